@@ -1,0 +1,111 @@
+# smuxshim: everything is built below $(BUILD).  Files are found by convention:
+#   core/*.c            libsmux.a, libsmux.so
+#   shim/NAME_main.c    the program NAME; shim/{control,routes,config}*.c are shared with helper/;
+#                       every other shim/*.c goes into libsmuxshim.so
+#   helper/NAME_main.c  the program NAME (with - for _); every other helper/*.c is shared by them
+#   examples/*.c        one program each
+#   tests/unit/test_*.c, tests/fuzz/fuzz_*.c, tests/oracle/*.c, tests/bench/core/*.c  one program each
+#   tests/interop/*.c   together the C interop peer
+BUILD  ?= build
+CC     ?= cc
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+DESTDIR ?=
+OPT    ?= -O2 -g
+WARN   ?= -Wall -Wextra -Werror
+# SAN=address,undefined or SAN=thread builds everything under a sanitizer (use another BUILD).
+SAN    ?=
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+
+CFLAGS_ALL  = -std=gnu11 -fPIC -fvisibility=hidden -D_GNU_SOURCE -I. $(WARN) $(OPT) $(SANFLAGS) $(CFLAGS)
+LDFLAGS_ALL = $(SANFLAGS) $(LDFLAGS)
+
+VERSION := $(shell sed -n 's/^\#define SMUX_LIBRARY_VERSION "\(.*\)"/\1/p' core/smux.h)
+SONAME  := libsmux.so.0
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+CORE_SRC        := $(wildcard core/*.c)
+SHIM_COMMON_SRC := $(wildcard shim/control*.c shim/routes*.c shim/config*.c)
+SHIM_MAIN_SRC   := $(wildcard shim/*_main.c)
+SHIM_SRC        := $(filter-out $(SHIM_MAIN_SRC) $(SHIM_COMMON_SRC),$(wildcard shim/*.c))
+HELPER_MAIN_SRC := $(wildcard helper/*_main.c)
+HELPER_SRC      := $(filter-out $(HELPER_MAIN_SRC),$(wildcard helper/*.c))
+HELPER_LIBS     := -lcares -linih -ljansson
+
+progname = $(BUILD)/$(subst _,-,$(patsubst %_main.c,%,$(notdir $(1))))
+SHIM_PROGS   := $(foreach f,$(SHIM_MAIN_SRC),$(call progname,$(f)))
+HELPER_PROGS := $(foreach f,$(HELPER_MAIN_SRC),$(call progname,$(f)))
+EXAMPLES     := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
+UNIT_TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+ORACLE       := $(patsubst tests/oracle/%.c,$(BUILD)/oracle/%,$(wildcard tests/oracle/*.c))
+BENCH_CORE   := $(patsubst tests/bench/core/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/core/*.c))
+INTEROP_SRC  := $(wildcard tests/interop/*.c)
+C_PEER       := $(if $(INTEROP_SRC),$(BUILD)/interop/c_peer)
+
+LIBS := $(BUILD)/libsmux.a $(BUILD)/libsmux.so $(if $(SHIM_SRC),$(BUILD)/libsmuxshim.so)
+
+.PHONY: all unit clean
+all: $(LIBS) $(SHIM_PROGS) $(HELPER_PROGS)
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(BUILD)/libsmux.a: $(call obj,$(CORE_SRC))
+$(BUILD)/libshimcommon.a: $(call obj,$(SHIM_COMMON_SRC))
+$(BUILD)/libhelper.a: $(call obj,$(HELPER_SRC))
+$(BUILD)/%.a:
+	@mkdir -p $(@D)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/libsmux.so: $(call obj,$(CORE_SRC)) core/smux.map
+	$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=core/smux.map \
+	    -Wl,-z,defs -o $@ $(filter %.o,$^) -lpthread
+
+$(BUILD)/libsmuxshim.so: $(call obj,$(SHIM_SRC) $(SHIM_COMMON_SRC)) $(wildcard shim/shim.map)
+	$(CC) $(LDFLAGS_ALL) -shared -Wl,--version-script=shim/shim.map -Wl,--exclude-libs,ALL \
+	    -o $@ $(filter %.o,$^) -l:libinih.a
+
+$(SHIM_PROGS): $(BUILD)/%: $(BUILD)/obj/shim/%_main.o $(BUILD)/libshimcommon.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -l:libinih.a
+
+define helper_prog
+$(call progname,$(1)): $(call obj,$(1)) $(BUILD)/libhelper.a $(BUILD)/libshimcommon.a $(BUILD)/libsmux.a
+	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(HELPER_LIBS)
+endef
+$(foreach f,$(HELPER_MAIN_SRC),$(eval $(call helper_prog,$(f))))
+
+$(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libsmux.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+
+$(UNIT_TESTS): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(if $(HELPER_SRC),$(BUILD)/libhelper.a) \
+    $(if $(SHIM_COMMON_SRC),$(BUILD)/libshimcommon.a) $(BUILD)/libsmux.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(HELPER_LIBS) -lpthread
+
+$(ORACLE): $(BUILD)/oracle/%: $(BUILD)/obj/tests/oracle/%.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+
+$(BENCH_CORE): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/core/%.o $(BUILD)/libsmux.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+
+$(BUILD)/interop/c_peer: $(call obj,$(INTEROP_SRC)) $(BUILD)/libsmux.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+
+.PHONY: examples unit-build oracle bench-core-build
+examples: $(EXAMPLES)
+oracle: $(ORACLE)
+unit-build: $(UNIT_TESTS)
+unit: $(UNIT_TESTS)
+	@for t in $(UNIT_TESTS); do echo "== $$t"; $$t || exit 1; done
+
+clean:
+	rm -rf $(BUILD)
+
+.SECONDARY:
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

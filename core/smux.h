@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * libsmux: the smux stream multiplexing protocol, versions 1 and 2.
+ *
+ * This header is the protocol engine.  It does no I/O, reads no clock, keeps no global state and
+ * starts no thread: the caller feeds it received bytes, takes events, takes bytes to send, and
+ * passes the time in.  It works under poll, epoll, io_uring, libuv or plain threads alike.  For a
+ * ready-made session over a socket see smux_blocking.h.
+ *
+ * The wire format is that of github.com/xtaci/smux; core/PROTOCOL.md specifies it, the state
+ * machine and the extensions.
+ *
+ *     received bytes --> smux_feed --> smux_next_event --> the application
+ *     the application --> smux_send, smux_close, ... --> smux_output --> writev --> smux_sent
+ *     smux_deadline --> wait at most until then --> smux_tick
+ *
+ * Threads: a session and all its streams belong to one thread at a time.  Nothing is shared
+ * between sessions, so different sessions may run in different threads without locks.
+ *
+ * Time: every `now_us` is the caller's monotonic clock in microseconds.  Its zero is arbitrary; it
+ * must not go backwards (a step back is taken as no time at all).
+ *
+ * Errors: functions that return int return 0 or a negative SMUX_ERR_ value, never errno.
+ * Whatever fails for lack of memory leaves the session consistent and usable.
+ */
+#ifndef SMUX_H
+#define SMUX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SMUX_API __attribute__((visibility("default")))
+
+/* ---- Errors --------------------------------------------------------------------------------- */
+
+/* What an error ends: the call alone, one stream, or the whole session. */
+enum smux_tier { SMUX_TIER_NONE, SMUX_TIER_CALL, SMUX_TIER_STREAM, SMUX_TIER_SESSION };
+
+/* name, value, tier, text.  Values are part of the ABI and never reused. */
+#define SMUX_ERRORS(X)                                                                             \
+    X(SMUX_OK, 0, NONE, "no error")                                                                \
+    X(SMUX_ERR_NOMEM, -1, CALL, "out of memory")                                                   \
+    X(SMUX_ERR_ARGUMENT, -2, CALL, "invalid argument")                                             \
+    X(SMUX_ERR_CONFIG, -3, CALL, "invalid configuration")                                          \
+    X(SMUX_ERR_BUSY, -4, CALL, "events of the previous input have not all been taken")             \
+    X(SMUX_ERR_SHUT, -5, CALL, "stream is closed for writing")                                     \
+    X(SMUX_ERR_STREAM_LIMIT, -6, CALL, "too many streams")                                         \
+    X(SMUX_ERR_EXHAUSTED, -7, CALL, "stream ids of this session are used up")                      \
+    X(SMUX_ERR_GOAWAY, -8, CALL, "session accepts no new streams")                                 \
+    X(SMUX_ERR_PEER_RESET, -20, STREAM, "stream reset by peer")                                    \
+    X(SMUX_ERR_LOCAL_RESET, -21, STREAM, "stream reset by this side")                              \
+    X(SMUX_ERR_WINDOW, -22, STREAM, "peer sent more than its window")                              \
+    X(SMUX_ERR_CONSUMED, -23, STREAM, "peer acknowledged more than was sent")                      \
+    X(SMUX_ERR_OVERRUN, -24, STREAM, "receive budget exceeded, largest stream reset")              \
+    X(SMUX_ERR_IDLE, -25, STREAM, "stream idle for too long")                                      \
+    X(SMUX_ERR_VERSION, -40, SESSION, "bad frame version")                                         \
+    X(SMUX_ERR_COMMAND, -41, SESSION, "bad frame command")                                         \
+    X(SMUX_ERR_LENGTH, -42, SESSION, "bad frame length")                                           \
+    X(SMUX_ERR_STREAM_ID, -43, SESSION, "bad stream id")                                           \
+    X(SMUX_ERR_KEEPALIVE, -44, SESSION, "peer has gone silent")                                    \
+    X(SMUX_ERR_CARRIER, -45, SESSION, "carrier lost")                                              \
+    X(SMUX_ERR_CLOSED, -46, SESSION, "session closed")
+
+enum smux_error {
+#define X(name, value, tier, text) name = (value),
+    SMUX_ERRORS(X)
+#undef X
+};
+
+/* Static text for an error ("stream reset by peer").  Never NULL. */
+SMUX_API const char *smux_strerror(int error);
+/* Its name ("SMUX_ERR_PEER_RESET").  Never NULL. */
+SMUX_API const char *smux_error_name(int error);
+SMUX_API enum smux_tier smux_error_tier(int error);
+
+/* ---- Configuration -------------------------------------------------------------------------- */
+
+enum smux_role { SMUX_CLIENT, SMUX_SERVER };
+
+#define SMUX_VERSION_AUTO 0 /* a server that adopts the version of the client's first frame */
+
+/* What happens when the application holds max_receive_buffer bytes unread (smux_consume not yet
+ * called for them). */
+enum smux_on_full {
+    /* As the Go library: nothing more is read (smux_want_read is false) until some is consumed.
+     * No byte is lost, but every stream waits. */
+    SMUX_FULL_STALL,
+    /* The stream that holds the most (within a factor of two) is reset with SMUX_ERR_OVERRUN, so
+     * that the others flow on. */
+    SMUX_FULL_RESET
+};
+
+/* Always fill with smux_config_init first, then change fields: new fields may be appended.
+ * The first seven are the Go library's, with its meaning, rules and defaults. */
+typedef struct smux_config {
+    int version;                    /* 1 or 2; servers also SMUX_VERSION_AUTO.  Default 1 */
+    bool keepalive_disabled;        /* default false */
+    uint64_t keepalive_interval_us; /* > 0.  Default 10 s */
+    uint64_t keepalive_timeout_us;  /* >= interval.  Default 30 s.  Runs only against a peer that
+                                       has itself sent a NOP (some peers never do), and not while
+                                       reading is stopped by SMUX_FULL_STALL */
+    uint32_t max_frame_size;        /* payload bytes of a frame we send, 1..65535.  Default 32768 */
+    uint32_t max_receive_buffer;    /* bytes unread over all streams, 1..2^31-1.  Default 4 MiB */
+    uint32_t max_stream_buffer;     /* version 2 window without auto_window, 1..max_receive_buffer.
+                                       Default 64 KiB */
+    bool auto_window;               /* version 2: windows start at 256 KiB and grow with the
+                                       measured bandwidth-delay product.  Default true */
+    uint32_t max_window;            /* largest automatic window, 0 or 262144..max_receive_buffer.
+                                       0: half of max_receive_buffer, at least 256 KiB.  Default 0 */
+    uint64_t stream_idle_timeout_us; /* reset a stream without data for that long.  0: never */
+    uint32_t accept_backlog;         /* streams not yet smux_accept-ed, 1..2^31-1.  Further ones are
+                                        refused.  Default 1024 */
+    uint32_t max_streams;            /* streams alive at once, 1..2^31-1.  Default 1048576 */
+    uint32_t stream_send_buffer;     /* cap of bytes queued by smux_send on a stream, 1..2^31-1.
+                                        Default 256 KiB */
+    uint32_t session_send_buffer;    /* the same over all streams, 1..2^31-1.  Default 4 MiB */
+    enum smux_on_full on_full;       /* default SMUX_FULL_STALL */
+    bool extensions;                 /* offer and use the NOP extensions.  Default true */
+    uint64_t hash_seed;              /* a random number, against peers that choose stream ids to
+                                        slow down look-ups.  Default 0: a fixed one */
+} smux_config;
+
+typedef struct smux_config_fault {
+    const char *field; /* static name of the wrong field */
+    const char *why;   /* static text: what was expected */
+} smux_config_fault;
+
+SMUX_API void smux_config_init(smux_config *config);
+/* 0, or SMUX_ERR_CONFIG with `fault` (if not NULL) filled in. */
+SMUX_API int smux_config_verify(const smux_config *config, enum smux_role role,
+                                smux_config_fault *fault);
+
+/* Memory.  `alloc` returns NULL on failure, otherwise memory aligned as malloc's. */
+typedef struct smux_allocator {
+    void *(*alloc)(void *context, size_t size);
+    void (*free)(void *context, void *memory);
+    void *context;
+} smux_allocator;
+
+/* ---- Session -------------------------------------------------------------------------------- */
+
+typedef struct smux_session smux_session;
+typedef struct smux_stream smux_stream;
+
+/* Creates a session.  `config` is copied, NULL for the defaults; `allocator` is copied, NULL for
+ * malloc and free.  On success *session is the caller's, to be freed with smux_session_free.
+ * Errors: SMUX_ERR_NOMEM, SMUX_ERR_CONFIG. */
+SMUX_API int smux_session_new(smux_session **session, enum smux_role role,
+                              const smux_config *config, const smux_allocator *allocator,
+                              uint64_t now_us);
+
+/* Frees the session and every stream of it.  Borrowed send buffers are simply forgotten; no event
+ * is made.  NULL is fine. */
+SMUX_API void smux_session_free(smux_session *session);
+
+/* Ends the session locally, for the reason given (SMUX_ERR_CARRIER when the connection broke,
+ * SMUX_ERR_CLOSED when the application is done).  Nothing is sent: smux has no frame for it, the
+ * carrier's end says it.  Every stream fails with `error`; SMUX_EVENT_FAILED follows once. */
+SMUX_API void smux_session_fail(smux_session *session, int error);
+
+/* The error that ended the session, 0 while it lives. */
+SMUX_API int smux_session_error(const smux_session *session);
+/* A text with particulars ("frame version 7, expected 2"), valid until smux_session_free. */
+SMUX_API const char *smux_session_error_text(const smux_session *session);
+
+/* Tells the peer to open no more streams (peers with extensions only), and refuses those it opens
+ * from now on once it has been told.  Streams that exist go on.  Idempotent. */
+SMUX_API void smux_goaway(smux_session *session);
+
+/* Sends a ping to a peer with extensions, for a fresh round-trip time; without, a plain NOP. */
+SMUX_API void smux_ping(smux_session *session);
+
+typedef struct smux_session_info {
+    enum smux_role role;
+    int version;                  /* 0 while a server waits for the client's first frame */
+    int error;                    /* smux_session_error */
+    bool peer_extensions;         /* the peer has said hello */
+    bool peer_goaway;             /* the peer wants no more streams */
+    uint32_t streams;             /* alive, those still flushing after smux_close included */
+    uint32_t backlog;             /* opened by the peer, not yet accepted */
+    uint64_t opened, accepted;    /* streams in total: opened here, opened by the peer */
+    uint64_t refused;             /* streams of the peer that were refused */
+    uint64_t bytes_in, bytes_out; /* payload */
+    uint64_t frames_in, frames_out;
+    uint64_t frames_ignored;   /* for streams that are gone, empty, or repeated */
+    uint64_t unread;           /* bytes delivered and not yet consumed */
+    uint64_t queued;           /* bytes waiting to be sent */
+    uint64_t rtt_us;           /* smoothed round-trip time, 0 while unknown */
+    uint64_t last_received_us; /* when the last byte arrived */
+} smux_session_info;
+SMUX_API void smux_session_get_info(const smux_session *session, smux_session_info *info);
+
+/* ---- Receiving ------------------------------------------------------------------------------ */
+
+/* Hands received bytes to the session.  They are borrowed: `data` must stay unchanged until
+ * smux_next_event has returned false.  len 0 is allowed.  Errors: SMUX_ERR_BUSY while an earlier
+ * buffer has not been worked off; the session's error if it has failed (nothing is taken). */
+SMUX_API int smux_feed(smux_session *session, const void *data, size_t len, uint64_t now_us);
+
+typedef enum smux_event_type {
+    SMUX_EVENT_ACCEPT = 1, /* the peer opened `stream`: answer with smux_accept (or smux_reset) */
+    SMUX_EVENT_DATA,       /* `len` bytes at `data` arrived on `stream`.  They lie in the buffer
+                              given to smux_feed: use or copy them, and call smux_consume when the
+                              application is done with them */
+    SMUX_EVENT_EOF,        /* the peer will send nothing more on `stream` */
+    SMUX_EVENT_RESET,      /* `stream` ended with `error`; only smux_close or smux_reset is left */
+    SMUX_EVENT_WRITABLE,   /* smux_send on `stream` fell short earlier, now there is room */
+    SMUX_EVENT_SENT,       /* `buffer`, lent by smux_send_borrowed, is the caller's again.  error 0:
+                              all of it went out; otherwise it was dropped for that reason.
+                              `stream` is NULL if it has been closed meanwhile */
+    SMUX_EVENT_HELLO,      /* the peer knows the extensions */
+    SMUX_EVENT_GOAWAY,     /* the peer wants no more streams */
+    SMUX_EVENT_FAILED      /* the session has ended with `error`; the last event of a session */
+} smux_event_type;
+
+typedef struct smux_sendbuf smux_sendbuf;
+
+typedef struct smux_event {
+    smux_event_type type;
+    int error;
+    smux_stream *stream; /* NULL for events of the session */
+    void *user;          /* smux_stream_user(stream) */
+    const uint8_t *data;
+    size_t len;
+    smux_sendbuf *buffer;
+} smux_event;
+
+/* Takes the next event.  False: there is none, all input has been worked off.  To be called until
+ * false after smux_feed, and after smux_sent and smux_tick.  Any other function may be called
+ * between two events. */
+SMUX_API bool smux_next_event(smux_session *session, smux_event *event);
+
+/* The application is done with n bytes of DATA events of this stream (it may say so in one call or
+ * many).  This returns budget and opens the version 2 window.  SMUX_ERR_ARGUMENT if n is more than
+ * was delivered and not yet consumed. */
+SMUX_API int smux_consume(smux_stream *stream, size_t n);
+
+/* Whether to read more from the carrier now.  False while the receive budget is used up
+ * (SMUX_FULL_STALL), while answers to refused streams pile up unsent, and after the session's end.
+ */
+SMUX_API bool smux_want_read(const smux_session *session);
+
+/* ---- Streams -------------------------------------------------------------------------------- */
+
+/* Opens a stream.  Nothing waits for the peer: data may be sent at once.  A stream opened here or
+ * named by SMUX_EVENT_ACCEPT is the caller's until smux_close, smux_reset or smux_session_free;
+ * it stays valid, though useless, after SMUX_EVENT_RESET and SMUX_EVENT_FAILED.
+ * Errors: SMUX_ERR_NOMEM, SMUX_ERR_STREAM_LIMIT, SMUX_ERR_EXHAUSTED, SMUX_ERR_GOAWAY, or the
+ * session's error. */
+SMUX_API int smux_open(smux_session *session, smux_stream **stream);
+
+/* Takes a stream that the peer opened out of the backlog.  Until then it works like any other. */
+SMUX_API void smux_accept(smux_stream *stream);
+
+/* No more data will be sent: FIN goes out behind what is queued.  Receiving goes on.  Idempotent.
+ * Error: the stream's error if it has been reset. */
+SMUX_API int smux_close_write(smux_stream *stream);
+
+/* Ends the stream orderly and gives up the handle: what is queued still goes out, then FIN; what
+ * arrives is dropped, what was unread counts as consumed.  Always succeeds. */
+SMUX_API void smux_close(smux_stream *stream);
+
+/* Ends the stream at once and gives up the handle: what is queued is dropped, the peer sees a
+ * reset (a peer without extensions: FIN). */
+SMUX_API void smux_reset(smux_stream *stream);
+
+SMUX_API uint32_t smux_stream_id(const smux_stream *stream);
+SMUX_API smux_session *smux_stream_session(const smux_stream *stream);
+/* A pointer of the caller's, NULL at first, handed back in events. */
+SMUX_API void smux_stream_set_user(smux_stream *stream, void *user);
+SMUX_API void *smux_stream_user(const smux_stream *stream);
+
+typedef struct smux_stream_info {
+    uint32_t id;
+    int error;         /* the error it ended with, 0 while it lives */
+    bool local;        /* opened here */
+    bool accepted;     /* false while in the backlog */
+    bool read_closed;  /* EOF has been received, or reset */
+    bool write_closed; /* smux_close_write was called, or reset */
+    uint64_t bytes_in, bytes_out;
+    uint64_t unread;      /* delivered and not yet consumed */
+    uint64_t queued;      /* waiting to be sent */
+    uint32_t recv_window; /* version 2: window promised to the peer */
+    int64_t send_window;  /* version 2: bytes the peer allows now; version 1: INT64_MAX */
+    uint64_t active_us;   /* when data last arrived or went out (kept if stream_idle_timeout_us) */
+} smux_stream_info;
+SMUX_API void smux_stream_get_info(const smux_stream *stream, smux_stream_info *info);
+
+/* Walks over all streams, in no order: NULL gives the first, NULL comes after the last.  Streams
+ * given up by smux_close are not shown.  No stream may be opened, closed or fed meanwhile. */
+SMUX_API smux_stream *smux_next_stream(const smux_session *session, const smux_stream *previous);
+
+/* ---- Sending -------------------------------------------------------------------------------- */
+
+/* Copies as much as the caps leave room for into the stream's queue.  Returns the number of bytes
+ * taken, which may be less than given or 0: then SMUX_EVENT_WRITABLE follows when there is room.
+ * Errors: SMUX_ERR_SHUT, SMUX_ERR_NOMEM (nothing taken), the stream's or the session's error. */
+SMUX_API ssize_t smux_send(smux_stream *stream, const void *data, size_t len);
+SMUX_API ssize_t smux_sendv(smux_stream *stream, const struct iovec *iov, int iovcnt);
+
+/* How many bytes smux_send would take now. */
+SMUX_API size_t smux_send_room(const smux_stream *stream);
+
+/* A buffer sent without being copied.  The caller provides the struct and sets `data` and `len`
+ * (> 0); the rest is the engine's until SMUX_EVENT_SENT. */
+struct smux_sendbuf {
+    const uint8_t *data;
+    size_t len;
+    void *user; /* the caller's, not looked at */
+    smux_sendbuf *next_;
+    smux_stream *stream_;
+    size_t capacity_;
+    int state_;
+};
+
+/* Queues `buffer` behind what is queued already.  It and the bytes it points to are borrowed until
+ * SMUX_EVENT_SENT names it, which always comes (also after a reset or failure) unless the session
+ * is freed or smux_send_cancel succeeds.  The caps do not apply: the memory is the caller's.
+ * Errors, with nothing borrowed: SMUX_ERR_ARGUMENT, SMUX_ERR_SHUT, the stream's or session's error.
+ */
+SMUX_API int smux_send_borrowed(smux_stream *stream, smux_sendbuf *buffer);
+
+/* Takes a borrowed buffer back early, and with it what has not been sent of it: *left (if not
+ * NULL) is set to the number of those bytes, counted from the end.  A frame that is already partly
+ * on the wire must be completed: its rest is copied and counts as sent.  No SMUX_EVENT_SENT
+ * follows. Not between smux_output and smux_sent (SMUX_ERR_BUSY).  Other errors: SMUX_ERR_NOMEM
+ * (still borrowed), SMUX_ERR_ARGUMENT (not queued: its SMUX_EVENT_SENT has come or is about to). */
+SMUX_API int smux_send_cancel(smux_session *session, smux_sendbuf *buffer, size_t *left);
+
+/* Bytes given to smux_output at most, a part of a frame begun before not counted: enough for a
+ * system call to be worth its price, little enough that what is urgent need not wait long. */
+#define SMUX_OUTPUT_MAX (256u * 1024u)
+
+/* Fills iov with what is to be written to the carrier now, in the manner of writev.  Returns the
+ * number of entries used, 0 if there is nothing to send.  The memory stays valid until the next
+ * smux_sent, or smux_session_free.  iov_max must be at least 4; 64 is a good number.
+ * Streams take turns by deficit round robin over bytes; control frames go first. */
+SMUX_API int smux_output(smux_session *session, struct iovec *iov, int iov_max, uint64_t now_us);
+
+/* Says how many of those bytes the carrier took: all, some or none.  Whatever frame was not begun
+ * is planned anew by the next smux_output, so that urgent frames can overtake. */
+SMUX_API void smux_sent(smux_session *session, size_t n);
+
+/* Whether smux_output would return anything. */
+SMUX_API bool smux_want_write(const smux_session *session);
+
+/* ---- Time ----------------------------------------------------------------------------------- */
+
+#define SMUX_NEVER UINT64_MAX
+
+/* When smux_tick wants to be called next; SMUX_NEVER if there is no need. */
+SMUX_API uint64_t smux_deadline(const smux_session *session);
+
+/* Does what is due: keepalives, timeouts.  Calling it early is harmless. */
+SMUX_API void smux_tick(smux_session *session, uint64_t now_us);
+
+/* "MAJOR.MINOR.PATCH" of the library that is loaded. */
+SMUX_API const char *smux_library_version(void);
+#define SMUX_LIBRARY_VERSION "0.1.0"
+
+#ifdef __cplusplus
+}
+#endif
+#endif
