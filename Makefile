@@ -9,7 +9,9 @@
 BUILD  ?= build
 CC     ?= cc
 PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR ?=
 OPT    ?= -O2 -g
 WARN   ?= -Wall -Wextra -Werror
@@ -43,9 +45,11 @@ BENCH_CORE   := $(patsubst tests/bench/core/%.c,$(BUILD)/bench/%,$(wildcard test
 INTEROP_SRC  := $(wildcard tests/interop/*.c)
 C_PEER       := $(if $(INTEROP_SRC),$(BUILD)/interop/c_peer)
 
+FUZZERS      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
 LIBS := $(BUILD)/libsmux.a $(BUILD)/libsmux.so $(if $(SHIM_SRC),$(BUILD)/libsmuxshim.so)
 
-.PHONY: all unit clean
+.PHONY: all clean
 all: $(LIBS) $(SHIM_PROGS) $(HELPER_PROGS)
 
 $(BUILD)/obj/%.o: %.c
@@ -67,14 +71,23 @@ $(BUILD)/libsmuxshim.so: $(call obj,$(SHIM_SRC) $(SHIM_COMMON_SRC)) $(wildcard s
 	$(CC) $(LDFLAGS_ALL) -shared -Wl,--version-script=shim/shim.map -Wl,--exclude-libs,ALL \
 	    -o $@ $(filter %.o,$^) -l:libinih.a
 
-$(SHIM_PROGS): $(BUILD)/%: $(BUILD)/obj/shim/%_main.o $(BUILD)/libshimcommon.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -l:libinih.a
+# A launcher beside ../lib finds the preload library by itself; this is where to look otherwise.
+$(call obj,$(SHIM_MAIN_SRC)): CFLAGS_ALL += -DSMUXSHIM_LIBDIR='"$(LIBDIR)"'
+
+define shim_prog
+$(call progname,$(1)): $(call obj,$(1)) $(BUILD)/libshimcommon.a
+	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ -l:libinih.a
+endef
+$(foreach f,$(SHIM_MAIN_SRC),$(eval $(call shim_prog,$(f))))
 
 define helper_prog
 $(call progname,$(1)): $(call obj,$(1)) $(BUILD)/libhelper.a $(BUILD)/libshimcommon.a $(BUILD)/libsmux.a
 	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(HELPER_LIBS)
 endef
 $(foreach f,$(HELPER_MAIN_SRC),$(eval $(call helper_prog,$(f))))
+
+# Examples include <smux.h> as a program outside this tree would.
+$(call obj,$(wildcard examples/*.c)): CFLAGS_ALL += -Icore
 
 $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
@@ -101,8 +114,66 @@ $(BUILD)/interop/c_peer: $(call obj,$(INTEROP_SRC)) $(BUILD)/libsmux.a
 examples: $(EXAMPLES)
 oracle: $(ORACLE)
 unit-build: $(UNIT_TESTS)
-unit: $(UNIT_TESTS)
-	@for t in $(UNIT_TESTS); do echo "== $$t"; $$t || exit 1; done
+
+# Fuzzers are built by clang in a build of their own, so that the engine is instrumented too.
+.PHONY: fuzz fuzz-programs
+fuzz:
+	$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined OPT="-O1 -g" \
+	    fuzz-programs
+fuzz-programs: $(FUZZERS)
+$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(if $(HELPER_SRC),$(BUILD)/libhelper.a) \
+    $(if $(SHIM_COMMON_SRC),$(BUILD)/libshimcommon.a) $(BUILD)/libsmux.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(HELPER_LIBS) -lpthread
+
+# ---- Tests: what each suite is, is said in tests/run/suites and .ci/suites ----------------------
+
+# make check SUITES="unit e2e" runs some of them.
+.PHONY: check demo
+check:
+	BUILD=$(BUILD) tests/run/check $(SUITES)
+demo:
+	BUILD=$(BUILD) tests/demo/run
+
+# Every compiler we promise; musl-gcc builds the library, its examples and nothing that needs
+# libraries which a distribution builds against glibc only.
+.PHONY: check-compilers
+check-compilers:
+	$(MAKE) BUILD=$(BUILD)/gcc CC=gcc all examples
+	$(MAKE) BUILD=$(BUILD)/clang CC=clang all examples
+	$(MAKE) BUILD=$(BUILD)/musl CC=musl-gcc $(BUILD)/musl/libsmux.a $(BUILD)/musl/libsmux.so examples
+
+# ---- Installation ------------------------------------------------------------------------------
+
+D_BIN := $(DESTDIR)$(BINDIR)
+D_LIB := $(DESTDIR)$(LIBDIR)
+D_INC := $(DESTDIR)$(INCLUDEDIR)
+HEADERS := $(wildcard core/smux.h core/smux_blocking.h)
+PROGS   := $(strip $(SHIM_PROGS) $(HELPER_PROGS))
+SO_FILE := libsmux.so.$(VERSION)
+
+.PHONY: $(BUILD)/smux.pc
+$(BUILD)/smux.pc: core/smux.pc.in
+	@mkdir -p $(@D)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	    -e 's|@VERSION@|$(VERSION)|' $< >$@
+
+.PHONY: install uninstall
+install: all $(BUILD)/smux.pc
+	install -d $(D_BIN) $(D_LIB)/pkgconfig $(D_INC)
+	install -m 644 $(HEADERS) $(D_INC)
+	install -m 644 $(BUILD)/libsmux.a $(D_LIB)
+	install -m 755 $(BUILD)/libsmux.so $(D_LIB)/$(SO_FILE)
+	ln -sf $(SO_FILE) $(D_LIB)/$(SONAME)
+	ln -sf $(SONAME) $(D_LIB)/libsmux.so
+	install -m 644 $(BUILD)/smux.pc $(D_LIB)/pkgconfig
+	$(if $(SHIM_SRC),install -m 755 $(BUILD)/libsmuxshim.so $(D_LIB))
+	$(if $(PROGS),install -m 755 $(PROGS) $(D_BIN))
+
+uninstall:
+	rm -f $(addprefix $(D_INC)/,$(notdir $(HEADERS)))
+	rm -f $(addprefix $(D_LIB)/,libsmux.a libsmux.so $(SONAME) $(SO_FILE) pkgconfig/smux.pc)
+	rm -f $(D_LIB)/libsmuxshim.so $(addprefix $(D_BIN)/,$(notdir $(PROGS)))
 
 clean:
 	rm -rf $(BUILD)
