@@ -1,0 +1,235 @@
+/*
+ * control.h - what the shim and the helper say to each other, and in which order.
+ *
+ * A is the application's end of a connection, B the helper's. Both are AF_UNIX SOCK_STREAM sockets
+ * of one pair: A was connected to the helper's listening socket, accept(2) gave B. There is no
+ * other channel. Requests travel from A to B once, as the first bytes; outcomes travel back as the
+ * name of A, so that whoever holds A can read them, in any process, at any later time. Numbers are
+ * in host byte order: both ends run on the same kernel.
+ *
+ * ## Opening a connection, step by step
+ *
+ *  shim    1. A = socket(AF_UNIX, SOCK_STREAM); SO_SNDBUF = SHIM_GATE_SNDBUF.
+ *          2. connect(A) to the helper's path, or its abstract name (a chroot hides the path).
+ *          3. One sendmsg: struct shim_request, the host name, and padding up to SHIM_GATE_LEN
+ * bytes in total, with SCM_RIGHTS holding exactly one descriptor: A itself.
+ *          4. dup3(A) over the application's descriptor, close(A). The swap. From here on the
+ *             application owns the connection, and the shim keeps nothing.
+ *
+ *          SHIM_GATE_LEN bytes are exactly two skbs, and two skbs always exceed SHIM_GATE_SNDBUF
+ *          (see the asserts below), so A is unwritable as soon as step 3 returns: poll does not
+ * give POLLOUT, write gives EAGAIN. This is the gate, and TCP's SYN_SENT.
+ *
+ *  helper  5. accept gives B. SO_PEERCRED of B says who asks. recvmsg(B) of exactly
+ *             sizeof(struct shim_request) bytes, MSG_CMSG_CLOEXEC; check it with
+ * shim_request_check; then read name_len more bytes. THE REST OF THE GATE STAYS UNREAD until step
+ * 8: reading part of an skb does not free it, but reading all of it would open the gate early.
+ *          6. The received descriptor must be one, AF_UNIX, SOCK_STREAM, unnamed. After the bind of
+ *             step 8, getpeername(B) must give the name just bound: only then was it A.
+ *          7. Find the route, open the stream, learn the outcome (route `connect = eager`:
+ * success).
+ *          8. Give the outcome, in this order:
+ *             a. wait until the whole gate has arrived: SIOCINQ(B) is at least SHIM_GATE_LEN -
+ *                sizeof(struct shim_request) - name_len. (The two skbs are not queued atomically;
+ * the second one is an ordinary EPOLLIN edge.) Nothing may be drained before. b. bind(A) to
+ * shim_outcome_pack()'s name. EADDRINUSE: another random id, again. c. success: SO_SNDBUF of A =
+ * shim_request.sndbuf, at least SHIM_OPEN_SNDBUF (the kernel doubles it); close the helper's copy
+ * of A; read the gate except its LAST byte: POLLOUT fires, edge-triggered epoll included. failure:
+ * close the helper's copy of A, then close B with the gate unread: A gets
+ *                POLLERR|POLLHUP|POLLIN|POLLOUT and a pending ECONNRESET, which the shim turns into
+ *                the errno of the name.
+ *
+ *  shim    9. A blocking connect waits in send(fd, <bad pointer>, 1, 0): the kernel waits for send
+ *             buffer space first and copies second, so this sleeps as TCP's connect sleeps
+ *             (SA_RESTART, SO_SNDTIMEO, cancellation), sends nothing and ends with EFAULT.
+ *
+ * What anybody who holds a descriptor can therefore conclude (shim_state.h does):
+ *     peer's name is a helper's (shim_is_helper_name)  -> the descriptor is one of ours
+ *     own name unset, no POLLHUP                       -> connecting
+ *     own name unset, POLLHUP                          -> failed, ECONNREFUSED
+ *     own name set                                     -> the outcome, for good
+ *
+ * ## Who closes what
+ * The shim's temporary descriptor lives only between steps 1 and 4. The helper's copy of A lives
+ * only from step 5 to step 8c: as long as it is open B cannot see the application's close, so the
+ * route's connect-timeout bounds it. B is the helper's alone.
+ *
+ * ## The residue
+ * After step 8c one byte of the gate stays unread in B. The helper always consumes the old residue
+ * together with new data and leaves the last new byte unread (peeked) in its place. A close of B,
+ * for whatever reason, is then ECONNRESET for the application, after the data already delivered.
+ * Only an orderly end drains it: after the remote FIN has been passed on (shutdown(B, SHUT_WR)) the
+ * helper drains at once, and keeps draining fully from then on; HUP on B (application closed):
+ * drain, close. EPIPE on B without HUP (the application's SHUT_RD): discard inbound, keep the
+ * stream. ECONNRESET on B (the application closed with data unread): reset the stream. SO_OOBINLINE
+ * on B, MSG_DONTWAIT on every call. A residue of 1 byte of a large skb pins that skb on A's send
+ * buffer, hence SHIM_OPEN_SNDBUF.
+ *
+ * ## Failures, and what the application sees
+ *     no helper (ENOENT, ECONNREFUSED at step 2)   ENETUNREACH, or a direct connect (on-failure)
+ *     helper's socket not permitted                EACCES
+ *     helper refuses by rule (user, route)         outcome EACCES; the reason in the helper's log
+ *     other control version                        outcome EPROTO; the helper logs both versions;
+ *                                                  the shim's log says so too
+ *     malformed request, no or wrong descriptor    B closed without a name: ECONNREFUSED
+ *     helper out of descriptors                    accepted with its reserve and closed:
+ * ECONNREFUSED helper dies while connecting                 ECONNREFUSED (own name unset, POLLHUP)
+ *     helper dies later                            ECONNRESET (the residue)
+ *     route's connect-timeout                      outcome ETIMEDOUT
+ *     helper stopped, backlog full (EAGAIN)        non-blocking: EAGAIN; blocking: retried,
+ * ETIMEDOUT A connection that is closed before any byte arrives is a probe ("does somebody
+ * listen?"), as the launcher makes; the helper drops it in silence.
+ *
+ * ## Notices
+ * A request of kind SHIM_NOTICE_LINGER says that the connection `id` (the id of A's outcome name)
+ * got SO_LINGER {on, 0} (flag SHIM_LINGER_RESET) or lost it: its close is to be a RESET of the
+ * stream. It is exactly sizeof(struct shim_request) bytes, without a descriptor, on a connection of
+ * its own; the helper applies it if SO_PEERCRED's uid is that of the stream's owner (or 0) and then
+ * closes, which is the answer: the shim waits for it up to SHIM_NOTICE_WAIT_MS, so that the close
+ * that follows cannot overtake it. A lingering set before connect comes as a flag of the request
+ * instead.
+ *
+ * ## Where the helper is
+ * One rule for all (shim_socket_path): SMUXSHIM_SOCKET; else `socket` of [helper] in the
+ * configuration; else $XDG_RUNTIME_DIR/smuxshim/smuxshim-helper.sock; else
+ * /run/smuxshim/smuxshim-helper.sock. The last component is always smuxshim-helper.sock. The
+ * abstract name is derived from the path (shim_abstract_name). Anyone may bind an abstract name, so
+ * a client that used it must check SO_PEERCRED: uid 0 or its own effective uid.
+ */
+#ifndef SHIM_CONTROL_H
+#define SHIM_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "control_endpoint.h"
+
+#define SHIM_CONTROL_MAGIC   0x58554d53u /* "SMUX" in memory on a little-endian machine */
+#define SHIM_CONTROL_VERSION 1
+
+/* What the gate is made of. The kernel cuts a stream write into skbs of at most sk_sndbuf / 2 - 64
+ * bytes, and charges each with its bytes plus its own structures (never less than 300, on no kernel
+ * more than the size rounded to a power of two plus 1 KiB). So two chunks of SHIM_GATE_CHUNK are
+ * let in, and afterwards the charge exceeds the limit. */
+#define SHIM_GATE_SNDBUF 3000 /* the setsockopt value; the kernel doubles it */
+#define SHIM_GATE_CHUNK  (SHIM_GATE_SNDBUF - 64)
+#define SHIM_GATE_LEN    (2 * SHIM_GATE_CHUNK)
+
+/* The least SO_SNDBUF (setsockopt value) of an open connection: four times the largest skb of a
+ * stream socket, so that a pinned one does not keep a writer asleep. */
+#define SHIM_OPEN_SNDBUF 212992
+
+#define SHIM_NOTICE_WAIT_MS 1000
+#define SHIM_HOST_NAME_MAX  255 /* bytes, without terminator (RFC 1035, section 2.3.4) */
+#define SHIM_ID_TEXT_LEN    16
+
+enum shim_request_kind {
+    SHIM_REQUEST_CONNECT = 1,
+    SHIM_NOTICE_LINGER = 2,
+};
+
+enum shim_request_flag {
+    SHIM_LOCAL_BOUND = 1 << 0, /* `local` was bound explicitly and wins over what the target sees */
+    SHIM_LINGER_RESET = 1 << 1, /* SO_LINGER {on, 0}: close is a reset */
+    SHIM_NODELAY = 1 << 2,      /* TCP_NODELAY was set before connect */
+    SHIM_KEEPALIVE = 1 << 3,    /* SO_KEEPALIVE was set before connect */
+};
+
+/* The first bytes on A. `magic`, `version` and `size` stay where they are in every version, so that
+ * sides of different age can tell each other so. The host name follows, `name_len` bytes, without a
+ * terminator; then, for SHIM_REQUEST_CONNECT, zeros up to SHIM_GATE_LEN. */
+struct shim_request {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t size; /* sizeof(struct shim_request) of the sender */
+    uint64_t id;   /* random; the helper may replace it if its name is taken */
+    uint16_t kind; /* enum shim_request_kind */
+    uint16_t flags;
+    uint16_t family;   /* of the application's socket: outcome addresses are shown in it */
+    uint16_t name_len; /* 0: no host name known */
+    uint32_t sndbuf;   /* SO_SNDBUF as setsockopt value, 0: the application set none */
+    uint32_t reserved; /* zero */
+    struct shim_endpoint dest;
+    struct shim_endpoint local; /* family 0 unless SHIM_LOCAL_BOUND */
+};
+
+_Static_assert(sizeof(struct shim_request) == 80, "wire layout of the request");
+_Static_assert(offsetof(struct shim_request, id) == 8, "wire layout of the request");
+_Static_assert(offsetof(struct shim_request, dest) == 32, "wire layout of the request");
+_Static_assert(sizeof(struct shim_request) + SHIM_HOST_NAME_MAX < SHIM_GATE_CHUNK,
+               "what the helper reads early must leave the first skb alive");
+_Static_assert(SHIM_GATE_CHUNK + 1024 < 4096,
+               "one chunk must fit a 4 KiB allocation and be let in");
+
+/* Why a request is no good; SHIM_REQUEST_OK is 0. shim_request_problem_text says it in words. */
+enum shim_request_problem {
+    SHIM_REQUEST_OK = 0,
+    SHIM_REQUEST_SHORT,       /* fewer bytes than a header */
+    SHIM_REQUEST_NOT_OURS,    /* wrong magic */
+    SHIM_REQUEST_VERSION,     /* another version or size: answer EPROTO */
+    SHIM_REQUEST_KIND,        /* unknown kind */
+    SHIM_REQUEST_FAMILY,      /* family or addresses do not fit together */
+    SHIM_REQUEST_NAME_LENGTH, /* name_len above SHIM_HOST_NAME_MAX */
+};
+
+/* Checks the first `len` bytes received on B. Looks at no more than the header. Pure. */
+enum shim_request_problem shim_request_check(const void *bytes, size_t len);
+
+/* A static English phrase, such as "control version is not 1". */
+const char *shim_request_problem_text(enum shim_request_problem problem);
+
+/* A host name as it came in a request: 1 to SHIM_HOST_NAME_MAX bytes of letters, digits, '-', '_',
+ * '.' (RFC 1123, section 2.1, and underscores as they are found in the wild). Pure. */
+bool shim_host_name_valid(const char *name, size_t len);
+
+/* The outcome of a connect, as A's name says it. */
+struct shim_outcome {
+    uint64_t id;
+    int err; /* 0: connected; else the errno */
+    struct shim_endpoint dest;
+    struct shim_endpoint local; /* same family as dest; any:0 if unknown */
+};
+
+/* Writes the abstract name for `outcome` and returns its length for bind(2). `local` is converted
+ * to dest's family (shim_endpoint_as_family). Never fails: err is cut to 0..65535. */
+socklen_t shim_outcome_pack(const struct shim_outcome *outcome, struct sockaddr_un *name);
+
+/* Reads a name as getsockname(2) gave it. Returns false, *outcome untouched, if it is not one. */
+bool shim_outcome_unpack(struct shim_outcome *outcome, const struct sockaddr_un *name,
+                         socklen_t len);
+
+/* Is this name, as getpeername(2) gave it, that of a helper's listening socket? Pure. */
+bool shim_is_helper_name(const struct sockaddr_un *name, socklen_t len);
+
+/* Fill the address of the helper's sockets. `path` must end in "/smuxshim-helper.sock" and fit
+ * sun_path; shim_path_name returns 0 if not, else the address length. */
+socklen_t shim_path_name(struct sockaddr_un *name, const char *path);
+socklen_t shim_abstract_name(struct sockaddr_un *name, const char *path);
+
+/* Writes the helper's socket path after the rule above; `configured` is the [helper] key or NULL.
+ * Reads the environment. Returns false if it does not fit `size` or does not end in the fixed last
+ * component: *why then says what was expected (static text). */
+bool shim_socket_path(char *out, size_t size, const char *configured, const char **why);
+
+#define SHIM_SOCKET_FILE     "smuxshim-helper.sock"
+#define SHIM_ABSTRACT_PREFIX "smuxshim-helper/"
+#define SHIM_RUNTIME_SUBDIR  "smuxshim"
+#define SHIM_SYSTEM_RUNTIME  "/run/smuxshim"
+
+/*
+ * ## How the launcher starts a helper
+ * It runs `smux-helper -c FILE` (FILE: the configuration it loaded itself) or, without a file,
+ * plain `smux-helper` with SMUXSHIM_ROUTES and SMUXSHIM_GATEWAY in the environment. SMUXSHIM_SOCKET
+ * is always set to the path the launcher will wait for; LD_PRELOAD is removed and
+ * SMUXSHIM_DISABLE=1 set, so that the helper's own connections are never routed. It runs in a new
+ * session (setsid) with stdin and stdout on /dev/null; stderr stays the launcher's until the helper
+ * detaches, so that its one line of complaint is seen. The helper must exit non-zero when it cannot
+ * start (another instance already running and answering counts as success: exit 0), and after the
+ * daemonizing fork its parent exits 0 only when the socket accepts connections and stderr of the
+ * child is detached.
+ */
+
+#endif
