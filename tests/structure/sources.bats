@@ -1,0 +1,55 @@
+#!/usr/bin/env bats
+# Rules of the tree that no compiler checks.
+
+setup() { load lib; }
+
+# rule FOLDER HEADERS: every #include "..." in FOLDER names a header that matches HEADERS.
+rule() {
+    local files
+    mapfile -t files < <(c_files "$1")
+    [ ${#files[@]} -gt 0 ]
+    includes "${files[@]}" | grep -vE ":($2)\$" | expect_empty "$1/ may not include" || return
+}
+
+@test "the top level holds the agreed folders and files and nothing else" {
+    tree | sed 's|/.*||' | sort -u | grep -v '^\.' |
+        grep -vxE 'shim|core|helper|tests|examples|Makefile|README.md|LICENSE' |
+        expect_empty "unexpected at the top level"
+}
+
+@test "core includes headers of core only" {
+    rule core 'core/[a-z_]+\.h|(smux|smux_blocking)\.h'
+}
+
+@test "the shim includes headers of the shim only" {
+    rule shim 'shim/[a-z_]+\.h|[a-z_]+\.h'
+    (cd "$root" && grep -nE 'include.*(core|helper|smux)/|include.*smux(_blocking)?\.h' shim/*.[ch]) |
+        expect_empty "shim/ may not include"
+}
+
+@test "the helper includes its own headers, smux.h, and what the shim shares with it" {
+    rule helper '(helper/)?[a-z_]+\.h|core/smux\.h|shim/(control|config|routes)[a-z_]*\.h'
+}
+
+@test "examples include public headers only" {
+    rule examples 'smux\.h|smux_blocking\.h'
+}
+
+@test "no file of C is longer than 500 lines, and no function longer than 100" {
+    c_files core shim helper examples tests | while read -r file; do
+        awk -v file="$file" '
+            /^[A-Za-z].*[^;]$/ && !/^extern "C"/ { start = FNR }
+            /^\}$/ && start {
+                if (FNR - start > 100) print file ":" start ": function of " FNR - start " lines"
+                start = 0
+            }
+            END { if (FNR > 500) print file ": " FNR " lines" }' "$root/$file"
+    done | expect_empty "too long"
+}
+
+@test "no file holds an unfinished mark or a path of the machine it was written on" {
+    # The pattern is put together here so that this file does not match itself.
+    local words="TO""DO|FIX""ME|XX""X[^X]|/wo""rk/|\.\./sha""red"
+    tree | grep -v '\.pem$' | (cd "$root" && xargs grep -nIE "$words") |
+        grep -vE ':.*mktemp' | expect_empty "does not belong into the tree"
+}

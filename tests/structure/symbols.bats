@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# What the binaries need and what they show.
+
+setup() { load lib; }
+
+# functions HEADER...: names declared SMUX_API in public headers.
+functions() {
+    (cd "$root" && cat "$@") | tr '\n' ' ' | grep -oE 'SMUX_API [^;{]+;' |
+        sed -E 's/^SMUX_API ([^(]*[ *])?([a-z_]+)\(.*/\2/' | sort -u
+}
+
+# built FILE: its path, if it has been built.
+built() {
+    [ -e "$BUILD/$1" ] || { echo "$BUILD/$1 is missing: make first" >&2; return 1; }
+    echo "$BUILD/$1"
+}
+
+# The engine: core without the files of the blocking API, which is a layer on top of it.
+engine_objects() {
+    local source
+    for source in "$root"/core/*.c; do
+        case ${source##*/} in blocking*) continue ;; esac
+        built "obj/core/$(basename "$source" .c).o" || return
+    done
+}
+
+@test "the engine needs memory functions of libc and nothing else" {
+    local objects
+    objects=$(engine_objects)
+    # Names that one object needs and another of them has are the engine's own.
+    nm -u $objects | awk '/ U /{ print $2 }' | sort -u >"$BATS_TEST_TMPDIR/needed"
+    nm --defined-only $objects | awk 'NF == 3 { print $3 }' | sort -u >"$BATS_TEST_TMPDIR/own"
+    comm -23 "$BATS_TEST_TMPDIR/needed" "$BATS_TEST_TMPDIR/own" |
+        grep -vxE 'malloc|free|calloc|mem(cpy|set|move|cmp)|str(len|cmp)|(v|)snprintf|__(mem(cpy|set|move)|(v|)snprintf)_chk|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_' |
+        expect_empty "the engine calls"
+}
+
+@test "the engine has no writable global state" {
+    local objects
+    objects=$(engine_objects)
+    nm $objects | grep -E ' [bBdDcC] ' | expect_empty "writable globals"
+}
+
+@test "libsmux.so exports exactly what the public headers declare" {
+    functions core/smux.h core/smux_blocking.h >"$BATS_TEST_TMPDIR/declared"
+    nm -D --defined-only "$(built libsmux.so)" | awk '$2 == "T" { print $3 }' | sed 's/@.*//' |
+        sort -u >"$BATS_TEST_TMPDIR/exported"
+    [ -s "$BATS_TEST_TMPDIR/exported" ]
+    diff "$BATS_TEST_TMPDIR/declared" "$BATS_TEST_TMPDIR/exported"
+}
+
+@test "libsmux.so and libsmuxshim.so need libc and nothing else" {
+    local library file
+    for library in libsmux.so libsmuxshim.so; do
+        file=$(built $library) || return
+        readelf -d "$file" | sed -nE 's/.*\(NEEDED\).*\[(.*)\]/\1/p' |
+            grep -vxE 'libc\.so\.6|libpthread\.so\.0|libdl\.so\.2|ld-linux-x86-64\.so\.2' |
+            expect_empty "$library needs" || return
+    done
+}
