@@ -39,7 +39,7 @@ rule() {
     c_files core shim helper examples tests | while read -r file; do
         awk -v file="$file" '
             /^[A-Za-z].*[^;]$/ && !/^extern "C"/ { start = FNR }
-            /^\}$/ && start {
+            /^\}/ && start {
                 if (FNR - start > 100) print file ":" start ": function of " FNR - start " lines"
                 start = 0
             }
