@@ -120,7 +120,9 @@ typedef struct smux_config {
     uint32_t max_streams;            /* streams alive at once, 1..2^31-1.  Default 1048576 */
     uint32_t stream_send_buffer;     /* cap of bytes queued by smux_send on a stream, 1..2^31-1.
                                         Default 256 KiB */
-    uint32_t session_send_buffer;    /* the same over all streams, 1..2^31-1.  Default 4 MiB */
+    uint32_t session_send_buffer;    /* the same over all streams, 1..2^31-1.  Default 4 MiB.  A
+                                        stream with nothing queued may still queue 4 KiB: those
+                                        whose peers do not read must not stop the others */
     enum smux_on_full on_full;       /* default SMUX_FULL_STALL */
     bool extensions;                 /* offer and use the NOP extensions.  Default true */
     uint64_t hash_seed;              /* a random number, against peers that choose stream ids to

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT
+ * The nouns of the engine: session, stream, frame, and the functions its files share.
+ *
+ *   config.c   defaults and rules          error.c    texts
+ *   session.c  life and death              table.c    stream id -> stream
+ *   stream.c   open, close, reset, states  queue.c    bytes waiting on a stream
+ *   receive.c  bytes -> events             window.c   budget, windows, round-trip time
+ *   send.c     frames -> bytes             timer.c    keepalive and timeouts
+ */
+#ifndef SMUX_ENGINE_H
+#define SMUX_ENGINE_H
+
+#include "core/smux.h"
+#include "core/wire.h"
+
+/* ---- Lists ---------------------------------------------------------------------------------- */
+
+/* A member or the head of a circular doubly linked list.  A member that is in no list is zeroed. */
+struct link {
+    struct link *prev, *next;
+};
+
+static inline void list_init(struct link *head) {
+    head->prev = head->next = head;
+}
+static inline bool list_empty(const struct link *head) {
+    return head->next == head;
+}
+static inline bool linked(const struct link *l) {
+    return l->next != NULL;
+}
+static inline void list_insert(struct link *before, struct link *l) {
+    l->next = before;
+    l->prev = before->prev;
+    before->prev->next = l;
+    before->prev = l;
+}
+static inline void list_push_back(struct link *head, struct link *l) {
+    list_insert(head, l);
+}
+static inline void list_push_front(struct link *head, struct link *l) {
+    list_insert(head->next, l);
+}
+static inline void list_remove(struct link *l) {
+    if (!linked(l))
+        return;
+    l->prev->next = l->next;
+    l->next->prev = l->prev;
+    l->prev = l->next = NULL;
+}
+#define stream_of(l, member) ((smux_stream *)((char *)(l)-offsetof(struct smux_stream, member)))
+
+/* ---- Stream --------------------------------------------------------------------------------- */
+
+enum in_state { IN_OPEN, IN_EOF, IN_DEAD };
+enum out_state {
+    OUT_OPEN,
+    OUT_CLOSING, /* FIN is owed behind what is queued */
+    OUT_CLOSED,  /* FIN is planned or sent */
+    OUT_DEAD
+};
+
+enum stream_flag {
+    F_LOCAL = 1 << 0,      /* opened here */
+    F_ACCEPTED = 1 << 1,   /* out of the backlog */
+    F_GIVEN_UP = 1 << 2,   /* the application has closed it: no more events */
+    F_OWE_SYN = 1 << 3,    /* control frames that are owed */
+    F_OWE_UPDATE = 1 << 4, /* */
+    F_OWE_RESET = 1 << 5,  /* */
+    F_TOLD_RESET = 1 << 6, /* the event SMUX_EVENT_RESET is owed */
+    F_WRITABLE = 1 << 7,   /* the event SMUX_EVENT_WRITABLE is owed */
+    F_BLOCKED = 1 << 8,    /* smux_send fell short */
+    F_DROP = 1 << 9,       /* drop the queue once no frame refers to it */
+    F_PROBE = 1 << 10,     /* a round-trip time is being taken by the window */
+    F_LENT = 1 << 11,      /* a buffer of it has been put on the session's `returned` list */
+};
+#define F_OWED (F_OWE_SYN | F_OWE_UPDATE | F_OWE_RESET)
+
+/* At most 208 bytes, so that with the table an idle stream stays below 256. */
+struct smux_stream {
+    smux_session *session;
+    void *user;
+    uint32_t id;
+    uint16_t flags;
+    uint8_t in, out; /* enum in_state, out_state: set by stream_set_in/out alone */
+    int16_t error;
+    uint16_t refs; /* frames of the plan that name this stream */
+
+    /* Sending.  Positions are those of version 2, modulo 2^32. */
+    uint32_t planned; /* bytes at the queue's head that are in planned frames */
+    smux_sendbuf *head, *tail;
+    size_t head_done; /* bytes of `head` that are gone */
+    uint64_t queued;  /* bytes in the queue, the planned ones included */
+    uint64_t bytes_out;
+    uint32_t peer_consumed, peer_window;
+    int32_t deficit; /* of the deficit round robin */
+
+    /* Receiving. */
+    uint32_t unread;
+    uint64_t bytes_in;
+    uint32_t window;      /* the window of the next UPD */
+    uint32_t limit;       /* position that the peer may send up to */
+    uint32_t update_at;   /* `consumed` of the last UPD */
+    uint32_t probe_limit; /* a byte beyond this can only come after the last UPD arrived */
+    uint32_t update_us;   /* low 32 bits of the time of the last UPD */
+    uint32_t probe_us;    /* and of the one that started the probe */
+
+    uint64_t active_us;  /* kept if there is a stream idle timeout */
+    struct link ring;    /* session.ring: has data that may be sent */
+    struct link control; /* session.control: owes a control frame */
+    struct link events;  /* session.events, or session.blocked */
+    struct link idle;    /* session.idle: by last activity */
+    struct link hold;    /* session.hold[log2(unread)], under SMUX_FULL_RESET */
+};
+_Static_assert(sizeof(struct smux_stream) <= 216, "an idle stream is to stay below 256 bytes");
+
+/* ---- Frames to send ------------------------------------------------------------------------- */
+
+enum frame_kind {
+    FRAME_SYN,
+    FRAME_FIN,
+    FRAME_RESET, /* NOP and FIN, or FIN alone */
+    FRAME_UPDATE,
+    FRAME_DATA,
+    FRAME_REFUSE, /* a reset for a stream that does not exist */
+    FRAME_HELLO,
+    FRAME_GOAWAY,
+    FRAME_NOP,
+    FRAME_PING,
+    FRAME_PONG
+};
+
+/* A frame in the plan: given to the caller by smux_output, not yet reported by smux_sent. */
+struct frame {
+    smux_stream *stream; /* NULL for frames of the session */
+    uint32_t id;         /* FRAME_REFUSE, PING, PONG */
+    uint32_t payload;    /* bytes from the stream's queue */
+    uint32_t quantum;    /* what the round robin granted for it */
+    uint16_t header_at;  /* its header in session.headers */
+    uint8_t header_len;
+    uint8_t kind;
+};
+
+#define FRAME_HEADER_MAX 16u
+#define PLAN_MAX         256u /* frames in one plan: more than 64 iovecs need, few KiB of memory */
+
+/* ---- Session -------------------------------------------------------------------------------- */
+
+struct slot {
+    uint32_t id;
+    smux_stream *stream;
+};
+
+struct table {
+    struct slot *slots;
+    uint32_t size, used; /* size is 0 or a power of two */
+    uint64_t multiplier;
+};
+
+enum session_owes {
+    OWE_HELLO = 1 << 0,
+    OWE_GOAWAY = 1 << 1,
+    OWE_NOP = 1 << 2,
+    OWE_PING = 1 << 3,
+    OWE_PONG = 1 << 4
+};
+
+enum goaway { GOAWAY_NONE, GOAWAY_SENT, GOAWAY_TOLD };
+
+/* Hold at most this many unsent refusals before reading stops; one feed may add to them. */
+#define REFUSALS_MAX 1024u
+
+struct smux_session {
+    smux_config config;
+    smux_allocator memory;
+    enum smux_role role;
+    int version;
+    int error;
+    bool failed_told;
+    char text[96];
+    uint64_t now_us;
+    struct table table;
+    uint32_t next_id;
+
+    /* Extensions and keepalive. */
+    uint8_t owes; /* enum session_owes */
+    bool peer_extensions, hello_told, goaway_told, peer_goaway, peer_keeps_alive;
+    uint8_t goaway; /* enum goaway */
+    uint8_t ping_seq, pong_seq;
+    bool ping_pending;
+    uint64_t ping_us, rtt_us;
+    uint64_t keepalive_us;     /* when the next NOP is due */
+    uint64_t last_received_us; /* */
+    uint64_t suspect_us;       /* when silence was first noticed, 0: not */
+
+    /* Receiving. */
+    const uint8_t *input;
+    size_t input_len;
+    uint8_t partial[WIRE_HEADER_LEN + WIRE_UPDATE_LEN];
+    uint8_t partial_len;
+    uint32_t payload_left;       /* of the PSH being received */
+    smux_stream *payload_stream; /* NULL: drop it */
+    uint32_t mark_id;            /* stream of the NOP just before, 0: none */
+    uint64_t unread, granted;    /* granted: windows beyond the initial one, summed */
+    struct link hold[32];
+    uint32_t backlog;
+
+    /* Events. */
+    smux_sendbuf *returned, **returned_tail;
+    struct link events;
+
+    /* Sending. */
+    struct link ring, control, blocked, idle;
+    uint32_t ring_len;
+    uint64_t queued, copied; /* of all streams; of that, what lies in buffers made here */
+    uint32_t *refusals;      /* stream ids; [refusals_head, refusals_tail) are unsent */
+    uint32_t refusals_head, refusals_tail, refusals_size;
+    bool outstanding; /* between smux_output and smux_sent */
+    uint32_t frames_len;
+    uint32_t begun; /* bytes of frames[0] that are on the wire; then it alone is in the plan */
+    uint32_t headers_len;
+    struct frame frames[PLAN_MAX];
+    uint8_t headers[PLAN_MAX * FRAME_HEADER_MAX];
+
+    smux_session_info count; /* the counters of it alone are kept up to date */
+};
+
+/* session.c */
+void *engine_alloc(smux_session *s, size_t size);
+void engine_free(smux_session *s, void *memory);
+void engine_time(smux_session *s, uint64_t now_us);
+/* Fails the session with a text made of the error's own, and up to two numbers:
+ * "bad frame length: 9, expected 0".  `expected` may be NULL. */
+void session_fail_got(smux_session *s, int error, uint64_t got, const char *expected);
+
+/* table.c.  O(1); the table's own memory comes from the session's allocator. */
+smux_stream *table_get(const smux_session *s, uint32_t id);
+int table_put(smux_session *s, smux_stream *st);
+void table_remove(smux_session *s, uint32_t id);
+smux_stream *table_next(const smux_session *s, const smux_stream *previous);
+
+/* stream.c */
+int stream_new(smux_session *s, uint32_t id, uint16_t flags, smux_stream **stream);
+void stream_free(smux_stream *st);
+/* Ends a stream with an error.  `tell` the peer, and the application by SMUX_EVENT_RESET. */
+void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_application);
+/* Frees it if the application has given it up and nothing of it is left to send. */
+void stream_settle(smux_stream *st);
+void stream_active(smux_stream *st);
+void stream_set_in(smux_stream *st, enum in_state to);
+void stream_set_out(smux_stream *st, enum out_state to);
+void stream_event(smux_stream *st, uint16_t flag);
+
+/* queue.c */
+void queue_advance(smux_stream *st, size_t n);
+/* Drops all that waits; what a frame refers to, when it no longer does. */
+void queue_drop(smux_stream *st);
+/* Describes `len` bytes of the queue from `from` on; returns how many fitted into the iovecs. */
+size_t queue_gather(const smux_stream *st, uint64_t from, size_t len, struct iovec *iov,
+                    int *iovcnt, int iov_max);
+void queue_unblock(smux_session *s);
+uint64_t queue_room(const smux_stream *st);
+
+/* send.c */
+void send_schedule(smux_stream *st);
+void send_refuse(smux_session *s, uint32_t id);
+void send_void_plan(smux_session *s);
+int64_t send_allowance(const smux_stream *st);
+static inline bool send_fin_due(const smux_stream *st) {
+    return st->out == OUT_CLOSING && st->queued == st->planned;
+}
+
+/* receive.c */
+void receive_forget(smux_session *s, const smux_stream *st);
+
+/* window.c */
+void window_start(smux_stream *st);
+void window_end(smux_stream *st);
+void window_consumed(smux_stream *st);
+bool window_admits(const smux_stream *st, uint32_t len);
+/* Makes room in the budget for len more bytes, under SMUX_FULL_RESET. */
+void window_make_room(smux_session *s, uint32_t len);
+void window_delivered(smux_stream *st, uint32_t len);
+/* `unread` of the stream goes down by n. */
+void window_release(smux_stream *st, uint32_t n);
+struct wire_update window_update(smux_stream *st);
+void window_rtt(smux_session *s, uint64_t sample_us);
+
+#endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT
+ * The bytes that wait on a stream: a list of buffers, lent by the application or made here.
+ */
+#include "core/engine.h"
+
+#include <string.h>
+
+/* A buffer of the engine's own: small writes share one, large ones fill several. */
+#define CHUNK_MIN (4096u - sizeof(smux_sendbuf) - 32u)
+#define CHUNK_MAX 65536u
+
+enum buffer_state { BUFFER_FREE, BUFFER_QUEUED, BUFFER_RETURNED };
+
+static bool is_own(const smux_sendbuf *b) {
+    return b->capacity_ != 0;
+}
+
+static void append(smux_stream *st, smux_sendbuf *b) {
+    b->next_ = NULL;
+    b->stream_ = st;
+    b->state_ = BUFFER_QUEUED;
+    if (st->tail)
+        st->tail->next_ = b;
+    else
+        st->head = b;
+    st->tail = b;
+}
+
+static smux_sendbuf *chunk_new(smux_session *s, size_t want) {
+    size_t capacity = want < CHUNK_MIN ? CHUNK_MIN : want;
+    smux_sendbuf *b = engine_alloc(s, sizeof *b + capacity);
+    if (!b)
+        return NULL;
+    *b = (smux_sendbuf){.data = (const uint8_t *)(b + 1), .capacity_ = capacity};
+    return b;
+}
+
+/* Gives a buffer back to whom it belongs. */
+static void release(smux_stream *st, smux_sendbuf *b, int error) {
+    smux_session *s = st->session;
+    if (is_own(b)) {
+        engine_free(s, b);
+        return;
+    }
+    b->stream_ = st->flags & F_GIVEN_UP ? NULL : st;
+    b->next_ = NULL;
+    b->state_ = error ? error : BUFFER_RETURNED; /* for the event to tell */
+    *s->returned_tail = b;
+    s->returned_tail = &b->next_;
+    st->flags |= F_LENT;
+}
+
+static void pop(smux_stream *st, int error) {
+    smux_sendbuf *b = st->head;
+    st->head = b->next_;
+    if (!st->head)
+        st->tail = NULL;
+    st->head_done = 0;
+    release(st, b, error);
+}
+
+static uint32_t smaller_cap(const smux_config *c) {
+    return c->stream_send_buffer < c->session_send_buffer ? c->stream_send_buffer
+                                                          : c->session_send_buffer;
+}
+
+/* Says WRITABLE when a quarter is free, not for every byte; or when nothing is left to wait for. */
+static void unblock(smux_stream *st) {
+    if (!(st->flags & F_BLOCKED))
+        return;
+    if (st->queued && queue_room(st) <= smaller_cap(&st->session->config) / 4)
+        return;
+    st->flags &= (uint16_t)~F_BLOCKED;
+    list_remove(&st->events);
+    stream_event(st, F_WRITABLE);
+}
+
+void queue_unblock(smux_session *s) {
+    if (list_empty(&s->blocked) || s->copied > s->config.session_send_buffer / 2)
+        return;
+    for (struct link *l = s->blocked.next, *next; l != &s->blocked; l = next) {
+        next = l->next;
+        unblock(stream_of(l, events));
+    }
+}
+
+void queue_advance(smux_stream *st, size_t n) {
+    smux_session *s = st->session;
+    st->queued -= n;
+    s->queued -= n;
+    while (n) {
+        size_t left = st->head->len - st->head_done, step = n < left ? n : left;
+        if (is_own(st->head))
+            s->copied -= step;
+        n -= step;
+        st->head_done += step;
+        if (step == left)
+            pop(st, 0);
+    }
+    unblock(st);
+}
+
+void queue_drop(smux_stream *st) {
+    smux_session *s = st->session;
+    if (st->refs) {
+        st->flags |= F_DROP;
+        return;
+    }
+    st->flags &= (uint16_t)~F_DROP;
+    s->queued -= st->queued;
+    st->queued = 0;
+    while (st->head) {
+        if (is_own(st->head))
+            s->copied -= st->head->len - st->head_done;
+        pop(st, st->error ? st->error : SMUX_ERR_LOCAL_RESET);
+    }
+}
+
+size_t queue_gather(const smux_stream *st, uint64_t from, size_t len, struct iovec *iov,
+                    int *iovcnt, int iov_max) {
+    const smux_sendbuf *b = st->head;
+    size_t got = 0;
+    from += st->head_done;
+    while (b && from >= b->len) {
+        from -= b->len;
+        b = b->next_;
+    }
+    for (; b && got < len && *iovcnt < iov_max; b = b->next_, from = 0) {
+        size_t n = b->len - from;
+        if (n > len - got)
+            n = len - got;
+        iov[(*iovcnt)++] = (struct iovec){(void *)(uintptr_t)(b->data + from), n};
+        got += n;
+    }
+    return got;
+}
+
+static int may_send(const smux_stream *st) {
+    if (st->error)
+        return st->error;
+    return st->out == OUT_OPEN ? 0 : SMUX_ERR_SHUT;
+}
+
+/* A stream with nothing queued always gets a little, so that streams whose peers do not read
+ * cannot fill the session's share and so stop the others. */
+#define ROOM_MIN 4096u
+
+uint64_t queue_room(const smux_stream *st) {
+    const smux_config *c = &st->session->config;
+    uint64_t own = st->queued, all = st->session->copied;
+    uint64_t own_room = own < c->stream_send_buffer ? c->stream_send_buffer - own : 0;
+    uint64_t all_room = all < c->session_send_buffer ? c->session_send_buffer - all : 0;
+    if (!own && all_room < ROOM_MIN)
+        all_room = ROOM_MIN;
+    return own_room < all_room ? own_room : all_room;
+}
+
+size_t smux_send_room(const smux_stream *st) {
+    return may_send(st) ? 0 : (size_t)queue_room(st);
+}
+
+/* Copies up to len bytes behind the tail; returns how many, 0 for want of memory. */
+static size_t copy_in(smux_stream *st, const uint8_t *data, size_t len) {
+    smux_sendbuf *b = st->tail;
+    if (!b || !is_own(b) || b->len == b->capacity_) {
+        b = chunk_new(st->session, len < CHUNK_MAX ? len : CHUNK_MAX);
+        if (!b)
+            return 0;
+        append(st, b);
+    }
+    size_t n = b->capacity_ - b->len;
+    if (n > len)
+        n = len;
+    memcpy((uint8_t *)(b + 1) + b->len, data, n);
+    b->len += n;
+    return n;
+}
+
+static void block(smux_stream *st) {
+    if (st->flags & (F_BLOCKED | F_WRITABLE))
+        return;
+    st->flags |= F_BLOCKED;
+    if (!linked(&st->events))
+        list_push_back(&st->session->blocked, &st->events);
+}
+
+ssize_t smux_sendv(smux_stream *st, const struct iovec *iov, int iovcnt) {
+    int error = may_send(st);
+    if (error)
+        return error;
+    if (iovcnt < 0)
+        return SMUX_ERR_ARGUMENT;
+    uint64_t room = queue_room(st);
+    size_t taken = 0;
+    bool memory = true, all = true;
+    for (int i = 0; i < iovcnt && memory && all; i++) {
+        const uint8_t *data = iov[i].iov_base;
+        size_t len = iov[i].iov_len;
+        if (len > room - taken) {
+            len = (size_t)(room - taken);
+            all = false;
+        }
+        for (size_t done = 0, n; done < len; done += n, taken += n) {
+            n = copy_in(st, data + done, len - done);
+            if (!n) {
+                memory = false;
+                break;
+            }
+        }
+    }
+    st->queued += taken;
+    st->session->queued += taken;
+    st->session->copied += taken;
+    if (!all)
+        block(st);
+    if (taken)
+        send_schedule(st);
+    return taken || memory ? (ssize_t)taken : SMUX_ERR_NOMEM;
+}
+
+ssize_t smux_send(smux_stream *st, const void *data, size_t len) {
+    struct iovec iov = {(void *)(uintptr_t)data, len};
+    return smux_sendv(st, &iov, 1);
+}
+
+int smux_send_borrowed(smux_stream *st, smux_sendbuf *b) {
+    int error = may_send(st);
+    if (error)
+        return error;
+    if (!b->len || !b->data)
+        return SMUX_ERR_ARGUMENT;
+    b->capacity_ = 0;
+    append(st, b);
+    st->queued += b->len;
+    st->session->queued += b->len;
+    send_schedule(st);
+    return 0;
+}
+
+/* Puts `with` (NULL: nothing) in the place of the buffer that *at points to. */
+static void replace(smux_stream *st, smux_sendbuf **at, smux_sendbuf *previous,
+                    smux_sendbuf *with) {
+    smux_sendbuf *b = *at;
+    if (with) {
+        with->next_ = b->next_;
+        with->stream_ = st;
+        with->state_ = BUFFER_QUEUED;
+    }
+    *at = with ? with : b->next_;
+    if (st->tail == b)
+        st->tail = with ? with : previous;
+}
+
+int smux_send_cancel(smux_session *s, smux_sendbuf *b, size_t *left) {
+    smux_stream *st = b->stream_;
+    if (b->state_ != BUFFER_QUEUED || !st || st->session != s)
+        return SMUX_ERR_ARGUMENT;
+    if (s->outstanding)
+        return SMUX_ERR_BUSY;
+    smux_sendbuf **at = &st->head, *previous = NULL, *rest = NULL;
+    uint64_t before = 0; /* bytes of the queue ahead of b */
+    for (; *at != b; previous = *at, at = &(*at)->next_)
+        before += (*at)->len - (*at == st->head ? st->head_done : 0);
+    size_t skip = b == st->head ? st->head_done : 0, have = b->len - skip;
+    /* The begun frame covers the first `planned` bytes of the queue. */
+    size_t keep = st->planned > before ? (size_t)(st->planned - before) : 0;
+    if (keep > have)
+        keep = have;
+    if (keep) {
+        rest = chunk_new(s, keep);
+        if (!rest)
+            return SMUX_ERR_NOMEM;
+        memcpy(rest + 1, b->data + skip, keep);
+        rest->len = keep;
+    }
+    replace(st, at, previous, rest);
+    s->copied += keep;
+    if (skip)
+        st->head_done = 0;
+    st->queued -= have - keep;
+    s->queued -= have - keep;
+    b->state_ = BUFFER_FREE;
+    b->stream_ = NULL;
+    if (left)
+        *left = have - keep;
+    unblock(st);
+    queue_unblock(s);
+    send_schedule(st);
+    return 0;
+}

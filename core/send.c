@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT
+ * Frames to bytes.  smux_output plans frames and describes them as iovecs; smux_sent retires those
+ * that went out and takes the others back, but for one that was begun.  So nothing is committed
+ * before the carrier has taken its first byte, and what is urgent overtakes what is bulk even when
+ * the carrier is slow.
+ */
+#include "core/engine.h"
+
+#include <string.h>
+
+/* A stream alone may use frames as large as configured; among others, frames are kept short. */
+#define CONTENDED_FRAME_MAX 32768u
+/* Below this, what is left of SMUX_OUTPUT_MAX is not worth a frame of its own. */
+#define FRAME_WORTHWHILE 1024u
+
+/* ---- What is due ---------------------------------------------------------------------------- */
+
+int64_t send_allowance(const smux_stream *st) {
+    if (st->session->version != 2)
+        return INT64_MAX;
+    uint32_t in_flight = (uint32_t)st->bytes_out + st->planned - st->peer_consumed;
+    return (int32_t)(st->peer_window - in_flight);
+}
+
+static bool data_due(const smux_stream *st) {
+    return (st->out == OUT_OPEN || st->out == OUT_CLOSING) && st->queued > st->planned &&
+           send_allowance(st) > 0;
+}
+
+static bool control_due(const smux_stream *st) {
+    return st->flags & F_OWED || send_fin_due(st);
+}
+
+void send_schedule(smux_stream *st) {
+    smux_session *s = st->session;
+    if (s->error)
+        return;
+    if (!linked(&st->control) && control_due(st))
+        list_push_back(&s->control, &st->control);
+    if (!linked(&st->ring) && data_due(st)) {
+        st->deficit = 0;
+        list_push_back(&s->ring, &st->ring);
+        s->ring_len++;
+    }
+}
+
+static int refusals_grow(smux_session *s) {
+    uint32_t len = s->refusals_tail - s->refusals_head;
+    uint32_t size = len < 64 ? 64 : len * 2;
+    uint32_t *refusals = engine_alloc(s, size * sizeof *refusals);
+    if (!refusals)
+        return SMUX_ERR_NOMEM;
+    if (len)
+        memcpy(refusals, s->refusals + s->refusals_head, len * sizeof *refusals);
+    engine_free(s, s->refusals);
+    s->refusals = refusals;
+    s->refusals_size = size;
+    s->refusals_head = 0;
+    s->refusals_tail = len;
+    return 0;
+}
+
+/* Without memory the peer is not told; it will find out by its own timeouts. */
+void send_refuse(smux_session *s, uint32_t id) {
+    if (s->refusals_tail > s->refusals_head && s->refusals[s->refusals_tail - 1] == id)
+        return;
+    /* Planned refusals lie before the head and come back there: no moving meanwhile. */
+    if (s->refusals_tail == s->refusals_size && (s->outstanding || refusals_grow(s)))
+        return;
+    s->refusals[s->refusals_tail++] = id;
+}
+
+bool smux_want_write(const smux_session *s) {
+    return !s->error && s->version &&
+           (s->begun || s->owes || s->refusals_head < s->refusals_tail ||
+            !list_empty(&s->control) || !list_empty(&s->ring));
+}
+
+/* ---- The plan ------------------------------------------------------------------------------- */
+
+struct output {
+    smux_session *s;
+    struct iovec *iov;
+    int len, max;
+    size_t bytes;
+};
+
+static bool room_for_frame(const struct output *o) {
+    return o->s->frames_len < PLAN_MAX && o->len + 2 <= o->max &&
+           o->bytes + FRAME_HEADER_MAX + WIRE_UPDATE_LEN <= SMUX_OUTPUT_MAX;
+}
+
+/* Headers that follow each other lie side by side and share an iovec. */
+static void emit(struct output *o, uint8_t *at, size_t len) {
+    struct iovec *last = o->len ? &o->iov[o->len - 1] : NULL;
+    if (last && (uint8_t *)last->iov_base + last->iov_len == at)
+        last->iov_len += len;
+    else
+        o->iov[o->len++] = (struct iovec){at, len};
+    o->bytes += len;
+}
+
+static uint8_t put_header(smux_session *s, uint8_t *at, uint8_t command, uint16_t length,
+                          uint32_t id) {
+    wire_pack_header(at, (struct wire_header){(uint8_t)s->version, command, length, id});
+    return WIRE_HEADER_LEN;
+}
+
+static uint8_t put_reset(smux_session *s, uint8_t *at, uint32_t id) {
+    uint8_t len = 0;
+    if (s->peer_extensions)
+        len = put_header(s, at, WIRE_NOP, 0, id);
+    return len + put_header(s, at + len, WIRE_FIN, 0, id);
+}
+
+static uint8_t put_update(smux_stream *st, uint8_t *at) {
+    uint8_t len = put_header(st->session, at, WIRE_UPD, WIRE_UPDATE_LEN, st->id);
+    wire_pack_update(at + len, window_update(st));
+    return len + WIRE_UPDATE_LEN;
+}
+
+static uint8_t put_frame(smux_session *s, uint8_t *at, const struct frame *f) {
+    uint32_t id = f->stream ? f->stream->id : f->id;
+    switch ((enum frame_kind)f->kind) {
+    case FRAME_SYN:
+        return put_header(s, at, WIRE_SYN, 0, id);
+    case FRAME_FIN:
+        return put_header(s, at, WIRE_FIN, 0, id);
+    case FRAME_DATA:
+        return put_header(s, at, WIRE_PSH, (uint16_t)f->payload, id);
+    case FRAME_RESET:
+    case FRAME_REFUSE:
+        return put_reset(s, at, id);
+    case FRAME_UPDATE:
+        return put_update(f->stream, at);
+    case FRAME_HELLO:
+    case FRAME_GOAWAY:
+    case FRAME_NOP:
+    case FRAME_PING:
+    case FRAME_PONG:
+        break;
+    }
+    return put_header(s, at, WIRE_NOP, 0, id);
+}
+
+static struct frame *plan(struct output *o, struct frame f) {
+    smux_session *s = o->s;
+    f.header_at = (uint16_t)s->headers_len;
+    f.header_len = put_frame(s, s->headers + s->headers_len, &f);
+    emit(o, s->headers + s->headers_len, f.header_len);
+    s->headers_len += f.header_len;
+    if (f.stream)
+        f.stream->refs++;
+    s->frames[s->frames_len] = f;
+    return &s->frames[s->frames_len++];
+}
+
+/* A frame that the carrier took a part of comes first, whatever is urgent. */
+static void plan_begun(struct output *o) {
+    smux_session *s = o->s;
+    struct frame *f = &s->frames[0];
+    s->headers_len = s->begun ? f->header_len : 0;
+    if (!s->begun)
+        return;
+    uint32_t payload_done = 0;
+    if (s->begun < f->header_len)
+        emit(o, s->headers + f->header_at + s->begun, f->header_len - s->begun);
+    else
+        payload_done = s->begun - f->header_len;
+    if (f->payload > payload_done)
+        o->bytes += queue_gather(f->stream, payload_done, f->payload - payload_done, o->iov,
+                                 &o->len, o->max);
+}
+
+static const struct {
+    uint8_t owed, kind;
+    uint32_t id;
+} session_frames[] = {
+    {OWE_HELLO, FRAME_HELLO, WIRE_HELLO},
+    {OWE_GOAWAY, FRAME_GOAWAY, WIRE_GOAWAY},
+    {OWE_PONG, FRAME_PONG, WIRE_PONG},
+    {OWE_PING, FRAME_PING, WIRE_PING},
+    {OWE_NOP, FRAME_NOP, 0},
+};
+
+static void plan_session_frames(struct output *o) {
+    smux_session *s = o->s;
+    for (size_t i = 0; i < sizeof session_frames / sizeof *session_frames; i++) {
+        uint32_t id = session_frames[i].id;
+        if (!(s->owes & session_frames[i].owed) || !room_for_frame(o))
+            continue;
+        if (session_frames[i].kind == FRAME_PING) {
+            s->ping_seq = (s->ping_seq + 1) & WIRE_SEQ_MASK;
+            s->ping_pending = true;
+            s->ping_us = s->now_us;
+            id |= s->ping_seq;
+        } else if (session_frames[i].kind == FRAME_PONG) {
+            id |= s->pong_seq;
+        }
+        s->owes &= (uint8_t)~session_frames[i].owed;
+        plan(o, (struct frame){.kind = session_frames[i].kind, .id = id});
+    }
+    while (s->refusals_head < s->refusals_tail && room_for_frame(o))
+        plan(o, (struct frame){.kind = FRAME_REFUSE, .id = s->refusals[s->refusals_head++]});
+}
+
+static void plan_fin(struct output *o, smux_stream *st) {
+    stream_set_out(st, OUT_CLOSED);
+    plan(o, (struct frame){.kind = FRAME_FIN, .stream = st});
+}
+
+static const struct {
+    uint16_t owed;
+    uint8_t kind;
+} stream_frames[] = {
+    {F_OWE_SYN, FRAME_SYN}, {F_OWE_UPDATE, FRAME_UPDATE}, {F_OWE_RESET, FRAME_RESET}};
+
+static void plan_control(struct output *o) {
+    smux_session *s = o->s;
+    while (!list_empty(&s->control) && room_for_frame(o)) {
+        smux_stream *st = stream_of(s->control.next, control);
+        for (size_t i = 0; i < sizeof stream_frames / sizeof *stream_frames; i++)
+            if (st->flags & stream_frames[i].owed && room_for_frame(o)) {
+                st->flags &= (uint16_t)~stream_frames[i].owed;
+                plan(o, (struct frame){.kind = stream_frames[i].kind, .stream = st});
+            }
+        if (send_fin_due(st) && !(st->flags & F_OWED) && room_for_frame(o))
+            plan_fin(o, st);
+        if (!control_due(st))
+            list_remove(&st->control);
+    }
+}
+
+static uint32_t frame_limit(const smux_session *s) {
+    uint32_t max = s->config.max_frame_size;
+    return s->ring_len > 1 && max > CONTENDED_FRAME_MAX ? CONTENDED_FRAME_MAX : max;
+}
+
+static uint32_t min_u32(uint32_t a, uint64_t b) {
+    return a < b ? a : (uint32_t)b;
+}
+
+/* One turn of the first stream in the ring: at most one frame.  False when the plan is full. */
+static bool plan_turn(struct output *o) {
+    smux_session *s = o->s;
+    smux_stream *st = stream_of(s->ring.next, ring);
+    uint32_t limit = frame_limit(s),
+             space = SMUX_OUTPUT_MAX - (uint32_t)o->bytes - FRAME_HEADER_MAX;
+    uint32_t credit = (uint32_t)st->deficit + limit;
+    uint32_t want = min_u32(min_u32(min_u32(limit, credit), st->queued - st->planned),
+                            (uint64_t)send_allowance(st));
+    if (want > space && space < FRAME_WORTHWHILE)
+        return false;
+    want = min_u32(want, space);
+
+    /* The header's length field needs the payload that fits: gather behind it, then write it. */
+    int header_iov = o->len;
+    bool merged = o->len && (uint8_t *)o->iov[o->len - 1].iov_base + o->iov[o->len - 1].iov_len ==
+                                s->headers + s->headers_len;
+    int payload_iov = o->len + !merged;
+    uint32_t got = (uint32_t)queue_gather(st, st->planned, want, o->iov, &payload_iov, o->max);
+    o->len = header_iov;
+    struct frame *f = plan(o, (struct frame){.kind = FRAME_DATA, .stream = st, .payload = got});
+    o->len = payload_iov;
+    o->bytes += got;
+    f->quantum = limit;
+    st->planned += got;
+    st->deficit = (int32_t)(min_u32(credit, 2 * (uint64_t)limit) - got);
+    list_remove(&st->ring);
+    if (data_due(st)) {
+        list_push_back(&s->ring, &st->ring);
+    } else {
+        st->deficit = 0;
+        s->ring_len--;
+    }
+    if (send_fin_due(st) && !(st->flags & F_OWED)) {
+        if (room_for_frame(o))
+            plan_fin(o, st);
+        else
+            send_schedule(st);
+    }
+    return true;
+}
+
+int smux_output(smux_session *s, struct iovec *iov, int iov_max, uint64_t now_us) {
+    struct output o = {s, iov, 0, iov_max, 0};
+    engine_time(s, now_us);
+    if (s->outstanding)
+        smux_sent(s, 0);
+    if (!smux_want_write(s) || iov_max < 4)
+        return 0;
+    plan_begun(&o);
+    plan_session_frames(&o);
+    plan_control(&o);
+    while (list_empty(&s->control) && !list_empty(&s->ring) && room_for_frame(&o))
+        if (!plan_turn(&o))
+            break;
+    s->outstanding = o.len > 0;
+    return o.len;
+}
+
+/* ---- What became of it ---------------------------------------------------------------------- */
+
+/* The plan no longer refers to the frame's stream. */
+static void unref(smux_stream *st) {
+    if (!st)
+        return;
+    if (--st->refs == 0) {
+        if (st->flags & F_DROP)
+            queue_drop(st);
+        stream_settle(st);
+    }
+}
+
+static void retire(smux_session *s, const struct frame *f) {
+    smux_stream *st = f->stream;
+    s->count.frames_out++;
+    if (f->kind == FRAME_DATA) {
+        st->planned -= f->payload;
+        st->bytes_out += f->payload;
+        s->count.bytes_out += f->payload;
+        queue_advance(st, f->payload);
+        stream_active(st);
+    }
+    unref(st);
+}
+
+/* Back to the head of the ring, with what the turn had cost. */
+static void take_back_data(smux_session *s, const struct frame *f) {
+    smux_stream *st = f->stream;
+    int32_t deficit = st->deficit + (int32_t)f->payload - (int32_t)f->quantum;
+    st->planned -= f->payload;
+    if (st->out == OUT_DEAD)
+        return;
+    st->deficit = linked(&st->ring) && deficit > 0 ? deficit : 0;
+    if (linked(&st->ring))
+        list_remove(&st->ring);
+    else
+        s->ring_len++;
+    list_push_front(&s->ring, &st->ring);
+}
+
+static void take_back(smux_session *s, const struct frame *f) {
+    smux_stream *st = f->stream;
+    if (f->kind == FRAME_DATA)
+        take_back_data(s, f);
+    else if (f->kind == FRAME_FIN)
+        stream_set_out(st, OUT_CLOSING);
+    else if (f->kind == FRAME_REFUSE)
+        s->refusals_head--;
+    for (size_t i = 0; i < sizeof stream_frames / sizeof *stream_frames; i++)
+        if (st && f->kind == stream_frames[i].kind)
+            st->flags |= stream_frames[i].owed;
+    for (size_t i = 0; i < sizeof session_frames / sizeof *session_frames; i++)
+        if (!st && f->kind == session_frames[i].kind)
+            s->owes |= session_frames[i].owed;
+    if (!st)
+        return;
+    if (control_due(st) && !linked(&st->control))
+        list_push_front(&s->control, &st->control);
+    unref(st);
+}
+
+void send_void_plan(smux_session *s) {
+    uint32_t len = s->frames_len;
+    s->frames_len = s->begun = 0;
+    s->outstanding = false;
+    for (uint32_t i = 0; i < len; i++) {
+        if (s->frames[i].kind == FRAME_DATA)
+            s->frames[i].stream->planned -= s->frames[i].payload;
+        unref(s->frames[i].stream);
+    }
+}
+
+void smux_sent(smux_session *s, size_t n) {
+    uint32_t i = 0, len = s->frames_len, begun = s->begun;
+    if (!s->outstanding)
+        return;
+    s->outstanding = false;
+    if (s->error) {
+        send_void_plan(s);
+        return;
+    }
+    for (; i < len; i++) {
+        struct frame *f = &s->frames[i];
+        uint32_t left = f->header_len + f->payload - (i ? 0 : begun);
+        if (n < left)
+            break;
+        n -= left;
+        retire(s, f);
+    }
+    s->begun = i < len ? (uint32_t)n + (i ? 0 : begun) : 0;
+    uint32_t keep = i + (s->begun > 0);
+    while (len > keep)
+        take_back(s, &s->frames[--len]);
+    s->frames_len = s->begun > 0;
+    if (s->begun) {
+        s->frames[0] = s->frames[i];
+        memmove(s->headers, s->headers + s->frames[0].header_at, s->frames[0].header_len);
+        s->frames[0].header_at = 0;
+    }
+    if (s->refusals_head == s->refusals_tail)
+        s->refusals_head = s->refusals_tail = 0;
+    queue_unblock(s);
+}

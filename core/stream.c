@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ * Streams: the two half-states, opening, closing, ending.
+ */
+#include "core/engine.h"
+
+#include <string.h>
+
+/* The moves each half may make.  A wrong one is a bug of the engine; it is refused, not made. */
+static const uint8_t in_moves[] = {
+    [IN_OPEN] = 1 << IN_EOF | 1 << IN_DEAD,
+    [IN_EOF] = 1 << IN_DEAD,
+    [IN_DEAD] = 0,
+};
+static const uint8_t out_moves[] = {
+    [OUT_OPEN] = 1 << OUT_CLOSING | 1 << OUT_DEAD,
+    [OUT_CLOSING] = 1 << OUT_CLOSED | 1 << OUT_DEAD,
+    [OUT_CLOSED] = 1 << OUT_CLOSING | 1 << OUT_DEAD, /* back, when a planned FIN did not go out */
+    [OUT_DEAD] = 0,
+};
+
+void stream_set_in(smux_stream *st, enum in_state to) {
+    if (in_moves[st->in] & 1 << to)
+        st->in = (uint8_t)to;
+}
+
+void stream_set_out(smux_stream *st, enum out_state to) {
+    if (out_moves[st->out] & 1 << to)
+        st->out = (uint8_t)to;
+}
+
+int stream_new(smux_session *s, uint32_t id, uint16_t flags, smux_stream **stream) {
+    if (s->table.used >= s->config.max_streams)
+        return SMUX_ERR_STREAM_LIMIT;
+    smux_stream *st = engine_alloc(s, sizeof *st);
+    if (!st)
+        return SMUX_ERR_NOMEM;
+    memset(st, 0, sizeof *st);
+    st->session = s;
+    st->id = id;
+    st->flags = flags;
+    st->peer_window = WIRE_INITIAL_WINDOW;
+    if (table_put(s, st)) {
+        engine_free(s, st);
+        return SMUX_ERR_NOMEM;
+    }
+    window_start(st);
+    stream_active(st);
+    *stream = st;
+    return 0;
+}
+
+static void leave_ring(smux_stream *st) {
+    if (linked(&st->ring)) {
+        list_remove(&st->ring);
+        st->session->ring_len--;
+    }
+}
+
+/* Buffers on their way back to the application must not name a stream that is no longer its. */
+static void forget_returned(smux_stream *st) {
+    if (!(st->flags & F_LENT))
+        return;
+    for (smux_sendbuf *b = st->session->returned; b; b = b->next_)
+        if (b->stream_ == st)
+            b->stream_ = NULL;
+}
+
+void stream_free(smux_stream *st) {
+    smux_session *s = st->session;
+    queue_drop(st);
+    forget_returned(st);
+    window_end(st);
+    receive_forget(s, st);
+    leave_ring(st);
+    list_remove(&st->control);
+    list_remove(&st->events);
+    list_remove(&st->idle);
+    table_remove(s, st->id);
+    engine_free(s, st);
+}
+
+void stream_active(smux_stream *st) {
+    smux_session *s = st->session;
+    if (!s->config.stream_idle_timeout_us)
+        return;
+    st->active_us = s->now_us;
+    list_remove(&st->idle);
+    list_push_back(&s->idle, &st->idle);
+}
+
+void stream_event(smux_stream *st, uint16_t flag) {
+    if (st->flags & F_GIVEN_UP)
+        return;
+    st->flags |= flag;
+    list_remove(&st->events); /* it may be in `blocked` */
+    list_push_back(&st->session->events, &st->events);
+}
+
+static void leave_backlog(smux_stream *st) {
+    if (!(st->flags & (F_LOCAL | F_ACCEPTED))) {
+        st->flags |= F_ACCEPTED;
+        st->session->backlog--;
+    }
+}
+
+void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_application) {
+    smux_session *s = st->session;
+    if (st->out == OUT_DEAD)
+        return;
+    /* A peer without extensions is told by FIN, if it has not had one. */
+    if (tell_peer && (s->peer_extensions || st->out != OUT_CLOSED))
+        st->flags |= F_OWE_RESET;
+    st->error = (int16_t)error;
+    stream_set_in(st, IN_DEAD);
+    stream_set_out(st, OUT_DEAD);
+    window_release(st, st->unread);
+    window_end(st);
+    leave_ring(st);
+    list_remove(&st->idle);
+    st->flags &= (uint16_t) ~(F_BLOCKED | F_WRITABLE | F_OWE_UPDATE);
+    list_remove(&st->events);
+    queue_drop(st);
+    if (!tell_peer)
+        st->flags &= (uint16_t)~F_OWED;
+    send_schedule(st);
+    if (tell_application)
+        stream_event(st, F_TOLD_RESET);
+}
+
+void stream_settle(smux_stream *st) {
+    if (st->flags & F_GIVEN_UP && !st->refs && !(st->flags & F_OWED) &&
+        (st->out == OUT_CLOSED || st->out == OUT_DEAD))
+        stream_free(st);
+}
+
+int smux_open(smux_session *s, smux_stream **stream) {
+    *stream = NULL;
+    if (s->error)
+        return s->error;
+    if (s->peer_goaway || s->goaway != GOAWAY_NONE)
+        return SMUX_ERR_GOAWAY;
+    if (s->next_id >= WIRE_RESERVED)
+        return SMUX_ERR_EXHAUSTED;
+    int error = stream_new(s, s->next_id, F_LOCAL | F_OWE_SYN, stream);
+    if (error)
+        return error;
+    s->next_id += 2;
+    s->count.opened++;
+    send_schedule(*stream);
+    return 0;
+}
+
+void smux_accept(smux_stream *st) {
+    leave_backlog(st);
+}
+
+int smux_close_write(smux_stream *st) {
+    if (st->error)
+        return st->error;
+    if (st->out == OUT_OPEN) {
+        stream_set_out(st, OUT_CLOSING);
+        send_schedule(st);
+    }
+    return 0;
+}
+
+/* From here on the stream is the engine's alone. */
+static void give_up(smux_stream *st) {
+    leave_backlog(st);
+    forget_returned(st);
+    st->flags |= F_GIVEN_UP;
+    st->flags &= (uint16_t) ~(F_BLOCKED | F_WRITABLE | F_TOLD_RESET);
+    list_remove(&st->events);
+}
+
+void smux_close(smux_stream *st) {
+    (void)smux_close_write(st);
+    give_up(st);
+    window_release(st, st->unread);
+    stream_settle(st);
+}
+
+void smux_reset(smux_stream *st) {
+    give_up(st);
+    stream_kill(st, SMUX_ERR_LOCAL_RESET, !st->session->error, false);
+    stream_settle(st);
+}
+
+uint32_t smux_stream_id(const smux_stream *st) {
+    return st->id;
+}
+
+smux_session *smux_stream_session(const smux_stream *st) {
+    return st->session;
+}
+
+void smux_stream_set_user(smux_stream *st, void *user) {
+    st->user = user;
+}
+
+void *smux_stream_user(const smux_stream *st) {
+    return st->user;
+}
+
+void smux_stream_get_info(const smux_stream *st, smux_stream_info *info) {
+    int64_t allowance = send_allowance(st);
+    *info = (smux_stream_info){
+        .id = st->id,
+        .error = st->error,
+        .local = st->flags & F_LOCAL,
+        .accepted = st->flags & (F_LOCAL | F_ACCEPTED),
+        .read_closed = st->in != IN_OPEN,
+        .write_closed = st->out != OUT_OPEN,
+        .bytes_in = st->bytes_in,
+        .bytes_out = st->bytes_out,
+        .unread = st->unread,
+        .queued = st->queued,
+        .recv_window = st->session->version == 2 ? st->window : 0,
+        .send_window = allowance > 0 ? allowance : 0,
+        .active_us = st->active_us,
+    };
+}
+
+smux_stream *smux_next_stream(const smux_session *s, const smux_stream *previous) {
+    smux_stream *st = table_next(s, previous);
+    while (st && st->flags & F_GIVEN_UP)
+        st = table_next(s, st);
+    return st;
+}

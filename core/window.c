@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ * How much the peer may send: the session's budget, the windows of version 2, and their tuning.
+ *
+ * A window promises memory, the budget counts it.  Windows start at what the protocol assumes and
+ * double as long as half a window is consumed within two round trips, that is, while the window
+ * and not the application is what limits the stream.  What they grow beyond the start is granted
+ * out of one budget for all, so that grown windows together never promise more than
+ * max_receive_buffer; when half of it lies unread they shrink again.
+ */
+#include "core/engine.h"
+
+#define WINDOW_MIN 16384u
+
+static bool under_pressure(const smux_session *s) {
+    return s->unread > s->config.max_receive_buffer / 2;
+}
+
+static uint32_t initial_window(const smux_session *s) {
+    if (!s->config.auto_window)
+        return s->config.max_stream_buffer;
+    return s->config.max_receive_buffer < WIRE_INITIAL_WINDOW ? s->config.max_receive_buffer
+                                                              : WIRE_INITIAL_WINDOW;
+}
+
+static uint32_t extra(uint32_t window) {
+    return window > WIRE_INITIAL_WINDOW ? window - WIRE_INITIAL_WINDOW : 0;
+}
+
+static void set_window(smux_stream *st, uint32_t window) {
+    if (st->session->config.auto_window)
+        st->session->granted = st->session->granted - extra(st->window) + extra(window);
+    st->window = window;
+}
+
+void window_start(smux_stream *st) {
+    set_window(st, initial_window(st->session));
+    st->limit = WIRE_INITIAL_WINDOW;
+    st->update_us = (uint32_t)st->session->now_us;
+    if (st->session->version == 2 && st->window > WIRE_INITIAL_WINDOW)
+        st->flags |= F_OWE_UPDATE;
+}
+
+void window_end(smux_stream *st) {
+    set_window(st, 0);
+    list_remove(&st->hold);
+}
+
+/* Files the stream under the logarithm of what it holds. */
+static void hold(smux_stream *st) {
+    smux_session *s = st->session;
+    if (s->config.on_full != SMUX_FULL_RESET)
+        return;
+    list_remove(&st->hold);
+    if (st->unread)
+        list_push_back(&s->hold[31 - __builtin_clz(st->unread)], &st->hold);
+}
+
+bool window_admits(const smux_stream *st, uint32_t len) {
+    return st->session->version != 2 || (int32_t)(st->limit - ((uint32_t)st->bytes_in + len)) >= 0;
+}
+
+static smux_stream *largest_holder(const smux_session *s) {
+    for (int i = 31; i >= 0; i--)
+        if (!list_empty(&s->hold[i]))
+            return stream_of(s->hold[i].next, hold);
+    return NULL;
+}
+
+void window_make_room(smux_session *s, uint32_t len) {
+    smux_stream *st;
+    while (s->unread + len > s->config.max_receive_buffer && (st = largest_holder(s)))
+        stream_kill(st, SMUX_ERR_OVERRUN, true, true);
+}
+
+/* A byte beyond the limit before the last UPD proves that the UPD has arrived: a round trip (or
+ * more, if the application there was slow).  Used where the peer does not answer pings. */
+static void probe(smux_stream *st) {
+    smux_session *s = st->session;
+    if (!(st->flags & F_PROBE) || (int32_t)((uint32_t)st->bytes_in - st->probe_limit) <= 0)
+        return;
+    st->flags &= (uint16_t)~F_PROBE;
+    if (!s->peer_extensions)
+        window_rtt(s, (uint32_t)s->now_us - st->probe_us);
+}
+
+void window_delivered(smux_stream *st, uint32_t len) {
+    st->bytes_in += len;
+    st->unread += len;
+    st->session->unread += len;
+    probe(st);
+    hold(st);
+}
+
+void window_release(smux_stream *st, uint32_t n) {
+    st->unread -= n;
+    st->session->unread -= n;
+    hold(st);
+}
+
+/* The window for the next update. */
+static void tune(smux_stream *st) {
+    smux_session *s = st->session;
+    const smux_config *c = &s->config;
+    uint32_t elapsed = (uint32_t)s->now_us - st->update_us;
+    st->update_us = (uint32_t)s->now_us;
+    if (!c->auto_window)
+        return;
+    if (under_pressure(s)) {
+        uint32_t share = c->max_receive_buffer / (s->table.used ? s->table.used : 1);
+        uint32_t least = initial_window(s) < WINDOW_MIN ? initial_window(s) : WINDOW_MIN;
+        uint32_t window = share < initial_window(s) ? share : initial_window(s);
+        set_window(st, window < least ? least : window);
+    } else if (st->window < initial_window(s)) {
+        set_window(st, initial_window(s));
+    } else if (s->rtt_us && elapsed < 2 * s->rtt_us && st->window < c->max_window) {
+        uint32_t twice = st->window < c->max_window / 2 ? st->window * 2 : c->max_window;
+        if (s->granted - extra(st->window) + extra(twice) <= c->max_receive_buffer)
+            set_window(st, twice);
+    }
+}
+
+void window_consumed(smux_stream *st) {
+    if (st->session->version != 2 || st->in != IN_OPEN || st->flags & F_OWE_UPDATE)
+        return;
+    uint32_t consumed = (uint32_t)(st->bytes_in - st->unread);
+    uint32_t since = consumed - st->update_at, promised = st->limit - st->update_at;
+    uint32_t step = (st->window < promised ? st->window : promised) / 2;
+    bool first = st->update_at == 0 && st->window < WIRE_INITIAL_WINDOW && consumed;
+    if (!first && since < (step ? step : 1))
+        return;
+    tune(st);
+    st->flags |= F_OWE_UPDATE;
+    send_schedule(st);
+}
+
+struct wire_update window_update(smux_stream *st) {
+    uint32_t consumed = (uint32_t)(st->bytes_in - st->unread), before = st->limit;
+    if ((int32_t)(consumed + st->window - before) > 0) {
+        st->limit = consumed + st->window;
+        if (!(st->flags & F_PROBE)) {
+            st->flags |= F_PROBE;
+            st->probe_limit = before;
+            st->probe_us = (uint32_t)st->session->now_us;
+        }
+    }
+    st->update_at = consumed;
+    return (struct wire_update){consumed, st->window};
+}
+
+void window_rtt(smux_session *s, uint64_t sample_us) {
+    if (!sample_us)
+        sample_us = 1;
+    s->rtt_us = s->rtt_us ? (7 * s->rtt_us + sample_us) / 8 : sample_us;
+    if (!s->rtt_us)
+        s->rtt_us = 1;
+}
+
+int smux_consume(smux_stream *st, size_t n) {
+    if (n > st->unread)
+        /* What a stream held is consumed when it ends; saying so again is no mistake. */
+        return st->in == IN_DEAD ? 0 : SMUX_ERR_ARGUMENT;
+    window_release(st, (uint32_t)n);
+    window_consumed(st);
+    return 0;
+}
