@@ -26,6 +26,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "control.h"
 #include "routes.h"
 
 #define CONFIG_GATEWAYS_MAX  16
@@ -117,6 +118,11 @@ bool config_load(struct config *config, struct config_error *error);
  * not given). */
 bool config_load_with(struct config *config, const char *file, const char *gateway,
                       const char *routes, struct config_error *error);
+
+/* Does every route name a gateway that has an address? True for a file that parsed; routes from the
+ * environment or the command line are checked only by who needs the gateways: the helper and
+ * smuxctl check. */
+bool config_check_gateways(const struct config *config, struct config_error *error);
 
 /* The gateway of that name, or NULL. */
 const struct config_gateway *config_gateway(const struct config *config, const char *name);

@@ -19,9 +19,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INI_VALUE_MAX 16384 /* bytes of one value, continuation lines included */
-#define INI_NAME_MAX  127   /* bytes of a section header or a key */
-
 /* One key and value. `section` is the text between the brackets, blanks squeezed, "" before the
  * first header. `key` is NULL for the header itself, so that empty sections are seen. */
 struct ini_item {
@@ -39,9 +36,10 @@ struct ini_error {
 /* Takes an item; returns false after writing error->text (the line is filled in by the reader). */
 typedef bool ini_handler(void *ctx, const struct ini_item *item, struct ini_error *error);
 
-/* Calls `handler` for every header and key of `text`. Stops at the first mistake. */
-bool ini_read(const char *text, size_t len, ini_handler *handler, void *ctx,
-              struct ini_error *error);
+/* Calls `handler` for every header and key of `text`. Stops at the first mistake. `text` is cut up
+ * in place and must have room for a terminator at text[len]: no buffer is needed on a stack that
+ * may be small. The strings of an item are valid during the call only. */
+bool ini_read(char *text, size_t len, ini_handler *handler, void *ctx, struct ini_error *error);
 
 /* Values. Each returns false and leaves *out alone if the text is not exactly one; `ini_expected_*`
  * are the phrases for "expected …" in messages. */

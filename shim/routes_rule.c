@@ -1,0 +1,320 @@
+/* routes_rule.c - destinations: reading them, writing them, matching them. See routes.h. */
+#include "routes.h"
+
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "routes_internal.h"
+
+bool route_fail(struct route_error *error, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(error->text, sizeof error->text, format, args);
+    va_end(args);
+    return false;
+}
+
+struct slice route_slice_trim(struct slice s) {
+    while (s.len && strchr(" \t\r\n,", s.at[0]))
+        s.at++, s.len--;
+    while (s.len && strchr(" \t\r\n,", s.at[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+bool route_slice_next_word(struct slice *rest, struct slice *word) {
+    *rest = route_slice_trim(*rest);
+    word->at = rest->at;
+    word->len = 0;
+    while (word->len < rest->len && !strchr(" \t\r\n,", rest->at[word->len]))
+        word->len++;
+    rest->at += word->len;
+    rest->len -= word->len;
+    return word->len > 0;
+}
+
+bool route_slice_equals(struct slice s, const char *text) {
+    return s.len == strlen(text) && memcmp(s.at, text, s.len) == 0;
+}
+
+/* Digits only, at most `max`; false for an empty slice. */
+static bool slice_number(struct slice s, unsigned max, unsigned *out) {
+    unsigned value = 0;
+    if (s.len == 0)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.at[i] < '0' || s.at[i] > '9')
+            return false;
+        value = value * 10 + (unsigned)(s.at[i] - '0');
+        if (value > max)
+            return false;
+    }
+    *out = value;
+    return true;
+}
+
+static bool parse_ports(struct route_rule *rule, struct slice ports) {
+    unsigned min, max;
+    const char *dash = memchr(ports.at, '-', ports.len);
+    if (route_slice_equals(ports, "*")) {
+        rule->port_min = 0;
+        rule->port_max = 65535;
+        return true;
+    }
+    if (dash) {
+        struct slice low = {ports.at, (size_t)(dash - ports.at)};
+        struct slice high = {dash + 1, ports.len - low.len - 1};
+        if (!slice_number(low, 65535, &min) || !slice_number(high, 65535, &max))
+            return false;
+    } else if (slice_number(ports, 65535, &min)) {
+        max = min;
+    } else {
+        return false;
+    }
+    rule->port_min = (uint16_t)min;
+    rule->port_max = (uint16_t)max;
+    return min <= max;
+}
+
+/* Are all bits after the first `prefix_len` zero? */
+static bool host_bits_clear(const uint8_t *addr, unsigned prefix_len, unsigned bits) {
+    for (unsigned i = prefix_len; i < bits; i++)
+        if (addr[i / 8] & (0x80u >> (i % 8)))
+            return false;
+    return true;
+}
+
+/* An address or network without brackets and port. */
+static bool parse_network(struct route_rule *rule, struct slice host, int family,
+                          struct route_error *error) {
+    char text[INET6_ADDRSTRLEN];
+    unsigned bits = family == AF_INET ? 32 : 128, prefix_len = bits;
+    const char *slash = memchr(host.at, '/', host.len);
+    size_t addr_len = slash ? (size_t)(slash - host.at) : host.len;
+
+    if (slash) {
+        struct slice prefix = {slash + 1, host.len - addr_len - 1};
+        if (!slice_number(prefix, bits, &prefix_len))
+            return route_fail(error, "\"%.*s\": expected a prefix length from 0 to %u after '/'",
+                              (int)host.len, host.at, bits);
+    }
+    if (addr_len < sizeof text) {
+        memcpy(text, host.at, addr_len);
+        text[addr_len] = '\0';
+    }
+    if (addr_len >= sizeof text || inet_pton(family, text, rule->addr) != 1)
+        return route_fail(error, "\"%.*s\": expected an %s address", (int)host.len, host.at,
+                          family == AF_INET ? "IPv4" : "IPv6");
+    if (!host_bits_clear(rule->addr, prefix_len, bits))
+        return route_fail(error, "\"%.*s\": expected a network, but bits after /%u are set",
+                          (int)host.len, host.at, prefix_len);
+    rule->kind = family == AF_INET ? ROUTE_RULE_IPV4 : ROUTE_RULE_IPV6;
+    rule->prefix_len = (uint8_t)prefix_len;
+    return true;
+}
+
+static bool is_name_char(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+}
+
+static char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool parse_name(struct route_list *list, struct route_rule *rule, struct slice host,
+                       struct route_error *error) {
+    struct slice name = host;
+    if (host.len > 2 && host.at[0] == '*' && host.at[1] == '.') {
+        rule->wildcard = 1;
+        name.at++;
+        name.len--;
+    }
+    if (name.len && name.at[name.len - 1] == '.')
+        name.len--;
+    if (name.len == 0 || name.len > 255)
+        return route_fail(error, "\"%.*s\": expected a host name of 1 to 255 bytes",
+                          (int)(host.len < 60 ? host.len : 60), host.at);
+    if (list->pool_len + name.len > sizeof list->pool)
+        return route_fail(error, "expected at most %u bytes of host names in all routes",
+                          ROUTES_POOL_SIZE);
+    rule->kind = ROUTE_RULE_NAME;
+    rule->name_off = list->pool_len;
+    rule->name_len = (uint16_t)name.len;
+    for (size_t i = 0; i < name.len; i++) {
+        char c = lower(name.at[i]);
+        if (!is_name_char(c))
+            return route_fail(error,
+                              "\"%.*s\": expected an address, a network, a host name, *.NAME or *",
+                              (int)host.len, host.at);
+        list->pool[rule->name_off + i] = c;
+    }
+    list->pool_len = (uint16_t)(list->pool_len + name.len);
+    list->n_name_rules++;
+    return true;
+}
+
+static bool looks_like_ipv4(struct slice host) {
+    bool dot = false;
+    for (size_t i = 0; i < host.len; i++) {
+        if (!strchr("0123456789./", host.at[i]))
+            return false;
+        dot |= host.at[i] == '.';
+    }
+    return dot || memchr(host.at, '/', host.len);
+}
+
+static bool parse_host(struct route_list *list, struct route_rule *rule, struct slice host,
+                       bool bracketed, struct route_error *error) {
+    if (bracketed)
+        return parse_network(rule, host, AF_INET6, error);
+    if (route_slice_equals(host, "*")) {
+        rule->kind = ROUTE_RULE_ANY;
+        return true;
+    }
+    return looks_like_ipv4(host) ? parse_network(rule, host, AF_INET, error)
+                                 : parse_name(list, rule, host, error);
+}
+
+/* Splits "HOST[:PORTS]" or "[HOST][:PORTS]". */
+static bool split_destination(struct slice word, struct slice *host, struct slice *ports,
+                              bool *bracketed, struct route_error *error) {
+    const char *end = word.at + word.len, *after;
+    *bracketed = word.at[0] == '[';
+    if (*bracketed) {
+        const char *close = memchr(word.at, ']', word.len);
+        if (!close)
+            return route_fail(error, "\"%.*s\": expected a ']'", (int)word.len, word.at);
+        *host = (struct slice){word.at + 1, (size_t)(close - word.at - 1)};
+        after = close + 1;
+    } else {
+        const char *colon = memchr(word.at, ':', word.len);
+        after = colon ? colon : end;
+        *host = (struct slice){word.at, (size_t)(after - word.at)};
+        if (colon && memchr(colon + 1, ':', (size_t)(end - colon - 1)))
+            return route_fail(error, "\"%.*s\": expected an IPv6 address in brackets, as [::1]:80",
+                              (int)word.len, word.at);
+    }
+    *ports = (struct slice){"*", 1};
+    if (after == end)
+        return true;
+    *ports = (struct slice){after + 1, (size_t)(end - after - 1)};
+    return *after == ':'
+               ? true
+               : route_fail(error, "\"%.*s\": expected ':' after ']'", (int)word.len, word.at);
+}
+
+bool route_add_rule(struct route_list *list, uint8_t route, struct slice word,
+                    struct route_error *error) {
+    struct slice host = {0}, ports = {0};
+    bool bracketed;
+    if (word.len > 300)
+        return route_fail(error, "\"%.60s...\": expected a destination, HOST or HOST:PORTS",
+                          word.at);
+    if (list->n_rules == ROUTES_RULES_MAX)
+        return route_fail(error, "expected at most %u destinations in all routes",
+                          ROUTES_RULES_MAX);
+    struct route_rule *rule = &list->rule[list->n_rules];
+    memset(rule, 0, sizeof *rule);
+    rule->route = route;
+    if (!split_destination(word, &host, &ports, &bracketed, error) ||
+        !parse_host(list, rule, host, bracketed, error))
+        return false;
+    if (!parse_ports(rule, ports))
+        return route_fail(error, "\"%.*s\": expected a port, a range such as 3306-3310, or *",
+                          (int)word.len, word.at);
+    list->n_rules++;
+    return true;
+}
+
+size_t route_rule_format(const struct route_list *list, const struct route_rule *rule, char *out,
+                         size_t size) {
+    char host[SHIM_RULE_HOST_SIZE], ports[16], addr[INET6_ADDRSTRLEN];
+    switch (rule->kind) {
+    case ROUTE_RULE_IPV4:
+        inet_ntop(AF_INET, rule->addr, addr, sizeof addr);
+        snprintf(host, sizeof host, rule->prefix_len < 32 ? "%s/%u" : "%s", addr, rule->prefix_len);
+        break;
+    case ROUTE_RULE_IPV6:
+        inet_ntop(AF_INET6, rule->addr, addr, sizeof addr);
+        snprintf(host, sizeof host, rule->prefix_len < 128 ? "[%s/%u]" : "[%s]", addr,
+                 rule->prefix_len);
+        break;
+    case ROUTE_RULE_NAME:
+        snprintf(host, sizeof host, "%s%.*s", rule->wildcard ? "*" : "", rule->name_len,
+                 list->pool + rule->name_off);
+        break;
+    default:
+        snprintf(host, sizeof host, "*");
+    }
+    if (rule->port_min == 0 && rule->port_max == 65535)
+        snprintf(ports, sizeof ports, "*");
+    else if (rule->port_min == rule->port_max)
+        snprintf(ports, sizeof ports, "%u", rule->port_min);
+    else
+        snprintf(ports, sizeof ports, "%u-%u", rule->port_min, rule->port_max);
+    return (size_t)snprintf(out, size, "%s:%s", host, ports);
+}
+
+static bool prefix_matches(const uint8_t *addr, const struct route_rule *rule) {
+    unsigned whole = rule->prefix_len / 8, rest = rule->prefix_len % 8;
+    if (memcmp(addr, rule->addr, whole) != 0)
+        return false;
+    return rest == 0 || ((addr[whole] ^ rule->addr[whole]) & (0xff00u >> rest) & 0xff) == 0;
+}
+
+static bool name_matches(const struct route_list *list, const struct route_rule *rule,
+                         const char *name) {
+    const char *want = list->pool + rule->name_off;
+    size_t len = strlen(name);
+    if (len && name[len - 1] == '.')
+        len--;
+    if (rule->wildcard ? len <= rule->name_len : len != rule->name_len)
+        return false;
+    name += len - rule->name_len;
+    for (size_t i = 0; i < rule->name_len; i++)
+        if (lower(name[i]) != want[i])
+            return false;
+    return true;
+}
+
+static bool rule_matches(const struct route_list *list, const struct route_rule *rule,
+                         const struct shim_endpoint *dest, const char *name) {
+    if (dest->port < rule->port_min || dest->port > rule->port_max)
+        return false;
+    switch (rule->kind) {
+    case ROUTE_RULE_ANY:
+        return true;
+    case ROUTE_RULE_IPV4:
+        return dest->family == AF_INET && prefix_matches(dest->addr, rule);
+    case ROUTE_RULE_IPV6:
+        return dest->family == AF_INET6 && prefix_matches(dest->addr, rule);
+    case ROUTE_RULE_NAME:
+        return name && name_matches(list, rule, name);
+    default:
+        return false;
+    }
+}
+
+const struct route_rule *route_list_match_rule(const struct route_list *list,
+                                               const struct shim_endpoint *dest, const char *name) {
+    struct shim_endpoint plain = shim_endpoint_unmapped(dest);
+    for (size_t i = 0; i < list->n_rules; i++)
+        if (rule_matches(list, &list->rule[i], &plain, name))
+            return &list->rule[i];
+    return NULL;
+}
+
+const struct route *route_list_match(const struct route_list *list,
+                                     const struct shim_endpoint *dest, const char *name) {
+    const struct route_rule *rule = route_list_match_rule(list, dest, name);
+    return rule ? &list->route[rule->route] : NULL;
+}
+
+bool route_list_watches_name(const struct route_list *list, const char *name) {
+    for (size_t i = 0; list->n_name_rules && i < list->n_rules; i++)
+        if (list->rule[i].kind == ROUTE_RULE_NAME && name_matches(list, &list->rule[i], name))
+            return true;
+    return false;
+}
