@@ -48,8 +48,20 @@ static bool on_syn(smux_session *s, struct wire_header h, smux_event *ev) {
     return event(ev, SMUX_EVENT_ACCEPT, st);
 }
 
+static bool on_hello(smux_session *s, smux_event *ev) {
+    if (!s->config.extensions || s->peer_extensions)
+        return ignore(s);
+    s->peer_extensions = true;
+    if (s->role == SMUX_SERVER)
+        s->owes |= OWE_HELLO;
+    s->owes |= OWE_PING;
+    return event(ev, SMUX_EVENT_HELLO, NULL);
+}
+
 static bool on_fin(smux_session *s, struct wire_header h, smux_event *ev) {
     smux_stream *st = table_get(s, h.id);
+    if (h.id == WIRE_HELLO)
+        return on_hello(s, ev);
     if (!st || st->in == IN_DEAD)
         return ignore(s);
     if (s->mark_id == h.id && s->peer_extensions) {
@@ -92,16 +104,6 @@ static bool on_psh(smux_session *s, struct wire_header h, smux_event *ev) {
     return false;
 }
 
-static bool on_hello(smux_session *s, smux_event *ev) {
-    if (!s->config.extensions || s->peer_extensions)
-        return ignore(s);
-    s->peer_extensions = true;
-    if (s->role == SMUX_SERVER)
-        s->owes |= OWE_HELLO;
-    s->owes |= OWE_PING;
-    return event(ev, SMUX_EVENT_HELLO, NULL);
-}
-
 static bool on_goaway(smux_session *s, smux_event *ev) {
     if (!s->peer_extensions || s->peer_goaway)
         return ignore(s);
@@ -122,8 +124,6 @@ static bool on_nop(smux_session *s, struct wire_header h, smux_event *ev) {
     s->mark_id = 0;
     if (h.id < WIRE_RESERVED)
         s->peer_keeps_alive = true;
-    if (h.id == WIRE_HELLO)
-        return on_hello(s, ev);
     if (h.id == WIRE_GOAWAY)
         return on_goaway(s, ev);
     if (!s->peer_extensions)

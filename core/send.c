@@ -125,6 +125,7 @@ static uint8_t put_frame(smux_session *s, uint8_t *at, const struct frame *f) {
     case FRAME_SYN:
         return put_header(s, at, WIRE_SYN, 0, id);
     case FRAME_FIN:
+    case FRAME_HELLO:
         return put_header(s, at, WIRE_FIN, 0, id);
     case FRAME_DATA:
         return put_header(s, at, WIRE_PSH, (uint16_t)f->payload, id);
@@ -133,7 +134,6 @@ static uint8_t put_frame(smux_session *s, uint8_t *at, const struct frame *f) {
         return put_reset(s, at, id);
     case FRAME_UPDATE:
         return put_update(f->stream, at);
-    case FRAME_HELLO:
     case FRAME_GOAWAY:
     case FRAME_NOP:
     case FRAME_PING:

@@ -124,7 +124,7 @@ typedef struct smux_config {
                                         stream with nothing queued may still queue 4 KiB: those
                                         whose peers do not read must not stop the others */
     enum smux_on_full on_full;       /* default SMUX_FULL_STALL */
-    bool extensions;                 /* offer and use the NOP extensions.  Default true */
+    bool extensions;                 /* offer and use the extensions.  Default true */
     uint64_t hash_seed;              /* a random number, against peers that choose stream ids to
                                         slow down look-ups.  Default 0: a fixed one */
 } smux_config;

@@ -22,7 +22,9 @@ enum wire_command {
 /* A version 2 sender may assume this window before the first UPD. */
 #define WIRE_INITIAL_WINDOW 262144u
 
-/* Stream ids of NOP frames with a meaning of their own; streams end below. */
+/* Ids with a meaning of their own; streams end below.  HELLO is the id of a FIN, which every peer
+ * ignores for a stream it does not know (async_smux ends the session for a NOP whose id is not 0).
+ * The others are ids of NOP frames, sent only to who has said hello. */
 #define WIRE_RESERVED  0xFFFFFF00u
 #define WIRE_HELLO     0xFFFFFF00u
 #define WIRE_GOAWAY    0xFFFFFF01u
