@@ -184,7 +184,7 @@ struct smux_session {
 
     /* Extensions and keepalive. */
     uint8_t owes; /* enum session_owes */
-    bool peer_extensions, hello_told, goaway_told, peer_goaway, peer_keeps_alive;
+    bool peer_extensions, peer_goaway, peer_keeps_alive;
     uint8_t goaway; /* enum goaway */
     uint8_t ping_seq, pong_seq;
     bool ping_pending;

@@ -19,7 +19,7 @@ static bool ignore(smux_session *s) {
 }
 
 static bool bad_peer_id(const smux_session *s, uint32_t id) {
-    return id == 0 || (id & 1) != (s->role == SMUX_SERVER);
+    return id == 0 || id >= WIRE_RESERVED || (id & 1) != (s->role == SMUX_SERVER);
 }
 
 /* A stream that we cannot take is reset, and the peer goes on: never a wait. */
@@ -33,14 +33,14 @@ static bool on_syn(smux_session *s, struct wire_header h, smux_event *ev) {
     smux_stream *st;
     if (bad_peer_id(s, h.id)) {
         session_fail_got(s, SMUX_ERR_STREAM_ID, h.id,
-                         s->role == SMUX_SERVER ? "an odd one from a client"
-                                                : "an even one, not 0, from a server");
+                         s->role == SMUX_SERVER ? "a client's, odd and below 4294967040"
+                                                : "a server's, even, not 0, below 4294967040");
         return false;
     }
     if (table_get(s, h.id))
         return ignore(s);
-    if (h.id >= WIRE_RESERVED || s->goaway == GOAWAY_TOLD ||
-        s->backlog >= s->config.accept_backlog || stream_new(s, h.id, 0, &st))
+    if (s->goaway == GOAWAY_TOLD || s->backlog >= s->config.accept_backlog ||
+        stream_new(s, h.id, 0, &st))
         return refuse(s, h.id);
     s->backlog++;
     s->count.accepted++;
@@ -80,7 +80,7 @@ static smux_stream *payload_target(smux_session *s, struct wire_header h) {
     smux_stream *st = table_get(s, h.id);
     if (!st) {
         /* As TCP answers data for a closed socket. */
-        if (s->peer_extensions && h.length)
+        if (s->peer_extensions && h.length && h.id && h.id < WIRE_RESERVED)
             send_refuse(s, h.id);
         return NULL;
     }

@@ -44,19 +44,20 @@ void send_schedule(smux_stream *st) {
     }
 }
 
+/* Those that are in the plan lie before the head, and may come back. */
 static int refusals_grow(smux_session *s) {
-    uint32_t len = s->refusals_tail - s->refusals_head;
-    uint32_t size = len < 64 ? 64 : len * 2;
+    uint32_t from = s->outstanding ? 0 : s->refusals_head, len = s->refusals_tail - from;
+    uint32_t size = len < 32 ? 64 : len * 2;
     uint32_t *refusals = engine_alloc(s, size * sizeof *refusals);
     if (!refusals)
         return SMUX_ERR_NOMEM;
     if (len)
-        memcpy(refusals, s->refusals + s->refusals_head, len * sizeof *refusals);
+        memcpy(refusals, s->refusals + from, len * sizeof *refusals);
     engine_free(s, s->refusals);
     s->refusals = refusals;
     s->refusals_size = size;
-    s->refusals_head = 0;
-    s->refusals_tail = len;
+    s->refusals_head -= from;
+    s->refusals_tail -= from;
     return 0;
 }
 
@@ -64,8 +65,7 @@ static int refusals_grow(smux_session *s) {
 void send_refuse(smux_session *s, uint32_t id) {
     if (s->refusals_tail > s->refusals_head && s->refusals[s->refusals_tail - 1] == id)
         return;
-    /* Planned refusals lie before the head and come back there: no moving meanwhile. */
-    if (s->refusals_tail == s->refusals_size && (s->outstanding || refusals_grow(s)))
+    if (s->refusals_tail == s->refusals_size && refusals_grow(s))
         return;
     s->refusals[s->refusals_tail++] = id;
 }

@@ -4,7 +4,7 @@
  */
 #include "core/engine.h"
 
-#define TABLE_MIN 16u
+#define TABLE_MIN 64u
 
 /* The high bits of a product with an odd number the peer does not know. */
 static uint32_t home(const struct table *t, uint32_t id) {
@@ -68,7 +68,7 @@ void table_remove(smux_session *s, uint32_t id) {
     t->slots[hole].stream = NULL;
     t->used--;
     /* A failure to shrink only leaves it large. */
-    if (t->size > TABLE_MIN && t->used < t->size / 8 && !s->error)
+    if (t->size > TABLE_MIN && t->used < t->size / 16 && !s->error)
         (void)resize(s, t->size / 2);
 }
 
