@@ -1,0 +1,108 @@
+/* carrier.c - see carrier.h. */
+#include "helper/carrier.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "shim/config.h"
+
+/* ---- Addresses ---- */
+
+static bool literal_path(const char *path, struct sockaddr_storage *addr, socklen_t *len) {
+    struct sockaddr_un *un = (struct sockaddr_un *)addr;
+    size_t path_len = strlen(path);
+    if (path_len >= sizeof un->sun_path)
+        return false;
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, path, path_len + 1);
+    *len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_len + 1);
+    return true;
+}
+
+bool carrier_literal(const struct config_address *address, struct sockaddr_storage *addr,
+                     socklen_t *len) {
+    struct sockaddr_in *in = (struct sockaddr_in *)addr;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)addr;
+    memset(addr, 0, sizeof *addr);
+    if (address->scheme == CONFIG_UNIX)
+        return literal_path(address->host, addr, len);
+    if (inet_pton(AF_INET, address->host, &in->sin_addr) == 1) {
+        in->sin_family = AF_INET;
+        in->sin_port = htons(address->port);
+        *len = sizeof *in;
+        return true;
+    }
+    if (inet_pton(AF_INET6, address->host, &in6->sin6_addr) == 1) {
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons(address->port);
+        *len = sizeof *in6;
+        return true;
+    }
+    return false;
+}
+
+/* ---- Plain sockets: TCP and unix ---- */
+
+static ssize_t socket_read(struct carrier *carrier, void *data, size_t len) {
+    return recv(carrier->fd, data, len, MSG_DONTWAIT);
+}
+
+static ssize_t socket_writev(struct carrier *carrier, const struct iovec *iov, int iovcnt) {
+    struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iovcnt};
+    return sendmsg(carrier->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void socket_free(struct carrier *carrier) {
+    free(carrier);
+}
+
+static const struct carrier_ops socket_ops = {
+    .read = socket_read, .writev = socket_writev, .free = socket_free, .short_read_drains = true};
+
+static void set_int(int fd, int level, int option, int value) {
+    setsockopt(fd, level, option, &value, sizeof value);
+}
+
+static void tune_tcp(int fd) {
+    set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 15);
+    set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
+    set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, CARRIER_USER_TIMEOUT_MS);
+}
+
+struct carrier *carrier_new_socket(int fd, bool tcp, const char *peer) {
+    struct carrier *carrier = calloc(1, sizeof *carrier);
+    if (!carrier)
+        return NULL;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)) {
+        free(carrier);
+        return NULL;
+    }
+    if (tcp)
+        tune_tcp(fd);
+    carrier->ops = &socket_ops;
+    carrier->fd = fd;
+    snprintf(carrier->peer, sizeof carrier->peer, "%s", peer);
+    return carrier;
+}
+
+int carrier_connect_start(const struct sockaddr_storage *addr, socklen_t len) {
+    int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (const struct sockaddr *)addr, len) == 0 || errno == EINPROGRESS)
+        return fd;
+    int saved = errno;
+    close(fd);
+    return -saved;
+}

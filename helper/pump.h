@@ -1,0 +1,69 @@
+/*
+ * pump.h - moves a smux session's bytes between its carrier and the engine.
+ *
+ * Read into the reactor's big buffer, smux_feed, hand out the events; smux_output, writev, smux_sent,
+ * once at the end of each turn for all that the turn queued; one timer for the engine's deadline.
+ * Stream events go to the stream's relay, which is the stream's user pointer.
+ */
+#ifndef HELPER_PUMP_H
+#define HELPER_PUMP_H
+
+#include "core/smux.h"
+#include "helper/carrier.h"
+#include "helper/reactor.h"
+
+struct pump;
+struct relay;
+
+struct pump_ops {
+    /* The peer opened a stream: smux_accept it and make a relay of it, or smux_reset it. NULL in
+     * clients. */
+    void (*accepted)(struct pump *pump, smux_stream *stream);
+    /* The peer wants no more streams. May be NULL. */
+    void (*goaway)(struct pump *pump);
+    /* The last call: the session has ended, every relay has been told, and the pump frees itself at
+     * the end of this turn. `why` is a text for the log. */
+    void (*closed)(struct pump *pump, int error, const char *why);
+};
+
+/* DATA events of one stream that are written together. */
+#define PUMP_GATHER_MAX 16
+
+struct pump {
+    struct reactor *reactor;
+    struct carrier *carrier;
+    smux_session *session;
+    const struct pump_ops *ops;
+    void *user; /* the owner's */
+    struct loop_watch watch;
+    struct loop_timer timer;
+    struct loop_task task;
+    struct loop_garbage garbage;
+    struct relay *batch; /* whose DATA is gathered below and not yet written */
+    struct iovec gather[PUMP_GATHER_MAX]; /* in the reactor's receive buffer */
+    int gather_count;
+    bool readable, writable, ended, closing;
+    bool failed;        /* SMUX_EVENT_FAILED seen */
+    uint64_t since_us;  /* when it was made */
+    char why[160];      /* of the failure */
+};
+
+/* Makes a session on `carrier`, which it takes over together with the descriptor. NULL with errno
+ * set; then both stay the caller's. */
+struct pump *pump_new(struct reactor *reactor, struct carrier *carrier, enum smux_role role,
+                      const smux_config *config, const struct pump_ops *ops, void *user);
+
+/* Something was queued or consumed on the session: work it off at the end of the turn. Cheap. */
+void pump_kick(struct pump *pump);
+
+/* Ends the session: every stream fails, then ops->closed. Harmless when it has ended. */
+void pump_fail(struct pump *pump, int error, const char *why);
+
+/* Number of streams alive, those still flushing included. */
+uint32_t pump_streams(const struct pump *pump);
+
+/* Writes what is queued until nothing is left or the carrier would block; for the last words of a
+ * process. */
+void pump_flush(struct pump *pump);
+
+#endif

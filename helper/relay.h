@@ -1,0 +1,129 @@
+/*
+ * relay.h - the one relay: a smux stream on one side, a connected socket on the other.
+ *
+ * Both programs use it. What differs between a plain TCP socket and the application's end of a
+ * connection (residue, design: core of shim/control.h) is a table of functions, struct relay_end.
+ *
+ *   socket -> stream   read into pooled buffers that are lent to the engine. A bounded number of bytes
+ *                      is on loan; then reading pauses until the engine gives some back.
+ *   stream -> socket   DATA events are gathered and written straight from the receive buffer. What the
+ *                      socket does not take is kept, which the stream's receive window bounds, and
+ *                      counts as consumed only when written: a slow reader stops its own stream alone.
+ *
+ * Each direction ends by itself (half-close); a reset ends both. A relay belongs to one thread.
+ */
+#ifndef HELPER_RELAY_H
+#define HELPER_RELAY_H
+
+#include "core/smux.h"
+#include "helper/pump.h"
+#include "helper/reactor.h"
+
+/* Bytes of one stream on loan to the engine: as much as one write to the carrier takes, so that one
+ * stream can fill it. With many buffers in use, each stream may have one. */
+#define RELAY_LOAN_MAX       (4u * BUFFER_SIZE)
+#define RELAY_BUFFERS_PLENTY 2048
+
+/* Reads up to this size are copied into the engine, which is cheaper than a loan. */
+#define RELAY_COPY_MAX 4096u
+
+/* How long a stream outlives the application that closed it, waiting for the far end's FIN: as
+ * net.ipv4.tcp_fin_timeout. */
+#define RELAY_ORPHAN_US 60000000u
+
+enum relay_in { RELAY_IN_OPEN, RELAY_IN_SHUT };
+enum relay_out { RELAY_OUT_OPEN, RELAY_OUT_DRAINING, RELAY_OUT_SHUT, RELAY_OUT_DISCARD };
+
+enum relay_reason {
+    RELAY_DONE,         /* both directions ended in order */
+    RELAY_STREAM_RESET, /* the far end, or the session; error is a smux_error */
+    RELAY_SOCKET_RESET, /* the socket; error is an errno */
+    RELAY_GIVEN_UP      /* relay_abort; error is its argument */
+};
+
+struct relay_ops {
+    /* Bytes from the stream before relay_attach, while relay->head is set: the handshake. Returns how
+     * many it took; having taken fewer than all, it must have cleared relay->head. */
+    size_t (*head)(struct relay *relay, const uint8_t *data, size_t len);
+    /* The stream is given up and the socket closed; nothing more comes. The owner discards the memory
+     * at the end of the turn. */
+    void (*ended)(struct relay *relay, enum relay_reason reason, int error);
+};
+
+/* A kind of socket. */
+struct relay_end {
+    /* Moves up to max bytes into the stream (relay_submit). Returns the number, 0 at the end of
+     * file, or a negative errno (-EAGAIN: until the next edge). */
+    ssize_t (*read)(struct relay *relay, size_t max);
+    /* The stream's FIN has been delivered: say so to the socket. */
+    void (*shut)(struct relay *relay);
+    /* About to be closed by a reset. */
+    void (*reset)(struct relay *relay);
+    uint32_t mask;           /* EPOLL flags watched from the start */
+    bool out_on_demand;      /* watch EPOLLOUT only while blocked: unix sockets tell every read */
+    bool reader_may_be_deaf; /* EPIPE without HUP is the application's SHUT_RD */
+};
+
+extern const struct relay_end relay_end_tcp; /* plain socket of the far destination */
+extern const struct relay_end relay_end_app; /* B, the helper's end of an application's connection */
+
+struct relay_chunk;
+
+struct relay {
+    struct reactor *reactor;
+    struct pump *pump; /* NULL while there is no stream */
+    smux_stream *stream;
+    const struct relay_ops *ops;
+    const struct relay_end *end; /* NULL until attached */
+    struct loop_watch watch;
+    struct loop_task task;
+    struct loop_timer timer; /* orphans only */
+    struct relay_chunk *kept, **kept_end;
+    size_t kept_len;
+    struct buffer *loans;
+    size_t loan_len;
+    uint8_t in;  /* enum relay_in */
+    uint8_t out; /* enum relay_out */
+    bool head;           /* handshake going on */
+    bool readable;       /* an edge was seen, and not yet EAGAIN */
+    bool blocked;        /* the socket took less than was given */
+    bool socket_eof;     /* RDHUP: no more bytes will come in than are there */
+    bool socket_hup;     /* HUP: the other end is gone */
+    bool residue;        /* one byte that was already forwarded is still unread (relay_end_app) */
+    bool linger_reset;   /* the application's close is to be a reset */
+    bool bulk;           /* the last read was large */
+    bool over;           /* ended was called */
+};
+
+/* Zeroes and prepares. */
+void relay_init(struct relay *relay, struct reactor *reactor, const struct relay_ops *ops);
+
+/* Binds it to a stream, which it owns from now on. */
+void relay_bind(struct relay *relay, struct pump *pump, smux_stream *stream);
+
+/* Puts bytes of the handshake on the stream. 0 or a negative smux_error; short messages only. */
+int relay_say(struct relay *relay, const void *data, size_t len);
+
+/* Starts relaying to the socket `relay->watch.fd` if the watch is open already (a dial handed it
+ * over), else to `fd`. Takes over the descriptor. `readable`: it may have data now. 0 or a negative
+ * errno (the fd then stays the caller's). */
+int relay_attach(struct relay *relay, int fd, const struct relay_end *end, bool readable);
+
+/* Resets both sides, and ends with RELAY_GIVEN_UP. */
+void relay_abort(struct relay *relay, int error);
+
+/* ---- For pump.c ---- */
+
+/* Takes DATA. True: it was gathered, relay_flush is wanted before the receive buffer is reused. */
+bool relay_data(struct relay *relay, const uint8_t *data, size_t len);
+void relay_flush(struct relay *relay);
+void relay_eof(struct relay *relay);
+void relay_stream_reset(struct relay *relay, int error);
+void relay_sent(struct relay *relay, struct buffer *buffer);
+
+/* ---- For relay_end implementations ---- */
+
+/* Gives buffer->data[0..len) to the stream; takes the buffer. 0 or a negative smux_error. */
+int relay_submit(struct relay *relay, struct buffer *buffer, size_t len);
+
+#endif

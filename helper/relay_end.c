@@ -1,0 +1,165 @@
+/* relay_end.c - the two kinds of socket a relay can have (relay.h). */
+#include <errno.h>
+#include <linux/sockios.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "helper/relay.h"
+
+/* Buffers of one read: as many as a loan may be. */
+#define READ_BUFFERS (RELAY_LOAN_MAX / BUFFER_SIZE)
+
+/* ---- Reading into several pooled buffers ---- */
+
+struct reading {
+    struct buffer *buffer[READ_BUFFERS];
+    struct iovec iov[READ_BUFFERS + 1]; /* [0]: the residue, if any */
+    int count;
+    uint8_t residue;
+};
+
+static bool reading_init(struct reading *reading, struct reactor *reactor, size_t len) {
+    reading->count = 0;
+    while (len > 0 && reading->count < (int)READ_BUFFERS) {
+        struct buffer *buffer = buffer_get(&reactor->pool);
+        if (!buffer)
+            break;
+        size_t part = len < BUFFER_SIZE ? len : BUFFER_SIZE;
+        reading->buffer[reading->count] = buffer;
+        reading->iov[++reading->count] = (struct iovec){buffer->data, part};
+        len -= part;
+    }
+    return reading->count > 0;
+}
+
+/* Gives the first len bytes to the stream and the unused buffers back. */
+static ssize_t reading_submit(struct reading *reading, struct relay *relay, size_t len) {
+    size_t left = len;
+    int error = 0;
+    for (int i = 0; i < reading->count; i++) {
+        size_t part = left < BUFFER_SIZE ? left : BUFFER_SIZE;
+        if (part == 0 || error)
+            buffer_put(&relay->reactor->pool, reading->buffer[i]);
+        else
+            error = relay_submit(relay, reading->buffer[i], part);
+        left -= part;
+    }
+    /* A stream that takes nothing more has ended, and its event is on the way. */
+    return error ? -EAGAIN : (ssize_t)len;
+}
+
+static ssize_t receive(int fd, struct iovec *iov, int count) {
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+    ssize_t n;
+    do
+        n = recvmsg(fd, &msg, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* Reads what is there, up to max; a bulk transfer into several buffers at once. */
+static ssize_t read_plain(struct relay *relay, size_t max) {
+    struct reading reading;
+    size_t want = relay->bulk ? max : BUFFER_SIZE;
+    if (want > max)
+        want = max;
+    if (!reading_init(&reading, relay->reactor, want))
+        return -ENOMEM;
+    ssize_t n = receive(relay->watch.fd, reading.iov + 1, reading.count);
+    if (n <= 0) {
+        reading_submit(&reading, relay, 0);
+        return n;
+    }
+    relay->bulk = (size_t)n >= BUFFER_SIZE;
+    if ((size_t)n < want && !relay->socket_eof)
+        relay->readable = false;
+    return reading_submit(&reading, relay, (size_t)n);
+}
+
+/* ---- Plain TCP ---- */
+
+static void tcp_shut(struct relay *relay) {
+    shutdown(relay->watch.fd, SHUT_WR);
+}
+
+/* Closing with SO_LINGER {1, 0} sends a RST. */
+static void tcp_reset(struct relay *relay) {
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(relay->watch.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+const struct relay_end relay_end_tcp = {.read = read_plain,
+                                        .shut = tcp_shut,
+                                        .reset = tcp_reset,
+                                        .mask = EPOLLIN | EPOLLOUT | EPOLLRDHUP};
+
+/* ---- The application's end ----
+ *
+ * While `residue` is set, the first unread byte has been forwarded already, and is left there so that
+ * a close of this socket, for whatever reason, is ECONNRESET for the application. See shim/control.h. */
+
+static void dissolve_residue(struct relay *relay) {
+    char byte;
+    if (relay->residue)
+        (void)!recv(relay->watch.fd, &byte, 1, MSG_DONTWAIT);
+    relay->residue = false;
+}
+
+/* Consumes the old residue and all new bytes but the last, and peeks the last. */
+static ssize_t read_keeping_residue(struct relay *relay, size_t unread, size_t max) {
+    struct reading reading;
+    size_t fresh = unread - 1 < max ? unread - 1 : max;
+    if (!reading_init(&reading, relay->reactor, fresh))
+        return -ENOMEM;
+    reading.iov[0] = (struct iovec){&reading.residue, 1};
+    reading.iov[reading.count].iov_len--; /* the last byte is peeked below */
+    ssize_t n = receive(relay->watch.fd, reading.iov, reading.count + 1);
+    if (n > 0) {
+        /* n - 1 fresh bytes were read; urgent data may have cut it short of what was asked. */
+        size_t at = (size_t)n - 1;
+        uint8_t *last = reading.buffer[at / BUFFER_SIZE]->data + at % BUFFER_SIZE;
+        if (recv(relay->watch.fd, last, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+            n = -EIO;
+    }
+    if (n <= 0) {
+        reading_submit(&reading, relay, 0);
+        return n ? n : -ECONNRESET;
+    }
+    return reading_submit(&reading, relay, (size_t)n);
+}
+
+static ssize_t app_read(struct relay *relay, size_t max) {
+    int unread = 0;
+    if (relay->socket_hup)
+        dissolve_residue(relay);
+    if (!relay->residue)
+        return read_plain(relay, max);
+    if (ioctl(relay->watch.fd, SIOCINQ, &unread) < 0)
+        return -errno;
+    if (unread <= 1)
+        return relay->socket_eof ? 0 : -EAGAIN;
+    ssize_t n = read_keeping_residue(relay, (size_t)unread, max);
+    if (n == unread - 1 && !relay->socket_eof)
+        relay->readable = false;
+    return n;
+}
+
+/* An orderly end: from here on a close is the end of file. */
+static void app_shut(struct relay *relay) {
+    shutdown(relay->watch.fd, SHUT_WR);
+    dissolve_residue(relay);
+}
+
+/* The unread residue says it. */
+static void app_reset(struct relay *relay) {
+    (void)relay;
+}
+
+const struct relay_end relay_end_app = {.read = app_read,
+                                        .shut = app_shut,
+                                        .reset = app_reset,
+                                        .mask = EPOLLIN | EPOLLRDHUP,
+                                        .out_on_demand = true,
+                                        .reader_may_be_deaf = true};
