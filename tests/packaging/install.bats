@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # What `make install` lays down works for a program that knows nothing of this tree.
+# shellcheck disable=SC2046 # pkg-config answers in words
 
 load /usr/lib/bats/bats-support/load
 load /usr/lib/bats/bats-assert/load

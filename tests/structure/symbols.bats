@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # What the binaries need and what they show.
+# shellcheck disable=SC2086 # $objects are several words
 
 setup() { load lib; }
 

@@ -1,0 +1,323 @@
+# Shared by the end-to-end tests: ports, processes, servers, gateway and helper.
+#
+# Every test has its own ports and its own folder.  Whatever is started with `spawn` is stopped by
+# its pid in teardown.  With E2E_DIRECT=1 the programs run without the shim: that proves the tests.
+#
+# The functions set variables for the tests: ports, pids, paths.
+# shellcheck disable=SC2034
+
+root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+BUILD=$(realpath -m "${BUILD:-$root/build}")
+fixtures=$root/tests/e2e/programs
+load /usr/lib/bats/bats-support/load
+load /usr/lib/bats/bats-assert/load
+bats_require_minimum_version 1.5.0
+# Nothing of the machine's or the user's own configuration may decide a test.
+unset SMUXSHIM_CONFIG SMUXSHIM_ROUTES SMUXSHIM_GATEWAY SMUXSHIM_SOCKET SMUXSHIM_LOG SMUXSHIM_STRICT \
+    SMUXSHIM_DISABLE http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY
+PATH=$PATH:/usr/sbin:/sbin
+
+# ---- Waiting, ports, processes ------------------------------------------------------------------
+
+# The folder of this test, or of the file while in setup_file.
+work() { echo "${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}"; }
+
+# wait_until WHAT COMMAND...: polls for 30 s, then fails naming WHAT.
+wait_until() {
+    local what=$1 tries=600
+    shift
+    until "$@" >/dev/null 2>&1; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || { echo "waited in vain for $what" >&2; return 1; }
+        sleep 0.05
+    done
+}
+
+# A TCP port that nobody listens on, below the range that the kernel gives to clients.
+free_port() {
+    perl -MIO::Socket::INET -e 'for (1 .. 1000) {
+        my $port = 10000 + int rand 22000;
+        IO::Socket::INET->new(Listen => 1, LocalAddr => "0.0.0.0", LocalPort => $port) or next;
+        print "$port\n";
+        exit }
+    die "no free port\n"'
+}
+
+listening() { ss -Hltn "sport = :$1" | grep -q .; }
+
+alive() { [ -r "/proc/$1/stat" ] && ! grep -q '^[0-9]* (.*) Z' "/proc/$1/stat"; }
+
+# spawn NAME COMMAND...: runs in the background, output to NAME.log, pid in $spawned.  What the
+# name says before a dot is the same; the signal that ends it kindly is TERM, or $spawn_signal.
+spawn() {
+    local name=$1 dir
+    dir=$(work)
+    shift
+    "$@" >>"$dir/$name.log" 2>&1 </dev/null 3>&- 4>&- &
+    spawned=$!
+    echo "$spawned ${spawn_signal:-TERM}" >>"$dir/spawned"
+}
+
+# serve NAME PORT COMMAND...: spawns a server and waits until it listens.
+serve() {
+    local name=$1 port=$2
+    shift 2
+    spawn "$name" "$@"
+    wait_until "$name on port $port" serves "$spawned" "$port" || { cat "$(work)/$name.log" >&2; return 1; }
+}
+
+# A server that died must not be waited for.
+serves() { listening "$2" || ! alive "$1"; }
+
+# stop PID [SIGNAL]: ends a process, in five seconds at most.
+stop() {
+    local tries=100
+    kill -s "${2:-TERM}" "$1" 2>/dev/null || return 0
+    kill -s CONT "$1" 2>/dev/null
+    while alive "$1"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || { kill -s KILL "$1" 2>/dev/null; return 0; }
+        sleep 0.05
+    done
+}
+
+# For teardown and teardown_file: ends all that was spawned, the youngest first.
+stop_all() {
+    local dir pid signal
+    dir=$(work)
+    [ ! -e "$dir/spawned" ] || while read -r pid signal; do stop "$pid" "$signal"; done < <(tac "$dir/spawned")
+    [ ! -e "$dir/public" ] || rm -rf "$(cat "$dir/public")"
+}
+
+# For teardown: what the processes of a failed test said.
+show_logs() {
+    [ -z "${BATS_TEST_COMPLETED:-}" ] || return 0
+    local log
+    for log in "$BATS_TEST_TMPDIR"/*.log; do
+        [ -s "$log" ] && { echo "--- ${log##*/}"; tail -n 15 "$log"; }
+    done
+}
+
+# A folder that other users may enter, removed in the end; bats' own admits its owner only.
+public_dir() {
+    local dir
+    dir=$(work)
+    [ -e "$dir/public" ] || { mktemp -d /tmp/smuxshim-e2e.XXXXXX >"$dir/public"; chmod 755 "$(cat "$dir/public")"; }
+    cat "$dir/public"
+}
+
+# as_user USER COMMAND...: for programs that refuse to be root.
+as_user() {
+    local user=$1
+    shift
+    if [ "$(id -u)" = 0 ]; then
+        setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups "$@"
+    else
+        "$@"
+    fi
+}
+
+# ---- Servers ------------------------------------------------------------------------------------
+
+# make_files: www/ with files of known content and their sums.
+make_files() {
+    local dir i
+    dir=$(work)/www
+    mkdir -p "$dir/put"
+    head -c 33554432 /dev/urandom >"$dir/large"
+    head -c 102400 /dev/urandom >"$dir/medium"
+    for i in $(seq 200); do echo "file $i" >"$dir/small$i"; done
+    echo hello >"$dir/index.html"
+    (cd "$dir" && sha256sum large medium >sums)
+    www=$dir
+}
+
+make_certificate() {
+    cert=$(work)/cert.pem key=$(work)/key.pem
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1 -keyout "$key" -out "$cert" 2>/dev/null
+}
+
+# start_nginx: www/ at $web_port (HTTP, IPv4 and IPv6) and $tls_port (HTTPS, HTTP/2); PUT below
+# /put; one line per request in access.log: connection number, request, status, bytes.
+start_nginx() {
+    local dir
+    dir=$(work)
+    web_port=$(free_port) tls_port=$(free_port)
+    [ -n "${www-}" ] || make_files
+    make_certificate
+    cat >"$dir/nginx.conf" <<END
+daemon off;
+pid $dir/nginx.pid;
+error_log $dir/nginx-error.log;
+worker_processes 2;
+worker_rlimit_nofile 20000;
+$([ "$(id -u)" != 0 ] || echo "user root;")
+events { worker_connections 9000; }
+http {
+    log_format one '\$connection \$request \$status \$body_bytes_sent';
+    access_log $dir/access.log one;
+    client_max_body_size 100m;
+    client_body_temp_path $dir/body;
+    proxy_temp_path $dir/proxy;
+    fastcgi_temp_path $dir/fastcgi;
+    uwsgi_temp_path $dir/uwsgi;
+    scgi_temp_path $dir/scgi;
+    keepalive_requests 100000;
+    server {
+        listen 127.0.0.1:$web_port backlog=4096;
+        listen [::1]:$web_port;
+        listen 127.0.0.1:$tls_port ssl http2;
+        ssl_certificate $cert;
+        ssl_certificate_key $key;
+        root $www;
+        location /put/ { dav_methods PUT; }
+    }
+}
+END
+    spawn_signal=TERM serve nginx "$web_port" nginx -c "$dir/nginx.conf"
+    export web_port tls_port www cert key
+}
+
+start_redis() {
+    redis_port=$(free_port)
+    serve redis "$redis_port" redis-server --port "$redis_port" --bind 127.0.0.1 --save "" --appendonly no \
+        --dir "$(work)" --daemonize no
+    export redis_port
+}
+
+# start_postgres: with trust, as its own user where we are root.
+start_postgres() {
+    local bin data
+    bin=$(echo /usr/lib/postgresql/*/bin | awk '{ print $NF }')
+    data=$(public_dir)/pg
+    postgres_port=$(free_port)
+    mkdir "$data"
+    [ "$(id -u)" != 0 ] || chown postgres "$data"
+    (cd / && as_user postgres "$bin/initdb" -D "$data" -U postgres -A trust --no-sync -E UTF8 --locale=C) >"$(work)/initdb.log" 2>&1
+    spawn_signal=INT serve postgres "$postgres_port" as_user postgres "$bin/postgres" -D "$data" \
+        -c listen_addresses=127.0.0.1 -c port="$postgres_port" -c unix_socket_directories= -c fsync=off \
+        -c max_connections=120
+    wait_until "PostgreSQL to accept" pg_isready -h 127.0.0.1 -p "$postgres_port"
+    export postgres_port PGHOST=127.0.0.1 PGPORT=$postgres_port PGUSER=postgres PGSSLMODE=disable
+}
+
+# start_sshd: keys of its own; the client's options are in $ssh_options.
+start_sshd() {
+    local dir
+    dir=$(work)
+    ssh_port=$(free_port)
+    ssh-keygen -q -t ed25519 -N '' -f "$dir/hostkey"
+    ssh-keygen -q -t ed25519 -N '' -f "$dir/id"
+    cp "$dir/id.pub" "$dir/authorized_keys"
+    echo "[127.0.0.1]:$ssh_port $(cut -d' ' -f1,2 "$dir/hostkey.pub")" >"$dir/known_hosts"
+    cat >"$dir/sshd_config" <<END
+Port $ssh_port
+ListenAddress 127.0.0.1
+HostKey $dir/hostkey
+AuthorizedKeysFile $dir/authorized_keys
+PidFile none
+StrictModes no
+UsePAM no
+PermitRootLogin yes
+PasswordAuthentication no
+MaxStartups 200
+Subsystem sftp internal-sftp
+END
+    [ "$(id -u)" != 0 ] || mkdir -p /run/sshd
+    serve sshd "$ssh_port" "$(command -v sshd)" -D -e -f "$dir/sshd_config"
+    ssh_options="-F none -i $dir/id -o IdentitiesOnly=yes -o UserKnownHostsFile=$dir/known_hosts -o BatchMode=yes -o StrictHostKeyChecking=yes"
+    export ssh_port ssh_options
+}
+
+start_iperf3() {
+    iperf_port=$(free_port)
+    serve iperf3 "$iperf_port" iperf3 -s -B 127.0.0.1 -p "$iperf_port"
+    export iperf_port
+}
+
+# start_peer: the test server of tests/e2e/programs/peer.py; see there for what it can do.
+start_peer() {
+    peer_port=$(free_port)
+    serve peer "$peer_port" python3 "$fixtures/peer.py" "$peer_port"
+    peer_pid=$spawned
+    export peer_port peer_pid
+}
+
+# ---- Gateway and helper -------------------------------------------------------------------------
+
+direct() { [ -n "${E2E_DIRECT-}" ]; }
+
+start_gateway() {
+    direct && return
+    : "${gateway_port:=$(free_port)}"
+    gateway_conf=$(work)/gateway.conf
+    cat >"$gateway_conf" <<END
+[listen]
+address = tcp://127.0.0.1:$gateway_port
+allow = ${gateway_allow:-127.0.0.1:*, [::1]:*, localhost:*}
+END
+    serve gateway "$gateway_port" "$BUILD/smux-gateway" -c "$gateway_conf"
+    gateway_pid=$spawned
+}
+
+# write_smuxshim_conf DESTINATIONS [ROUTE LINE...]: $smuxshim_conf with one route.  What the
+# [helper] section shall say besides comes from $helper_lines.
+write_smuxshim_conf() {
+    local dir destinations=$1
+    dir=${runtime_dir:=$(work)}
+    shift
+    smuxshim_conf=$dir/smuxshim.conf
+    {
+        printf '[gateway main]\naddress = %s\n%b\n' "${gateway_url:-tcp://127.0.0.1:$gateway_port}" "${gateway_lines-}"
+        printf '[route test]\ndestinations = %s\ngateway = main\n' "$destinations"
+        [ $# = 0 ] || printf '%s\n' "$@"
+        printf '\n[helper]\nsocket = %s/smuxshim-helper.sock\nautostart = no\n%b\n' "$dir" "${helper_lines-}"
+    } >"$smuxshim_conf"
+    chmod 644 "$smuxshim_conf"
+}
+
+start_helper() {
+    direct && return
+    spawn helper "$BUILD/smux-helper" -c "$smuxshim_conf" -f
+    helper_pid=$spawned
+    wait_until "the helper" helper_answers || { cat "$(work)/helper.log" >&2; return 1; }
+}
+
+helper_answers() { alive "$helper_pid" && ctl status; }
+
+ctl() { "$BUILD/smuxctl" -c "$smuxshim_conf" "$@"; }
+
+# start_both DESTINATIONS [ROUTE LINE...]
+start_both() {
+    direct && return
+    start_gateway
+    write_smuxshim_conf "$@"
+    start_helper
+}
+
+# via COMMAND...: the command under the shim (a command of another user: see via_launcher).
+via() {
+    if direct; then "$@"; else "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; fi
+}
+
+# ---- What the kernel and the helper saw ---------------------------------------------------------
+
+# Carrier connections that exist or existed a moment ago (TIME_WAIT and the like count).
+carriers() {
+    ss -Htan "sport = :$gateway_port or dport = :$gateway_port" | awk '$1 != "LISTEN" {
+        pair[$4 < $5 ? $4 " " $5 : $5 " " $4] = 1 } END { n = 0; for (p in pair) n++; print n }'
+}
+
+# Streams that the helper has opened in total.
+streams_total() { ctl status --json | jq '[.sessions[].streams_total] | add // 0'; }
+streams_now() { ctl status --json | jq '[.sessions[].streams] | add // 0'; }
+
+# assert_carried N: there was one carrier, and at least N connections went over it as streams.
+assert_carried() {
+    direct && return
+    assert_equal "$(carriers)" 1
+    local total
+    total=$(streams_total)
+    [ "$total" -ge "$1" ] || fail "$total streams in total, expected at least $1"
+}
