@@ -93,7 +93,7 @@ struct smux_stream {
     uint64_t queued;  /* bytes in the queue, the planned ones included */
     uint64_t bytes_out;
     uint32_t peer_consumed, peer_window;
-    int32_t deficit; /* of the deficit round robin */
+    uint32_t deficit; /* bytes that its turns in the round robin fell short of */
 
     /* Receiving. */
     uint32_t unread;
@@ -135,7 +135,7 @@ struct frame {
     smux_stream *stream; /* NULL for frames of the session */
     uint32_t id;         /* FRAME_REFUSE, PING, PONG */
     uint32_t payload;    /* bytes from the stream's queue */
-    uint32_t quantum;    /* what the round robin granted for it */
+    uint32_t deficit;    /* of the stream, before the frame was planned */
     uint16_t header_at;  /* its header in session.headers */
     uint8_t header_len;
     uint8_t kind;
@@ -262,7 +262,9 @@ void queue_unblock(smux_session *s);
 uint64_t queue_room(const smux_stream *st);
 
 /* send.c */
+/* Puts the stream into the lists of those that have something to send, or takes it out. */
 void send_schedule(smux_stream *st);
+void send_leave_ring(smux_stream *st);
 void send_refuse(smux_session *s, uint32_t id);
 void send_void_plan(smux_session *s);
 int64_t send_allowance(const smux_stream *st);

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-/* A buffer of the engine's own: small writes share one, large ones fill several. */
-#define CHUNK_MIN (4096u - sizeof(smux_sendbuf) - 32u)
-#define CHUNK_MAX 65536u
+/* Bytes of a buffer of the engine's own: small writes share one, large ones fill several. */
+#define CHUNK_MIN ((size_t)2048 - sizeof(smux_sendbuf) - 32)
+#define CHUNK_MAX ((size_t)65536)
 
 enum buffer_state { BUFFER_FREE, BUFFER_QUEUED, BUFFER_RETURNED };
 
@@ -26,13 +26,18 @@ static void append(smux_stream *st, smux_sendbuf *b) {
     st->tail = b;
 }
 
-static smux_sendbuf *chunk_new(smux_session *s, size_t want) {
-    size_t capacity = want < CHUNK_MIN ? CHUNK_MIN : want;
+static smux_sendbuf *chunk_new(smux_session *s, size_t capacity) {
     smux_sendbuf *b = engine_alloc(s, sizeof *b + capacity);
     if (!b)
         return NULL;
     *b = (smux_sendbuf){.data = (const uint8_t *)(b + 1), .capacity_ = capacity};
     return b;
+}
+
+/* As large as what is written, or as what waits already: many small writes make few buffers. */
+static size_t chunk_size(const smux_stream *st, size_t len) {
+    size_t size = len > st->queued ? len : (size_t)st->queued;
+    return size < CHUNK_MIN ? CHUNK_MIN : size > CHUNK_MAX ? CHUNK_MAX : size;
 }
 
 /* Gives a buffer back to whom it belongs. */
@@ -114,6 +119,7 @@ void queue_drop(smux_stream *st) {
             s->copied -= st->head->len - st->head_done;
         pop(st, st->error ? st->error : SMUX_ERR_LOCAL_RESET);
     }
+    queue_unblock(s);
 }
 
 size_t queue_gather(const smux_stream *st, uint64_t from, size_t len, struct iovec *iov,
@@ -163,7 +169,7 @@ size_t smux_send_room(const smux_stream *st) {
 static size_t copy_in(smux_stream *st, const uint8_t *data, size_t len) {
     smux_sendbuf *b = st->tail;
     if (!b || !is_own(b) || b->len == b->capacity_) {
-        b = chunk_new(st->session, len < CHUNK_MAX ? len : CHUNK_MAX);
+        b = chunk_new(st->session, chunk_size(st, len));
         if (!b)
             return 0;
         append(st, b);

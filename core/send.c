@@ -10,9 +10,6 @@
 
 /* A stream alone may use frames as large as configured; among others, frames are kept short. */
 #define CONTENDED_FRAME_MAX 32768u
-/* Below this, what is left of SMUX_OUTPUT_MAX is not worth a frame of its own. */
-#define FRAME_WORTHWHILE 1024u
-
 /* ---- What is due ---------------------------------------------------------------------------- */
 
 int64_t send_allowance(const smux_stream *st) {
@@ -31,13 +28,24 @@ static bool control_due(const smux_stream *st) {
     return st->flags & F_OWED || send_fin_due(st);
 }
 
+void send_leave_ring(smux_stream *st) {
+    if (linked(&st->ring)) {
+        list_remove(&st->ring);
+        st->session->ring_len--;
+    }
+}
+
 void send_schedule(smux_stream *st) {
     smux_session *s = st->session;
     if (s->error)
         return;
-    if (!linked(&st->control) && control_due(st))
+    if (!control_due(st))
+        list_remove(&st->control);
+    else if (!linked(&st->control))
         list_push_back(&s->control, &st->control);
-    if (!linked(&st->ring) && data_due(st)) {
+    if (!data_due(st)) {
+        send_leave_ring(st);
+    } else if (!linked(&st->ring)) {
         st->deficit = 0;
         list_push_back(&s->ring, &st->ring);
         s->ring_len++;
@@ -143,7 +151,7 @@ static uint8_t put_frame(smux_session *s, uint8_t *at, const struct frame *f) {
     return put_header(s, at, WIRE_NOP, 0, id);
 }
 
-static struct frame *plan(struct output *o, struct frame f) {
+static void plan(struct output *o, struct frame f) {
     smux_session *s = o->s;
     f.header_at = (uint16_t)s->headers_len;
     f.header_len = put_frame(s, s->headers + s->headers_len, &f);
@@ -151,8 +159,7 @@ static struct frame *plan(struct output *o, struct frame f) {
     s->headers_len += f.header_len;
     if (f.stream)
         f.stream->refs++;
-    s->frames[s->frames_len] = f;
-    return &s->frames[s->frames_len++];
+    s->frames[s->frames_len++] = f;
 }
 
 /* A frame that the carrier took a part of comes first, whatever is urgent. */
@@ -240,38 +247,45 @@ static uint32_t min_u32(uint32_t a, uint64_t b) {
     return a < b ? a : (uint32_t)b;
 }
 
-/* One turn of the first stream in the ring: at most one frame.  False when the plan is full. */
+/* Gathers `want` bytes of the stream's queue and puts their header before them.  When there are not
+ * iovecs enough: nothing, if there will be more in the next plan, otherwise what fits. */
+static uint32_t plan_data(struct output *o, smux_stream *st, uint32_t want) {
+    smux_session *s = o->s;
+    uint8_t *header = s->headers + s->headers_len;
+    struct iovec *last = o->len ? &o->iov[o->len - 1] : NULL;
+    bool joins = last && (uint8_t *)last->iov_base + last->iov_len == header;
+    int end = o->len + !joins;
+    uint32_t got = (uint32_t)queue_gather(st, st->planned, want, o->iov, &end, o->max);
+    if (got < want && o->len > 0 && s->ring_len > 1)
+        return 0;
+    plan(o,
+         (struct frame){.kind = FRAME_DATA, .stream = st, .payload = got, .deficit = st->deficit});
+    o->len = end;
+    o->bytes += got;
+    st->planned += got;
+    return got;
+}
+
+/* The turn of the first stream in the ring: one frame.  False when the plan is full. */
 static bool plan_turn(struct output *o) {
     smux_session *s = o->s;
     smux_stream *st = stream_of(s->ring.next, ring);
-    uint32_t limit = frame_limit(s),
-             space = SMUX_OUTPUT_MAX - (uint32_t)o->bytes - FRAME_HEADER_MAX;
-    uint32_t credit = (uint32_t)st->deficit + limit;
-    uint32_t want = min_u32(min_u32(min_u32(limit, credit), st->queued - st->planned),
-                            (uint64_t)send_allowance(st));
-    if (want > space && space < FRAME_WORTHWHILE)
+    uint32_t limit = frame_limit(s), credit = limit + st->deficit;
+    uint32_t want = min_u32(min_u32(s->config.max_frame_size, credit), st->queued - st->planned);
+    want = min_u32(want, (uint64_t)send_allowance(st));
+    if (o->bytes + FRAME_HEADER_MAX + want > SMUX_OUTPUT_MAX)
         return false;
-    want = min_u32(want, space);
+    uint32_t got = plan_data(o, st, want);
+    if (!got)
+        return false;
 
-    /* The header's length field needs the payload that fits: gather behind it, then write it. */
-    int header_iov = o->len;
-    bool merged = o->len && (uint8_t *)o->iov[o->len - 1].iov_base + o->iov[o->len - 1].iov_len ==
-                                s->headers + s->headers_len;
-    int payload_iov = o->len + !merged;
-    uint32_t got = (uint32_t)queue_gather(st, st->planned, want, o->iov, &payload_iov, o->max);
-    o->len = header_iov;
-    struct frame *f = plan(o, (struct frame){.kind = FRAME_DATA, .stream = st, .payload = got});
-    o->len = payload_iov;
-    o->bytes += got;
-    f->quantum = limit;
-    st->planned += got;
-    st->deficit = (int32_t)(min_u32(credit, 2 * (uint64_t)limit) - got);
-    list_remove(&st->ring);
+    send_leave_ring(st);
+    st->deficit = 0;
     if (data_due(st)) {
+        /* What a turn fell short of is made up for by the next ones. */
+        st->deficit = min_u32(credit - got, limit);
         list_push_back(&s->ring, &st->ring);
-    } else {
-        st->deficit = 0;
-        s->ring_len--;
+        s->ring_len++;
     }
     if (send_fin_due(st) && !(st->flags & F_OWED)) {
         if (room_for_frame(o))
@@ -325,19 +339,16 @@ static void retire(smux_session *s, const struct frame *f) {
     unref(st);
 }
 
-/* Back to the head of the ring, with what the turn had cost. */
+/* Back to the head of the ring, with the turn as it was. */
 static void take_back_data(smux_session *s, const struct frame *f) {
     smux_stream *st = f->stream;
-    int32_t deficit = st->deficit + (int32_t)f->payload - (int32_t)f->quantum;
     st->planned -= f->payload;
-    if (st->out == OUT_DEAD)
+    send_leave_ring(st);
+    if (!data_due(st))
         return;
-    st->deficit = linked(&st->ring) && deficit > 0 ? deficit : 0;
-    if (linked(&st->ring))
-        list_remove(&st->ring);
-    else
-        s->ring_len++;
+    st->deficit = f->deficit;
     list_push_front(&s->ring, &st->ring);
+    s->ring_len++;
 }
 
 static void take_back(smux_session *s, const struct frame *f) {

@@ -44,6 +44,8 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
         s->config.max_window = default_max_window(config);
     s->now_us = s->last_received_us = now_us;
     s->keepalive_us = now_us + config->keepalive_interval_us;
+    if (s->keepalive_us < now_us)
+        s->keepalive_us = SMUX_NEVER;
     /* Odd, and different from its neighbours' even for small seeds. */
     s->table.multiplier = (config->hash_seed * 2 + 1) * 0x9E3779B97F4A7C15u;
     /* As the Go library counts: it adds 2 before the first use. */

@@ -338,7 +338,7 @@ SMUX_API int smux_send_cancel(smux_session *session, smux_sendbuf *buffer, size_
 
 /* Bytes given to smux_output at most, a part of a frame begun before not counted: enough for a
  * system call to be worth its price, little enough that what is urgent need not wait long. */
-#define SMUX_OUTPUT_MAX (256u * 1024u)
+#define SMUX_OUTPUT_MAX (260u * 1024u) /* four of the largest frames */
 
 /* Fills iov with what is to be written to the carrier now, in the manner of writev.  Returns the
  * number of entries used, 0 if there is nothing to send.  The memory stays valid until the next

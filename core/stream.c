@@ -49,13 +49,6 @@ int stream_new(smux_session *s, uint32_t id, uint16_t flags, smux_stream **strea
     return 0;
 }
 
-static void leave_ring(smux_stream *st) {
-    if (linked(&st->ring)) {
-        list_remove(&st->ring);
-        st->session->ring_len--;
-    }
-}
-
 /* Buffers on their way back to the application must not name a stream that is no longer its. */
 static void forget_returned(smux_stream *st) {
     if (!(st->flags & F_LENT))
@@ -71,7 +64,7 @@ void stream_free(smux_stream *st) {
     forget_returned(st);
     window_end(st);
     receive_forget(s, st);
-    leave_ring(st);
+    send_leave_ring(st);
     list_remove(&st->control);
     list_remove(&st->events);
     list_remove(&st->idle);
@@ -115,7 +108,7 @@ void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_applicati
     stream_set_out(st, OUT_DEAD);
     window_release(st, st->unread);
     window_end(st);
-    leave_ring(st);
+    send_leave_ring(st);
     list_remove(&st->idle);
     st->flags &= (uint16_t) ~(F_BLOCKED | F_WRITABLE | F_OWE_UPDATE);
     list_remove(&st->events);

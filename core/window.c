@@ -2,7 +2,7 @@
  * How much the peer may send: the session's budget, the windows of version 2, and their tuning.
  *
  * A window promises memory, the budget counts it.  Windows start at what the protocol assumes and
- * double as long as half a window is consumed within two round trips, that is, while the window
+ * double as long as more than a quarter of one is consumed per round trip, that is, while the window
  * and not the application is what limits the stream.  What they grow beyond the start is granted
  * out of one budget for all, so that grown windows together never promise more than
  * max_receive_buffer; when half of it lies unread they shrink again.
@@ -97,8 +97,15 @@ void window_release(smux_stream *st, uint32_t n) {
     hold(st);
 }
 
+/* Whether the bytes consumed since the last update come at a rate of more than a quarter of the
+ * window for each round trip. */
+static bool window_limits(const smux_stream *st, uint32_t since, uint32_t elapsed_us) {
+    uint64_t rtt_us = st->session->rtt_us < 10000000 ? st->session->rtt_us : 10000000;
+    return 4 * rtt_us * since > (uint64_t)st->window * elapsed_us;
+}
+
 /* The window for the next update. */
-static void tune(smux_stream *st) {
+static void tune(smux_stream *st, uint32_t since) {
     smux_session *s = st->session;
     const smux_config *c = &s->config;
     uint32_t elapsed = (uint32_t)s->now_us - st->update_us;
@@ -112,7 +119,7 @@ static void tune(smux_stream *st) {
         set_window(st, window < least ? least : window);
     } else if (st->window < initial_window(s)) {
         set_window(st, initial_window(s));
-    } else if (s->rtt_us && elapsed < 2 * s->rtt_us && st->window < c->max_window) {
+    } else if (st->window < c->max_window && window_limits(st, since, elapsed)) {
         uint32_t twice = st->window < c->max_window / 2 ? st->window * 2 : c->max_window;
         if (s->granted - extra(st->window) + extra(twice) <= c->max_receive_buffer)
             set_window(st, twice);
@@ -125,10 +132,12 @@ void window_consumed(smux_stream *st) {
     uint32_t consumed = (uint32_t)(st->bytes_in - st->unread);
     uint32_t since = consumed - st->update_at, promised = st->limit - st->update_at;
     uint32_t step = (st->window < promised ? st->window : promised) / 2;
+    if (st->window > WIRE_INITIAL_WINDOW)
+        step /= 2; /* a long path is not to run dry between two updates */
     bool first = st->update_at == 0 && st->window < WIRE_INITIAL_WINDOW && consumed;
     if (!first && since < (step ? step : 1))
         return;
-    tune(st);
+    tune(st, since);
     st->flags |= F_OWE_UPDATE;
     send_schedule(st);
 }
