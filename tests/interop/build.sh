@@ -1,0 +1,68 @@
+#!/bin/bash
+# build.sh BUILD_DIR: builds the foreign peers into BUILD_DIR/interop.
+#
+# A peer whose toolchain (or whose library, where there is no network) is missing is left out: the
+# reason is printed and kept in NAME.missing, and its tests skip with it.  With CI=true that is a
+# failure.  Code that does not compile always is.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "${1:?usage: build.sh BUILD_DIR}/interop"
+out=$(cd "$1/interop" && pwd)
+
+leave_out() { # NAME REASON
+    echo "interop: $1 is not built: $2" >&2
+    if [ "${CI:-}" = true ]; then
+        exit 1
+    fi
+    echo "$2" >"$out/$1.missing"
+    rm -f "$out/$1"
+}
+
+have() { # NAME PROGRAM
+    rm -f "$out/$1.missing"
+    command -v "$2" >/dev/null || { leave_out "$1" "$2 is not installed"; return 1; }
+}
+
+# The module's own pinned version.
+build_go_newest() {
+    have go-peer go || return 0
+    cd "$here/go-peer"
+    go mod download || { leave_out go-peer "its Go modules cannot be fetched"; return 0; }
+    local version
+    version=$(go list -m -f '{{.Version}}' github.com/xtaci/smux)
+    go build -buildvcs=false -ldflags "-X main.libraryVersion=$version" -o "$out/go-peer" .
+}
+
+# The same source on the library as Debian packages it.
+build_go_debian() {
+    have go-peer-debian go || return 0
+    local package=golang-github-xtaci-smux-dev directory version
+    directory=$(dpkg -L $package 2>/dev/null | sed -n 's|/session\.go$||p')
+    if [ -z "$directory" ]; then
+        leave_out go-peer-debian "$package is not installed"
+        return 0
+    fi
+    version=$(dpkg-query -W -f '${Version}' $package)
+    cat >"$out/debian.mod" <<MOD
+module smuxshim/tests/interop/go-peer
+go 1.18
+require github.com/xtaci/smux v0.0.0
+replace github.com/xtaci/smux => $directory
+MOD
+    cd "$here/go-peer"
+    go build -buildvcs=false -modfile="$out/debian.mod" -ldflags "-X main.libraryVersion=$version" \
+        -o "$out/go-peer-debian" .
+}
+
+build_rust() {
+    have rust-peer cargo || return 0
+    cd "$here/rust-peer"
+    cargo fetch --locked -q || { leave_out rust-peer "its crates cannot be fetched"; return 0; }
+    CARGO_TARGET_DIR=$out/rust-target cargo build --release --locked -q
+    cp "$out/rust-target/release/rust-peer" "$out/rust-peer"
+}
+
+build_go_newest
+build_go_debian
+build_rust
