@@ -47,15 +47,23 @@ listening() { ss -Hltn "sport = :$1" | grep -q .; }
 
 alive() { [ -r "/proc/$1/stat" ] && ! grep -q '^[0-9]* (.*) Z' "/proc/$1/stat"; }
 
-# spawn NAME COMMAND...: runs in the background, output to NAME.log, pid in $spawned.  What the
-# name says before a dot is the same; the signal that ends it kindly is TERM, or $spawn_signal.
+# spawn NAME COMMAND...: runs in the background, output to NAME.log, pid in $spawned.  The signal
+# that ends it kindly is TERM, or $spawn_signal.  A function given as the command must run its
+# program by `$exec program`, so that the pid is the program's.
+exec=
 spawn() {
     local name=$1 dir
     dir=$(work)
     shift
-    "$@" >>"$dir/$name.log" 2>&1 </dev/null 3>&- 4>&- &
+    run_spawned "$@" >>"$dir/$name.log" 2>&1 </dev/null 3>&- 4>&- &
     spawned=$!
     echo "$spawned ${spawn_signal:-TERM}" >>"$dir/spawned"
+}
+
+run_spawned() {
+    exec=exec
+    [ "$(type -t "$1")" = function ] || exec "$@"
+    "$@"
 }
 
 # serve NAME PORT COMMAND...: spawns a server and waits until it listens.
@@ -111,9 +119,9 @@ as_user() {
     local user=$1
     shift
     if [ "$(id -u)" = 0 ]; then
-        setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups "$@"
+        $exec setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups "$@"
     else
-        "$@"
+        $exec "$@"
     fi
 }
 
@@ -298,7 +306,7 @@ start_both() {
 
 # via COMMAND...: the command under the shim (a command of another user: see via_launcher).
 via() {
-    if direct; then "$@"; else "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; fi
+    if direct; then $exec "$@"; else $exec "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; fi
 }
 
 # ---- What the kernel and the helper saw ---------------------------------------------------------

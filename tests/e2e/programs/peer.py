@@ -7,6 +7,7 @@
     sink            reads and throws away, never answers
     silent          reads nothing more and never answers
     reset N         sends N bytes and resets the connection
+    GET /send/N     and /reset/N: the same two as an answer of HTTP, without a length
     count           answers "NUMBER\n": connections that are open now, this one included
 """
 
@@ -66,12 +67,20 @@ async def reset(reader, writer, length):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+async def http(reader, writer, path, version):
+    while await reader.readline() not in (b"\r\n", b""):
+        pass
+    writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
+    _, command, length = path.split("/")
+    await COMMANDS[command](reader, writer, length)
+
+
 async def count(reader, writer):
     writer.write(f"{open_now}\n".encode())
 
 
 COMMANDS = {"echo": echo, "sum": sum_up, "send": send, "sink": sink, "silent": silent,
-            "reset": reset, "count": count}
+            "reset": reset, "GET": http, "count": count}
 
 
 async def serve(reader, writer):
@@ -81,8 +90,6 @@ async def serve(reader, writer):
         words = (await reader.readline()).decode().split()
         if words:
             await COMMANDS[words[0]](reader, writer, *words[1:])
-            if words[0] != "reset":
-                await writer.drain()
     except OSError:
         pass
     finally:

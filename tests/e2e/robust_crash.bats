@@ -1,0 +1,144 @@
+#!/usr/bin/env bats
+# Helper, gateway or carrier go away: nobody takes a broken transfer for a complete one, and the
+# next connection works as soon as the other side is back.
+
+load lib
+
+setup_file() {
+    start_nginx
+    start_peer
+}
+
+teardown_file() { stop_all; }
+
+setup() {
+    direct && skip "there is nothing to break without the shim"
+    start_both "127.0.0.1:$web_port, 127.0.0.1:$peer_port"
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
+teardown() {
+    stop_all
+    show_logs
+}
+
+probe() { via python3 "$fixtures/probe.py" "$1" 127.0.0.1 "$peer_port" "${@:2}"; }
+fetch() { via curl -sSf -o got "http://127.0.0.1:$web_port/small1" && [ "$(cat got)" = "file 1" ]; }
+said() { grep -qx "$2" "$1.log"; }
+
+# in_transfer COMMAND...: runs it while one client receives for ever, one holds an idle
+# connection, and curl downloads without a length; all must see the break within a second.
+in_transfer() {
+    local started receiver idle curl
+    spawn receiver probe receive 100000000000
+    receiver=$spawned
+    spawn idle probe receive 1000 hold
+    idle=$spawned
+    spawn curl via curl -sS -o truncated "http://127.0.0.1:$peer_port/send/100000000000"
+    curl=$spawned
+    wait_until "data to flow" said receiver flowing
+    wait_until "an idle connection" said idle flowing
+    wait_until "curl to receive" test -s truncated
+    started=$EPOCHREALTIME
+    "$@"
+    assert_equal "receiver: $(ended receiver "$receiver")" "receiver: ECONNRESET"
+    assert_equal "idle: $(ended idle "$idle")" "idle: ECONNRESET"
+    run wait "$curl"
+    assert_failure
+    echo "all saw it after $(awk "BEGIN { print $EPOCHREALTIME - $started }") s"
+    awk "BEGIN { exit !($EPOCHREALTIME - $started < 1 + ${patience:-0}) }"
+}
+
+# ended NAME PID: waits for a client to end, and says how its connection did.
+ended() {
+    wait "$2"
+    tail -n 1 "$1.log" | cut -d' ' -f2
+}
+
+@test "the helper is killed: ECONNRESET, and a new helper serves at once" {
+    in_transfer kill -KILL "$helper_pid"
+    run via curl -sS "http://127.0.0.1:$web_port/small1"
+    assert_failure
+    start_helper
+    fetch
+}
+
+@test "the gateway is killed: ECONNRESET, and a new gateway serves as soon as it listens" {
+    in_transfer kill -KILL "$gateway_pid"
+    start_gateway
+    fetch
+    assert alive "$helper_pid"
+}
+
+@test "a connect made while the gateway is away waits for it" {
+    fetch
+    kill -KILL "$gateway_pid"
+    wait_until "the gateway to be gone" eval '! listening $gateway_port'
+    spawn waiting via curl -sSf -o waited "http://127.0.0.1:$web_port/small2"
+    local waiting=$spawned
+    sleep 0.5
+    start_gateway
+    wait "$waiting"
+    assert_equal "$(cat waited)" "file 2"
+}
+
+# through_a_wire: the carrier goes through wire.py, which can be cut.
+through_a_wire() {
+    local wire_port
+    stop "$helper_pid"
+    wire_port=$(free_port)
+    serve wire "$wire_port" python3 "$fixtures/wire.py" "$wire_port" "$gateway_port"
+    wire_pid=$spawned
+    gateway_url=tcp://127.0.0.1:$wire_port gateway_lines=$1 \
+        write_smuxshim_conf "127.0.0.1:$web_port, 127.0.0.1:$peer_port"
+    start_helper
+    fetch
+}
+
+@test "the carrier is cut: ECONNRESET, and the next connection has a new carrier" {
+    through_a_wire
+    in_transfer kill -USR1 "$wire_pid"
+    fetch
+}
+
+@test "the carrier falls silent: ECONNRESET after the keepalive time-out" {
+    through_a_wire 'keepalive-interval = 500ms\nkeepalive-timeout = 1s'
+    patience=3 in_transfer kill -USR2 "$wire_pid"
+    fetch
+}
+
+@test "a second helper does not start beside the first" {
+    run timeout 10 "$BUILD/smux-helper" -c "$smuxshim_conf" -f
+    assert_failure
+    refute [ "$status" = 124 ]
+    assert_output --regexp 'running|in use'
+    fetch
+}
+
+@test "SIGTERM ends the helper with status 0 and removes its socket" {
+    fetch
+    kill -TERM "$helper_pid"
+    wait "$helper_pid"
+    refute [ -e "$(dirname "$smuxshim_conf")/smuxshim-helper.sock" ]
+}
+
+@test "SIGTERM lets the gateway finish its streams first" {
+    spawn slow via curl -sSf --limit-rate 20M -o slow "http://127.0.0.1:$web_port/large"
+    local slow=$spawned
+    wait_until "the download to begin" test -s slow
+    kill -TERM "$gateway_pid"
+    wait "$slow"
+    cmp slow "$www/large"
+    wait "$gateway_pid"
+}
+
+@test "SIGHUP makes the helper take a new configuration" {
+    write_smuxshim_conf "127.0.0.1:$web_port"
+    run probe receive 1000
+    assert_success
+    assert_line "1000 eof"
+    kill -HUP "$helper_pid"
+    fetch
+    run ctl routes "127.0.0.1:$peer_port"
+    refute_output --partial "gateway"
+}

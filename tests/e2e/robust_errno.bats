@@ -1,0 +1,89 @@
+#!/usr/bin/env bats
+# A connect that fails gives the program the errno that it would get without us.
+#
+# Gateway and direct runs live in a network of their own, where addresses are unreachable in every
+# way; the carrier is a unix socket, which knows no networks.
+
+load lib
+
+setup_file() {
+    export network=$BATS_FILE_TMPDIR/network
+    [ "$(id -u)" = 0 ] || fail "this needs root, for a network of its own"
+    spawn network unshare --net sleep 3600
+    network_pid=$spawned
+    export network_pid
+    wait_until "a network" own_network
+    inside ip link set lo up
+    # Behind `near` there is nobody but `far`, which forwards nothing: one address has a neighbour
+    # there, the others do not even answer ARP.
+    inside ip link add near type veth peer name far
+    inside ip address add 192.0.2.1/24 dev near
+    inside ip link set near up
+    inside ip link set far up
+    inside sysctl -q -w net.ipv4.neigh.near.mcast_solicit=1 net.ipv4.neigh.near.retrans_time_ms=200
+    inside ip neighbour add 192.0.2.77 dev near lladdr 02:00:00:00:00:77
+    inside ip route add unreachable 198.51.100.0/24
+    inside ip route add prohibit 203.0.113.0/24
+    inside sysctl -q -w net.ipv4.tcp_syn_retries=1
+    spawn server inside perl -MIO::Socket::INET -e '
+        my $l = IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1", LocalPort => 4000) or die;
+        sleep 1000'
+}
+
+own_network() { [ "$(readlink /proc/$network_pid/ns/net)" != "$(readlink /proc/self/ns/net)" ]; }
+
+inside() { $exec nsenter --net="/proc/$network_pid/ns/net" "$@"; }
+
+teardown_file() { stop_all; }
+
+setup() {
+    local dir=$BATS_TEST_TMPDIR
+    direct && return
+    cat >"$dir/gateway.conf" <<END
+[listen]
+address = unix://$dir/carrier
+allow = 127.0.0.1:4000-4001, 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24, 10.0.0.0/8, [2001:db8::]/32
+END
+    spawn gateway inside "$BUILD/smux-gateway" -c "$dir/gateway.conf"
+    wait_until "the gateway" test -S "$dir/carrier"
+    gateway_url=unix://$dir/carrier write_smuxshim_conf "*"
+    start_helper
+}
+
+teardown() {
+    stop_all
+    show_logs
+}
+
+# same HOST PORT EXPECTED: blocking and non-blocking, direct and under the shim.
+same() {
+    local mode
+    for mode in blocking nonblocking; do
+        assert_equal "direct, $mode: $(inside python3 "$fixtures/probe.py" errno "$1" "$2" $mode)" "direct, $mode: $3"
+        direct || assert_equal "shim, $mode: $(via python3 "$fixtures/probe.py" errno "$1" "$2" $mode)" "shim, $mode: $3"
+    done
+}
+
+@test "an open port: connected" { same 127.0.0.1 4000 connected; }
+
+@test "a closed port: ECONNREFUSED" { same 127.0.0.1 4001 ECONNREFUSED; }
+
+@test "an unreachable host: EHOSTUNREACH" { same 198.51.100.1 80 EHOSTUNREACH; }
+
+@test "no route: ENETUNREACH" { same 10.1.2.3 80 ENETUNREACH; }
+
+@test "no route for IPv6: ENETUNREACH" { same 2001:db8::1 80 ENETUNREACH; }
+
+@test "a host that is not there: EHOSTUNREACH" { same 192.0.2.66 80 EHOSTUNREACH; }
+
+@test "a host that never answers: ETIMEDOUT" { same 192.0.2.77 80 ETIMEDOUT; }
+
+@test "a prohibited route: EACCES" { same 203.0.113.1 80 EACCES; }
+
+@test "a destination that the gateway does not allow: EACCES, and the helper's log says why" {
+    direct && return
+    assert_equal "$(via python3 "$fixtures/probe.py" errno 127.0.0.1 4002)" EACCES
+    run cat "$BATS_TEST_TMPDIR/helper.log"
+    assert_output --partial "127.0.0.1:4002"
+    assert_output --partial "not allowed"
+}

@@ -1,0 +1,57 @@
+#!/usr/bin/env bats
+# Processes that are stopped (SIGSTOP) do not take others with them.
+
+load lib
+
+setup_file() {
+    start_nginx
+    start_peer
+}
+
+teardown_file() { stop_all; }
+
+setup() {
+    start_both "127.0.0.1:$web_port, 127.0.0.1:$peer_port"
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
+teardown() {
+    stop_all
+    show_logs
+}
+
+said() { grep -qx "$2" "$1.log"; }
+
+# queued: bytes that the kernel holds for the program because it does not read.
+full() { [ "$(ss -Htn "sport = :$peer_port" | awk '$3 > 0' | wc -l)" -ge "$1" ]; }
+
+@test "a stopped program with full sockets does not keep others from their data" {
+    spawn hoard via python3 "$fixtures/probe.py" hoard 127.0.0.1 "$peer_port" 10
+    local hoard=$spawned
+    wait_until "ten connections" said hoard hoarding
+    kill -STOP "$hoard"
+    wait_until "the peer to be held up ten times" full 10
+    for i in 1 2 3; do
+        via curl -sSf --max-time 30 -o got "http://127.0.0.1:$web_port/large"
+        cmp got "$www/large"
+    done
+    run --separate-stderr via ab -q -n 500 -c 20 "http://127.0.0.1:$web_port/small1"
+    assert_line --regexp '^Failed requests: +0$'
+    assert_carried 513
+}
+
+@test "a stopped helper does not hang a program in a non-blocking connect" {
+    direct && skip "there is no helper to stop without the shim"
+    mkfifo ask
+    via python3 "$fixtures/probe.py" begin 127.0.0.1 "$peer_port" 20 <ask >begun.log 2>&1 3>&- &
+    echo "$! TERM" >>spawned
+    kill -STOP "$helper_pid"
+    exec 7>ask
+    wait_until "the connects to be begun" said begun begun
+    echo 0.3 >&7
+    wait_until "an answer" said begun '0 connected, 0 failed, 20 pending'
+    kill -CONT "$helper_pid"
+    echo 20 >&7
+    wait_until "the connects to succeed" said begun '20 connected, 0 failed, 0 pending'
+    exec 7>&-
+}
