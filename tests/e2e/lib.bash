@@ -61,7 +61,7 @@ spawn() {
 }
 
 run_spawned() {
-    exec=exec
+    exec="exec"
     [ "$(type -t "$1")" = function ] || exec "$@"
     "$@"
 }

@@ -30,7 +30,7 @@ setup_file() {
         sleep 1000'
 }
 
-own_network() { [ "$(readlink /proc/$network_pid/ns/net)" != "$(readlink /proc/self/ns/net)" ]; }
+own_network() { [ "$(readlink "/proc/$network_pid/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
 
 inside() { $exec nsenter --net="/proc/$network_pid/ns/net" "$@"; }
 
