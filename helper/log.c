@@ -25,7 +25,7 @@ static const struct {
     const char *name;
     int level;
 } level_names[] = {
-    {"error", LOG_ERR}, {"warning", LOG_WARNING}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
+    {"error", LOG_ERR}, {"warn", LOG_WARNING}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
 
 #define LEVEL_COUNT (sizeof level_names / sizeof *level_names)
 

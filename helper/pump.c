@@ -161,6 +161,11 @@ void pump_fail(struct pump *pump, int error, const char *why) {
     pump_kick(pump);
 }
 
+void pump_end(struct pump *pump, int error, const char *why) {
+    pump_fail(pump, error, why);
+    drain_events(pump);
+}
+
 /* ---- The carrier ---- */
 
 static bool carrier_failed(struct pump *pump, ssize_t n) {
@@ -171,8 +176,7 @@ static bool carrier_failed(struct pump *pump, ssize_t n) {
         snprintf(why, sizeof why, "carrier closed by the peer");
     else
         snprintf(why, sizeof why, "carrier lost: %s", strerror(errno));
-    pump_fail(pump, SMUX_ERR_CARRIER, why);
-    drain_events(pump);
+    pump_end(pump, SMUX_ERR_CARRIER, why);
     return true;
 }
 

@@ -59,6 +59,9 @@ void pump_kick(struct pump *pump);
 /* Ends the session: every stream fails, then ops->closed. Harmless when it has ended. */
 void pump_fail(struct pump *pump, int error, const char *why);
 
+/* The same at once, events included. Not from within an event (relay_ops, pump_ops). */
+void pump_end(struct pump *pump, int error, const char *why);
+
 /* Number of streams alive, those still flushing included. */
 uint32_t pump_streams(const struct pump *pump);
 

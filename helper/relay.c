@@ -97,6 +97,10 @@ void relay_abort(struct relay *relay, int error) {
     finish(relay, RELAY_GIVEN_UP, error);
 }
 
+void relay_hang_up(struct relay *relay) {
+    finish(relay, RELAY_DONE, 0);
+}
+
 void relay_stream_reset(struct relay *relay, int error) {
     finish(relay, RELAY_STREAM_RESET, error);
 }

@@ -112,6 +112,9 @@ int relay_attach(struct relay *relay, int fd, const struct relay_end *end, bool 
 /* Resets both sides, and ends with RELAY_GIVEN_UP. */
 void relay_abort(struct relay *relay, int error);
 
+/* Ends it in order: what was said still goes out, then FIN. Ends with RELAY_DONE. */
+void relay_hang_up(struct relay *relay);
+
 /* ---- For pump.c ---- */
 
 /* Takes DATA. True: it was gathered, relay_flush is wanted before the receive buffer is reused. */

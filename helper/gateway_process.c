@@ -1,0 +1,260 @@
+/* gateway_process.c - see gateway_process.h. */
+#include "helper/gateway_process.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "helper/gateway.h"
+#include "helper/gateway_workers.h"
+#include "helper/listen.h"
+#include "helper/log.h"
+#include "helper/signals.h"
+
+static const char usage[] =
+    "Usage: smux-gateway [-c FILE] [--listen URL]... [--allow DESTINATIONS] [--workers N]\n"
+    "                    [--insecure] [-v]\n"
+    "  -c, --config FILE    read the configuration from FILE ([listen] section)\n"
+    "      --listen URL     listen at tcp://ADDRESS:PORT or unix:///PATH as well\n"
+    "      --allow LIST     destinations that may be connected to, e.g. 10.0.0.0/8:*\n"
+    "      --workers N      number of processes\n"
+    "      --insecure       listen beyond loopback without TLS\n"
+    "  -v, --verbose        log every connection\n"
+    "  -h, --help           this text\n"
+    "      --version        the version\n";
+
+/* What the command line says, kept for reloading. */
+struct options {
+    const char *file;
+    int setting_count;
+    struct {
+        const char *key, *value;
+    } setting[32];
+};
+
+/* One running gateway in this process. */
+struct process {
+    const struct options *options;
+    struct gateway_config *config;
+    struct reactor reactor;
+    struct gateway *gateway;
+    struct signals signals;
+    bool draining;
+    int status;
+};
+
+static int complain(const char *text) {
+    fprintf(stderr, "smux-gateway: %s\n", text);
+    return 2;
+}
+
+/* ---- Command line and configuration ---- */
+
+enum { OPT_LISTEN = 256, OPT_ALLOW, OPT_WORKERS, OPT_INSECURE, OPT_VERSION };
+
+static const struct option long_options[] = {{"config", required_argument, NULL, 'c'},
+                                             {"listen", required_argument, NULL, OPT_LISTEN},
+                                             {"allow", required_argument, NULL, OPT_ALLOW},
+                                             {"workers", required_argument, NULL, OPT_WORKERS},
+                                             {"insecure", no_argument, NULL, OPT_INSECURE},
+                                             {"verbose", no_argument, NULL, 'v'},
+                                             {"help", no_argument, NULL, 'h'},
+                                             {"version", no_argument, NULL, OPT_VERSION},
+                                             {NULL, 0, NULL, 0}};
+
+static bool add_setting(struct options *options, const char *key, const char *value) {
+    const int max = (int)(sizeof options->setting / sizeof *options->setting);
+    if (options->setting_count == max)
+        return false;
+    options->setting[options->setting_count].key = key;
+    options->setting[options->setting_count++].value = value;
+    return true;
+}
+
+/* Returns -1 to go on, or the exit status. */
+static int parse_options(struct options *options, int argc, char **argv) {
+    bool fits = true;
+    int opt;
+    while ((opt = getopt_long(argc, argv, "c:vh", long_options, NULL)) != -1) {
+        switch (opt) {
+        case 'c':
+            options->file = optarg;
+            break;
+        case OPT_LISTEN:
+            fits = add_setting(options, "address", optarg);
+            break;
+        case OPT_ALLOW:
+            fits = add_setting(options, "allow", optarg);
+            break;
+        case OPT_WORKERS:
+            fits = add_setting(options, "workers", optarg);
+            break;
+        case OPT_INSECURE:
+            fits = add_setting(options, "insecure", "yes");
+            break;
+        case 'v':
+            fits = add_setting(options, "log-level", "debug");
+            break;
+        case OPT_VERSION:
+            puts("smux-gateway " SMUX_LIBRARY_VERSION);
+            return 0;
+        case 'h':
+            fputs(usage, stdout);
+            return 0;
+        default:
+            fputs(usage, stderr);
+            return 2;
+        }
+        if (!fits)
+            return complain("too many options");
+    }
+    if (optind < argc) {
+        fprintf(stderr, "smux-gateway: unexpected argument \"%s\", expected options only\n",
+                argv[optind]);
+        return 2;
+    }
+    return -1;
+}
+
+static struct gateway_config *load_config(const struct options *options,
+                                          struct config_error *error) {
+    struct gateway_config *config = malloc(sizeof *config);
+    if (!config) {
+        snprintf(error->text, sizeof error->text, "out of memory");
+        return NULL;
+    }
+    gateway_config_init(config);
+    bool good = !options->file || gateway_config_read(config, options->file, error);
+    for (int i = 0; good && i < options->setting_count; i++) {
+        struct config_error setting;
+        good = gateway_config_set(config, options->setting[i].key, options->setting[i].value,
+                                  &setting);
+        if (!good)
+            snprintf(error->text, sizeof error->text, "command line: %.400s", setting.text);
+    }
+    if (good && gateway_config_check(config, error))
+        return config;
+    free(config);
+    return NULL;
+}
+
+/* ---- The process that serves ---- */
+
+static void on_drained(struct gateway *gateway, void *user) {
+    struct process *process = user;
+    (void)gateway;
+    loop_stop(process->reactor.loop);
+}
+
+static void terminate(struct process *process) {
+    if (process->draining) {
+        process->status = 1;
+        loop_stop(process->reactor.loop);
+        return;
+    }
+    process->draining = true;
+    log_info("draining");
+    gateway_drain(process->gateway, process->config->drain_timeout_ms, on_drained, process);
+}
+
+static void reload(struct process *process) {
+    struct config_error error;
+    log_reopen();
+    struct gateway_config *config = load_config(process->options, &error);
+    if (!config) {
+        log_error("configuration not reloaded: %s", error.text);
+        return;
+    }
+    log_set_level(config->log_level);
+    gateway_reconfigure(process->gateway, config);
+    free(process->config);
+    process->config = config;
+    log_info("configuration reloaded; addresses and workers need a restart to change");
+}
+
+static void on_signal(struct signals *signals, int signo) {
+    struct process *process = container_of(signals, struct process, signals);
+    if (signo == SIGHUP)
+        reload(process);
+    else if (signo != SIGCHLD)
+        terminate(process);
+}
+
+/* Runs the gateway on the sockets until it is told to end. */
+static int serve(const struct options *options, struct gateway_config *config, const int *fds,
+                 int count) {
+    struct process process = {.options = options, .config = config};
+    const char *why = "out of memory";
+    int error = reactor_init(&process.reactor);
+    if (error == 0)
+        error = signals_start(&process.signals, process.reactor.loop, on_signal);
+    if (error == 0) {
+        process.gateway = gateway_new(&process.reactor, config, &why);
+        error = process.gateway ? 0 : -ENOMEM;
+    }
+    for (int i = 0; i < count && error == 0; i++)
+        error = gateway_listen(process.gateway, fds[i], config->address[i].scheme != CONFIG_UNIX);
+    if (error) {
+        log_error("cannot start: %s (%s)", strerror(-error), why);
+        return 1;
+    }
+    error = loop_run(process.reactor.loop);
+    if (error)
+        log_error("event loop failed: %s", strerror(-error));
+    gateway_free(process.gateway);
+    signals_stop(&process.signals);
+    reactor_fini(&process.reactor);
+    free(process.config);
+    log_info("stopped");
+    return error ? 1 : process.status;
+}
+
+struct serve_arguments {
+    const struct options *options;
+    struct gateway_config *config;
+};
+
+static int serve_worker(void *user, const int *fds, int count) {
+    struct serve_arguments *arguments = user;
+    return serve(arguments->options, arguments->config, fds, count);
+}
+
+/* As many descriptors as the hard limit allows: one per stream is needed. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int gateway_process(int argc, char **argv) {
+    struct options options = {0};
+    struct config_error error;
+    struct worker_sockets sockets;
+    int status = parse_options(&options, argc, argv);
+    if (status >= 0)
+        return status;
+    struct gateway_config *config = load_config(&options, &error);
+    if (!config)
+        return complain(error.text);
+    int failed = log_open("smux-gateway", config->log_file, config->log_level);
+    if (failed) {
+        fprintf(stderr, "smux-gateway: log-file %s: %s\n", config->log_file, strerror(-failed));
+        return 2;
+    }
+    raise_descriptor_limit();
+    signals_block(1);
+    if (!worker_sockets_open(&sockets, config))
+        return 1;
+    struct serve_arguments arguments = {&options, config};
+    if (config->workers == 1)
+        return serve(&options, config, sockets.fd[0], sockets.count);
+    return workers_supervise(&sockets, (int)config->workers, serve_worker, &arguments);
+}

@@ -1,0 +1,285 @@
+/* gateway_target.c - one stream at the gateway: SOCKS5 request, rule check, connection, relay. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "helper/dial.h"
+#include "helper/gateway.h"
+#include "helper/log.h"
+#include "helper/relay.h"
+#include "helper/resolver.h"
+#include "helper/socks5.h"
+
+/* A client that opens a stream and then does not say where to. */
+#define REQUEST_TIMEOUT_US 30000000u
+
+struct target;
+
+/* Needed until the connection stands or has failed, and then thrown away. */
+struct opening {
+    struct target *target;
+    struct socks5_server socks;
+    struct resolver_query query;
+    struct dial dial;
+    struct loop_timer timer; /* for the request */
+    struct loop_garbage garbage;
+    bool greeting_sent;
+};
+
+struct target {
+    struct relay relay;
+    struct gateway_session *session; /* gone before the target only if the relay is over */
+    struct opening *opening;         /* NULL once relaying */
+    struct loop_garbage garbage;
+};
+
+/* ---- Life ---- */
+
+static void free_opening(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct opening, garbage));
+}
+
+static void drop_opening(struct target *target) {
+    struct opening *opening = target->opening;
+    struct loop *loop = target->relay.reactor->loop;
+    if (!opening)
+        return;
+    target->opening = NULL;
+    resolver_cancel(&opening->query);
+    dial_cancel(&opening->dial);
+    loop_timer_clear(loop, &opening->timer);
+    loop_discard(loop, &opening->garbage, free_opening);
+}
+
+static void free_target(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct target, garbage));
+}
+
+static void on_ended(struct relay *relay, enum relay_reason reason, int error) {
+    struct target *target = container_of(relay, struct target, relay);
+    if (reason == RELAY_SOCKET_RESET)
+        log_debug("%s: target connection ended: %s", relay->pump->carrier->peer, strerror(error));
+    drop_opening(target);
+    loop_discard(relay->reactor->loop, &target->garbage, free_target);
+}
+
+/* ---- The answer ---- */
+
+static void describe(const struct opening *opening, char *out, size_t size) {
+    const struct socks5_destination *destination = &opening->socks.destination;
+    if (destination->name_len)
+        snprintf(out, size, "%s:%u", destination->name, destination->address.port);
+    else
+        shim_endpoint_text(&destination->address, out, size);
+}
+
+/* The greeting's answer, if still due, and the reply go out as one frame. */
+static int answer(struct target *target, int error, const struct shim_endpoint *bound) {
+    uint8_t message[SOCKS5_GREETING_ANSWER_LEN + SOCKS5_REPLY_MAX];
+    size_t len = 0;
+    if (!target->opening->greeting_sent) {
+        memcpy(message, SOCKS5_GREETING_ANSWER, SOCKS5_GREETING_ANSWER_LEN);
+        len = SOCKS5_GREETING_ANSWER_LEN;
+    }
+    len += socks5_reply_write(message + len, error, bound);
+    return relay_say(&target->relay, message, len);
+}
+
+/* What a process short of descriptors or memory says is of no use to the application. */
+static int errno_for_client(int error) {
+    switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+        return ENETUNREACH;
+    default:
+        return error;
+    }
+}
+
+static void refuse(struct target *target, int error, const char *why) {
+    char what[SOCKS5_NAME_MAX + 8];
+    describe(target->opening, what, sizeof what);
+    log_info("%s: stream %u to %s refused: %s", target->relay.pump->carrier->peer,
+             smux_stream_id(target->relay.stream), what, why);
+    answer(target, errno_for_client(error), NULL);
+    relay_hang_up(&target->relay);
+}
+
+/* ---- The connection ---- */
+
+static void on_dial_fd(struct loop_watch *watch, uint32_t events) {
+    struct relay *relay = container_of(watch, struct relay, watch);
+    struct target *target = container_of(relay, struct target, relay);
+    dial_event(&target->opening->dial, events);
+}
+
+static void on_dialled(struct dial *dial, int error, bool readable) {
+    struct target *target = container_of(dial, struct opening, dial)->target;
+    struct relay *relay = &target->relay;
+    struct sockaddr_storage addr;
+    socklen_t len = sizeof addr;
+    struct shim_endpoint bound = {0};
+    int one = 1;
+    if (error) {
+        refuse(target, error, strerror(error));
+        return;
+    }
+    /* What arrives in frames has been gathered already; more waiting would only add delay. */
+    setsockopt(relay->watch.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (getsockname(relay->watch.fd, (struct sockaddr *)&addr, &len) == 0)
+        shim_endpoint_from_sockaddr(&bound, (struct sockaddr *)&addr, len);
+    if (answer(target, 0, &bound) != 0) {
+        relay_abort(relay, ENOMEM);
+        return;
+    }
+    drop_opening(target);
+    relay_attach(relay, -1, &relay_end_tcp, readable);
+}
+
+/* Loopback, link-local, unspecified (which connects to loopback): where a name in somebody else's
+ * zone must not lead. */
+static bool is_private_to_host(const struct shim_endpoint *address) {
+    const uint8_t *a = address->addr;
+    if (address->family == AF_INET)
+        return a[0] == 127 || a[0] == 0 || (a[0] == 169 && a[1] == 254);
+    struct in6_addr in6;
+    memcpy(&in6, a, sizeof in6);
+    return IN6_IS_ADDR_LOOPBACK(&in6) || IN6_IS_ADDR_LINKLOCAL(&in6) ||
+           IN6_IS_ADDR_UNSPECIFIED(&in6);
+}
+
+static bool is_allowed(const struct gateway_config *config, const struct shim_endpoint *address,
+                       const char *name) {
+    const struct route_rule *rule = route_list_match_rule(&config->allow, address, name);
+    if (rule && rule->kind == ROUTE_RULE_NAME && is_private_to_host(address))
+        rule = route_list_match_rule(&config->allow, address, NULL);
+    return rule != NULL;
+}
+
+/* Dials those of the addresses that the rules allow. */
+static void dial_allowed(struct target *target, const struct shim_endpoint *addresses, int count) {
+    struct opening *opening = target->opening;
+    struct dial *dial = &opening->dial;
+    const struct gateway_config *config = gateway_config_of(target->session->gateway);
+    const char *name = opening->socks.destination.name_len ? opening->socks.destination.name : NULL;
+    dial->count = 0;
+    for (int i = 0; i < count && dial->count < DIAL_ADDRESSES_MAX; i++) {
+        struct shim_endpoint address = shim_endpoint_unmapped(&addresses[i]);
+        struct dial_address *to = &dial->addresses[dial->count];
+        if (!is_allowed(config, &address, name))
+            continue;
+        to->len = shim_endpoint_to_sockaddr(&address, &to->addr);
+        dial->count++;
+    }
+    if (dial->count == 0) {
+        refuse(target, EACCES, "not in the allow list");
+        return;
+    }
+    dial->loop = target->relay.reactor->loop;
+    dial->watch = &target->relay.watch;
+    dial->on_fd = on_dial_fd;
+    dial->done = on_dialled;
+    dial_start(dial, (uint64_t)config->connect_timeout_ms * 1000u);
+}
+
+static void on_resolved(struct resolver_query *query, int error,
+                        const struct shim_endpoint *addresses, int count) {
+    struct target *target = container_of(query, struct opening, query)->target;
+    if (error)
+        refuse(target, error, "the name cannot be resolved");
+    else
+        dial_allowed(target, addresses, count);
+}
+
+static void open_destination(struct target *target) {
+    struct opening *opening = target->opening;
+    const struct socks5_destination *destination = &opening->socks.destination;
+    loop_timer_clear(target->relay.reactor->loop, &opening->timer);
+    if (destination->name_len == 0)
+        dial_allowed(target, &destination->address, 1);
+    else if (!shim_host_name_valid(destination->name, destination->name_len))
+        refuse(target, EHOSTUNREACH, "the host name has characters that no host name has");
+    else
+        resolver_start(gateway_resolver(target->session->gateway), &opening->query,
+                       destination->name, destination->address.port, on_resolved);
+}
+
+/* ---- The request ---- */
+
+static void bad_request(struct target *target) {
+    struct socks5_server *socks = &target->opening->socks;
+    log_info("%s: stream %u: bad SOCKS5 request: %s", target->relay.pump->carrier->peer,
+             smux_stream_id(target->relay.stream), socks->why);
+    if (socks->reply) {
+        uint8_t message[SOCKS5_REPLY_MAX];
+        if (!target->opening->greeting_sent)
+            relay_say(&target->relay, SOCKS5_GREETING_ANSWER, SOCKS5_GREETING_ANSWER_LEN);
+        size_t len = socks5_reply_write(message, EOPNOTSUPP, NULL);
+        message[1] = socks->reply;
+        relay_say(&target->relay, message, len);
+    }
+    relay_hang_up(&target->relay);
+}
+
+static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
+    struct target *target = container_of(relay, struct target, relay);
+    struct opening *opening = target->opening;
+    size_t taken = 0;
+    if (!data) {
+        relay_abort(relay, EPIPE);
+        return 0;
+    }
+    switch (socks5_server_feed(&opening->socks, data, len, &taken)) {
+    case SOCKS5_BROKEN:
+        bad_request(target);
+        return len;
+    case SOCKS5_DONE:
+        relay->head = false;
+        open_destination(target);
+        return taken;
+    case SOCKS5_MORE:
+        break;
+    }
+    if (opening->socks.greeted && !opening->greeting_sent) {
+        opening->greeting_sent = true;
+        relay_say(relay, SOCKS5_GREETING_ANSWER, SOCKS5_GREETING_ANSWER_LEN);
+    }
+    return taken;
+}
+
+static void on_request_timeout(struct loop_timer *timer) {
+    struct target *target = container_of(timer, struct opening, timer)->target;
+    log_info("%s: stream %u: no SOCKS5 request within 30 s", target->relay.pump->carrier->peer,
+             smux_stream_id(target->relay.stream));
+    relay_abort(&target->relay, ETIMEDOUT);
+}
+
+static const struct relay_ops target_ops = {.head = on_head, .ended = on_ended};
+
+void gateway_target_accept(struct gateway_session *session, smux_stream *stream) {
+    struct target *target = calloc(1, sizeof *target);
+    struct opening *opening = calloc(1, sizeof *opening);
+    struct reactor *reactor = gateway_reactor(session->gateway);
+    if (!target || !opening) {
+        free(target);
+        free(opening);
+        smux_reset(stream);
+        pump_kick(session->pump);
+        return;
+    }
+    target->session = session;
+    target->opening = opening;
+    opening->target = target;
+    socks5_server_init(&opening->socks);
+    relay_init(&target->relay, reactor, &target_ops);
+    target->relay.head = true;
+    relay_bind(&target->relay, session->pump, stream);
+    smux_accept(stream);
+    loop_timer_set(reactor->loop, &opening->timer,
+                   loop_now_us(reactor->loop) + REQUEST_TIMEOUT_US, on_request_timeout);
+}
