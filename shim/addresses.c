@@ -1,0 +1,94 @@
+/* addresses.c - see addresses.h. */
+#include "addresses.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "hint.h"
+#include "options.h"
+#include "real.h"
+#include "state.h"
+
+bool address_is_ours(int fd, const struct sockaddr *addr, socklen_t size, socklen_t len) {
+    struct sockaddr_un name;
+    if (size < sizeof addr->sa_family || addr->sa_family != AF_UNIX)
+        return false;
+    if (len > size || len > sizeof name)
+        return shim_is_ours(fd);
+    memcpy(&name, addr, len);
+    return shim_is_helper_name(&name, len);
+}
+
+/* Hands an address out as the kernel does: cut to `size`, with the true length in *len. */
+static int give(const struct shim_endpoint *ep, struct sockaddr *addr, socklen_t size,
+                socklen_t *len) {
+    struct sockaddr_storage full;
+    *len = shim_endpoint_to_sockaddr(ep, &full);
+    memcpy(addr, &full, size < *len ? size : *len);
+    return 0;
+}
+
+/* Both directions ended: TCP's CLOSE, in which a socket has no peer any more. */
+static bool has_ended(int fd) {
+    struct pollfd pfd = {.fd = fd};
+    struct timespec now = {0};
+    return real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1 && pfd.revents & POLLHUP;
+}
+
+static int fail(int err) {
+    errno = err;
+    return -1;
+}
+
+int shim_getpeername(int fd, struct sockaddr *addr, socklen_t *len) {
+    socklen_t size = len ? *len : 0;
+    int result = real.getpeername(fd, addr, len);
+    if (result != 0 || !address_is_ours(fd, addr, size, *len))
+        return result;
+    struct shim_state state = shim_state_read(fd);
+    if (state.kind != SHIM_CONNECTED || has_ended(fd))
+        return fail(ENOTCONN);
+    return give(&state.outcome.dest, addr, size, len);
+}
+
+/* Reads the state from what the kernel answered, or from the kernel where the answer was cut. */
+static struct shim_state state_from(int fd, const struct sockaddr *addr, socklen_t size,
+                                    socklen_t len) {
+    struct sockaddr_un name;
+    struct shim_state state = {.kind = SHIM_CONNECTED};
+    if (len <= size && len <= sizeof name) {
+        memcpy(&name, addr, len);
+        if (shim_outcome_unpack(&state.outcome, &name, len))
+            return state;
+    }
+    return shim_state_read(fd);
+}
+
+/* While nothing is known the address is unspecified, in the family of the socket. */
+static struct shim_endpoint local_of(int fd, const struct shim_state *state) {
+    if (state->outcome.dest.family)
+        return state->outcome.local;
+    return (struct shim_endpoint){.family = options_family(fd)};
+}
+
+int shim_getsockname(int fd, struct sockaddr *addr, socklen_t *len) {
+    socklen_t size = len ? *len : 0;
+    int result = real.getsockname(fd, addr, len);
+    /* The own name is unset or an outcome: only a look at the peer's tells whose socket this is. */
+    if (result != 0 || size < sizeof addr->sa_family || addr->sa_family != AF_UNIX)
+        return result;
+    struct shim_state state = state_from(fd, addr, size, *len);
+    if (state.kind == SHIM_FOREIGN)
+        return result;
+    struct shim_endpoint local = local_of(fd, &state);
+    return give(&local, addr, size, len);
+}
+
+int shim_shutdown(int fd, int how) {
+    if (!hint_has(fd, HINT_OURS) || !shim_is_ours(fd))
+        return real.shutdown(fd, how);
+    if (has_ended(fd))
+        return fail(ENOTCONN);
+    return real.shutdown(fd, how);
+}

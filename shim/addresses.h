@@ -1,0 +1,18 @@
+/*
+ * addresses.h - getpeername, getsockname and shutdown as TCP has them.
+ */
+#ifndef SHIM_ADDRESSES_H
+#define SHIM_ADDRESSES_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+int shim_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
+int shim_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
+int shim_shutdown(int fd, int how);
+
+/* Is this what the kernel wrote for a descriptor of ours? `size` is what the caller had room for, `len` what the
+ * kernel says the whole name has. A system call only if the name was cut. */
+bool address_is_ours(int fd, const struct sockaddr *addr, socklen_t size, socklen_t len);
+
+#endif

@@ -1,0 +1,205 @@
+/* connect.c - see connect.h. */
+#include "connect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "hint.h"
+#include "log.h"
+#include "names.h"
+#include "real.h"
+#include "settings.h"
+#include "state.h"
+#include "swap.h"
+
+static int fail(int err) {
+    errno = err;
+    return -1;
+}
+
+/* A page that cannot be read: a send from it waits for buffer space, as any send, and then copies
+ * nothing. Mapped at the first blocking connect of the process, and left. */
+static const void *unreadable_page(void) {
+    static void *_Atomic page;
+    void *known = atomic_load(&page);
+    if (known)
+        return known;
+    void *fresh = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (fresh == MAP_FAILED)
+        return NULL;
+    if (atomic_compare_exchange_strong(&page, &known, fresh))
+        return fresh;
+    munmap(fresh, 1);
+    return known;
+}
+
+/* The outcome of a connection that is no longer pending, as connect(2) reports it. */
+static int report(int fd, const struct shim_state *state) {
+    hint_remove(fd, HINT_PENDING);
+    if (state->kind == SHIM_CONNECTED)
+        return 0;
+    shim_take_error(fd);
+    if (state->outcome.err == EPROTO)
+        shim_log("the helper speaks another control version: restart it (this shim has %d)",
+                 SHIM_CONTROL_VERSION);
+    return fail(state->outcome.err);
+}
+
+int shim_wait_connected(int fd, int flags) {
+    const void *page = unreadable_page();
+    if (!page)
+        return fail(ENOMEM);
+    if (real.send(fd, page, 1, flags | MSG_NOSIGNAL) < 0) {
+        if (errno == EINTR)
+            return -1;
+        if (errno == EAGAIN)
+            return fail(EINPROGRESS);
+    }
+    struct shim_state state = shim_state_read(fd);
+    return state.kind == SHIM_FOREIGN ? fail(EBADF) : report(fd, &state);
+}
+
+/* What a connect needs to know of the socket, read from the kernel. */
+static bool is_fresh_tcp(int fd, struct swap *swap) {
+    enum { CLOSE = 7 }; /* linux: net/tcp_states.h */
+    struct sockaddr_storage local;
+    uint8_t state = 0;
+    socklen_t len = sizeof state;
+    /* One byte of TCP_INFO is the state, and only TCP sockets have it. */
+    if (raw_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len) != 0 || state != CLOSE)
+        return false;
+    len = sizeof local;
+    if (raw_getsockname(fd, &local, &len) != 0 ||
+        !shim_endpoint_from_sockaddr(&swap->local, (struct sockaddr *)&local, len))
+        return false;
+    swap->file_flags = raw_fcntl(fd, F_GETFL, 0);
+    return swap->file_flags >= 0;
+}
+
+static void log_connect(const struct swap *swap, int err) {
+    char dest[SHIM_ENDPOINT_TEXT_SIZE];
+    if (shim_log_wanted())
+        shim_log("connect fd %d to %s%s%s%s: %s", swap->fd,
+                 shim_endpoint_text(&swap->dest, dest, sizeof dest), swap->host ? " (" : "",
+                 swap->host ? swap->host : "", swap->host ? ")" : "",
+                 err ? strerror(err) : "handed to the helper");
+}
+
+/* A helper whose backlog is full takes no more for the moment (it is stopped, or flooded). A
+ * blocking connect tries again until the route's timeout, outside of any window. */
+static int swap_in_patiently(const struct swap *swap, uint32_t timeout_ms) {
+    struct timespec pause = {.tv_nsec = 1000000};
+    int64_t waited_ns = 0;
+    int err = swap_in(swap);
+    while (err == EAGAIN && !(swap->file_flags & O_NONBLOCK)) {
+        if (waited_ns >= (int64_t)timeout_ms * 1000000)
+            return ETIMEDOUT;
+        if (nanosleep(&pause, NULL) != 0)
+            return EINTR;
+        waited_ns += pause.tv_nsec;
+        if (pause.tv_nsec < 50000000)
+            pause.tv_nsec *= 2;
+        err = swap_in(swap);
+    }
+    return err;
+}
+
+static bool is_no_helper(int err) {
+    return err == ENOENT || err == ECONNREFUSED || err == EACCES || err == EPERM;
+}
+
+static int connect_over_route(struct swap *swap, const struct route *route,
+                              const struct sockaddr *addr, socklen_t len) {
+    int err = swap_in_patiently(swap, route->connect_timeout_ms);
+    log_connect(swap, err);
+    if (is_no_helper(err) && route->on_failure == ROUTE_DIRECT)
+        return real.connect(swap->fd, addr, len);
+    if (err == ENOENT || err == ECONNREFUSED)
+        return fail(ENETUNREACH);
+    if (err)
+        return fail(err);
+    hint_set(swap->fd, (hint_get(swap->fd) & HINT_EPOLL) | HINT_OURS);
+    if (!(swap->file_flags & O_NONBLOCK))
+        return shim_wait_connected(swap->fd, 0);
+    hint_add(swap->fd, HINT_PENDING);
+    return fail(EINPROGRESS);
+}
+
+static int connect_new(int fd, const struct sockaddr *addr, socklen_t len);
+
+/* connect(2) on a descriptor that is ours already. */
+static int connect_again(int fd, const struct shim_state *state, const struct sockaddr *addr,
+                         socklen_t len) {
+    bool pending = hint_has(fd, HINT_PENDING);
+    int err;
+    if (addr->sa_family == AF_UNSPEC) { /* TCP: disconnect */
+        uint16_t family = state->outcome.dest.family ? state->outcome.dest.family : AF_INET;
+        err = swap_out(fd, family);
+        return err ? fail(err) : 0;
+    }
+    switch (state->kind) {
+    case SHIM_CONNECTING:
+        return shim_is_blocking(fd) ? shim_wait_connected(fd, 0) : fail(EALREADY);
+    case SHIM_CONNECTED:
+        return pending ? report(fd, state) : fail(EISCONN);
+    default:
+        break;
+    }
+    err = shim_take_error(fd);
+    if (pending || err) {
+        hint_remove(fd, HINT_PENDING);
+        return fail(err ? state->outcome.err : ECONNABORTED);
+    }
+    err = swap_out(fd, state->outcome.dest.family ? state->outcome.dest.family : addr->sa_family);
+    return err ? fail(err) : connect_new(fd, addr, len);
+}
+
+/* connect(2) on a socket that may be the application's own. */
+static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
+    const struct settings *settings = settings_get();
+    struct swap swap = {.fd = fd, .settings = settings};
+    char host[SHIM_HOST_NAME_MAX + 1];
+    if (!settings || !shim_endpoint_from_sockaddr(&swap.dest, addr, len))
+        return real.connect(fd, addr, len);
+    if (settings->routes.n_name_rules && names_find(&swap.dest, host, sizeof host))
+        swap.host = host;
+    const struct route *route = route_list_match(&settings->routes, &swap.dest, swap.host);
+    if (!route && !settings->deny)
+        return real.connect(fd, addr, len);
+    int saved = errno;
+    if (!is_fresh_tcp(fd, &swap) || swap.local.family != swap.dest.family)
+        return real.connect(fd, addr, len);
+    errno = saved;
+    return settings->deny ? fail(EACCES) : connect_over_route(&swap, route, addr, len);
+}
+
+/* Would reading it crash where the kernel says EFAULT? Only the cheap cases are recognised. */
+static bool is_readable(const void *pointer) {
+    return (uintptr_t)pointer >= 4096 && (intptr_t)pointer > 0;
+}
+
+int shim_connect(int fd, const struct sockaddr *addr, socklen_t len) {
+    if (!is_readable(addr) || len < sizeof addr->sa_family || addr->sa_family == AF_UNIX)
+        return real.connect(fd, addr, len);
+    if (hint_has(fd, HINT_OURS)) {
+        struct shim_state state = shim_state_read(fd);
+        if (state.kind != SHIM_FOREIGN)
+            return connect_again(fd, &state, addr, len);
+    }
+    if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
+        return real.connect(fd, addr, len);
+    int result = connect_new(fd, addr, len);
+    /* An AF_UNIX socket rejects the address with EINVAL: it may be one of ours that another process
+     * connected. */
+    if (result == 0 || errno != EINVAL)
+        return result;
+    struct shim_state state = shim_state_read(fd);
+    return state.kind == SHIM_FOREIGN ? result : connect_again(fd, &state, addr, len);
+}

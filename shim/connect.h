@@ -1,0 +1,17 @@
+/*
+ * connect.h - connect(2) as TCP has it, on both kinds of descriptor.
+ */
+#ifndef SHIM_CONNECT_H
+#define SHIM_CONNECT_H
+
+#include <sys/socket.h>
+
+/* The hook of connect(2). */
+int shim_connect(int fd, const struct sockaddr *addr, socklen_t len);
+
+/* Waits as TCP's connect does until the connection of `fd`, one of ours, is there or has failed. Returns 0
+ * or -1 with errno: the outcome's, EINTR, or EINPROGRESS when SO_SNDTIMEO is over. `flags` of
+ * send(2): MSG_DONTWAIT only asks. */
+int shim_wait_connected(int fd, int flags);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * data.h - the calls that move data, with TCP's errors in place of AF_UNIX's.
+ *
+ * Receiving calls libc first and looks closer only at ECONNRESET (which may stand for the errno of a failed
+ * connect) and at source addresses of family AF_UNIX. Sending is different because of SIGPIPE, which
+ * cannot be taken back: where the hint says that the descriptor is ours, the call is made with
+ * MSG_NOSIGNAL, and made again without if TCP would have sent the signal, too.
+ */
+#ifndef SHIM_DATA_H
+#define SHIM_DATA_H
+
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+ssize_t shim_read(int fd, void *buf, size_t len);
+ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov);
+ssize_t shim_recv(int fd, void *buf, size_t len, int flags);
+ssize_t shim_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
+                      socklen_t *addr_len);
+ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags);
+int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
+                  struct timespec *timeout);
+
+ssize_t shim_write(int fd, const void *buf, size_t len);
+ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov);
+ssize_t shim_send(int fd, const void *buf, size_t len, int flags);
+ssize_t shim_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
+                    socklen_t addr_len);
+ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags);
+int shim_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags);
+
+#endif

@@ -1,0 +1,131 @@
+/* data_receive.c - see data.h. */
+#include <errno.h>
+#include <string.h>
+
+#include "addresses.h"
+#include "data.h"
+#include "hint.h"
+#include "real.h"
+#include "state.h"
+
+static ssize_t fail(int err) {
+    errno = err;
+    return -1;
+}
+
+/* A result of receiving from `fd`: ECONNRESET of a connection that never was is the connect's errno. */
+static ssize_t received(int fd, ssize_t result) {
+    if (result >= 0 || errno != ECONNRESET)
+        return result;
+    struct shim_state state = shim_state_read(fd);
+    return state.kind == SHIM_FOREIGN ? result : fail(shim_reset_errno(&state));
+}
+
+static bool known_ours(int fd) {
+    return hint_has(fd, HINT_OURS) && shim_is_ours(fd);
+}
+
+/* recv(fd, NULL or whatever, len, MSG_TRUNC): TCP takes bytes away without copying them. */
+static ssize_t discard(int fd, size_t len, int flags) {
+    char scratch[2048];
+    size_t gone = 0;
+    while (gone < len) {
+        size_t want = len - gone < sizeof scratch ? len - gone : sizeof scratch;
+        ssize_t n = real.recv(fd, scratch, want, flags & ~MSG_TRUNC);
+        if (n <= 0)
+            return gone ? (ssize_t)gone : received(fd, n);
+        gone += (size_t)n;
+        if (!(flags & MSG_WAITALL))
+            flags |= MSG_DONTWAIT;
+    }
+    return (ssize_t)gone;
+}
+
+/* Flags that AF_UNIX would take differently. Returns true if *result is the answer. */
+static bool special_flags(int fd, size_t len, int flags, ssize_t *result) {
+    if (!(flags & (MSG_ERRQUEUE | MSG_TRUNC)) || !known_ours(fd))
+        return false;
+    if (flags & MSG_ERRQUEUE)
+        *result = fail(EAGAIN); /* nothing is ever queued there */
+    else if (flags & MSG_PEEK)
+        return false;
+    else
+        *result = discard(fd, len, flags);
+    return true;
+}
+
+ssize_t shim_read(int fd, void *buf, size_t len) {
+    return received(fd, real.read(fd, buf, len));
+}
+
+ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov) {
+    return received(fd, real.readv(fd, iov, n_iov));
+}
+
+ssize_t shim_recv(int fd, void *buf, size_t len, int flags) {
+    ssize_t result;
+    if (special_flags(fd, len, flags, &result))
+        return result;
+    return received(fd, real.recv(fd, buf, len, flags));
+}
+
+ssize_t shim_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
+                      socklen_t *addr_len) {
+    struct sockaddr_storage before;
+    socklen_t size = addr && addr_len ? *addr_len : 0;
+    size_t kept = size < sizeof before ? size : sizeof before;
+    ssize_t result;
+    if (special_flags(fd, len, flags, &result)) {
+        if (result >= 0 && size)
+            *addr_len = 0;
+        return result;
+    }
+    if (size && hint_has(fd, HINT_OURS))
+        memcpy(&before, addr, kept);
+    result = received(fd, real.recvfrom(fd, buf, len, flags, addr, addr_len));
+    if (result >= 0 && size && *addr_len && address_is_ours(fd, addr, size, *addr_len)) {
+        if (hint_has(fd, HINT_OURS))
+            memcpy(addr, &before, kept);
+        *addr_len = 0; /* TCP names no source */
+    }
+    return result;
+}
+
+static size_t iov_total(const struct msghdr *msg) {
+    size_t total = 0;
+    for (size_t i = 0; i < (size_t)msg->msg_iovlen; i++)
+        total += msg->msg_iov[i].iov_len;
+    return total;
+}
+
+static void clear_source(int fd, struct msghdr *msg, socklen_t size) {
+    if (msg->msg_name && size && msg->msg_namelen &&
+        address_is_ours(fd, msg->msg_name, size, msg->msg_namelen))
+        msg->msg_namelen = 0;
+}
+
+ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags) {
+    ssize_t result;
+    if (flags & (MSG_ERRQUEUE | MSG_TRUNC) && msg &&
+        special_flags(fd, iov_total(msg), flags, &result)) {
+        msg->msg_namelen = 0;
+        msg->msg_controllen = 0;
+        msg->msg_flags = 0;
+        return result;
+    }
+    socklen_t size = msg ? msg->msg_namelen : 0;
+    result = received(fd, real.recvmsg(fd, msg, flags));
+    if (result >= 0)
+        clear_source(fd, msg, size);
+    return result;
+}
+
+int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
+                  struct timespec *timeout) {
+    if (flags & MSG_ERRQUEUE && known_ours(fd))
+        return (int)fail(EAGAIN);
+    int n = (int)received(fd, real.recvmmsg(fd, msgs, n_msgs, flags, timeout));
+    for (int i = 0; i < n; i++)
+        clear_source(fd, &msgs[i].msg_hdr, msgs[i].msg_hdr.msg_namelen ? sizeof(sa_family_t) : 0);
+    return n;
+}

@@ -1,0 +1,51 @@
+/*
+ * hint.h - what this process happens to remember about its descriptors.
+ *
+ * A word per descriptor number, in zero pages that are never touched unless used. The word may be
+ * stale (close is not hooked), absent (another process made the connection) or copied by fork.
+ * Therefore nothing is decided from it that would be wrong if it were: it only says where a look at
+ * the kernel is worth a system call. Lock-free; safe in signal handlers.
+ */
+#ifndef SHIM_HINT_H
+#define SHIM_HINT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HINT_FDS_MAX 65536 /* descriptors above are treated as never seen */
+
+enum {
+    HINT_OURS = 1u << 31,      /* this process put A there */
+    HINT_PENDING = 1u << 30,   /* connect() has not yet told the application the outcome */
+    HINT_EPOLL = 1u << 29,     /* some epoll registration is remembered */
+    HINT_OPTIONS = 0x00ffffff, /* one bit per row of the options carried over a swap */
+};
+
+extern _Atomic uint32_t shim_hints[HINT_FDS_MAX];
+
+static inline uint32_t hint_get(int fd) {
+    return (unsigned)fd < HINT_FDS_MAX ? atomic_load_explicit(&shim_hints[fd], memory_order_relaxed)
+                                       : 0;
+}
+
+static inline bool hint_has(int fd, uint32_t bits) {
+    return (hint_get(fd) & bits) != 0;
+}
+
+static inline void hint_add(int fd, uint32_t bits) {
+    if ((unsigned)fd < HINT_FDS_MAX)
+        atomic_fetch_or_explicit(&shim_hints[fd], bits, memory_order_relaxed);
+}
+
+static inline void hint_remove(int fd, uint32_t bits) {
+    if ((unsigned)fd < HINT_FDS_MAX && hint_get(fd) & bits)
+        atomic_fetch_and_explicit(&shim_hints[fd], ~bits, memory_order_relaxed);
+}
+
+static inline void hint_set(int fd, uint32_t word) {
+    if ((unsigned)fd < HINT_FDS_MAX)
+        atomic_store_explicit(&shim_hints[fd], word, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,166 @@
+/*
+ * hook.c - the exported functions: one line each, the logic is elsewhere.
+ *
+ * They are defined under names of their own with an assembler label, because libc's headers declare the
+ * same functions with attributes and transparent unions that differ from libc to libc.
+ */
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stdbool.h>
+
+#include "addresses.h"
+#include "connect.h"
+#include "data.h"
+#include "real.h"
+#include "resolve.h"
+#include "sockctl.h"
+#include "syscall_hook.h"
+
+struct real real;
+static bool bound;
+
+static void bind_all(void) {
+#define HOOK(type, name, params) real.name = (type(*) params)dlsym(RTLD_NEXT, #name);
+#include "hooks.def"
+#undef HOOK
+    bound = true;
+}
+
+/* A constructor, so that no lookup is left for a forked child or a signal handler to make: dlsym takes a lock
+ * of the loader. */
+__attribute__((constructor)) static void bind_at_start(void) {
+    if (!bound)
+        bind_all();
+}
+
+#define EXPORT(type, name, params)                                                                 \
+    __attribute__((visibility("default"))) type hook_##name params __asm__(#name);                 \
+    type hook_##name params
+
+/* Another library's constructor may come before ours. */
+#define READY                                                                                      \
+    do {                                                                                           \
+        if (__builtin_expect(!bound, 0))                                                           \
+            bind_all();                                                                            \
+    } while (0)
+
+#define HOOK_LINE(type, name, params, args)                                                        \
+    EXPORT(type, name, params) {                                                                   \
+        READY;                                                                                     \
+        return shim_##name args;                                                                   \
+    }
+
+HOOK_LINE(int, connect, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len))
+HOOK_LINE(int, getpeername, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len))
+HOOK_LINE(int, getsockname, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len))
+HOOK_LINE(int, shutdown, (int fd, int how), (fd, how))
+HOOK_LINE(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *len),
+          (fd, level, name, value, len))
+HOOK_LINE(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t len),
+          (fd, level, name, value, len))
+HOOK_LINE(int, epoll_ctl, (int epfd, int op, int fd, struct epoll_event *event),
+          (epfd, op, fd, event))
+HOOK_LINE(ssize_t, read, (int fd, void *buf, size_t len), (fd, buf, len))
+HOOK_LINE(ssize_t, readv, (int fd, const struct iovec *iov, int n_iov), (fd, iov, n_iov))
+HOOK_LINE(ssize_t, recv, (int fd, void *buf, size_t len, int flags), (fd, buf, len, flags))
+HOOK_LINE(ssize_t, recvfrom,
+          (int fd, void *buf, size_t len, int flags, struct sockaddr *addr, socklen_t *addr_len),
+          (fd, buf, len, flags, addr, addr_len))
+HOOK_LINE(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags))
+HOOK_LINE(int, recvmmsg,
+          (int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags, struct timespec *timeout),
+          (fd, msgs, n_msgs, flags, timeout))
+HOOK_LINE(ssize_t, write, (int fd, const void *buf, size_t len), (fd, buf, len))
+HOOK_LINE(ssize_t, writev, (int fd, const struct iovec *iov, int n_iov), (fd, iov, n_iov))
+HOOK_LINE(ssize_t, send, (int fd, const void *buf, size_t len, int flags), (fd, buf, len, flags))
+HOOK_LINE(ssize_t, sendto,
+          (int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
+           socklen_t addr_len),
+          (fd, buf, len, flags, addr, addr_len))
+HOOK_LINE(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags))
+HOOK_LINE(int, sendmmsg, (int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags),
+          (fd, msgs, n_msgs, flags))
+HOOK_LINE(int, getaddrinfo,
+          (const char *node, const char *service, const struct addrinfo *hints,
+           struct addrinfo **res),
+          (node, service, hints, res))
+HOOK_LINE(int, getnameinfo,
+          (const struct sockaddr *addr, socklen_t len, char *host, socklen_t host_len, char *serv,
+           socklen_t serv_len, int flags),
+          (addr, len, host, host_len, serv, serv_len, flags))
+HOOK_LINE(struct hostent *, gethostbyname, (const char *name), (name))
+HOOK_LINE(struct hostent *, gethostbyname2, (const char *name, int family), (name, family))
+HOOK_LINE(int, gethostbyname_r,
+          (const char *name, struct hostent *ret, char *buf, size_t len, struct hostent **result,
+           int *h_error),
+          (name, ret, buf, len, result, h_error))
+HOOK_LINE(int, gethostbyname2_r,
+          (const char *name, int family, struct hostent *ret, char *buf, size_t len,
+           struct hostent **result, int *h_error),
+          (name, family, ret, buf, len, result, h_error))
+HOOK_LINE(struct hostent *, gethostbyaddr, (const void *addr, socklen_t len, int family),
+          (addr, len, family))
+HOOK_LINE(int, gethostbyaddr_r,
+          (const void *addr, socklen_t len, int family, struct hostent *ret, char *buf, size_t size,
+           struct hostent **result, int *h_error),
+          (addr, len, family, ret, buf, size, result, h_error))
+
+EXPORT(int, ioctl, (int fd, unsigned long request, ...)) {
+    va_list args;
+    va_start(args, request);
+    void *argument = va_arg(args, void *);
+    va_end(args);
+    READY;
+    return shim_ioctl(fd, request, argument);
+}
+
+EXPORT(long, syscall, (long number, ...)) {
+    long argument[6];
+    va_list args;
+    va_start(args, number);
+    for (int i = 0; i < 6; i++)
+        argument[i] = va_arg(args, long);
+    va_end(args);
+    READY;
+    return shim_syscall(number, argument);
+}
+
+/* What compilers call instead when _FORTIFY_SOURCE is on, and libc's other names for the same. */
+extern void __chk_fail(void) __attribute__((noreturn));
+
+#define CHECKED(size, len)                                                                         \
+    do {                                                                                           \
+        READY;                                                                                     \
+        if ((len) > (size))                                                                        \
+            __chk_fail();                                                                          \
+    } while (0)
+
+EXPORT(ssize_t, __read_chk, (int fd, void *buf, size_t len, size_t size)) {
+    CHECKED(size, len);
+    return shim_read(fd, buf, len);
+}
+
+EXPORT(ssize_t, __recv_chk, (int fd, void *buf, size_t len, size_t size, int flags)) {
+    CHECKED(size, len);
+    return shim_recv(fd, buf, len, flags);
+}
+
+EXPORT(ssize_t, __recvfrom_chk,
+       (int fd, void *buf, size_t len, size_t size, int flags, struct sockaddr *addr,
+        socklen_t *addr_len)) {
+    CHECKED(size, len);
+    return shim_recvfrom(fd, buf, len, flags, addr, addr_len);
+}
+
+#define ALIAS_LINE(type, name, target, params, args)                                               \
+    EXPORT(type, name, params) {                                                                   \
+        READY;                                                                                     \
+        return shim_##target args;                                                                 \
+    }
+
+ALIAS_LINE(int, __connect, connect, (int fd, const struct sockaddr *addr, socklen_t len),
+           (fd, addr, len))
+ALIAS_LINE(ssize_t, __read, read, (int fd, void *buf, size_t len), (fd, buf, len))
+ALIAS_LINE(ssize_t, __write, write, (int fd, const void *buf, size_t len), (fd, buf, len))
+ALIAS_LINE(ssize_t, __send, send, (int fd, const void *buf, size_t len, int flags),
+           (fd, buf, len, flags))

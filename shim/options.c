@@ -1,0 +1,246 @@
+/* options.c - where options are kept on A, and how they get there. See options.h. */
+#include "options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "hint.h"
+#include "real.h"
+
+static const struct option_row rows[] = {
+#define OPTION(level, name, how, field, standard, min, max)                                        \
+    {level, name, OPTION_##how, field, standard, min, max},
+#include "options.def"
+#undef OPTION
+};
+#define N_ROWS (sizeof rows / sizeof *rows)
+
+/* All ones is what the kernel starts with; bit 62 set and 63 clear makes a mark of ours. */
+#define MARK_NONE  UINT64_MAX
+#define MARK_OURS  (UINT64_C(1) << 62)
+#define MARK_CHECK (UINT64_C(3) << 62)
+
+#define STORE_MAX 32 /* options in one store */
+
+struct store {
+    unsigned short n;                           /* instructions */
+    struct sock_filter code[2 * STORE_MAX + 1]; /* pairs, then "accept everything" */
+};
+
+const struct option_row *option_find(int level, int name) {
+    for (size_t i = 0; i < N_ROWS; i++)
+        if (rows[i].name == name && rows[i].level == level)
+            return &rows[i];
+    return NULL;
+}
+
+static uint64_t mark_read(int fd) {
+    uint64_t mark = MARK_NONE;
+    socklen_t len = sizeof mark;
+    if (raw_getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &mark, &len) != 0 ||
+        (mark & MARK_CHECK) != MARK_OURS)
+        return MARK_OURS;
+    return mark;
+}
+
+static void mark_write(int fd, uint64_t mark) {
+    raw_setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &mark, sizeof mark);
+}
+
+static uint64_t field_mask(uint16_t field) {
+    return ((UINT64_C(1) << (field & 0xff)) - 1) << (field >> 8);
+}
+
+static unsigned field_get(uint64_t mark, uint16_t field) {
+    return (unsigned)((mark & field_mask(field)) >> (field >> 8));
+}
+
+static uint64_t field_put(uint64_t mark, uint16_t field, unsigned value) {
+    mark &= ~field_mask(field);
+    return mark | ((uint64_t)value << (field >> 8) & field_mask(field));
+}
+
+/* 0 stands for "not set", which is the standard value where that is not 0. */
+static int mark_value(uint64_t mark, const struct option_row *row) {
+    unsigned kept = field_get(mark, row->field);
+    return kept ? (int)kept : row->standard;
+}
+
+static uint64_t mark_with(uint64_t mark, const struct option_row *row, int value) {
+    unsigned width = row->field & 0xff;
+    return field_put(mark, row->field, width == 1 ? value != 0 : (unsigned)value);
+}
+
+static uint32_t store_key(const struct option_row *row) {
+    return (uint32_t)row->level << 16 | (uint32_t)row->name;
+}
+
+static void store_read(int fd, struct store *store) {
+    socklen_t n = 2 * STORE_MAX + 1;
+    store->n = 0;
+    /* The kernel counts this length in instructions. */
+    if (raw_getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, store->code, &n) == 0 && n > 0)
+        store->n = (unsigned short)(n - 1);
+}
+
+static struct sock_filter *store_find(struct store *store, const struct option_row *row) {
+    for (unsigned i = 0; i + 1 < store->n; i += 2)
+        if (store->code[i].k == store_key(row))
+            return &store->code[i + 1];
+    return NULL;
+}
+
+static void store_put(struct store *store, const struct option_row *row, int value) {
+    struct sock_filter *slot = store_find(store, row);
+    if (!slot && store->n < 2 * STORE_MAX) {
+        store->code[store->n] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, store_key(row));
+        slot = &store->code[store->n + 1];
+        store->n += 2;
+    }
+    if (slot)
+        *slot = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, (uint32_t)value);
+}
+
+static int store_write(int fd, struct store *store) {
+    struct sock_fprog program = {(unsigned short)(store->n + 1), store->code};
+    store->code[store->n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0xffffffff);
+    return raw_setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) ? errno : 0;
+}
+
+int option_kept_get(int fd, const struct option_row *row) {
+    struct store store;
+    if (row->how == OPTION_MARK)
+        return mark_value(mark_read(fd), row);
+    store_read(fd, &store);
+    const struct sock_filter *slot = store_find(&store, row);
+    return slot ? (int)slot->k : row->standard;
+}
+
+int option_kept_put(int fd, const struct option_row *row, int value) {
+    struct store store;
+    if (row->how == OPTION_MARK) {
+        mark_write(fd, mark_with(mark_read(fd), row, value));
+        return 0;
+    }
+    store_read(fd, &store);
+    store_put(&store, row, value);
+    return store_write(fd, &store);
+}
+
+uint16_t options_family(int fd) {
+    return field_get(mark_read(fd), MARK_FAMILY6) ? AF_INET6 : AF_INET;
+}
+
+/* The first rows, which are the common ones, have a bit each; the others share the last. */
+static uint32_t row_bit(size_t index) {
+    return 1u << (index < 23 ? index : 23);
+}
+
+void options_note(int fd, int level, int name) {
+    const struct option_row *row = option_find(level, name);
+    if (row)
+        hint_add(fd, row_bit((size_t)(row - rows)));
+}
+
+static void carry_kernel(int from, int to, const struct option_row *row, struct shim_request *req) {
+    char value[64];
+    socklen_t len = sizeof value;
+    if (raw_getsockopt(from, row->level, row->name, value, &len) != 0)
+        return;
+    raw_setsockopt(to, row->level, row->name, value, len);
+    if (row->name == SO_LINGER) {
+        struct linger linger;
+        memcpy(&linger, value, sizeof linger);
+        if (linger.l_onoff && linger.l_linger == 0)
+            req->flags |= SHIM_LINGER_RESET;
+    } else if (row->name == SO_KEEPALIVE && *(int *)(void *)value) {
+        req->flags |= SHIM_KEEPALIVE;
+    }
+}
+
+/* SO_SNDBUF waits for the helper, which opens the gate with it; both are kept to read back. */
+static void carry_buffer(int value, const struct option_row *row, struct store *store,
+                         struct shim_request *req, int to) {
+    int half = value / 2; /* getsockopt doubles what setsockopt was given */
+    store_put(store, row, value);
+    if (row->name == SO_SNDBUF)
+        req->sndbuf = (uint32_t)half;
+    else
+        raw_setsockopt(to, SOL_SOCKET, SO_RCVBUF, &half, sizeof half);
+}
+
+static void carry_row(int from, int to, const struct option_row *row, struct shim_request *req,
+                      uint64_t *mark, struct store *store) {
+    int value;
+    socklen_t len = sizeof value;
+    if (row->how == OPTION_KERNEL) {
+        carry_kernel(from, to, row, req);
+        return;
+    }
+    if (row->how == OPTION_ANSWER ||
+        raw_getsockopt(from, row->level, row->name, &value, &len) != 0 || len != sizeof value)
+        return;
+    if (row->how == OPTION_BUFFER)
+        carry_buffer(value, row, store, req, to);
+    else if (row->how == OPTION_STORE && value != row->standard)
+        store_put(store, row, value);
+    else if (row->how == OPTION_MARK)
+        *mark = mark_with(*mark, row, value);
+    if (row->level == IPPROTO_TCP && row->name == TCP_NODELAY && value)
+        req->flags |= SHIM_NODELAY;
+}
+
+void options_carry(int from, int to, uint16_t family, struct shim_request *req) {
+    uint32_t set = (unsigned)from < HINT_FDS_MAX ? hint_get(from) & HINT_OPTIONS : HINT_OPTIONS;
+    uint64_t mark = field_put(MARK_OURS, MARK_FAMILY6, family == AF_INET6);
+    struct store store = {.n = 0};
+    int saved = errno;
+    for (size_t i = 0; set && i < N_ROWS; i++)
+        if (set & row_bit(i))
+            carry_row(from, to, &rows[i], req, &mark, &store);
+    if (mark != MARK_OURS)
+        mark_write(to, mark);
+    if (store.n)
+        store_write(to, &store);
+    errno = saved;
+}
+
+static void restore_row(int from, int to, const struct option_row *row, uint64_t mark,
+                        struct store *store) {
+    char bytes[64];
+    socklen_t len = sizeof bytes;
+    if (row->how == OPTION_KERNEL) {
+        if (raw_getsockopt(from, row->level, row->name, bytes, &len) == 0)
+            raw_setsockopt(to, row->level, row->name, bytes, len);
+        return;
+    }
+    const struct sock_filter *slot = store_find(store, row);
+    int value = row->how == OPTION_MARK ? mark_value(mark, row) : slot ? (int)slot->k : 0;
+    if (row->how == OPTION_MARK ? value == row->standard : !slot)
+        return;
+    if (row->how == OPTION_BUFFER)
+        value /= 2;
+    raw_setsockopt(to, row->level, row->name, &value, sizeof value);
+}
+
+void options_restore(int from, int to) {
+    struct store store;
+    uint64_t mark = mark_read(from);
+    int saved = errno;
+    store_read(from, &store);
+    for (size_t i = 0; i < N_ROWS; i++)
+        restore_row(from, to, &rows[i], mark, &store);
+    errno = saved;
+}
+
+void options_carry_owner(int from, int to) {
+    struct f_owner_ex owner;
+    if (raw_fcntl(from, F_GETOWN_EX, (long)&owner) == 0)
+        raw_fcntl(to, F_SETOWN_EX, (long)&owner);
+    raw_fcntl(to, F_SETSIG, raw_fcntl(from, F_GETSIG, 0));
+}

@@ -1,0 +1,220 @@
+/* options_emulate.c - getsockopt and setsockopt on A, answered as TCP answers. See options.h. */
+#include <errno.h>
+#include <limits.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "hint.h"
+#include "notice.h"
+#include "options.h"
+#include "real.h"
+
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+static int fail(int err) {
+    errno = err;
+    return -1;
+}
+
+/* Copies an answer out as the kernel does: cut to the caller's length, which is set to what was
+ * copied. */
+static int answer(const void *value, size_t value_len, void *out, socklen_t *len) {
+    if ((int)*len < 0)
+        return fail(EINVAL);
+    if (*len > value_len)
+        *len = (socklen_t)value_len;
+    memcpy(out, value, *len);
+    return 0;
+}
+
+/* IP-level integers are answered as one byte when the caller has room for less than four. */
+static int answer_int(int level, int value, void *out, socklen_t *len) {
+    if (level == IPPROTO_IP && *len > 0 && *len < sizeof value && value >= 0 && value <= 255) {
+        unsigned char byte = (unsigned char)value;
+        return answer(&byte, 1, out, len);
+    }
+    return answer(&value, sizeof value, out, len);
+}
+
+static int tcp_state_of(const struct shim_state *state, int fd) {
+    enum { ESTABLISHED = 1, SYN_SENT = 2, CLOSE = 7 }; /* linux: net/tcp_states.h */
+    struct tcp_info info = {0};
+    (void)info;
+    (void)fd;
+    return state->kind == SHIM_CONNECTING ? SYN_SENT
+           : state->kind == SHIM_FAILED   ? CLOSE
+                                          : ESTABLISHED;
+}
+
+/* Plausible values of a quiet local connection: readers want an MSS, a window and a round-trip time
+ * that are not zero. */
+static int answer_tcp_info(int fd, const struct shim_state *state, void *out, socklen_t *len) {
+    struct tcp_info info = {
+        .tcpi_state = (uint8_t)tcp_state_of(state, fd),
+        .tcpi_options = TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE,
+        .tcpi_snd_wscale = 7,
+        .tcpi_rcv_wscale = 7,
+        .tcpi_rto = 201000,
+        .tcpi_ato = 40000,
+        .tcpi_snd_mss = 1448,
+        .tcpi_rcv_mss = 1448,
+        .tcpi_pmtu = 1500,
+        .tcpi_rcv_ssthresh = 65535,
+        .tcpi_rtt = 100,
+        .tcpi_rttvar = 50,
+        .tcpi_snd_ssthresh = INT_MAX,
+        .tcpi_snd_cwnd = 10,
+        .tcpi_advmss = 1448,
+        .tcpi_reordering = 3,
+        .tcpi_rcv_space = 65535,
+    };
+    return answer(&info, sizeof info, out, len);
+}
+
+static int get_tcp(int fd, const struct shim_state *state, int name, void *out, socklen_t *len) {
+    static const char congestion[16] = "cubic"; /* the kernel's buffer is 16 bytes too */
+    switch (name) {
+    case TCP_INFO:
+        return answer_tcp_info(fd, state, out, len);
+    case TCP_CONGESTION:
+        return answer(congestion, sizeof congestion, out, len);
+    default:
+        return fail(ENOPROTOOPT);
+    }
+}
+
+static int get_row(int fd, const struct option_row *row, void *out, socklen_t *len) {
+    int value = row->how == OPTION_ANSWER ? row->standard : option_kept_get(fd, row);
+    return answer_int(row->level, value, out, len);
+}
+
+/* SO_SNDBUF and SO_RCVBUF: what was set, or what the kernel has. */
+static int get_buffer(int fd, const struct option_row *row, void *out, socklen_t *len) {
+    int value = option_kept_get(fd, row);
+    if (value == 0)
+        return raw_getsockopt(fd, SOL_SOCKET, row->name, out, len);
+    return answer(&value, sizeof value, out, len);
+}
+
+static int get_socket(int fd, const struct shim_state *state, int name, void *out, socklen_t *len) {
+    static const struct ucred nobody = {0, (uid_t)-1, (gid_t)-1};
+    uint64_t no_limit = UINT64_MAX;
+    const struct option_row *row = option_find(SOL_SOCKET, name);
+    if (row && row->how == OPTION_BUFFER)
+        return get_buffer(fd, row, out, len);
+    if (row && row->how == OPTION_STORE)
+        return get_row(fd, row, out, len);
+    switch (name) {
+    case SO_DOMAIN: {
+        int domain = state->outcome.dest.family ? state->outcome.dest.family : options_family(fd);
+        return answer(&domain, sizeof domain, out, len);
+    }
+    case SO_PROTOCOL: {
+        int protocol = IPPROTO_TCP;
+        return answer(&protocol, sizeof protocol, out, len);
+    }
+    case SO_PEERCRED:
+        return answer(&nobody, sizeof nobody, out, len);
+    case SO_PEERGROUPS:
+        return fail(ENODATA);
+    case SO_MAX_PACING_RATE:
+        return *len >= sizeof no_limit ? answer(&no_limit, sizeof no_limit, out, len)
+                                       : answer(&(uint32_t){UINT32_MAX}, 4, out, len);
+    case SO_GET_FILTER:
+        *len = 0;
+        return 0;
+    case SO_ZEROCOPY:
+        return answer(&(int){0}, sizeof(int), out, len);
+    default:
+        return raw_getsockopt(fd, SOL_SOCKET, name, out, len);
+    }
+}
+
+int options_get(int fd, const struct shim_state *state, int level, int name, void *value,
+                socklen_t *len) {
+    const struct option_row *row = option_find(level, name);
+    uint16_t family = state->outcome.dest.family;
+    if (!value || !len)
+        return fail(EFAULT);
+    if (level == SOL_SOCKET)
+        return get_socket(fd, state, name, value, len);
+    if (level == IPPROTO_IPV6 && (family ? family : options_family(fd)) != AF_INET6)
+        return fail(ENOPROTOOPT);
+    if (row)
+        return get_row(fd, row, value, len);
+    return level == IPPROTO_TCP ? get_tcp(fd, state, name, value, len) : fail(ENOPROTOOPT);
+}
+
+/* Reads the caller's integer as the kernel does; IP-level options may be one byte. */
+static bool take_int(int level, const void *value, socklen_t len, int *out) {
+    if (value && len >= sizeof *out)
+        memcpy(out, value, sizeof *out);
+    else if (value && level == IPPROTO_IP && len >= 1)
+        *out = *(const unsigned char *)value;
+    else
+        return false;
+    return true;
+}
+
+static int set_buffer(int fd, const struct shim_state *state, const struct option_row *row,
+                      int value) {
+    /* What reads back is the kernel's arithmetic: doubled, with its minimum. */
+    int least = row->name == SO_SNDBUF ? 4608 : 2304;
+    int64_t doubled = value < 0 || value > INT_MAX / 2 ? INT_MAX - 1 : 2 * (int64_t)value;
+    int err = option_kept_put(fd, row, doubled < least ? least : (int)doubled);
+    if (err)
+        return fail(err);
+    if (row->name == SO_RCVBUF)
+        return raw_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, sizeof value);
+    if (state->kind == SHIM_CONNECTING)
+        return 0; /* would open the gate; the helper sets what an open connection needs */
+    if (value < SHIM_OPEN_SNDBUF)
+        value = SHIM_OPEN_SNDBUF;
+    return raw_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, sizeof value);
+}
+
+static int set_linger(int fd, const struct shim_state *state, const void *value, socklen_t len) {
+    struct linger linger;
+    if (raw_setsockopt(fd, SOL_SOCKET, SO_LINGER, value, len) != 0)
+        return -1;
+    memcpy(&linger, value, sizeof linger);
+    if (state->kind == SHIM_CONNECTED)
+        notice_linger(state->outcome.id, linger.l_onoff && linger.l_linger == 0);
+    return 0;
+}
+
+static int set_row(int fd, const struct shim_state *state, const struct option_row *row,
+                   const void *value, socklen_t len) {
+    int number;
+    if (row->how == OPTION_KERNEL)
+        return raw_setsockopt(fd, row->level, row->name, value, len);
+    if (!value)
+        return fail(EFAULT);
+    if (!take_int(row->level, value, len, &number))
+        return fail(EINVAL);
+    if (row->how == OPTION_ANSWER)
+        return fail(row->name == TCP_MAXSEG && row->level == IPPROTO_TCP ? EINVAL : ENOPROTOOPT);
+    if (row->how == OPTION_BUFFER)
+        return set_buffer(fd, state, row, number);
+    if (number < row->min || number > row->max)
+        return fail(EINVAL);
+    int err = option_kept_put(fd, row, number);
+    return err ? fail(err) : 0;
+}
+
+int options_set(int fd, const struct shim_state *state, int level, int name, const void *value,
+                socklen_t len) {
+    const struct option_row *row = option_find(level, name);
+    if (level == SOL_SOCKET && name == SO_LINGER)
+        return set_linger(fd, state, value, len);
+    if (row)
+        return set_row(fd, state, row, value, len);
+    if (level == SOL_SOCKET && (name == SO_MAX_PACING_RATE || name == SO_ATTACH_FILTER))
+        return 0; /* harmless to ignore, and both fields are in use */
+    if (level == SOL_SOCKET)
+        return name == SO_ZEROCOPY ? fail(ENOTSUP) : raw_setsockopt(fd, level, name, value, len);
+    return fail(ENOPROTOOPT);
+}

@@ -1,0 +1,29 @@
+/*
+ * settings.h - the routes as this process sees them.
+ *
+ * SMUXSHIM_ROUTES (exported by the launcher) is parsed once; without it the configuration file is read
+ * at the first AF_INET connect and looked at again at most once a second. Either way the result is a
+ * value in mapped memory behind one atomic pointer: readers take no lock, and a reader that is
+ * interrupted by a signal or a fork cannot hold one. Old values stay mapped, because another thread
+ * may be reading them; a change of the file therefore costs about 130 KiB of address space.
+ */
+#ifndef SHIM_SETTINGS_H
+#define SHIM_SETTINGS_H
+
+#include <stdbool.h>
+
+#include "control.h"
+#include "routes.h"
+
+struct settings {
+    bool deny; /* broken, and SMUXSHIM_STRICT=1: every TCP connect fails with EACCES */
+    char socket_path[sizeof((struct sockaddr_un *)0)->sun_path];
+    struct route_list routes;
+};
+
+/* The settings in force, or NULL if nothing is routed (none, broken, or SMUXSHIM_DISABLE=1). Valid for
+ * the life of the process. Preserves errno. No system call when the routes are in the environment;
+ * else a stat at most once a second. */
+const struct settings *settings_get(void);
+
+#endif

@@ -1,0 +1,144 @@
+/* sockctl.c - see sockctl.h. */
+#include "sockctl.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "epoll_registry.h"
+#include "hint.h"
+#include "options.h"
+#include "real.h"
+#include "state.h"
+
+static bool is_tcp_level(int level) {
+    return level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6;
+}
+
+/* SO_ERROR of ours: the kernel's ECONNRESET stands for the errno of a failed connect. */
+static int translate_error(int fd, void *value) {
+    int err;
+    memcpy(&err, value, sizeof err);
+    if (err == ECONNRESET) {
+        struct shim_state state = shim_state_read(fd);
+        if (state.kind != SHIM_FOREIGN) {
+            hint_remove(fd, HINT_PENDING);
+            err = shim_reset_errno(&state);
+            memcpy(value, &err, sizeof err);
+        }
+    }
+    return 0;
+}
+
+/* Could this answer to a SOL_SOCKET question be that of an AF_UNIX socket, where TCP has another? */
+static bool is_telltale(int fd, int name, const void *value, socklen_t len) {
+    int number = 0;
+    memcpy(&number, value, len < sizeof number ? len : sizeof number);
+    switch (name) {
+    case SO_DOMAIN:
+        return number == AF_UNIX;
+    case SO_PROTOCOL:
+        return number == 0;
+    case SO_PEERCRED:
+        return number != 0; /* the pid comes first */
+    case SO_SNDBUF:
+    case SO_RCVBUF:
+    case SO_MAX_PACING_RATE:
+    case SO_GET_FILTER:
+    case SO_REUSEPORT:
+        return hint_has(fd, HINT_OURS);
+    default:
+        return false;
+    }
+}
+
+static int emulate_get(int fd, int level, int name, void *value, socklen_t *len, int otherwise) {
+    int err = errno;
+    struct shim_state state = shim_state_read(fd);
+    if (state.kind == SHIM_FOREIGN) {
+        errno = err;
+        return otherwise;
+    }
+    return options_get(fd, &state, level, name, value, len);
+}
+
+int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
+    socklen_t size = len ? *len : 0;
+    int result = real.getsockopt(fd, level, name, value, len);
+    if (is_tcp_level(level)) {
+        if (result == 0 || errno != EOPNOTSUPP)
+            return result;
+    } else if (level != SOL_SOCKET || (result != 0 && name != SO_PEERGROUPS)) {
+        return result;
+    } else if (name == SO_ERROR) {
+        return *len == sizeof(int) ? translate_error(fd, value) : result;
+    } else if (!is_telltale(fd, name, value, *len)) {
+        return result;
+    } else {
+        *len = size;
+    }
+    return emulate_get(fd, level, name, value, len, result);
+}
+
+/* Options whose effect on A must not be left to the kernel. */
+static bool must_ask(int level, int name) {
+    return level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_RCVBUF || name == SO_LINGER ||
+                                   name == SO_MAX_PACING_RATE || name == SO_ATTACH_FILTER ||
+                                   name == SO_REUSEPORT || name == SO_ZEROCOPY);
+}
+
+int shim_setsockopt(int fd, int level, int name, const void *value, socklen_t len) {
+    if (hint_has(fd, HINT_OURS) && (is_tcp_level(level) || must_ask(level, name))) {
+        struct shim_state state = shim_state_read(fd);
+        if (state.kind != SHIM_FOREIGN)
+            return options_set(fd, &state, level, name, value, len);
+    }
+    int result = real.setsockopt(fd, level, name, value, len);
+    if (result == 0) {
+        options_note(fd, level, name);
+        return 0;
+    }
+    if (!is_tcp_level(level) || errno != EOPNOTSUPP)
+        return result;
+    int err = errno;
+    struct shim_state state = shim_state_read(fd);
+    if (state.kind != SHIM_FOREIGN)
+        return options_set(fd, &state, level, name, value, len);
+    errno = err;
+    return result;
+}
+
+/* What A has not yet handed over, in bytes. The residue keeps one skb charged for as long as the
+ * connection lives, so a charge that one skb explains means that all has been read. */
+static int unsent_bytes(int fd, int charge) {
+    const int largest_skb =
+        69632; /* 36544 bytes of data, rounded up to pages by order, and headers */
+    (void)fd;
+    return charge > largest_skb ? charge - largest_skb : 0;
+}
+
+int shim_ioctl(int fd, unsigned long request, void *argument) {
+    int result = real.ioctl(fd, request, argument);
+    if ((request != SIOCOUTQ && request != SIOCOUTQNSD) || !hint_has(fd, HINT_OURS))
+        return result;
+    int saved = errno;
+    if (!shim_is_ours(fd)) {
+        errno = saved;
+        return result;
+    }
+    if (request == SIOCOUTQNSD)
+        *(int *)argument = 0;
+    else if (result == 0)
+        *(int *)argument = unsent_bytes(fd, *(int *)argument);
+    return request == SIOCOUTQNSD ? 0 : result;
+}
+
+int shim_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event) {
+    int result = real.epoll_ctl(epfd, op, fd, event);
+    if (result == 0)
+        epoll_registry_note(epfd, op, fd, event);
+    return result;
+}

@@ -1,0 +1,81 @@
+/* state.c - see state.h. */
+#include "state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+
+#include "hint.h"
+#include "real.h"
+
+_Atomic uint32_t shim_hints[HINT_FDS_MAX];
+
+bool shim_is_ours(int fd) {
+    struct sockaddr_un name;
+    socklen_t len = sizeof name;
+    int saved = errno;
+    bool ours = raw_getpeername(fd, &name, &len) == 0 && shim_is_helper_name(&name, len);
+    if (!ours)
+        hint_remove(fd, HINT_OURS | HINT_PENDING);
+    errno = saved;
+    return ours;
+}
+
+static bool is_hung_up(int fd) {
+    struct pollfd pfd = {.fd = fd};
+    struct timespec now = {0};
+    return real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1 && pfd.revents & POLLHUP;
+}
+
+/* The own name, if the helper has given one. */
+static bool read_outcome(int fd, struct shim_outcome *outcome) {
+    struct sockaddr_un name;
+    socklen_t len = sizeof name;
+    return raw_getsockname(fd, &name, &len) == 0 && shim_outcome_unpack(outcome, &name, len);
+}
+
+static struct shim_state state_of(const struct shim_outcome *outcome) {
+    return (struct shim_state){outcome->err ? SHIM_FAILED : SHIM_CONNECTED, *outcome};
+}
+
+struct shim_state shim_state_read(int fd) {
+    struct shim_state state = {.kind = SHIM_FOREIGN};
+    int saved = errno;
+    /* Only helpers give such names, so a name alone proves that the descriptor is ours. */
+    if (read_outcome(fd, &state.outcome)) {
+        state = state_of(&state.outcome);
+    } else if (shim_is_ours(fd)) {
+        state.kind = SHIM_CONNECTING;
+        /* The helper names first and closes second: whoever sees the hang-up sees the name, too. */
+        if (is_hung_up(fd)) {
+            if (!read_outcome(fd, &state.outcome))
+                state.outcome.err = ECONNREFUSED;
+            state = state_of(&state.outcome);
+        }
+    } else {
+        hint_remove(fd, HINT_OURS | HINT_PENDING);
+    }
+    errno = saved;
+    return state;
+}
+
+int shim_take_error(int fd) {
+    int err = 0, saved = errno;
+    socklen_t len = sizeof err;
+    if (raw_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
+        err = 0;
+    errno = saved;
+    return err;
+}
+
+int shim_reset_errno(const struct shim_state *state) {
+    return state->kind == SHIM_FAILED ? state->outcome.err : ECONNRESET;
+}
+
+bool shim_is_blocking(int fd) {
+    int saved = errno;
+    bool blocking = !(raw_fcntl(fd, F_GETFL, 0) & O_NONBLOCK);
+    errno = saved;
+    return blocking;
+}

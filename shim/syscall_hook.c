@@ -1,0 +1,55 @@
+/* syscall_hook.c - see syscall_hook.h. */
+#include "syscall_hook.h"
+
+#include "addresses.h"
+#include "connect.h"
+#include "data.h"
+#include "real.h"
+#include "sockctl.h"
+
+#define INT(i)     ((int)args[i])
+#define SIZE(i)    ((size_t)args[i])
+#define POINTER(i) ((void *)args[i])
+
+long shim_syscall(long number, const long args[6]) {
+    switch (number) {
+#ifdef SYS_connect /* 32-bit machines may have only socketcall, which libc itself avoids */
+    case SYS_connect:
+        return shim_connect(INT(0), POINTER(1), (socklen_t)args[2]);
+    case SYS_getpeername:
+        return shim_getpeername(INT(0), POINTER(1), POINTER(2));
+    case SYS_getsockname:
+        return shim_getsockname(INT(0), POINTER(1), POINTER(2));
+    case SYS_shutdown:
+        return shim_shutdown(INT(0), INT(1));
+    case SYS_getsockopt:
+        return shim_getsockopt(INT(0), INT(1), INT(2), POINTER(3), POINTER(4));
+    case SYS_setsockopt:
+        return shim_setsockopt(INT(0), INT(1), INT(2), POINTER(3), (socklen_t)args[4]);
+    case SYS_recvfrom:
+        return shim_recvfrom(INT(0), POINTER(1), SIZE(2), INT(3), POINTER(4), POINTER(5));
+    case SYS_recvmsg:
+        return shim_recvmsg(INT(0), POINTER(1), INT(2));
+    case SYS_sendto:
+        return shim_sendto(INT(0), POINTER(1), SIZE(2), INT(3), POINTER(4), (socklen_t)args[5]);
+    case SYS_sendmsg:
+        return shim_sendmsg(INT(0), POINTER(1), INT(2));
+    case SYS_sendmmsg:
+        return shim_sendmmsg(INT(0), POINTER(1), (unsigned)args[2], INT(3));
+#endif
+    case SYS_epoll_ctl:
+        return shim_epoll_ctl(INT(0), INT(1), INT(2), POINTER(3));
+    case SYS_ioctl:
+        return shim_ioctl(INT(0), (unsigned long)args[1], POINTER(2));
+    case SYS_read:
+        return shim_read(INT(0), POINTER(1), SIZE(2));
+    case SYS_readv:
+        return shim_readv(INT(0), POINTER(1), INT(2));
+    case SYS_write:
+        return shim_write(INT(0), POINTER(1), SIZE(2));
+    case SYS_writev:
+        return shim_writev(INT(0), POINTER(1), INT(2));
+    default:
+        return real.syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+    }
+}

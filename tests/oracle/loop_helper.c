@@ -1,0 +1,361 @@
+/*
+ * loop_helper.c - the helper's side of shim/control.h without any gateway: a thread for each
+ * connection relays it to plain TCP from the same host. The oracle compares programs that run direct with
+ * programs that run under the shim and this helper, so what differs is the shim's doing.
+ *
+ *     loop_helper [-d DELAY_MS] [-t TIMEOUT_MS] [-e] SOCKET_PATH
+ *
+ * -d waits before each outcome, -t is the connect timeout, -e reports success before connecting.
+ * Prints "ready" when it listens; ends with its stdin or on SIGTERM.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "shim/control.h"
+
+#define RELAY_SIZE 65536
+
+static int delay_ms, timeout_ms = 10000;
+static bool eager;
+
+/* One direction: bytes received and not yet sent on. */
+struct pipe {
+    char bytes[RELAY_SIZE];
+    size_t at, len;
+    bool ended;  /* the source sends no more */
+    bool closed; /* and the sink was told */
+};
+
+struct relay {
+    struct relay *next;
+    uint64_t id;
+    int b, target, copy_of_a;
+    bool linger_reset, residue;
+    struct pipe out, in; /* application -> target, target -> application */
+};
+
+static struct relay *relays;
+static pthread_mutex_t relays_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void relays_add(struct relay *relay) {
+    pthread_mutex_lock(&relays_lock);
+    relay->next = relays;
+    relays = relay;
+    pthread_mutex_unlock(&relays_lock);
+}
+
+static void relays_remove(struct relay *relay) {
+    pthread_mutex_lock(&relays_lock);
+    for (struct relay **at = &relays; *at; at = &(*at)->next)
+        if (*at == relay) {
+            *at = relay->next;
+            break;
+        }
+    pthread_mutex_unlock(&relays_lock);
+}
+
+static void handle_notice(const struct shim_request *req) {
+    pthread_mutex_lock(&relays_lock);
+    for (struct relay *relay = relays; relay; relay = relay->next)
+        if (relay->id == req->id)
+            relay->linger_reset = req->flags & SHIM_LINGER_RESET;
+    pthread_mutex_unlock(&relays_lock);
+}
+
+/* Receives the header, and A's descriptor if there is one. Returns the number of bytes. */
+static ssize_t receive_request(int b, struct shim_request *req, int *fd) {
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {req, sizeof *req};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(b, &msg, MSG_CMSG_CLOEXEC | MSG_WAITALL);
+    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    *fd = -1;
+    if (c && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    return n;
+}
+
+static int connect_target(int fd, const struct shim_request *req) {
+    struct sockaddr_storage addr;
+    struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+    int err = 0, only_v6 = 0;
+    socklen_t len = sizeof err;
+    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof only_v6);
+    if (req->flags & SHIM_LOCAL_BOUND) {
+        int on = 1;
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        len = shim_endpoint_to_sockaddr(&req->local, &addr);
+        if (bind(fd, (struct sockaddr *)&addr, len) != 0)
+            return errno;
+    }
+    len = shim_endpoint_to_sockaddr(&req->dest, &addr);
+    if (connect(fd, (struct sockaddr *)&addr, len) == 0)
+        return 0;
+    if (errno != EINPROGRESS)
+        return errno;
+    if (poll(&pfd, 1, timeout_ms) == 0)
+        return ETIMEDOUT;
+    len = sizeof err;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    return err;
+}
+
+/* Step 8a: the gate must be complete before anything is drained. */
+static void wait_for_gate(int b, size_t rest) {
+    struct pollfd pfd = {.fd = b, .events = POLLIN};
+    int have = 0;
+    while (ioctl(b, SIOCINQ, &have) == 0 && (size_t)have < rest && poll(&pfd, 1, 1000) > 0 &&
+           !(pfd.revents & POLLHUP))
+        usleep(100);
+}
+
+static void give_outcome(struct relay *relay, const struct shim_request *req, int err) {
+    struct shim_outcome outcome = {.id = req->id, .err = err, .dest = req->dest};
+    struct sockaddr_storage addr;
+    struct sockaddr_un name;
+    socklen_t len = sizeof addr;
+    int sndbuf = req->sndbuf > SHIM_OPEN_SNDBUF ? (int)req->sndbuf : SHIM_OPEN_SNDBUF;
+    char scratch[SHIM_GATE_LEN];
+    size_t rest = SHIM_GATE_LEN - sizeof *req - req->name_len;
+    outcome.local.family = req->family;
+    if (!err && getsockname(relay->target, (struct sockaddr *)&addr, &len) == 0)
+        shim_endpoint_from_sockaddr(&outcome.local, (struct sockaddr *)&addr, len);
+    wait_for_gate(relay->b, rest);
+    bind(relay->copy_of_a, (struct sockaddr *)&name, shim_outcome_pack(&outcome, &name));
+    if (!err)
+        setsockopt(relay->copy_of_a, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
+    close(relay->copy_of_a);
+    if (!err && recv(relay->b, scratch, rest - 1, MSG_WAITALL) != (ssize_t)rest - 1)
+        fprintf(stderr, "loop_helper: the gate was shorter than SHIM_GATE_LEN\n");
+    relay->residue = true;
+}
+
+/* New bytes on B: the old residue is taken with them, the last new one is left in its place. Returns false
+ * if the application reset the connection. */
+static bool receive_from_application(struct relay *relay, bool hung_up) {
+    struct pipe *pipe = &relay->out;
+    int have = 0;
+    ioctl(relay->b, SIOCINQ, &have);
+    size_t fresh = (size_t)(have - relay->residue > 0 ? have - relay->residue : 0);
+    if (fresh > RELAY_SIZE - 1)
+        fresh = RELAY_SIZE - 1;
+    if (fresh) {
+        char first[RELAY_SIZE + 1];
+        size_t skip = relay->residue;
+        ssize_t n = recv(relay->b, first, fresh + skip, MSG_PEEK | MSG_DONTWAIT);
+        if (n != (ssize_t)(fresh + skip))
+            return errno == EAGAIN;
+        memcpy(pipe->bytes, first + skip, fresh);
+        n = recv(relay->b, first, relay->in.closed ? fresh + skip : fresh + skip - 1, MSG_DONTWAIT);
+        relay->residue = !relay->in.closed;
+        pipe->at = 0;
+        pipe->len = fresh;
+        return n > 0;
+    }
+    char byte;
+    struct pollfd pfd = {.fd = relay->b, .events = POLLRDHUP};
+    poll(&pfd, 1, 0);
+    if (pfd.revents & (POLLRDHUP | POLLHUP))
+        pipe->ended = true;
+    if (!hung_up)
+        return true;
+    return !(recv(relay->b, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET) &&
+           !(recv(relay->b, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET);
+}
+
+/* Sends what is pending; false if the sink is gone. */
+static bool pass_on(struct pipe *pipe, int fd) {
+    while (pipe->len) {
+        ssize_t n = send(fd, pipe->bytes + pipe->at, pipe->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0)
+            return errno == EAGAIN;
+        pipe->at += (size_t)n;
+        pipe->len -= (size_t)n;
+    }
+    return true;
+}
+
+static void reset(int fd) {
+    struct linger now = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+static void end_of_target(struct relay *relay) {
+    char rest[2];
+    shutdown(relay->b, SHUT_WR);
+    relay->in.closed = true;
+    if (relay->residue) {
+        int have = 0;
+        ioctl(relay->b, SIOCINQ, &have);
+        /* Only the residue: anything behind it is new and still to be relayed. */
+        recv(relay->b, rest, 1, MSG_DONTWAIT);
+        relay->residue = false;
+    }
+}
+
+/* One turn; false when the relay is over. */
+static bool turn(struct relay *relay) {
+    struct pollfd pfd[2] = {{.fd = relay->b}, {.fd = relay->target}};
+    bool b_may_read = !relay->out.ended && relay->out.len == 0;
+    pfd[0].events = (short)(b_may_read ? POLLIN | POLLRDHUP : 0) | (relay->in.len ? POLLOUT : 0);
+    pfd[1].events = (short)(!relay->in.ended && relay->in.len == 0 ? POLLIN : 0) |
+                    (relay->out.len ? POLLOUT : 0);
+    /* The residue makes B readable all the time, so a level-triggered poll would spin: look for
+     * more than it at short intervals. */
+    int have = 0;
+    ioctl(relay->b, SIOCINQ, &have);
+    if (relay->residue && have <= 1)
+        pfd[0].events &= ~POLLIN;
+    poll(pfd, 2, 1);
+    bool hung_up = pfd[0].revents & (POLLHUP | POLLERR);
+    if (b_may_read && !receive_from_application(relay, hung_up)) {
+        reset(relay->target);
+        return false;
+    }
+    if (!pass_on(&relay->out, relay->target))
+        return false;
+    if (relay->out.ended && relay->out.len == 0 && !relay->out.closed) {
+        relay->out.closed = true;
+        if (relay->linger_reset && hung_up)
+            reset(relay->target);
+        else
+            shutdown(relay->target, SHUT_WR);
+    }
+    if (hung_up && relay->out.closed)
+        return false;
+    if (!relay->in.ended && relay->in.len == 0) {
+        ssize_t n = recv(relay->target, relay->in.bytes, RELAY_SIZE, MSG_DONTWAIT);
+        if (n < 0 && errno != EAGAIN)
+            return false; /* B is closed with the residue: the application sees the reset */
+        relay->in.at = 0;
+        relay->in.len = n > 0 ? (size_t)n : 0;
+        relay->in.ended = n == 0;
+    }
+    pass_on(&relay->in, relay->b);
+    if (relay->in.ended && relay->in.len == 0 && !relay->in.closed)
+        end_of_target(relay);
+    return !(relay->in.closed && relay->out.closed);
+}
+
+static void serve(struct relay *relay, struct shim_request *req) {
+    char name[SHIM_HOST_NAME_MAX];
+    if (req->name_len && recv(relay->b, name, req->name_len, MSG_WAITALL) != req->name_len)
+        return;
+    relay->id = req->id;
+    relay->linger_reset = req->flags & SHIM_LINGER_RESET;
+    if (eager)
+        give_outcome(relay, req, 0);
+    int err = connect_target(relay->target, req);
+    usleep((useconds_t)delay_ms * 1000);
+    if (!eager)
+        give_outcome(relay, req, err);
+    if (err)
+        return;
+    relays_add(relay);
+    while (turn(relay))
+        ;
+    relays_remove(relay);
+}
+
+static void *run(void *argument) {
+    struct relay *relay = argument;
+    struct shim_request req;
+    ssize_t n = receive_request(relay->b, &req, &relay->copy_of_a);
+    enum shim_request_problem problem = shim_request_check(&req, n > 0 ? (size_t)n : 0);
+    int on = 1;
+    relay->target = -1;
+    if (n > 0 && problem != SHIM_REQUEST_OK) {
+        fprintf(stderr, "loop_helper: the request is %s\n", shim_request_problem_text(problem));
+    } else if (n > 0 && req.kind == SHIM_NOTICE_LINGER) {
+        handle_notice(&req);
+    } else if (n > 0 && relay->copy_of_a >= 0) {
+        relay->target = socket(req.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        setsockopt(relay->target, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        serve(relay, &req);
+    }
+    if (relay->target >= 0)
+        close(relay->target);
+    close(relay->b);
+    free(relay);
+    return NULL;
+}
+
+static void accept_loop(int listener) {
+    pthread_attr_t detached;
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&detached, 512 * 1024);
+    for (;;) {
+        pthread_t thread;
+        struct relay *relay = calloc(1, sizeof *relay);
+        relay->b = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        if (relay->b < 0 || pthread_create(&thread, &detached, run, relay) != 0) {
+            perror("loop_helper");
+            free(relay);
+            return;
+        }
+    }
+}
+
+static void *end_with_stdin(void *unused) {
+    char byte;
+    while (read(STDIN_FILENO, &byte, 1) > 0)
+        ;
+    exit(0);
+    return unused;
+}
+
+static int listen_at(const char *path) {
+    struct sockaddr_un name;
+    socklen_t len = shim_path_name(&name, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    unlink(path);
+    if (len && bind(fd, (struct sockaddr *)&name, len) == 0 && listen(fd, 4096) == 0)
+        return fd;
+    fprintf(stderr, "loop_helper: %s: %s\n", path,
+            len ? strerror(errno) : "must end in /" SHIM_SOCKET_FILE);
+    return -1;
+}
+
+int main(int argc, char **argv) {
+    pthread_t watcher;
+    for (int option; (option = getopt(argc, argv, "d:t:e")) != -1;) {
+        if (option == 'd')
+            delay_ms = atoi(optarg);
+        else if (option == 't')
+            timeout_ms = atoi(optarg);
+        else if (option == 'e')
+            eager = true;
+        else
+            return 2;
+    }
+    int listener = optind < argc ? listen_at(argv[optind]) : -1;
+    if (listener < 0)
+        return 2;
+    signal(SIGPIPE, SIG_IGN);
+    pthread_create(&watcher, NULL, end_with_stdin, NULL);
+    puts("ready");
+    fflush(stdout);
+    accept_loop(listener);
+    return 1;
+}
