@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT
+ * The nouns of the blocking API, and the functions its files share.  All of them but the waking
+ * system calls and the carrier's I/O happen under the session's one mutex.
+ *
+ *   blocking_session.c  start, end                 blocking_wait.c    sleeping, waking
+ *   blocking_info.c     questions, texts           blocking_io.c      roles, the carrier
+ *   blocking_stream.c   open, accept, read, close  blocking_input.c   feeding, unread data
+ *   blocking_write.c    write                      blocking_events.c  what the engine reports
+ *   blocking_thread.c   the session's own threads
+ *
+ * How it works, and why it is fast.  There is no thread whose job it is to read the socket, because
+ * a hop from it to the thread that wants the data costs more than the rest of a round trip.
+ * Instead, I/O is done in roles, which whoever has to wait takes up:
+ *
+ *   in    reads the carrier, feeds the engine and hands out what comes of it.  A thread inside
+ *         smuxb_read, accept, write or wait takes it if it is vacant, keeps it until it has got
+ *         what it wants, and passes it on (blk_leave).
+ *   out   polls a full carrier until it takes bytes again.
+ *   The flush itself (blk_flush) is done by any thread that has made something to send, unless
+ *   another one is at it, which then sends that too.
+ *
+ * A thread of the session's own (blocking_thread.c) is the I/O of last resort: it takes the roles
+ * when no user thread does, and looks after the clock.  While user threads are active it only looks
+ * in once a millisecond, so that a ping-pong never crosses threads.
+ *
+ * Passing `in` on wakes another thread for each message if one thread is busy and others, such as
+ * one in smuxb_accept, wait for rare things.  So the session watches whom messages are for: if they
+ * have been for the same thread several times in a row ("solo"), only that thread takes the role;
+ * it leaves it vacant on its way out, and the others rely on the session's thread to notice when it
+ * does not come back.
+ *
+ * Wake-ups cannot get lost: what a waiter waits for is set under the mutex, together with the word
+ * it sleeps on, or with a byte in the eventfd that its poll watches; both last until it looks.
+ */
+#ifndef SMUX_BLOCKING_INTERNAL_H
+#define SMUX_BLOCKING_INTERNAL_H
+
+#include <pthread.h>
+
+#include "core/smux_blocking.h"
+
+/* ---- Lists ---------------------------------------------------------------------------------- */
+
+/* A member or the head of a circular doubly linked list.  A member that is in no list is zeroed. */
+struct blk_link {
+    struct blk_link *prev, *next;
+};
+
+static inline void blk_list_init(struct blk_link *head) {
+    head->prev = head->next = head;
+}
+static inline bool blk_list_empty(const struct blk_link *head) {
+    return head->next == head;
+}
+/* At the end.  Not inline: gcc takes the address of a waiter, which lies on the stack, for lost. */
+void blk_list_push(struct blk_link *head, struct blk_link *l);
+/* Out of the list it is in, if any. */
+void blk_list_remove(struct blk_link *l);
+#define blk_of(type, l, member) ((type *)((char *)(l)-offsetof(type, member)))
+
+/* ---- Waiting -------------------------------------------------------------------------------- */
+
+enum blk_where {
+    BLK_RUNNING, /* will look at `done` before it waits again */
+    BLK_ASLEEP,  /* on `futex`, in session.sleepers */
+    BLK_IN_IO    /* without the mutex, perhaps in a poll of `wake_fd` */
+};
+
+enum blk_role { BLK_IN = 1 << 0, BLK_OUT = 1 << 1 };
+
+/* A thread inside a call, on its stack. */
+struct blk_waiter {
+    struct blk_link home;   /* stream.readers, stream.writers, session.accepters, session.enders */
+    struct blk_link sleep;  /* session.sleepers[writes] */
+    struct blk_link cancel; /* session.cancels */
+    uintptr_t thread;
+    const uint64_t *deadline_us;
+    uint32_t futex;
+    int wake_fd;
+    uint8_t where; /* enum blk_where */
+    bool done;     /* there is no reason to wait any more */
+    bool kicked;   /* wake_fd has been written to */
+    bool waits;    /* is inside blk_wait */
+    bool writes;   /* waits for bytes to go out */
+    int error;
+
+    uint8_t *data; /* of a reader: where to store */
+    size_t room, got;
+
+    smux_sendbuf *bufs; /* of a writer: what it lent */
+    int bufs_len;
+    size_t pending, taken_back; /* buffers still lent; bytes that did not go out */
+};
+
+/* ---- Session and stream --------------------------------------------------------------------- */
+
+/* Unread data, in pieces. */
+struct blk_chunk {
+    struct blk_chunk *next;
+    size_t at, len, size;
+    uint8_t data[];
+};
+
+struct blk_queue {
+    struct blk_chunk *head, *tail;
+    size_t len;
+};
+
+/* Where frames begin in the input. */
+struct blk_scan {
+    uint8_t header[8];
+    uint8_t header_len;
+    uint32_t payload_left;
+};
+
+struct smuxb_stream {
+    smuxb_session *session;
+    smux_stream *engine; /* NULL once closed */
+    uint32_t id, refs;   /* refs: handles, and threads inside */
+    bool closed;         /* smuxb_close or smuxb_reset */
+    bool eof, fin;       /* received; asked for by smuxb_close_write */
+    int error;           /* reset, for that reason */
+    uint64_t read_deadline_us, write_deadline_us;
+    struct blk_queue queue;
+    struct blk_link readers, writers;
+    smuxb_stream *next; /* in the accept queue */
+};
+
+/* One recv may fill this.  Larger ones fall out of the L2 cache before they are copied on. */
+#define BLK_INPUT_SIZE (128u * 1024u)
+#define BLK_IOV_MAX    64
+#define BLK_WAKES_MAX  32
+
+struct smuxb_session {
+    pthread_mutex_t mutex;
+    smux_session *engine;
+    uint32_t refs; /* the handle, streams, threads inside */
+    int fd;        /* -1 over a transport, and once closed */
+    smuxb_transport transport;
+    bool threaded; /* over a transport: no roles, its threads do all I/O */
+
+    /* The end. */
+    bool closing; /* smuxb_session_close: all calls fail, what is queued goes out */
+    int error;    /* it has ended */
+    int carrier_errno, broken_errno;
+    char error_text[128];
+    struct blk_waiter *drainer; /* smuxb_session_close, waiting for the queue to go out */
+
+    /* Roles. */
+    struct blk_waiter *in_owner, *out_owner;
+    bool flushing, full, broken; /* full: the carrier takes no more; broken: it never will */
+    bool stalled;                /* reading had to stop because too much is unread */
+    int in_wake_fd, out_wake_fd;
+    struct blk_link sleepers[2]; /* [1]: those that write */
+    struct blk_waiter *nudged;   /* was woken to take the role `in`, and has not run yet */
+    uintptr_t solo_thread;       /* for whom the last messages were, and how many of them */
+    uint32_t solo;
+    uint32_t served;   /* waiters that got what they waited for, in total */
+    uint32_t in_terms; /* how often user threads took or left `in` */
+    uint64_t flushed_us;
+    struct blk_link cancels; /* writers that want their buffers back while a flush is under way */
+    uint32_t wakes_len;
+    uint32_t *wakes[BLK_WAKES_MAX]; /* futexes to wake once the mutex is free */
+
+    /* Input that has been received and not been fed. */
+    uint8_t *input;
+    size_t input_at, input_len;
+    bool poll_first; /* the last attempt to receive found nothing */
+    struct blk_scan scan;
+
+    struct blk_link accepters, enders;
+    smuxb_stream *accept_head, *accept_tail;
+    uint64_t accept_deadline_us;
+    /* The backlog: how many wait, how many fit, and while it is full: since when, as of how many
+     * accepted. */
+    uint32_t backlog_len, backlog_max, accepted, full_accepted;
+    uint64_t full_since_us;
+
+    /* Own threads; reader and writer over a transport only. */
+    pthread_t keeper_thread, reader_thread, writer_thread;
+    int threads_len;
+    bool aborted; /* not all of them could be started */
+    struct blk_waiter keeper, reader, writer;
+    uint64_t keeper_until_us; /* waits that long, 0: not, or just for BLK_NAP_US */
+    uint32_t carrier_users;   /* threads that use fd or transport without the mutex */
+
+    struct sockaddr_storage local, remote;
+    socklen_t local_len, remote_len;
+    struct iovec iov[BLK_IOV_MAX];
+};
+
+/* ---- blocking_wait.c ------------------------------------------------------------------------ */
+
+void blk_lock(smuxb_session *s);
+/* Also makes the system calls for the wake-ups that have been decided on. */
+void blk_unlock(smuxb_session *s);
+void blk_waiter_init(struct blk_waiter *w, const uint64_t *deadline_us);
+/* Makes the waiter look again. */
+void blk_wake(smuxb_session *s, struct blk_waiter *w);
+void blk_wake_all(smuxb_session *s, struct blk_link *waiters);
+/* What it waits for has come. */
+void blk_satisfy(smuxb_session *s, struct blk_waiter *w);
+void blk_satisfy_all(smuxb_session *s, struct blk_link *waiters);
+/* Lets go of the mutex until woken or `until_us` (0: for ever).  `sleepers`: where those who may
+ * take roles can be found meanwhile, or NULL. */
+void blk_sleep(smuxb_session *s, struct blk_waiter *w, struct blk_link *sleepers,
+               uint64_t until_us);
+/* Waits until w->done, doing the session's I/O meanwhile.  False: its deadline has passed. */
+bool blk_wait(smuxb_session *s, struct blk_waiter *w);
+/* See to it that a vacant role is taken where there is need: by a sleeping thread, or the keeper. */
+void blk_pass_on_out(smuxb_session *s);
+void blk_pass_on_in(smuxb_session *s);
+/* The keeper is to look after the role `in`, which has been left vacant. */
+void blk_watch(smuxb_session *s);
+/* Messages have been for one thread alone lately. */
+bool blk_solo(const smuxb_session *s);
+static inline bool blk_sleeping(const smuxb_session *s) {
+    return !blk_list_empty(&s->sleepers[0]) || !blk_list_empty(&s->sleepers[1]);
+}
+
+/* ---- blocking_io.c -------------------------------------------------------------------------- */
+
+/* One turn in the roles: waits for the carrier, at most until `until_us` (0: for ever), and does
+ * what is to be done. */
+void blk_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t until_us);
+/* Sends what there is to be sent, as far as the carrier takes it at once; if another thread is at
+ * it, that one does.  It ends earlier if `w` is done meanwhile (NULL: if not). */
+void blk_flush(smuxb_session *s, const struct blk_waiter *w);
+/* Leaves it to the next call, or to the keeper within a millisecond; at once if all is quiet. */
+void blk_flush_later(smuxb_session *s);
+/* As blk_flush if that was not done a moment ago, else as blk_flush_later: small frames gather. */
+void blk_flush_gathered(smuxb_session *s);
+static inline bool blk_flush_due(const smuxb_session *s) {
+    return !s->threaded && !s->flushing && !s->full && !s->broken && smux_want_write(s->engine);
+}
+/* The carrier has ended, or failed with an errno. */
+void blk_carrier_lost(smuxb_session *s, int saved_errno);
+
+/* ---- blocking_input.c ----------------------------------------------------------------------- */
+
+/* Whether the engine may be given more input now.  If not, *until_us is lowered to the time when to
+ * ask again, if there is one. */
+bool blk_may_read(smuxb_session *s, uint64_t *until_us);
+/* Some of what was unread has been read: reading may go on, if it had to stop. */
+void blk_unstall(smuxb_session *s);
+/* Feeds about `limit` bytes of the input that has been received, if allowed. */
+void blk_feed(smuxb_session *s, size_t limit);
+static inline bool blk_unfed(const smuxb_session *s) {
+    return s->input_at < s->input_len;
+}
+/* False for want of memory; nothing is stored then. */
+bool blk_queue_put(struct blk_queue *q, const uint8_t *data, size_t len);
+size_t blk_queue_take(struct blk_queue *q, uint8_t *data, size_t len);
+void blk_queue_drop(struct blk_queue *q);
+
+/* ---- blocking_events.c ---------------------------------------------------------------------- */
+
+void blk_dispatch(smuxb_session *s);
+/* Every thread inside a call is to return. */
+void blk_fail_waiters(smuxb_session *s);
+
+/* ---- blocking_write.c ----------------------------------------------------------------------- */
+
+/* Takes back what of the waiter's buffers has not gone out.  False: a flush is under way, or no
+ * memory; to be tried again. */
+bool blk_take_back(smuxb_session *s, struct blk_waiter *w);
+
+/* ---- blocking_stream.c ---------------------------------------------------------------------- */
+
+/* Without a handle as yet, and not counted as a user of the session. */
+smuxb_stream *blk_stream_new(smuxb_session *s, smux_stream *engine);
+/* One handle or thread less. */
+void blk_stream_unref(smuxb_stream *st);
+/* Why calls on the stream (the session) fail now, 0 if they need not. */
+int blk_stream_error(const smuxb_stream *st);
+int blk_session_error(const smuxb_session *s);
+
+/* ---- blocking_session.c --------------------------------------------------------------------- */
+
+/* Unlocks, and frees the session if nobody uses it any more. */
+void blk_leave(smuxb_session *s);
+
+/* ---- blocking_thread.c ---------------------------------------------------------------------- */
+
+/* How long user threads may leave the carrier alone before the keeper takes over. */
+#define BLK_NAP_US 1000u
+
+/* SMUXB_ERR_THREAD: none has been left running. */
+int blk_threads_start(smuxb_session *s);
+void blk_threads_join(smuxb_session *s);
+
+static inline smuxb_session *blk_mutable(const smuxb_session *s) {
+    return (smuxb_session *)(uintptr_t)s; /* const to the caller; the mutex must be taken */
+}
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT
+ * Received bytes: when they may be fed, and where data waits that nobody has read.
+ */
+#include "core/blocking.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/wire.h"
+
+/* A full backlog holds the input back for as long as streams are being accepted at this pace; only
+ * then are further ones refused.  A burst is not lost, and a program that does not accept stops
+ * nothing. */
+#define ACCEPT_PATIENCE_US 100000u
+
+_Static_assert(sizeof(((struct blk_scan *)NULL)->header) == WIRE_HEADER_LEN, "a whole header");
+
+static bool backlog_full(const smuxb_session *s) {
+    return s->backlog_len >= s->backlog_max;
+}
+
+/* Whether to wait for smuxb_accept to make room. */
+static bool backlog_holds(smuxb_session *s, uint64_t *until_us) {
+    if (!backlog_full(s)) {
+        s->full_since_us = 0;
+        return false;
+    }
+    uint64_t now_us = smuxb_now_us();
+    if (!s->full_since_us || s->accepted != s->full_accepted) {
+        s->full_since_us = now_us;
+        s->full_accepted = s->accepted;
+    }
+    uint64_t end_us = s->full_since_us + ACCEPT_PATIENCE_US;
+    if (now_us >= end_us)
+        return false;
+    if (end_us < *until_us)
+        *until_us = end_us;
+    return true;
+}
+
+bool blk_may_read(smuxb_session *s, uint64_t *until_us) {
+    if (smux_session_error(s->engine))
+        return false;
+    if (!smux_want_read(s->engine)) {
+        s->stalled = true;
+        return false;
+    }
+    return s->broken || !backlog_holds(s, until_us);
+}
+
+void blk_unstall(smuxb_session *s) {
+    if (!s->stalled || !smux_want_read(s->engine))
+        return;
+    s->stalled = false;
+    if (s->threaded)
+        blk_wake(s, &s->reader);
+    else
+        blk_pass_on_in(s);
+}
+
+/* ---- Feeding -------------------------------------------------------------------------------- */
+
+/* Advances past one header or payload of the `len` bytes; says whether a SYN was completed. */
+static bool scan_step(struct blk_scan *scan, const uint8_t **data, size_t *len) {
+    size_t n;
+    if (scan->payload_left) {
+        n = scan->payload_left < *len ? scan->payload_left : *len;
+        scan->payload_left -= (uint32_t)n;
+    } else {
+        n = WIRE_HEADER_LEN - scan->header_len;
+        n = n < *len ? n : *len;
+        memcpy(scan->header + scan->header_len, *data, n);
+        scan->header_len += (uint8_t)n;
+    }
+    *data += n;
+    *len -= n;
+    if (scan->header_len < WIRE_HEADER_LEN)
+        return false;
+    struct wire_header h = wire_unpack_header(scan->header);
+    scan->header_len = 0;
+    scan->payload_left = h.length;
+    return h.command == WIRE_SYN;
+}
+
+/* How many of the bytes hold no more than `streams_max` new streams.  Only what is returned counts
+ * as scanned. */
+static size_t scan_streams(struct blk_scan *scan, const uint8_t *data, size_t len,
+                           uint32_t streams_max) {
+    size_t left = len;
+    for (uint32_t streams = 0; left;)
+        if (scan_step(scan, &data, &left) && ++streams >= streams_max)
+            break;
+    return len - left;
+}
+
+void blk_feed(smuxb_session *s, size_t limit) {
+    uint64_t until_us = UINT64_MAX;
+    while (blk_unfed(s) && limit && blk_may_read(s, &until_us)) {
+        const uint8_t *data = s->input + s->input_at;
+        size_t n = s->input_len - s->input_at;
+        n = scan_streams(&s->scan, data, n < limit ? n : limit,
+                         backlog_full(s) ? UINT32_MAX : s->backlog_max - s->backlog_len);
+        s->input_at += n;
+        limit -= n;
+        if (!smux_feed(s->engine, data, n, smuxb_now_us()))
+            blk_dispatch(s);
+    }
+}
+
+/* ---- Unread data ---------------------------------------------------------------------------- */
+
+/* Pieces grow with the queue, so that neither many streams with a few bytes nor one with many cost
+ * much more memory than they hold. */
+#define CHUNK_MIN 256u
+#define CHUNK_MAX 16384u
+
+static struct blk_chunk *chunk_new(const struct blk_queue *q, size_t len) {
+    size_t size = q->len < CHUNK_MIN ? CHUNK_MIN : q->len < CHUNK_MAX ? q->len : CHUNK_MAX;
+    if (size < len)
+        size = len;
+    struct blk_chunk *c = malloc(sizeof *c + size);
+    if (c)
+        *c = (struct blk_chunk){.size = size};
+    return c;
+}
+
+bool blk_queue_put(struct blk_queue *q, const uint8_t *data, size_t len) {
+    struct blk_chunk *tail = q->tail;
+    size_t fits = tail ? tail->size - tail->len : 0;
+    if (fits > len)
+        fits = len;
+    struct blk_chunk *c = NULL;
+    if (len > fits && !(c = chunk_new(q, len - fits)))
+        return false;
+    if (fits)
+        memcpy(tail->data + tail->len, data, fits);
+    if (tail)
+        tail->len += fits;
+    q->len += len;
+    if (!c)
+        return true;
+    c->len = len - fits;
+    memcpy(c->data, data + fits, c->len);
+    if (tail)
+        tail->next = c;
+    else
+        q->head = c;
+    q->tail = c;
+    return true;
+}
+
+static void drop_head(struct blk_queue *q) {
+    struct blk_chunk *c = q->head;
+    q->head = c->next;
+    if (!q->head)
+        q->tail = NULL;
+    free(c);
+}
+
+size_t blk_queue_take(struct blk_queue *q, uint8_t *data, size_t len) {
+    size_t done = 0;
+    while (q->head && done < len) {
+        struct blk_chunk *c = q->head;
+        size_t n = c->len - c->at < len - done ? c->len - c->at : len - done;
+        memcpy(data + done, c->data + c->at, n);
+        c->at += n;
+        done += n;
+        if (c->at == c->len)
+            drop_head(q);
+    }
+    q->len -= done;
+    return done;
+}
+
+void blk_queue_drop(struct blk_queue *q) {
+    while (q->head)
+        drop_head(q);
+    q->len = 0;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT
+ * Roles at work: what is read from the carrier and written to it, if it is a socket.
+ * Its descriptor's flags are left alone: MSG_DONTWAIT makes each call non-blocking by itself.
+ */
+#include "core/blocking.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+/* Small frames (SYN, FIN) that follow each other within this time share a system call. */
+#define GATHER_US 50u
+/* Feeding less than this at a time costs more than it saves. */
+#define FEED_MIN 4096u
+/* Whoever receives so much at a time is likely to find more there. */
+#define BULK_MIN 16384
+/* Rounds that a thread flushes for others when it could go, before it wakes one of them for it. */
+#define FLUSH_FAVOURS 2
+
+/* ---- Without the mutex ---------------------------------------------------------------------- */
+
+struct carrier_io {
+    int fd, wake_fd;
+    uint8_t *data;
+    size_t size;
+    short events;
+    bool poll_first;
+    uint64_t until_us;
+    /* What came of it: */
+    ssize_t got;
+    int error; /* errno of recv; EAGAIN: nothing received */
+    short revents;
+    bool polled;
+};
+
+static void receive(struct carrier_io *io) {
+    do
+        io->got = recv(io->fd, io->data, io->size, MSG_DONTWAIT);
+    while (io->got < 0 && errno == EINTR);
+    io->error = io->got < 0 ? errno : 0;
+    if (io->error == EWOULDBLOCK)
+        io->error = EAGAIN;
+}
+
+static void wait_for_carrier(struct carrier_io *io) {
+    struct pollfd fds[2] = {{.fd = io->fd, .events = io->events},
+                            {.fd = io->wake_fd, .events = POLLIN}};
+    struct timespec left = {0, 0};
+    bool for_ever = !io->until_us || io->until_us == UINT64_MAX;
+    uint64_t now_us = for_ever ? 0 : smuxb_now_us();
+    if (io->until_us > now_us)
+        left = (struct timespec){(time_t)((io->until_us - now_us) / 1000000),
+                                 (long)((io->until_us - now_us) % 1000000) * 1000};
+    io->polled = true;
+    if (ppoll(fds, 2, for_ever ? NULL : &left, NULL) > 0)
+        io->revents = fds[0].revents;
+}
+
+/* If the last attempt found nothing, so will this one: then poll at once.  A carrier that is to be
+ * watched for output as well must not be kept from it by a steady stream of input. */
+static void use_carrier(struct carrier_io *io) {
+    bool receives = io->events & POLLIN;
+    io->error = EAGAIN;
+    if (receives && !io->poll_first)
+        receive(io);
+    if (io->error != EAGAIN)
+        return;
+    wait_for_carrier(io);
+    if (receives && io->revents & ~POLLOUT)
+        receive(io);
+}
+
+/* ---- A turn --------------------------------------------------------------------------------- */
+
+void blk_carrier_lost(smuxb_session *s, int saved_errno) {
+    if (smux_session_error(s->engine))
+        return;
+    s->carrier_errno = saved_errno;
+    smux_session_fail(s->engine, SMUX_ERR_CARRIER);
+    blk_dispatch(s);
+}
+
+static void begin_io(smuxb_session *s, struct blk_waiter *w, int wake_fd) {
+    w->where = BLK_IN_IO;
+    w->wake_fd = wake_fd;
+    s->carrier_users++;
+    blk_unlock(s);
+}
+
+static void end_io(smuxb_session *s, struct blk_waiter *w) {
+    eventfd_t ignored;
+    blk_lock(s);
+    s->carrier_users--;
+    w->where = BLK_RUNNING;
+    if (w->kicked)
+        eventfd_read(w->wake_fd, &ignored);
+    w->kicked = false;
+    if (s->error)
+        blk_wake(s, &s->keeper); /* which closes the carrier once nobody uses it */
+}
+
+/* If nobody else waits, no more is fed than this waiter can take: the rest stays where it is
+ * instead of being copied, until the next call fetches it from there. */
+static size_t feed_limit(const smuxb_session *s, const struct blk_waiter *w) {
+    if (w == &s->keeper || blk_sleeping(s))
+        return SIZE_MAX;
+    return w->room > FEED_MIN ? w->room + 8 : FEED_MIN;
+}
+
+static void received(smuxb_session *s, const struct carrier_io *io) {
+    s->poll_first = io->polled && io->got < BULK_MIN;
+    if (io->got > 0) {
+        s->input_at = 0;
+        s->input_len = (size_t)io->got;
+    } else if (io->error != EAGAIN) {
+        blk_carrier_lost(s, io->error);
+    } else if (s->broken) {
+        blk_carrier_lost(s, s->broken_errno);
+    }
+}
+
+static void io_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t until_us) {
+    struct carrier_io io = {
+        .fd = s->fd,
+        .wake_fd = roles & BLK_IN ? s->in_wake_fd : s->out_wake_fd,
+        .data = s->input,
+        .size = BLK_INPUT_SIZE,
+        .events = (short)((roles & BLK_IN ? POLLIN : 0) | (roles & BLK_OUT ? POLLOUT : 0)),
+        .poll_first = s->poll_first || roles & BLK_OUT,
+        .until_us = s->broken ? 1 : until_us,
+    };
+    begin_io(s, w, io.wake_fd);
+    use_carrier(&io);
+    end_io(s, w);
+    if (roles & BLK_OUT && io.revents & (POLLOUT | POLLERR | POLLHUP))
+        s->full = false;
+    if (roles & BLK_IN)
+        received(s, &io);
+}
+
+void blk_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t until_us) {
+    if (roles & BLK_IN) {
+        s->in_owner = w;
+        s->in_terms += w != &s->keeper;
+    }
+    if (roles & BLK_OUT)
+        s->out_owner = w;
+    if (!(roles & BLK_IN && blk_unfed(s)))
+        io_turn(s, w, roles, until_us);
+    if (roles & BLK_IN)
+        blk_feed(s, feed_limit(s, w));
+    if (s->in_owner == w)
+        s->in_owner = NULL;
+    if (s->out_owner == w)
+        s->out_owner = NULL;
+    if (blk_flush_due(s))
+        blk_flush(s, w);
+}
+
+/* ---- Sending -------------------------------------------------------------------------------- */
+
+/* What the peer sent before it broke the connection is still to be read: the session fails when
+ * that has been done. */
+static void carrier_broken(smuxb_session *s, int saved_errno) {
+    s->broken = true;
+    s->broken_errno = saved_errno;
+    blk_wake(s, s->in_owner ? s->in_owner : &s->keeper);
+    if (s->out_owner)
+        blk_wake(s, s->out_owner);
+}
+
+/* Writers whose time is up wait for the moment when their memory is not being sent from. */
+static void serve_cancels(smuxb_session *s) {
+    for (struct blk_link *l = s->cancels.next, *next; l != &s->cancels; l = next) {
+        struct blk_waiter *w = blk_of(struct blk_waiter, l, cancel);
+        next = l->next;
+        if (!blk_take_back(s, w))
+            continue;
+        blk_list_remove(&w->cancel);
+        blk_wake(s, w);
+    }
+}
+
+/* One system call.  False: the carrier takes no more, or there is no more. */
+static bool send_some(smuxb_session *s) {
+    int len = smux_output(s->engine, s->iov, BLK_IOV_MAX, smuxb_now_us()), saved_errno = 0;
+    struct msghdr message = {.msg_iov = s->iov, .msg_iovlen = (size_t)len};
+    size_t total = 0;
+    if (len <= 0)
+        return false;
+    for (int i = 0; i < len; i++)
+        total += s->iov[i].iov_len;
+    blk_unlock(s);
+    ssize_t n = sendmsg(s->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    saved_errno = n < 0 ? errno : 0;
+    blk_lock(s);
+    smux_sent(s->engine, n > 0 ? (size_t)n : 0);
+    if (n < 0 && saved_errno != EAGAIN && saved_errno != EWOULDBLOCK && saved_errno != EINTR)
+        carrier_broken(s, saved_errno);
+    else if ((n >= 0 && (size_t)n < total) || (n < 0 && saved_errno != EINTR))
+        s->full = true; /* a short write says so as well as an EAGAIN would */
+    blk_dispatch(s);
+    serve_cancels(s);
+    return !s->full && !s->broken;
+}
+
+void blk_flush(smuxb_session *s, const struct blk_waiter *w) {
+    if (s->threaded && smux_want_write(s->engine))
+        blk_wake(s, &s->writer);
+    if (!blk_flush_due(s))
+        return;
+    s->flushing = true;
+    s->carrier_users++;
+    for (int favours = 0; send_some(s);)
+        if (w && w->done && favours++ >= FLUSH_FAVOURS)
+            break;
+    s->flushing = false;
+    s->carrier_users--;
+    s->flushed_us = smuxb_now_us();
+    if (s->error)
+        blk_wake(s, &s->keeper);
+    if (!w || w->done)
+        blk_pass_on_out(s); /* otherwise it goes on itself */
+}
+
+void blk_flush_later(smuxb_session *s) {
+    if (s->threaded)
+        blk_wake(s, &s->writer);
+    else
+        blk_watch(s);
+}
+
+void blk_flush_gathered(smuxb_session *s) {
+    if (s->threaded || smuxb_now_us() - s->flushed_us < GATHER_US)
+        blk_flush_later(s);
+    else
+        blk_flush(s, NULL);
+}

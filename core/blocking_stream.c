@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT
+ * Streams: opening, accepting, reading, closing, and how long they live.
+ */
+#include "core/blocking.h"
+
+#include <stdlib.h>
+
+/* ---- Life ----------------------------------------------------------------------------------- */
+
+smuxb_stream *blk_stream_new(smuxb_session *s, smux_stream *engine) {
+    smuxb_stream *st = malloc(sizeof *st);
+    if (!st)
+        return NULL;
+    *st = (smuxb_stream){.session = s, .engine = engine, .id = smux_stream_id(engine)};
+    blk_list_init(&st->readers);
+    blk_list_init(&st->writers);
+    smux_stream_set_user(engine, st);
+    return st;
+}
+
+static smuxb_stream *first_handle(smuxb_stream *st) {
+    st->refs = 1;
+    st->session->refs++;
+    return st;
+}
+
+/* From here on the engine knows the handle no more. */
+static void detach(smuxb_stream *st, void (*end)(smux_stream *)) {
+    smux_stream *engine = st->engine;
+    st->closed = true;
+    st->engine = NULL;
+    blk_queue_drop(&st->queue);
+    if (!engine)
+        return;
+    smux_stream_set_user(engine, NULL);
+    end(engine);
+}
+
+void blk_stream_unref(smuxb_stream *st) {
+    if (--st->refs)
+        return;
+    detach(st, smux_close);
+    st->session->refs--;
+    free(st);
+}
+
+smuxb_stream *smuxb_hold(smuxb_stream *st) {
+    blk_lock(st->session);
+    st->refs++;
+    blk_unlock(st->session);
+    return st;
+}
+
+void smuxb_release(smuxb_stream *st) {
+    if (!st)
+        return;
+    smuxb_session *s = st->session;
+    blk_lock(s);
+    blk_stream_unref(st);
+    blk_leave(s);
+}
+
+/* ---- Errors --------------------------------------------------------------------------------- */
+
+int blk_session_error(const smuxb_session *s) {
+    return s->closing ? SMUX_ERR_CLOSED : s->error;
+}
+
+int blk_stream_error(const smuxb_stream *st) {
+    if (st->session->closing)
+        return SMUX_ERR_CLOSED;
+    if (st->closed)
+        return SMUXB_ERR_STREAM_CLOSED;
+    return st->error ? st->error : st->session->error;
+}
+
+/* ---- Opening and accepting ------------------------------------------------------------------ */
+
+static int open_locked(smuxb_session *s, smuxb_stream **stream) {
+    smux_stream *engine;
+    int error = blk_session_error(s);
+    if (error || (error = smux_open(s->engine, &engine)))
+        return error;
+    smuxb_stream *st = blk_stream_new(s, engine);
+    if (!st) {
+        smux_reset(engine);
+        return SMUX_ERR_NOMEM;
+    }
+    *stream = first_handle(st);
+    blk_flush_later(s); /* it will most likely be written to or read from at once */
+    return 0;
+}
+
+int smuxb_open(smuxb_session *s, smuxb_stream **stream) {
+    blk_lock(s);
+    int error = open_locked(s, stream);
+    blk_unlock(s);
+    return error;
+}
+
+static smuxb_stream *take_accepted(smuxb_session *s) {
+    smuxb_stream *st = s->accept_head;
+    if (!st)
+        return NULL;
+    s->accept_head = st->next;
+    if (!st->next)
+        s->accept_tail = NULL;
+    st->next = NULL;
+    s->accepted++;
+    /* What was held back for want of room may come in again. */
+    if (s->backlog_len-- >= s->backlog_max && !s->in_owner)
+        blk_watch(s);
+    if (st->engine)
+        smux_accept(st->engine);
+    return first_handle(st);
+}
+
+static int accept_locked(smuxb_session *s, smuxb_stream **stream) {
+    struct blk_waiter w;
+    bool in_time = true;
+    int error;
+    blk_waiter_init(&w, &s->accept_deadline_us);
+    blk_list_push(&s->accepters, &w.home);
+    for (;;) {
+        error = s->closing ? SMUX_ERR_CLOSED : 0;
+        if (error || (*stream = take_accepted(s)) || (error = s->error))
+            break;
+        if (!in_time) {
+            error = SMUXB_ERR_TIMEOUT;
+            break;
+        }
+        w.done = false;
+        in_time = blk_wait(s, &w);
+    }
+    blk_list_remove(&w.home);
+    return error;
+}
+
+int smuxb_accept(smuxb_session *s, smuxb_stream **stream) {
+    blk_lock(s);
+    s->refs++;
+    int error = accept_locked(s, stream);
+    s->refs--;
+    blk_leave(s);
+    return error;
+}
+
+void smuxb_set_accept_deadline(smuxb_session *s, uint64_t deadline_us) {
+    blk_lock(s);
+    s->accept_deadline_us = deadline_us;
+    blk_wake_all(s, &s->accepters);
+    blk_unlock(s);
+}
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+#define MUST_WAIT INT32_MIN
+
+/* What reading gives without waiting. */
+static ssize_t read_now(smuxb_stream *st, uint8_t *data, size_t len) {
+    if (st->closed || st->session->closing)
+        return blk_stream_error(st);
+    if (st->queue.len) {
+        size_t n = blk_queue_take(&st->queue, data, len);
+        (void)smux_consume(st->engine, n);
+        return (ssize_t)n;
+    }
+    if (st->eof)
+        return 0;
+    int error = blk_stream_error(st);
+    return error ? error : MUST_WAIT;
+}
+
+static ssize_t read_waiting(smuxb_stream *st, uint8_t *data, size_t len) {
+    smuxb_session *s = st->session;
+    struct blk_waiter w;
+    ssize_t result = MUST_WAIT;
+    blk_waiter_init(&w, &st->read_deadline_us);
+    w.data = data;
+    w.room = len;
+    blk_list_push(&st->readers, &w.home);
+    for (bool in_time = true; result == MUST_WAIT;) {
+        w.done = false;
+        in_time = blk_wait(s, &w);
+        result = w.got ? (ssize_t)w.got : read_now(st, data, len);
+        if (result == MUST_WAIT && !in_time)
+            result = SMUXB_ERR_TIMEOUT;
+    }
+    blk_list_remove(&w.home);
+    return result;
+}
+
+ssize_t smuxb_read(smuxb_stream *st, void *data, size_t len) {
+    smuxb_session *s = st->session;
+    if (!len)
+        return 0;
+    blk_lock(s);
+    st->refs++;
+    ssize_t result = read_now(st, data, len);
+    if (result == MUST_WAIT)
+        result = read_waiting(st, data, len);
+    /* The window update that this may have made, and the input that waited for it. */
+    blk_flush(s, NULL);
+    blk_unstall(s);
+    blk_stream_unref(st);
+    blk_leave(s);
+    return result;
+}
+
+/* ---- Closing -------------------------------------------------------------------------------- */
+
+int smuxb_close_write(smuxb_stream *st) {
+    smuxb_session *s = st->session;
+    blk_lock(s);
+    int error = blk_stream_error(st);
+    if (!error && !st->fin) {
+        st->fin = true;
+        /* Over a transport, writers copy piece by piece; the last of them does it (blk_write). */
+        if (!s->threaded || blk_list_empty(&st->writers))
+            error = smux_close_write(st->engine);
+        blk_flush_gathered(s);
+    }
+    blk_unlock(s);
+    return error;
+}
+
+static void close_with(smuxb_stream *st, void (*end)(smux_stream *)) {
+    if (!st)
+        return;
+    smuxb_session *s = st->session;
+    blk_lock(s);
+    detach(st, end);
+    blk_satisfy_all(s, &st->readers);
+    blk_satisfy_all(s, &st->writers);
+    blk_unstall(s);
+    blk_flush_gathered(s);
+    blk_stream_unref(st);
+    blk_leave(s);
+}
+
+void smuxb_close(smuxb_stream *st) {
+    close_with(st, smux_close);
+}
+
+void smuxb_reset(smuxb_stream *st) {
+    close_with(st, smux_reset);
+}
+
+static void set_deadlines(smuxb_stream *st, const uint64_t *read_us, const uint64_t *write_us) {
+    blk_lock(st->session);
+    if (read_us) {
+        st->read_deadline_us = *read_us;
+        blk_wake_all(st->session, &st->readers);
+    }
+    if (write_us) {
+        st->write_deadline_us = *write_us;
+        blk_wake_all(st->session, &st->writers);
+    }
+    blk_unlock(st->session);
+}
+
+void smuxb_set_read_deadline(smuxb_stream *st, uint64_t deadline_us) {
+    set_deadlines(st, &deadline_us, NULL);
+}
+
+void smuxb_set_write_deadline(smuxb_stream *st, uint64_t deadline_us) {
+    set_deadlines(st, NULL, &deadline_us);
+}
+
+void smuxb_set_deadline(smuxb_stream *st, uint64_t deadline_us) {
+    set_deadlines(st, &deadline_us, &deadline_us);
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT
+ * The session's own threads: the keeper, which minds the clock and, over a socket, is the I/O of
+ * last resort; and over a transport the reader and the writer.
+ */
+#include "core/blocking.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+/* Unread input is thrown away before the carrier is closed, up to this: if any were left, the
+ * kernel would send a reset, and the peer might lose what it has been sent last. */
+#define DISCARD_MAX (4u * 1024 * 1024)
+
+/* ---- The keeper ----------------------------------------------------------------------------- */
+
+static uint64_t earlier(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+/* Writing has failed and reading has been stopped: there is no way to find the end in order. */
+static void give_up_broken(smuxb_session *s) {
+    if (s->broken && !smux_want_read(s->engine))
+        blk_carrier_lost(s, s->broken_errno);
+}
+
+/* The roles to take.  User threads that sleep are woken for them instead.  `quiet`: no user thread
+ * has read lately. */
+static unsigned keeper_roles(smuxb_session *s, bool quiet, uint64_t *until_us) {
+    unsigned roles = 0;
+    if (s->threaded)
+        return 0;
+    if (s->full && !s->out_owner && !s->flushing && !s->broken) {
+        if (blk_list_empty(&s->sleepers[1]))
+            roles |= BLK_OUT;
+        else
+            blk_pass_on_out(s);
+    }
+    if (s->in_owner || !blk_may_read(s, until_us))
+        return roles;
+    if (blk_sleeping(s) && (quiet || !blk_solo(s)))
+        blk_pass_on_in(s);
+    else if (quiet || s->broken)
+        roles |= BLK_IN;
+    return roles;
+}
+
+/* False: what came was for user threads, who will want the role themselves. */
+static bool keeper_turn(smuxb_session *s, unsigned roles, uint64_t until_us) {
+    uint32_t served = s->served;
+    s->keeper_until_us = until_us;
+    blk_turn(s, &s->keeper, roles, until_us);
+    s->keeper_until_us = 0;
+    return s->served == served;
+}
+
+static void keeper_rest(smuxb_session *s, bool quiet, uint64_t until_us) {
+    uint64_t ignored = 0;
+    bool watched = s->in_owner ? quiet : s->threaded || !blk_may_read(s, &ignored);
+    if (watched)
+        s->keeper_until_us = until_us;
+    else
+        until_us = earlier(until_us, smuxb_now_us() + BLK_NAP_US);
+    blk_sleep(s, &s->keeper, NULL, until_us);
+    s->keeper_until_us = 0;
+}
+
+static void keeper_work(smuxb_session *s) {
+    uint32_t seen_terms = s->in_terms;
+    bool quiet = true;
+    while (!s->error) {
+        if (smuxb_now_us() >= smux_deadline(s->engine)) {
+            smux_tick(s->engine, smuxb_now_us());
+            blk_dispatch(s);
+        }
+        give_up_broken(s);
+        blk_flush(s, NULL);
+        uint64_t until_us = smux_deadline(s->engine);
+        unsigned roles = keeper_roles(s, quiet, &until_us);
+        if (s->error)
+            break;
+        if (roles) {
+            quiet = keeper_turn(s, roles, until_us);
+        } else {
+            keeper_rest(s, quiet, until_us);
+            quiet = s->in_terms == seen_terms;
+        }
+        seen_terms = s->in_terms;
+    }
+}
+
+static void discard_input(smuxb_session *s) {
+    size_t total = 0;
+    for (ssize_t n; total < DISCARD_MAX; total += (size_t)n)
+        if ((n = recv(s->fd, s->input, BLK_INPUT_SIZE, MSG_DONTWAIT)) <= 0)
+            break;
+}
+
+static void close_carrier(smuxb_session *s) {
+    if (s->threaded)
+        return;
+    if (s->error == SMUX_ERR_CLOSED)
+        discard_input(s);
+    close(s->fd);
+    s->fd = -1;
+}
+
+static void *keeper_main(void *session) {
+    smuxb_session *s = session;
+    blk_lock(s);
+    if (s->aborted) {
+        blk_unlock(s);
+        return NULL;
+    }
+    keeper_work(s);
+    if (s->threaded) {
+        blk_unlock(s);
+        s->transport.shutdown(s->transport.context);
+        blk_lock(s);
+    }
+    while (s->carrier_users)
+        blk_sleep(s, &s->keeper, NULL, 0);
+    close_carrier(s);
+    blk_unlock(s);
+    if (s->threaded && s->transport.close)
+        s->transport.close(s->transport.context);
+    return NULL;
+}
+
+/* ---- Reader and writer ---------------------------------------------------------------------- */
+
+static void *reader_main(void *session) {
+    smuxb_session *s = session;
+    blk_lock(s);
+    while (!s->error && !s->aborted) {
+        uint64_t until_us = UINT64_MAX;
+        if (!blk_may_read(s, &until_us)) {
+            blk_sleep(s, &s->reader, NULL, until_us);
+            continue;
+        }
+        if (!blk_unfed(s)) {
+            blk_unlock(s);
+            ssize_t n = s->transport.read(s->transport.context, s->input, BLK_INPUT_SIZE);
+            int saved_errno = errno;
+            blk_lock(s);
+            if (n <= 0)
+                blk_carrier_lost(s, n ? saved_errno : 0);
+            s->input_at = 0;
+            s->input_len = n > 0 ? (size_t)n : 0;
+        }
+        blk_feed(s, SIZE_MAX);
+        blk_flush(s, NULL);
+    }
+    s->carrier_users--;
+    blk_wake(s, &s->keeper);
+    blk_unlock(s);
+    return NULL;
+}
+
+static void writer_turn(smuxb_session *s) {
+    int len = smux_output(s->engine, s->iov, BLK_IOV_MAX, smuxb_now_us());
+    if (len <= 0) {
+        blk_sleep(s, &s->writer, NULL, 0);
+        return;
+    }
+    blk_unlock(s);
+    ssize_t n = s->transport.writev(s->transport.context, s->iov, len);
+    int saved_errno = errno;
+    blk_lock(s);
+    smux_sent(s->engine, n > 0 ? (size_t)n : 0);
+    if (n <= 0)
+        blk_carrier_lost(s, n ? saved_errno : EPIPE);
+    blk_dispatch(s);
+}
+
+static void *writer_main(void *session) {
+    smuxb_session *s = session;
+    blk_lock(s);
+    while (!s->error && !s->aborted)
+        writer_turn(s);
+    s->carrier_users--;
+    blk_wake(s, &s->keeper);
+    blk_unlock(s);
+    return NULL;
+}
+
+/* ---- Starting and joining ------------------------------------------------------------------- */
+
+static int start(pthread_t *thread, void *(*main)(void *), smuxb_session *s) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(thread, NULL, main, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error ? SMUXB_ERR_THREAD : 0;
+}
+
+static int start_all(smuxb_session *s) {
+    static const struct {
+        size_t thread_at;
+        void *(*main)(void *);
+    } threads[] = {
+        {offsetof(smuxb_session, keeper_thread), keeper_main},
+        {offsetof(smuxb_session, reader_thread), reader_main},
+        {offsetof(smuxb_session, writer_thread), writer_main},
+    };
+    int count = s->threaded ? 3 : 1, error = 0;
+    for (; s->threads_len < count && !error; s->threads_len += !error)
+        error = start((pthread_t *)((char *)s + threads[s->threads_len].thread_at),
+                      threads[s->threads_len].main, s);
+    return error;
+}
+
+/* None of them gets further than the mutex before all have been started. */
+int blk_threads_start(smuxb_session *s) {
+    blk_waiter_init(&s->keeper, NULL);
+    blk_waiter_init(&s->reader, NULL);
+    blk_waiter_init(&s->writer, NULL);
+    s->carrier_users = s->threaded ? 2 : 0;
+    blk_lock(s);
+    int error = start_all(s);
+    s->aborted = error != 0;
+    blk_unlock(s);
+    if (error)
+        blk_threads_join(s);
+    return error;
+}
+
+void blk_threads_join(smuxb_session *s) {
+    pthread_t threads[] = {s->keeper_thread, s->reader_thread, s->writer_thread};
+    for (int i = 0; i < s->threads_len; i++)
+        pthread_join(threads[i], NULL);
+    s->threads_len = 0;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT
+ * Sleeping, waking, and who does the I/O meanwhile.
+ */
+#include "core/blocking.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* So many messages in a row for one thread make it the only one to read the carrier.  Low, because
+ * a wrong guess costs at most a nap of the keeper's, a right one saves a hop for each message. */
+#define SOLO_MIN 4u
+
+uint64_t smuxb_now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t smuxb_after_ms(uint64_t milliseconds) {
+    uint64_t now = smuxb_now_us();
+    return milliseconds < (UINT64_MAX - now) / 1000 ? now + milliseconds * 1000 : UINT64_MAX;
+}
+
+/* ---- Lists ---------------------------------------------------------------------------------- */
+
+void blk_list_push(struct blk_link *head, struct blk_link *l) {
+    l->next = head;
+    l->prev = head->prev;
+    head->prev->next = l;
+    head->prev = l;
+}
+
+void blk_list_remove(struct blk_link *l) {
+    if (!l->next)
+        return;
+    l->prev->next = l->next;
+    l->next->prev = l->prev;
+    l->prev = l->next = NULL;
+}
+
+/* ---- The mutex ------------------------------------------------------------------------------ */
+
+static void futex_wake(uint32_t *word) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void futex_wait(uint32_t *word, uint64_t until_us) {
+    struct timespec t = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
+    bool for_ever = !until_us || until_us == UINT64_MAX;
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, 0, for_ever ? NULL : &t, NULL,
+            FUTEX_BITSET_MATCH_ANY);
+}
+
+void blk_lock(smuxb_session *s) {
+    pthread_mutex_lock(&s->mutex);
+}
+
+void blk_unlock(smuxb_session *s) {
+    uint32_t *wakes[BLK_WAKES_MAX], len = s->wakes_len;
+    if (s->keeper_until_us && smux_deadline(s->engine) < s->keeper_until_us) {
+        s->keeper_until_us = 0;
+        blk_wake(s, &s->keeper);
+        len = s->wakes_len;
+    }
+    for (uint32_t i = 0; i < len; i++)
+        wakes[i] = s->wakes[i];
+    s->wakes_len = 0;
+    pthread_mutex_unlock(&s->mutex);
+    /* The waiter may have gone on by itself meanwhile, and its stack with it: waking an address
+     * that nobody waits on does nothing. */
+    for (uint32_t i = 0; i < len; i++)
+        futex_wake(wakes[i]);
+}
+
+/* ---- Waking --------------------------------------------------------------------------------- */
+
+void blk_waiter_init(struct blk_waiter *w, const uint64_t *deadline_us) {
+    *w = (struct blk_waiter){.deadline_us = deadline_us, .wake_fd = -1};
+    w->thread = (uintptr_t)pthread_self();
+}
+
+void blk_wake(smuxb_session *s, struct blk_waiter *w) {
+    if (w->where == BLK_ASLEEP) {
+        blk_list_remove(&w->sleep);
+        w->where = BLK_RUNNING;
+        __atomic_store_n(&w->futex, 1, __ATOMIC_RELEASE);
+        if (s->wakes_len < BLK_WAKES_MAX)
+            s->wakes[s->wakes_len++] = &w->futex;
+        else
+            futex_wake(&w->futex);
+    } else if (w->where == BLK_IN_IO && w->wake_fd >= 0 && !w->kicked) {
+        w->kicked = true;
+        eventfd_write(w->wake_fd, 1);
+    }
+}
+
+void blk_wake_all(smuxb_session *s, struct blk_link *waiters) {
+    for (struct blk_link *l = waiters->next; l != waiters; l = l->next)
+        blk_wake(s, blk_of(struct blk_waiter, l, home));
+}
+
+static void note_served(smuxb_session *s, uintptr_t thread) {
+    s->served++;
+    if (thread != s->solo_thread) {
+        s->solo_thread = thread;
+        s->solo = 0;
+    } else if (s->solo < SOLO_MIN) {
+        s->solo++;
+    }
+}
+
+void blk_satisfy(smuxb_session *s, struct blk_waiter *w) {
+    if (w->done)
+        return;
+    w->done = true;
+    if (w->waits)
+        note_served(s, w->thread);
+    blk_wake(s, w);
+}
+
+void blk_satisfy_all(smuxb_session *s, struct blk_link *waiters) {
+    for (struct blk_link *l = waiters->next; l != waiters; l = l->next)
+        blk_satisfy(s, blk_of(struct blk_waiter, l, home));
+}
+
+void blk_sleep(smuxb_session *s, struct blk_waiter *w, struct blk_link *sleepers,
+               uint64_t until_us) {
+    w->where = BLK_ASLEEP;
+    __atomic_store_n(&w->futex, 0, __ATOMIC_RELAXED);
+    if (sleepers)
+        blk_list_push(sleepers, &w->sleep);
+    blk_unlock(s);
+    /* Woken for nothing (a signal, a stale wake-up): the caller looks and comes again. */
+    if (!__atomic_load_n(&w->futex, __ATOMIC_ACQUIRE))
+        futex_wait(&w->futex, until_us);
+    blk_lock(s);
+    blk_list_remove(&w->sleep);
+    w->where = BLK_RUNNING;
+}
+
+/* ---- Roles ---------------------------------------------------------------------------------- */
+
+bool blk_solo(const smuxb_session *s) {
+    return s->solo >= SOLO_MIN;
+}
+
+void blk_watch(smuxb_session *s) {
+    if (s->keeper.where != BLK_ASLEEP || !s->keeper_until_us)
+        return;
+    s->keeper_until_us = 0;
+    blk_wake(s, &s->keeper);
+}
+
+/* The thread that came last: what it needs is the most likely to be in the caches. */
+static struct blk_waiter *last_sleeper(smuxb_session *s, bool writes) {
+    struct blk_link *list = &s->sleepers[writes];
+    return blk_list_empty(list) ? NULL : blk_of(struct blk_waiter, list->prev, sleep);
+}
+
+void blk_pass_on_in(smuxb_session *s) {
+    uint64_t until_us = 0;
+    if (s->in_owner || s->nudged || s->threaded)
+        return;
+    struct blk_waiter *w = last_sleeper(s, false);
+    if (!w)
+        w = last_sleeper(s, true);
+    if (!w || !blk_may_read(s, &until_us)) {
+        blk_watch(s);
+        return;
+    }
+    s->nudged = w;
+    blk_wake(s, w);
+}
+
+void blk_pass_on_out(smuxb_session *s) {
+    if (s->threaded || s->flushing || s->broken || !smux_want_write(s->engine))
+        return;
+    if (s->full && s->out_owner)
+        return;
+    struct blk_waiter *w = last_sleeper(s, true);
+    s->keeper_until_us = w ? s->keeper_until_us : 0;
+    blk_wake(s, w ? w : &s->keeper);
+}
+
+static unsigned take_roles(smuxb_session *s, const struct blk_waiter *w) {
+    uint64_t until_us = 0;
+    unsigned roles = 0;
+    if (s->threaded || s->error)
+        return 0;
+    if (s->full && !s->out_owner && !s->flushing && !s->broken)
+        roles |= BLK_OUT;
+    if (!s->in_owner && (!blk_solo(s) || w->thread == s->solo_thread || s->nudged == w) &&
+        blk_may_read(s, &until_us))
+        roles |= BLK_IN;
+    if (roles & BLK_IN && s->nudged == w)
+        s->nudged = NULL;
+    return roles;
+}
+
+/* On the way out of blk_wait: what the thread has been doing must be done by somebody. */
+static void leave_roles(smuxb_session *s, struct blk_waiter *w) {
+    bool nudged = s->nudged == w;
+    if (nudged)
+        s->nudged = NULL;
+    if (s->threaded || s->error)
+        return;
+    blk_pass_on_out(s);
+    if (s->in_owner)
+        return;
+    s->in_terms++;
+    if (blk_sleeping(s) && (!blk_solo(s) || nudged || blk_unfed(s)))
+        blk_pass_on_in(s);
+    else
+        blk_watch(s);
+}
+
+bool blk_wait(smuxb_session *s, struct blk_waiter *w) {
+    bool in_time = true;
+    w->waits = true;
+    while (!w->done && in_time) {
+        if (blk_flush_due(s)) {
+            blk_flush(s, w);
+            if (w->done)
+                break;
+        }
+        unsigned roles = take_roles(s, w);
+        if (roles) {
+            blk_turn(s, w, roles, *w->deadline_us);
+        } else {
+            if (!s->in_owner)
+                blk_watch(s);
+            blk_sleep(s, w, &s->sleepers[w->writes], *w->deadline_us);
+        }
+        in_time = w->done || !*w->deadline_us || smuxb_now_us() < *w->deadline_us;
+    }
+    w->waits = false;
+    leave_roles(s, w);
+    return in_time;
+}
