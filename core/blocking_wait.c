@@ -189,15 +189,16 @@ void blk_pass_on_out(smuxb_session *s) {
 static unsigned take_roles(smuxb_session *s, const struct blk_waiter *w) {
     uint64_t until_us = 0;
     unsigned roles = 0;
+    bool nudged = s->nudged == w;
+    if (nudged)
+        s->nudged = NULL; /* it has run: whether or not it takes the role, others may be nudged */
     if (s->threaded || s->error)
         return 0;
     if (s->full && !s->out_owner && !s->flushing && !s->broken)
         roles |= BLK_OUT;
-    if (!s->in_owner && (!blk_solo(s) || w->thread == s->solo_thread || s->nudged == w) &&
+    if (!s->in_owner && (!blk_solo(s) || w->thread == s->solo_thread || nudged) &&
         blk_may_read(s, &until_us))
         roles |= BLK_IN;
-    if (roles & BLK_IN && s->nudged == w)
-        s->nudged = NULL;
     return roles;
 }
 
