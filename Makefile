@@ -110,8 +110,9 @@ $(BUILD)/interop/c_peer: $(call obj,$(INTEROP_SRC)) $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
-.PHONY: examples unit-build oracle bench-core-build
+.PHONY: examples unit-build oracle interop
 examples: $(EXAMPLES)
+interop: $(C_PEER)
 oracle: $(ORACLE)
 unit-build: $(UNIT_TESTS)
 
@@ -129,11 +130,13 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(if $(HELPER_SRC),$(BU
 # ---- Tests: what each suite is, is said in tests/run/suites and .ci/suites ----------------------
 
 # make check SUITES="unit e2e" runs some of them.
-.PHONY: check demo
+.PHONY: check demo format
 check:
 	BUILD=$(BUILD) tests/run/check $(SUITES)
 demo:
 	BUILD=$(BUILD) tests/demo/run
+format:
+	clang-format -i $$(git ls-files --cached --others --exclude-standard '*.c' '*.h')
 
 # Every compiler we promise; musl-gcc builds the library, its examples and nothing that needs
 # libraries which a distribution builds against glibc only.
