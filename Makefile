@@ -1,6 +1,7 @@
 # smuxshim: everything is built below $(BUILD).  Files are found by convention:
 #   core/*.c            libsmux.a, libsmux.so
-#   shim/NAME_main.c    the program NAME; shim/{control,routes,config}*.c are shared with helper/;
+#   shim/NAME_main.c    the program NAME; shim/launch*.c belong to the launcher;
+#                       shim/{control,routes,config}*.c are shared with helper/;
 #                       every other shim/*.c goes into libsmuxshim.so
 #   helper/NAME_main.c  the program NAME (with - for _); every other helper/*.c is shared by them
 #   examples/*.c        one program each
@@ -30,7 +31,8 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 CORE_SRC        := $(wildcard core/*.c)
 SHIM_COMMON_SRC := $(wildcard shim/control*.c shim/routes*.c shim/config*.c)
 SHIM_MAIN_SRC   := $(wildcard shim/*_main.c)
-SHIM_SRC        := $(filter-out $(SHIM_MAIN_SRC) $(SHIM_COMMON_SRC),$(wildcard shim/*.c))
+SHIM_LAUNCH_SRC := $(wildcard shim/launch*.c)
+SHIM_SRC        := $(filter-out $(SHIM_MAIN_SRC) $(SHIM_LAUNCH_SRC) $(SHIM_COMMON_SRC),$(wildcard shim/*.c))
 HELPER_MAIN_SRC := $(wildcard helper/*_main.c)
 HELPER_SRC      := $(filter-out $(HELPER_MAIN_SRC),$(wildcard helper/*.c))
 HELPER_LIBS     := -lcares -linih -ljansson
@@ -69,14 +71,14 @@ $(BUILD)/libsmux.so: $(call obj,$(CORE_SRC)) core/smux.map
 
 $(BUILD)/libsmuxshim.so: $(call obj,$(SHIM_SRC) $(SHIM_COMMON_SRC)) $(wildcard shim/shim.map)
 	$(CC) $(LDFLAGS_ALL) -shared -Wl,--version-script=shim/shim.map -Wl,--exclude-libs,ALL \
-	    -o $@ $(filter %.o,$^) -l:libinih.a
+	    -o $@ $(filter %.o,$^)
 
 # A launcher beside ../lib finds the preload library by itself; this is where to look otherwise.
-$(call obj,$(SHIM_MAIN_SRC)): CFLAGS_ALL += -DSMUXSHIM_LIBDIR='"$(LIBDIR)"'
+$(call obj,$(SHIM_MAIN_SRC) $(SHIM_LAUNCH_SRC)): CFLAGS_ALL += -DSMUXSHIM_LIBDIR='"$(LIBDIR)"'
 
 define shim_prog
-$(call progname,$(1)): $(call obj,$(1)) $(BUILD)/libshimcommon.a
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ -l:libinih.a
+$(call progname,$(1)): $(call obj,$(1) $(SHIM_LAUNCH_SRC)) $(BUILD)/libshimcommon.a
+	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^
 endef
 $(foreach f,$(SHIM_MAIN_SRC),$(eval $(call shim_prog,$(f))))
 
@@ -98,7 +100,7 @@ $(UNIT_TESTS): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(if $(HELPER_SRC),$
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(HELPER_LIBS) -lpthread
 
-$(ORACLE): $(BUILD)/oracle/%: $(BUILD)/obj/tests/oracle/%.o
+$(ORACLE): $(BUILD)/oracle/%: $(BUILD)/obj/tests/oracle/%.o $(BUILD)/libshimcommon.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
@@ -138,13 +140,20 @@ demo:
 format:
 	clang-format -i $$(git ls-files --cached --others --exclude-standard '*.c' '*.h')
 
-# Every compiler we promise; musl-gcc builds the library, its examples and nothing that needs
-# libraries which a distribution builds against glibc only.
+# Every compiler we promise.  musl-gcc builds the library and its examples; musl has no headers of
+# the kernel, and what needs c-ares and the like is built against glibc by the distribution.
+MUSL := $(BUILD)/musl
+KERNEL_HEADERS := /usr/include/linux /usr/include/asm-generic \
+    $(firstword $(wildcard /usr/include/$(shell uname -m)-linux-gnu/asm /usr/include/asm))
+
 .PHONY: check-compilers
 check-compilers:
 	$(MAKE) BUILD=$(BUILD)/gcc CC=gcc all examples
 	$(MAKE) BUILD=$(BUILD)/clang CC=clang all examples
-	$(MAKE) BUILD=$(BUILD)/musl CC=musl-gcc $(BUILD)/musl/libsmux.a $(BUILD)/musl/libsmux.so examples
+	mkdir -p $(MUSL)/include
+	ln -sfn -t $(MUSL)/include $(KERNEL_HEADERS)
+	$(MAKE) BUILD=$(MUSL) CC=musl-gcc CFLAGS="-idirafter $(MUSL)/include" \
+	    $(MUSL)/libsmux.a $(MUSL)/libsmux.so examples
 
 # ---- Installation ------------------------------------------------------------------------------
 
