@@ -132,7 +132,9 @@ bool config_load_with(struct config *config, const char *file, const char *gatew
                       const char *routes, struct config_error *error) {
     char found[CONFIG_PATH_MAX + 1];
     const char *gateway_source = "gateway", *routes_source = "destinations";
-    const char *env_routes = getenv("SMUXSHIM_ROUTES"), *env_gateway = getenv("SMUXSHIM_GATEWAY");
+    /* A file that was named explicitly is meant: the environment of an outer smuxshim does not count. */
+    const char *env_routes = file ? NULL : getenv("SMUXSHIM_ROUTES");
+    const char *env_gateway = file ? NULL : getenv("SMUXSHIM_GATEWAY");
     config_init(config);
     if (!file && config_find(found, sizeof found))
         file = found;

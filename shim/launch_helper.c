@@ -1,0 +1,188 @@
+/* launch_helper.c - finding files and starting the helper. See launch.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "launch.h"
+
+#define START_STEP_NS   5000000
+#define START_STEPS_MAX 2000 /* 10 s in total */
+
+static bool is_program(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+bool launch_find_program(const char *program, char *path, size_t size) {
+    const char *dirs = getenv("PATH");
+    if (strchr(program, '/'))
+        return (size_t)snprintf(path, size, "%s", program) < size && access(path, F_OK) == 0;
+    if (!dirs || !*dirs)
+        dirs = "/usr/local/bin:/usr/bin:/bin";
+    while (*dirs) {
+        size_t len = strcspn(dirs, ":");
+        int written = len ? snprintf(path, size, "%.*s/%s", (int)len, dirs, program)
+                          : snprintf(path, size, "%s", program);
+        if ((size_t)written < size && is_program(path))
+            return true;
+        dirs += len + (dirs[len] == ':');
+    }
+    return false;
+}
+
+/* The folder of the launcher's own executable. */
+static bool own_dir(char *dir, size_t size) {
+    ssize_t len = readlink("/proc/self/exe", dir, size - 1);
+    if (len <= 0)
+        return false;
+    dir[len] = '\0';
+    char *slash = strrchr(dir, '/');
+    if (slash)
+        *slash = '\0';
+    return slash != NULL;
+}
+
+bool launch_find_own(const char *name, bool in_path, char *path, size_t size) {
+    static const char *const beside[] = {"", "/../lib", "/../libexec", "/../lib/smuxshim",
+                                         "/../libexec/smuxshim"};
+    char dir[PATH_MAX], candidate[2 * PATH_MAX], absolute[PATH_MAX];
+    bool found = false;
+    if (own_dir(dir, sizeof dir))
+        for (size_t i = 0; i < sizeof beside / sizeof *beside && !found; i++) {
+            snprintf(candidate, sizeof candidate, "%s%s/%s", dir, beside[i], name);
+            found = access(candidate, R_OK) == 0;
+        }
+    if (!found) {
+        snprintf(candidate, sizeof candidate, "%s/%s", SMUXSHIM_LIBDIR, name);
+        found = access(candidate, R_OK) == 0;
+    }
+    if (!found && in_path)
+        found = launch_find_program(name, candidate, sizeof candidate);
+    return found && realpath(candidate, absolute) && strlen(absolute) < size &&
+           strcpy(path, absolute);
+}
+
+static bool can_connect(const struct sockaddr_un *name, socklen_t len) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* EAGAIN: somebody listens, and is busy. */
+    bool answers = fd >= 0 && len > 0 &&
+                   (connect(fd, (const struct sockaddr *)name, len) == 0 || errno == EAGAIN);
+    if (fd >= 0)
+        close(fd);
+    return answers;
+}
+
+bool launch_helper_answers(const char *socket_path) {
+    struct sockaddr_un name;
+    return can_connect(&name, shim_path_name(&name, socket_path));
+}
+
+static void export_or_unset(const char *name, const char *value) {
+    if (value)
+        setenv(name, value, 1);
+    else
+        unsetenv(name);
+}
+
+/* In the child: nothing of the program's is to live on in the helper but stderr, for its complaints. */
+static void become_helper(const char *file, const struct launch_helper *helper) {
+    char *arguments[] = {(char *)(uintptr_t)file,
+                         (char *)(uintptr_t)(helper->config_file ? "-c" : NULL),
+                         (char *)(uintptr_t)helper->config_file, NULL};
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (int i = 1; i < NSIG; i++)
+        signal(i, SIG_DFL);
+    setsid();
+    int null = open("/dev/null", O_RDWR);
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+    }
+    if (syscall(SYS_close_range, 3, ~0U, 0) != 0) /* before Linux 5.9 */
+        for (int fd = 3, end = (int)sysconf(_SC_OPEN_MAX); fd < end && fd < 65536; fd++)
+            close(fd);
+    unsetenv("LD_PRELOAD");
+    setenv("SMUXSHIM_DISABLE", "1", 1);
+    setenv("SMUXSHIM_SOCKET", helper->socket_path, 1);
+    if (helper->config_file) {
+        unsetenv("SMUXSHIM_ROUTES");
+        unsetenv("SMUXSHIM_GATEWAY");
+    } else {
+        export_or_unset("SMUXSHIM_ROUTES", helper->routes);
+        export_or_unset("SMUXSHIM_GATEWAY", helper->gateway);
+    }
+    execv(file, arguments);
+    fprintf(stderr, "smuxshim: %s: %s\n", file, strerror(errno));
+    _exit(127);
+}
+
+/* Waits until the socket answers, or the helper's first process has failed. */
+static bool wait_for_helper(pid_t pid, const struct launch_helper *helper) {
+    struct timespec step = {.tv_nsec = START_STEP_NS};
+    bool running = true;
+    int status;
+    for (int i = 0; i < START_STEPS_MAX; i++) {
+        if (running && waitpid(pid, &status, WNOHANG) == pid) {
+            running = false;
+            if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+                return false; /* it has said why */
+        }
+        if (launch_helper_answers(helper->socket_path))
+            return true;
+        nanosleep(&step, NULL);
+    }
+    fprintf(stderr,
+            "smuxshim: smux-helper was started, but nothing answers at %s after 10 seconds\n",
+            helper->socket_path);
+    return false;
+}
+
+bool launch_start_helper(const struct launch_helper *helper) {
+    char file[PATH_MAX];
+    if (!launch_find_own("smux-helper", true, file, sizeof file)) {
+        fprintf(stderr,
+                "smuxshim: no helper answers at %s, and smux-helper is neither beside "
+                "smuxshim nor in PATH\n",
+                helper->socket_path);
+        return false;
+    }
+    if (helper->verbose)
+        fprintf(stderr, "smuxshim: starting %s\n", file);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0)
+        become_helper(file, helper);
+    if (pid < 0) {
+        perror("smuxshim: fork");
+        return false;
+    }
+    return wait_for_helper(pid, helper);
+}
+
+bool launch_export_preload(const char *library) {
+    const char *existing = getenv("LD_PRELOAD");
+    char value[2 * PATH_MAX];
+    /* The loader separates by colons and blanks. Ours comes last: a sanitizer's runtime insists on being
+     * the first, and an allocator does not care. */
+    if (existing && *existing) {
+        if (strstr(existing, library))
+            return true;
+        if ((size_t)snprintf(value, sizeof value, "%s:%s", existing, library) >= sizeof value)
+            return false;
+        library = value;
+    }
+    return setenv("LD_PRELOAD", library, 1) == 0;
+}

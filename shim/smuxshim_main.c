@@ -1,0 +1,171 @@
+/*
+ * smuxshim_main.c - the launcher: smuxshim [-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM [ARG...]
+ *
+ * Loads the configuration, makes sure that a helper runs, says what cannot work, and becomes the
+ * program. Exit status: 2 for a mistake of the user's, 1 if no helper can be had, 126 and 127 as a shell if
+ * the program cannot be run.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "launch.h"
+
+static const char usage[] =
+    "usage: smuxshim [-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM [ARG...]\n"
+    "  -c FILE          the configuration, smuxshim.conf\n"
+    "  -g GATEWAY       tcp://HOST:PORT, unix:///PATH, or the name of a gateway of the "
+    "configuration\n"
+    "  -r DESTINATIONS  what goes over it, such as 10.0.0.0/8:5432,*.db.internal:3306\n"
+    "  -v               say what is done\n";
+
+struct options {
+    const char *file, *gateway, *routes;
+    bool verbose;
+    char **program;
+};
+
+/* Returns -1 to go on, else the exit status. */
+static int parse_options(struct options *options, int argc, char **argv) {
+    for (int option; (option = getopt(argc, argv, "+c:g:r:vh")) != -1;) {
+        switch (option) {
+        case 'c':
+            options->file = optarg;
+            break;
+        case 'g':
+            options->gateway = optarg;
+            break;
+        case 'r':
+            options->routes = optarg;
+            break;
+        case 'v':
+            options->verbose = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return 0;
+        default:
+            return 2; /* getopt has said what */
+        }
+    }
+    options->program = argv + optind;
+    if (options->file && (options->gateway || options->routes)) {
+        fputs("smuxshim: expected -c or -g and -r, not both\n", stderr);
+        return 2;
+    }
+    if (!*options->program) {
+        fputs("smuxshim: expected a PROGRAM to run; smuxshim -h shows the usage\n", stderr);
+        return 2;
+    }
+    return -1;
+}
+
+static bool load(struct config *config, struct options *options) {
+    static char absolute[PATH_MAX];
+    struct config_error error;
+    if (options->file && realpath(options->file, absolute))
+        options->file = absolute; /* the helper will be elsewhere when it reloads */
+    if (!config_load_with(config, options->file, options->gateway, options->routes, &error)) {
+        fprintf(stderr, "smuxshim: %s\n", error.text);
+        return false;
+    }
+    if (config->routes.n_routes > 0)
+        return true;
+    fputs("smuxshim: nothing is routed: expected -r DESTINATIONS, SMUXSHIM_ROUTES, or a [route "
+          "NAME] in "
+          "a configuration file\n",
+          stderr);
+    return false;
+}
+
+static bool export_routes(const struct config *config) {
+    size_t len = route_list_format(&config->routes, NULL, 0);
+    char *text = malloc(len + 1);
+    if (!text)
+        return false;
+    route_list_format(&config->routes, text, len + 1);
+    bool ok = setenv("SMUXSHIM_ROUTES", text, 1) == 0;
+    free(text);
+    return ok;
+}
+
+static bool ensure_helper(const struct config *config, const struct options *options,
+                          const char *socket_path) {
+    struct config_error error;
+    if (launch_helper_answers(socket_path)) {
+        if (options->verbose)
+            fprintf(stderr, "smuxshim: a helper answers at %s\n", socket_path);
+        return true;
+    }
+    if (!config->helper.autostart) {
+        fprintf(stderr, "smuxshim: no helper answers at %s, and autostart = no\n", socket_path);
+        return false;
+    }
+    if (!config_check_gateways(config, &error)) {
+        fprintf(stderr, "smuxshim: %s\n", error.text);
+        exit(2);
+    }
+    struct launch_helper helper = {
+        .socket_path = socket_path,
+        .config_file = options->file,
+        .gateway = options->gateway ? options->gateway : getenv("SMUXSHIM_GATEWAY"),
+        .routes = options->routes ? options->routes : getenv("SMUXSHIM_ROUTES"),
+        .verbose = options->verbose,
+    };
+    return launch_start_helper(&helper);
+}
+
+static void warn_about(const char *program) {
+    char path[PATH_MAX];
+    if (!launch_find_program(program, path, sizeof path))
+        return; /* exec will say it */
+    struct launch_check check = launch_check_program(path);
+    const char *advice = launch_check_advice(check.verdict);
+    if (advice)
+        fprintf(stderr, "smuxshim: warning: %s cannot be preloaded: %s\n", check.file, advice);
+}
+
+static int run(char **program) {
+    execvp(program[0], program);
+    int status = errno == ENOENT ? 127 : 126;
+    fprintf(stderr, "smuxshim: %s: %s\n", program[0], strerror(errno));
+    return status;
+}
+
+static bool export_environment(const struct config *config, const char *socket_path,
+                               const char *library) {
+    if (export_routes(config) && setenv("SMUXSHIM_SOCKET", socket_path, 1) == 0 &&
+        launch_export_preload(library))
+        return true;
+    perror("smuxshim: environment");
+    return false;
+}
+
+int main(int argc, char **argv) {
+    static struct config config;
+    struct options options = {0};
+    char library[PATH_MAX], socket_path[sizeof((struct sockaddr_un *)0)->sun_path];
+    const char *why;
+    int status = parse_options(&options, argc, argv);
+    if (status >= 0)
+        return status;
+    if (!load(&config, &options))
+        return 2;
+    if (!shim_socket_path(socket_path, sizeof socket_path, config.helper.socket, &why)) {
+        fprintf(stderr, "smuxshim: SMUXSHIM_SOCKET: expected %s\n", why);
+        return 2;
+    }
+    if (!launch_find_own("libsmuxshim.so", false, library, sizeof library)) {
+        fputs("smuxshim: libsmuxshim.so is neither beside smuxshim nor in " SMUXSHIM_LIBDIR "\n",
+              stderr);
+        return 1;
+    }
+    warn_about(options.program[0]);
+    if (!ensure_helper(&config, &options, socket_path))
+        return 1;
+    return export_environment(&config, socket_path, library) ? run(options.program) : 1;
+}
