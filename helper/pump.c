@@ -153,7 +153,7 @@ static void drain_events(struct pump *pump) {
 }
 
 void pump_fail(struct pump *pump, int error, const char *why) {
-    if (pump->failed || pump->closing)
+    if (pump->closing || smux_session_error(pump->session) != 0)
         return;
     snprintf(pump->why, sizeof pump->why, "%s", why);
     smux_session_fail(pump->session, error);

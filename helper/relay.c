@@ -101,7 +101,26 @@ void relay_hang_up(struct relay *relay) {
     finish(relay, RELAY_DONE, 0);
 }
 
+void relay_drop_stream(struct relay *relay) {
+    if (!relay->stream)
+        return;
+    forget_loans(relay);
+    drop_kept(relay);
+    smux_stream_set_user(relay->stream, NULL);
+    smux_reset(relay->stream);
+    relay->stream = NULL;
+    relay->out = RELAY_OUT_OPEN;
+    pump_kick(relay->pump);
+}
+
 void relay_stream_reset(struct relay *relay, int error) {
+    if (relay->over)
+        return;
+    if (relay->head && !relay->end && relay->ops->lost) {
+        relay_drop_stream(relay);
+        if (relay->ops->lost(relay, error))
+            return;
+    }
     finish(relay, RELAY_STREAM_RESET, error);
 }
 
@@ -389,7 +408,7 @@ static bool arrives_too_late(struct relay *relay) {
 bool relay_data(struct relay *relay, const uint8_t *data, size_t len) {
     if (relay->head) {
         size_t taken = relay->ops->head(relay, data, len);
-        if (relay->over)
+        if (relay->over || !relay->stream)
             return false;
         consumed(relay, taken);
         data += taken;

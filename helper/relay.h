@@ -45,6 +45,9 @@ struct relay_ops {
     /* Bytes from the stream before relay_attach, while relay->head is set: the handshake. Returns how
      * many it took; having taken fewer than all, it must have cleared relay->head. */
     size_t (*head)(struct relay *relay, const uint8_t *data, size_t len);
+    /* The stream was reset before the handshake was over and a socket attached. True: the relay goes
+     * on without a stream, and its owner binds another one; false: it ends. May be NULL. */
+    bool (*lost)(struct relay *relay, int error);
     /* The stream is given up and the socket closed; nothing more comes. The owner discards the memory
      * at the end of the turn. */
     void (*ended)(struct relay *relay, enum relay_reason reason, int error);
@@ -111,6 +114,9 @@ int relay_attach(struct relay *relay, int fd, const struct relay_end *end, bool 
 
 /* Resets both sides, and ends with RELAY_GIVEN_UP. */
 void relay_abort(struct relay *relay, int error);
+
+/* Resets the stream but keeps the relay and its socket, which wait for another stream or the end. */
+void relay_drop_stream(struct relay *relay);
 
 /* Ends it in order: what was said still goes out, then FIN. Ends with RELAY_DONE. */
 void relay_hang_up(struct relay *relay);

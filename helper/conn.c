@@ -1,0 +1,366 @@
+/* conn.c - see conn.h. */
+#include "helper/conn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "helper/helper.h"
+#include "helper/log.h"
+#include "helper/socks5.h"
+
+/* A stream that is reset before it was answered (a gateway that drains, a carrier that breaks) is
+ * asked for again, this often at most. */
+#define ATTEMPTS_MAX 5
+
+/* Needed until the outcome is known. */
+struct conn_opening {
+    struct conn *conn;
+    struct upstream_waiter waiter;
+    struct loop_timer timer;
+    struct loop_garbage garbage;
+    struct socks5_client socks;
+    char gateway[ROUTE_NAME_MAX + 1];
+    uint32_t timeout_ms;
+    uint8_t connect, on_failure, handshake; /* of the route */
+    uint8_t attempts;
+    bool by_name; /* a name rule matched: the gateway resolves */
+    bool direct;  /* on-failure = direct has been resorted to */
+};
+
+static void request_stream(struct conn *conn);
+static bool on_lost(struct relay *relay, int error);
+static size_t on_head(struct relay *relay, const uint8_t *data, size_t len);
+static void on_relay_ended(struct relay *relay, enum relay_reason reason, int error);
+
+static const struct relay_ops conn_relay_ops = {
+    .head = on_head, .lost = on_lost, .ended = on_relay_ended};
+
+/* ---- Life ---- */
+
+void conn_init(struct conn *conn, struct helper *helper, const struct conn_ops *ops) {
+    memset(conn, 0, sizeof *conn);
+    relay_init(&conn->relay, &helper->reactor, &conn_relay_ops);
+    conn->helper = helper;
+    conn->ops = ops;
+    conn->began_us = loop_now_us(helper->reactor.loop);
+    conn->next = helper->conns;
+    conn->at = &helper->conns;
+    if (conn->next)
+        conn->next->at = &conn->next;
+    helper->conns = conn;
+    helper->conn_count++;
+    helper->conns_total++;
+}
+
+static void free_opening(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct conn_opening, garbage));
+}
+
+static void drop_opening(struct conn *conn) {
+    struct conn_opening *opening = conn->opening;
+    struct loop *loop = conn->helper->reactor.loop;
+    if (!opening)
+        return;
+    conn->opening = NULL;
+    upstream_cancel(&opening->waiter);
+    loop_timer_clear(loop, &opening->timer);
+    loop_discard(loop, &opening->garbage, free_opening);
+}
+
+char *conn_describe(const struct conn *conn, char *out, size_t size) {
+    char address[SHIM_ENDPOINT_TEXT_SIZE];
+    shim_endpoint_text(&conn->dest, address, sizeof address);
+    if (!conn->name)
+        snprintf(out, size, "%s", address);
+    else if (conn->dest.family == 0)
+        snprintf(out, size, "%s:%u", conn->name, conn->dest.port);
+    else
+        snprintf(out, size, "%s (%s)", conn->name, address);
+    return out;
+}
+
+static void log_end(const struct conn *conn, enum relay_reason reason, int error) {
+    char what[CONN_TEXT_SIZE];
+    if (!log_wants(LOG_DEBUG))
+        return;
+    conn_describe(conn, what, sizeof what);
+    log_debug("pid %d: connection to %s ended: %s", (int)conn->pid, what,
+              reason == RELAY_DONE           ? "closed"
+              : reason == RELAY_STREAM_RESET ? smux_strerror(error)
+                                             : strerror(error));
+}
+
+/* The list is left before the owner is told, who discards the memory. */
+static void on_relay_ended(struct relay *relay, enum relay_reason reason, int error) {
+    struct conn *conn = container_of(relay, struct conn, relay);
+    struct helper *helper = conn->helper;
+    conn->ended = true;
+    log_end(conn, reason, error);
+    *conn->at = conn->next;
+    if (conn->next)
+        conn->next->at = conn->at;
+    helper->conn_count--;
+    drop_opening(conn);
+    free(conn->name);
+    conn->name = NULL;
+    conn->ops->ended(conn);
+    if (conn->upstream)
+        upstream_tidy(conn->upstream);
+    helper_conn_gone(helper);
+}
+
+void conn_end(struct conn *conn, int error) {
+    if (!conn->ended)
+        relay_abort(&conn->relay, error);
+}
+
+/* ---- The outcome ---- */
+
+static void attach_if_ready(struct conn *conn) {
+    struct relay *relay = &conn->relay;
+    if (!conn->started || relay->end || !relay->stream || conn->ended)
+        return;
+    if (relay_attach(relay, relay->watch.fd, &relay_end_app, relay->readable) != 0)
+        conn_end(conn, ENOMEM);
+}
+
+void conn_start(struct conn *conn, int fd, bool residue, bool readable) {
+    struct relay *relay = &conn->relay;
+    if (!relay->watch.open)
+        relay->watch.fd = fd;
+    relay->residue = residue;
+    relay->readable = readable;
+    conn->started = true;
+    attach_if_ready(conn);
+}
+
+static void succeed(struct conn *conn, const struct shim_endpoint *local) {
+    static const struct shim_endpoint unknown;
+    bool told = conn->told;
+    drop_opening(conn);
+    conn->told = true;
+    if (!told)
+        conn->ops->outcome(conn, 0, local ? local : &unknown);
+}
+
+static void fail(struct conn *conn, int err, const char *why) {
+    char what[CONN_TEXT_SIZE];
+    bool told = conn->told;
+    conn->relay.head = false;
+    relay_drop_stream(&conn->relay);
+    conn->upstream = NULL;
+    log_info("pid %d, uid %u: connect to %s: %s", (int)conn->pid, (unsigned)conn->uid,
+             conn_describe(conn, what, sizeof what), why);
+    drop_opening(conn);
+    conn->told = true;
+    if (told)
+        conn_end(conn, err);
+    else
+        conn->ops->outcome(conn, err, NULL);
+}
+
+/* ---- The gateway cannot be had ---- */
+
+static void start_timer(struct conn *conn);
+
+static void unreachable(struct conn *conn, int err, const char *why) {
+    struct conn_opening *opening = conn->opening;
+    char text[400];
+    if (opening->on_failure == ROUTE_DIRECT && !opening->direct) {
+        log_info("gateway %s: %s; connecting directly", opening->gateway, why);
+        opening->direct = true;
+        opening->attempts = 0;
+        start_timer(conn);
+        request_stream(conn);
+        return;
+    }
+    snprintf(text, sizeof text, "gateway %s: %s", opening->direct ? "direct" : opening->gateway,
+             why);
+    fail(conn, err, text);
+}
+
+static void on_timeout(struct loop_timer *timer) {
+    struct conn *conn = container_of(timer, struct conn_opening, timer)->conn;
+    struct conn_opening *opening = conn->opening;
+    if (!conn->relay.stream && !opening->direct) {
+        upstream_cancel(&opening->waiter);
+        unreachable(conn, ETIMEDOUT, upstream_last_error(conn->upstream));
+        return;
+    }
+    fail(conn, ETIMEDOUT, "no answer within connect-timeout");
+}
+
+static void start_timer(struct conn *conn) {
+    struct loop *loop = conn->helper->reactor.loop;
+    struct conn_opening *opening = conn->opening;
+    loop_timer_set(loop, &opening->timer,
+                   loop_now_us(loop) + (uint64_t)opening->timeout_ms * 1000u, on_timeout);
+}
+
+/* ---- The stream ---- */
+
+static void send_request(struct conn *conn) {
+    struct socks5_destination destination = {.address = conn->dest};
+    uint8_t message[SOCKS5_REQUEST_MAX];
+    if (conn->opening->by_name) {
+        destination.name_len = (uint8_t)strlen(conn->name);
+        memcpy(destination.name, conn->name, destination.name_len);
+    }
+    socks5_client_init(&conn->opening->socks);
+    conn->relay.head = true;
+    size_t len = socks5_request_write(message, &destination);
+    if (relay_say(&conn->relay, message, len) != 0)
+        fail(conn, ENETUNREACH, "the request cannot be sent");
+}
+
+static void stream_ready(struct conn *conn, struct pump *pump, smux_stream *stream) {
+    relay_bind(&conn->relay, pump, stream);
+    if (conn->opening->handshake == ROUTE_PLAIN && !conn->opening->direct)
+        succeed(conn, NULL);
+    else
+        send_request(conn);
+    if (!conn->ended)
+        attach_if_ready(conn);
+}
+
+static void on_ready(struct upstream_waiter *waiter, int error, struct pump *pump,
+                     smux_stream *stream) {
+    struct conn *conn = container_of(waiter, struct conn_opening, waiter)->conn;
+    if (error)
+        unreachable(conn, error, upstream_last_error(conn->upstream));
+    else
+        stream_ready(conn, pump, stream);
+}
+
+static void request_stream(struct conn *conn) {
+    struct conn_opening *opening = conn->opening;
+    struct pump *pump;
+    smux_stream *stream;
+    conn->upstream = opening->direct ? helper_direct(conn->helper)
+                                     : helper_upstream(conn->helper, opening->gateway);
+    if (!conn->upstream) {
+        fail(conn, ENETUNREACH, "there is no such gateway");
+        return;
+    }
+    opening->attempts++;
+    opening->waiter.ready = on_ready;
+    opening->waiter.impatient = opening->on_failure == ROUTE_DIRECT;
+    int error = upstream_open(conn->upstream, &opening->waiter, &pump, &stream);
+    if (error == 0)
+        stream_ready(conn, pump, stream);
+    else if (error != -EAGAIN)
+        unreachable(conn, -error, upstream_last_error(conn->upstream));
+}
+
+static bool on_lost(struct relay *relay, int error) {
+    struct conn *conn = container_of(relay, struct conn, relay);
+    relay->head = false;
+    if (conn->told || !conn->opening || conn->opening->attempts >= ATTEMPTS_MAX) {
+        fail(conn, ECONNREFUSED, smux_strerror(error));
+        return true;
+    }
+    request_stream(conn);
+    return true;
+}
+
+static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
+    struct conn *conn = container_of(relay, struct conn, relay);
+    struct socks5_client *socks = &conn->opening->socks;
+    size_t taken = len;
+    if (!data) {
+        fail(conn, ECONNREFUSED, "the gateway ended the stream without an answer");
+        return 0;
+    }
+    switch (socks5_client_feed(socks, data, len, &taken)) {
+    case SOCKS5_MORE:
+        break;
+    case SOCKS5_BROKEN:
+        relay->head = false;
+        fail(conn, ECONNREFUSED, socks->why);
+        break;
+    case SOCKS5_DONE:
+        relay->head = false;
+        if (socks->error)
+            fail(conn, socks->error, strerror(socks->error));
+        else
+            succeed(conn, &socks->bound);
+    }
+    return taken;
+}
+
+/* ---- The route ---- */
+
+static struct conn_opening *opening_new(struct conn *conn, const struct route *route) {
+    struct conn_opening *opening = calloc(1, sizeof *opening);
+    if (!opening)
+        return NULL;
+    opening->conn = conn;
+    opening->timeout_ms = route->connect_timeout_ms;
+    opening->connect = route->connect;
+    opening->on_failure = route->on_failure;
+    opening->handshake = route->handshake;
+    memcpy(opening->gateway, route->gateway, sizeof opening->gateway);
+    return opening;
+}
+
+void conn_open(struct conn *conn) {
+    struct helper *helper = conn->helper;
+    const struct route_list *routes = &helper->config->routes;
+    const struct route_rule *rule = route_list_match_rule(routes, &conn->dest, conn->name);
+    if (!rule) {
+        fail(conn, EACCES, "no route of this helper leads there");
+        return;
+    }
+    if (helper->conn_count > helper->config->helper.max_streams) {
+        fail(conn, EAGAIN, "more connections than max-streams");
+        return;
+    }
+    conn->opening = opening_new(conn, &routes->route[rule->route]);
+    if (!conn->opening) {
+        fail(conn, ENETUNREACH, "out of memory");
+        return;
+    }
+    conn->opening->by_name = conn->name && (rule->kind == ROUTE_RULE_NAME || !conn->dest.family);
+    start_timer(conn);
+    if (conn->opening->connect == ROUTE_EAGER) {
+        conn->told = true;
+        conn->ops->outcome(conn, 0, &(struct shim_endpoint){0});
+    }
+    if (!conn->ended)
+        request_stream(conn);
+}
+
+/* ---- Status ---- */
+
+/* The program's name now; a process that is gone has none. */
+static void program_name(pid_t pid, char *out, size_t size) {
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    FILE *file = fopen(path, "re");
+    snprintf(out, size, "?");
+    if (!file)
+        return;
+    if (fgets(out, (int)size, file))
+        out[strcspn(out, "\n")] = '\0';
+    fclose(file);
+}
+
+json_t *conn_status(const struct conn *conn) {
+    char program[32], address[SHIM_ENDPOINT_TEXT_SIZE];
+    smux_stream_info info = {0};
+    uint64_t age_us = loop_now_us(conn->helper->reactor.loop) - conn->began_us;
+    if (conn->relay.stream)
+        smux_stream_get_info(conn->relay.stream, &info);
+    program_name(conn->pid, program, sizeof program);
+    shim_endpoint_text(&conn->dest, address, sizeof address);
+    return json_pack(
+        "{s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "pid", (int)conn->pid, "program",
+        program, "uid", (int)conn->uid, "destination", address, "name",
+        conn->name ? conn->name : "", "gateway",
+        conn->upstream ? upstream_config(conn->upstream)->name : "", "state",
+        conn->relay.end ? "open" : "connecting", "stream", (int)info.id, "age_ms",
+        (json_int_t)(age_us / 1000), "bytes_in", (json_int_t)info.bytes_in, "bytes_out",
+        (json_int_t)info.bytes_out);
+}

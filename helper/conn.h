@@ -1,0 +1,70 @@
+/*
+ * conn.h - one connection of an application: from its destination to the outcome, and then relayed.
+ *
+ * Who asks, and how the outcome is told, is the business of the two users: local.c (the shim's
+ * requests) and control.c (smuxctl connect). Each embeds a struct conn.
+ */
+#ifndef HELPER_CONN_H
+#define HELPER_CONN_H
+
+#include <jansson.h>
+#include <sys/types.h>
+
+#include "helper/relay.h"
+#include "helper/upstream.h"
+#include "shim/control_endpoint.h"
+#include "shim/routes.h"
+
+struct helper;
+struct conn;
+struct conn_opening;
+
+struct conn_ops {
+    /* The connect has succeeded (err 0, `local` as the target sees it, family 0 if unknown) or failed.
+     * Called once. On success the owner gives the application its end and then calls conn_start; on
+     * failure it tells the application and then calls conn_end. Either may happen later. */
+    void (*outcome)(struct conn *conn, int err, const struct shim_endpoint *local);
+    /* Everything is closed; the owner discards the memory at the end of the turn. */
+    void (*ended)(struct conn *conn);
+};
+
+struct conn {
+    struct relay relay;
+    struct helper *helper;
+    const struct conn_ops *ops;
+    struct conn_opening *opening; /* NULL once relaying, or ended */
+    struct upstream *upstream;    /* NULL before the route is known */
+    struct conn *next, **at;      /* the helper's list */
+    struct shim_endpoint dest;
+    char *name;         /* the host name asked for; NULL if only the address is known */
+    uint64_t id;        /* as the outcome's name tells it; 0: none */
+    uint64_t began_us;
+    pid_t pid;
+    uid_t uid;
+    bool told;          /* outcome was called */
+    bool started;       /* conn_start was called */
+    bool ended;
+};
+
+/* Prepares a connection and enters it in the helper's list. */
+void conn_init(struct conn *conn, struct helper *helper, const struct conn_ops *ops);
+
+/* Looks for the route to conn->dest / conn->name and opens a stream to it. The outcome comes later,
+ * or from within this call. */
+void conn_open(struct conn *conn);
+
+/* The application has its end, `relay.watch` (or fd) is ours: relay. `residue`: one byte that is not
+ * data lies unread in it. */
+void conn_start(struct conn *conn, int fd, bool residue, bool readable);
+
+/* Gives up: closes what is open, resets the stream. Harmless when it has ended. */
+void conn_end(struct conn *conn, int error);
+
+/* For `smuxctl status`. NULL if memory is short. */
+json_t *conn_status(const struct conn *conn);
+
+/* "db.internal (10.0.0.5:5432)" for logs. Returns out. */
+char *conn_describe(const struct conn *conn, char *out, size_t size);
+#define CONN_TEXT_SIZE 400
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * control.h - the control socket, for smuxctl: one JSON object per line, a request and its answer.
+ *
+ *     {"command": "status" | "reload" | "drain" | "stop"}
+ *     {"command": "routes", "host": HOST, "port": PORT}     both optional
+ *     {"command": "connect", "host": HOST, "port": PORT}
+ *
+ * Every answer has "ok": true, or false with "error": TEXT (and "errno" for connect). The answer to a
+ * successful connect carries the application's end of a socketpair as SCM_RIGHTS. A separate socket
+ * from the shim's, mode 0600, and only the helper's own user and root are heard.
+ */
+#ifndef HELPER_CONTROL_H
+#define HELPER_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct helper;
+struct control;
+
+/* Writes the control socket's path, next to the helper's socket `path`. False if it does not fit. */
+bool control_path(char *out, size_t size, const char *path);
+
+/* NULL after logging what failed. */
+struct control *control_new(struct helper *helper, const char *path);
+/* Closes listener and clients. NULL is fine. */
+void control_free(struct control *control);
+
+#define CONTROL_SOCKET_FILE "smuxshim-control.sock"
+/* The longest request; one that is longer is answered with an error and the connection closed. */
+#define CONTROL_LINE_MAX 4096
+
+#endif

@@ -1,0 +1,169 @@
+/* helper.c - see helper.h. */
+#include "helper/helper.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "helper/control.h"
+#include "helper/gateway.h"
+#include "helper/gateway_config.h"
+#include "helper/local.h"
+#include "helper/log.h"
+
+static bool make_upstreams(struct helper *helper, const struct config *config,
+                           struct upstream **upstreams) {
+    for (int i = 0; i < config->n_gateways; i++) {
+        upstreams[i] = upstream_new(&helper->reactor, helper->resolver, &config->gateway[i]);
+        if (!upstreams[i])
+            return false;
+    }
+    return true;
+}
+
+bool helper_init(struct helper *helper, struct config *config, const char **why) {
+    memset(helper, 0, sizeof *helper);
+    int error = reactor_init(&helper->reactor);
+    if (error) {
+        *why = strerror(-error);
+        return false;
+    }
+    helper->began_us = loop_now_us(helper->reactor.loop);
+    helper->resolver = resolver_new(helper->reactor.loop, why);
+    if (!helper->resolver)
+        return false;
+    *why = "out of memory";
+    helper->config = config;
+    return make_upstreams(helper, config, helper->upstreams);
+}
+
+static void free_upstreams(struct helper *helper) {
+    for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++) {
+        if (helper->upstreams[i])
+            upstream_free(helper->upstreams[i]);
+        helper->upstreams[i] = NULL;
+    }
+}
+
+void helper_fini(struct helper *helper) {
+    while (helper->conns)
+        conn_end(helper->conns, ECANCELED);
+    free_upstreams(helper);
+    if (helper->direct)
+        upstream_free(helper->direct);
+    gateway_free(helper->direct_gateway);
+    free(helper->direct_config);
+    resolver_free(helper->resolver);
+    if (helper->reactor.loop)
+        reactor_fini(&helper->reactor);
+    free(helper->config);
+}
+
+/* ---- Configuration ---- */
+
+struct upstream *helper_upstream(struct helper *helper, const char *gateway) {
+    for (int i = 0; i < helper->config->n_gateways; i++)
+        if (strcmp(helper->config->gateway[i].name, gateway) == 0)
+            return helper->upstreams[i];
+    return NULL;
+}
+
+/* An upstream whose gateway is configured as before is kept, with its sessions. */
+static struct upstream *take_equal(struct helper *helper, const struct config_gateway *gateway) {
+    for (int i = 0; i < helper->config->n_gateways; i++) {
+        struct upstream *upstream = helper->upstreams[i];
+        if (upstream && memcmp(upstream_config(upstream), gateway, sizeof *gateway) == 0) {
+            helper->upstreams[i] = NULL;
+            return upstream;
+        }
+    }
+    return NULL;
+}
+
+bool helper_reconfigure(struct helper *helper, struct config *config) {
+    struct upstream *fresh[CONFIG_GATEWAYS_MAX] = {0};
+    if (!make_upstreams(helper, config, fresh)) {
+        for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
+            free(fresh[i]);
+        return false;
+    }
+    for (int i = 0; i < config->n_gateways; i++) {
+        struct upstream *equal = take_equal(helper, &config->gateway[i]);
+        if (!equal)
+            continue;
+        upstream_retire(fresh[i]);
+        fresh[i] = equal;
+    }
+    for (int i = 0; i < helper->config->n_gateways; i++)
+        if (helper->upstreams[i])
+            upstream_retire(helper->upstreams[i]);
+    memcpy(helper->upstreams, fresh, sizeof fresh);
+    free(helper->config);
+    helper->config = config;
+    return true;
+}
+
+/* ---- Direct connections: a gateway in this process, at the other end of a socketpair ---- */
+
+static bool make_direct_gateway(struct helper *helper) {
+    struct config_error error;
+    const char *why = "out of memory";
+    helper->direct_config = malloc(sizeof *helper->direct_config);
+    if (!helper->direct_config)
+        return false;
+    gateway_config_init(helper->direct_config);
+    /* The routes have been checked; the gateway has nothing to add. */
+    if (gateway_config_set(helper->direct_config, "allow", "*", &error))
+        helper->direct_gateway =
+            gateway_new(&helper->reactor, helper->direct_config, &why);
+    if (helper->direct_gateway)
+        return true;
+    log_error("direct connections are impossible: %s", why);
+    free(helper->direct_config);
+    helper->direct_config = NULL;
+    return false;
+}
+
+struct upstream *helper_direct(struct helper *helper) {
+    struct config_gateway config = {.name = "direct",
+                                    .version = 2,
+                                    .connections = 1,
+                                    .max_frame_size = 65535,
+                                    .max_receive_buffer = 64 << 20,
+                                    .max_stream_buffer = 4 << 20};
+    int pair[2];
+    if (helper->direct)
+        return helper->direct;
+    if (!helper->direct_gateway && !make_direct_gateway(helper))
+        return NULL;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
+        return NULL;
+    helper->direct = upstream_new_connected(&helper->reactor, helper->resolver, &config, pair[0]);
+    if (!helper->direct) {
+        close(pair[0]);
+        close(pair[1]);
+        return NULL;
+    }
+    if (gateway_take(helper->direct_gateway, pair[1], false, "direct") != 0)
+        close(pair[1]); /* the session ends, its streams with it */
+    return helper->direct;
+}
+
+/* ---- Drain ---- */
+
+void helper_conn_gone(struct helper *helper) {
+    if (helper->draining && helper->conn_count == 0 && helper->stop)
+        helper->stop(helper);
+}
+
+void helper_drain(struct helper *helper) {
+    if (helper->draining)
+        return;
+    helper->draining = true;
+    log_info("draining, %u connections open", helper->conn_count);
+    local_stop(helper->local);
+    helper_conn_gone(helper);
+}

@@ -1,0 +1,59 @@
+/*
+ * helper.h - what the parts of smux-helper share.
+ */
+#ifndef HELPER_HELPER_H
+#define HELPER_HELPER_H
+
+#include "helper/conn.h"
+#include "helper/reactor.h"
+#include "helper/resolver.h"
+#include "helper/upstream.h"
+#include "shim/config.h"
+
+struct gateway;
+struct gateway_config;
+struct local;
+struct control;
+
+struct helper {
+    struct reactor reactor;
+    struct resolver *resolver;
+    struct config *config;
+    struct upstream *upstreams[CONFIG_GATEWAYS_MAX]; /* in the order of config->gateway */
+    struct upstream *direct;        /* to the gateway below; NULL until needed */
+    struct gateway *direct_gateway; /* in this process, for on-failure = direct */
+    struct gateway_config *direct_config;
+    struct local *local;
+    struct control *control;
+    struct conn *conns;
+    uint32_t conn_count;
+    uint64_t conns_total;
+    uint64_t began_us;
+    bool draining;
+    bool stop_asked;
+    /* Asked for by smuxctl: set by whoever runs the helper (helper_process.c). */
+    bool (*reload)(struct helper *helper, char *message, size_t size);
+    void (*stop)(struct helper *helper);
+};
+
+/* Creates the loop, the resolver and the upstreams. Takes `config` (malloc'ed). False and a text. */
+bool helper_init(struct helper *helper, struct config *config, const char **why);
+void helper_fini(struct helper *helper);
+
+/* Takes a new configuration; connections that exist go on. False, with nothing changed, if memory is
+ * short. */
+bool helper_reconfigure(struct helper *helper, struct config *config);
+
+/* The upstream for a gateway's name. NULL if there is none. */
+struct upstream *helper_upstream(struct helper *helper, const char *gateway);
+
+/* The upstream that connects directly from this machine. NULL if memory or descriptors are short. */
+struct upstream *helper_direct(struct helper *helper);
+
+/* Accepts nothing more and stops when the last connection has ended. */
+void helper_drain(struct helper *helper);
+
+/* A connection has ended: drain may be complete. */
+void helper_conn_gone(struct helper *helper);
+
+#endif

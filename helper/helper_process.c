@@ -1,0 +1,305 @@
+/* helper_process.c - see helper_process.h. */
+#include "helper/helper_process.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "helper/admission.h"
+#include "helper/control.h"
+#include "helper/helper.h"
+#include "helper/local.h"
+#include "helper/log.h"
+#include "helper/runtime.h"
+#include "helper/signals.h"
+#include "shim/control.h"
+
+#define PATH_SIZE 256
+
+static const char usage[] =
+    "Usage: smux-helper [-c FILE | -g GATEWAY -r DESTINATIONS] [-f] [-v]\n"
+    "  -c, --config FILE          read the configuration from FILE\n"
+    "  -g, --gateway ADDRESSES    carry everything to this gateway\n"
+    "  -r, --routes DESTINATIONS  the destinations to carry\n"
+    "  -f, --foreground           stay in the foreground and log to stderr\n"
+    "  -v, --verbose              log every connection\n"
+    "  -h, --help                 this text\n"
+    "      --version              the version\n";
+
+static const struct option long_options[] = {{"config", required_argument, NULL, 'c'},
+                                             {"gateway", required_argument, NULL, 'g'},
+                                             {"routes", required_argument, NULL, 'r'},
+                                             {"foreground", no_argument, NULL, 'f'},
+                                             {"verbose", no_argument, NULL, 'v'},
+                                             {"help", no_argument, NULL, 'h'},
+                                             {"version", no_argument, NULL, 'V'},
+                                             {NULL, 0, NULL, 0}};
+
+struct options {
+    const char *file, *gateway, *routes;
+    bool foreground, verbose;
+};
+
+struct process {
+    struct helper helper;
+    struct signals signals;
+    struct options options;
+    char path[PATH_SIZE]; /* of the socket */
+    int lock_fd;
+};
+
+static int complain(const char *text) {
+    fprintf(stderr, "smux-helper: %s\n", text);
+    return 2;
+}
+
+/* Returns -1 to go on, or the exit status. */
+static int parse_options(struct options *options, int argc, char **argv) {
+    int opt;
+    while ((opt = getopt_long(argc, argv, "c:g:r:fvh", long_options, NULL)) != -1) {
+        switch (opt) {
+        case 'c':
+            options->file = optarg;
+            break;
+        case 'g':
+            options->gateway = optarg;
+            break;
+        case 'r':
+            options->routes = optarg;
+            break;
+        case 'f':
+            options->foreground = true;
+            break;
+        case 'v':
+            options->verbose = true;
+            break;
+        case 'V':
+            puts("smux-helper " SMUX_LIBRARY_VERSION);
+            return 0;
+        case 'h':
+            fputs(usage, stdout);
+            return 0;
+        default:
+            fputs(usage, stderr);
+            return 2;
+        }
+    }
+    if (optind == argc)
+        return -1;
+    fprintf(stderr, "smux-helper: unexpected argument \"%s\", expected options only\n",
+            argv[optind]);
+    return 2;
+}
+
+/* ---- Configuration ---- */
+
+/* What a helper needs beyond what the parser checks. */
+static bool check_config(const struct config *config, struct config_error *error) {
+    const char *file = config->file[0] ? config->file : "configuration";
+    char bad[64];
+    const char *why = admission_verify(&config->helper, bad, sizeof bad);
+    if (why) {
+        snprintf(error->text, sizeof error->text, "%s: %s \"%s\"", file, why, bad);
+        return false;
+    }
+    for (int i = 0; i < config->n_gateways; i++) {
+        for (int j = 0; j < config->gateway[i].n_addresses; j++) {
+            if (config->gateway[i].address[j].scheme != CONFIG_TLS)
+                continue;
+            snprintf(error->text, sizeof error->text,
+                     "%s: gateway %s: TLS is not supported by this build, expected tcp:// or "
+                     "unix://",
+                     file, config->gateway[i].name);
+            return false;
+        }
+    }
+    if (config->routes.n_routes > 0)
+        return true;
+    snprintf(error->text, sizeof error->text,
+             "no routes: expected a configuration file, or SMUXSHIM_ROUTES and SMUXSHIM_GATEWAY, "
+             "or -r and -g");
+    return false;
+}
+
+static struct config *load_config(const struct options *options, struct config_error *error) {
+    struct config *config = calloc(1, sizeof *config);
+    if (!config) {
+        snprintf(error->text, sizeof error->text, "out of memory");
+        return NULL;
+    }
+    if (config_load_with(config, options->file, options->gateway, options->routes, error) &&
+        check_config(config, error))
+        return config;
+    free(config);
+    return NULL;
+}
+
+static int log_level_of(const struct process *process, const struct config *config) {
+    static const int levels[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+    return process->options.verbose ? LOG_DEBUG : levels[config->helper.log_level];
+}
+
+static bool start_log(const struct process *process, const struct config *config) {
+    const char *file = config->helper.log_file;
+    const char *target = file[0] ? file : process->options.foreground ? "stderr" : "syslog";
+    int error = log_open("smux-helper", target, log_level_of(process, config));
+    if (error)
+        fprintf(stderr, "smux-helper: log-file %s: %s\n", target, strerror(-error));
+    return error == 0;
+}
+
+/* ---- Asked for by signals and by smuxctl ---- */
+
+static bool reload(struct helper *helper, char *message, size_t size) {
+    struct process *process = container_of(helper, struct process, helper);
+    struct config_error error;
+    log_reopen();
+    struct config *config = load_config(&process->options, &error);
+    if (config && helper_reconfigure(helper, config)) {
+        log_set_level(log_level_of(process, config));
+        log_info("configuration reloaded: %u gateways, %u routes", config->n_gateways,
+                 config->routes.n_routes);
+        return true;
+    }
+    snprintf(message, size, "%s", config ? "out of memory" : error.text);
+    free(config);
+    log_error("configuration not reloaded: %s", message);
+    return false;
+}
+
+static void stop(struct helper *helper) {
+    loop_stop(helper->reactor.loop);
+}
+
+static void on_signal(struct signals *signals, int signo) {
+    struct process *process = container_of(signals, struct process, signals);
+    char message[sizeof((struct config_error *)0)->text];
+    if (signo == SIGHUP)
+        reload(&process->helper, message, sizeof message);
+    else if (signo != SIGCHLD)
+        stop(&process->helper);
+}
+
+/* ---- Start ---- */
+
+/* Whether to go on starting: returns -1, or the exit status. Two that start at once: who has the lock
+ * but does not listen yet is waited for. */
+#define LOCK_TRIES    50
+#define LOCK_PAUSE_US 20000
+
+static int become_the_instance(struct process *process) {
+    char why[400];
+    if (!runtime_prepare(process->path, why, sizeof why)) {
+        fprintf(stderr, "smux-helper: %s\n", why);
+        return 1;
+    }
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        process->lock_fd = runtime_lock(process->path);
+        if (process->lock_fd >= 0)
+            return -1;
+        if (process->lock_fd != -EAGAIN) {
+            fprintf(stderr, "smux-helper: lock next to %s: %s\n", process->path,
+                    strerror(-process->lock_fd));
+            return 1;
+        }
+        if (runtime_answers(process->path)) {
+            fprintf(stderr, "smux-helper: already running at %s\n", process->path);
+            return 0;
+        }
+        usleep(LOCK_PAUSE_US);
+    }
+    fprintf(stderr, "smux-helper: another instance holds the lock next to %s and does not answer\n",
+            process->path);
+    return 1;
+}
+
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static bool start_helper(struct process *process, struct config *config) {
+    struct helper *helper = &process->helper;
+    const char *why = "";
+    if (!helper_init(helper, config, &why)) {
+        log_error("cannot start: %s", why);
+        return false;
+    }
+    helper->reload = reload;
+    helper->stop = stop;
+    int error = signals_start(&process->signals, helper->reactor.loop, on_signal);
+    if (error) {
+        log_error("cannot start: %s", strerror(-error));
+        return false;
+    }
+    helper->control = control_new(helper, process->path);
+    helper->local = helper->control ? local_new(helper, process->path) : NULL;
+    return helper->local != NULL;
+}
+
+static int run(struct process *process, struct config *config, int ready_fd) {
+    struct helper *helper = &process->helper;
+    int status = 1;
+    raise_descriptor_limit();
+    if (start_helper(process, config)) {
+        log_info("listening at %s, %u gateways, %u routes", process->path, config->n_gateways,
+                 config->routes.n_routes);
+        if (ready_fd >= 0)
+            runtime_detached(ready_fd, true);
+        int error = loop_run(helper->reactor.loop);
+        if (error)
+            log_error("event loop failed: %s", strerror(-error));
+        status = error ? 1 : 0;
+        log_info("stopped");
+    } else {
+        fprintf(stderr, "smux-helper: cannot listen at %s\n", process->path);
+    }
+    local_stop(helper->local);
+    control_free(helper->control);
+    signals_stop(&process->signals);
+    struct local *local = helper->local;
+    helper_fini(helper);
+    free(local);
+    close(process->lock_fd);
+    return status;
+}
+
+int helper_process(int argc, char **argv) {
+    static struct process process;
+    struct config_error error;
+    const char *why;
+    int ready_fd = -1;
+    int status = parse_options(&process.options, argc, argv);
+    if (status >= 0)
+        return status;
+    struct config *config = load_config(&process.options, &error);
+    if (!config)
+        return complain(error.text);
+    if (!shim_socket_path(process.path, sizeof process.path, config->helper.socket, &why)) {
+        fprintf(stderr, "smux-helper: socket: expected %s\n", why);
+        return 2;
+    }
+    if (!process.options.foreground) {
+        ready_fd = runtime_detach();
+        if (ready_fd < 0) {
+            fprintf(stderr, "smux-helper: cannot go to the background: %s\n",
+                    strerror(-ready_fd));
+            return 1;
+        }
+    }
+    status = become_the_instance(&process);
+    if (status >= 0)
+        return status;
+    if (!start_log(&process, config))
+        return 2;
+    signals_block(1);
+    return run(&process, config, ready_fd);
+}

@@ -1,0 +1,395 @@
+/* local_request.c - see local_request.h. Step numbers are those of shim/control.h. */
+#include "helper/local_request.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "helper/helper.h"
+#include "helper/log.h"
+#include "shim/control.h"
+
+/* A peer that connects and does not send its whole request. Nothing of the shim's waits so long. */
+#define REQUEST_TIMEOUT_US 5000000u
+
+/* More descriptors than one are a mistake; room for a few, so that they are seen and closed. */
+#define FDS_MAX 4
+
+/* Attempts to find a free abstract name. Ids have 64 random bits: a second is already strange. */
+#define NAME_ATTEMPTS 4
+
+enum request_state {
+    REQUEST_READING, /* header and name */
+    REQUEST_OPENING, /* the outcome is not known yet */
+    REQUEST_TELLING, /* it is, but the whole gate has not arrived */
+    REQUEST_OPEN     /* told: the connection is the application's */
+};
+
+struct local_request {
+    struct conn conn;
+    struct loop_timer timer;
+    struct loop_garbage garbage;
+    struct shim_request header;
+    uint8_t state; /* enum request_state */
+    bool allowed;
+    uint16_t have;   /* bytes of header and name read */
+    int app_fd;      /* the helper's copy of A, -1 when closed */
+    int outcome_err; /* while REQUEST_TELLING */
+    struct shim_endpoint outcome_local;
+    char name[SHIM_HOST_NAME_MAX + 1];
+};
+
+static void on_fd(struct loop_watch *watch, uint32_t events);
+static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *local);
+static void on_ended(struct conn *conn);
+
+static const struct conn_ops request_ops = {.outcome = on_outcome, .ended = on_ended};
+
+/* ---- Life ---- */
+
+static struct loop *loop_of(struct local_request *request) {
+    return request->conn.helper->reactor.loop;
+}
+
+static void close_app_fd(struct local_request *request) {
+    if (request->app_fd >= 0)
+        close(request->app_fd);
+    request->app_fd = -1;
+}
+
+static void free_request(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct local_request, garbage));
+}
+
+static void on_ended(struct conn *conn) {
+    struct local_request *request = container_of(conn, struct local_request, conn);
+    loop_timer_clear(loop_of(request), &request->timer);
+    close_app_fd(request);
+    loop_discard(loop_of(request), &request->garbage, free_request);
+}
+
+/* The request is no good: one line, and B is closed without a name (ECONNREFUSED). */
+static void reject(struct local_request *request, const char *why) {
+    log_warn("pid %d, uid %u: request rejected: %s", (int)request->conn.pid,
+             (unsigned)request->conn.uid, why);
+    conn_end(&request->conn, EPROTO);
+}
+
+static void on_timeout(struct loop_timer *timer) {
+    reject(container_of(timer, struct local_request, timer), "incomplete after 5 s");
+}
+
+bool local_request_new(struct helper *helper, int fd, const struct ucred *cred, bool allowed) {
+    struct local_request *request = calloc(1, sizeof *request);
+    int one = 1;
+    if (!request)
+        return false;
+    conn_init(&request->conn, helper, &request_ops);
+    request->app_fd = -1;
+    request->allowed = allowed;
+    request->conn.pid = cred->pid;
+    request->conn.uid = cred->uid;
+    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
+    int error = loop_watch_add(helper->reactor.loop, &request->conn.relay.watch, fd,
+                               relay_end_app.mask, on_fd);
+    if (error) {
+        close(fd);
+        reject(request, strerror(-error));
+        return true;
+    }
+    loop_timer_set(helper->reactor.loop, &request->timer,
+                   loop_now_us(helper->reactor.loop) + REQUEST_TIMEOUT_US, on_timeout);
+    return true;
+}
+
+/* ---- Step 8: the outcome ---- */
+
+static uint64_t random_id(void) {
+    uint64_t id = 0;
+    while (getrandom(&id, sizeof id, GRND_NONBLOCK) != sizeof id && errno == EINTR)
+        continue;
+    return id;
+}
+
+/* Binds A to the name that says the outcome, and proves by it that A is the other end of B. */
+static bool bind_outcome(struct local_request *request, int err) {
+    struct conn *conn = &request->conn;
+    struct shim_outcome outcome = {.id = request->header.id, .err = err, .dest = conn->dest};
+    struct sockaddr_un name, peer;
+    socklen_t len = 0, peer_len = sizeof peer;
+    outcome.local = request->header.flags & SHIM_LOCAL_BOUND ? request->header.local
+                                                             : request->outcome_local;
+    int failed = -1;
+    for (int i = 0; i < NAME_ATTEMPTS && failed < 0; i++) {
+        len = shim_outcome_pack(&outcome, &name);
+        failed = bind(request->app_fd, (struct sockaddr *)&name, len);
+        if (failed < 0 && errno != EADDRINUSE)
+            break;
+        conn->id = outcome.id;
+        outcome.id = random_id();
+    }
+    if (failed < 0) {
+        reject(request, "the descriptor's name cannot be set");
+        return false;
+    }
+    if (getpeername(conn->relay.watch.fd, (struct sockaddr *)&peer, &peer_len) < 0 ||
+        peer_len != len || memcmp(&peer, &name, len) != 0) {
+        reject(request, "the descriptor is not the other end of this connection");
+        return false;
+    }
+    return true;
+}
+
+static int gate_left(const struct local_request *request) {
+    return SHIM_GATE_LEN - (int)sizeof request->header - request->header.name_len;
+}
+
+/* Opens the gate: reads all of it but one byte, the residue. */
+static bool drain_gate(struct local_request *request) {
+    char junk[SHIM_GATE_LEN];
+    size_t left = (size_t)gate_left(request) - 1;
+    while (left > 0) {
+        ssize_t n = recv(request->conn.relay.watch.fd, junk, left, MSG_DONTWAIT);
+        if (n <= 0 && errno != EINTR)
+            return false;
+        left -= n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+static void tell_success(struct local_request *request) {
+    int sndbuf = SHIM_OPEN_SNDBUF;
+    if (request->header.sndbuf > SHIM_OPEN_SNDBUF && request->header.sndbuf <= INT32_MAX)
+        sndbuf = (int)request->header.sndbuf;
+    setsockopt(request->app_fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
+    close_app_fd(request);
+    if (!drain_gate(request)) {
+        reject(request, "the gate is not what it should be");
+        return;
+    }
+    request->state = REQUEST_OPEN;
+    loop_timer_clear(loop_of(request), &request->timer);
+    conn_start(&request->conn, -1, true, false);
+}
+
+/* Tells the outcome if the whole gate has arrived; otherwise the next edge of B calls again. */
+static void tell(struct local_request *request) {
+    int unread = 0;
+    if (ioctl(request->conn.relay.watch.fd, SIOCINQ, &unread) < 0 || unread < gate_left(request))
+        return;
+    int err = request->outcome_err;
+    if (!bind_outcome(request, err))
+        return;
+    if (err == 0) {
+        tell_success(request);
+        return;
+    }
+    close_app_fd(request);
+    conn_end(&request->conn, err);
+}
+
+static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *local) {
+    struct local_request *request = container_of(conn, struct local_request, conn);
+    request->outcome_err = err;
+    if (local)
+        request->outcome_local = *local;
+    request->state = REQUEST_TELLING;
+    loop_timer_set(loop_of(request), &request->timer, loop_now_us(loop_of(request)) +
+                   REQUEST_TIMEOUT_US, on_timeout);
+    tell(request);
+}
+
+/* ---- Notices ---- */
+
+static void apply_notice(struct local_request *request) {
+    struct conn *own = &request->conn;
+    for (struct conn *conn = own->helper->conns; conn; conn = conn->next) {
+        if (conn == own || conn->id != request->header.id || !conn->started)
+            continue;
+        if (own->uid == conn->uid || own->uid == 0)
+            conn->relay.linger_reset = request->header.flags & SHIM_LINGER_RESET;
+        else
+            log_warn("pid %d, uid %u: notice about a connection of uid %u ignored",
+                     (int)own->pid, (unsigned)own->uid, (unsigned)conn->uid);
+        break;
+    }
+    conn_end(own, 0);
+}
+
+/* ---- Steps 5 to 7: the request ---- */
+
+/* What came with SCM_RIGHTS. Returns NULL, or what is wrong with it. */
+static const char *take_descriptors(struct local_request *request, struct msghdr *msg) {
+    const char *why = NULL;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        int fds[FDS_MAX];
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(fds, CMSG_DATA(c), count * sizeof(int));
+        for (size_t i = 0; i < count; i++) {
+            if (request->app_fd < 0 && count == 1) {
+                request->app_fd = fds[i];
+            } else {
+                close(fds[i]);
+                why = "more than one descriptor";
+            }
+        }
+    }
+    if (msg->msg_flags & MSG_CTRUNC)
+        why = "descriptors were lost on the way: too many, or this helper has none left";
+    return why;
+}
+
+static const char *check_descriptor(int fd) {
+    struct sockaddr_un name;
+    socklen_t len = sizeof name, type_len = sizeof(int);
+    int type = 0;
+    if (fd < 0)
+        return "no descriptor";
+    if (getsockname(fd, (struct sockaddr *)&name, &len) < 0 || name.sun_family != AF_UNIX ||
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0 || type != SOCK_STREAM)
+        return "the descriptor is not an AF_UNIX stream socket";
+    if (len > offsetof(struct sockaddr_un, sun_path))
+        return "the descriptor has a name already";
+    return NULL;
+}
+
+static void version_mismatch(struct local_request *request) {
+    log_warn("pid %d: shim speaks control version %u, this helper %u", (int)request->conn.pid,
+             request->header.version, SHIM_CONTROL_VERSION);
+    if (check_descriptor(request->app_fd) || !bind_outcome(request, EPROTO)) {
+        conn_end(&request->conn, EPROTO);
+        return;
+    }
+    close_app_fd(request);
+    conn_end(&request->conn, EPROTO);
+}
+
+static void refuse_user(struct local_request *request) {
+    char what[CONN_TEXT_SIZE];
+    log_warn("pid %d, uid %u: connect to %s refused: the user is not among allow-users or "
+             "allow-groups",
+             (int)request->conn.pid, (unsigned)request->conn.uid,
+             conn_describe(&request->conn, what, sizeof what));
+    request->conn.told = true;
+    on_outcome(&request->conn, EACCES, NULL);
+}
+
+/* The request is complete. */
+static void serve(struct local_request *request) {
+    struct conn *conn = &request->conn;
+    const char *why = check_descriptor(request->app_fd);
+    if (why) {
+        reject(request, why);
+        return;
+    }
+    conn->dest = request->header.dest;
+    conn->relay.linger_reset = request->header.flags & SHIM_LINGER_RESET;
+    if (request->header.name_len > 0) {
+        if (!shim_host_name_valid(request->name, request->header.name_len)) {
+            reject(request, "the host name has characters that no host name has");
+            return;
+        }
+        conn->name = strdup(request->name);
+    }
+    request->state = REQUEST_OPENING;
+    loop_timer_clear(loop_of(request), &request->timer);
+    if (request->allowed)
+        conn_open(conn);
+    else
+        refuse_user(request);
+}
+
+/* The header has been read. Returns true if the name is to be read too. */
+static bool header_complete(struct local_request *request) {
+    enum shim_request_problem problem =
+        shim_request_check(&request->header, sizeof request->header);
+    if (problem == SHIM_REQUEST_VERSION) {
+        version_mismatch(request);
+        return false;
+    }
+    if (problem != SHIM_REQUEST_OK) {
+        char why[120];
+        snprintf(why, sizeof why, "it is %s", shim_request_problem_text(problem));
+        reject(request, why);
+        return false;
+    }
+    if (request->header.kind == SHIM_NOTICE_LINGER) {
+        apply_notice(request);
+        return false;
+    }
+    return true;
+}
+
+/* Reads up to len bytes of the request. Returns false if there is nothing (yet, or ever). */
+static bool read_part(struct local_request *request, void *at, size_t len) {
+    union {
+        char space[CMSG_SPACE(FDS_MAX * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {at, len};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(request->conn.relay.watch.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (n > 0) {
+        const char *why = take_descriptors(request, &msg);
+        request->have = (uint16_t)(request->have + n);
+        if (!why)
+            return true;
+        reject(request, why);
+    } else if (request->have == 0) {
+        conn_end(&request->conn, 0); /* a probe: does somebody listen? */
+    } else {
+        reject(request, "it ends in the middle");
+    }
+    return false;
+}
+
+static void read_request(struct local_request *request) {
+    const uint16_t header_len = sizeof request->header;
+    while (request->have < header_len) {
+        if (!read_part(request, (char *)&request->header + request->have,
+                       (size_t)(header_len - request->have)))
+            return;
+        if (request->have == header_len && !header_complete(request))
+            return;
+    }
+    uint16_t total = (uint16_t)(header_len + request->header.name_len);
+    while (request->have < total)
+        if (!read_part(request, request->name + request->have - header_len,
+                       (size_t)(total - request->have)))
+            return;
+    serve(request);
+}
+
+static void on_fd(struct loop_watch *watch, uint32_t events) {
+    struct relay *relay = container_of(watch, struct relay, watch);
+    struct conn *conn = container_of(relay, struct conn, relay);
+    struct local_request *request = container_of(conn, struct local_request, conn);
+    switch (request->state) {
+    case REQUEST_READING:
+        read_request(request);
+        break;
+    case REQUEST_OPENING:
+        break;
+    case REQUEST_TELLING:
+        tell(request);
+        break;
+    case REQUEST_OPEN: /* eager: told, and the stream is still to come */
+        relay->readable = true;
+        if (events & (EPOLLHUP | EPOLLERR))
+            relay->socket_hup = relay->socket_eof = true;
+        if (events & EPOLLRDHUP)
+            relay->socket_eof = true;
+    }
+}

@@ -1,0 +1,131 @@
+/* runtime.c - see runtime.h. */
+#include "helper/runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shim/control.h"
+
+#define LOCK_FILE   "smuxshim-helper.lock"
+#define FOLDER_MODE 0711
+#define RUNTIME_PATH_MAX 256
+
+static bool folder_of(const char *path, char *out, size_t size) {
+    const char *slash = strrchr(path, '/');
+    int len = slash == path ? 1 : (int)(slash - path);
+    return slash && snprintf(out, size, "%.*s", len, path) < (int)size;
+}
+
+bool runtime_prepare(const char *path, char *why, size_t size) {
+    char folder[RUNTIME_PATH_MAX];
+    struct stat st;
+    if (!folder_of(path, folder, sizeof folder)) {
+        snprintf(why, size, "%s: expected an absolute path", path);
+        return false;
+    }
+    /* mkdir's mode is subject to the umask, which may well be 077. */
+    if (mkdir(folder, FOLDER_MODE) == 0)
+        chmod(folder, FOLDER_MODE);
+    else if (errno != EEXIST) {
+        snprintf(why, size, "%s: cannot be created: %s", folder, strerror(errno));
+        return false;
+    }
+    if (stat(folder, &st) < 0 || !S_ISDIR(st.st_mode)) {
+        snprintf(why, size, "%s: expected a folder", folder);
+        return false;
+    }
+    bool ours = st.st_uid == geteuid() || st.st_uid == 0;
+    bool open_to_others = (st.st_mode & 0022) && !(st.st_mode & S_ISVTX);
+    if (ours && !open_to_others)
+        return true;
+    snprintf(why, size, "%s: expected a folder that belongs to uid %u or root and that others cannot "
+             "write to (found uid %u, mode %04o)",
+             folder, (unsigned)geteuid(), (unsigned)st.st_uid, st.st_mode & 07777);
+    return false;
+}
+
+int runtime_lock(const char *path) {
+    char folder[RUNTIME_PATH_MAX], file[RUNTIME_PATH_MAX + sizeof LOCK_FILE + 1];
+    if (!folder_of(path, folder, sizeof folder))
+        return -ENAMETOOLONG;
+    snprintf(file, sizeof file, "%s/" LOCK_FILE, folder);
+    int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    int saved = errno;
+    close(fd);
+    return -saved;
+}
+
+bool runtime_answers(const char *path) {
+    struct sockaddr_un name;
+    socklen_t len = shim_path_name(&name, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool answers = fd >= 0 && len > 0 &&
+                   (connect(fd, (struct sockaddr *)&name, len) == 0 || errno == EAGAIN);
+    if (fd >= 0)
+        close(fd);
+    return answers;
+}
+
+/* ---- Background ---- */
+
+static void wait_for_child(pid_t pid, int fd) {
+    char byte;
+    int status;
+    ssize_t n;
+    do
+        n = read(fd, &byte, 1);
+    while (n < 0 && errno == EINTR);
+    if (n == 1)
+        _exit(0);
+    /* It ended without a word of readiness: its status is ours. */
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            _exit(1);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
+int runtime_detach(void) {
+    int pipe_fd[2];
+    if (pipe2(pipe_fd, O_CLOEXEC) < 0)
+        return -errno;
+    pid_t pid = fork();
+    if (pid < 0) {
+        int saved = errno;
+        close(pipe_fd[0]);
+        close(pipe_fd[1]);
+        return -saved;
+    }
+    if (pid > 0) {
+        close(pipe_fd[1]);
+        wait_for_child(pid, pipe_fd[0]);
+    }
+    close(pipe_fd[0]);
+    setsid();
+    return pipe_fd[1];
+}
+
+void runtime_detached(int fd, bool quiet) {
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        if (quiet)
+            dup2(null, STDERR_FILENO);
+        if (null > STDERR_FILENO)
+            close(null);
+    }
+    ssize_t written = write(fd, "", 1);
+    (void)written;
+    close(fd);
+}
