@@ -61,7 +61,7 @@ bad_gateway() {
 
 @test "unknown keys, with those that exist" {
     bad 3 'unknown key "adress".*address' "${gateway}adress = x\n"
-    bad 3 'unknown key "listen".*socket' "${gateway}[helper]\nlisten = x\n"
+    bad 4 'unknown key "listen".*socket' "${gateway}[helper]\nlisten = x\n"
     bad 5 'destination.*connect.*on-failure' "$gateway${route}mode = x\n"
 }
 
@@ -128,7 +128,7 @@ bad_gateway() {
 }
 
 @test "command lines that make no sense" {
-    local usage='[Uu]sage|expected'
+    local usage='[Uu]sage|expected|invalid option|requires an argument'
     complains smuxshim "$usage" "$BUILD/smuxshim"
     complains smuxshim "$usage" "$BUILD/smuxshim" --nonsense touch started
     complains smuxshim "$usage" "$BUILD/smuxshim" -c
