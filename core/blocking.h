@@ -210,7 +210,7 @@ bool blk_wait(smuxb_session *s, struct blk_waiter *w);
 /* See to it that a vacant role is taken where there is need: by a sleeping thread, or the keeper. */
 void blk_pass_on_out(smuxb_session *s);
 void blk_pass_on_in(smuxb_session *s);
-/* The keeper is to look after the role `in`, which has been left vacant. */
+/* There is something for the keeper to see to: at once, or when it has napped. */
 void blk_watch(smuxb_session *s);
 /* Messages have been for one thread alone lately. */
 bool blk_solo(const smuxb_session *s);

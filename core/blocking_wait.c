@@ -149,7 +149,7 @@ bool blk_solo(const smuxb_session *s) {
 }
 
 void blk_watch(smuxb_session *s) {
-    if (s->keeper.where != BLK_ASLEEP || !s->keeper_until_us)
+    if (!s->keeper_until_us)
         return;
     s->keeper_until_us = 0;
     blk_wake(s, &s->keeper);

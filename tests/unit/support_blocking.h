@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * For the tests of the blocking API: two sessions that face each other, threads, patterns.
+ */
+#ifndef TEST_SUPPORT_BLOCKING_H
+#define TEST_SUPPORT_BLOCKING_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/smux_blocking.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+
+/* A call that should have returned long ago; nothing is expected to take that long. */
+#define PATIENCE_MS 60000
+
+/* Assertions of threads other than the test's own: cmocka's may only be used there. */
+#define THREAD_ASSERT(condition)                                                                   \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+/* ---- Carriers ------------------------------------------------------------------------------- */
+
+static inline void unix_pair(int fds[2])
+{
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+}
+
+static inline void tcp_pair(int fds[2])
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(listener >= 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&a, len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&a, &len), 0);
+    fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fds[0], (struct sockaddr *)&a, len), 0);
+    fds[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(fds[1] >= 0);
+    close(listener);
+}
+
+/* ---- Two sessions --------------------------------------------------------------------------- */
+
+/* What a test is repeated for. */
+struct variant {
+    const char *name;
+    void (*pair)(int fds[2]);
+    int version;
+};
+
+static struct variant variants[] = {
+    {"unix, version 1", unix_pair, 1},
+    {"unix, version 2", unix_pair, 2},
+    {"TCP, version 1", tcp_pair, 1},
+    {"TCP, version 2", tcp_pair, 2},
+};
+
+struct duo {
+    const struct variant *variant;
+    smux_config config;
+    smuxb_session *client, *server;
+};
+
+static inline void duo_prepare(struct duo *d, const struct variant *variant)
+{
+    *d = (struct duo){.variant = variant};
+    smux_config_init(&d->config);
+    d->config.version = variant->version;
+}
+
+static inline void duo_start(struct duo *d)
+{
+    int fds[2];
+    d->variant->pair(fds);
+    assert_int_equal(smuxb_client(&d->client, fds[0], &d->config), 0);
+    assert_int_equal(smuxb_server(&d->server, fds[1], &d->config), 0);
+}
+
+static inline void duo_end(struct duo *d)
+{
+    smuxb_session_free(d->client);
+    smuxb_session_free(d->server);
+}
+
+/* A stream's two ends; the server has to see a byte first, for it to know of the stream. */
+struct ends {
+    smuxb_stream *near, *far;
+};
+
+static inline struct ends open_ends(struct duo *d)
+{
+    struct ends e;
+    assert_int_equal(smuxb_open(d->client, &e.near), 0);
+    assert_int_equal(smuxb_accept(d->server, &e.far), 0);
+    assert_int_equal(smuxb_stream_id(e.near), smuxb_stream_id(e.far));
+    return e;
+}
+
+static inline void close_ends(struct ends *e)
+{
+    smuxb_close(e->near);
+    smuxb_close(e->far);
+}
+
+/* ---- Data ----------------------------------------------------------------------------------- */
+
+/* Position and seed decide each byte, so that a loss, a repetition or a mix-up shows. */
+static inline uint8_t pattern(uint32_t seed, uint64_t position)
+{
+    return (uint8_t)((position * 0x9E3779B97F4A7C15u + seed * 0x85EBCA6Bu) >> 29);
+}
+
+static inline void pattern_fill(uint8_t *to, size_t len, uint32_t seed, uint64_t position)
+{
+    for (size_t i = 0; i < len; i++)
+        to[i] = pattern(seed, position + i);
+}
+
+static inline bool pattern_ok(const uint8_t *data, size_t len, uint32_t seed, uint64_t position)
+{
+    for (size_t i = 0; i < len; i++)
+        if (data[i] != pattern(seed, position + i))
+            return false;
+    return true;
+}
+
+/* Writes or reads that many bytes of the pattern, in pieces of `step`. */
+static inline void write_pattern(smuxb_stream *st, uint32_t seed, size_t total, size_t step)
+{
+    uint8_t *data = malloc(step);
+    THREAD_ASSERT(data);
+    for (size_t done = 0; done < total;) {
+        size_t n = step < total - done ? step : total - done;
+        pattern_fill(data, n, seed, done);
+        THREAD_ASSERT(smuxb_write(st, data, n) == (ssize_t)n);
+        done += n;
+    }
+    free(data);
+}
+
+static inline void read_pattern(smuxb_stream *st, uint32_t seed, size_t total, size_t step)
+{
+    uint8_t *data = malloc(step);
+    THREAD_ASSERT(data);
+    for (size_t done = 0; done < total;) {
+        size_t want = step < total - done ? step : total - done;
+        ssize_t n = smuxb_read(st, data, want);
+        THREAD_ASSERT(n > 0 && (size_t)n <= want);
+        THREAD_ASSERT(pattern_ok(data, (size_t)n, seed, done));
+        done += (size_t)n;
+    }
+    free(data);
+}
+
+static inline void expect_text(smuxb_stream *st, const char *text)
+{
+    char got[256];
+    size_t len = strlen(text), done = 0;
+    assert_true(len < sizeof got);
+    while (done < len) {
+        ssize_t n = smuxb_read(st, got + done, len - done);
+        assert_true(n > 0);
+        done += (size_t)n;
+    }
+    assert_memory_equal(got, text, len);
+}
+
+static inline void expect_eof(smuxb_stream *st)
+{
+    char byte;
+    assert_int_equal(smuxb_read(st, &byte, 1), 0);
+}
+
+static inline void say(smuxb_stream *st, const char *text)
+{
+    assert_int_equal(smuxb_write(st, text, strlen(text)), strlen(text));
+}
+
+/* ---- Threads -------------------------------------------------------------------------------- */
+
+static inline pthread_t run(void *(*what)(void *), void *with)
+{
+    pthread_t thread;
+    THREAD_ASSERT(!pthread_create(&thread, NULL, what, with));
+    return thread;
+}
+
+static inline intptr_t result_of(pthread_t thread)
+{
+    void *result;
+    THREAD_ASSERT(!pthread_join(thread, &result));
+    return (intptr_t)result;
+}
+
+/* One call in a thread of its own; its result is the thread's. */
+static inline void *read_one(void *stream)
+{
+    char byte;
+    return (void *)(intptr_t)smuxb_read(stream, &byte, 1);
+}
+
+static inline void *accept_one(void *session)
+{
+    smuxb_stream *st;
+    int error = smuxb_accept(session, &st);
+    if (!error)
+        smuxb_close(st);
+    return (void *)(intptr_t)error;
+}
+
+static inline void *wait_for_end(void *session)
+{
+    return (void *)(intptr_t)smuxb_wait(session, smuxb_after_ms(PATIENCE_MS));
+}
+
+/* Writes until that fails. */
+static inline void *write_on(void *stream)
+{
+    static const uint8_t data[100000];
+    for (;;) {
+        ssize_t n = smuxb_write(stream, data, sizeof data);
+        if (n < 0)
+            return (void *)(intptr_t)n;
+    }
+}
+
+/* Gives threads the time to get into their calls.  A test must be right without, too. */
+static inline void settle(void)
+{
+    usleep(20000);
+}
+
+#endif
