@@ -134,6 +134,14 @@ static int connect_over_route(struct swap *swap, const struct route *route,
 
 static int connect_new(int fd, const struct sockaddr *addr, socklen_t len);
 
+/* A connect while one is under way: it waits for the same outcome, but it did not begin it. */
+static int wait_again(int fd) {
+    if (!shim_is_blocking(fd))
+        return fail(EALREADY);
+    int result = shim_wait_connected(fd, 0);
+    return result < 0 && errno == EINPROGRESS ? fail(EALREADY) : result;
+}
+
 /* connect(2) on a descriptor that is ours already. */
 static int connect_again(int fd, const struct shim_state *state, const struct sockaddr *addr,
                          socklen_t len) {
@@ -146,7 +154,7 @@ static int connect_again(int fd, const struct shim_state *state, const struct so
     }
     switch (state->kind) {
     case SHIM_CONNECTING:
-        return shim_is_blocking(fd) ? shim_wait_connected(fd, 0) : fail(EALREADY);
+        return wait_again(fd);
     case SHIM_CONNECTED:
         return pending ? report(fd, state) : fail(EISCONN);
     default:
@@ -186,7 +194,8 @@ static bool is_readable(const void *pointer) {
 }
 
 int shim_connect(int fd, const struct sockaddr *addr, socklen_t len) {
-    if (!is_readable(addr) || len < sizeof addr->sa_family || addr->sa_family == AF_UNIX)
+    if (!is_readable(addr) || len < sizeof addr->sa_family ||
+        len > sizeof(struct sockaddr_storage))
         return real.connect(fd, addr, len);
     if (hint_has(fd, HINT_OURS)) {
         struct shim_state state = shim_state_read(fd);

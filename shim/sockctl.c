@@ -25,7 +25,6 @@ static int translate_error(int fd, void *value) {
     if (err == ECONNRESET) {
         struct shim_state state = shim_state_read(fd);
         if (state.kind != SHIM_FOREIGN) {
-            hint_remove(fd, HINT_PENDING);
             err = shim_reset_errno(&state);
             memcpy(value, &err, sizeof err);
         }

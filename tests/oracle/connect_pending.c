@@ -1,0 +1,158 @@
+/* connect_pending.c - what can be seen and done while a connect is under way. */
+#include <sys/select.h>
+#include <sys/time.h>
+
+#include "oracle.h"
+
+static volatile sig_atomic_t alarms;
+
+static void on_alarm(int signal) {
+    (void)signal;
+    alarms++;
+}
+
+static void catch_alarm(int flags, int after_ms) {
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = flags};
+    struct itimerval timer = {.it_value = {after_ms / 1000, after_ms % 1000 * 1000}};
+    alarms = 0;
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static void names_and_options(int fd) {
+    struct sockaddr_in name = {0};
+    socklen_t len = sizeof name;
+    int number = 0;
+    observe_result("getpeername", getpeername(fd, (struct sockaddr *)&name, &len));
+    len = sizeof name;
+    observe_result("getsockname", getsockname(fd, (struct sockaddr *)&name, &len));
+    observe("getsockname's family", "%d", name.sin_family);
+    observe("getsockname's length", "%d", (int)len);
+    len = sizeof number;
+    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &number, &len);
+    observe("SO_DOMAIN", "%d", number);
+    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &number, &len);
+    observe("SO_PROTOCOL", "%d", number);
+    getsockopt(fd, SOL_SOCKET, SO_TYPE, &number, &len);
+    observe("SO_TYPE", "%d", number);
+    observe("SO_ERROR", "%s", error_name(socket_error(fd)));
+    struct tcp_info info = {0};
+    len = sizeof info;
+    observe_result("TCP_INFO", getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+    observe("TCP_INFO's state", "%d", info.tcpi_state);
+    number = 1;
+    observe_result("set TCP_NODELAY", setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &number, sizeof number));
+    number = 0;
+    len = sizeof number;
+    getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &number, &len);
+    observe("TCP_NODELAY", "%d", number);
+    number = 300000;
+    observe_result("set SO_SNDBUF", setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &number, sizeof number));
+}
+
+static void data_calls(int fd) {
+    char byte = 'x';
+    int pending = -1;
+    observe_result("write", write(fd, &byte, 1));
+    observe_result("send", send(fd, &byte, 1, 0));
+    observe_result("read", read(fd, &byte, 1));
+    observe_result("recv MSG_PEEK", recv(fd, &byte, 1, MSG_PEEK));
+    observe_result("FIONREAD", ioctl(fd, FIONREAD, &pending));
+    observe("FIONREAD's answer", "%d", pending);
+    observe("poll", "%s", events_text((unsigned)poll_now(fd, POLLIN | POLLOUT | POLLRDHUP | POLLPRI)));
+}
+
+static void while_pending(const struct server *server) {
+    int fd = tcp_socket(SOCK_NONBLOCK);
+    observe_result("connect", connect_to(fd, server));
+    observe_result("connect again", connect_to(fd, server));
+    observe("poll at once", "%s", events_text((unsigned)poll_now(fd, POLLIN | POLLOUT | POLLRDHUP)));
+    names_and_options(fd);
+    data_calls(fd);
+    observe("poll after all that", "%s", events_text((unsigned)poll_now(fd, POLLOUT)));
+    fcntl(fd, F_SETFL, 0);
+    catch_alarm(0, 100);
+    observe_result("blocking connect on it, and a signal", connect_to(fd, server));
+    observe("signals", "%d", (int)alarms);
+    observe_result("close", close(fd));
+}
+
+static void interrupted(const struct server *server) {
+    int fd = tcp_socket(0);
+    catch_alarm(0, 100);
+    observe_result("blocking connect and a signal", connect_to(fd, server));
+    observe("still pending", "%s", events_text((unsigned)poll_now(fd, POLLOUT)));
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    observe_result("connect after the signal", connect_to(fd, server));
+    close(fd);
+}
+
+static void timed(const struct server *server) {
+    int fd = tcp_socket(0);
+    struct timeval timeout = {.tv_usec = 100000};
+    char byte;
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+    observe_result("SO_SNDTIMEO", connect_to(fd, server));
+    observe("pending after SO_SNDTIMEO", "%s", events_text((unsigned)poll_now(fd, POLLOUT)));
+    observe_result("SO_SNDTIMEO again", connect_to(fd, server));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    observe_result("read with SO_RCVTIMEO", read(fd, &byte, 1));
+    close(fd);
+}
+
+static void accept_all(struct full_server *full) {
+    fcntl(full->server.fd, F_SETFL, O_NONBLOCK);
+    for (int fd; (fd = accept(full->server.fd, NULL, NULL)) >= 0;)
+        close(fd);
+    fcntl(full->server.fd, F_SETFL, 0);
+}
+
+/* A restarted connect: the signal comes first, and then the server makes room. */
+static void restarted(struct full_server *full) {
+    pid_t child = fork();
+    if (child == 0)
+        for (;;) {
+            usleep(300000);
+            accept_all(full); /* those who waited longer come first */
+        }
+    int fd = tcp_socket(0);
+    catch_alarm(SA_RESTART, 100);
+    observe_result("SA_RESTART", connect_to(fd, &full->server));
+    observe("signals before it was there", "%d", (int)alarms);
+    observe_result("and it is connected", write(fd, "x", 1));
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(fd);
+}
+
+static void completes_later(struct full_server *full) {
+    int fd = tcp_socket(SOCK_NONBLOCK), copy;
+    connect_to(fd, &full->server);
+    copy = dup(fd);
+    observe("a copy is pending too", "%s", events_text((unsigned)poll_now(copy, POLLOUT)));
+    for (int i = 0; i < 100 && !poll_now(copy, POLLOUT); i++) {
+        accept_all(full);
+        poll(NULL, 0, 100);
+    }
+    observe("the copy becomes writable", "%s", events_text((unsigned)wait_for(copy, POLLOUT)));
+    observe("SO_ERROR of the original", "%s", error_name(socket_error(fd)));
+    observe_result("write to the original", write(fd, "x", 1));
+    close(fd);
+    close(copy);
+}
+
+int main(void) {
+    struct full_server full = serve_full();
+    while_pending(&full.server);
+    interrupted(&full.server);
+    timed(&full.server);
+    /* A fresh one: what was given up above may still be waiting in the backlog. */
+    end_full(&full);
+    full = serve_full();
+    restarted(&full);
+    end_full(&full);
+    full = serve_full();
+    completes_later(&full);
+    end_full(&full);
+    return 0;
+}
