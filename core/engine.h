@@ -105,11 +105,11 @@ struct smux_stream {
     uint32_t update_us;   /* low 32 bits of the time of the last UPD */
     uint32_t probe_us;    /* and of the one that started the probe */
 
-    uint64_t active_us;  /* kept if there is a stream idle timeout */
+    uint64_t active_us;  /* kept if there is a patience */
     struct link ring;    /* session.ring: has data that may be sent */
     struct link control; /* session.control: owes a control frame */
     struct link events;  /* session.events, or session.blocked */
-    struct link idle;    /* session.idle: by last activity */
+    struct link idle;    /* session.idle, or .lingering once given up: by last activity */
     struct link hold;    /* session.hold[log2(unread)], under SMUX_FULL_RESET */
 };
 _Static_assert(sizeof(struct smux_stream) <= 216, "an idle stream is to stay below 256 bytes");
@@ -167,8 +167,11 @@ enum session_owes {
 
 enum goaway { GOAWAY_NONE, GOAWAY_SENT, GOAWAY_TOLD };
 
-/* Hold at most this many unsent refusals before reading stops; one feed may add to them. */
-#define REFUSALS_MAX 1024u
+/* Unsent refusals.  Those of streams opened are owed, and a peer that lets so many pile up ends the
+ * session; those that answer data come again with the next data.  Reading never stops for them:
+ * with two engines that refuse each other's streams neither would begin again. */
+#define REFUSALS_MAX      65536u
+#define REFUSALS_FOR_DATA 1024u
 
 struct smux_session {
     smux_config config;
@@ -210,7 +213,8 @@ struct smux_session {
     struct link events;
 
     /* Sending. */
-    struct link ring, control, blocked, idle;
+    struct link ring, control, idle, lingering;
+    struct link blocked; /* streams whose smux_send fell short of the session's share */
     uint32_t ring_len;
     uint64_t queued, copied; /* of all streams; of that, what lies in buffers made here */
     uint32_t *refusals;      /* stream ids; [refusals_head, refusals_tail) are unsent */
@@ -246,7 +250,10 @@ void stream_free(smux_stream *st);
 void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_application);
 /* Frees it if the application has given it up and nothing of it is left to send. */
 void stream_settle(smux_stream *st);
+void stream_owe_nothing(smux_stream *st);
+/* Bytes have moved.  A stream on which none do is ended after its patience, if that is not 0. */
 void stream_active(smux_stream *st);
+uint64_t stream_patience_us(const smux_stream *st);
 void stream_set_in(smux_stream *st, enum in_state to);
 void stream_set_out(smux_stream *st, enum out_state to);
 void stream_event(smux_stream *st, uint16_t flag);
@@ -265,7 +272,8 @@ uint64_t queue_room(const smux_stream *st);
 /* Puts the stream into the lists of those that have something to send, or takes it out. */
 void send_schedule(smux_stream *st);
 void send_leave_ring(smux_stream *st);
-void send_refuse(smux_session *s, uint32_t id);
+/* A reset for a stream that there is not, in answer to SYN or to data. */
+void send_refuse(smux_session *s, uint32_t id, bool for_data);
 void send_void_plan(smux_session *s);
 int64_t send_allowance(const smux_stream *st);
 static inline bool send_fin_due(const smux_stream *st) {

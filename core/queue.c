@@ -52,7 +52,8 @@ static void release(smux_stream *st, smux_sendbuf *b, int error) {
     b->state_ = error ? error : BUFFER_RETURNED; /* for the event to tell */
     *s->returned_tail = b;
     s->returned_tail = &b->next_;
-    st->flags |= F_LENT;
+    if (b->stream_)
+        st->flags |= F_LENT;
 }
 
 static void pop(smux_stream *st, int error) {
@@ -62,6 +63,23 @@ static void pop(smux_stream *st, int error) {
         st->tail = NULL;
     st->head_done = 0;
     release(st, b, error);
+}
+
+/* A stream with nothing queued always gets a little, so that streams whose peers do not read
+ * cannot fill the session's share and so stop the others. */
+#define ROOM_MIN 4096u
+
+static uint64_t own_room(const smux_stream *st) {
+    uint32_t cap = st->session->config.stream_send_buffer;
+    return st->queued < cap ? cap - st->queued : 0;
+}
+
+uint64_t queue_room(const smux_stream *st) {
+    uint64_t cap = st->session->config.session_send_buffer, copied = st->session->copied;
+    uint64_t own = own_room(st), all = copied < cap ? cap - copied : 0;
+    if (!st->queued && all < ROOM_MIN)
+        all = ROOM_MIN;
+    return own < all ? own : all;
 }
 
 static uint32_t smaller_cap(const smux_config *c) {
@@ -80,12 +98,15 @@ static void unblock(smux_stream *st) {
     stream_event(st, F_WRITABLE);
 }
 
+/* Empties the list: who is still short then is short of its own share, which its own sending
+ * brings back. */
 void queue_unblock(smux_session *s) {
-    if (list_empty(&s->blocked) || s->copied > s->config.session_send_buffer / 2)
+    if (s->copied > s->config.session_send_buffer / 2)
         return;
-    for (struct link *l = s->blocked.next, *next; l != &s->blocked; l = next) {
-        next = l->next;
-        unblock(stream_of(l, events));
+    while (!list_empty(&s->blocked)) {
+        smux_stream *st = stream_of(s->blocked.next, events);
+        list_remove(&st->events);
+        unblock(st);
     }
 }
 
@@ -147,20 +168,6 @@ static int may_send(const smux_stream *st) {
     return st->out == OUT_OPEN ? 0 : SMUX_ERR_SHUT;
 }
 
-/* A stream with nothing queued always gets a little, so that streams whose peers do not read
- * cannot fill the session's share and so stop the others. */
-#define ROOM_MIN 4096u
-
-uint64_t queue_room(const smux_stream *st) {
-    const smux_config *c = &st->session->config;
-    uint64_t own = st->queued, all = st->session->copied;
-    uint64_t own_room = own < c->stream_send_buffer ? c->stream_send_buffer - own : 0;
-    uint64_t all_room = all < c->session_send_buffer ? c->session_send_buffer - all : 0;
-    if (!own && all_room < ROOM_MIN)
-        all_room = ROOM_MIN;
-    return own_room < all_room ? own_room : all_room;
-}
-
 size_t smux_send_room(const smux_stream *st) {
     return may_send(st) ? 0 : (size_t)queue_room(st);
 }
@@ -186,7 +193,7 @@ static void block(smux_stream *st) {
     if (st->flags & (F_BLOCKED | F_WRITABLE))
         return;
     st->flags |= F_BLOCKED;
-    if (!linked(&st->events))
+    if (!linked(&st->events) && own_room(st) > 0)
         list_push_back(&st->session->blocked, &st->events);
 }
 
@@ -217,7 +224,7 @@ ssize_t smux_sendv(smux_stream *st, const struct iovec *iov, int iovcnt) {
     st->queued += taken;
     st->session->queued += taken;
     st->session->copied += taken;
-    if (!all)
+    if (!all || (taken && !memory))
         block(st);
     if (taken)
         send_schedule(st);

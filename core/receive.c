@@ -25,7 +25,7 @@ static bool bad_peer_id(const smux_session *s, uint32_t id) {
 /* A stream that we cannot take is reset, and the peer goes on: never a wait. */
 static bool refuse(smux_session *s, uint32_t id) {
     s->count.refused++;
-    send_refuse(s, id);
+    send_refuse(s, id, false);
     return false;
 }
 
@@ -52,6 +52,10 @@ static bool on_hello(smux_session *s, smux_event *ev) {
     if (!s->config.extensions || s->peer_extensions)
         return ignore(s);
     s->peer_extensions = true;
+    if (s->goaway == GOAWAY_TOLD) { /* it could not be told before */
+        s->goaway = GOAWAY_SENT;
+        s->owes |= OWE_GOAWAY;
+    }
     if (s->role == SMUX_SERVER)
         s->owes |= OWE_HELLO;
     s->owes |= OWE_PING;
@@ -81,16 +85,16 @@ static smux_stream *payload_target(smux_session *s, struct wire_header h) {
     if (!st) {
         /* As TCP answers data for a closed socket. */
         if (s->peer_extensions && h.length && h.id && h.id < WIRE_RESERVED)
-            send_refuse(s, h.id);
+            send_refuse(s, h.id, true);
         return NULL;
     }
-    if (st->in != IN_OPEN || st->flags & F_GIVEN_UP || !h.length)
+    if (st->in != IN_OPEN || !h.length)
         return NULL;
     if (!window_admits(st, h.length)) {
         stream_kill(st, SMUX_ERR_WINDOW, true, true);
         return NULL;
     }
-    if (s->config.on_full == SMUX_FULL_RESET)
+    if (s->config.on_full == SMUX_FULL_RESET && !(st->flags & F_GIVEN_UP))
         window_make_room(s, h.length);
     return st->in == IN_OPEN ? st : NULL;
 }
@@ -218,8 +222,14 @@ static bool payload(smux_session *s, smux_event *ev) {
     s->input += n;
     s->input_len -= n;
     s->payload_left -= (uint32_t)n;
-    if (!st || st->in != IN_OPEN || st->flags & F_GIVEN_UP)
+    if (!st || st->in != IN_OPEN)
         return false;
+    if (st->flags & F_GIVEN_UP) {
+        /* Dropped, but the window opens: both sides may be closing with more than a window to send. */
+        st->bytes_in += n;
+        window_consumed(st);
+        return false;
+    }
     window_delivered(st, (uint32_t)n);
     s->count.bytes_in += n;
     stream_active(st);
@@ -273,7 +283,7 @@ int smux_feed(smux_session *s, const void *data, size_t len, uint64_t now_us) {
 }
 
 bool smux_want_read(const smux_session *s) {
-    if (s->error || s->refusals_tail - s->refusals_head > REFUSALS_MAX)
+    if (s->error)
         return false;
     return s->config.on_full == SMUX_FULL_RESET || s->unread < s->config.max_receive_buffer;
 }

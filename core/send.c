@@ -70,9 +70,15 @@ static int refusals_grow(smux_session *s) {
 }
 
 /* Without memory the peer is not told; it will find out by its own timeouts. */
-void send_refuse(smux_session *s, uint32_t id) {
-    if (s->refusals_tail > s->refusals_head && s->refusals[s->refusals_tail - 1] == id)
+void send_refuse(smux_session *s, uint32_t id, bool for_data) {
+    uint32_t waiting = s->refusals_tail - s->refusals_head;
+    if (for_data &&
+        (waiting >= REFUSALS_FOR_DATA || (waiting && s->refusals[s->refusals_tail - 1] == id)))
         return;
+    if (waiting >= REFUSALS_MAX) {
+        session_fail_got(s, SMUX_ERR_FLOOD, waiting, "the peer to read its refusals");
+        return;
+    }
     if (s->refusals_tail == s->refusals_size && refusals_grow(s))
         return;
     s->refusals[s->refusals_tail++] = id;
@@ -301,7 +307,7 @@ int smux_output(smux_session *s, struct iovec *iov, int iov_max, uint64_t now_us
     engine_time(s, now_us);
     if (s->outstanding)
         smux_sent(s, 0);
-    if (!smux_want_write(s) || iov_max < 4)
+    if (!iov || iov_max < 4 || !smux_want_write(s))
         return 0;
     plan_begun(&o);
     plan_session_frames(&o);
@@ -351,12 +357,19 @@ static void take_back_data(smux_session *s, const struct frame *f) {
     s->ring_len++;
 }
 
+/* A reset that came in between relied on the FIN, towards a peer that knows nothing else. */
+static void take_back_fin(smux_stream *st) {
+    stream_set_out(st, OUT_CLOSING);
+    if (st->out == OUT_DEAD && st->error != SMUX_ERR_PEER_RESET)
+        st->flags |= F_OWE_RESET;
+}
+
 static void take_back(smux_session *s, const struct frame *f) {
     smux_stream *st = f->stream;
     if (f->kind == FRAME_DATA)
         take_back_data(s, f);
     else if (f->kind == FRAME_FIN)
-        stream_set_out(st, OUT_CLOSING);
+        take_back_fin(st);
     else if (f->kind == FRAME_REFUSE)
         s->refusals_head--;
     for (size_t i = 0; i < sizeof stream_frames / sizeof *stream_frames; i++)

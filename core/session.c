@@ -46,8 +46,11 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
     s->keepalive_us = now_us + config->keepalive_interval_us;
     if (s->keepalive_us < now_us)
         s->keepalive_us = SMUX_NEVER;
-    /* Odd, and different from its neighbours' even for small seeds. */
-    s->table.multiplier = (config->hash_seed * 2 + 1) * 0x9E3779B97F4A7C15u;
+    /* Odd.  Without a seed, what a peer can hardly know: where things lie, and when. */
+    uint64_t seed = config->hash_seed;
+    if (!seed)
+        seed = (uintptr_t)s ^ (uint64_t)(uintptr_t)&seed << 20 ^ now_us << 40;
+    s->table.multiplier = (seed * 2 + 1) * 0x9E3779B97F4A7C15u;
     /* As the Go library counts: it adds 2 before the first use. */
     s->next_id = role == SMUX_CLIENT ? 3 : 2;
     if (role == SMUX_CLIENT && config->extensions)
@@ -58,6 +61,7 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
     list_init(&s->control);
     list_init(&s->blocked);
     list_init(&s->idle);
+    list_init(&s->lingering);
     for (size_t i = 0; i < sizeof s->hold / sizeof *s->hold; i++)
         list_init(&s->hold[i]);
 }
@@ -139,8 +143,10 @@ void session_fail_got(smux_session *s, int error, uint64_t got, const char *expe
 static void kill_streams(smux_session *s, int error) {
     smux_stream *st;
     for (uint32_t i = 0; i < s->table.size; i++)
-        if ((st = s->table.slots[i].stream))
+        if ((st = s->table.slots[i].stream)) {
             stream_kill(st, error, false, false);
+            stream_owe_nothing(st); /* also one that had ended before */
+        }
     for (uint32_t i = 0; i < s->table.size; i++)
         while ((st = s->table.slots[i].stream) && st->flags & F_GIVEN_UP && !st->refs)
             stream_settle(st);

@@ -66,7 +66,8 @@ enum smux_tier { SMUX_TIER_NONE, SMUX_TIER_CALL, SMUX_TIER_STREAM, SMUX_TIER_SES
     X(SMUX_ERR_STREAM_ID, -43, SESSION, "bad stream id")                                           \
     X(SMUX_ERR_KEEPALIVE, -44, SESSION, "peer has gone silent")                                    \
     X(SMUX_ERR_CARRIER, -45, SESSION, "carrier lost")                                              \
-    X(SMUX_ERR_CLOSED, -46, SESSION, "session closed")
+    X(SMUX_ERR_CLOSED, -46, SESSION, "session closed")                                             \
+    X(SMUX_ERR_FLOOD, -47, SESSION, "peer opens streams and does not read the answers")
 
 enum smux_error {
 #define X(name, value, tier, text) name = (value),
@@ -115,6 +116,8 @@ typedef struct smux_config {
     uint32_t max_window;            /* largest automatic window, 0 or 262144..max_receive_buffer.
                                        0: half of max_receive_buffer, at least 256 KiB.  Default 0 */
     uint64_t stream_idle_timeout_us; /* reset a stream without data for that long.  0: never */
+    uint64_t linger_timeout_us;      /* reset a stream given up by smux_close that cannot send what
+                                        it still has for that long.  0: never.  Default 60 s */
     uint32_t accept_backlog;         /* streams not yet smux_accept-ed, 1..2^31-1.  Further ones are
                                         refused.  Default 1024 */
     uint32_t max_streams;            /* streams alive at once, 1..2^31-1.  Default 1048576 */
@@ -126,7 +129,8 @@ typedef struct smux_config {
     enum smux_on_full on_full;       /* default SMUX_FULL_STALL */
     bool extensions;                 /* offer and use the extensions.  Default true */
     uint64_t hash_seed;              /* a random number, against peers that choose stream ids to
-                                        slow down look-ups.  Default 0: a fixed one */
+                                        slow down look-ups.  Default 0: made of addresses and the
+                                        time, which is better than nothing */
 } smux_config;
 
 typedef struct smux_config_fault {
@@ -164,7 +168,9 @@ SMUX_API void smux_session_free(smux_session *session);
 
 /* Ends the session locally, for the reason given (SMUX_ERR_CARRIER when the connection broke,
  * SMUX_ERR_CLOSED when the application is done).  Nothing is sent: smux has no frame for it, the
- * carrier's end says it.  Every stream fails with `error`; SMUX_EVENT_FAILED follows once. */
+ * carrier's end says it.  Every stream fails with `error`; SMUX_EVENT_FAILED follows once (after
+ * smux_sent, if this is called between smux_output and smux_sent: a failed writev is smux_sent of
+ * 0 bytes, then smux_session_fail). */
 SMUX_API void smux_session_fail(smux_session *session, int error);
 
 /* The error that ended the session, 0 while it lives. */
@@ -245,8 +251,7 @@ SMUX_API bool smux_next_event(smux_session *session, smux_event *event);
 SMUX_API int smux_consume(smux_stream *stream, size_t n);
 
 /* Whether to read more from the carrier now.  False while the receive budget is used up
- * (SMUX_FULL_STALL), while answers to refused streams pile up unsent, and after the session's end.
- */
+ * (SMUX_FULL_STALL), and after the session's end. */
 SMUX_API bool smux_want_read(const smux_session *session);
 
 /* ---- Streams -------------------------------------------------------------------------------- */
@@ -346,7 +351,8 @@ SMUX_API int smux_send_cancel(smux_session *session, smux_sendbuf *buffer, size_
  * Streams take turns by deficit round robin over bytes; control frames go first. */
 SMUX_API int smux_output(smux_session *session, struct iovec *iov, int iov_max, uint64_t now_us);
 
-/* Says how many of those bytes the carrier took: all, some or none.  Whatever frame was not begun
+/* Says how many of those bytes the carrier took: all, some or none.  Every smux_output that returned
+ * more than 0 is followed by one smux_sent, also when writing failed.  Whatever frame was not begun
  * is planned anew by the next smux_output, so that urgent frames can overtake. */
 SMUX_API void smux_sent(smux_session *session, size_t n);
 

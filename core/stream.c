@@ -53,6 +53,7 @@ int stream_new(smux_session *s, uint32_t id, uint16_t flags, smux_stream **strea
 static void forget_returned(smux_stream *st) {
     if (!(st->flags & F_LENT))
         return;
+    st->flags &= (uint16_t)~F_LENT;
     for (smux_sendbuf *b = st->session->returned; b; b = b->next_)
         if (b->stream_ == st)
             b->stream_ = NULL;
@@ -72,13 +73,19 @@ void stream_free(smux_stream *st) {
     engine_free(s, st);
 }
 
+uint64_t stream_patience_us(const smux_stream *st) {
+    const smux_config *c = &st->session->config;
+    return st->flags & F_GIVEN_UP ? c->linger_timeout_us : c->stream_idle_timeout_us;
+}
+
 void stream_active(smux_stream *st) {
     smux_session *s = st->session;
-    if (!s->config.stream_idle_timeout_us)
+    struct link *list = st->flags & F_GIVEN_UP ? &s->lingering : &s->idle;
+    if (st->out == OUT_DEAD || !stream_patience_us(st))
         return;
     st->active_us = s->now_us;
     list_remove(&st->idle);
-    list_push_back(&s->idle, &st->idle);
+    list_push_back(list, &st->idle);
 }
 
 void stream_event(smux_stream *st, uint16_t flag) {
@@ -94,6 +101,11 @@ static void leave_backlog(smux_stream *st) {
         st->flags |= F_ACCEPTED;
         st->session->backlog--;
     }
+}
+
+void stream_owe_nothing(smux_stream *st) {
+    st->flags &= (uint16_t)~F_OWED;
+    list_remove(&st->control);
 }
 
 void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_application) {
@@ -114,7 +126,7 @@ void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_applicati
     list_remove(&st->events);
     queue_drop(st);
     if (!tell_peer)
-        st->flags &= (uint16_t)~F_OWED;
+        stream_owe_nothing(st);
     send_schedule(st);
     if (tell_application)
         stream_event(st, F_TOLD_RESET);
@@ -169,7 +181,11 @@ static void give_up(smux_stream *st) {
 void smux_close(smux_stream *st) {
     (void)smux_close_write(st);
     give_up(st);
+    /* A peer that waits for window is to go on, and find out. */
     window_release(st, st->unread);
+    window_consumed(st);
+    list_remove(&st->idle);
+    stream_active(st);
     stream_settle(st);
 }
 

@@ -26,19 +26,23 @@ static uint64_t silence_deadline(const smux_session *s) {
     return due > second ? due : second;
 }
 
-static uint64_t idle_deadline(const smux_session *s) {
-    if (list_empty(&s->idle))
+/* The one that has been still for longest, of a list in that order. */
+static uint64_t still_deadline(const struct link *list) {
+    if (list_empty(list))
         return SMUX_NEVER;
-    return later(stream_of(s->idle.next, idle)->active_us, s->config.stream_idle_timeout_us);
+    const smux_stream *st = stream_of(list->next, idle);
+    return later(st->active_us, stream_patience_us(st));
 }
 
 uint64_t smux_deadline(const smux_session *s) {
     if (s->error)
         return SMUX_NEVER;
     uint64_t due = s->config.keepalive_disabled ? SMUX_NEVER : s->keepalive_us;
-    uint64_t silence = silence_deadline(s), idle = idle_deadline(s);
-    due = silence < due ? silence : due;
-    return idle < due ? idle : due;
+    const uint64_t others[] = {silence_deadline(s), still_deadline(&s->idle),
+                               still_deadline(&s->lingering)};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        due = others[i] < due ? others[i] : due;
+    return due;
 }
 
 static void keep_alive(smux_session *s) {
@@ -61,9 +65,9 @@ static void watch_silence(smux_session *s) {
     }
 }
 
-static void end_idle_streams(smux_session *s) {
-    while (!list_empty(&s->idle) && s->now_us >= idle_deadline(s)) {
-        smux_stream *st = stream_of(s->idle.next, idle);
+static void end_still_streams(smux_session *s, struct link *list) {
+    while (!list_empty(list) && s->now_us >= still_deadline(list)) {
+        smux_stream *st = stream_of(list->next, idle);
         stream_kill(st, SMUX_ERR_IDLE, true, true);
         stream_settle(st);
     }
@@ -75,6 +79,8 @@ void smux_tick(smux_session *s, uint64_t now_us) {
         return;
     keep_alive(s);
     watch_silence(s);
-    if (!s->error)
-        end_idle_streams(s);
+    if (s->error)
+        return;
+    end_still_streams(s, &s->idle);
+    end_still_streams(s, &s->lingering);
 }
