@@ -105,10 +105,16 @@ static bool room_for_frame(const struct output *o) {
 }
 
 /* Headers that follow each other lie side by side and share an iovec. */
+static bool joins(const struct output *o, const uint8_t *at) {
+    if (o->len == 0)
+        return false;
+    const struct iovec *last = &o->iov[o->len - 1];
+    return (const uint8_t *)last->iov_base + last->iov_len == at;
+}
+
 static void emit(struct output *o, uint8_t *at, size_t len) {
-    struct iovec *last = o->len ? &o->iov[o->len - 1] : NULL;
-    if (last && (uint8_t *)last->iov_base + last->iov_len == at)
-        last->iov_len += len;
+    if (joins(o, at))
+        o->iov[o->len - 1].iov_len += len;
     else
         o->iov[o->len++] = (struct iovec){at, len};
     o->bytes += len;
@@ -257,10 +263,7 @@ static uint32_t min_u32(uint32_t a, uint64_t b) {
  * iovecs enough: nothing, if there will be more in the next plan, otherwise what fits. */
 static uint32_t plan_data(struct output *o, smux_stream *st, uint32_t want) {
     smux_session *s = o->s;
-    uint8_t *header = s->headers + s->headers_len;
-    struct iovec *last = o->len ? &o->iov[o->len - 1] : NULL;
-    bool joins = last && (uint8_t *)last->iov_base + last->iov_len == header;
-    int end = o->len + !joins;
+    int end = o->len + !joins(o, s->headers + s->headers_len);
     uint32_t got = (uint32_t)queue_gather(st, st->planned, want, o->iov, &end, o->max);
     if (got < want && o->len > 0 && s->ring_len > 1)
         return 0;
