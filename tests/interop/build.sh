@@ -1,14 +1,15 @@
 #!/bin/bash
-# build.sh BUILD_DIR: builds the foreign peers into BUILD_DIR/interop.
+# build.sh [BUILD_DIR]: builds all peers into BUILD_DIR/interop (without one: $BUILD, or build).
 #
-# A peer whose toolchain (or whose library, where there is no network) is missing is left out: the
+# A foreign peer whose toolchain (or whose library, where there is no network) is missing is left out: the
 # reason is printed and kept in NAME.missing, and its tests skip with it.  With CI=true that is a
 # failure.  Code that does not compile always is.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "${1:?usage: build.sh BUILD_DIR}/interop"
-out=$(cd "$1/interop" && pwd)
+build=$(realpath -m "${1:-${BUILD:-$here/../../build}}")
+out=$build/interop
+mkdir -p "$out"
 
 leave_out() { # NAME REASON
     echo "interop: $1 is not built: $2" >&2
@@ -63,6 +64,7 @@ build_rust() {
     cp "$out/rust-target/release/rust-peer" "$out/rust-peer"
 }
 
+make -s -C "$here/../.." BUILD="$build" "$out/c_peer"
 build_go_newest
 build_go_debian
 build_rust

@@ -468,11 +468,13 @@ func ending(err error) string {
 }
 
 // frozen says `ready` and then waits for keepalive to find out that the other side is stopped.
+// The pause before lets the other side's keepalives be seen: some arm their timeout only then.
 func (d *driver) frozen() (string, error) {
 	s, err := d.request("echo")
 	if err != nil {
 		return "", err
 	}
+	time.Sleep(time.Duration(d.o.idleMs) * time.Millisecond)
 	if err := verifyEcho(s, pattern(1000, 1)); err != nil {
 		return "", err
 	}

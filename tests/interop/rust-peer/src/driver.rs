@@ -314,9 +314,11 @@ impl Driver {
         Ok(format!("read={} write={}", ending(read), ending(wrote)))
     }
 
-    /// Says `ready` and then waits for keepalive to find out that the other side is stopped.
+    /// Says `ready` and then waits for keepalive to find out that the other side is stopped. The
+    /// pause before lets the other side's keepalives be seen: some arm their timeout only then.
     async fn frozen(&self) -> Result<String> {
         let mut s = self.request("echo").await?;
+        sleep(Duration::from_millis(self.o.idle_ms)).await;
         verify_echo(&mut s, pattern(1000, 1)).await?;
         println!("ready");
         Ok(format!("read={}", ending(s.read(&mut [0]).await)))

@@ -1,0 +1,8 @@
+# Runs once before all files: the peers are built, or it is known why one is not.
+setup_suite() {
+    local here
+    here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+    BUILD=$(realpath -m "${BUILD:-$here/../../build}")
+    export BUILD
+    "$here/build.sh" "$BUILD" >&2
+}
