@@ -41,7 +41,8 @@ static void names_and_options(int fd) {
     observe_result("TCP_INFO", getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
     observe("TCP_INFO's state", "%d", info.tcpi_state);
     number = 1;
-    observe_result("set TCP_NODELAY", setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &number, sizeof number));
+    observe_result("set TCP_NODELAY",
+                   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &number, sizeof number));
     number = 0;
     len = sizeof number;
     getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &number, &len);
@@ -59,14 +60,16 @@ static void data_calls(int fd) {
     observe_result("recv MSG_PEEK", recv(fd, &byte, 1, MSG_PEEK));
     observe_result("FIONREAD", ioctl(fd, FIONREAD, &pending));
     observe("FIONREAD's answer", "%d", pending);
-    observe("poll", "%s", events_text((unsigned)poll_now(fd, POLLIN | POLLOUT | POLLRDHUP | POLLPRI)));
+    observe("poll", "%s",
+            events_text((unsigned)poll_now(fd, POLLIN | POLLOUT | POLLRDHUP | POLLPRI)));
 }
 
 static void while_pending(const struct server *server) {
     int fd = tcp_socket(SOCK_NONBLOCK);
     observe_result("connect", connect_to(fd, server));
     observe_result("connect again", connect_to(fd, server));
-    observe("poll at once", "%s", events_text((unsigned)poll_now(fd, POLLIN | POLLOUT | POLLRDHUP)));
+    observe("poll at once", "%s",
+            events_text((unsigned)poll_now(fd, POLLIN | POLLOUT | POLLRDHUP)));
     names_and_options(fd);
     data_calls(fd);
     observe("poll after all that", "%s", events_text((unsigned)poll_now(fd, POLLOUT)));

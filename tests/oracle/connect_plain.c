@@ -46,7 +46,8 @@ static void refused_blocking(const struct server *closed, const struct server *s
 static void refused_nonblocking(const struct server *closed, const struct server *server) {
     int fd = tcp_socket(SOCK_NONBLOCK);
     observe_result("refused, non-blocking", connect_to(fd, closed));
-    observe("refused: poll", "%s", events_text((unsigned)wait_for(fd, POLLIN | POLLOUT | POLLRDHUP)));
+    observe("refused: poll", "%s",
+            events_text((unsigned)wait_for(fd, POLLIN | POLLOUT | POLLRDHUP)));
     observe("refused: SO_ERROR first", "%s", error_name(socket_error(fd)));
     observe("refused: SO_ERROR second", "%s", error_name(socket_error(fd)));
     observe_result("refused: next connect", connect_to(fd, server));

@@ -227,6 +227,8 @@ static bool turn(struct relay *relay) {
     if (relay->residue && have <= 1)
         pfd[0].events &= ~POLLIN;
     poll(pfd, 2, 1);
+    if (pfd[1].revents & POLLERR && relay->in.closed)
+        return false; /* a reset after the end: the application's next write is EPIPE */
     bool hung_up = pfd[0].revents & (POLLHUP | POLLERR);
     if (b_may_read && !receive_from_application(relay, hung_up)) {
         reset(relay->target);

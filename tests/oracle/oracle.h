@@ -25,6 +25,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -128,8 +129,8 @@ __attribute__((unused)) static const char *events_text(unsigned events) {
     static const struct {
         unsigned bit;
         const char *name;
-    } names[] = {{EPOLLIN, "IN"},         {EPOLLPRI, "PRI"}, {EPOLLOUT, "OUT"},
-                 {EPOLLERR, "ERR"},       {EPOLLHUP, "HUP"}, {EPOLLRDHUP, "RDHUP"},
+    } names[] = {{EPOLLIN, "IN"},         {EPOLLPRI, "PRI"},      {EPOLLOUT, "OUT"},
+                 {EPOLLERR, "ERR"},       {EPOLLHUP, "HUP"},      {EPOLLRDHUP, "RDHUP"},
                  {EPOLLRDNORM, "RDNORM"}, {EPOLLWRNORM, "WRNORM"}};
     static char text[4][100];
     static unsigned turn;

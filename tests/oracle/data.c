@@ -1,0 +1,212 @@
+/* data.c - moving data: flags, addresses, vectors, files, pipes. */
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+
+#include "oracle.h"
+
+static void send_there(const struct pair *pair, const char *text) {
+    (void)!write(pair->accepted, text, strlen(text));
+    wait_for(pair->client, POLLIN);
+}
+
+static void receive_flags(const struct pair *pair) {
+    char buf[32] = {0};
+    send_there(pair, "0123456789");
+    observe_result("MSG_PEEK", recv(pair->client, buf, 4, MSG_PEEK));
+    observe_result("MSG_PEEK more", recv(pair->client, buf, sizeof buf, MSG_PEEK));
+    observe_result("MSG_TRUNC takes", recv(pair->client, NULL, 3, MSG_TRUNC));
+    observe_result("MSG_TRUNC with a buffer", recv(pair->client, buf, 2, MSG_TRUNC));
+    observe_result("the rest", recv(pair->client, buf, sizeof buf, 0));
+    observe("which is", "%.5s", buf);
+    observe_result("MSG_DONTWAIT", recv(pair->client, buf, 1, MSG_DONTWAIT));
+    observe_result("MSG_TRUNC|MSG_DONTWAIT", recv(pair->client, NULL, 9, MSG_TRUNC | MSG_DONTWAIT));
+    observe_result("MSG_ERRQUEUE", recv(pair->client, buf, 1, MSG_ERRQUEUE));
+    observe_result("length 0", recv(pair->client, buf, 0, MSG_DONTWAIT));
+    observe_result("bad buffer, no data", recv(pair->client, (void *)1, 1, MSG_DONTWAIT));
+    send_there(pair, "abc");
+    observe_result("MSG_WAITALL with what is there", recv(pair->client, buf, 3, MSG_WAITALL));
+    send_there(pair, "abc");
+    observe_result("bad buffer", recv(pair->client, (void *)1, 1, 0));
+    observe_result("data is still there", recv(pair->client, buf, 9, 0));
+}
+
+static void source_addresses(const struct pair *pair) {
+    char buf[32], control[256];
+    struct sockaddr_storage addr;
+    struct iovec iov[2] = {{buf, 2}, {buf + 2, 20}};
+    struct msghdr msg = {.msg_name = &addr,
+                         .msg_namelen = sizeof addr,
+                         .msg_iov = iov,
+                         .msg_iovlen = 2,
+                         .msg_control = control,
+                         .msg_controllen = sizeof control};
+    socklen_t len = sizeof addr;
+    memset(&addr, 0x5a, sizeof addr);
+    send_there(pair, "hello");
+    observe_result("recvfrom", recvfrom(pair->client, buf, 2, 0, (struct sockaddr *)&addr, &len));
+    observe("address length", "%d", (int)len);
+    observe("address untouched", "%d", ((unsigned char *)&addr)[0] == 0x5a);
+    len = 3;
+    observe_result("recvfrom, little room",
+                   recvfrom(pair->client, buf, 1, 0, (struct sockaddr *)&addr, &len));
+    observe("address length then", "%d", (int)len);
+    observe_result("recvmsg", recvmsg(pair->client, &msg, 0));
+    observe("name length", "%d", (int)msg.msg_namelen);
+    observe("control length", "%d", (int)msg.msg_controllen);
+    observe("flags", "%d", msg.msg_flags);
+    struct mmsghdr msgs[2] = {{.msg_hdr = {.msg_iov = iov, .msg_iovlen = 1}},
+                              {.msg_hdr = {.msg_iov = iov + 1, .msg_iovlen = 1}}};
+    send_there(pair, "xyz");
+    observe_result("recvmmsg", recvmmsg(pair->client, msgs, 2, MSG_DONTWAIT, NULL));
+    observe("first message", "%u", msgs[0].msg_len);
+}
+
+static void sends(const struct pair *pair) {
+    static struct iovec many[2000];
+    /* Volatile, so that the compiler does not warn of what is meant. */
+    volatile int minus_one = -1;
+    void *volatile bad = (void *)1;
+    char buf[64];
+    struct sockaddr_in elsewhere = {.sin_family = AF_INET, .sin_port = htons(9)};
+    struct iovec iov[3] = {{"ab", 2}, {NULL, 0}, {"cd", 2}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 3};
+    struct mmsghdr msgs[2] = {{.msg_hdr = msg}, {.msg_hdr = msg}};
+    observe_result("write", write(pair->client, "x", 1));
+    observe_result("write of nothing", write(pair->client, "", 0));
+    observe_result("send of nothing", send(pair->client, "", 0, 0));
+    observe_result(
+        "sendto somewhere else",
+        sendto(pair->client, "y", 1, 0, (struct sockaddr *)&elsewhere, sizeof elsewhere));
+    observe_result("send MSG_MORE", send(pair->client, "z", 1, MSG_MORE));
+    observe_result("writev", writev(pair->client, iov, 3));
+    observe_result("writev of -1 vectors", writev(pair->client, iov, minus_one));
+    observe_result("writev of 2000 vectors", writev(pair->client, many, 2000));
+    observe_result("sendmsg", sendmsg(pair->client, &msg, 0));
+    msg.msg_name = &elsewhere;
+    msg.msg_namelen = sizeof elsewhere;
+    observe_result("sendmsg somewhere else", sendmsg(pair->client, &msg, 0));
+    observe_result("sendmmsg", sendmmsg(pair->client, msgs, 2, 0));
+    observe_result("bad buffer", write(pair->client, bad, 1));
+    ssize_t n = receive_all(pair->accepted, buf, 23);
+    observe_result("all of it arrives", n);
+    observe("in order", "%.*s", (int)n, buf);
+}
+
+static void rights_are_no_tcp(const struct pair *pair) {
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.align = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    struct iovec iov = {"r", 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    char byte;
+    memcpy(CMSG_DATA(&control.align), &pair->client, sizeof pair->client);
+    observe_result("SCM_RIGHTS over it", sendmsg(pair->client, &msg, 0));
+    observe_result("the byte arrives", receive_all(pair->accepted, &byte, 1));
+}
+
+static void queues(const struct pair *pair) {
+    int number = -1;
+    char buf[8];
+    send_there(pair, "12345");
+    observe_result("FIONREAD", ioctl(pair->client, FIONREAD, &number));
+    observe("FIONREAD says", "%d", number);
+    (void)!read(pair->client, buf, 5);
+    (void)!write(pair->client, "123", 3);
+    receive_all(pair->accepted, buf, 3);
+    for (int i = 0; i < 1000 && (ioctl(pair->client, TIOCOUTQ, &number) || number); i++)
+        poll(NULL, 0, 1);
+    observe("SIOCOUTQ comes down to", "%d", number);
+    observe_result("SIOCATMARK", ioctl(pair->client, SIOCATMARK, &number));
+    observe("SIOCATMARK says", "%d", number);
+}
+
+static void files_and_pipes(const struct pair *pair) {
+    char buf[64];
+    int pipes[2], file = memfd_create("oracle", MFD_CLOEXEC);
+    off_t offset = 0;
+    (void)!write(file, "from a file", 11);
+    observe_result("sendfile", sendfile(pair->client, file, &offset, 11));
+    observe_result("arrives", receive_all(pair->accepted, buf, 11));
+    observe_result("pipe", pipe(pipes));
+    (void)!write(pipes[1], "from a pipe", 11);
+    observe_result("splice out", splice(pipes[0], NULL, pair->client, NULL, 11, 0));
+    observe_result("arrives too", receive_all(pair->accepted, buf, 11));
+    send_there(pair, "into a pipe");
+    observe_result("splice in", splice(pair->client, NULL, pipes[1], NULL, 11, 0));
+    observe_result("is in the pipe", read(pipes[0], buf, sizeof buf));
+    observe_result("lseek", lseek(pair->client, 0, SEEK_CUR));
+    observe_result("pread", pread(pair->client, buf, 1, 0));
+    observe_result("ftruncate", ftruncate(pair->client, 0));
+    close(pipes[0]);
+    close(pipes[1]);
+    close(file);
+}
+
+static void stdio(const struct pair *pair) {
+    char line[32];
+    FILE *stream = fdopen(dup(pair->client), "r+");
+    fputs("hello, world\n", stream);
+    fflush(stream);
+    observe_result("stdio out", receive_all(pair->accepted, line, 13));
+    send_there(pair, "and back\n");
+    observe("stdio in", "%s", fgets(line, sizeof line, stream) ? "a line" : "nothing");
+    fclose(stream);
+}
+
+static void low_water(const struct pair *pair) {
+    int five = 5;
+    char buf[8];
+    setsockopt(pair->client, SOL_SOCKET, SO_RCVLOWAT, &five, sizeof five);
+    send_there(pair, "ab");
+    observe_result("SO_RCVLOWAT: recv does not wait with MSG_DONTWAIT",
+                   recv(pair->client, buf, 8, MSG_DONTWAIT));
+    five = 1;
+    setsockopt(pair->client, SOL_SOCKET, SO_RCVLOWAT, &five, sizeof five);
+}
+
+/* More than all buffers hold: a writer that does not wait stops, and goes on when the reader reads. */
+static void back_pressure(const struct pair *pair) {
+    static char chunk[65536];
+    size_t sent = 0, got = 0;
+    ssize_t n;
+    fcntl(pair->client, F_SETFL, O_NONBLOCK);
+    for (int quiet = 0; quiet < 3;) {
+        n = write(pair->client, chunk, sizeof chunk);
+        if (n > 0)
+            sent += (size_t)n;
+        quiet = n > 0 ? 0 : quiet + 1;
+        if (n < 0)
+            poll(NULL, 0, 100);
+    }
+    observe("a full socket says", "%s", n < 0 ? error_name(errno) : "?");
+    observe("poll", "%s", events_text((unsigned)poll_now(pair->client, POLLOUT)));
+    while (got < sent) {
+        n = recv(pair->accepted, chunk, sizeof chunk, 0);
+        if (n <= 0)
+            break;
+        got += (size_t)n;
+    }
+    observe("everything arrived", "%d", got == sent);
+    observe("poll then", "%s", events_text((unsigned)wait_for(pair->client, POLLOUT)));
+    fcntl(pair->client, F_SETFL, 0);
+}
+
+int main(void) {
+    struct server server = serve();
+    struct pair pair = connected_pair(&server, 0);
+    receive_flags(&pair);
+    source_addresses(&pair);
+    sends(&pair);
+    rights_are_no_tcp(&pair);
+    queues(&pair);
+    files_and_pipes(&pair);
+    stdio(&pair);
+    low_water(&pair);
+    back_pressure(&pair);
+    close_pair(&pair);
+    return 0;
+}
