@@ -12,7 +12,7 @@
 
 bool address_is_ours(int fd, const struct sockaddr *addr, socklen_t size, socklen_t len) {
     struct sockaddr_un name;
-    if (size < sizeof addr->sa_family || addr->sa_family != AF_UNIX)
+    if (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX)
         return false;
     if (len > size || len > sizeof name)
         return shim_is_ours(fd);
@@ -41,17 +41,6 @@ static int fail(int err) {
     return -1;
 }
 
-int shim_getpeername(int fd, struct sockaddr *addr, socklen_t *len) {
-    socklen_t size = len ? *len : 0;
-    int result = real.getpeername(fd, addr, len);
-    if (result != 0 || !address_is_ours(fd, addr, size, *len))
-        return result;
-    struct shim_state state = shim_state_read(fd);
-    if (state.kind != SHIM_CONNECTED || has_ended(fd))
-        return fail(ENOTCONN);
-    return give(&state.outcome.dest, addr, size, len);
-}
-
 /* Reads the state from what the kernel answered, or from the kernel where the answer was cut. */
 static struct shim_state state_from(int fd, const struct sockaddr *addr, socklen_t size,
                                     socklen_t len) {
@@ -72,17 +61,54 @@ static struct shim_endpoint local_of(int fd, const struct shim_state *state) {
     return (struct shim_endpoint){.family = options_family(fd)};
 }
 
+static int give_peer(int fd, const struct shim_state *state, struct sockaddr *addr, socklen_t size,
+                     socklen_t *len) {
+    if (state->kind != SHIM_CONNECTED || has_ended(fd))
+        return fail(ENOTCONN);
+    return give(&state->outcome.dest, addr, size, len);
+}
+
+static int give_own(int fd, const struct shim_state *state, struct sockaddr *addr, socklen_t size,
+                    socklen_t *len) {
+    struct shim_endpoint local = local_of(fd, state);
+    return give(&local, addr, size, len);
+}
+
+/* Answers for a descriptor that seems to be ours from the state alone, so that nothing but the address
+ * is written to the caller's memory. Returns false if it is not ours. */
+static bool answer_hinted(int fd, struct sockaddr *addr, socklen_t *len, bool peer, int *result) {
+    if (!hint_has(fd, HINT_OURS) || !addr || !len || (int)*len < 0)
+        return false;
+    struct shim_state state = shim_state_read(fd);
+    if (state.kind == SHIM_FOREIGN)
+        return false;
+    *result = peer ? give_peer(fd, &state, addr, *len, len) : give_own(fd, &state, addr, *len, len);
+    return true;
+}
+
+int shim_getpeername(int fd, struct sockaddr *addr, socklen_t *len) {
+    socklen_t size = len ? *len : 0;
+    int result;
+    if (answer_hinted(fd, addr, len, true, &result))
+        return result;
+    result = real.getpeername(fd, addr, len);
+    if (result != 0 || !address_is_ours(fd, addr, size, *len))
+        return result;
+    struct shim_state state = shim_state_read(fd);
+    return give_peer(fd, &state, addr, size, len);
+}
+
 int shim_getsockname(int fd, struct sockaddr *addr, socklen_t *len) {
     socklen_t size = len ? *len : 0;
-    int result = real.getsockname(fd, addr, len);
+    int result;
+    if (answer_hinted(fd, addr, len, false, &result))
+        return result;
+    result = real.getsockname(fd, addr, len);
     /* The own name is unset or an outcome: only a look at the peer's tells whose socket this is. */
-    if (result != 0 || size < sizeof addr->sa_family || addr->sa_family != AF_UNIX)
+    if (result != 0 || (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX))
         return result;
     struct shim_state state = state_from(fd, addr, size, *len);
-    if (state.kind == SHIM_FOREIGN)
-        return result;
-    struct shim_endpoint local = local_of(fd, &state);
-    return give(&local, addr, size, len);
+    return state.kind == SHIM_FOREIGN ? result : give_own(fd, &state, addr, size, len);
 }
 
 int shim_shutdown(int fd, int how) {

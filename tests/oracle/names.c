@@ -1,0 +1,158 @@
+/* names.c - getpeername and getsockname: before, during, after, cut, with a bound address, IPv6. */
+#include "oracle.h"
+
+static void names(const char *label, int fd, const struct server *server) {
+    struct sockaddr_in name;
+    socklen_t len = sizeof name;
+    printf("-- %s\n", label);
+    memset(&name, 0, sizeof name);
+    observe_result("getpeername", getpeername(fd, (struct sockaddr *)&name, &len));
+    observe("length", "%d", (int)len);
+    observe("is the destination", "%d", memcmp(&name, &server->addr, 8) == 0);
+    len = sizeof name;
+    memset(&name, 0, sizeof name);
+    observe_result("getsockname", getsockname(fd, (struct sockaddr *)&name, &len));
+    observe("length", "%d", (int)len);
+    observe("family", "%d", name.sin_family);
+    observe("has a port", "%d", name.sin_port != 0);
+    observe("address", "%s", inet_ntoa(name.sin_addr));
+}
+
+static void cut(int fd) {
+    struct sockaddr_storage name;
+    for (socklen_t size = 0; size <= 16; size += 4) {
+        socklen_t len = size;
+        char label[40];
+        memset(&name, 0x5a, sizeof name);
+        snprintf(label, sizeof label, "getpeername, room for %u", size);
+        observe_result(label, getpeername(fd, (struct sockaddr *)&name, &len));
+        observe("true length", "%u", len);
+        observe("nothing written behind", "%d", ((unsigned char *)&name)[size] == 0x5a);
+        len = size;
+        memset(&name, 0x5a, sizeof name);
+        observe_result("getsockname", getsockname(fd, (struct sockaddr *)&name, &len));
+        observe("true length", "%u", len);
+        observe("nothing written behind", "%d", ((unsigned char *)&name)[size] == 0x5a);
+    }
+    socklen_t len = sizeof name;
+    memset(&name, 0x5a, sizeof name);
+    getpeername(fd, (struct sockaddr *)&name, &len);
+    observe("nothing written behind the address", "%d", ((unsigned char *)&name)[16] == 0x5a);
+    len = (socklen_t)-1;
+    observe_result("negative length", getpeername(fd, (struct sockaddr *)&name, &len));
+    observe_result("NULL length", getpeername(fd, (struct sockaddr *)&name, NULL));
+    len = sizeof name;
+    observe_result("NULL address", getpeername(fd, NULL, &len));
+    len = sizeof name;
+    observe_result("getsockname, NULL address", getsockname(fd, NULL, &len));
+    observe_result("bad descriptor", getpeername(999, (struct sockaddr *)&name, &len));
+}
+
+/* The address that the target sees is the one that we have. */
+static void local_address(const struct server *server) {
+    struct pair pair = connected_pair(server, 0);
+    struct sockaddr_in here = {0}, there = {0};
+    socklen_t len = sizeof here;
+    getsockname(pair.client, (struct sockaddr *)&here, &len);
+    getpeername(pair.accepted, (struct sockaddr *)&there, &len);
+    observe("the target sees our address", "%d", memcmp(&here, &there, 8) == 0);
+    close_pair(&pair);
+}
+
+static void bound(const struct server *server) {
+    int fd = tcp_socket(0), on = 1;
+    struct sockaddr_in want = {.sin_family = AF_INET}, have = {0};
+    struct server reserve = serve();
+    socklen_t len = sizeof have;
+    want.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+    want.sin_port = reserve.addr.sin_port;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    observe_result("bind", bind(fd, (struct sockaddr *)&want, sizeof want));
+    observe_result("connect", connect_to(fd, server));
+    getsockname(fd, (struct sockaddr *)&have, &len);
+    observe("bound address kept", "%s", inet_ntoa(have.sin_addr));
+    observe("bound port kept", "%d", have.sin_port == want.sin_port);
+    observe_result("bind when connected", bind(fd, (struct sockaddr *)&want, sizeof want));
+    observe_result("listen when connected", listen(fd, 1));
+    observe_result("accept when connected", accept(fd, NULL, NULL));
+    close(fd);
+    close(reserve.fd);
+}
+
+static struct sockaddr_in6 serve6(int *fd, const char *text) {
+    struct sockaddr_in6 addr = {.sin6_family = AF_INET6};
+    socklen_t len = sizeof addr;
+    int off = 0;
+    inet_pton(AF_INET6, text, &addr.sin6_addr);
+    *fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    if (bind(*fd, (struct sockaddr *)&addr, len) != 0 || listen(*fd, 8) != 0 ||
+        getsockname(*fd, (struct sockaddr *)&addr, &len) != 0)
+        die("IPv6 server");
+    return addr;
+}
+
+static void names6(const char *label, const struct sockaddr_in6 *addr) {
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), number = 0;
+    struct sockaddr_in6 name = {0};
+    socklen_t len = sizeof name;
+    char text[64];
+    printf("-- %s\n", label);
+    observe_result("connect", connect(fd, (const struct sockaddr *)addr, sizeof *addr));
+    observe_result("getpeername", getpeername(fd, (struct sockaddr *)&name, &len));
+    observe("length", "%d", (int)len);
+    observe("address", "%s", inet_ntop(AF_INET6, &name.sin6_addr, text, sizeof text));
+    observe("port", "%d", name.sin6_port == addr->sin6_port);
+    observe("scope", "%u", name.sin6_scope_id);
+    len = sizeof name;
+    observe_result("getsockname", getsockname(fd, (struct sockaddr *)&name, &len));
+    observe("family", "%d", name.sin6_family);
+    observe("own address", "%s", inet_ntop(AF_INET6, &name.sin6_addr, text, sizeof text));
+    len = sizeof number;
+    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &number, &len);
+    observe("SO_DOMAIN", "%d", number);
+    number = 0;
+    observe_result("IPV6_V6ONLY", getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &number, &len));
+    observe("is", "%d", number);
+    close(fd);
+}
+
+static void version_6(void) {
+    int fd;
+    struct sockaddr_in6 addr = serve6(&fd, "::1");
+    names6("IPv6", &addr);
+    close(fd);
+    addr = serve6(&fd, "::ffff:127.0.0.1");
+    names6("v4-mapped", &addr);
+    int v4 = tcp_socket(0);
+    observe_result("IPv6 address on IPv4 socket",
+                   connect(v4, (struct sockaddr *)&addr, sizeof addr));
+    close(v4);
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = addr.sin6_port};
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int v6 = socket(AF_INET6, SOCK_STREAM, 0);
+    observe_result("IPv4 address on IPv6 socket", connect(v6, (struct sockaddr *)&in, sizeof in));
+    observe_result("RFC 2133's shorter address", connect(v6, (struct sockaddr *)&addr, 24));
+    close(v6);
+    close(fd);
+}
+
+int main(void) {
+    struct server server = serve();
+    int fd = tcp_socket(0);
+    names("fresh socket", fd, &server);
+    connect_to(fd, &server);
+    names("connected", fd, &server);
+    cut(fd);
+    int accepted = accept(server.fd, NULL, NULL);
+    close(accepted);
+    wait_for(fd, POLLRDHUP);
+    names("the peer has closed", fd, &server);
+    close(fd);
+    names("closed", fd, &server);
+    struct server other = serve();
+    local_address(&other);
+    bound(&other);
+    version_6();
+    return 0;
+}
