@@ -194,8 +194,7 @@ static bool is_readable(const void *pointer) {
 }
 
 int shim_connect(int fd, const struct sockaddr *addr, socklen_t len) {
-    if (!is_readable(addr) || len < sizeof addr->sa_family ||
-        len > sizeof(struct sockaddr_storage))
+    if (!is_readable(addr) || len < sizeof addr->sa_family || len > sizeof(struct sockaddr_storage))
         return real.connect(fd, addr, len);
     if (hint_has(fd, HINT_OURS)) {
         struct shim_state state = shim_state_read(fd);

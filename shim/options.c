@@ -182,7 +182,7 @@ static void carry_row(int from, int to, const struct option_row *row, struct shi
         carry_kernel(from, to, row, req);
         return;
     }
-    if (row->how == OPTION_ANSWER ||
+    if (row->how == OPTION_ANSWER || row->how == OPTION_LATE || row->how == OPTION_IGNORE ||
         raw_getsockopt(from, row->level, row->name, &value, &len) != 0 || len != sizeof value)
         return;
     if (row->how == OPTION_BUFFER)

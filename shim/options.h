@@ -35,7 +35,15 @@ struct option_row {
     int standard, min, max;
 };
 
-enum option_how { OPTION_KERNEL, OPTION_MARK, OPTION_STORE, OPTION_BUFFER, OPTION_ANSWER };
+enum option_how {
+    OPTION_KERNEL,
+    OPTION_MARK,
+    OPTION_STORE,
+    OPTION_LATE,
+    OPTION_BUFFER,
+    OPTION_IGNORE,
+    OPTION_ANSWER,
+};
 
 /* The row of an option, or NULL. */
 const struct option_row *option_find(int level, int name);

@@ -39,11 +39,8 @@ static int answer_int(int level, int value, void *out, socklen_t *len) {
     return answer(&value, sizeof value, out, len);
 }
 
-static int tcp_state_of(const struct shim_state *state, int fd) {
+static uint8_t tcp_state_of(const struct shim_state *state) {
     enum { ESTABLISHED = 1, SYN_SENT = 2, CLOSE = 7 }; /* linux: net/tcp_states.h */
-    struct tcp_info info = {0};
-    (void)info;
-    (void)fd;
     return state->kind == SHIM_CONNECTING ? SYN_SENT
            : state->kind == SHIM_FAILED   ? CLOSE
                                           : ESTABLISHED;
@@ -51,9 +48,9 @@ static int tcp_state_of(const struct shim_state *state, int fd) {
 
 /* Plausible values of a quiet local connection: readers want an MSS, a window and a round-trip time
  * that are not zero. */
-static int answer_tcp_info(int fd, const struct shim_state *state, void *out, socklen_t *len) {
+static int answer_tcp_info(const struct shim_state *state, void *out, socklen_t *len) {
     struct tcp_info info = {
-        .tcpi_state = (uint8_t)tcp_state_of(state, fd),
+        .tcpi_state = tcp_state_of(state),
         .tcpi_options = TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE,
         .tcpi_snd_wscale = 7,
         .tcpi_rcv_wscale = 7,
@@ -74,20 +71,38 @@ static int answer_tcp_info(int fd, const struct shim_state *state, void *out, so
     return answer(&info, sizeof info, out, len);
 }
 
-static int get_tcp(int fd, const struct shim_state *state, int name, void *out, socklen_t *len) {
-    static const char congestion[16] = "cubic"; /* the kernel's buffer is 16 bytes too */
-    switch (name) {
-    case TCP_INFO:
-        return answer_tcp_info(fd, state, out, len);
-    case TCP_CONGESTION:
-        return answer(congestion, sizeof congestion, out, len);
-    default:
-        return fail(ENOPROTOOPT);
-    }
+/* The congestion controls that are found everywhere; kept as an index. 16 bytes are the kernel's size. */
+static const char congestion_controls[][16] = {"cubic", "reno", "bbr"};
+#define N_CONGESTION_CONTROLS (sizeof congestion_controls / sizeof *congestion_controls)
+
+static int get_congestion(int fd, const struct option_row *row, void *out, socklen_t *len) {
+    int index = option_kept_get(fd, row);
+    return answer(congestion_controls[index], sizeof congestion_controls[index], out, len);
+}
+
+static int set_congestion(int fd, const struct option_row *row, const void *value, socklen_t len) {
+    char name[16] = {0};
+    memcpy(name, value, len < sizeof name - 1 ? len : sizeof name - 1);
+    for (size_t i = 0; i < N_CONGESTION_CONTROLS; i++)
+        if (strcmp(name, congestion_controls[i]) == 0) {
+            int err = option_kept_put(fd, row, (int)i);
+            return err ? fail(err) : 0;
+        }
+    return fail(ENOENT);
+}
+
+static bool is_congestion(const struct option_row *row) {
+    return row->level == IPPROTO_TCP && row->name == TCP_CONGESTION;
+}
+
+static bool is_kept(const struct option_row *row) {
+    return row->how == OPTION_MARK || row->how == OPTION_STORE || row->how == OPTION_LATE;
 }
 
 static int get_row(int fd, const struct option_row *row, void *out, socklen_t *len) {
-    int value = row->how == OPTION_ANSWER ? row->standard : option_kept_get(fd, row);
+    if (is_congestion(row))
+        return get_congestion(fd, row, out, len);
+    int value = is_kept(row) ? option_kept_get(fd, row) : row->standard;
     return answer_int(row->level, value, out, len);
 }
 
@@ -142,10 +157,10 @@ int options_get(int fd, const struct shim_state *state, int level, int name, voi
     if (level == SOL_SOCKET)
         return get_socket(fd, state, name, value, len);
     if (level == IPPROTO_IPV6 && (family ? family : options_family(fd)) != AF_INET6)
-        return fail(ENOPROTOOPT);
-    if (row)
-        return get_row(fd, row, value, len);
-    return level == IPPROTO_TCP ? get_tcp(fd, state, name, value, len) : fail(ENOPROTOOPT);
+        return fail(EOPNOTSUPP);
+    if (level == IPPROTO_TCP && name == TCP_INFO)
+        return answer_tcp_info(state, value, len);
+    return row ? get_row(fd, row, value, len) : fail(ENOPROTOOPT);
 }
 
 /* Reads the caller's integer as the kernel does; IP-level options may be one byte. */
@@ -193,6 +208,8 @@ static int set_row(int fd, const struct shim_state *state, const struct option_r
         return raw_setsockopt(fd, row->level, row->name, value, len);
     if (!value)
         return fail(EFAULT);
+    if (is_congestion(row))
+        return len ? set_congestion(fd, row, value, len) : fail(EINVAL);
     if (!take_int(row->level, value, len, &number))
         return fail(EINVAL);
     if (row->how == OPTION_ANSWER)
@@ -201,13 +218,21 @@ static int set_row(int fd, const struct shim_state *state, const struct option_r
         return set_buffer(fd, state, row, number);
     if (number < row->min || number > row->max)
         return fail(EINVAL);
-    int err = option_kept_put(fd, row, number);
+    if (row->level == IPPROTO_IP && row->name == IP_TTL) {
+        if (number == 0)
+            return fail(EINVAL);
+        number = number < 0 ? row->standard : number; /* -1: the system's */
+    }
+    int err = is_kept(row) ? option_kept_put(fd, row, number) : 0;
     return err ? fail(err) : 0;
 }
 
 int options_set(int fd, const struct shim_state *state, int level, int name, const void *value,
                 socklen_t len) {
     const struct option_row *row = option_find(level, name);
+    uint16_t family = state->outcome.dest.family;
+    if (level == IPPROTO_IPV6 && (family ? family : options_family(fd)) != AF_INET6)
+        return fail(ENOPROTOOPT);
     if (level == SOL_SOCKET && name == SO_LINGER)
         return set_linger(fd, state, value, len);
     if (row)

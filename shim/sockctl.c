@@ -49,6 +49,8 @@ static bool is_telltale(int fd, int name, const void *value, socklen_t len) {
     case SO_GET_FILTER:
     case SO_REUSEPORT:
         return hint_has(fd, HINT_OURS);
+    case SO_PEERGROUPS: /* TCP has none, and says so with an error */
+        return true;
     default:
         return false;
     }
@@ -70,7 +72,7 @@ int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
     if (is_tcp_level(level)) {
         if (result == 0 || errno != EOPNOTSUPP)
             return result;
-    } else if (level != SOL_SOCKET || (result != 0 && name != SO_PEERGROUPS)) {
+    } else if (level != SOL_SOCKET || result != 0) {
         return result;
     } else if (name == SO_ERROR) {
         return *len == sizeof(int) ? translate_error(fd, value) : result;
@@ -100,7 +102,7 @@ int shim_setsockopt(int fd, int level, int name, const void *value, socklen_t le
         options_note(fd, level, name);
         return 0;
     }
-    if (!is_tcp_level(level) || errno != EOPNOTSUPP)
+    if (level == SOL_SOCKET || errno != EOPNOTSUPP)
         return result;
     int err = errno;
     struct shim_state state = shim_state_read(fd);

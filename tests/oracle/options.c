@@ -1,0 +1,237 @@
+/*
+ * options.c - socket options: read and set, before connect and after, and read back.
+ *
+ * Values that the kernel chooses (buffer sizes, segment sizes) are not printed: they differ between
+ * two direct runs as well.
+ */
+#include <sys/time.h>
+
+#include "oracle.h"
+
+struct option {
+    const char *name;
+    int level, option;
+    int set;             /* the value to set; -1: only read */
+    bool volatile_value; /* do not print what reads back */
+};
+
+#define INTEGER(level, option, value)                                                              \
+    { #option, level, option, value, false }
+#define SIZE(level, option, value)                                                                 \
+    { #option, level, option, value, true }
+#define READ_ONLY(level, option)                                                                   \
+    { #option, level, option, -1, false }
+#define READ_SIZE(level, option)                                                                   \
+    { #option, level, option, -1, true }
+
+static const struct option options[] = {
+    INTEGER(SOL_SOCKET, SO_KEEPALIVE, 1),
+    INTEGER(SOL_SOCKET, SO_OOBINLINE, 1),
+    INTEGER(SOL_SOCKET, SO_RCVLOWAT, 3),
+    INTEGER(SOL_SOCKET, SO_PRIORITY, 4),
+    INTEGER(SOL_SOCKET, SO_REUSEADDR, 1),
+    INTEGER(SOL_SOCKET, SO_REUSEPORT, 1),
+    INTEGER(SOL_SOCKET, SO_BROADCAST, 1),
+    INTEGER(SOL_SOCKET, SO_DONTROUTE, 0),
+    INTEGER(SOL_SOCKET, SO_SNDBUF, 20000),
+    INTEGER(SOL_SOCKET, SO_RCVBUF, 30000),
+    INTEGER(SOL_SOCKET, SO_SNDBUF, 1),
+    INTEGER(SOL_SOCKET, SO_RCVBUF, 1),
+    SIZE(SOL_SOCKET, SO_SNDBUF, 400000),
+    INTEGER(SOL_SOCKET, SO_MARK, 5),
+    INTEGER(SOL_SOCKET, SO_NO_CHECK, 0),
+    INTEGER(SOL_SOCKET, SO_TIMESTAMP, 1),
+    INTEGER(SOL_SOCKET, SO_BUSY_POLL, 0),
+    READ_ONLY(SOL_SOCKET, SO_TYPE),
+    READ_ONLY(SOL_SOCKET, SO_DOMAIN),
+    READ_ONLY(SOL_SOCKET, SO_PROTOCOL),
+    READ_ONLY(SOL_SOCKET, SO_ACCEPTCONN),
+    READ_ONLY(SOL_SOCKET, SO_ERROR),
+    READ_SIZE(SOL_SOCKET, SO_SNDBUF),
+    INTEGER(SOL_SOCKET, SO_TYPE, 1),
+    INTEGER(SOL_SOCKET, SO_PROTOCOL, 6),
+    INTEGER(SOL_SOCKET, 12345, 1),
+    INTEGER(IPPROTO_TCP, TCP_NODELAY, 1),
+    INTEGER(IPPROTO_TCP, TCP_NODELAY, 7),
+    INTEGER(IPPROTO_TCP, TCP_NODELAY, 0),
+    INTEGER(IPPROTO_TCP, TCP_CORK, 1),
+    INTEGER(IPPROTO_TCP, TCP_CORK, 0),
+    INTEGER(IPPROTO_TCP, TCP_KEEPIDLE, 33),
+    INTEGER(IPPROTO_TCP, TCP_KEEPIDLE, 0),
+    INTEGER(IPPROTO_TCP, TCP_KEEPIDLE, 40000),
+    INTEGER(IPPROTO_TCP, TCP_KEEPINTVL, 44),
+    INTEGER(IPPROTO_TCP, TCP_KEEPINTVL, -5),
+    INTEGER(IPPROTO_TCP, TCP_KEEPCNT, 5),
+    INTEGER(IPPROTO_TCP, TCP_KEEPCNT, 128),
+    INTEGER(IPPROTO_TCP, TCP_SYNCNT, 3),
+    INTEGER(IPPROTO_TCP, TCP_SYNCNT, 999),
+    INTEGER(IPPROTO_TCP, TCP_LINGER2, 20),
+    INTEGER(IPPROTO_TCP, TCP_QUICKACK, 0),
+    INTEGER(IPPROTO_TCP, TCP_USER_TIMEOUT, 5000),
+    INTEGER(IPPROTO_TCP, TCP_USER_TIMEOUT, -1),
+    INTEGER(IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384),
+    INTEGER(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1),
+    INTEGER(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 5),
+    INTEGER(IPPROTO_TCP, TCP_THIN_DUPACK, 1),
+    INTEGER(IPPROTO_TCP, TCP_SAVE_SYN, 1),
+    READ_SIZE(IPPROTO_TCP, TCP_MAXSEG),
+    READ_SIZE(IPPROTO_TCP, TCP_WINDOW_CLAMP),
+    READ_SIZE(IPPROTO_TCP, TCP_TIMESTAMP),
+    INTEGER(IPPROTO_TCP, TCP_INFO, 1),
+    INTEGER(IPPROTO_TCP, 12345, 1),
+    INTEGER(IPPROTO_IP, IP_TOS, 16),
+    INTEGER(IPPROTO_IP, IP_TTL, 33),
+    INTEGER(IPPROTO_IP, IP_TTL, 0),
+    INTEGER(IPPROTO_IP, IP_TTL, 256),
+    INTEGER(IPPROTO_IP, IP_TTL, -1),
+    INTEGER(IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT),
+    INTEGER(IPPROTO_IP, IP_MTU_DISCOVER, 99),
+    INTEGER(IPPROTO_IP, IP_RECVERR, 1),
+    INTEGER(IPPROTO_IP, IP_RECVTOS, 1),
+    INTEGER(IPPROTO_IP, IP_RECVTTL, 1),
+    INTEGER(IPPROTO_IP, IP_PKTINFO, 1),
+    INTEGER(IPPROTO_IP, IP_FREEBIND, 1),
+    INTEGER(IPPROTO_IP, IP_MINTTL, 5),
+    INTEGER(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1),
+    INTEGER(IPPROTO_IP, 12345, 1),
+    INTEGER(IPPROTO_IPV6, IPV6_V6ONLY, 1),
+    INTEGER(IPPROTO_IPV6, IPV6_TCLASS, 1),
+    INTEGER(IPPROTO_UDP, 1, 1),
+    INTEGER(4711, 1, 1),
+};
+
+static void read_one(const char *when, int fd, const struct option *option) {
+    int value = 0;
+    socklen_t len = sizeof value;
+    int result = getsockopt(fd, option->level, option->option, &value, &len);
+    if (result < 0)
+        observe(when, "%s %s", option->name, error_name(errno));
+    else if (option->volatile_value)
+        observe(when, "%s length %u", option->name, len);
+    else
+        observe(when, "%s %d length %u", option->name, value, len);
+}
+
+static void set_one(const char *when, int fd, const struct option *option) {
+    int result = setsockopt(fd, option->level, option->option, &option->set, sizeof option->set);
+    observe(when, "%s %d: %s", option->name, option->set, result < 0 ? error_name(errno) : "0");
+}
+
+/* Each option on a socket of its own, so that none hides another. */
+static void each(const struct server *server) {
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        int fd = tcp_socket(0);
+        if (options[i].set != -1 || options[i].option == IP_TTL)
+            set_one("set before", fd, &options[i]);
+        connect_to(fd, server);
+        read_one("read after", fd, &options[i]);
+        close(fd);
+        close(accept(server->fd, NULL, NULL));
+        fd = tcp_socket(0);
+        connect_to(fd, server);
+        if (options[i].level != SOL_SOCKET ||
+            (options[i].option != SO_SNDBUF && options[i].option != SO_RCVBUF))
+            read_one("standard", fd, &options[i]);
+        if (options[i].set != -1 || options[i].option == IP_TTL)
+            set_one("set", fd, &options[i]);
+        read_one("read", fd, &options[i]);
+        close(fd);
+        close(accept(server->fd, NULL, NULL));
+    }
+}
+
+static void timeouts(const struct server *server) {
+    int fd = tcp_socket(0);
+    struct timeval set = {.tv_sec = 3, .tv_usec = 40000}, got = {0};
+    struct linger linger = {1, 7}, linger_got = {0};
+    socklen_t len = sizeof got;
+    char byte;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &set, sizeof set);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &set, sizeof set);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    connect_to(fd, server);
+    getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &got, &len);
+    observe("SO_RCVTIMEO", "%ld.%06ld length %u", (long)got.tv_sec, (long)got.tv_usec, len);
+    getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &got, &len);
+    observe("SO_SNDTIMEO", "%ld.%06ld length %u", (long)got.tv_sec, (long)got.tv_usec, len);
+    len = sizeof linger_got;
+    getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger_got, &len);
+    observe("SO_LINGER", "%d %d length %u", linger_got.l_onoff, linger_got.l_linger, len);
+    set = (struct timeval){.tv_usec = 20000};
+    observe_result("set SO_RCVTIMEO", setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &set, sizeof set));
+    observe_result("read that times out", read(fd, &byte, 1));
+    close(fd);
+}
+
+static void lengths(const struct server *server) {
+    int fd = tcp_socket(0);
+    unsigned char bytes[64];
+    socklen_t len;
+    connect_to(fd, server);
+    for (int size = 0; size <= 5; size++) {
+        len = (socklen_t)size;
+        memset(bytes, 0x5a, sizeof bytes);
+        observe_result("TCP_NODELAY, little room",
+                       getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, bytes, &len));
+        observe("length", "%u", len);
+        observe_result("set with little room",
+                       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, bytes, (socklen_t)size));
+        len = (socklen_t)size;
+        observe_result("SO_ERROR, little room", getsockopt(fd, SOL_SOCKET, SO_ERROR, bytes, &len));
+        observe("length", "%u", len);
+        len = (socklen_t)size;
+        observe_result("IP_TOS, little room", getsockopt(fd, IPPROTO_IP, IP_TOS, bytes, &len));
+        observe("length", "%u", len);
+    }
+    observe_result("NULL value", getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, NULL, &len));
+    observe_result("NULL length", getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, bytes, NULL));
+    observe_result("set NULL", setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, NULL, sizeof(int)));
+    len = (socklen_t)-1;
+    observe_result("negative length", getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, bytes, &len));
+    close(fd);
+}
+
+/* What must fail, so that its users fall back: nobody here could keep the promise. Direct, these may
+ * succeed, so the outcome is what a program makes of it. */
+static void info(const struct server *server) {
+    int fd = tcp_socket(0);
+    struct tcp_info info = {0};
+    struct ucred cred = {1, 2, 3};
+    char name[16] = {0};
+    socklen_t len = sizeof info;
+    connect_to(fd, server);
+    observe_result("TCP_INFO", getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+    observe("state", "%d", info.tcpi_state);
+    observe("has an MSS", "%d", info.tcpi_snd_mss > 500 && info.tcpi_rcv_mss > 500);
+    observe("has a window", "%d", info.tcpi_snd_cwnd > 0);
+    observe("has a round-trip time", "%d", info.tcpi_rtt > 0 && info.tcpi_rtt < 10000000);
+    observe("lost nothing", "%u", info.tcpi_lost);
+    len = 1;
+    observe_result("one byte of TCP_INFO", getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+    len = sizeof name;
+    observe_result("TCP_CONGESTION", getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len));
+    observe("length", "%u", len);
+    observe("TCP_CONGESTION is a name", "%d", name[0] >= 'a' && name[0] <= 'z');
+    observe_result("set TCP_CONGESTION",
+                   setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)));
+    observe_result("set a strange one", setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "nosuch", 6));
+    len = sizeof cred;
+    observe_result("SO_PEERCRED", getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len));
+    observe("SO_PEERCRED says", "%d %d %d", (int)cred.pid, (int)cred.uid, (int)cred.gid);
+    len = 0;
+    observe_result("SO_PEERGROUPS", getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, name, &len));
+    int mss = 0;
+    len = sizeof mss;
+    getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, &len);
+    observe("TCP_MAXSEG is plausible", "%d", mss >= 500);
+    close(fd);
+}
+
+int main(void) {
+    struct server server = serve();
+    each(&server);
+    timeouts(&server);
+    lengths(&server);
+    info(&server);
+    return 0;
+}
