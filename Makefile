@@ -44,6 +44,7 @@ EXAMPLES     := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/
 UNIT_TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 ORACLE       := $(patsubst tests/oracle/%.c,$(BUILD)/oracle/%,$(wildcard tests/oracle/*.c))
 BENCH_CORE   := $(patsubst tests/bench/core/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/core/*.c))
+BENCH_PATH   := $(patsubst tests/bench/path/%.c,$(BUILD)/bench-path/%,$(wildcard tests/bench/path/*.c))
 INTEROP_SRC  := $(wildcard tests/interop/*.c)
 C_PEER       := $(if $(INTEROP_SRC),$(BUILD)/interop/c_peer)
 
@@ -154,6 +155,17 @@ check-compilers:
 	ln -sfn -t $(MUSL)/include $(KERNEL_HEADERS)
 	$(MAKE) BUILD=$(MUSL) CC=musl-gcc CFLAGS="-idirafter $(MUSL)/include" \
 	    $(MUSL)/libsmux.a $(MUSL)/libsmux.so examples
+
+# ---- Benchmarks: tests/bench/README.md ----------------------------------------------------------
+
+# make bench BENCH="--short --only iperf" passes options on.
+.PHONY: bench bench-path
+bench:
+	BUILD=$(BUILD) tests/bench/run $(BENCH)
+bench-path: $(BENCH_PATH)
+$(BENCH_PATH): $(BUILD)/bench-path/%: $(BUILD)/obj/tests/bench/path/%.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $< -lpthread
 
 # ---- Installation ------------------------------------------------------------------------------
 

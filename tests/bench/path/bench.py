@@ -1,0 +1,352 @@
+"""make bench: the path from an unmodified program to its server, direct, ours and the rivals'.
+
+See tests/bench/README.md.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+import paths
+import report
+import scenarios
+import servers
+from processes import Failed, Ports, Processes, family, user_memory, wait_until
+
+OURS = {"smuxshim": paths.Smuxshim, "smuxshim-eager": paths.SmuxshimEager}
+KINDS = {"direct": paths.Direct, **OURS, **paths.RIVALS}
+
+
+class Bench:
+    """One run: what it started, and what scenarios may ask for."""
+
+    def __init__(self, options, folder, results):
+        self.options = options
+        self.folder = folder
+        self.results = results
+        self.scenario = ""  # that runs
+        self.seconds = options.seconds
+        self.ports = Ports()
+        self.processes = Processes(folder)
+        self.targets = {}
+        self.control_port = 0
+        self.shared = {}  # paths that are up all the time
+        self.temporary = []  # paths and processes of the scenario that runs
+        self.count = 0
+        self.clean = {key: value for key, value in os.environ.items()
+                      if not key.startswith("SMUXSHIM_") and not key.lower().endswith("_proxy")}
+
+    # ---- Starting things
+
+    def built(self, name):
+        return os.path.join(self.options.build, name)
+
+    def tool(self, name):
+        return os.path.join(self.options.build, "bench-path", name)
+
+    def new_folder(self, title):
+        self.count += 1
+        folder = os.path.join(self.folder, f"{self.count}-{re.sub('[^a-z0-9]+', '-', title)}")
+        os.mkdir(folder, 0o700)
+        return folder
+
+    def start_line(self, port):
+        argv = [self.tool("delay"), "--to", str(port), "--rtt-ms", f"{self.options.rtt_ms:g}",
+                "--mbit", f"{self.options.mbit:g}"]
+        process, (line,) = self.processes.start_telling(f"delay-{port}", argv)
+        self.temporary.append(lambda: self.processes.stop(process))
+        return line
+
+    def start_path(self, kind, names, line=False, peers=0):
+        """A path of its own for a scenario, gone when that is over, to these servers and to as many
+        peers of its own."""
+        targets = {name: self.targets[name] for name in names}
+        for i in range(peers):
+            process, (targets[f"peer{i}"], _) = servers.start_peer(self)
+            self.temporary.append(lambda process=process: self.processes.stop(process))
+        path = KINDS[kind](self, targets, line=line)
+        self.temporary.append(path.end)
+        path.begin()
+        return path
+
+    def end_temporary(self):
+        while self.temporary:
+            self.temporary.pop()()
+
+    # ---- Running things
+
+    def client(self, path, argv, env=None):
+        """Runs a client over a path; what it prints."""
+        limit = 30 + 10 * self.seconds
+        try:
+            done = subprocess.run(path.prefix + argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  env=env or self.clean, timeout=limit)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{os.path.basename(argv[0])}: not done after {limit:.0f} s") from None
+        if done.returncode != 0:
+            said = (done.stderr.strip() or done.stdout.strip())[-300:]
+            raise Failed(f"{os.path.basename(argv[0])}: exit status {done.returncode}: {said}")
+        return done.stdout
+
+    @contextlib.contextmanager
+    def holding(self, path, argv):
+        """Runs a client that prints a line and then waits; gives the line."""
+        with open(self.processes.log("opener"), "ab") as log:
+            process = subprocess.Popen(path.prefix + argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       stderr=log, env=self.clean, text=True)
+        self.processes.running.append(("opener", process))
+        try:
+            line = process.stdout.readline()
+            self.expect(line.strip(), f"opener: {self.processes.said('opener')}")
+            yield line
+        finally:
+            self.processes.stop(process)
+
+    def drain(self, seconds=10):
+        """Waits until nothing of what was sent in bulk is on its way to the peer any more."""
+        def over():
+            with socket.create_connection(("127.0.0.1", self.control_port)) as peer:
+                peer.sendall(b"q")
+                with peer.makefile("rb") as answer:
+                    return struct.unpack("=qI", answer.read(12))[1] == 0
+        wait_until("the end of bulk transfers", over, seconds=seconds)
+
+    def idle_connections(self, descriptors_each):
+        """As many as wanted, or as the limit of descriptors admits."""
+        return min(self.options.idle, (self.options.descriptors - 200) // descriptors_each)
+
+    @contextlib.contextmanager
+    def tolerating(self, path):
+        """A failure in here is told, and does not cost what has been measured already."""
+        try:
+            yield
+        except Failed as error:
+            self.results.fail(self.scenario, path.title, error)
+            say(f"  {self.scenario} over {path.title}: {error}")
+
+    def expect(self, condition, what):
+        if not condition:
+            raise Failed(what)
+
+    def pause(self, seconds):
+        time.sleep(seconds)
+
+    def memory(self, processes):
+        return user_memory([process.pid for process in processes])
+
+    # ---- Counting
+
+    def preloaded(self, path):
+        """The variables a program finds in its environment on this path, and not otherwise."""
+        if not path.prefix:
+            return {}
+        lines = self.client(path, ["env", "-0"]).split("\0")
+        found = dict(line.split("=", 1) for line in lines if "=" in line)
+        return {key: value for key, value in found.items()
+                if key == "LD_PRELOAD" or key.startswith("SMUXSHIM_")}
+
+    def system_calls(self, path, argv):
+        log = os.path.join(path.folder, "strace")
+        extra = [f"-E{key}={value}" for key, value in self.preloaded(path).items()]
+        subprocess.run(["strace", "-f", "-qq", "-o", log, *extra, *argv], check=True, capture_output=True,
+                       env=self.clean)
+        with open(log) as lines:
+            return sum(1 for line in lines if "(" in line)
+
+    def instructions(self, path, argv):
+        done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *argv],
+                              capture_output=True, text=True, env={**self.clean, **self.preloaded(path)})
+        found = re.search(r"Collected : (\d+)", done.stderr)
+        self.expect(done.returncode == 0 and found, f"callgrind: {done.stderr[-300:]}")
+        return int(found[1])
+
+    @contextlib.contextmanager
+    def counting_calls(self, path):
+        """Counts what the relay calls meanwhile, by the kernel's tracepoint: .calls afterwards."""
+        pids = ",".join(str(pid) for pid in sorted(family(path.pids())))
+        perf = subprocess.Popen(["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", pids],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                text=True, start_new_session=True)
+        self.processes.running.append(("perf", perf))
+        time.sleep(0.3)  # until it is attached; the relay is idle before the client starts
+        result = argparse.Namespace(calls=0)
+        try:
+            yield result
+        finally:
+            perf.send_signal(signal.SIGINT)
+            _, said = perf.communicate(timeout=10)
+            self.processes.stop(perf)
+        found = re.search(r"^(\d+),.*raw_syscalls", said, re.M)
+        self.expect(found, f"perf stat counts no system calls here: {said.strip()[-200:]}")
+        result.calls = int(found[1])
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+# ---- The run ------------------------------------------------------------------------------------
+
+
+def wanted_paths(scenario, columns):
+    if scenario.paths is None:
+        return list(columns)
+    names = ["direct", *scenario.paths]
+    return [name for name in names if name in columns or (name == "smuxshim-eager" and "smuxshim" in columns)]
+
+
+def measure(bench, scenario, name, results):
+    try:
+        values = scenario.run(bench, name if scenario.own else bench.shared[name])
+        results.add(name, values)
+    except (Failed, KeyError, ValueError, IndexError) as error:
+        results.fail(scenario.name, name, error if isinstance(error, Failed) else repr(error))
+        say(f"  {scenario.name} over {name}: {results.failures[-1][2]}")
+    finally:
+        bench.end_temporary()
+
+
+def run_scenario(bench, scenario, columns, results):
+    names = wanted_paths(scenario, columns)
+    if scenario.name.startswith("line"):
+        names = [name for name in names if KINDS[name].takes_line]
+    if not scenario.own:
+        names = [name for name in names if name in bench.shared]
+    for turn in range(1 if scenario.once else bench.options.rounds):
+        say(f"{scenario.name}, round {turn + 1}")
+        bench.scenario = scenario.name
+        # Every round begins with another path: what comes first differs.
+        shift = turn % len(names)
+        for name in names[shift:] + names[:shift]:
+            measure(bench, scenario, name, results)
+
+
+def start_shared(bench, chosen, columns, results):
+    targets = sorted({target for scenario in chosen for target in scenario.targets})
+    servers.start(bench, targets)
+    if all(scenario.own for scenario in chosen):
+        return
+    for name in columns:
+        path = KINDS[name](bench, bench.targets)
+        try:
+            paths.check_programs(path)
+            path.begin()
+            bench.shared[name] = path
+        except Failed as error:
+            path.end()
+            results.fail("start", name, error)
+            say(f"  {name}: {error}")
+
+
+def show(chosen, columns, results, options):
+    print(f"\n{report.machine()}")
+    print(f"Command: {options.command}")
+    print(f"Medians of {options.rounds} interleaved rounds. The column direct is what was measured; the others "
+          "are ratios to it, or measured values where the row has no direct one.\n")
+    print(report.table(chosen, columns, results))
+    for scenario, path, error in results.failures:
+        print(f"failed: {scenario} over {path}: {error}")
+
+
+def raise_limits(options):
+    """Every connection is a descriptor or two in each process."""
+    wanted = 2 * options.idle + 1000
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+            hard = wanted
+        except (ValueError, PermissionError):
+            say(f"descriptors are limited to {hard} for each process, and so are idle connections")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    options.descriptors = hard
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="tests/bench/run", description=__doc__.split("\n")[0])
+    known = [scenario.name for scenario in scenarios.ALL]
+
+    def names_from(allowed):
+        def parse_names(text):
+            names = [name for name in text.split(",") if name]
+            for name in names:
+                if name not in allowed:
+                    raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(allowed)}")
+            return names
+        return parse_names
+
+    rivals = list(paths.RIVALS)
+    parser.add_argument("--only", type=names_from(known), default=known, metavar="SCENARIO,...",
+                        help=", ".join(known))
+    parser.add_argument("--rivals", type=names_from(["none", *rivals]), default=rivals, metavar="RIVAL,...",
+                        help=", ".join(rivals) + ", or none")
+    parser.add_argument("--no-smuxshim", action="store_true", help="direct and rivals only")
+    parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS", "5")))
+    parser.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
+    parser.add_argument("--short", action="store_true", help="2 rounds of 1 s, 2000 idle connections")
+    parser.add_argument("--idle", type=int, default=20000, help="idle connections (20000)")
+    parser.add_argument("--rtt-ms", type=float, default=50, help="of the long path (50)")
+    parser.add_argument("--mbit", type=float, default=200, help="of the long path (200)")
+    parser.add_argument("--json", metavar="FILE", help="all numbers of all rounds")
+    parser.add_argument("--build", default=os.environ.get("BUILD", "build"), help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.short:
+        options.rounds, options.seconds, options.idle = 2, 1, 2000
+    if options.rounds < 1 or options.seconds < 0.5 or options.idle < 100:
+        parser.error("expected at least 1 round, 0.5 seconds and 100 idle connections")
+    options.build = os.path.abspath(options.build)
+    options.command = "tests/bench/run " + " ".join(argv) if argv else "make bench"
+    return options
+
+
+def stop_on_signals():
+    def stop(number, _):
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+
+
+def main(argv):
+    options = parse(argv)
+    chosen = [scenario for scenario in scenarios.ALL if scenario.name in options.only]
+    columns = ["direct"] + ([] if options.no_smuxshim else ["smuxshim"])
+    columns += [rival for rival in options.rivals if rival != "none"]
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    raise_limits(options)
+    stop_on_signals()
+    results = report.Results()
+    folder = tempfile.mkdtemp(prefix="smuxshim-bench.")
+    bench = Bench(options, folder, results)
+    try:
+        start_shared(bench, chosen, columns, results)
+        for scenario in chosen:
+            run_scenario(bench, scenario, columns, results)
+    finally:
+        bench.processes.stop_all()
+        shutil.rmtree(folder, ignore_errors=True)
+    show(chosen, columns, results, options)
+    if options.json:
+        with open(options.json, "w") as out:
+            json.dump({"machine": report.machine(), "values": results.values, "failures": results.failures}, out,
+                      indent=1)
+    return 1 if any(path.split()[0] in ("direct", *OURS) for _, path, _ in results.failures) else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Failed as error:
+        say(f"bench: {error}")
+        sys.exit(1)

@@ -1,0 +1,213 @@
+"""The paths from a client to a server that are compared: direct, ours, the rivals.
+
+A path is started for a set of targets (name -> port of a server). Then `prefix` is what a client's
+command line begins with, and `port(name)` is the port it connects to. `near` and `far` are the
+processes of the client's and of the server's side.
+
+With a line (tests/bench/path/delay.c) the long way lies where it would in reality: between the two
+halves of a tunnel, or before the server where there is one program only.
+"""
+
+import os
+import shutil
+import subprocess
+
+from processes import Failed, cpu_seconds, wait_until
+
+
+class Path:
+    title = ""
+    needs = ()  # commands
+    relay = True  # there are processes on the way whose cost can be told
+    takes_line = True
+    descriptors_each = 1  # of a connection, in the process that has most
+
+    def __init__(self, bench, targets, line=False):
+        self.bench = bench
+        self.targets = dict(targets)
+        self.line = line
+        self.prefix = []
+        self.ports = dict(targets)
+        self.near, self.far = [], []
+        self.folder = bench.new_folder(self.title)
+
+    def long_way(self, port):
+        """The port of a delay line before `port`, if there is to be one."""
+        return self.bench.start_line(port) if self.line else port
+
+    def begin(self):
+        """Starts what lies between."""
+
+    def port(self, target):
+        return self.ports[target]
+
+    def pids(self):
+        return [process.pid for process in self.near + self.far]
+
+    def cpu(self):
+        return cpu_seconds(self.pids())
+
+    def end(self):
+        for process in reversed(self.far + self.near):
+            self.bench.processes.stop(process)
+
+    # ---- For the subclasses
+
+    def start(self, name, argv, port=None, env=None):
+        return self.bench.processes.start(f"{os.path.basename(self.folder)}-{name}", argv, port, env=env)
+
+    def write(self, name, text, mode=0o644):
+        file = os.path.join(self.folder, name)
+        with open(file, "w") as out:
+            out.write(text)
+        os.chmod(file, mode)
+        return file
+
+    def forwards(self):
+        """A free port for each target."""
+        self.ports = {name: self.bench.ports.take() for name in self.targets}
+        return self.ports
+
+
+class Direct(Path):
+    title = "direct"
+    relay = False
+
+    def begin(self):
+        self.ports = {name: self.long_way(port) for name, port in self.targets.items()}
+
+
+class Smuxshim(Path):
+    title = "smuxshim"
+    connect = "confirm"
+    allow_more = ""
+
+    def begin(self):
+        bench, gateway_port = self.bench, self.bench.ports.take()
+        wanted = ", ".join(f"127.0.0.1:{port}" for port in self.targets.values())
+        gateway = self.write(
+            "gateway.conf", f"[listen]\naddress = tcp://127.0.0.1:{gateway_port}\nallow = {wanted}\n"
+        )
+        self.far = [self.start("gateway", [bench.built("smux-gateway"), "-c", gateway], gateway_port)]
+        carrier = self.long_way(gateway_port)
+        self.config = self.write(
+            "smuxshim.conf",
+            f"[gateway main]\naddress = tcp://127.0.0.1:{carrier}\n"
+            f"[route bench]\ndestinations = {wanted}\ngateway = main\nconnect = {self.connect}\n"
+            f"[helper]\nsocket = {self.folder}/smuxshim-helper.sock\nautostart = no\n",
+        )
+        self.near = [self.start("helper", [bench.built("smux-helper"), "-c", self.config, "-f"])]
+        status = [bench.built("smuxctl"), "-c", self.config, "status"]
+        wait_until(
+            "smux-helper",
+            lambda: subprocess.run(status, capture_output=True).returncode == 0,
+            lambda: self.near[0].poll() is None,
+        )
+        self.prefix = [bench.built("smuxshim"), "-c", self.config]
+
+
+class SmuxshimEager(Smuxshim):
+    title = "smuxshim eager"
+    connect = "eager"
+
+
+class Haproxy(Path):
+    title = "haproxy"
+    descriptors_each = 2
+    needs = ("haproxy",)
+
+    def begin(self):
+        text = (
+            f"global\n    maxconn {self.bench.idle_connections(2) + 50}\ndefaults\n    mode tcp\n"
+            "    timeout connect 10s\n    timeout client 1h\n    timeout server 1h\n"
+        )
+        for name, port in self.forwards().items():
+            target = self.long_way(self.targets[name])
+            text += f"listen {name}\n    bind 127.0.0.1:{port}\n    server one 127.0.0.1:{target}\n"
+        config = self.write("haproxy.cfg", text)
+        self.near = [self.start("haproxy", ["haproxy", "-db", "-q", "-f", config], port)]
+
+
+class Ssh(Path):
+    """ssh -L as people run it: a master connection that all forwards share."""
+
+    title = "ssh -L"
+    needs = ("ssh", "sshd", "ssh-keygen")
+
+    def make_keys(self):
+        for name in ("hostkey", "id"):
+            argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(self.folder, name)]
+            subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+        shutil.copy(os.path.join(self.folder, "id.pub"), os.path.join(self.folder, "authorized_keys"))
+
+    def begin(self):
+        self.make_keys()
+        folder, port = self.folder, self.bench.ports.take()
+        config = self.write(
+            "sshd_config",
+            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/hostkey\n"
+            f"AuthorizedKeysFile {folder}/authorized_keys\nPidFile none\nStrictModes no\nUsePAM no\n"
+            "PermitRootLogin yes\nPasswordAuthentication no\nAllowTcpForwarding yes\n",
+        )
+        if os.geteuid() == 0:
+            os.makedirs("/run/sshd", exist_ok=True)
+        self.far = [self.start("sshd", [shutil.which("sshd"), "-D", "-e", "-f", config], port)]
+        argv = ["ssh", "-F", "none", "-M", "-S", f"{folder}/ctl", "-N", "-p", str(self.long_way(port))]
+        for option in ("IdentitiesOnly=yes", "BatchMode=yes", "StrictHostKeyChecking=no",
+                       f"UserKnownHostsFile={folder}/known", "ExitOnForwardFailure=yes"):
+            argv += ["-o", option]
+        argv += ["-i", f"{folder}/id"]
+        for name, local in self.forwards().items():
+            argv += ["-L", f"127.0.0.1:{local}:127.0.0.1:{self.targets[name]}"]
+        self.near = [self.start("ssh", argv + ["127.0.0.1"], local)]
+
+
+class Proxychains(Path):
+    title = "proxychains4 + microsocks"
+    needs = ("proxychains4", "microsocks")
+
+    def begin(self):
+        port = self.bench.ports.take()
+        self.far = [self.start("microsocks", ["microsocks", "-i", "127.0.0.1", "-p", str(port)], port)]
+        config = self.write(
+            "proxychains.conf",
+            "strict_chain\nquiet_mode\ntcp_read_time_out 15000\ntcp_connect_time_out 8000\n"
+            f"[ProxyList]\nsocks5 127.0.0.1 {self.long_way(port)}\n",
+        )
+        self.prefix = ["proxychains4", "-q", "-f", config]
+
+
+class Kcptun(Path):
+    """Go smux over KCP (UDP), without encryption, compression and error correction."""
+
+    title = "kcptun"
+    needs = ("kcptun-client", "kcptun-server")
+    takes_line = False  # UDP
+    options = ["--crypt", "none", "--nocomp", "--datashard", "0", "--parityshard", "0", "--mode", "fast3",
+               "--sndwnd", "2048", "--rcvwnd", "2048", "--mtu", "1400", "--quiet"]
+
+    def begin(self):
+        for name, local in self.forwards().items():
+            middle = self.bench.ports.take()
+            self.far.append(self.start(f"server-{name}", [
+                "kcptun-server", "-l", f"127.0.0.1:{middle}", "-t", f"127.0.0.1:{self.targets[name]}",
+                *self.options]))
+            self.near.append(self.start(f"client-{name}", [
+                "kcptun-client", "-l", f"127.0.0.1:{local}", "-r", f"127.0.0.1:{middle}", *self.options],
+                local))
+
+
+DIRECT = "direct"
+RIVALS = {
+    "haproxy": Haproxy,
+    "ssh": Ssh,
+    "proxychains": Proxychains,
+    "kcptun": Kcptun,
+}
+OURS = {"smuxshim": Smuxshim}
+
+
+def check_programs(kind):
+    for command in kind.needs:
+        if not shutil.which(command):
+            raise Failed(f"{command} is missing")
