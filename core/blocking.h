@@ -256,7 +256,8 @@ void blk_queue_drop(struct blk_queue *q);
 /* ---- blocking_events.c ---------------------------------------------------------------------- */
 
 void blk_dispatch(smuxb_session *s);
-/* Every thread inside a call is to return. */
+/* Every thread inside a write is to return, or inside any call. */
+void blk_fail_writers(smuxb_session *s);
 void blk_fail_waiters(smuxb_session *s);
 
 /* ---- blocking_write.c ----------------------------------------------------------------------- */

@@ -115,15 +115,23 @@ static void describe_end(smuxb_session *s) {
         snprintf(s->error_text, sizeof s->error_text, "peer closed the carrier");
 }
 
-void blk_fail_waiters(smuxb_session *s) {
-    blk_satisfy_all(s, &s->accepters);
+static void fail_streams(smuxb_session *s, bool readers) {
     for (smux_stream *e = NULL; (e = smux_next_stream(s->engine, e));) {
         smuxb_stream *st = smux_stream_user(e);
-        if (!st)
-            continue;
-        blk_satisfy_all(s, &st->readers);
-        blk_satisfy_all(s, &st->writers);
+        if (st && readers)
+            blk_satisfy_all(s, &st->readers);
+        if (st)
+            blk_satisfy_all(s, &st->writers);
     }
+}
+
+void blk_fail_writers(smuxb_session *s) {
+    fail_streams(s, false);
+}
+
+void blk_fail_waiters(smuxb_session *s) {
+    blk_satisfy_all(s, &s->accepters);
+    fail_streams(s, true);
 }
 
 /* Not left to the event, which waits for a write that is under way: it may be that one which hangs.

@@ -45,7 +45,7 @@ bool blk_may_read(smuxb_session *s, uint64_t *until_us) {
         s->stalled = true;
         return false;
     }
-    return s->broken || !backlog_holds(s, until_us);
+    return !backlog_holds(s, until_us);
 }
 
 void blk_unstall(smuxb_session *s) {

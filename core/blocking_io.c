@@ -161,10 +161,11 @@ void blk_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t u
 /* ---- Sending -------------------------------------------------------------------------------- */
 
 /* What the peer sent before it broke the connection is still to be read: the session fails when
- * that has been done. */
+ * that has been done.  Only writing fails at once. */
 static void carrier_broken(smuxb_session *s, int saved_errno) {
     s->broken = true;
     s->broken_errno = saved_errno;
+    blk_fail_writers(s);
     blk_wake(s, s->in_owner ? s->in_owner : &s->keeper);
     if (s->out_owner)
         blk_wake(s, s->out_owner);

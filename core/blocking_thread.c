@@ -5,12 +5,10 @@
 #include "core/blocking.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
-
-/* Unread input is thrown away before the carrier is closed, up to this: if any were left, the
- * kernel would send a reset, and the peer might lose what it has been sent last. */
-#define DISCARD_MAX (4u * 1024 * 1024)
 
 /* ---- The keeper ----------------------------------------------------------------------------- */
 
@@ -18,9 +16,13 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* Writing has failed and reading has been stopped: there is no way to find the end in order. */
+/* Writing has failed, and reading waits for refusals to be written. */
 static void give_up_broken(smuxb_session *s) {
-    if (s->broken && !smux_want_read(s->engine))
+    smux_session_info info;
+    if (!s->broken || smux_want_read(s->engine))
+        return;
+    smux_session_get_info(s->engine, &info);
+    if (!info.unread)
         blk_carrier_lost(s, s->broken_errno);
 }
 
@@ -89,20 +91,39 @@ static void keeper_work(smuxb_session *s) {
     }
 }
 
-static void discard_input(smuxb_session *s) {
-    size_t total = 0;
-    for (ssize_t n; total < DISCARD_MAX; total += (size_t)n)
-        if ((n = recv(s->fd, s->input, BLK_INPUT_SIZE, MSG_DONTWAIT)) <= 0)
-            break;
+/* Throws away what comes in.  False: the peer is gone. */
+static bool discard_input(smuxb_session *s) {
+    ssize_t n;
+    do
+        n = recv(s->fd, s->input, BLK_INPUT_SIZE, MSG_DONTWAIT);
+    while (n == (ssize_t)BLK_INPUT_SIZE);
+    return n >= 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
-static void close_carrier(smuxb_session *s) {
-    if (s->threaded)
+/* Input that arrives once the socket is closed makes TCP send a reset, and throw away what it has
+ * not yet been able to send.  So it is closed when the peer has acknowledged everything, or has
+ * stopped doing so.  The writing side has been shut down before. */
+static void await_acknowledgement(smuxb_session *s) {
+    int left = 0, before = INT32_MAX, idle_ms = 0;
+    while (discard_input(s) && idle_ms < SMUXB_LINGER_MS) {
+        if (s->local.ss_family == AF_UNIX || ioctl(s->fd, SIOCOUTQ, &left) || !left)
+            break;
+        idle_ms = left < before ? 0 : idle_ms + 1;
+        before = left;
+        usleep(1000);
+    }
+}
+
+/* Nobody uses it any more, so the mutex is not held. */
+static void close_carrier(smuxb_session *s, int error) {
+    if (s->threaded) {
+        if (s->transport.close)
+            s->transport.close(s->transport.context);
         return;
-    if (s->error == SMUX_ERR_CLOSED)
-        discard_input(s);
+    }
+    if (error == SMUX_ERR_CLOSED)
+        await_acknowledgement(s);
     close(s->fd);
-    s->fd = -1;
 }
 
 static void *keeper_main(void *session) {
@@ -120,10 +141,9 @@ static void *keeper_main(void *session) {
     }
     while (s->carrier_users)
         blk_sleep(s, &s->keeper, NULL, 0);
-    close_carrier(s);
+    int error = s->error;
     blk_unlock(s);
-    if (s->threaded && s->transport.close)
-        s->transport.close(s->transport.context);
+    close_carrier(s, error);
     return NULL;
 }
 

@@ -21,7 +21,7 @@
 
 static int write_error(const smuxb_stream *st) {
     int error = blk_stream_error(st);
-    return error ? error : st->fin ? SMUX_ERR_SHUT : 0;
+    return error ? error : st->session->broken ? SMUX_ERR_CARRIER : 0;
 }
 
 /* ---- Lending -------------------------------------------------------------------------------- */
@@ -88,7 +88,7 @@ static ssize_t write_lent(smuxb_stream *st, struct blk_waiter *w, const struct i
         return error ? error : st->closed ? SMUXB_ERR_STREAM_CLOSED : w->error;
     if (written)
         return (ssize_t)written;
-    error = blk_stream_error(st);
+    error = write_error(st);
     return error ? error : SMUXB_ERR_TIMEOUT;
 }
 
@@ -156,7 +156,7 @@ static ssize_t copy_all(smuxb_stream *st, const struct iovec *iov, int iovcnt, s
     blk_waiter_init(&w, &st->write_deadline_us);
     w.writes = true;
     blk_list_push(&st->writers, &w.home);
-    while (!(n = blk_stream_error(st))) {
+    while (!(n = write_error(st))) {
         if (st->writers.next == &w.home && (n = copy_some(st, iov, iovcnt, done)) < 0)
             break;
         done += (size_t)n;
@@ -181,6 +181,8 @@ static ssize_t copy_all(smuxb_stream *st, const struct iovec *iov, int iovcnt, s
 
 static ssize_t write_locked(smuxb_stream *st, const struct iovec *iov, int iovcnt, size_t total) {
     int error = write_error(st);
+    if (!error && st->fin)
+        error = SMUX_ERR_SHUT;
     if (error || !total)
         return error;
     if (st->session->threaded)
