@@ -15,8 +15,10 @@ typedef struct test_alloc {
     size_t calls; /* of alloc, failed ones included */
     size_t failures;
     size_t live_blocks, live_bytes, peak_bytes;
-    size_t fail_at;    /* the call with this number, counted from 1, fails; 0: none */
-    size_t fail_count; /* how many calls fail from there on; 0 counts as 1 */
+    size_t fail_at;       /* the call with this number, counted from 1, fails; 0: none */
+    size_t fail_count;    /* how many calls fail from there on; 0 counts as 1 */
+    uint32_t fail_one_in; /* every call fails with this chance; 0: none */
+    uint32_t random;
 } test_alloc;
 
 /* In front of every block; 16 bytes, so that alignment stays malloc's. */
@@ -28,14 +30,15 @@ typedef struct test_block {
 #define TEST_BLOCK_LIVE 0x6c6976656c697665u
 #define TEST_BLOCK_DEAD 0x6465616464656164u
 
-static inline bool test_alloc_fails(const test_alloc *a)
-{
+static inline bool test_alloc_fails(test_alloc *a) {
+    a->random = a->random * 1664525u + 1013904223u;
+    if (a->fail_one_in && (a->random >> 8) % a->fail_one_in == 0)
+        return true;
     size_t count = a->fail_count ? a->fail_count : 1;
     return a->fail_at && a->calls >= a->fail_at && a->calls - a->fail_at < count;
 }
 
-static inline void *test_alloc_get(void *context, size_t size)
-{
+static inline void *test_alloc_get(void *context, size_t size) {
     test_alloc *a = context;
     a->calls++;
     if (test_alloc_fails(a)) {
@@ -53,8 +56,7 @@ static inline void *test_alloc_get(void *context, size_t size)
     return memset(block + 1, 0xA5, size); /* fresh memory is not zero */
 }
 
-static inline void test_alloc_put(void *context, void *memory)
-{
+static inline void test_alloc_put(void *context, void *memory) {
     test_alloc *a = context;
     if (!memory)
         return;
@@ -70,8 +72,7 @@ static inline void test_alloc_put(void *context, void *memory)
     free(block);
 }
 
-static inline smux_allocator test_allocator(test_alloc *a)
-{
+static inline smux_allocator test_allocator(test_alloc *a) {
     return (smux_allocator){.alloc = test_alloc_get, .free = test_alloc_put, .context = a};
 }
 

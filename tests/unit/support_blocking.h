@@ -5,11 +5,11 @@
 #ifndef TEST_SUPPORT_BLOCKING_H
 #define TEST_SUPPORT_BLOCKING_H
 
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,13 +39,11 @@
 
 /* ---- Carriers ------------------------------------------------------------------------------- */
 
-static inline void unix_pair(int fds[2])
-{
+static inline void unix_pair(int fds[2]) {
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 }
 
-static inline void tcp_pair(int fds[2])
-{
+static inline void tcp_pair(int fds[2]) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof a;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -82,23 +80,20 @@ struct duo {
     smuxb_session *client, *server;
 };
 
-static inline void duo_prepare(struct duo *d, const struct variant *variant)
-{
+static inline void duo_prepare(struct duo *d, const struct variant *variant) {
     *d = (struct duo){.variant = variant};
     smux_config_init(&d->config);
     d->config.version = variant->version;
 }
 
-static inline void duo_start(struct duo *d)
-{
+static inline void duo_start(struct duo *d) {
     int fds[2];
     d->variant->pair(fds);
     assert_int_equal(smuxb_client(&d->client, fds[0], &d->config), 0);
     assert_int_equal(smuxb_server(&d->server, fds[1], &d->config), 0);
 }
 
-static inline void duo_end(struct duo *d)
-{
+static inline void duo_end(struct duo *d) {
     smuxb_session_free(d->client);
     smuxb_session_free(d->server);
 }
@@ -108,8 +103,7 @@ struct ends {
     smuxb_stream *near, *far;
 };
 
-static inline struct ends open_ends(struct duo *d)
-{
+static inline struct ends open_ends(struct duo *d) {
     struct ends e;
     assert_int_equal(smuxb_open(d->client, &e.near), 0);
     assert_int_equal(smuxb_accept(d->server, &e.far), 0);
@@ -117,8 +111,7 @@ static inline struct ends open_ends(struct duo *d)
     return e;
 }
 
-static inline void close_ends(struct ends *e)
-{
+static inline void close_ends(struct ends *e) {
     smuxb_close(e->near);
     smuxb_close(e->far);
 }
@@ -126,19 +119,16 @@ static inline void close_ends(struct ends *e)
 /* ---- Data ----------------------------------------------------------------------------------- */
 
 /* Position and seed decide each byte, so that a loss, a repetition or a mix-up shows. */
-static inline uint8_t pattern(uint32_t seed, uint64_t position)
-{
+static inline uint8_t pattern(uint32_t seed, uint64_t position) {
     return (uint8_t)((position * 0x9E3779B97F4A7C15u + seed * 0x85EBCA6Bu) >> 29);
 }
 
-static inline void pattern_fill(uint8_t *to, size_t len, uint32_t seed, uint64_t position)
-{
+static inline void pattern_fill(uint8_t *to, size_t len, uint32_t seed, uint64_t position) {
     for (size_t i = 0; i < len; i++)
         to[i] = pattern(seed, position + i);
 }
 
-static inline bool pattern_ok(const uint8_t *data, size_t len, uint32_t seed, uint64_t position)
-{
+static inline bool pattern_ok(const uint8_t *data, size_t len, uint32_t seed, uint64_t position) {
     for (size_t i = 0; i < len; i++)
         if (data[i] != pattern(seed, position + i))
             return false;
@@ -146,8 +136,7 @@ static inline bool pattern_ok(const uint8_t *data, size_t len, uint32_t seed, ui
 }
 
 /* Writes or reads that many bytes of the pattern, in pieces of `step`. */
-static inline void write_pattern(smuxb_stream *st, uint32_t seed, size_t total, size_t step)
-{
+static inline void write_pattern(smuxb_stream *st, uint32_t seed, size_t total, size_t step) {
     uint8_t *data = malloc(step);
     THREAD_ASSERT(data);
     for (size_t done = 0; done < total;) {
@@ -159,8 +148,7 @@ static inline void write_pattern(smuxb_stream *st, uint32_t seed, size_t total, 
     free(data);
 }
 
-static inline void read_pattern(smuxb_stream *st, uint32_t seed, size_t total, size_t step)
-{
+static inline void read_pattern(smuxb_stream *st, uint32_t seed, size_t total, size_t step) {
     uint8_t *data = malloc(step);
     THREAD_ASSERT(data);
     for (size_t done = 0; done < total;) {
@@ -173,8 +161,7 @@ static inline void read_pattern(smuxb_stream *st, uint32_t seed, size_t total, s
     free(data);
 }
 
-static inline void expect_text(smuxb_stream *st, const char *text)
-{
+static inline void expect_text(smuxb_stream *st, const char *text) {
     char got[256];
     size_t len = strlen(text), done = 0;
     assert_true(len < sizeof got);
@@ -186,42 +173,36 @@ static inline void expect_text(smuxb_stream *st, const char *text)
     assert_memory_equal(got, text, len);
 }
 
-static inline void expect_eof(smuxb_stream *st)
-{
+static inline void expect_eof(smuxb_stream *st) {
     char byte;
     assert_int_equal(smuxb_read(st, &byte, 1), 0);
 }
 
-static inline void say(smuxb_stream *st, const char *text)
-{
+static inline void say(smuxb_stream *st, const char *text) {
     assert_int_equal(smuxb_write(st, text, strlen(text)), strlen(text));
 }
 
 /* ---- Threads -------------------------------------------------------------------------------- */
 
-static inline pthread_t run(void *(*what)(void *), void *with)
-{
+static inline pthread_t run(void *(*what)(void *), void *with) {
     pthread_t thread;
     THREAD_ASSERT(!pthread_create(&thread, NULL, what, with));
     return thread;
 }
 
-static inline intptr_t result_of(pthread_t thread)
-{
+static inline intptr_t result_of(pthread_t thread) {
     void *result;
     THREAD_ASSERT(!pthread_join(thread, &result));
     return (intptr_t)result;
 }
 
 /* One call in a thread of its own; its result is the thread's. */
-static inline void *read_one(void *stream)
-{
+static inline void *read_one(void *stream) {
     char byte;
     return (void *)(intptr_t)smuxb_read(stream, &byte, 1);
 }
 
-static inline void *accept_one(void *session)
-{
+static inline void *accept_one(void *session) {
     smuxb_stream *st;
     int error = smuxb_accept(session, &st);
     if (!error)
@@ -229,14 +210,12 @@ static inline void *accept_one(void *session)
     return (void *)(intptr_t)error;
 }
 
-static inline void *wait_for_end(void *session)
-{
+static inline void *wait_for_end(void *session) {
     return (void *)(intptr_t)smuxb_wait(session, smuxb_after_ms(PATIENCE_MS));
 }
 
 /* Writes until that fails. */
-static inline void *write_on(void *stream)
-{
+static inline void *write_on(void *stream) {
     static const uint8_t data[100000];
     for (;;) {
         ssize_t n = smuxb_write(stream, data, sizeof data);
@@ -246,8 +225,7 @@ static inline void *write_on(void *stream)
 }
 
 /* Gives threads the time to get into their calls.  A test must be right without, too. */
-static inline void settle(void)
-{
+static inline void settle(void) {
     usleep(20000);
 }
 

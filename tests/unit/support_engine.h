@@ -55,8 +55,7 @@ typedef struct engine {
 
 /* Everything but the session: e->config may be changed before engine_start.  Extensions are off
  * unless a test turns them on, so that output is the plain protocol. */
-static inline void engine_prepare(engine *e, enum smux_role role, int version)
-{
+static inline void engine_prepare(engine *e, enum smux_role role, int version) {
     memset(e, 0, sizeof(*e));
     smux_config_init(&e->config);
     e->config.version = version;
@@ -67,29 +66,25 @@ static inline void engine_prepare(engine *e, enum smux_role role, int version)
     e->allocator = test_allocator(&e->alloc);
 }
 
-static inline void engine_start(engine *e)
-{
-    assert_int_equal(
-        smux_session_new(&e->session, e->role, &e->config, &e->allocator, e->now_us), 0);
+static inline void engine_start(engine *e) {
+    assert_int_equal(smux_session_new(&e->session, e->role, &e->config, &e->allocator, e->now_us),
+                     0);
     assert_non_null(e->session);
 }
 
-static inline void engine_begin(engine *e, enum smux_role role, int version)
-{
+static inline void engine_begin(engine *e, enum smux_role role, int version) {
     engine_prepare(e, role, version);
     engine_start(e);
 }
 
-static inline void engine_drop_events(engine *e)
-{
+static inline void engine_drop_events(engine *e) {
     for (size_t i = 0; i < e->event_count; i++)
         bytes_free(&e->events[i].data);
     e->event_count = e->event_next = 0;
 }
 
 /* Frees everything, whatever is left over, and checks that the engine leaked nothing. */
-static inline void engine_end_anyhow(engine *e)
-{
+static inline void engine_end_anyhow(engine *e) {
     smux_session_free(e->session);
     assert_int_equal(e->alloc.live_blocks, 0);
     assert_int_equal(e->alloc.live_bytes, 0);
@@ -104,8 +99,7 @@ static inline void engine_end_anyhow(engine *e)
 
 /* ---- Events --------------------------------------------------------------------------------- */
 
-static inline seen *engine_record(engine *e, const smux_event *event)
-{
+static inline seen *engine_record(engine *e, const smux_event *event) {
     if (e->event_count == e->event_cap) {
         e->event_cap = 2 * e->event_cap + 16;
         e->events = realloc(e->events, e->event_cap * sizeof(*e->events));
@@ -120,21 +114,18 @@ static inline seen *engine_record(engine *e, const smux_event *event)
 }
 
 /* Takes all events of the engine into the record. */
-static inline void collect(engine *e)
-{
+static inline void collect(engine *e) {
     smux_event event;
     while (smux_next_event(e->session, &event))
         engine_record(e, &event);
 }
 
-static inline seen *peek_event(engine *e)
-{
+static inline seen *peek_event(engine *e) {
     collect(e);
     return e->event_next < e->event_count ? &e->events[e->event_next] : NULL;
 }
 
-static inline seen *take_event(engine *e, smux_event_type type)
-{
+static inline seen *take_event(engine *e, smux_event_type type) {
     seen *s = peek_event(e);
     if (!s)
         fail_msg("event %d expected, there is none (session error: %s)", type,
@@ -148,16 +139,14 @@ static inline seen *take_event(engine *e, smux_event_type type)
 
 #define expect_event(e, type) take_event(e, type)
 
-static inline void expect_no_event(engine *e)
-{
+static inline void expect_no_event(engine *e) {
     seen *s = peek_event(e);
     if (s)
         fail_msg("no event expected, got %d (stream %u, error %s)", s->event.type, s->sid,
                  smux_error_name(s->event.error));
 }
 
-static inline smux_stream *expect_accept(engine *e, uint32_t sid)
-{
+static inline smux_stream *expect_accept(engine *e, uint32_t sid) {
     seen *s = expect_event(e, SMUX_EVENT_ACCEPT);
     assert_int_equal(s->sid, sid);
     smux_accept(s->event.stream);
@@ -165,8 +154,7 @@ static inline smux_stream *expect_accept(engine *e, uint32_t sid)
 }
 
 static inline void expect_stream_event(engine *e, smux_event_type type, smux_stream *stream,
-                                       int error)
-{
+                                       int error) {
     seen *s = expect_event(e, type);
     assert_ptr_equal(s->event.stream, stream);
     assert_string_equal(smux_error_name(s->event.error), smux_error_name(error));
@@ -177,8 +165,7 @@ static inline void expect_stream_event(engine *e, smux_event_type type, smux_str
 #define expect_writable(e, stream)    expect_stream_event(e, SMUX_EVENT_WRITABLE, stream, 0)
 
 /* The session has failed so, and a text with particulars says why. */
-static inline void expect_failed(engine *e, int error)
-{
+static inline void expect_failed(engine *e, int error) {
     seen *s = expect_event(e, SMUX_EVENT_FAILED);
     assert_null(s->event.stream);
     assert_string_equal(smux_error_name(s->event.error), smux_error_name(error));
@@ -191,8 +178,7 @@ static inline void expect_failed(engine *e, int error)
 }
 
 /* The next events are DATA of this stream, together exactly these bytes. */
-static inline void expect_bytes(engine *e, smux_stream *stream, const void *data, size_t len)
-{
+static inline void expect_bytes(engine *e, smux_stream *stream, const void *data, size_t len) {
     size_t done = 0;
     while (done < len) {
         seen *s = expect_event(e, SMUX_EVENT_DATA);
@@ -204,14 +190,12 @@ static inline void expect_bytes(engine *e, smux_stream *stream, const void *data
     }
 }
 
-static inline void expect_data(engine *e, smux_stream *stream, const char *text)
-{
+static inline void expect_data(engine *e, smux_stream *stream, const char *text) {
     expect_bytes(e, stream, text, strlen(text));
 }
 
 /* Data as put_pattern makes it. */
-static inline void expect_pattern(engine *e, smux_stream *stream, uint64_t offset, size_t len)
-{
+static inline void expect_pattern(engine *e, smux_stream *stream, uint64_t offset, size_t len) {
     uint8_t *want = malloc(len + 1);
     pattern_fill(want, len, smux_stream_id(stream), 0, offset);
     expect_bytes(e, stream, want, len);
@@ -221,8 +205,7 @@ static inline void expect_pattern(engine *e, smux_stream *stream, uint64_t offse
 /* ---- Feeding -------------------------------------------------------------------------------- */
 
 /* A copy of the input that ends where readable memory ends. */
-static inline uint8_t *engine_guarded(engine *e, const void *data, size_t len)
-{
+static inline uint8_t *engine_guarded(engine *e, const void *data, size_t len) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t need = (len + page - 1) / page * page + page;
     if (need > e->guard_len) {
@@ -240,8 +223,7 @@ static inline uint8_t *engine_guarded(engine *e, const void *data, size_t len)
 }
 
 /* Feeds these bytes in one piece, records the events, then spoils the buffer. */
-static inline int feed(engine *e, const void *data, size_t len)
-{
+static inline int feed(engine *e, const void *data, size_t len) {
     uint8_t *at = engine_guarded(e, data, len);
     int error = smux_feed(e->session, at, len, e->now_us);
     if (error)
@@ -252,30 +234,28 @@ static inline int feed(engine *e, const void *data, size_t len)
 }
 
 /* Feeds all that was said. */
-static inline void hear(engine *e)
-{
+static inline void hear(engine *e) {
     assert_int_equal(feed(e, e->said.data, e->said.len), 0);
     e->said.len = 0;
 }
 
-#define say_frame(e, cmd, sid, p, n)     put_frame(&(e)->said, (e)->version, cmd, sid, p, n)
-#define say_syn(e, sid)                  say_frame(e, CMD_SYN, sid, NULL, 0)
-#define say_fin(e, sid)                  say_frame(e, CMD_FIN, sid, NULL, 0)
-#define say_nop(e, sid)                  say_frame(e, CMD_NOP, sid, NULL, 0)
-#define say_psh(e, sid, text)            put_psh(&(e)->said, (e)->version, sid, text)
-#define say_upd(e, sid, consumed, win)   put_upd(&(e)->said, (e)->version, sid, consumed, win)
-#define say_pattern(e, sid, offset, len) put_pattern(&(e)->said, (e)->version, sid, offset, len, 32768)
+#define say_frame(e, cmd, sid, p, n)   put_frame(&(e)->said, (e)->version, cmd, sid, p, n)
+#define say_syn(e, sid)                say_frame(e, CMD_SYN, sid, NULL, 0)
+#define say_fin(e, sid)                say_frame(e, CMD_FIN, sid, NULL, 0)
+#define say_nop(e, sid)                say_frame(e, CMD_NOP, sid, NULL, 0)
+#define say_psh(e, sid, text)          put_psh(&(e)->said, (e)->version, sid, text)
+#define say_upd(e, sid, consumed, win) put_upd(&(e)->said, (e)->version, sid, consumed, win)
+#define say_pattern(e, sid, offset, len)                                                           \
+    put_pattern(&(e)->said, (e)->version, sid, offset, len, 32768)
 
 /* A stream opened by the peer and accepted. */
-static inline smux_stream *engine_accepted(engine *e, uint32_t sid)
-{
+static inline smux_stream *engine_accepted(engine *e, uint32_t sid) {
     say_syn(e, sid);
     hear(e);
     return expect_accept(e, sid);
 }
 
-static inline smux_stream *engine_opened(engine *e)
-{
+static inline smux_stream *engine_opened(engine *e) {
     smux_stream *stream = NULL;
     assert_int_equal(smux_open(e->session, &stream), 0);
     assert_non_null(stream);
@@ -284,8 +264,7 @@ static inline smux_stream *engine_opened(engine *e)
 
 /* ---- Output --------------------------------------------------------------------------------- */
 
-static inline size_t iov_total(const struct iovec *iov, int count)
-{
+static inline size_t iov_total(const struct iovec *iov, int count) {
     size_t total = 0;
     for (int i = 0; i < count; i++)
         total += iov[i].iov_len;
@@ -293,8 +272,7 @@ static inline size_t iov_total(const struct iovec *iov, int count)
 }
 
 /* One smux_output and smux_sent of at most `max` bytes.  Returns how many were taken. */
-static inline size_t drain_some(engine *e, size_t max)
-{
+static inline size_t drain_some(engine *e, size_t max) {
     struct iovec iov[16];
     bool wanted = smux_want_write(e->session);
     int count = smux_output(e->session, iov, 16, e->now_us);
@@ -312,15 +290,13 @@ static inline size_t drain_some(engine *e, size_t max)
     return taken;
 }
 
-static inline void drain(engine *e)
-{
+static inline void drain(engine *e) {
     while (drain_some(e, e->output_max ? e->output_max : SIZE_MAX))
         ;
 }
 
 /* The next frame sent, valid until the next look at the output; cmd -1 if there is none. */
-static inline frame next_frame(engine *e)
-{
+static inline frame next_frame(engine *e) {
     static bytes last;
     frame f = {.cmd = -1};
     drain(e);
@@ -336,8 +312,7 @@ static inline frame next_frame(engine *e)
     return f;
 }
 
-static inline frame expect_frame(engine *e, int cmd, uint32_t sid)
-{
+static inline frame expect_frame(engine *e, int cmd, uint32_t sid) {
     frame f = next_frame(e);
     if (f.cmd == -1)
         fail_msg("frame %d of stream %#x expected, nothing was sent", cmd, sid);
@@ -350,23 +325,20 @@ static inline frame expect_frame(engine *e, int cmd, uint32_t sid)
     return f;
 }
 
-static inline void expect_psh(engine *e, uint32_t sid, const char *text)
-{
+static inline void expect_psh(engine *e, uint32_t sid, const char *text) {
     frame f = expect_frame(e, CMD_PSH, sid);
     assert_int_equal(f.len, strlen(text));
     assert_memory_equal(f.payload, text, f.len);
 }
 
-static inline void expect_silence(engine *e)
-{
+static inline void expect_silence(engine *e) {
     frame f = next_frame(e);
     if (f.cmd != -1)
         fail_msg("no output expected, got frame %d of stream %#x, length %u", f.cmd, f.sid, f.len);
     assert_false(smux_want_write(e->session));
 }
 
-static inline void engine_end(engine *e)
-{
+static inline void engine_end(engine *e) {
     expect_no_event(e);
     if (!smux_session_error(e->session))
         expect_silence(e);
@@ -375,30 +347,26 @@ static inline void engine_end(engine *e)
 
 /* ---- Looking inside ------------------------------------------------------------------------- */
 
-static inline smux_session_info info_of(const engine *e)
-{
+static inline smux_session_info info_of(const engine *e) {
     smux_session_info info;
     memset(&info, 0xEE, sizeof(info));
     smux_session_get_info(e->session, &info);
     return info;
 }
 
-static inline smux_stream_info stream_info(const smux_stream *stream)
-{
+static inline smux_stream_info stream_info(const smux_stream *stream) {
     smux_stream_info info;
     memset(&info, 0xEE, sizeof(info));
     smux_stream_get_info(stream, &info);
     return info;
 }
 
-static inline ssize_t send_text(smux_stream *stream, const char *text)
-{
+static inline ssize_t send_text(smux_stream *stream, const char *text) {
     return smux_send(stream, text, strlen(text));
 }
 
 /* Sends the stream's pattern; returns what smux_send returned. */
-static inline ssize_t send_pattern(smux_stream *stream, uint64_t offset, size_t len)
-{
+static inline ssize_t send_pattern(smux_stream *stream, uint64_t offset, size_t len) {
     uint8_t *data = malloc(len + 1);
     pattern_fill(data, len, smux_stream_id(stream), 1, offset);
     ssize_t sent = smux_send(stream, data, len);
@@ -407,8 +375,7 @@ static inline ssize_t send_pattern(smux_stream *stream, uint64_t offset, size_t 
 }
 
 /* Time goes on to `now_us`, with a tick at every deadline on the way. */
-static inline void pass_time_until(engine *e, uint64_t now_us)
-{
+static inline void pass_time_until(engine *e, uint64_t now_us) {
     for (int guard = 0;; guard++) {
         uint64_t next = smux_deadline(e->session);
         if (next > now_us)
@@ -422,8 +389,7 @@ static inline void pass_time_until(engine *e, uint64_t now_us)
     smux_tick(e->session, now_us);
 }
 
-static inline void pass_time(engine *e, uint64_t us)
-{
+static inline void pass_time(engine *e, uint64_t us) {
     pass_time_until(e, e->now_us + us);
 }
 

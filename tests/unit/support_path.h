@@ -37,8 +37,7 @@ typedef struct path {
     bool stalled[2]; /* smux_want_read was false once */
 } path;
 
-static inline void path_begin(path *p, const smux_config *client, const smux_config *server)
-{
+static inline void path_begin(path *p, const smux_config *client, const smux_config *server) {
     const smux_config *config[2] = {client, server};
     p->now_us = SECONDS(5);
     for (int i = 0; i < 2; i++) {
@@ -47,8 +46,7 @@ static inline void path_begin(path *p, const smux_config *client, const smux_con
     }
 }
 
-static inline void path_end(path *p)
-{
+static inline void path_end(path *p) {
     for (int i = 0; i < 2; i++) {
         smux_session_free(p->side[i]);
         assert_int_equal(p->alloc[i].live_blocks, 0);
@@ -56,15 +54,13 @@ static inline void path_end(path *p)
     }
 }
 
-static inline void path_events(path *p, int side)
-{
+static inline void path_events(path *p, int side) {
     smux_event event;
     while (smux_next_event(p->side[side], &event))
         p->on_event(p, side, &event);
 }
 
-static inline void path_transmit(path *p, int side)
-{
+static inline void path_transmit(path *p, int side) {
     path_wire *w = &p->wire[side];
     double burst = p->bytes_per_us * (double)p->step_us;
     w->credit = w->credit + burst > 2 * burst ? 2 * burst : w->credit + burst;
@@ -88,8 +84,7 @@ static inline void path_transmit(path *p, int side)
     path_events(p, side);
 }
 
-static inline void path_deliver(path *p, int from)
-{
+static inline void path_deliver(path *p, int from) {
     path_wire *w = &p->wire[from];
     int to = 1 - from;
     while (w->count && w->chunks[w->first].arrives_us <= p->now_us) {
@@ -110,8 +105,7 @@ static inline void path_deliver(path *p, int from)
     }
 }
 
-static inline void path_run(path *p, uint64_t us)
-{
+static inline void path_run(path *p, uint64_t us) {
     for (uint64_t end = p->now_us + us; p->now_us < end;) {
         p->now_us += p->step_us;
         for (int i = 0; i < 2; i++) {

@@ -11,16 +11,14 @@ typedef struct loan {
     uint8_t *data;
 } loan;
 
-static void lend(loan *l, smux_stream *s, uint64_t offset, size_t len)
-{
+static void lend(loan *l, smux_stream *s, uint64_t offset, size_t len) {
     l->data = malloc(len);
     pattern_fill(l->data, len, smux_stream_id(s), 1, offset);
     l->buffer = (smux_sendbuf){.data = l->data, .len = len};
     assert_int_equal(smux_send_borrowed(s, &l->buffer), 0);
 }
 
-static void expect_back(engine *e, loan *l, smux_stream *s, int error)
-{
+static void expect_back(engine *e, loan *l, smux_stream *s, int error) {
     seen *v = expect_event(e, SMUX_EVENT_SENT);
     assert_ptr_equal(v->event.buffer, &l->buffer);
     assert_ptr_equal(v->event.stream, s);
@@ -30,8 +28,7 @@ static void expect_back(engine *e, loan *l, smux_stream *s, int error)
     memset(&l->buffer, 0xDD, sizeof(l->buffer));
 }
 
-static void expect_payload(engine *e, uint32_t sid, uint64_t offset, size_t len)
-{
+static void expect_payload(engine *e, uint32_t sid, uint64_t offset, size_t len) {
     while (len) {
         frame f = expect_frame(e, CMD_PSH, sid);
         assert_true(f.len <= len);
@@ -42,8 +39,7 @@ static void expect_payload(engine *e, uint32_t sid, uint64_t offset, size_t len)
     }
 }
 
-static void a_lent_buffer_comes_back_when_all_of_it_went_out(void **state)
-{
+static void a_lent_buffer_comes_back_when_all_of_it_went_out(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -63,8 +59,7 @@ static void a_lent_buffer_comes_back_when_all_of_it_went_out(void **state)
     engine_end(&e);
 }
 
-static void lent_bytes_are_not_copied(void **state)
-{
+static void lent_bytes_are_not_copied(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -89,8 +84,7 @@ static void lent_bytes_are_not_copied(void **state)
     engine_end(&e);
 }
 
-static void lent_and_copied_data_keep_their_order(void **state)
-{
+static void lent_and_copied_data_keep_their_order(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -112,8 +106,7 @@ static void lent_and_copied_data_keep_their_order(void **state)
     engine_end(&e);
 }
 
-static void the_caps_do_not_apply_to_lent_buffers(void **state)
-{
+static void the_caps_do_not_apply_to_lent_buffers(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_SERVER, 1);
@@ -130,8 +123,7 @@ static void the_caps_do_not_apply_to_lent_buffers(void **state)
     engine_end(&e);
 }
 
-static void empty_or_missing_data_is_refused(void **state)
-{
+static void empty_or_missing_data_is_refused(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -144,8 +136,7 @@ static void empty_or_missing_data_is_refused(void **state)
     engine_end(&e);
 }
 
-static void the_buffers_of_a_reset_stream_come_back_with_the_reason(void **state)
-{
+static void the_buffers_of_a_reset_stream_come_back_with_the_reason(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -160,8 +151,7 @@ static void the_buffers_of_a_reset_stream_come_back_with_the_reason(void **state
     engine_end(&e);
 }
 
-static void the_buffers_of_a_closed_stream_go_out_and_come_back(void **state)
-{
+static void the_buffers_of_a_closed_stream_go_out_and_come_back(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -176,8 +166,7 @@ static void the_buffers_of_a_closed_stream_go_out_and_come_back(void **state)
     engine_end(&e);
 }
 
-static void the_buffers_come_back_when_the_session_fails_and_before_it_says_so(void **state)
-{
+static void the_buffers_come_back_when_the_session_fails_and_before_it_says_so(void **state) {
     (void)state;
     for (int closed = 0; closed < 2; closed++) {
         engine e;
@@ -194,8 +183,7 @@ static void the_buffers_come_back_when_the_session_fails_and_before_it_says_so(v
     }
 }
 
-static void the_buffers_come_back_when_the_peer_breaks_the_protocol(void **state)
-{
+static void the_buffers_come_back_when_the_peer_breaks_the_protocol(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -213,8 +201,7 @@ static void the_buffers_come_back_when_the_peer_breaks_the_protocol(void **state
 
 /* A reset in the middle of a frame: the rest of that frame must still go out, from the lent
  * memory (which then is not given back before) or from a copy. */
-static void a_reset_in_the_middle_of_a_lent_frame_completes_the_frame(void **state)
-{
+static void a_reset_in_the_middle_of_a_lent_frame_completes_the_frame(void **state) {
     (void)state;
     for (size_t cut = 1; cut < FRAME_HEADER + 3000; cut += 101) {
         engine e;
@@ -240,8 +227,7 @@ static void a_reset_in_the_middle_of_a_lent_frame_completes_the_frame(void **sta
     }
 }
 
-static void a_buffer_is_not_given_back_while_output_points_at_it(void **state)
-{
+static void a_buffer_is_not_given_back_while_output_points_at_it(void **state) {
     (void)state;
     for (int how = 0; how < 3; how++) {
         engine e;
@@ -280,8 +266,7 @@ static void a_buffer_is_not_given_back_while_output_points_at_it(void **state)
 
 /* ---- Taking back ---------------------------------------------------------------------------- */
 
-static void cancel_takes_an_untouched_buffer_back_whole(void **state)
-{
+static void cancel_takes_an_untouched_buffer_back_whole(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -304,8 +289,7 @@ static void cancel_takes_an_untouched_buffer_back_whole(void **state)
     engine_end(&e);
 }
 
-static void cancel_at_every_cut_says_how_much_is_left_and_keeps_the_stream_whole(void **state)
-{
+static void cancel_at_every_cut_says_how_much_is_left_and_keeps_the_stream_whole(void **state) {
     (void)state;
     enum { LEN = 250, FRAME_MAX = 100 };
     for (size_t cut = 0; cut < LEN + 3 * FRAME_HEADER; cut++) {
@@ -335,8 +319,7 @@ static void cancel_at_every_cut_says_how_much_is_left_and_keeps_the_stream_whole
     }
 }
 
-static void cancel_between_output_and_sent_is_refused(void **state)
-{
+static void cancel_between_output_and_sent_is_refused(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -352,8 +335,7 @@ static void cancel_between_output_and_sent_is_refused(void **state)
     engine_end(&e);
 }
 
-static void cancel_of_a_buffer_that_has_gone_out_is_refused(void **state)
-{
+static void cancel_of_a_buffer_that_has_gone_out_is_refused(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -369,8 +351,7 @@ static void cancel_of_a_buffer_that_has_gone_out_is_refused(void **state)
     engine_end(&e);
 }
 
-static void cancel_of_a_buffer_that_was_never_lent_is_refused(void **state)
-{
+static void cancel_of_a_buffer_that_was_never_lent_is_refused(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -380,8 +361,7 @@ static void cancel_of_a_buffer_that_was_never_lent_is_refused(void **state)
     engine_end(&e);
 }
 
-static void cancel_after_close_lets_the_stream_finish(void **state)
-{
+static void cancel_after_close_lets_the_stream_finish(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -401,8 +381,7 @@ static void cancel_after_close_lets_the_stream_finish(void **state)
     engine_end(&e);
 }
 
-static void a_buffer_taken_back_can_be_lent_again(void **state)
-{
+static void a_buffer_taken_back_can_be_lent_again(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -420,8 +399,7 @@ static void a_buffer_taken_back_can_be_lent_again(void **state)
     engine_end(&e);
 }
 
-static void cancel_without_memory_leaves_the_buffer_lent(void **state)
-{
+static void cancel_without_memory_leaves_the_buffer_lent(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -444,8 +422,7 @@ static void cancel_without_memory_leaves_the_buffer_lent(void **state)
     engine_end(&e);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lent_buffer_comes_back_when_all_of_it_went_out),
         cmocka_unit_test(lent_bytes_are_not_copied),

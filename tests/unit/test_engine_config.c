@@ -4,16 +4,14 @@
  */
 #include "support_engine.h"
 
-static smux_config defaults(void)
-{
+static smux_config defaults(void) {
     smux_config config;
     memset(&config, 0xEE, sizeof(config));
     smux_config_init(&config);
     return config;
 }
 
-static void the_defaults_are_those_of_the_go_library(void **state)
-{
+static void the_defaults_are_those_of_the_go_library(void **state) {
     (void)state;
     smux_config c = defaults();
     assert_int_equal(c.version, 1);
@@ -25,8 +23,7 @@ static void the_defaults_are_those_of_the_go_library(void **state)
     assert_int_equal(c.max_stream_buffer, 65536);
 }
 
-static void the_defaults_of_our_own_fields_are_as_documented(void **state)
-{
+static void the_defaults_of_our_own_fields_are_as_documented(void **state) {
     (void)state;
     smux_config c = defaults();
     assert_true(c.auto_window);
@@ -41,8 +38,7 @@ static void the_defaults_of_our_own_fields_are_as_documented(void **state)
     assert_int_equal(c.hash_seed, 0);
 }
 
-static void the_defaults_are_valid_for_both_roles(void **state)
-{
+static void the_defaults_are_valid_for_both_roles(void **state) {
     (void)state;
     smux_config c = defaults();
     smux_config_fault fault = {"untouched", "untouched"};
@@ -78,8 +74,7 @@ static void the_defaults_are_valid_for_both_roles(void **state)
     X(session_send_buffer, 0x80000000u, SMUX_CLIENT)                                               \
     X(on_full, (enum smux_on_full)7, SMUX_CLIENT)
 
-static void expect_fault(const smux_config *config, enum smux_role role, const char *field)
-{
+static void expect_fault(const smux_config *config, enum smux_role role, const char *field) {
     smux_config_fault fault = {NULL, NULL};
     assert_int_equal(smux_config_verify(config, role, &fault), SMUX_ERR_CONFIG);
     assert_int_equal(smux_config_verify(config, role, NULL), SMUX_ERR_CONFIG);
@@ -89,8 +84,7 @@ static void expect_fault(const smux_config *config, enum smux_role role, const c
     assert_true(strlen(fault.why) > 3);
 }
 
-static void a_broken_rule_names_its_field_and_says_what_was_expected(void **state)
-{
+static void a_broken_rule_names_its_field_and_says_what_was_expected(void **state) {
     (void)state;
     smux_config c;
 #define X(name, value, role)                                                                       \
@@ -101,8 +95,7 @@ static void a_broken_rule_names_its_field_and_says_what_was_expected(void **stat
 #undef X
 }
 
-static void a_broken_configuration_creates_no_session(void **state)
-{
+static void a_broken_configuration_creates_no_session(void **state) {
     (void)state;
     test_alloc a = {0};
     smux_allocator allocator = test_allocator(&a);
@@ -118,8 +111,7 @@ static void a_broken_configuration_creates_no_session(void **state)
     assert_int_equal(a.live_blocks, 0);
 }
 
-static void the_values_at_the_edge_of_each_rule_are_valid(void **state)
-{
+static void the_values_at_the_edge_of_each_rule_are_valid(void **state) {
     (void)state;
     smux_config c;
 #define EDGE(role, ...)                                                                            \
@@ -157,8 +149,7 @@ static void the_values_at_the_edge_of_each_rule_are_valid(void **state)
 #undef EDGE
 }
 
-static void a_timeout_below_the_interval_is_a_fault_of_the_timeout(void **state)
-{
+static void a_timeout_below_the_interval_is_a_fault_of_the_timeout(void **state) {
     (void)state;
     smux_config c = defaults();
     c.keepalive_timeout_us = c.keepalive_interval_us - 1;
@@ -167,8 +158,7 @@ static void a_timeout_below_the_interval_is_a_fault_of_the_timeout(void **state)
     assert_int_equal(smux_config_verify(&c, SMUX_CLIENT, NULL), 0);
 }
 
-static void a_disabled_keepalive_may_have_any_times(void **state)
-{
+static void a_disabled_keepalive_may_have_any_times(void **state) {
     (void)state;
     smux_config c = defaults();
     c.keepalive_disabled = true;
@@ -178,8 +168,7 @@ static void a_disabled_keepalive_may_have_any_times(void **state)
     assert_int_equal(smux_config_verify(&c, SMUX_CLIENT, NULL), 0);
 }
 
-static void extreme_keepalive_times_do_not_overflow(void **state)
-{
+static void extreme_keepalive_times_do_not_overflow(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_CLIENT, 1);
@@ -196,8 +185,7 @@ static void extreme_keepalive_times_do_not_overflow(void **state)
     engine_end(&e);
 }
 
-static void without_a_configuration_the_defaults_hold(void **state)
-{
+static void without_a_configuration_the_defaults_hold(void **state) {
     (void)state;
     smux_session *s = NULL;
     assert_int_equal(smux_session_new(&s, SMUX_SERVER, NULL, NULL, 0), 0);
@@ -208,8 +196,7 @@ static void without_a_configuration_the_defaults_hold(void **state)
     smux_session_free(s);
 }
 
-static void configuration_and_allocator_are_copied(void **state)
-{
+static void configuration_and_allocator_are_copied(void **state) {
     (void)state;
     test_alloc a = {0};
     smux_allocator allocator = test_allocator(&a);
@@ -227,14 +214,12 @@ static void configuration_and_allocator_are_copied(void **state)
     assert_int_equal(a.live_blocks, 0);
 }
 
-static void freeing_no_session_is_fine(void **state)
-{
+static void freeing_no_session_is_fine(void **state) {
     (void)state;
     smux_session_free(NULL);
 }
 
-static void a_session_frees_its_streams_data_and_borrowed_buffers(void **state)
-{
+static void a_session_frees_its_streams_data_and_borrowed_buffers(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 2);
@@ -250,8 +235,7 @@ static void a_session_frees_its_streams_data_and_borrowed_buffers(void **state)
     engine_end_anyhow(&e);
 }
 
-static void every_error_has_its_own_name_and_text_and_a_tier(void **state)
-{
+static void every_error_has_its_own_name_and_text_and_a_tier(void **state) {
     (void)state;
     static const struct {
         int value;
@@ -272,8 +256,7 @@ static void every_error_has_its_own_name_and_text_and_a_tier(void **state)
     }
 }
 
-static void an_unknown_error_has_a_text_too(void **state)
-{
+static void an_unknown_error_has_a_text_too(void **state) {
     (void)state;
     static const int unknown[] = {1, -19, -1000, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
@@ -284,14 +267,12 @@ static void an_unknown_error_has_a_text_too(void **state)
     }
 }
 
-static void the_library_says_its_version(void **state)
-{
+static void the_library_says_its_version(void **state) {
     (void)state;
     assert_string_equal(smux_library_version(), SMUX_LIBRARY_VERSION);
 }
 
-static void failing_a_session_fails_every_stream_and_says_so_once(void **state)
-{
+static void failing_a_session_fails_every_stream_and_says_so_once(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -315,8 +296,7 @@ static void failing_a_session_fails_every_stream_and_says_so_once(void **state)
     engine_end(&e);
 }
 
-static void a_failed_session_can_be_used_on_without_harm(void **state)
-{
+static void a_failed_session_can_be_used_on_without_harm(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 2);
@@ -338,8 +318,29 @@ static void a_failed_session_can_be_used_on_without_harm(void **state)
     engine_end(&e);
 }
 
-static void data_already_fed_is_not_delivered_after_the_failure(void **state)
-{
+static void a_session_may_fail_while_resets_and_ends_are_still_to_be_sent(void **state) {
+    (void)state;
+    for (int between = 0; between < 2; between++) {
+        engine e;
+        engine_begin(&e, SMUX_SERVER, 1);
+        smux_stream *reset = engine_accepted(&e, 3), *closed = engine_accepted(&e, 5);
+        smux_stream *opened = engine_opened(&e);
+        struct iovec iov[4];
+        if (between)
+            assert_true(smux_output(e.session, iov, 4, e.now_us) > 0);
+        smux_reset(reset); /* once this hung: what a dead stream owed was never cleared */
+        smux_close(closed);
+        smux_close(opened);
+        smux_session_fail(e.session, SMUX_ERR_CARRIER);
+        if (between)
+            smux_sent(e.session, 0);
+        expect_failed(&e, SMUX_ERR_CARRIER);
+        assert_int_equal(info_of(&e).streams, 0);
+        engine_end(&e);
+    }
+}
+
+static void data_already_fed_is_not_delivered_after_the_failure(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -362,8 +363,7 @@ static void data_already_fed_is_not_delivered_after_the_failure(void **state)
     engine_end(&e);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_defaults_are_those_of_the_go_library),
         cmocka_unit_test(the_defaults_of_our_own_fields_are_as_documented),
@@ -383,6 +383,7 @@ int main(void)
         cmocka_unit_test(the_library_says_its_version),
         cmocka_unit_test(failing_a_session_fails_every_stream_and_says_so_once),
         cmocka_unit_test(a_failed_session_can_be_used_on_without_harm),
+        cmocka_unit_test(a_session_may_fail_while_resets_and_ends_are_still_to_be_sent),
         cmocka_unit_test(data_already_fed_is_not_delivered_after_the_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,22 +4,20 @@
  */
 #include "support_engine.h"
 
-static void expect_output_bytes(engine *e, const uint8_t *want, size_t len)
-{
+static void expect_output_bytes(engine *e, const uint8_t *want, size_t len) {
     drain(e);
     assert_int_equal(e->out.len, len);
     assert_memory_equal(e->out.data, want, len);
     e->out.len = 0;
 }
 
-static void the_frames_of_a_short_stream_are_these_bytes(void **state)
-{
+static void the_frames_of_a_short_stream_are_these_bytes(void **state) {
     (void)state;
     for (int version = 1; version <= 2; version++) {
         uint8_t v = (uint8_t)version;
-        const uint8_t want[] = {v, 0, 0, 0, 3, 0, 0, 0,               /* SYN 3 */
-                                v, 2, 2, 0, 3, 0, 0, 0, 'h', 'i',     /* PSH 3 "hi" */
-                                v, 1, 0, 0, 3, 0, 0, 0};              /* FIN 3 */
+        const uint8_t want[] = {v, 0, 0, 0, 3, 0, 0, 0,           /* SYN 3 */
+                                v, 2, 2, 0, 3, 0, 0, 0, 'h', 'i', /* PSH 3 "hi" */
+                                v, 1, 0, 0, 3, 0, 0, 0};          /* FIN 3 */
         engine e;
         engine_begin(&e, SMUX_CLIENT, version);
         smux_stream *s = engine_opened(&e);
@@ -30,8 +28,7 @@ static void the_frames_of_a_short_stream_are_these_bytes(void **state)
     }
 }
 
-static void lengths_and_ids_are_little_endian(void **state)
-{
+static void lengths_and_ids_are_little_endian(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -46,8 +43,7 @@ static void lengths_and_ids_are_little_endian(void **state)
     engine_end(&e);
 }
 
-static void a_nop_keepalive_is_these_bytes(void **state)
-{
+static void a_nop_keepalive_is_these_bytes(void **state) {
     (void)state;
     const uint8_t want[] = {2, 3, 0, 0, 0, 0, 0, 0};
     engine e;
@@ -57,8 +53,7 @@ static void a_nop_keepalive_is_these_bytes(void **state)
     engine_end(&e);
 }
 
-static void an_upd_is_these_bytes(void **state)
-{
+static void an_upd_is_these_bytes(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_SERVER, 2);
@@ -78,8 +73,7 @@ static void an_upd_is_these_bytes(void **state)
     engine_end(&e);
 }
 
-static void a_client_opens_with_the_ids_3_5_7_and_a_server_with_2_4_6(void **state)
-{
+static void a_client_opens_with_the_ids_3_5_7_and_a_server_with_2_4_6(void **state) {
     (void)state;
     for (int role = SMUX_CLIENT; role <= SMUX_SERVER; role++) {
         uint32_t first = role == SMUX_CLIENT ? 3 : 2;
@@ -93,8 +87,7 @@ static void a_client_opens_with_the_ids_3_5_7_and_a_server_with_2_4_6(void **sta
     }
 }
 
-static void data_is_cut_into_frames_of_at_most_max_frame_size(void **state)
-{
+static void data_is_cut_into_frames_of_at_most_max_frame_size(void **state) {
     (void)state;
     static const uint32_t sizes[] = {1, 2, 7, 1000, 32768, 65535};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -120,8 +113,7 @@ static void data_is_cut_into_frames_of_at_most_max_frame_size(void **state)
     }
 }
 
-static void bulk_goes_out_in_full_frames(void **state)
-{
+static void bulk_goes_out_in_full_frames(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -137,8 +129,7 @@ static void bulk_goes_out_in_full_frames(void **state)
     engine_end(&e);
 }
 
-static void an_empty_send_sends_nothing(void **state)
-{
+static void an_empty_send_sends_nothing(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -154,8 +145,7 @@ static void an_empty_send_sends_nothing(void **state)
     engine_end(&e);
 }
 
-static void a_gathered_send_is_its_pieces_in_order(void **state)
-{
+static void a_gathered_send_is_its_pieces_in_order(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -167,8 +157,7 @@ static void a_gathered_send_is_its_pieces_in_order(void **state)
     engine_end(&e);
 }
 
-static void a_payload_of_65535_is_accepted_whatever_our_own_frame_size(void **state)
-{
+static void a_payload_of_65535_is_accepted_whatever_our_own_frame_size(void **state) {
     (void)state;
     for (int version = 1; version <= 2; version++) {
         engine e;
@@ -183,8 +172,7 @@ static void a_payload_of_65535_is_accepted_whatever_our_own_frame_size(void **st
     }
 }
 
-static void an_empty_psh_is_ignored(void **state)
-{
+static void an_empty_psh_is_ignored(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -199,8 +187,7 @@ static void an_empty_psh_is_ignored(void **state)
     engine_end(&e);
 }
 
-static void frames_for_unknown_streams_are_ignored(void **state)
-{
+static void frames_for_unknown_streams_are_ignored(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 2);
@@ -217,8 +204,7 @@ static void frames_for_unknown_streams_are_ignored(void **state)
     engine_end(&e);
 }
 
-static void data_for_a_stream_that_is_gone_is_ignored(void **state)
-{
+static void data_for_a_stream_that_is_gone_is_ignored(void **state) {
     (void)state;
     for (int version = 1; version <= 2; version++) {
         engine e;
@@ -239,8 +225,7 @@ static void data_for_a_stream_that_is_gone_is_ignored(void **state)
     }
 }
 
-static void a_repeated_syn_is_ignored(void **state)
-{
+static void a_repeated_syn_is_ignored(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -256,12 +241,11 @@ static void a_repeated_syn_is_ignored(void **state)
     engine_end(&e);
 }
 
-static void a_nop_is_taken_in_silence_whatever_its_stream_id(void **state)
-{
+static void a_nop_is_taken_in_silence_whatever_its_stream_id(void **state) {
     (void)state;
-    static const uint32_t ids[] = {0,          1,          3,           7,
-                                   FIN_HELLO,  NOP_GOAWAY, NOP_PING + 3, NOP_PONG + 3,
-                                   0x80000000, 0xFFFFFFFF, 0xFFFFFF77};
+    static const uint32_t ids[] = {
+        0,          1,          3,         7, FIN_HELLO, NOP_GOAWAY, NOP_PING + 3, NOP_PONG + 3,
+        0x80000000, 0xFFFFFFFF, 0xFFFFFF77};
     engine e;
     engine_begin(&e, SMUX_SERVER, 1); /* extensions off */
     smux_stream *s = engine_accepted(&e, 3);
@@ -277,8 +261,7 @@ static void a_nop_is_taken_in_silence_whatever_its_stream_id(void **state)
     engine_end(&e);
 }
 
-static void an_id_can_be_used_again_once_its_stream_is_gone(void **state)
-{
+static void an_id_can_be_used_again_once_its_stream_is_gone(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -296,8 +279,7 @@ static void an_id_can_be_used_again_once_its_stream_is_gone(void **state)
     engine_end(&e);
 }
 
-static void a_server_adopts_the_version_of_the_first_frame(void **state)
-{
+static void a_server_adopts_the_version_of_the_first_frame(void **state) {
     (void)state;
     for (int version = 1; version <= 2; version++) {
         engine e;
@@ -313,8 +295,7 @@ static void a_server_adopts_the_version_of_the_first_frame(void **state)
     }
 }
 
-static void a_nop_may_be_the_first_frame(void **state)
-{
+static void a_nop_may_be_the_first_frame(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_SERVER, SMUX_VERSION_AUTO);
@@ -326,8 +307,7 @@ static void a_nop_may_be_the_first_frame(void **state)
     engine_end(&e);
 }
 
-static void a_server_that_knows_no_version_yet_sends_nothing(void **state)
-{
+static void a_server_that_knows_no_version_yet_sends_nothing(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_SERVER, SMUX_VERSION_AUTO);
@@ -352,8 +332,7 @@ static void a_server_that_knows_no_version_yet_sends_nothing(void **state)
     engine_end(&e);
 }
 
-static void a_server_that_has_adopted_a_version_rejects_the_other(void **state)
-{
+static void a_server_that_has_adopted_a_version_rejects_the_other(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_SERVER, SMUX_VERSION_AUTO);
@@ -367,8 +346,7 @@ static void a_server_that_has_adopted_a_version_rejects_the_other(void **state)
     engine_end(&e);
 }
 
-static void four_iovecs_are_enough_for_everything(void **state)
-{
+static void four_iovecs_are_enough_for_everything(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -394,8 +372,7 @@ static void four_iovecs_are_enough_for_everything(void **state)
     engine_end(&e);
 }
 
-static void counters_count_frames_and_payload(void **state)
-{
+static void counters_count_frames_and_payload(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -432,8 +409,7 @@ static void counters_count_frames_and_payload(void **state)
     engine_end(&e);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_frames_of_a_short_stream_are_these_bytes),
         cmocka_unit_test(lengths_and_ids_are_little_endian),

@@ -6,16 +6,14 @@
 
 #define BUDGET 100000
 
-static void engine_with_budget(engine *e, int version, enum smux_on_full policy)
-{
+static void engine_with_budget(engine *e, int version, enum smux_on_full policy) {
     engine_prepare(e, SMUX_SERVER, version);
     e->config.max_receive_buffer = BUDGET;
     e->config.on_full = policy;
     engine_start(e);
 }
 
-static void data_events_lie_in_the_buffer_that_was_fed(void **state)
-{
+static void data_events_lie_in_the_buffer_that_was_fed(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -36,8 +34,7 @@ static void data_events_lie_in_the_buffer_that_was_fed(void **state)
     engine_end(&e);
 }
 
-static void part_of_a_frame_is_delivered_at_once(void **state)
-{
+static void part_of_a_frame_is_delivered_at_once(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -53,8 +50,7 @@ static void part_of_a_frame_is_delivered_at_once(void **state)
     engine_end(&e);
 }
 
-static void feeding_nothing_is_fine(void **state)
-{
+static void feeding_nothing_is_fine(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -64,8 +60,7 @@ static void feeding_nothing_is_fine(void **state)
     engine_end(&e);
 }
 
-static void a_second_feed_before_the_events_are_taken_is_refused(void **state)
-{
+static void a_second_feed_before_the_events_are_taken_is_refused(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -82,8 +77,7 @@ static void a_second_feed_before_the_events_are_taken_is_refused(void **state)
     engine_end(&e);
 }
 
-static void any_function_may_be_called_between_two_events(void **state)
-{
+static void any_function_may_be_called_between_two_events(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -114,8 +108,7 @@ static void any_function_may_be_called_between_two_events(void **state)
     engine_end(&e);
 }
 
-static void no_event_comes_for_a_stream_that_was_given_up(void **state)
-{
+static void no_event_comes_for_a_stream_that_was_given_up(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -134,8 +127,7 @@ static void no_event_comes_for_a_stream_that_was_given_up(void **state)
     engine_end(&e);
 }
 
-static void the_users_pointer_comes_back_in_events(void **state)
-{
+static void the_users_pointer_comes_back_in_events(void **state) {
     (void)state;
     int mine;
     engine e;
@@ -153,8 +145,7 @@ static void the_users_pointer_comes_back_in_events(void **state)
     engine_end(&e);
 }
 
-static void no_more_can_be_consumed_than_was_delivered(void **state)
-{
+static void no_more_can_be_consumed_than_was_delivered(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -174,8 +165,7 @@ static void no_more_can_be_consumed_than_was_delivered(void **state)
     engine_end(&e);
 }
 
-static void reading_stops_when_the_budget_is_used_up_and_goes_on_after_consume(void **state)
-{
+static void reading_stops_when_the_budget_is_used_up_and_goes_on_after_consume(void **state) {
     (void)state;
     for (int version = 1; version <= 2; version++) {
         engine e;
@@ -196,8 +186,7 @@ static void reading_stops_when_the_budget_is_used_up_and_goes_on_after_consume(v
     }
 }
 
-static void bytes_fed_beyond_the_budget_are_not_lost(void **state)
-{
+static void bytes_fed_beyond_the_budget_are_not_lost(void **state) {
     (void)state;
     engine e;
     engine_with_budget(&e, 1, SMUX_FULL_STALL);
@@ -216,8 +205,7 @@ static void bytes_fed_beyond_the_budget_are_not_lost(void **state)
     engine_end(&e);
 }
 
-static void the_budget_is_over_all_streams_together(void **state)
-{
+static void the_budget_is_over_all_streams_together(void **state) {
     (void)state;
     engine e;
     engine_with_budget(&e, 1, SMUX_FULL_STALL);
@@ -233,8 +221,7 @@ static void the_budget_is_over_all_streams_together(void **state)
     engine_end(&e);
 }
 
-static void closing_or_resetting_a_stream_gives_its_budget_back(void **state)
-{
+static void closing_or_resetting_a_stream_gives_its_budget_back(void **state) {
     (void)state;
     for (int how = 0; how < 2; how++) {
         engine e;
@@ -255,8 +242,7 @@ static void closing_or_resetting_a_stream_gives_its_budget_back(void **state)
     }
 }
 
-static void what_arrives_for_a_closed_stream_costs_no_budget(void **state)
-{
+static void what_arrives_for_a_closed_stream_costs_no_budget(void **state) {
     (void)state;
     engine e;
     engine_with_budget(&e, 1, SMUX_FULL_STALL);
@@ -277,8 +263,7 @@ static void what_arrives_for_a_closed_stream_costs_no_budget(void **state)
     engine_end(&e);
 }
 
-static void with_full_reset_the_largest_stream_is_reset_and_the_others_flow_on(void **state)
-{
+static void with_full_reset_the_largest_stream_is_reset_and_the_others_flow_on(void **state) {
     (void)state;
     engine e;
     engine_with_budget(&e, 1, SMUX_FULL_RESET);
@@ -320,8 +305,7 @@ static void with_full_reset_the_largest_stream_is_reset_and_the_others_flow_on(v
     engine_end(&e);
 }
 
-static void with_full_reset_the_victim_holds_at_least_half_of_the_most(void **state)
-{
+static void with_full_reset_the_victim_holds_at_least_half_of_the_most(void **state) {
     (void)state;
     for (uint32_t seed = 1; seed <= 50; seed++) {
         engine e;
@@ -355,8 +339,7 @@ static void with_full_reset_the_victim_holds_at_least_half_of_the_most(void **st
     }
 }
 
-static void with_full_reset_one_stream_alone_that_floods_is_reset_too(void **state)
-{
+static void with_full_reset_one_stream_alone_that_floods_is_reset_too(void **state) {
     (void)state;
     engine e;
     engine_with_budget(&e, 1, SMUX_FULL_RESET);
@@ -376,8 +359,7 @@ static void with_full_reset_one_stream_alone_that_floods_is_reset_too(void **sta
     engine_end(&e);
 }
 
-static void version_1_streams_flow_past_an_unread_one_while_the_budget_lasts(void **state)
-{
+static void version_1_streams_flow_past_an_unread_one_while_the_budget_lasts(void **state) {
     (void)state;
     engine e;
     engine_with_budget(&e, 1, SMUX_FULL_STALL);
@@ -398,8 +380,7 @@ static void version_1_streams_flow_past_an_unread_one_while_the_budget_lasts(voi
     engine_end(&e);
 }
 
-static void a_stream_can_be_used_and_read_before_it_is_accepted(void **state)
-{
+static void a_stream_can_be_used_and_read_before_it_is_accepted(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -425,8 +406,7 @@ static void a_stream_can_be_used_and_read_before_it_is_accepted(void **state)
     engine_end(&e);
 }
 
-static void the_walk_over_the_streams_shows_each_once(void **state)
-{
+static void the_walk_over_the_streams_shows_each_once(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -456,8 +436,7 @@ static void the_walk_over_the_streams_shows_each_once(void **state)
     engine_end(&e);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(data_events_lie_in_the_buffer_that_was_fed),
         cmocka_unit_test(part_of_a_frame_is_delivered_at_once),

@@ -13,14 +13,12 @@ typedef struct tally {
     int frames[64];
 } tally;
 
-static uint32_t slot(uint32_t sid)
-{
+static uint32_t slot(uint32_t sid) {
     assert_true(sid / 2 < 64);
     return sid / 2;
 }
 
-static void count_frames(engine *e, tally *t)
-{
+static void count_frames(engine *e, tally *t) {
     frame f;
     for (size_t size; (size = frame_parse(e->out.data, e->out.len, &f)); bytes_drop(&e->out, size))
         if (f.cmd == CMD_PSH) {
@@ -29,8 +27,7 @@ static void count_frames(engine *e, tally *t)
         }
 }
 
-static void every_short_write_gives_the_same_bytes(void **state)
-{
+static void every_short_write_gives_the_same_bytes(void **state) {
     (void)state;
     bytes whole = {0};
     for (size_t max = 0; max <= 40; max++) {
@@ -58,8 +55,7 @@ static void every_short_write_gives_the_same_bytes(void **state)
     bytes_free(&whole);
 }
 
-static void every_cut_of_the_first_write_gives_the_same_bytes(void **state)
-{
+static void every_cut_of_the_first_write_gives_the_same_bytes(void **state) {
     (void)state;
     size_t total = 1;
     bytes whole = {0};
@@ -83,8 +79,7 @@ static void every_cut_of_the_first_write_gives_the_same_bytes(void **state)
     bytes_free(&whole);
 }
 
-static void a_carrier_that_takes_nothing_loses_nothing(void **state)
-{
+static void a_carrier_that_takes_nothing_loses_nothing(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -100,8 +95,7 @@ static void a_carrier_that_takes_nothing_loses_nothing(void **state)
     engine_end(&e);
 }
 
-static void one_output_is_at_most_output_max(void **state)
-{
+static void one_output_is_at_most_output_max(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_CLIENT, 1);
@@ -121,8 +115,7 @@ static void one_output_is_at_most_output_max(void **state)
     engine_end_anyhow(&e);
 }
 
-static void streams_share_by_bytes_whatever_the_size_of_their_writes(void **state)
-{
+static void streams_share_by_bytes_whatever_the_size_of_their_writes(void **state) {
     (void)state;
     static const size_t sizes[] = {10, 100, 999, 4096, 32768, 100000, 250000};
     enum { N = sizeof(sizes) / sizeof(sizes[0]) };
@@ -158,8 +151,7 @@ static void streams_share_by_bytes_whatever_the_size_of_their_writes(void **stat
     engine_end_anyhow(&e);
 }
 
-static void a_borrowed_giant_takes_no_more_than_its_turn(void **state)
-{
+static void a_borrowed_giant_takes_no_more_than_its_turn(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -181,8 +173,7 @@ static void a_borrowed_giant_takes_no_more_than_its_turn(void **state)
 }
 
 /* How many frames of each other stream begin between the write of a small one and its frame. */
-static void expect_small_write_soon(size_t carrier_step, bool blocked_in_batch)
-{
+static void expect_small_write_soon(size_t carrier_step, bool blocked_in_batch) {
     enum { BULK = 12 };
     for (int phase = 0; phase < 40; phase++) {
         engine e;
@@ -223,23 +214,20 @@ static void expect_small_write_soon(size_t carrier_step, bool blocked_in_batch)
     }
 }
 
-static void a_small_write_waits_for_one_bulk_frame_per_stream_at_most(void **state)
-{
+static void a_small_write_waits_for_one_bulk_frame_per_stream_at_most(void **state) {
     (void)state;
     expect_small_write_soon(10000, false);
     expect_small_write_soon(40000, false);
     expect_small_write_soon(SMUX_OUTPUT_MAX, false);
 }
 
-static void a_small_write_overtakes_a_batch_that_the_carrier_did_not_take(void **state)
-{
+static void a_small_write_overtakes_a_batch_that_the_carrier_did_not_take(void **state) {
     (void)state;
     expect_small_write_soon(10000, true);
     expect_small_write_soon(33333, true);
 }
 
-static void control_frames_overtake_waiting_data(void **state)
-{
+static void control_frames_overtake_waiting_data(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -263,8 +251,7 @@ static void control_frames_overtake_waiting_data(void **state)
     engine_end_anyhow(&e);
 }
 
-static void fin_does_not_overtake_the_data_of_its_own_stream(void **state)
-{
+static void fin_does_not_overtake_the_data_of_its_own_stream(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -283,8 +270,7 @@ static void fin_does_not_overtake_the_data_of_its_own_stream(void **state)
     engine_end(&e);
 }
 
-static void syn_goes_out_before_the_data_of_its_stream(void **state)
-{
+static void syn_goes_out_before_the_data_of_its_stream(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -304,8 +290,7 @@ static void syn_goes_out_before_the_data_of_its_stream(void **state)
 
 /* ---- Caps ----------------------------------------------------------------------------------- */
 
-static void a_stream_takes_no_more_than_its_cap_and_then_says_when_there_is_room(void **state)
-{
+static void a_stream_takes_no_more_than_its_cap_and_then_says_when_there_is_room(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_CLIENT, 1);
@@ -332,8 +317,7 @@ static void a_stream_takes_no_more_than_its_cap_and_then_says_when_there_is_room
     engine_end(&e);
 }
 
-static void writable_does_not_come_to_who_never_fell_short(void **state)
-{
+static void writable_does_not_come_to_who_never_fell_short(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_CLIENT, 1);
@@ -349,8 +333,7 @@ static void writable_does_not_come_to_who_never_fell_short(void **state)
     engine_end(&e);
 }
 
-static void a_gathered_send_falls_short_in_the_middle_of_a_piece(void **state)
-{
+static void a_gathered_send_falls_short_in_the_middle_of_a_piece(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_CLIENT, 1);
@@ -365,8 +348,7 @@ static void a_gathered_send_falls_short_in_the_middle_of_a_piece(void **state)
     engine_end(&e);
 }
 
-static void the_sessions_cap_is_over_all_streams_but_leaves_each_a_little(void **state)
-{
+static void the_sessions_cap_is_over_all_streams_but_leaves_each_a_little(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_CLIENT, 1);
@@ -392,8 +374,7 @@ static void the_sessions_cap_is_over_all_streams_but_leaves_each_a_little(void *
     engine_end(&e);
 }
 
-static void every_stream_that_waits_for_the_sessions_cap_gets_its_turn(void **state)
-{
+static void every_stream_that_waits_for_the_sessions_cap_gets_its_turn(void **state) {
     (void)state;
     enum { N = 20 };
     engine e;
@@ -434,8 +415,7 @@ static void every_stream_that_waits_for_the_sessions_cap_gets_its_turn(void **st
     engine_end_anyhow(&e);
 }
 
-static void reset_and_close_give_the_room_back(void **state)
-{
+static void reset_and_close_give_the_room_back(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_SERVER, 1);
@@ -453,8 +433,7 @@ static void reset_and_close_give_the_room_back(void **state)
     engine_end_anyhow(&e);
 }
 
-static void tiny_writes_do_not_cost_more_memory_than_the_cap_allows(void **state)
-{
+static void tiny_writes_do_not_cost_more_memory_than_the_cap_allows(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -471,8 +450,7 @@ static void tiny_writes_do_not_cost_more_memory_than_the_cap_allows(void **state
     engine_end(&e);
 }
 
-static void want_write_is_whether_output_has_something(void **state)
-{
+static void want_write_is_whether_output_has_something(void **state) {
     (void)state;
     engine e; /* drain_some compares the two at every step */
     engine_begin(&e, SMUX_CLIENT, 2);
@@ -494,8 +472,7 @@ static void want_write_is_whether_output_has_something(void **state)
     engine_end(&e);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_short_write_gives_the_same_bytes),
         cmocka_unit_test(every_cut_of_the_first_write_gives_the_same_bytes),

@@ -5,8 +5,7 @@
  */
 #include "support_engine.h"
 
-static void half_close_sends_fin_behind_the_data_and_receiving_goes_on(void **state)
-{
+static void half_close_sends_fin_behind_the_data_and_receiving_goes_on(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -30,8 +29,7 @@ static void half_close_sends_fin_behind_the_data_and_receiving_goes_on(void **st
     engine_end(&e); /* no second FIN */
 }
 
-static void half_closing_twice_sends_one_fin(void **state)
-{
+static void half_closing_twice_sends_one_fin(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -45,8 +43,7 @@ static void half_closing_twice_sends_one_fin(void **state)
     engine_end(&e);
 }
 
-static void nothing_can_be_sent_after_half_close(void **state)
-{
+static void nothing_can_be_sent_after_half_close(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -61,8 +58,7 @@ static void nothing_can_be_sent_after_half_close(void **state)
     engine_end(&e);
 }
 
-static void after_the_peers_fin_we_can_still_send(void **state)
-{
+static void after_the_peers_fin_we_can_still_send(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -81,8 +77,7 @@ static void after_the_peers_fin_we_can_still_send(void **state)
     engine_end(&e);
 }
 
-static void a_second_fin_is_ignored(void **state)
-{
+static void a_second_fin_is_ignored(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -96,8 +91,7 @@ static void a_second_fin_is_ignored(void **state)
     engine_end(&e);
 }
 
-static void data_after_the_peers_fin_is_not_delivered(void **state)
-{
+static void data_after_the_peers_fin_is_not_delivered(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -112,8 +106,7 @@ static void data_after_the_peers_fin_is_not_delivered(void **state)
     engine_end(&e);
 }
 
-static void eof_leaves_unread_data_readable(void **state)
-{
+static void eof_leaves_unread_data_readable(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 2);
@@ -134,8 +127,7 @@ static void eof_leaves_unread_data_readable(void **state)
     engine_end(&e);
 }
 
-static void close_sends_what_is_queued_and_then_fin(void **state)
-{
+static void close_sends_what_is_queued_and_then_fin(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -160,8 +152,7 @@ static void close_sends_what_is_queued_and_then_fin(void **state)
     engine_end(&e);
 }
 
-static void close_drops_unread_and_later_data(void **state)
-{
+static void close_drops_unread_and_later_data(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -180,8 +171,7 @@ static void close_drops_unread_and_later_data(void **state)
     engine_end(&e);
 }
 
-static void reset_drops_what_is_queued_and_says_fin_to_a_plain_peer(void **state)
-{
+static void reset_drops_what_is_queued_and_says_fin_to_a_plain_peer(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -198,8 +188,7 @@ static void reset_drops_what_is_queued_and_says_fin_to_a_plain_peer(void **state
     engine_end(&e);
 }
 
-static void reset_completes_the_frame_that_is_on_the_wire(void **state)
-{
+static void reset_completes_the_frame_that_is_on_the_wire(void **state) {
     (void)state;
     for (size_t cut = 1; cut < FRAME_HEADER + 5000; cut += 123) {
         engine e;
@@ -218,8 +207,7 @@ static void reset_completes_the_frame_that_is_on_the_wire(void **state)
     }
 }
 
-static void reset_after_half_close_sends_no_second_fin_to_a_plain_peer(void **state)
-{
+static void reset_after_half_close_sends_no_second_fin_to_a_plain_peer(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -233,8 +221,7 @@ static void reset_after_half_close_sends_no_second_fin_to_a_plain_peer(void **st
     engine_end(&e);
 }
 
-static void a_stream_opened_and_reset_before_anything_was_sent_leaves_no_trace(void **state)
-{
+static void a_stream_opened_and_reset_before_anything_was_sent_leaves_no_trace(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -251,8 +238,7 @@ static void a_stream_opened_and_reset_before_anything_was_sent_leaves_no_trace(v
     engine_end(&e);
 }
 
-static void a_stream_opened_and_closed_at_once_sends_syn_and_fin(void **state)
-{
+static void a_stream_opened_and_closed_at_once_sends_syn_and_fin(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -268,8 +254,7 @@ static void a_stream_opened_and_closed_at_once_sends_syn_and_fin(void **state)
 
 /* Both sides finish, in every order of our close and the peer's FIN, with our queue empty or not:
  * one FIN is sent, nothing stays. */
-static void every_order_of_closing_ends_with_one_fin_and_no_stream(void **state)
-{
+static void every_order_of_closing_ends_with_one_fin_and_no_stream(void **state) {
     (void)state;
     for (int order = 0; order < 16; order++) {
         bool half_first = order & 1, peer_first = order & 2, queued = order & 4;
@@ -303,8 +288,7 @@ static void every_order_of_closing_ends_with_one_fin_and_no_stream(void **state)
     }
 }
 
-static void a_closed_stream_that_the_peer_never_finishes_takes_no_new_stream_down(void **state)
-{
+static void a_closed_stream_that_the_peer_never_finishes_takes_no_new_stream_down(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -318,8 +302,7 @@ static void a_closed_stream_that_the_peer_never_finishes_takes_no_new_stream_dow
     engine_end(&e);
 }
 
-static void reset_of_a_stream_in_the_backlog_refuses_it(void **state)
-{
+static void reset_of_a_stream_in_the_backlog_refuses_it(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -333,8 +316,7 @@ static void reset_of_a_stream_in_the_backlog_refuses_it(void **state)
     engine_end(&e);
 }
 
-static void close_of_a_stream_in_the_backlog_takes_it_out(void **state)
-{
+static void close_of_a_stream_in_the_backlog_takes_it_out(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -350,8 +332,7 @@ static void close_of_a_stream_in_the_backlog_takes_it_out(void **state)
     engine_end(&e);
 }
 
-static void streams_may_be_closed_between_output_and_sent(void **state)
-{
+static void streams_may_be_closed_between_output_and_sent(void **state) {
     (void)state;
     for (int how = 0; how < 2; how++) {
         engine e;
@@ -378,8 +359,7 @@ static void streams_may_be_closed_between_output_and_sent(void **state)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(half_close_sends_fin_behind_the_data_and_receiving_goes_on),
         cmocka_unit_test(half_closing_twice_sends_one_fin),
