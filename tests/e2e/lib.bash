@@ -45,7 +45,7 @@ free_port() {
 
 listening() { ss -Hltn "sport = :$1" | grep -q .; }
 
-alive() { [ -r "/proc/$1/stat" ] && ! grep -q '^[0-9]* (.*) Z' "/proc/$1/stat"; }
+alive() { grep -qs '^[0-9]* (.*) [^Z]' "/proc/$1/stat"; }
 
 # spawn NAME COMMAND...: runs in the background, output to NAME.log, pid in $spawned.  The signal
 # that ends it kindly is TERM, or $spawn_signal.  A function given as the command must run its
@@ -81,7 +81,7 @@ serves() { listening "$2" || ! alive "$1"; }
 stop() {
     local tries=100
     kill -s "${2:-TERM}" "$1" 2>/dev/null || return 0
-    kill -s CONT "$1" 2>/dev/null
+    kill -s CONT "$1" 2>/dev/null || return 0
     while alive "$1"; do
         tries=$((tries - 1))
         [ $tries -gt 0 ] || { kill -s KILL "$1" 2>/dev/null; return 0; }
@@ -102,7 +102,10 @@ show_logs() {
     [ -z "${BATS_TEST_COMPLETED:-}" ] || return 0
     local log
     for log in "$BATS_TEST_TMPDIR"/*.log; do
-        [ -s "$log" ] && { echo "--- ${log##*/}"; tail -n 15 "$log"; }
+        [ -s "$log" ] || continue
+        echo "--- ${log##*/}"
+        # A sanitizer's report begins with what matters; everything else ends with it.
+        grep -A 40 -m 1 -E 'ERROR: .*Sanitizer|runtime error:' "$log" || tail -n 15 "$log"
     done
 }
 
@@ -264,6 +267,7 @@ start_gateway() {
 [listen]
 address = tcp://127.0.0.1:$gateway_port
 allow = ${gateway_allow:-127.0.0.1:*, [::1]:*, localhost:*}
+drain-timeout = ${gateway_drain:-0}
 END
     serve gateway "$gateway_port" "$BUILD/smux-gateway" -c "$gateway_conf"
     gateway_pid=$spawned
