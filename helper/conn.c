@@ -283,7 +283,8 @@ static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
     case SOCKS5_DONE:
         relay->head = false;
         if (socks->error)
-            fail(conn, socks->error, strerror(socks->error));
+            fail(conn, socks->error,
+                 socks->error == EACCES ? "not allowed by the gateway" : strerror(socks->error));
         else
             succeed(conn, &socks->bound);
     }

@@ -30,8 +30,7 @@ static const char usage[] =
     "      --version                 the version\n";
 
 static int wrong_usage(const char *text) {
-    fprintf(stderr, "smuxctl: %s\n", text);
-    fputs(usage, stderr);
+    fprintf(stderr, "smuxctl: %s; see smuxctl --help\n", text);
     return CTL_USAGE;
 }
 
@@ -183,11 +182,15 @@ static int run_connect(const struct ctl_options *options, char **arguments) {
 static const struct {
     const char *name;
     int arguments_min, arguments_max;
+    const char *expected;
     int (*run)(const struct ctl_options *options, char **arguments);
-} commands[] = {{"status", 0, 0, run_status}, {"routes", 0, 1, run_routes},
-                {"check", 0, 0, run_check},   {"reload", 0, 0, run_reload},
-                {"drain", 0, 0, run_drain},   {"stop", 0, 0, run_stop},
-                {"connect", 2, 2, run_connect}};
+} commands[] = {{"status", 0, 0, "expected no argument after status", run_status},
+                {"routes", 0, 1, "expected at most HOST:PORT after routes", run_routes},
+                {"check", 0, 0, "expected no argument after check", run_check},
+                {"reload", 0, 0, "expected no argument after reload", run_reload},
+                {"drain", 0, 0, "expected no argument after drain", run_drain},
+                {"stop", 0, 0, "expected no argument after stop", run_stop},
+                {"connect", 2, 2, "expected HOST PORT after connect", run_connect}};
 
 enum { OPT_JSON = 256, OPT_FDPASS, OPT_VERSION };
 
@@ -218,12 +221,12 @@ static int parse_options(struct ctl_options *options, int argc, char **argv) {
         case 'h':
             fputs(usage, stdout);
             return CTL_OK;
-        default:
-            fputs(usage, stderr);
+        default: /* getopt has said what is wrong */
             return CTL_USAGE;
         }
     }
-    return optind < argc ? -1 : wrong_usage("expected a command");
+    return optind < argc ? -1 : wrong_usage("expected a command: status, routes, check, reload, "
+                                                "drain, stop or connect");
 }
 
 /* The socket's place may be configured; a configuration that is broken is `check`'s to complain of. */
@@ -254,8 +257,8 @@ int ctl_main(int argc, char **argv) {
             continue;
         int count = argc - optind;
         if (count < commands[i].arguments_min || count > commands[i].arguments_max)
-            return wrong_usage("wrong number of arguments");
+            return wrong_usage(commands[i].expected);
         return commands[i].run(&options, argv + optind);
     }
-    return wrong_usage("unknown command");
+    return wrong_usage("unknown command, expected status, routes, check, reload, drain, stop or connect");
 }

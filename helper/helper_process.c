@@ -84,8 +84,7 @@ static int parse_options(struct options *options, int argc, char **argv) {
         case 'h':
             fputs(usage, stdout);
             return 0;
-        default:
-            fputs(usage, stderr);
+        default: /* getopt has said what is wrong */
             return 2;
         }
     }

@@ -82,8 +82,11 @@ static void on_sent(struct pump *pump, const smux_event *event) {
     buffer_put(&pump->reactor->pool, buffer);
 }
 
+/* The streams have no event of their own then. */
 static void on_failed(struct pump *pump, const smux_event *event) {
     pump->failed = true;
+    while (pump->relays)
+        relay_stream_reset(pump->relays, event->error);
     if (!pump->why[0])
         snprintf(pump->why, sizeof pump->why, "%s: %s", smux_strerror(event->error),
                  smux_session_error_text(pump->session));

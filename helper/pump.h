@@ -39,6 +39,7 @@ struct pump {
     struct loop_timer timer;
     struct loop_task task;
     struct loop_garbage garbage;
+    struct relay *relays; /* of all streams that have one */
     struct relay *batch; /* whose DATA is gathered below and not yet written */
     struct iovec gather[PUMP_GATHER_MAX]; /* in the reactor's receive buffer */
     int gather_count;

@@ -33,6 +33,21 @@ void relay_bind(struct relay *relay, struct pump *pump, smux_stream *stream) {
     relay->pump = pump;
     relay->stream = stream;
     smux_stream_set_user(stream, relay);
+    relay->at = &pump->relays;
+    relay->next = pump->relays;
+    if (relay->next)
+        relay->next->at = &relay->next;
+    pump->relays = relay;
+}
+
+static void unbind(struct relay *relay, void (*close_stream)(smux_stream *stream)) {
+    *relay->at = relay->next;
+    if (relay->next)
+        relay->next->at = relay->at;
+    smux_stream_set_user(relay->stream, NULL);
+    close_stream(relay->stream);
+    relay->stream = NULL;
+    pump_kick(relay->pump);
 }
 
 int relay_say(struct relay *relay, const void *data, size_t len) {
@@ -81,15 +96,8 @@ static void finish(struct relay *relay, enum relay_reason reason, int error) {
     if (reason != RELAY_DONE && relay->watch.open && relay->end)
         relay->end->reset(relay);
     loop_watch_close(&relay->watch);
-    if (relay->stream) {
-        smux_stream_set_user(relay->stream, NULL);
-        if (reason == RELAY_DONE)
-            smux_close(relay->stream);
-        else
-            smux_reset(relay->stream);
-        relay->stream = NULL;
-        pump_kick(relay->pump);
-    }
+    if (relay->stream)
+        unbind(relay, reason == RELAY_DONE ? smux_close : smux_reset);
     relay->ops->ended(relay, reason, error);
 }
 
@@ -106,11 +114,8 @@ void relay_drop_stream(struct relay *relay) {
         return;
     forget_loans(relay);
     drop_kept(relay);
-    smux_stream_set_user(relay->stream, NULL);
-    smux_reset(relay->stream);
-    relay->stream = NULL;
+    unbind(relay, smux_reset);
     relay->out = RELAY_OUT_OPEN;
-    pump_kick(relay->pump);
 }
 
 void relay_stream_reset(struct relay *relay, int error) {

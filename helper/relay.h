@@ -74,8 +74,9 @@ struct relay_chunk;
 
 struct relay {
     struct reactor *reactor;
-    struct pump *pump; /* NULL while there is no stream */
-    smux_stream *stream;
+    struct pump *pump; /* the last one it was bound to */
+    smux_stream *stream; /* NULL while there is none */
+    struct relay *next, **at; /* in pump->relays, while there is a stream */
     const struct relay_ops *ops;
     const struct relay_end *end; /* NULL until attached */
     struct loop_watch watch;
