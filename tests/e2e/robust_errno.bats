@@ -42,7 +42,7 @@ setup() {
     cat >"$dir/gateway.conf" <<END
 [listen]
 address = unix://$dir/carrier
-allow = 127.0.0.1:4000-4001, 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24, 10.0.0.0/8, [2001:db8::]/32
+allow = 127.0.0.1:4000-4001, 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24, 10.0.0.0/8, [2001:db8::/32]
 END
     spawn gateway inside "$BUILD/smux-gateway" -c "$dir/gateway.conf"
     wait_until "the gateway" test -S "$dir/carrier"
