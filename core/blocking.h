@@ -272,8 +272,9 @@ bool blk_take_back(smuxb_session *s, struct blk_waiter *w);
 smuxb_stream *blk_stream_new(smuxb_session *s, smux_stream *engine);
 /* One handle or thread less. */
 void blk_stream_unref(smuxb_stream *st);
-/* Why calls on the stream (the session) fail now, 0 if they need not. */
+/* Why calls on the stream (writing to it; on the session) fail now, 0 if they need not. */
 int blk_stream_error(const smuxb_stream *st);
+int blk_write_error(const smuxb_stream *st);
 int blk_session_error(const smuxb_session *s);
 
 /* ---- blocking_session.c --------------------------------------------------------------------- */

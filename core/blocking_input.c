@@ -11,7 +11,7 @@
 /* A full backlog holds the input back for as long as streams are being accepted at this pace; only
  * then are further ones refused.  A burst is not lost, and a program that does not accept stops
  * nothing. */
-#define ACCEPT_PATIENCE_US 100000u
+#define ACCEPT_PATIENCE_US 500000u
 
 _Static_assert(sizeof(((struct blk_scan *)NULL)->header) == WIRE_HEADER_LEN, "a whole header");
 

@@ -74,6 +74,11 @@ int blk_stream_error(const smuxb_stream *st) {
     return st->error ? st->error : st->session->error;
 }
 
+int blk_write_error(const smuxb_stream *st) {
+    int error = blk_stream_error(st);
+    return error ? error : st->session->broken ? SMUX_ERR_CARRIER : 0;
+}
+
 /* ---- Opening and accepting ------------------------------------------------------------------ */
 
 static int open_locked(smuxb_session *s, smuxb_stream **stream) {
@@ -212,7 +217,7 @@ ssize_t smuxb_read(smuxb_stream *st, void *data, size_t len) {
 int smuxb_close_write(smuxb_stream *st) {
     smuxb_session *s = st->session;
     blk_lock(s);
-    int error = blk_stream_error(st);
+    int error = blk_write_error(st);
     if (!error && !st->fin) {
         st->fin = true;
         /* Over a transport, writers copy piece by piece; the last of them does it (blk_write). */

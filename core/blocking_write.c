@@ -19,11 +19,6 @@
 /* How often to try again to take memory back when there is none for the part of a frame to keep. */
 #define RETRY_US 10000u
 
-static int write_error(const smuxb_stream *st) {
-    int error = blk_stream_error(st);
-    return error ? error : st->session->broken ? SMUX_ERR_CARRIER : 0;
-}
-
 /* ---- Lending -------------------------------------------------------------------------------- */
 
 bool blk_take_back(smuxb_session *s, struct blk_waiter *w) {
@@ -88,7 +83,7 @@ static ssize_t write_lent(smuxb_stream *st, struct blk_waiter *w, const struct i
         return error ? error : st->closed ? SMUXB_ERR_STREAM_CLOSED : w->error;
     if (written)
         return (ssize_t)written;
-    error = write_error(st);
+    error = blk_write_error(st);
     return error ? error : SMUXB_ERR_TIMEOUT;
 }
 
@@ -156,7 +151,7 @@ static ssize_t copy_all(smuxb_stream *st, const struct iovec *iov, int iovcnt, s
     blk_waiter_init(&w, &st->write_deadline_us);
     w.writes = true;
     blk_list_push(&st->writers, &w.home);
-    while (!(n = write_error(st))) {
+    while (!(n = blk_write_error(st))) {
         if (st->writers.next == &w.home && (n = copy_some(st, iov, iovcnt, done)) < 0)
             break;
         done += (size_t)n;
@@ -180,7 +175,7 @@ static ssize_t copy_all(smuxb_stream *st, const struct iovec *iov, int iovcnt, s
 /* ---- smuxb_write ---------------------------------------------------------------------------- */
 
 static ssize_t write_locked(smuxb_stream *st, const struct iovec *iov, int iovcnt, size_t total) {
-    int error = write_error(st);
+    int error = blk_write_error(st);
     if (!error && st->fin)
         error = SMUX_ERR_SHUT;
     if (error || !total)

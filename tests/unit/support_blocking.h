@@ -5,11 +5,12 @@
 #ifndef TEST_SUPPORT_BLOCKING_H
 #define TEST_SUPPORT_BLOCKING_H
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,7 @@
  */
 #include "support_blocking.h"
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     struct duo *d = malloc(sizeof *d);
     duo_prepare(d, *state);
     duo_start(d);
@@ -13,8 +12,7 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
+static int teardown(void **state) {
     duo_end(*state);
     free(*state);
     return 0;
@@ -22,8 +20,7 @@ static int teardown(void **state)
 
 /* ---- Reading and writing -------------------------------------------------------------------- */
 
-static void bytes_arrive_in_order_and_fin_is_an_end_of_file(void **state)
-{
+static void bytes_arrive_in_order_and_fin_is_an_end_of_file(void **state) {
     struct ends e = open_ends(*state);
     write_pattern(e.near, 1, 200000, 7777);
     smuxb_close(e.near);
@@ -33,8 +30,7 @@ static void bytes_arrive_in_order_and_fin_is_an_end_of_file(void **state)
     smuxb_close(e.far);
 }
 
-static void each_direction_is_closed_by_itself(void **state)
-{
+static void each_direction_is_closed_by_itself(void **state) {
     struct ends e = open_ends(*state);
     say(e.near, "request");
     assert_int_equal(smuxb_close_write(e.near), 0);
@@ -49,8 +45,7 @@ static void each_direction_is_closed_by_itself(void **state)
     close_ends(&e);
 }
 
-static void the_side_that_speaks_first_may_be_the_server(void **state)
-{
+static void the_side_that_speaks_first_may_be_the_server(void **state) {
     struct duo *d = *state;
     smuxb_stream *from_server, *at_client;
     assert_int_equal(smuxb_open(d->server, &from_server), 0);
@@ -61,7 +56,7 @@ static void the_side_that_speaks_first_may_be_the_server(void **state)
     smuxb_close(from_server);
 }
 
-#define PIECES 300
+#define PIECES    300
 #define PIECE_LEN 5000
 
 struct gathered {
@@ -70,14 +65,12 @@ struct gathered {
     int iovcnt;
 };
 
-static void *write_gathered(void *argument)
-{
+static void *write_gathered(void *argument) {
     struct gathered *g = argument;
     return (void *)(intptr_t)smuxb_writev(g->stream, g->iov, g->iovcnt);
 }
 
-static void a_gathered_write_keeps_the_order_of_its_pieces(void **state)
-{
+static void a_gathered_write_keeps_the_order_of_its_pieces(void **state) {
     static const int counts[] = {1, 2, 8, 9, 70, PIECES};
     static const size_t lens[] = {3, PIECE_LEN};
     struct ends e = open_ends(*state);
@@ -96,8 +89,7 @@ static void a_gathered_write_keeps_the_order_of_its_pieces(void **state)
     close_ends(&e);
 }
 
-static void nothing_is_read_or_written_for_length_zero(void **state)
-{
+static void nothing_is_read_or_written_for_length_zero(void **state) {
     struct ends e = open_ends(*state);
     char byte;
     struct iovec none = {&byte, 0};
@@ -111,16 +103,14 @@ static void nothing_is_read_or_written_for_length_zero(void **state)
     close_ends(&e);
 }
 
-static void a_small_read_leaves_the_rest(void **state)
-{
+static void a_small_read_leaves_the_rest(void **state) {
     struct ends e = open_ends(*state);
     write_pattern(e.near, 5, 50000, 50000);
     read_pattern(e.far, 5, 50000, 3);
     close_ends(&e);
 }
 
-static void unread_data_of_another_stream_waits(void **state)
-{
+static void unread_data_of_another_stream_waits(void **state) {
     struct ends a = open_ends(*state), b = open_ends(*state);
     write_pattern(a.near, 1, 100000, 40000);
     say(b.near, "later");
@@ -132,8 +122,7 @@ static void unread_data_of_another_stream_waits(void **state)
 
 /* ---- Deadlines ------------------------------------------------------------------------------ */
 
-static void a_read_deadline_ends_the_wait_and_loses_nothing(void **state)
-{
+static void a_read_deadline_ends_the_wait_and_loses_nothing(void **state) {
     struct ends e = open_ends(*state);
     char byte;
     smuxb_set_read_deadline(e.far, smuxb_after_ms(5));
@@ -152,8 +141,7 @@ static void a_read_deadline_ends_the_wait_and_loses_nothing(void **state)
     smuxb_close(e.far);
 }
 
-static void a_new_deadline_holds_for_a_read_that_waits(void **state)
-{
+static void a_new_deadline_holds_for_a_read_that_waits(void **state) {
     struct ends e = open_ends(*state);
     pthread_t reader = run(read_one, e.far);
     settle();
@@ -162,8 +150,7 @@ static void a_new_deadline_holds_for_a_read_that_waits(void **state)
     close_ends(&e);
 }
 
-static void an_accept_deadline_ends_the_wait(void **state)
-{
+static void an_accept_deadline_ends_the_wait(void **state) {
     struct duo *d = *state;
     smuxb_stream *st;
     smuxb_set_accept_deadline(d->server, smuxb_after_ms(5));
@@ -179,8 +166,7 @@ static void an_accept_deadline_ends_the_wait(void **state)
 }
 
 /* What a write says it wrote, and nothing else, arrives. */
-static void a_write_deadline_tells_how_much_went_out(void **state)
-{
+static void a_write_deadline_tells_how_much_went_out(void **state) {
     struct ends e = open_ends(*state);
     enum { CHUNK = 1 << 20 };
     uint8_t *data = malloc(CHUNK);
@@ -210,8 +196,7 @@ static void a_write_deadline_tells_how_much_went_out(void **state)
 
 /* ---- Closing and resetting ------------------------------------------------------------------ */
 
-static void a_closed_stream_says_so_to_other_handles(void **state)
-{
+static void a_closed_stream_says_so_to_other_handles(void **state) {
     struct ends e = open_ends(*state);
     smux_stream_info info;
     char byte;
@@ -231,8 +216,7 @@ static void a_closed_stream_says_so_to_other_handles(void **state)
     smuxb_close(e.far);
 }
 
-static void await_extensions(smuxb_session *s, struct ends *e)
-{
+static void await_extensions(smuxb_session *s, struct ends *e) {
     smux_session_info info;
     do {
         say(e->near, ".");
@@ -243,8 +227,7 @@ static void await_extensions(smuxb_session *s, struct ends *e)
     } while (!info.peer_extensions);
 }
 
-static void a_reset_is_an_error_for_the_peer(void **state)
-{
+static void a_reset_is_an_error_for_the_peer(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d);
     char byte;
@@ -258,8 +241,7 @@ static void a_reset_is_an_error_for_the_peer(void **state)
     assert_false(smuxb_is_closed(d->client));
 }
 
-static void what_a_reset_cut_off_never_looks_complete(void **state)
-{
+static void what_a_reset_cut_off_never_looks_complete(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d), other = open_ends(d);
     char data[100];
@@ -275,8 +257,7 @@ static void what_a_reset_cut_off_never_looks_complete(void **state)
     close_ends(&other);
 }
 
-static void a_session_may_be_freed_before_its_streams(void **state)
-{
+static void a_session_may_be_freed_before_its_streams(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d), f = open_ends(d);
     char byte;
@@ -292,8 +273,7 @@ static void a_session_may_be_freed_before_its_streams(void **state)
     smuxb_reset(f.far);
 }
 
-static void a_stream_nobody_accepted_goes_with_the_session(void **state)
-{
+static void a_stream_nobody_accepted_goes_with_the_session(void **state) {
     struct duo *d = *state;
     smuxb_stream *st;
     struct ends e = open_ends(d);
@@ -307,8 +287,7 @@ static void a_stream_nobody_accepted_goes_with_the_session(void **state)
 
 /* ---- The session's end ---------------------------------------------------------------------- */
 
-static void closing_the_session_sends_what_was_written(void **state)
-{
+static void closing_the_session_sends_what_was_written(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d);
     write_pattern(e.near, 8, 150000, 1000);
@@ -322,8 +301,7 @@ static void closing_the_session_sends_what_was_written(void **state)
     smuxb_close(e.far);
 }
 
-static void a_closed_session_refuses_everything(void **state)
-{
+static void a_closed_session_refuses_everything(void **state) {
     struct duo *d = *state;
     smuxb_stream *st;
     smux_session_info info;
@@ -345,8 +323,7 @@ static void a_closed_session_refuses_everything(void **state)
     assert_int_equal(smuxb_session_close(d->server), SMUX_ERR_CARRIER);
 }
 
-static void streams_that_came_before_the_end_can_still_be_accepted(void **state)
-{
+static void streams_that_came_before_the_end_can_still_be_accepted(void **state) {
     struct duo *d = *state;
     smuxb_stream *near, *far;
     assert_int_equal(smuxb_open(d->client, &near), 0);
@@ -361,8 +338,7 @@ static void streams_that_came_before_the_end_can_still_be_accepted(void **state)
     assert_int_equal(smuxb_accept(d->server, &far), SMUX_ERR_CARRIER);
 }
 
-static void goaway_ends_new_streams_only(void **state)
-{
+static void goaway_ends_new_streams_only(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d);
     smuxb_stream *st;
@@ -384,8 +360,7 @@ static void goaway_ends_new_streams_only(void **state)
 
 /* ---- Questions ------------------------------------------------------------------------------ */
 
-static void streams_are_counted_and_numbered(void **state)
-{
+static void streams_are_counted_and_numbered(void **state) {
     struct duo *d = *state;
     struct ends e[3];
     smux_stream_info info;
@@ -410,8 +385,7 @@ static void streams_are_counted_and_numbered(void **state)
         usleep(100); /* until the last FIN has gone out */
 }
 
-static void a_ping_measures_the_round_trip(void **state)
-{
+static void a_ping_measures_the_round_trip(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d);
     smux_session_info info;
@@ -427,8 +401,7 @@ static void a_ping_measures_the_round_trip(void **state)
     close_ends(&e);
 }
 
-static void the_clock_and_deadlines_are_monotonic_microseconds(void **state)
-{
+static void the_clock_and_deadlines_are_monotonic_microseconds(void **state) {
     (void)state;
     uint64_t before = smuxb_now_us(), later = smuxb_after_ms(2000);
     assert_true(later >= before + 2000000 && later <= smuxb_now_us() + 2000000);
@@ -436,8 +409,7 @@ static void the_clock_and_deadlines_are_monotonic_microseconds(void **state)
     assert_true(smuxb_now_us() >= before);
 }
 
-static void errors_of_both_kinds_have_names_and_texts(void **state)
-{
+static void errors_of_both_kinds_have_names_and_texts(void **state) {
     (void)state;
     assert_string_equal(smuxb_strerror(SMUXB_ERR_TIMEOUT), "deadline passed");
     assert_string_equal(smuxb_error_name(SMUXB_ERR_TIMEOUT), "SMUXB_ERR_TIMEOUT");
@@ -473,8 +445,7 @@ static void errors_of_both_kinds_have_names_and_texts(void **state)
     X(the_clock_and_deadlines_are_monotonic_microseconds)                                          \
     X(errors_of_both_kinds_have_names_and_texts)
 
-int main(void)
-{
+int main(void) {
     int failed = 0;
     for (size_t i = 0; i < LENGTH(variants); i++) {
 #define X(test) cmocka_unit_test_prestate_setup_teardown(test, setup, teardown, &variants[i]),

@@ -4,8 +4,7 @@
  */
 #include "support_blocking.h"
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     struct duo *d = malloc(sizeof *d);
     duo_prepare(d, *state);
     duo_start(d);
@@ -13,8 +12,7 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
+static int teardown(void **state) {
     duo_end(*state);
     free(*state);
     return 0;
@@ -30,8 +28,7 @@ struct waiting {
     struct ends read, written[EACH];
 };
 
-static void start_waiting(struct waiting *w, struct duo *d)
-{
+static void start_waiting(struct waiting *w, struct duo *d) {
     w->read = open_ends(d);
     for (int i = 0; i < EACH; i++)
         w->written[i] = open_ends(d); /* later there will be no getting through */
@@ -44,8 +41,7 @@ static void start_waiting(struct waiting *w, struct duo *d)
     settle();
 }
 
-static void expect_all(struct waiting *w, intptr_t error)
-{
+static void expect_all(struct waiting *w, intptr_t error) {
     for (int i = 0; i < EACH; i++) {
         assert_int_equal(result_of(w->readers[i]), error);
         assert_int_equal(result_of(w->writers[i]), error);
@@ -56,8 +52,7 @@ static void expect_all(struct waiting *w, intptr_t error)
     close_ends(&w->read);
 }
 
-static void closing_the_session_wakes_everyone(void **state)
-{
+static void closing_the_session_wakes_everyone(void **state) {
     struct duo *d = *state;
     struct waiting w;
     start_waiting(&w, d);
@@ -65,8 +60,7 @@ static void closing_the_session_wakes_everyone(void **state)
     expect_all(&w, SMUX_ERR_CLOSED);
 }
 
-static void freeing_the_session_wakes_everyone(void **state)
-{
+static void freeing_the_session_wakes_everyone(void **state) {
     struct duo *d = *state;
     struct waiting w;
     start_waiting(&w, d);
@@ -75,8 +69,7 @@ static void freeing_the_session_wakes_everyone(void **state)
     expect_all(&w, SMUX_ERR_CLOSED);
 }
 
-static void the_peers_end_wakes_everyone(void **state)
-{
+static void the_peers_end_wakes_everyone(void **state) {
     struct duo *d = *state;
     struct waiting w;
     start_waiting(&w, d);
@@ -84,8 +77,7 @@ static void the_peers_end_wakes_everyone(void **state)
     expect_all(&w, SMUX_ERR_CARRIER);
 }
 
-static void closing_a_stream_wakes_its_threads_only(void **state)
-{
+static void closing_a_stream_wakes_its_threads_only(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d), other = open_ends(d);
     pthread_t readers[EACH], writers[EACH], bystander = run(read_one, other.near);
@@ -107,8 +99,7 @@ static void closing_a_stream_wakes_its_threads_only(void **state)
     close_ends(&other);
 }
 
-static void resetting_a_stream_wakes_its_threads(void **state)
-{
+static void resetting_a_stream_wakes_its_threads(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d);
     pthread_t reader = run(read_one, smuxb_hold(e.near));
@@ -122,8 +113,7 @@ static void resetting_a_stream_wakes_its_threads(void **state)
     smuxb_reset(e.far);
 }
 
-static void an_end_of_file_wakes_every_reader(void **state)
-{
+static void an_end_of_file_wakes_every_reader(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d);
     pthread_t readers[EACH];
@@ -138,7 +128,7 @@ static void an_end_of_file_wakes_every_reader(void **state)
 
 /* ---- One stream, many threads --------------------------------------------------------------- */
 
-#define RECORDS 300
+#define RECORDS    300
 #define RECORD_LEN 3000
 
 struct record_writer {
@@ -146,8 +136,7 @@ struct record_writer {
     uint8_t mark;
 };
 
-static void *write_records(void *argument)
-{
+static void *write_records(void *argument) {
     struct record_writer *r = argument;
     uint8_t data[RECORD_LEN];
     memset(data, r->mark, sizeof data);
@@ -156,8 +145,7 @@ static void *write_records(void *argument)
     return NULL;
 }
 
-static void *read_records(void *stream)
-{
+static void *read_records(void *stream) {
     uint8_t data[RECORD_LEN];
     for (int i = 0; i < 4 * RECORDS; i++) {
         for (size_t done = 0; done < sizeof data;) {
@@ -171,8 +159,7 @@ static void *read_records(void *stream)
     return NULL;
 }
 
-static void the_bytes_of_each_write_stay_together(void **state)
-{
+static void the_bytes_of_each_write_stay_together(void **state) {
     struct ends e = open_ends(*state);
     struct record_writer writers[4];
     pthread_t threads[4], reader = run(read_records, e.far);
@@ -186,8 +173,7 @@ static void the_bytes_of_each_write_stay_together(void **state)
     close_ends(&e);
 }
 
-static void *count_bytes(void *stream)
-{
+static void *count_bytes(void *stream) {
     uint8_t data[999];
     intptr_t total = 0;
     for (ssize_t n; (n = smuxb_read(stream, data, sizeof data)); total += n)
@@ -195,8 +181,7 @@ static void *count_bytes(void *stream)
     return (void *)total;
 }
 
-static void readers_of_one_stream_share_what_comes(void **state)
-{
+static void readers_of_one_stream_share_what_comes(void **state) {
     struct ends e = open_ends(*state);
     pthread_t readers[4];
     intptr_t total = 0;
@@ -212,8 +197,7 @@ static void readers_of_one_stream_share_what_comes(void **state)
 
 /* ---- Many streams --------------------------------------------------------------------------- */
 
-static void *echo(void *stream)
-{
+static void *echo(void *stream) {
     uint8_t data[8192];
     ssize_t n;
     while ((n = smuxb_read(stream, data, sizeof data)) > 0)
@@ -224,8 +208,7 @@ static void *echo(void *stream)
 }
 
 /* A thread for each stream, until the session ends. */
-static void *serve_echo(void *session)
-{
+static void *serve_echo(void *session) {
     pthread_t threads[1000];
     intptr_t served = 0;
     for (smuxb_stream *st; !smuxb_accept(session, &st); served++) {
@@ -242,8 +225,7 @@ struct echo_client {
     uint32_t seed;
 };
 
-static void *write_seed(void *argument)
-{
+static void *write_seed(void *argument) {
     void **both = argument;
     struct echo_client *c = both[1];
     write_pattern(both[0], c->seed, 40000 + 1000 * (c->seed % 50), 1 + 7001 * (c->seed % 7));
@@ -251,8 +233,7 @@ static void *write_seed(void *argument)
     return NULL;
 }
 
-static void *use_echo(void *argument)
-{
+static void *use_echo(void *argument) {
     struct echo_client *c = argument;
     smuxb_stream *st;
     char byte;
@@ -266,8 +247,7 @@ static void *use_echo(void *argument)
     return NULL;
 }
 
-static void two_hundred_streams_echo_at_once(void **state)
-{
+static void two_hundred_streams_echo_at_once(void **state) {
     struct duo *d = *state;
     enum { STREAMS = 200 };
     static struct echo_client clients[STREAMS];
@@ -282,16 +262,14 @@ static void two_hundred_streams_echo_at_once(void **state)
     assert_int_equal(result_of(server), STREAMS);
 }
 
-static void *accept_and_close(void *session)
-{
+static void *accept_and_close(void *session) {
     intptr_t count = 0;
     for (smuxb_stream *st; !smuxb_accept(session, &st); count++)
         smuxb_close(st);
     return (void *)count;
 }
 
-static void *open_and_close(void *session)
-{
+static void *open_and_close(void *session) {
     for (int i = 0; i < 3000; i++) {
         smuxb_stream *st;
         THREAD_ASSERT(!smuxb_open(session, &st));
@@ -306,8 +284,7 @@ static void *open_and_close(void *session)
 }
 
 /* None is lost and none refused, though far more are opened at once than the backlog holds. */
-static void thousands_of_streams_open_and_close(void **state)
-{
+static void thousands_of_streams_open_and_close(void **state) {
     struct duo *d = *state;
     pthread_t openers[3], acceptors[2];
     intptr_t accepted = 0;
@@ -327,20 +304,17 @@ static void thousands_of_streams_open_and_close(void **state)
 
 #define BULK 20000000u
 
-static void *read_bulk(void *stream)
-{
+static void *read_bulk(void *stream) {
     read_pattern(stream, 9, BULK, 65536);
     return NULL;
 }
 
-static void *write_bulk(void *stream)
-{
+static void *write_bulk(void *stream) {
     write_pattern(stream, 9, BULK, 131072);
     return NULL;
 }
 
-static void a_stream_nobody_reads_does_not_stop_the_others(void **state)
-{
+static void a_stream_nobody_reads_does_not_stop_the_others(void **state) {
     struct duo *d = *state;
     struct ends stuck = open_ends(d), e = open_ends(d);
     if (d->variant->version == 1) { /* as long as the budget lasts */
@@ -358,16 +332,14 @@ static void a_stream_nobody_reads_does_not_stop_the_others(void **state)
 }
 
 /* Far more than the carrier holds, and no thread that only reads. */
-static void *fill_streams(void *argument)
-{
+static void *fill_streams(void *argument) {
     smuxb_stream **streams = argument;
     for (int i = 0; i < 12; i++)
         write_pattern(streams[i], (uint32_t)i, 200000, 200000);
     return NULL;
 }
 
-static void both_sides_may_write_before_either_reads(void **state)
-{
+static void both_sides_may_write_before_either_reads(void **state) {
     struct duo *d = *state;
     smuxb_stream *near[12], *far[12];
     for (int i = 0; i < 12; i++) {
@@ -386,8 +358,7 @@ static void both_sides_may_write_before_either_reads(void **state)
     }
 }
 
-static void bulk_flows_both_ways_at_once(void **state)
-{
+static void bulk_flows_both_ways_at_once(void **state) {
     struct ends e = open_ends(*state);
     pthread_t a = run(write_bulk, e.near), b = run(read_bulk, e.near), c = run(write_bulk, e.far);
     read_bulk(e.far);
@@ -398,8 +369,7 @@ static void bulk_flows_both_ways_at_once(void **state)
 }
 
 /* A thread that waits for rare things must neither keep busy ones waiting nor be forgotten. */
-static void *ping(void *stream)
-{
+static void *ping(void *stream) {
     char byte = 1;
     for (int i = 0; i < 2000; i++) {
         THREAD_ASSERT(smuxb_write(stream, &byte, 1) == 1);
@@ -409,8 +379,7 @@ static void *ping(void *stream)
     return NULL;
 }
 
-static void a_ping_pong_and_idle_waiters_get_along(void **state)
-{
+static void a_ping_pong_and_idle_waiters_get_along(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d), idle = open_ends(d);
     pthread_t acceptor = run(accept_one, d->server), reader = run(read_one, idle.far);
@@ -435,8 +404,7 @@ struct pressed {
 };
 
 /* Nearly every write is cut short somewhere. */
-static void *write_pressed(void *argument)
-{
+static void *write_pressed(void *argument) {
     struct pressed *p = argument;
     static const size_t len = 300000;
     uint8_t *data = malloc(len);
@@ -452,8 +420,7 @@ static void *write_pressed(void *argument)
     return NULL;
 }
 
-static void a_write_cut_short_says_exactly_what_went_out(void **state)
-{
+static void a_write_cut_short_says_exactly_what_went_out(void **state) {
     struct ends e = open_ends(*state);
     struct pressed p = {.stream = e.near};
     pthread_t writer = run(write_pressed, &p);
@@ -470,8 +437,7 @@ static void a_write_cut_short_says_exactly_what_went_out(void **state)
 
 /* ---- Everything at once --------------------------------------------------------------------- */
 
-static void *misbehave(void *argument)
-{
+static void *misbehave(void *argument) {
     struct echo_client *c = argument;
     unsigned random = c->seed * 2654435761u + 1;
     uint8_t data[5000];
@@ -495,8 +461,7 @@ static void *misbehave(void *argument)
     return NULL;
 }
 
-static void *echo_carelessly(void *stream)
-{
+static void *echo_carelessly(void *stream) {
     uint8_t data[3000];
     ssize_t n;
     while ((n = smuxb_read(stream, data, sizeof data)) > 0)
@@ -506,8 +471,7 @@ static void *echo_carelessly(void *stream)
     return NULL;
 }
 
-static void *serve_carelessly(void *session)
-{
+static void *serve_carelessly(void *session) {
     enum { THREADS = 8 };
     pthread_t threads[THREADS];
     size_t count = 0;
@@ -521,8 +485,7 @@ static void *serve_carelessly(void *session)
     return NULL;
 }
 
-static void everything_at_once_and_then_the_end(void **state)
-{
+static void everything_at_once_and_then_the_end(void **state) {
     struct duo *d = *state;
     struct echo_client clients[6];
     pthread_t threads[6], server = run(serve_carelessly, d->server);
@@ -556,8 +519,7 @@ static void everything_at_once_and_then_the_end(void **state)
     X(a_write_cut_short_says_exactly_what_went_out)                                                \
     X(everything_at_once_and_then_the_end)
 
-int main(void)
-{
+int main(void) {
     int failed = 0;
     for (size_t i = 0; i < LENGTH(variants); i++) {
 #define X(test) cmocka_unit_test_prestate_setup_teardown(test, setup, teardown, &variants[i]),
