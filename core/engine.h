@@ -108,7 +108,7 @@ struct smux_stream {
     uint64_t active_us;  /* kept if there is a patience */
     struct link ring;    /* session.ring: has data that may be sent */
     struct link control; /* session.control: owes a control frame */
-    struct link events;  /* session.events, or session.blocked */
+    struct link events;  /* session.events, .blocked or .starved */
     struct link idle;    /* session.idle, or .lingering once given up: by last activity */
     struct link hold;    /* session.hold[log2(unread)], under SMUX_FULL_RESET */
 };
@@ -214,7 +214,7 @@ struct smux_session {
 
     /* Sending. */
     struct link ring, control, idle, lingering;
-    struct link blocked; /* streams whose smux_send fell short of the session's share */
+    struct link blocked, starved; /* whose smux_send fell short of the session's share */
     uint32_t ring_len;
     uint64_t queued, copied; /* of all streams; of that, what lies in buffers made here */
     uint32_t *refusals;      /* stream ids; [refusals_head, refusals_tail) are unsent */

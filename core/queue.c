@@ -65,9 +65,22 @@ static void pop(smux_stream *st, int error) {
     release(st, b, error);
 }
 
-/* A stream with nothing queued always gets a little, so that streams whose peers do not read
- * cannot fill the session's share and so stop the others. */
+/* A stream with nothing queued gets a little, so that streams whose peers do not read cannot fill
+ * the session's share and so stop the others; up to twice the share in all, which is the bound. */
 #define ROOM_MIN 4096u
+
+static bool overfull(const smux_session *s) {
+    return s->copied >= 2 * (uint64_t)s->config.session_send_buffer;
+}
+
+/* Room for who is still there, from those that have been closed and get nowhere for longest. */
+static void shed_lingering(smux_session *s) {
+    for (int i = 0; i < 16 && overfull(s) && !list_empty(&s->lingering); i++) {
+        smux_stream *st = stream_of(s->lingering.next, idle);
+        stream_kill(st, SMUX_ERR_IDLE, true, false);
+        stream_settle(st);
+    }
+}
 
 static uint64_t own_room(const smux_stream *st) {
     uint32_t cap = st->session->config.stream_send_buffer;
@@ -77,7 +90,7 @@ static uint64_t own_room(const smux_stream *st) {
 uint64_t queue_room(const smux_stream *st) {
     uint64_t cap = st->session->config.session_send_buffer, copied = st->session->copied;
     uint64_t own = own_room(st), all = copied < cap ? cap - copied : 0;
-    if (!st->queued && all < ROOM_MIN)
+    if (!st->queued && all < ROOM_MIN && !overfull(st->session))
         all = ROOM_MIN;
     return own < all ? own : all;
 }
@@ -87,27 +100,44 @@ static uint32_t smaller_cap(const smux_config *c) {
                                                           : c->session_send_buffer;
 }
 
+static uint64_t worthwhile(const smux_stream *st) {
+    return st->queued ? smaller_cap(&st->session->config) / 4 : 0;
+}
+
+/* Who is short of its own share is looked at again as its bytes go out; the others wait for the
+ * session: with nothing queued for any room at all, otherwise until half is free. */
+static void wait_for_room(smux_stream *st) {
+    smux_session *s = st->session;
+    list_remove(&st->events);
+    if (own_room(st) > worthwhile(st))
+        list_push_back(st->queued ? &s->blocked : &s->starved, &st->events);
+}
+
 /* Says WRITABLE when a quarter is free, not for every byte; or when nothing is left to wait for. */
 static void unblock(smux_stream *st) {
     if (!(st->flags & F_BLOCKED))
         return;
-    if (st->queued && queue_room(st) <= smaller_cap(&st->session->config) / 4)
+    if (queue_room(st) <= worthwhile(st)) {
+        wait_for_room(st);
         return;
+    }
     st->flags &= (uint16_t)~F_BLOCKED;
-    list_remove(&st->events);
     stream_event(st, F_WRITABLE);
 }
 
-/* Empties the list: who is still short then is short of its own share, which its own sending
- * brings back. */
+static void unblock_first(struct link *list) {
+    smux_stream *st = stream_of(list->next, events);
+    list_remove(&st->events);
+    unblock(st);
+}
+
 void queue_unblock(smux_session *s) {
-    if (s->copied > s->config.session_send_buffer / 2)
-        return;
-    while (!list_empty(&s->blocked)) {
-        smux_stream *st = stream_of(s->blocked.next, events);
-        list_remove(&st->events);
-        unblock(st);
-    }
+    uint64_t share = s->config.session_send_buffer;
+    /* No more of these are woken than there is room for. */
+    for (uint64_t n = s->copied; n < 2 * share && !list_empty(&s->starved); n += ROOM_MIN)
+        unblock_first(&s->starved);
+    while (s->copied <= share / 2 && !list_empty(&s->blocked))
+        unblock_first(&s->blocked);
 }
 
 void queue_advance(smux_stream *st, size_t n) {
@@ -193,8 +223,7 @@ static void block(smux_stream *st) {
     if (st->flags & (F_BLOCKED | F_WRITABLE))
         return;
     st->flags |= F_BLOCKED;
-    if (!linked(&st->events) && own_room(st) > 0)
-        list_push_back(&st->session->blocked, &st->events);
+    wait_for_room(st);
 }
 
 ssize_t smux_sendv(smux_stream *st, const struct iovec *iov, int iovcnt) {
@@ -203,6 +232,7 @@ ssize_t smux_sendv(smux_stream *st, const struct iovec *iov, int iovcnt) {
         return error;
     if (iovcnt < 0)
         return SMUX_ERR_ARGUMENT;
+    shed_lingering(st->session);
     uint64_t room = queue_room(st);
     size_t taken = 0;
     bool memory = true, all = true;
@@ -240,7 +270,7 @@ int smux_send_borrowed(smux_stream *st, smux_sendbuf *b) {
     int error = may_send(st);
     if (error)
         return error;
-    if (!b->len || !b->data)
+    if (!b->len || !b->data || b->state_ != BUFFER_FREE)
         return SMUX_ERR_ARGUMENT;
     b->capacity_ = 0;
     append(st, b);

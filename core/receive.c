@@ -263,8 +263,12 @@ static bool parse(smux_session *s, smux_event *ev) {
 }
 
 void receive_forget(smux_session *s, const smux_stream *st) {
-    if (s->payload_stream == st)
-        s->payload_stream = NULL;
+    if (s->payload_stream != st)
+        return;
+    s->payload_stream = NULL;
+    /* The rest of its PSH comes for a stream that is gone. */
+    if (s->peer_extensions && st->in == IN_OPEN && s->payload_left && !s->error)
+        send_refuse(s, st->id, true);
 }
 
 int smux_feed(smux_session *s, const void *data, size_t len, uint64_t now_us) {

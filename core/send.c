@@ -310,7 +310,9 @@ int smux_output(smux_session *s, struct iovec *iov, int iov_max, uint64_t now_us
     engine_time(s, now_us);
     if (s->outstanding)
         smux_sent(s, 0);
-    if (!iov || iov_max < 4 || !smux_want_write(s))
+    if (!iov || iov_max < 4)
+        return SMUX_ERR_ARGUMENT;
+    if (!smux_want_write(s))
         return 0;
     plan_begun(&o);
     plan_session_frames(&o);

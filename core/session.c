@@ -31,8 +31,9 @@ void engine_time(smux_session *s, uint64_t now_us) {
 }
 
 static uint32_t default_max_window(const smux_config *c) {
-    uint32_t half = c->max_receive_buffer / 2;
-    return half > WIRE_INITIAL_WINDOW ? half : WIRE_INITIAL_WINDOW;
+    uint32_t all = c->max_receive_buffer, half = all / 2;
+    uint32_t least = all < WIRE_INITIAL_WINDOW ? all : WIRE_INITIAL_WINDOW;
+    return half > least ? half : least;
 }
 
 static void session_init(smux_session *s, enum smux_role role, const smux_config *config,
@@ -60,6 +61,7 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
     list_init(&s->ring);
     list_init(&s->control);
     list_init(&s->blocked);
+    list_init(&s->starved);
     list_init(&s->idle);
     list_init(&s->lingering);
     for (size_t i = 0; i < sizeof s->hold / sizeof *s->hold; i++)

@@ -14,6 +14,25 @@
  *     the application --> smux_send, smux_close, ... --> smux_output --> writev --> smux_sent
  *     smux_deadline --> wait at most until then --> smux_tick
  *
+ * A loop over a non-blocking socket, errors left out:
+ *
+ *     for (;;) {
+ *         poll POLLIN if smux_want_read, POLLOUT if smux_want_write, until smux_deadline
+ *         if (readable && (n = read(fd, buffer, sizeof buffer)) > 0)
+ *             smux_feed(session, buffer, n, now);
+ *         smux_tick(session, now);
+ *         while (smux_next_event(session, &event))
+ *             handle(&event);
+ *         while ((count = smux_output(session, iov, 64, now)) > 0) {
+ *             n = writev(fd, iov, count);
+ *             smux_sent(session, n > 0 ? n : 0);
+ *             if (n < 0)
+ *                 break;
+ *         }
+ *     }
+ *
+ * examples/two_engines.c is a whole program.
+ *
  * Threads: a session and all its streams belong to one thread at a time.  Nothing is shared
  * between sessions, so different sessions may run in different threads without locks.
  *
@@ -22,6 +41,8 @@
  *
  * Errors: functions that return int return 0 or a negative SMUX_ERR_ value, never errno.
  * Whatever fails for lack of memory leaves the session consistent and usable.
+ *
+ * ABI: structs that the caller allocates may grow; the SONAME changes then.
  */
 #ifndef SMUX_H
 #define SMUX_H
@@ -106,7 +127,8 @@ typedef struct smux_config {
     uint64_t keepalive_interval_us; /* > 0.  Default 10 s */
     uint64_t keepalive_timeout_us;  /* >= interval.  Default 30 s.  Runs only against a peer that
                                        has itself sent a NOP (some peers never do), and not while
-                                       reading is stopped by SMUX_FULL_STALL */
+                                       reading is stopped by SMUX_FULL_STALL.  (Go peers end a
+                                        session that has been silent for their own timeout) */
     uint32_t max_frame_size;        /* payload bytes of a frame we send, 1..65535.  Default 32768 */
     uint32_t max_receive_buffer;    /* bytes unread over all streams, 1..2^31-1.  Default 4 MiB */
     uint32_t max_stream_buffer;     /* version 2 window without auto_window, 1..max_receive_buffer.
@@ -124,8 +146,9 @@ typedef struct smux_config {
     uint32_t stream_send_buffer;     /* cap of bytes queued by smux_send on a stream, 1..2^31-1.
                                         Default 256 KiB */
     uint32_t session_send_buffer;    /* the same over all streams, 1..2^31-1.  Default 4 MiB.  A
-                                        stream with nothing queued may still queue 4 KiB: those
-                                        whose peers do not read must not stop the others */
+                                        stream with nothing queued may still queue 4 KiB, up to
+                                        twice this in all: those whose peers do not read must
+                                        not stop the others */
     enum smux_on_full on_full;       /* default SMUX_FULL_STALL */
     bool extensions;                 /* offer and use the extensions.  Default true */
     uint64_t hash_seed;              /* a random number, against peers that choose stream ids to
@@ -168,18 +191,20 @@ SMUX_API void smux_session_free(smux_session *session);
 
 /* Ends the session locally, for the reason given (SMUX_ERR_CARRIER when the connection broke,
  * SMUX_ERR_CLOSED when the application is done).  Nothing is sent: smux has no frame for it, the
- * carrier's end says it.  Every stream fails with `error`; SMUX_EVENT_FAILED follows once (after
+ * carrier's end says it.  Every stream fails with `error`, without an event of its own;
+ * SMUX_EVENT_FAILED follows once, behind the SMUX_EVENT_SENT of lent buffers (all of it after
  * smux_sent, if this is called between smux_output and smux_sent: a failed writev is smux_sent of
  * 0 bytes, then smux_session_fail). */
 SMUX_API void smux_session_fail(smux_session *session, int error);
 
 /* The error that ended the session, 0 while it lives. */
 SMUX_API int smux_session_error(const smux_session *session);
-/* A text with particulars ("frame version 7, expected 2"), valid until smux_session_free. */
+/* A text with particulars ("bad frame version: 7, expected 2"), valid until smux_session_free. */
 SMUX_API const char *smux_session_error_text(const smux_session *session);
 
 /* Tells the peer to open no more streams (peers with extensions only), and refuses those it opens
- * from now on once it has been told.  Streams that exist go on.  Idempotent. */
+ * from now on once it has been told.  Streams that exist go on; smux_open fails here too.
+ * Idempotent. */
 SMUX_API void smux_goaway(smux_session *session);
 
 /* Sends a ping to a peer with extensions, for a fresh round-trip time; without, a plain NOP. */
@@ -201,7 +226,7 @@ typedef struct smux_session_info {
     uint64_t unread;           /* bytes delivered and not yet consumed */
     uint64_t queued;           /* bytes waiting to be sent */
     uint64_t rtt_us;           /* smoothed round-trip time, 0 while unknown */
-    uint64_t last_received_us; /* when the last byte arrived */
+    uint64_t last_received_us; /* when the last byte arrived, or reading was last found stopped */
 } smux_session_info;
 SMUX_API void smux_session_get_info(const smux_session *session, smux_session_info *info);
 
@@ -308,15 +333,17 @@ SMUX_API smux_stream *smux_next_stream(const smux_session *session, const smux_s
 
 /* Copies as much as the caps leave room for into the stream's queue.  Returns the number of bytes
  * taken, which may be less than given or 0: then SMUX_EVENT_WRITABLE follows when there is room.
- * Errors: SMUX_ERR_SHUT, SMUX_ERR_NOMEM (nothing taken), the stream's or the session's error. */
+ * Errors: SMUX_ERR_SHUT, the stream's or the session's error; SMUX_ERR_NOMEM: nothing was taken and
+ * no event follows, try again later. */
 SMUX_API ssize_t smux_send(smux_stream *stream, const void *data, size_t len);
 SMUX_API ssize_t smux_sendv(smux_stream *stream, const struct iovec *iov, int iovcnt);
 
 /* How many bytes smux_send would take now. */
 SMUX_API size_t smux_send_room(const smux_stream *stream);
 
-/* A buffer sent without being copied.  The caller provides the struct and sets `data` and `len`
- * (> 0); the rest is the engine's until SMUX_EVENT_SENT. */
+/* A buffer sent without being copied.  The caller provides the struct, zeroed before its first use,
+ * and sets `data` and `len` (> 0); the rest is the engine's.  After SMUX_EVENT_SENT it can be used
+ * again. */
 struct smux_sendbuf {
     const uint8_t *data;
     size_t len;
@@ -330,7 +357,7 @@ struct smux_sendbuf {
 /* Queues `buffer` behind what is queued already.  It and the bytes it points to are borrowed until
  * SMUX_EVENT_SENT names it, which always comes (also after a reset or failure) unless the session
  * is freed or smux_send_cancel succeeds.  The caps do not apply: the memory is the caller's.
- * Errors, with nothing borrowed: SMUX_ERR_ARGUMENT, SMUX_ERR_SHUT, the stream's or session's error.
+ * Errors, with nothing borrowed: SMUX_ERR_ARGUMENT (empty, or lent already), SMUX_ERR_SHUT, the stream's or session's error.
  */
 SMUX_API int smux_send_borrowed(smux_stream *stream, smux_sendbuf *buffer);
 
@@ -347,7 +374,8 @@ SMUX_API int smux_send_cancel(smux_session *session, smux_sendbuf *buffer, size_
 
 /* Fills iov with what is to be written to the carrier now, in the manner of writev.  Returns the
  * number of entries used, 0 if there is nothing to send.  The memory stays valid until the next
- * smux_sent, or smux_session_free.  iov_max must be at least 4; 64 is a good number.
+ * smux_sent, or smux_session_free.  64 is a good iov_max; SMUX_ERR_ARGUMENT if it is below 4.
+ * A second smux_output without smux_sent counts as smux_sent of 0 bytes.
  * Streams take turns by deficit round robin over bytes; control frames go first. */
 SMUX_API int smux_output(smux_session *session, struct iovec *iov, int iov_max, uint64_t now_us);
 

@@ -164,6 +164,8 @@ int smux_close_write(smux_stream *st) {
         return st->error;
     if (st->out == OUT_OPEN) {
         stream_set_out(st, OUT_CLOSING);
+        st->flags &= (uint16_t) ~(F_BLOCKED | F_WRITABLE);
+        list_remove(&st->events);
         send_schedule(st);
     }
     return 0;

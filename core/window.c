@@ -3,13 +3,19 @@
  *
  * A window promises memory, the budget counts it.  Windows start at what the protocol assumes and
  * double as long as more than a quarter of one is consumed per round trip, that is, while the window
- * and not the application is what limits the stream.  What they grow beyond the start is granted
- * out of one budget for all, so that grown windows together never promise more than
- * max_receive_buffer; when half of it lies unread they shrink again.
+ * and not the application is what limits the stream.  When half of the budget lies
+ * unread they shrink again, to a share of what is left.
  */
 #include "core/engine.h"
 
-#define WINDOW_MIN 16384u
+#define WINDOW_MIN 4096u
+
+/* Windows may promise more than there is, as not all streams are ever unread at once; when they
+ * are, the budget stops them. */
+#define GRANTS_MAX(config) (8 * (uint64_t)(config)->max_receive_buffer)
+
+/* A probe that took longer tells of the peer's silence, not of the path. */
+#define PROBE_MAX_US 2000000u
 
 static bool under_pressure(const smux_session *s) {
     return s->unread > s->config.max_receive_buffer / 2;
@@ -20,6 +26,15 @@ static uint32_t initial_window(const smux_session *s) {
         return s->config.max_stream_buffer;
     return s->config.max_receive_buffer < WIRE_INITIAL_WINDOW ? s->config.max_receive_buffer
                                                               : WIRE_INITIAL_WINDOW;
+}
+
+/* What a stream may be promised under pressure: together, no more than is left. */
+static uint32_t fair_share(const smux_session *s) {
+    uint64_t left =
+        s->unread < s->config.max_receive_buffer ? s->config.max_receive_buffer - s->unread : 0;
+    uint64_t share = left / (s->table.used ? s->table.used : 1), most = initial_window(s);
+    share = share > WINDOW_MIN ? share : WINDOW_MIN;
+    return (uint32_t)(share < most ? share : most);
 }
 
 static uint32_t extra(uint32_t window) {
@@ -33,10 +48,12 @@ static void set_window(smux_stream *st, uint32_t window) {
 }
 
 void window_start(smux_stream *st) {
-    set_window(st, initial_window(st->session));
+    smux_session *s = st->session;
+    bool scarce = s->config.auto_window && under_pressure(s);
+    set_window(st, scarce ? fair_share(s) : initial_window(s));
     st->limit = WIRE_INITIAL_WINDOW;
-    st->update_us = (uint32_t)st->session->now_us;
-    if (st->session->version == 2 && st->window > WIRE_INITIAL_WINDOW)
+    st->update_us = (uint32_t)s->now_us;
+    if (s->version == 2 && (scarce || st->window > WIRE_INITIAL_WINDOW))
         st->flags |= F_OWE_UPDATE;
 }
 
@@ -79,8 +96,27 @@ static void probe(smux_stream *st) {
     if (!(st->flags & F_PROBE) || (int32_t)((uint32_t)st->bytes_in - st->probe_limit) <= 0)
         return;
     st->flags &= (uint16_t)~F_PROBE;
-    if (!s->peer_extensions)
-        window_rtt(s, (uint32_t)s->now_us - st->probe_us);
+    uint32_t sample_us = (uint32_t)s->now_us - st->probe_us;
+    if (s->peer_extensions || sample_us > PROBE_MAX_US)
+        return;
+    /* The shortest counts: the others contain the peer's pauses.  But paths change. */
+    if (!s->rtt_us || sample_us < s->rtt_us)
+        s->rtt_us = sample_us ? sample_us : 1;
+    else
+        s->rtt_us += (sample_us - s->rtt_us < s->rtt_us ? sample_us - s->rtt_us : s->rtt_us) / 16;
+}
+
+/* A stream that fills up under pressure is told to stop early. */
+static void stop_early(smux_stream *st) {
+    smux_session *s = st->session;
+    if (s->version != 2 || !s->config.auto_window || !under_pressure(s))
+        return;
+    uint32_t share = fair_share(s);
+    if (st->unread <= share || st->window <= 2 * share)
+        return;
+    set_window(st, share);
+    st->flags |= F_OWE_UPDATE;
+    send_schedule(st);
 }
 
 void window_delivered(smux_stream *st, uint32_t len) {
@@ -88,6 +124,7 @@ void window_delivered(smux_stream *st, uint32_t len) {
     st->unread += len;
     st->session->unread += len;
     probe(st);
+    stop_early(st);
     hold(st);
 }
 
@@ -113,15 +150,12 @@ static void tune(smux_stream *st, uint32_t since) {
     if (!c->auto_window)
         return;
     if (under_pressure(s)) {
-        uint32_t share = c->max_receive_buffer / (s->table.used ? s->table.used : 1);
-        uint32_t least = initial_window(s) < WINDOW_MIN ? initial_window(s) : WINDOW_MIN;
-        uint32_t window = share < initial_window(s) ? share : initial_window(s);
-        set_window(st, window < least ? least : window);
+        set_window(st, fair_share(s));
     } else if (st->window < initial_window(s)) {
         set_window(st, initial_window(s));
     } else if (st->window < c->max_window && window_limits(st, since, elapsed)) {
         uint32_t twice = st->window < c->max_window / 2 ? st->window * 2 : c->max_window;
-        if (s->granted - extra(st->window) + extra(twice) <= c->max_receive_buffer)
+        if (s->granted - extra(st->window) + extra(twice) <= GRANTS_MAX(c))
             set_window(st, twice);
     }
 }
