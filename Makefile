@@ -162,6 +162,9 @@ check-compilers:
 .PHONY: bench bench-path
 bench:
 	BUILD=$(BUILD) tests/bench/run $(BENCH)
+.PHONY: bench-core
+bench-core:
+	BUILD=$(BUILD) tests/bench/core/run $(BENCH)
 bench-path: $(BENCH_PATH)
 $(BENCH_PATH): $(BUILD)/bench-path/%: $(BUILD)/obj/tests/bench/path/%.o
 	@mkdir -p $(@D)

@@ -1,0 +1,192 @@
+/* libsmux's blocking API, used as a program with threads uses it: one for each busy stream. */
+#include <pthread.h>
+
+#include "bench.h"
+#include "core/smux_blocking.h"
+
+static smuxb_session *session;
+static double end_s;
+
+static void check(ssize_t error) {
+    if (error < 0) {
+        fprintf(stderr, "bench blocking: %s\n", smuxb_strerror((int)error));
+        exit(1);
+    }
+}
+
+static smuxb_stream *open_stream(void) {
+    smuxb_stream *stream;
+    check(smuxb_open(session, &stream));
+    return stream;
+}
+
+static smuxb_stream *accept_stream(void) {
+    smuxb_stream *stream;
+    check(smuxb_accept(session, &stream));
+    return stream;
+}
+
+static void read_all(smuxb_stream *stream, char *data, size_t len) {
+    for (size_t done = 0; done < len;) {
+        ssize_t n = smuxb_read(stream, data + done, len - done);
+        check(n);
+        done += (size_t)n;
+    }
+}
+
+static void *sender(void *stream) {
+    char *data = calloc(1, WRITE_LEN);
+    while (now_s() < end_s)
+        check(smuxb_write(stream, data, WRITE_LEN));
+    smuxb_close(stream);
+    free(data);
+    return NULL;
+}
+
+static void *receiver(void *stream) {
+    char *data = malloc(WRITE_LEN);
+    uint64_t bytes = 0;
+    ssize_t n;
+    while ((n = smuxb_read(stream, data, WRITE_LEN)) > 0)
+        bytes += (uint64_t)n;
+    check(n);
+    smuxb_close(stream);
+    free(data);
+    return (void *)bytes;
+}
+
+static void throughput(const struct bench *b) {
+    pthread_t *threads = calloc(b->streams, sizeof *threads);
+    uint64_t total = 0;
+    double first = 0;
+    void *bytes;
+    for (unsigned i = 0; i < b->streams; i++) {
+        smuxb_stream *stream = b->server ? accept_stream() : open_stream();
+        if (i == 0)
+            first = now_s();
+        if (pthread_create(&threads[i], NULL, b->server ? receiver : sender, stream))
+            die("pthread_create");
+    }
+    for (unsigned i = 0; i < b->streams; i++) {
+        pthread_join(threads[i], &bytes);
+        total += (uint64_t)bytes;
+    }
+    if (b->server)
+        report_throughput(total, first, now_s());
+    else
+        smuxb_wait(session, 0); /* the server, which has seen all ends, closes the carrier */
+    free(threads);
+}
+
+static void *churner(void *argument) {
+    (void)argument;
+    while (now_s() < end_s)
+        smuxb_close(open_stream());
+    return NULL;
+}
+
+static void churn_client(const struct bench *b) {
+    pthread_t *threads = calloc(b->streams, sizeof *threads);
+    for (unsigned i = 0; i < b->streams; i++)
+        if (pthread_create(&threads[i], NULL, churner, NULL))
+            die("pthread_create");
+    for (unsigned i = 0; i < b->streams; i++)
+        pthread_join(threads[i], NULL);
+    free(threads);
+}
+
+static void churn_server(void) {
+    smuxb_stream *stream;
+    uint64_t count = 0;
+    double first = 0;
+    for (; smuxb_accept(session, &stream) == 0; count++) {
+        if (count == 0)
+            first = now_s();
+        smuxb_close(stream);
+    }
+    report_churn(count, first, now_s());
+}
+
+static void latency(const struct bench *b) {
+    char data[PING_LEN] = {0};
+    if (b->server) {
+        smuxb_stream *stream = accept_stream();
+        while (smuxb_read(stream, data, PING_LEN) == PING_LEN)
+            check(smuxb_write(stream, data, PING_LEN));
+        smuxb_close(stream);
+        return;
+    }
+    smuxb_stream *stream = open_stream();
+    double begin = now_s(), now = begin;
+    uint64_t rounds = 0;
+    for (; now < end_s; rounds++, now = now_s()) {
+        check(smuxb_write(stream, data, PING_LEN));
+        read_all(stream, data, PING_LEN);
+    }
+    report_latency(rounds, now - begin);
+    smuxb_close(stream);
+}
+
+static void memory(const struct bench *b) {
+    char data[PING_LEN] = {0};
+    smuxb_stream **all = calloc(b->streams, sizeof *all);
+    memset(all, 1, b->streams * sizeof *all); /* resident before memory is counted */
+    long before = rss_bytes();
+    for (unsigned i = 0; i < b->streams; i++) {
+        all[i] = b->server ? accept_stream() : open_stream();
+        if (b->server)
+            read_all(all[i], data, PING_LEN);
+        else
+            check(smuxb_write(all[i], data, PING_LEN));
+    }
+    smuxb_stream *last = all[b->streams - 1];
+    if (!b->server)
+        read_all(last, data, 1); /* the server has read all greetings */
+    report_memory(before, rss_bytes(), b->streams);
+    if (b->server) {
+        check(smuxb_write(last, data, 1));
+        smuxb_wait(session, 0);
+    }
+    free(all);
+}
+
+static void start(const struct bench *b) {
+    smux_config config;
+    smux_config_init(&config);
+    config.version = b->version;
+    config.keepalive_disabled = true;
+    config.max_frame_size = FRAME_LEN;
+    config.max_receive_buffer = RECEIVE_BUFFER_LEN;
+    config.max_stream_buffer = STREAM_BUFFER_LEN;
+    /* The peers hold back instead of refusing: here nothing may be refused either. */
+    config.accept_backlog = 1 << 30;
+    config.max_streams = 1 << 30;
+    int fd = open_carrier(b);
+    check(b->server ? smuxb_server(&session, fd, &config) : smuxb_client(&session, fd, &config));
+}
+
+int main(int argc, char **argv) {
+    struct bench b = bench_parse(argc, argv);
+    start(&b);
+    end_s = now_s() + b.seconds;
+    switch (b.mode) {
+    case THROUGHPUT:
+        throughput(&b);
+        break;
+    case CHURN:
+        if (b.server)
+            churn_server();
+        else
+            churn_client(&b);
+        break;
+    case LATENCY:
+        latency(&b);
+        break;
+    default:
+        memory(&b);
+        break;
+    }
+    fflush(stdout);
+    smuxb_session_free(session);
+    return 0;
+}
