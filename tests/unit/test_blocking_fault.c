@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The blocking API when memory or threads are not to be had.  Its sources are compiled in here, with
+ * calls that fail on demand; the library's own copies of them are then not linked.
+ */
+#include "support_blocking.h"
+
+/* ---- Calls that fail ------------------------------------------------------------------------ */
+
+static int countdown = -1; /* the call that fails, -1: none; then all the later ones do as well */
+static pthread_t only;     /* calls of this thread count */
+static bool anyone;        /* or those of all */
+
+static bool fails(void) {
+    if (__atomic_load_n(&countdown, __ATOMIC_RELAXED) < 0 ||
+        (!anyone && !pthread_equal(only, pthread_self())))
+        return false;
+    return __atomic_load_n(&countdown, __ATOMIC_RELAXED) == 0 ||
+           __atomic_fetch_sub(&countdown, 1, __ATOMIC_RELAXED) == 0;
+}
+
+static void fail_from(int call) {
+    only = pthread_self();
+    __atomic_store_n(&countdown, call, __ATOMIC_RELAXED);
+}
+
+static void *fallible_malloc(size_t size) {
+    if (!fails())
+        return malloc(size);
+    errno = ENOMEM;
+    return NULL;
+}
+
+static int fallible_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                                   void *(*main)(void *), void *argument) {
+    return fails() ? EAGAIN : pthread_create(thread, attr, main, argument);
+}
+
+#define malloc         fallible_malloc
+#define pthread_create fallible_pthread_create
+#include "core/blocking_events.c"
+#include "core/blocking_info.c"
+#include "core/blocking_input.c"
+#include "core/blocking_io.c"
+#include "core/blocking_session.c"
+#include "core/blocking_stream.c"
+#include "core/blocking_thread.c"
+#include "core/blocking_wait.c"
+#include "core/blocking_write.c"
+#undef malloc
+#undef pthread_create
+
+/* ---- Tests ---------------------------------------------------------------------------------- */
+
+static int callbacks;
+
+static ssize_t count_read(void *context, void *data, size_t len) {
+    (void)context, (void)data, (void)len;
+    __atomic_fetch_add(&callbacks, 1, __ATOMIC_RELAXED);
+    return 0;
+}
+
+static ssize_t count_writev(void *context, const struct iovec *iov, int iovcnt) {
+    (void)context, (void)iov, (void)iovcnt;
+    __atomic_fetch_add(&callbacks, 1, __ATOMIC_RELAXED);
+    return -1;
+}
+
+static void count_call(void *context) {
+    (void)context;
+    __atomic_fetch_add(&callbacks, 1, __ATOMIC_RELAXED);
+}
+
+/* Two allocations and one thread; each in turn is refused. */
+static void a_start_that_fails_leaves_nothing_behind(void **state) {
+    static const int expected[] = {SMUX_ERR_NOMEM, SMUX_ERR_NOMEM, SMUXB_ERR_THREAD};
+    (void)state;
+    int fds[2];
+    unix_pair(fds);
+    for (int i = 0; i < (int)LENGTH(expected); i++) {
+        smuxb_session *s;
+        fail_from(i);
+        assert_int_equal(smuxb_client(&s, fds[0], NULL), expected[i]);
+        fail_from(-1);
+        assert_null(s);
+        assert_int_equal(send(fds[0], "x", 1, MSG_NOSIGNAL), 1); /* it is still the caller's */
+    }
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void a_transport_is_not_touched_if_the_start_fails(void **state) {
+    static const int expected[] = {SMUX_ERR_NOMEM, SMUX_ERR_NOMEM, SMUXB_ERR_THREAD,
+                                   SMUXB_ERR_THREAD, SMUXB_ERR_THREAD};
+    smuxb_transport t = {count_read, count_writev, count_call, count_call, NULL};
+    (void)state;
+    for (int i = 0; i < (int)LENGTH(expected); i++) {
+        smuxb_session *s;
+        fail_from(i);
+        assert_int_equal(smuxb_client_over(&s, &t, NULL), expected[i]);
+        fail_from(-1);
+        assert_null(s);
+        assert_int_equal(callbacks, 0);
+    }
+}
+
+static void a_stream_that_cannot_be_opened_harms_nothing(void **state) {
+    struct duo d;
+    smuxb_stream *st;
+    duo_prepare(&d, *state);
+    duo_start(&d);
+    fail_from(0);
+    assert_int_equal(smuxb_open(d.client, &st), SMUX_ERR_NOMEM);
+    fail_from(-1);
+    struct ends e;
+    assert_int_equal(smuxb_open(d.client, &e.near), 0);
+    do /* the peer may have seen the one that came to nothing */
+        assert_int_equal(smuxb_accept(d.server, &e.far), 0);
+    while (smuxb_stream_id(e.far) != smuxb_stream_id(e.near) && (smuxb_close(e.far), true));
+    say(e.near, "fine");
+    expect_text(e.far, "fine");
+    close_ends(&e);
+    duo_end(&d);
+}
+
+static void a_gathered_write_without_memory_writes_nothing(void **state) {
+    struct duo d;
+    struct iovec iov[20];
+    static uint8_t data[20 * 1000];
+    duo_prepare(&d, *state);
+    duo_start(&d);
+    struct ends e = open_ends(&d);
+    for (int i = 0; i < 20; i++)
+        iov[i] = (struct iovec){data + i * 1000, 1000};
+    fail_from(0);
+    assert_int_equal(smuxb_writev(e.near, iov, 20), SMUX_ERR_NOMEM);
+    fail_from(-1);
+    say(e.near, "fine");
+    expect_text(e.far, "fine");
+    close_ends(&e);
+    duo_end(&d);
+}
+
+/* Data that cannot be kept ends its stream, with an error and not an end of file; the session and
+ * the other streams go on. */
+static void unread_data_without_memory_is_an_error_of_its_stream(void **state) {
+    struct duo d;
+    char byte;
+    duo_prepare(&d, *state);
+    duo_start(&d);
+    struct ends e = open_ends(&d), other = open_ends(&d);
+    anyone = true;
+    fail_from(0);
+    say(e.near, "cannot be kept");
+    smuxb_close(e.near);
+    say(other.near, "x");
+    assert_int_equal(smuxb_read(other.far, &byte, 1), 1); /* or it would wait in vain */
+    fail_from(-1);
+    anyone = false;
+    assert_int_equal(smuxb_read(e.far, &byte, 1), SMUX_ERR_NOMEM);
+    say(other.near, "fine");
+    expect_text(other.far, "fine");
+    smuxb_close(e.far);
+    close_ends(&other);
+    duo_end(&d);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_start_that_fails_leaves_nothing_behind),
+        cmocka_unit_test(a_transport_is_not_touched_if_the_start_fails),
+        cmocka_unit_test_prestate(a_stream_that_cannot_be_opened_harms_nothing, &variants[0]),
+        cmocka_unit_test_prestate(a_gathered_write_without_memory_writes_nothing, &variants[1]),
+        cmocka_unit_test_prestate(unread_data_without_memory_is_an_error_of_its_stream,
+                                  &variants[0]),
+        cmocka_unit_test_prestate(unread_data_without_memory_is_an_error_of_its_stream,
+                                  &variants[1]),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
