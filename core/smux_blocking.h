@@ -24,7 +24,7 @@
  * of their own with smuxb_hold.
  *
  * Errors: functions that return int or ssize_t return a negative SMUX_ERR_ or SMUXB_ERR_ value,
- * never errno; smuxb_strerror has the text.  errno is left as it was.
+ * never errno; smuxb_strerror has the text.  errno says nothing.
  *
  * Deadlines are absolute, in microseconds of CLOCK_MONOTONIC (smuxb_now_us, smuxb_after_ms); 0 is
  * none.  A new deadline also holds for calls that wait already.  One that has passed makes calls
