@@ -195,8 +195,8 @@ static void on_timeout(struct loop_timer *timer) {
 static void start_timer(struct conn *conn) {
     struct loop *loop = conn->helper->reactor.loop;
     struct conn_opening *opening = conn->opening;
-    loop_timer_set(loop, &opening->timer,
-                   loop_now_us(loop) + (uint64_t)opening->timeout_ms * 1000u, on_timeout);
+    loop_timer_set(loop, &opening->timer, loop_now_us(loop) + (uint64_t)opening->timeout_ms * 1000u,
+                   on_timeout);
 }
 
 /* ---- The stream ---- */
@@ -284,7 +284,8 @@ static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
         relay->head = false;
         if (socks->error)
             fail(conn, socks->error,
-                 socks->error == EACCES ? "not allowed by the gateway" : strerror(socks->error));
+                 socks->reply == SOCKS5_NOT_ALLOWED ? "not allowed by the gateway"
+                                                    : strerror(socks->error));
         else
             succeed(conn, &socks->bound);
     }
@@ -356,12 +357,11 @@ json_t *conn_status(const struct conn *conn) {
         smux_stream_get_info(conn->relay.stream, &info);
     program_name(conn->pid, program, sizeof program);
     shim_endpoint_text(&conn->dest, address, sizeof address);
-    return json_pack(
-        "{s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "pid", (int)conn->pid, "program",
-        program, "uid", (int)conn->uid, "destination", address, "name",
-        conn->name ? conn->name : "", "gateway",
-        conn->upstream ? upstream_config(conn->upstream)->name : "", "state",
-        conn->relay.end ? "open" : "connecting", "stream", (int)info.id, "age_ms",
-        (json_int_t)(age_us / 1000), "bytes_in", (json_int_t)info.bytes_in, "bytes_out",
-        (json_int_t)info.bytes_out);
+    return json_pack("{s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "pid",
+                     (int)conn->pid, "program", program, "uid", (int)conn->uid, "destination",
+                     address, "name", conn->name ? conn->name : "", "gateway",
+                     conn->upstream ? upstream_config(conn->upstream)->name : "", "state",
+                     conn->relay.end ? "open" : "connecting", "stream", (int)info.id, "age_ms",
+                     (json_int_t)(age_us / 1000), "bytes_in", (json_int_t)info.bytes_in,
+                     "bytes_out", (json_int_t)info.bytes_out);
 }

@@ -36,13 +36,13 @@ struct conn {
     struct upstream *upstream;    /* NULL before the route is known */
     struct conn *next, **at;      /* the helper's list */
     struct shim_endpoint dest;
-    char *name;         /* the host name asked for; NULL if only the address is known */
-    uint64_t id;        /* as the outcome's name tells it; 0: none */
+    char *name;  /* the host name asked for; NULL if only the address is known */
+    uint64_t id; /* as the outcome's name tells it; 0: none */
     uint64_t began_us;
     pid_t pid;
     uid_t uid;
-    bool told;          /* outcome was called */
-    bool started;       /* conn_start was called */
+    bool told;    /* outcome was called */
+    bool started; /* conn_start was called */
     bool ended;
 };
 

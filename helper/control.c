@@ -93,8 +93,8 @@ void control_client_answer(struct control_client *client, json_t *answer) {
 }
 
 void control_client_fail(struct control_client *client, int err, const char *text) {
-    control_client_answer(
-        client, json_pack("{s:b, s:s, s:i}", "ok", 0, "error", text, "errno", err));
+    control_client_answer(client,
+                          json_pack("{s:b, s:s, s:i}", "ok", 0, "error", text, "errno", err));
 }
 
 /* ---- Commands ---- */
@@ -195,8 +195,9 @@ static void command_connect(struct control_client *client, json_t *request) {
 static const struct {
     const char *name;
     void (*run)(struct control_client *client, json_t *request);
-} commands[] = {{"status", command_status}, {"routes", command_routes}, {"reload", command_reload},
-                {"drain", command_drain},   {"stop", command_stop},     {"connect", command_connect}};
+} commands[] = {{"status", command_status}, {"routes", command_routes},
+                {"reload", command_reload}, {"drain", command_drain},
+                {"stop", command_stop},     {"connect", command_connect}};
 
 static void run_line(struct control_client *client, const char *line, size_t len) {
     json_error_t error;

@@ -91,8 +91,7 @@ static void succeed(struct control_connect *connect, struct control_client *clie
     bool handed = send(pair[0], "", 1, MSG_NOSIGNAL) == 1 && hand_over(client->watch.fd, pair[0]);
     close(pair[0]);
     control_client_close(client);
-    if (handed &&
-        loop_watch_add(loop, &conn->relay.watch, pair[1], relay_end_app.mask,
+    if (handed && loop_watch_add(loop, &conn->relay.watch, pair[1], relay_end_app.mask,
                                  on_early_event) == 0) {
         conn_start(conn, -1, true, true);
         return;

@@ -39,13 +39,11 @@ static int wrong_usage(const char *text) {
 int ctl_connect_helper(const struct ctl_options *options, bool quiet) {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    memcpy(name.sun_path, options->socket,
-           strnlen(options->socket, sizeof name.sun_path - 1));
+    memcpy(name.sun_path, options->socket, strnlen(options->socket, sizeof name.sun_path - 1));
     if (fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof name) == 0)
         return fd;
     if (!quiet)
-        fprintf(stderr, "smuxctl: no helper answers at %s: %s\n", options->socket,
-                strerror(errno));
+        fprintf(stderr, "smuxctl: no helper answers at %s: %s\n", options->socket, strerror(errno));
     if (fd >= 0)
         close(fd);
     return -1;
@@ -194,12 +192,10 @@ static const struct {
 
 enum { OPT_JSON = 256, OPT_FDPASS, OPT_VERSION };
 
-static const struct option long_options[] = {{"config", required_argument, NULL, 'c'},
-                                             {"json", no_argument, NULL, OPT_JSON},
-                                             {"fdpass", no_argument, NULL, OPT_FDPASS},
-                                             {"help", no_argument, NULL, 'h'},
-                                             {"version", no_argument, NULL, OPT_VERSION},
-                                             {NULL, 0, NULL, 0}};
+static const struct option long_options[] = {
+    {"config", required_argument, NULL, 'c'},    {"json", no_argument, NULL, OPT_JSON},
+    {"fdpass", no_argument, NULL, OPT_FDPASS},   {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, OPT_VERSION}, {NULL, 0, NULL, 0}};
 
 /* Returns -1 to go on, or the exit status. */
 static int parse_options(struct ctl_options *options, int argc, char **argv) {
@@ -225,8 +221,9 @@ static int parse_options(struct ctl_options *options, int argc, char **argv) {
             return CTL_USAGE;
         }
     }
-    return optind < argc ? -1 : wrong_usage("expected a command: status, routes, check, reload, "
-                                                "drain, stop or connect");
+    return optind < argc ? -1
+                         : wrong_usage("expected a command: status, routes, check, reload, "
+                                       "drain, stop or connect");
 }
 
 /* The socket's place may be configured; a configuration that is broken is `check`'s to complain of. */
@@ -260,5 +257,6 @@ int ctl_main(int argc, char **argv) {
             return wrong_usage(commands[i].expected);
         return commands[i].run(&options, argv + optind);
     }
-    return wrong_usage("unknown command, expected status, routes, check, reload, drain, stop or connect");
+    return wrong_usage(
+        "unknown command, expected status, routes, check, reload, drain, stop or connect");
 }

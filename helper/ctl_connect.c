@@ -149,8 +149,7 @@ int ctl_connect(const struct ctl_options *options, const char *host, const char 
         return CTL_FAILED;
     json_t *answer = ctl_ask(
         helper_fd,
-        json_pack("{s:s, s:s, s:i}", "command", "connect", "host", host, "port", (int)number),
-        &fd);
+        json_pack("{s:s, s:s, s:i}", "command", "connect", "host", host, "port", (int)number), &fd);
     close(helper_fd);
     if (!answer)
         return CTL_FAILED;

@@ -25,9 +25,10 @@ static void print_route(const struct route_list *list, size_t index) {
         printf("%s%s", separator, text);
         separator = ", ";
     }
-    printf(" -> gateway %s, connect = %s, connect-timeout = %ums, on-failure = %s, handshake = %s\n",
-           route->gateway, connects[route->connect], route->connect_timeout_ms,
-           failures[route->on_failure], handshakes[route->handshake]);
+    printf(
+        " -> gateway %s, connect = %s, connect-timeout = %ums, on-failure = %s, handshake = %s\n",
+        route->gateway, connects[route->connect], route->connect_timeout_ms,
+        failures[route->on_failure], handshakes[route->handshake]);
 }
 
 static void print_routes(const struct route_list *list) {
@@ -89,8 +90,8 @@ static int routes_of_helper(int helper_fd, const char *destination, const char *
     return CTL_OK;
 }
 
-static int routes_of_config(const struct config *config, const char *destination,
-                            const char *host, uint16_t port) {
+static int routes_of_config(const struct config *config, const char *destination, const char *host,
+                            uint16_t port) {
     struct control_destination to;
     char text[400];
     if (!destination) {
@@ -142,8 +143,7 @@ static void print_gateway(const struct config_gateway *gateway) {
     char text[CONFIG_URL_MAX + 1];
     printf("gateway %s: ", gateway->name);
     for (int i = 0; i < gateway->n_addresses; i++)
-        printf("%s%s", i ? ", " : "",
-               config_address_text(&gateway->address[i], text, sizeof text));
+        printf("%s%s", i ? ", " : "", config_address_text(&gateway->address[i], text, sizeof text));
     printf(" (smux version %u, connections %u)\n", gateway->version, gateway->connections);
 }
 

@@ -199,8 +199,7 @@ int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer) {
                         config->keepalive_interval_ms, config->keepalive_timeout_ms);
     smux.max_streams = config->max_streams;
     session->gateway = gateway;
-    session->pump =
-        pump_new(gateway->reactor, carrier, SMUX_SERVER, &smux, &session_ops, session);
+    session->pump = pump_new(gateway->reactor, carrier, SMUX_SERVER, &smux, &session_ops, session);
     if (!session->pump)
         goto fail;
     session->next = gateway->sessions;

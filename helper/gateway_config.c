@@ -96,8 +96,8 @@ static bool set_version(struct gateway_config *config, void *field, const char *
     return true;
 }
 
-static bool set_bool(struct gateway_config *config, void *field, const char *key,
-                     const char *value, struct ini_error *error) {
+static bool set_bool(struct gateway_config *config, void *field, const char *key, const char *value,
+                     struct ini_error *error) {
     (void)config;
     return ini_bool(value, field) || fail_value(error, key, INI_EXPECTED_BOOL, value);
 }
@@ -116,8 +116,8 @@ static bool set_duration_or_zero(struct gateway_config *config, void *field, con
            fail_value(error, key, INI_EXPECTED_DURATION ", or 0 for none", value);
 }
 
-static bool set_size(struct gateway_config *config, void *field, const char *key,
-                     const char *value, struct ini_error *error) {
+static bool set_size(struct gateway_config *config, void *field, const char *key, const char *value,
+                     struct ini_error *error) {
     (void)config;
     return (ini_size(value, field) && *(uint32_t *)field > 0) ||
            fail_value(error, key, INI_EXPECTED_SIZE, value);
@@ -147,8 +147,8 @@ static bool set_workers(struct gateway_config *config, void *field, const char *
            fail_value(error, key, "a number from 1 to 256", value);
 }
 
-static bool set_mode(struct gateway_config *config, void *field, const char *key,
-                     const char *value, struct ini_error *error) {
+static bool set_mode(struct gateway_config *config, void *field, const char *key, const char *value,
+                     struct ini_error *error) {
     (void)config;
     return ini_mode(value, field) || fail_value(error, key, INI_EXPECTED_MODE, value);
 }
@@ -175,7 +175,8 @@ static bool set_log_file(struct gateway_config *config, void *field, const char 
 
 /* ---- Keys ---- */
 
-#define KEY(name, field, setter) {name, offsetof(struct gateway_config, field), setter}
+#define KEY(name, field, setter)                                                                   \
+    { name, offsetof(struct gateway_config, field), setter }
 
 static const struct {
     const char *name;
@@ -230,8 +231,8 @@ bool gateway_config_set(struct gateway_config *config, const char *key, const ch
     return false;
 }
 
-bool gateway_config_parse(struct gateway_config *config, const char *file, char *text,
-                          size_t len, struct config_error *error) {
+bool gateway_config_parse(struct gateway_config *config, const char *file, char *text, size_t len,
+                          struct config_error *error) {
     struct ini_error ini_error = {0};
     snprintf(config->file, sizeof config->file, "%s", file);
     if (ini_read(text, len, on_item, config, &ini_error))
@@ -306,16 +307,18 @@ bool gateway_config_check(const struct gateway_config *config, struct config_err
         const struct config_address *address = &config->address[i];
         config_address_text(address, text, sizeof text);
         if (address->scheme == CONFIG_TLS) {
-            snprintf(error->text, sizeof error->text,
-                     "%.180s: %.180s: TLS is not supported by this build, expected tcp:// or unix://", file,
-                     text);
+            snprintf(
+                error->text, sizeof error->text,
+                "%.180s: %.180s: TLS is not supported by this build, expected tcp:// or unix://",
+                file, text);
             return false;
         }
         if (address->scheme == CONFIG_TCP && !config->insecure && !is_loopback(address)) {
-            snprintf(error->text, sizeof error->text,
-                     "%.180s: %.180s is open to the network without TLS, expected a loopback address, "
-                     "unix:// or insecure = yes",
-                     file, text);
+            snprintf(
+                error->text, sizeof error->text,
+                "%.180s: %.180s is open to the network without TLS, expected a loopback address, "
+                "unix:// or insecure = yes",
+                file, text);
             return false;
         }
     }

@@ -31,8 +31,8 @@ struct gateway_config {
     uint32_t max_streams;                                           /* of one session */
     uint32_t max_sessions;                                          /* of one worker */
     uint32_t workers;
-    uint32_t socket_mode; /* of unix sockets */
-    int log_level;        /* syslog's */
+    uint32_t socket_mode;               /* of unix sockets */
+    int log_level;                      /* syslog's */
     char log_file[CONFIG_PATH_MAX + 1]; /* "stderr", "syslog" or a path */
 };
 

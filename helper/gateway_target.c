@@ -177,7 +177,7 @@ static void dial_allowed(struct target *target, const struct shim_endpoint *addr
         dial->count++;
     }
     if (dial->count == 0) {
-        refuse(target, EACCES, "not in the allow list");
+        refuse(target, SOCKS5_DENIED, "not in the allow list");
         return;
     }
     dial->loop = target->relay.reactor->loop;
@@ -280,6 +280,6 @@ void gateway_target_accept(struct gateway_session *session, smux_stream *stream)
     target->relay.head = true;
     relay_bind(&target->relay, session->pump, stream);
     smux_accept(stream);
-    loop_timer_set(reactor->loop, &opening->timer,
-                   loop_now_us(reactor->loop) + REQUEST_TIMEOUT_US, on_request_timeout);
+    loop_timer_set(reactor->loop, &opening->timer, loop_now_us(reactor->loop) + REQUEST_TIMEOUT_US,
+                   on_request_timeout);
 }

@@ -17,8 +17,8 @@
 
 /* ---- Sockets ---- */
 
-static bool open_one(struct worker_sockets *sockets, const struct gateway_config *config, int worker,
-                     int i) {
+static bool open_one(struct worker_sockets *sockets, const struct gateway_config *config,
+                     int worker, int i) {
     struct config_address address = config->address[i];
     char text[CONFIG_URL_MAX + 1];
     const char *why;

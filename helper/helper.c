@@ -117,8 +117,7 @@ static bool make_direct_gateway(struct helper *helper) {
     gateway_config_init(helper->direct_config);
     /* The routes have been checked; the gateway has nothing to add. */
     if (gateway_config_set(helper->direct_config, "allow", "*", &error))
-        helper->direct_gateway =
-            gateway_new(&helper->reactor, helper->direct_config, &why);
+        helper->direct_gateway = gateway_new(&helper->reactor, helper->direct_config, &why);
     if (helper->direct_gateway)
         return true;
     log_error("direct connections are impossible: %s", why);

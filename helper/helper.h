@@ -20,8 +20,8 @@ struct helper {
     struct resolver *resolver;
     struct config *config;
     struct upstream *upstreams[CONFIG_GATEWAYS_MAX]; /* in the order of config->gateway */
-    struct upstream *direct;        /* to the gateway below; NULL until needed */
-    struct gateway *direct_gateway; /* in this process, for on-failure = direct */
+    struct upstream *direct;                         /* to the gateway below; NULL until needed */
+    struct gateway *direct_gateway;                  /* in this process, for on-failure = direct */
     struct gateway_config *direct_config;
     struct local *local;
     struct control *control;

@@ -31,14 +31,11 @@ static const char usage[] =
     "  -h, --help                 this text\n"
     "      --version              the version\n";
 
-static const struct option long_options[] = {{"config", required_argument, NULL, 'c'},
-                                             {"gateway", required_argument, NULL, 'g'},
-                                             {"routes", required_argument, NULL, 'r'},
-                                             {"foreground", no_argument, NULL, 'f'},
-                                             {"verbose", no_argument, NULL, 'v'},
-                                             {"help", no_argument, NULL, 'h'},
-                                             {"version", no_argument, NULL, 'V'},
-                                             {NULL, 0, NULL, 0}};
+static const struct option long_options[] = {
+    {"config", required_argument, NULL, 'c'}, {"gateway", required_argument, NULL, 'g'},
+    {"routes", required_argument, NULL, 'r'}, {"foreground", no_argument, NULL, 'f'},
+    {"verbose", no_argument, NULL, 'v'},      {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
 
 struct options {
     const char *file, *gateway, *routes;
@@ -289,8 +286,7 @@ int helper_process(int argc, char **argv) {
     if (!process.options.foreground) {
         ready_fd = runtime_detach();
         if (ready_fd < 0) {
-            fprintf(stderr, "smux-helper: cannot go to the background: %s\n",
-                    strerror(-ready_fd));
+            fprintf(stderr, "smux-helper: cannot go to the background: %s\n", strerror(-ready_fd));
             return 1;
         }
     }

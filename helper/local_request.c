@@ -122,8 +122,8 @@ static bool bind_outcome(struct local_request *request, int err) {
     struct shim_outcome outcome = {.id = request->header.id, .err = err, .dest = conn->dest};
     struct sockaddr_un name, peer;
     socklen_t len = 0, peer_len = sizeof peer;
-    outcome.local = request->header.flags & SHIM_LOCAL_BOUND ? request->header.local
-                                                             : request->outcome_local;
+    outcome.local =
+        request->header.flags & SHIM_LOCAL_BOUND ? request->header.local : request->outcome_local;
     int failed = -1;
     for (int i = 0; i < NAME_ATTEMPTS && failed < 0; i++) {
         len = shim_outcome_pack(&outcome, &name);
@@ -199,8 +199,8 @@ static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *l
     if (local)
         request->outcome_local = *local;
     request->state = REQUEST_TELLING;
-    loop_timer_set(loop_of(request), &request->timer, loop_now_us(loop_of(request)) +
-                   REQUEST_TIMEOUT_US, on_timeout);
+    loop_timer_set(loop_of(request), &request->timer,
+                   loop_now_us(loop_of(request)) + REQUEST_TIMEOUT_US, on_timeout);
     tell(request);
 }
 
@@ -214,8 +214,8 @@ static void apply_notice(struct local_request *request) {
         if (own->uid == conn->uid || own->uid == 0)
             conn->relay.linger_reset = request->header.flags & SHIM_LINGER_RESET;
         else
-            log_warn("pid %d, uid %u: notice about a connection of uid %u ignored",
-                     (int)own->pid, (unsigned)own->uid, (unsigned)conn->uid);
+            log_warn("pid %d, uid %u: notice about a connection of uid %u ignored", (int)own->pid,
+                     (unsigned)own->uid, (unsigned)conn->uid);
         break;
     }
     conn_end(own, 0);

@@ -103,8 +103,8 @@ static void put_line(int level, const char *text) {
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
-    int len = snprintf(line, sizeof line, "%s.%03ldZ %s[%d] %s: %s\n", stamp,
-                       now.tv_nsec / 1000000, state.ident, (int)getpid(), level_name(level), text);
+    int len = snprintf(line, sizeof line, "%s.%03ldZ %s[%d] %s: %s\n", stamp, now.tv_nsec / 1000000,
+                       state.ident, (int)getpid(), level_name(level), text);
     if (len >= (int)sizeof line) {
         len = sizeof line - 1;
         line[len - 1] = '\n';

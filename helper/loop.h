@@ -63,7 +63,8 @@ uint64_t loop_now_us(const struct loop *loop);
 /* Watches fd for `mask` (EPOLLET is added unless mask has LOOP_LEVEL). `fn` is called with the events
  * of the turn. 0 or a negative errno; on failure the fd stays the caller's, on success it belongs to
  * the watch. */
-#define LOOP_LEVEL 0x01000000u /* level-triggered: for descriptors of other libraries and listeners */
+#define LOOP_LEVEL                                                                                 \
+    0x01000000u /* level-triggered: for descriptors of other libraries and listeners */
 int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t mask,
                    void (*fn)(struct loop_watch *watch, uint32_t events));
 /* Changes the mask; the kernel then repeats what is ready now. */
@@ -80,8 +81,7 @@ void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
 
 /* Runs the task at the end of this turn, or of the next one if posted by a task. Posting twice is
  * posting once. */
-void loop_task_post(struct loop *loop, struct loop_task *task,
-                    void (*fn)(struct loop_task *task));
+void loop_task_post(struct loop *loop, struct loop_task *task, void (*fn)(struct loop_task *task));
 /* Takes a posted task back. O(number of tasks posted). */
 void loop_task_cancel(struct loop *loop, struct loop_task *task);
 

@@ -9,7 +9,7 @@
 #include "helper/relay.h"
 
 /* Bytes moved in one direction before other descriptors get their turn. */
-#define TURN_BYTES (1024u * 1024u)
+#define TURN_BYTES   (1024u * 1024u)
 #define IOV_MAX_USED 64
 
 static void pump_task(struct loop_task *task);
@@ -218,8 +218,7 @@ static size_t iov_total(const struct iovec *iov, int count) {
 /* Returns true if there may be more to write now. */
 static bool write_once(struct pump *pump) {
     struct iovec iov[IOV_MAX_USED];
-    int count =
-        smux_output(pump->session, iov, IOV_MAX_USED, loop_now_us(pump->reactor->loop));
+    int count = smux_output(pump->session, iov, IOV_MAX_USED, loop_now_us(pump->reactor->loop));
     if (count <= 0)
         return false;
     size_t total = iov_total(iov, count);

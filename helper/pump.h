@@ -39,14 +39,14 @@ struct pump {
     struct loop_timer timer;
     struct loop_task task;
     struct loop_garbage garbage;
-    struct relay *relays; /* of all streams that have one */
-    struct relay *batch; /* whose DATA is gathered below and not yet written */
+    struct relay *relays;                 /* of all streams that have one */
+    struct relay *batch;                  /* whose DATA is gathered below and not yet written */
     struct iovec gather[PUMP_GATHER_MAX]; /* in the reactor's receive buffer */
     int gather_count;
     bool readable, writable, ended, closing;
-    bool failed;        /* SMUX_EVENT_FAILED seen */
-    uint64_t since_us;  /* when it was made */
-    char why[160];      /* of the failure */
+    bool failed;       /* SMUX_EVENT_FAILED seen */
+    uint64_t since_us; /* when it was made */
+    char why[160];     /* of the failure */
 };
 
 /* Makes a session on `carrier`, which it takes over together with the descriptor. NULL with errno

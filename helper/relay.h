@@ -68,14 +68,15 @@ struct relay_end {
 };
 
 extern const struct relay_end relay_end_tcp; /* plain socket of the far destination */
-extern const struct relay_end relay_end_app; /* B, the helper's end of an application's connection */
+extern const struct relay_end
+    relay_end_app; /* B, the helper's end of an application's connection */
 
 struct relay_chunk;
 
 struct relay {
     struct reactor *reactor;
-    struct pump *pump; /* the last one it was bound to */
-    smux_stream *stream; /* NULL while there is none */
+    struct pump *pump;        /* the last one it was bound to */
+    smux_stream *stream;      /* NULL while there is none */
     struct relay *next, **at; /* in pump->relays, while there is a stream */
     const struct relay_ops *ops;
     const struct relay_end *end; /* NULL until attached */
@@ -86,17 +87,17 @@ struct relay {
     size_t kept_len;
     struct buffer *loans;
     size_t loan_len;
-    uint8_t in;  /* enum relay_in */
-    uint8_t out; /* enum relay_out */
-    bool head;           /* handshake going on */
-    bool readable;       /* an edge was seen, and not yet EAGAIN */
-    bool blocked;        /* the socket took less than was given */
-    bool socket_eof;     /* RDHUP: no more bytes will come in than are there */
-    bool socket_hup;     /* HUP: the other end is gone */
-    bool residue;        /* one byte that was already forwarded is still unread (relay_end_app) */
-    bool linger_reset;   /* the application's close is to be a reset */
-    bool bulk;           /* the last read was large */
-    bool over;           /* ended was called */
+    uint8_t in;        /* enum relay_in */
+    uint8_t out;       /* enum relay_out */
+    bool head;         /* handshake going on */
+    bool readable;     /* an edge was seen, and not yet EAGAIN */
+    bool blocked;      /* the socket took less than was given */
+    bool socket_eof;   /* RDHUP: no more bytes will come in than are there */
+    bool socket_hup;   /* HUP: the other end is gone */
+    bool residue;      /* one byte that was already forwarded is still unread (relay_end_app) */
+    bool linger_reset; /* the application's close is to be a reset */
+    bool bulk;         /* the last read was large */
+    bool over;         /* ended was called */
 };
 
 /* Zeroes and prepares. */

@@ -110,9 +110,9 @@ struct resolver *resolver_new(struct loop *loop, const char **why) {
         resolver->loop = loop;
         status = ares_library_init(ARES_LIB_INIT_ALL);
         if (status == ARES_SUCCESS)
-            status = ares_init_options(&resolver->channel, &options,
-                                       ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-                                           ARES_OPT_SOCK_STATE_CB);
+            status =
+                ares_init_options(&resolver->channel, &options,
+                                  ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
     }
     if (status == ARES_SUCCESS)
         return resolver;

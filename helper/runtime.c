@@ -13,8 +13,8 @@
 
 #include "shim/control.h"
 
-#define LOCK_FILE   "smuxshim-helper.lock"
-#define FOLDER_MODE 0711
+#define LOCK_FILE        "smuxshim-helper.lock"
+#define FOLDER_MODE      0711
 #define RUNTIME_PATH_MAX 256
 
 static bool folder_of(const char *path, char *out, size_t size) {
@@ -45,7 +45,8 @@ bool runtime_prepare(const char *path, char *why, size_t size) {
     bool open_to_others = (st.st_mode & 0022) && !(st.st_mode & S_ISVTX);
     if (ours && !open_to_others)
         return true;
-    snprintf(why, size, "%s: expected a folder that belongs to uid %u or root and that others cannot "
+    snprintf(why, size,
+             "%s: expected a folder that belongs to uid %u or root and that others cannot "
              "write to (found uid %u, mode %04o)",
              folder, (unsigned)geteuid(), (unsigned)st.st_uid, st.st_mode & 07777);
     return false;
@@ -70,8 +71,8 @@ bool runtime_answers(const char *path) {
     struct sockaddr_un name;
     socklen_t len = shim_path_name(&name, path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool answers = fd >= 0 && len > 0 &&
-                   (connect(fd, (struct sockaddr *)&name, len) == 0 || errno == EAGAIN);
+    bool answers =
+        fd >= 0 && len > 0 && (connect(fd, (struct sockaddr *)&name, len) == 0 || errno == EAGAIN);
     if (fd >= 0)
         close(fd);
     return answers;

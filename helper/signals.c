@@ -28,8 +28,7 @@ static void on_signal(struct loop_watch *watch, uint32_t events) {
         signals->fn(signals, (int)info.ssi_signo);
 }
 
-int signals_start(struct signals *signals, struct loop *loop,
-                  void (*fn)(struct signals *, int)) {
+int signals_start(struct signals *signals, struct loop *loop, void (*fn)(struct signals *, int)) {
     sigset_t set;
     signal(SIGPIPE, SIG_IGN);
     signals_block(1);

@@ -146,7 +146,7 @@ static const struct {
     int error;
     uint8_t reply;
 } reply_codes[] = {{0, SOCKS5_SUCCEEDED},
-                   {EACCES, SOCKS5_NOT_ALLOWED},
+                   {SOCKS5_DENIED, SOCKS5_NOT_ALLOWED},
                    {ENETUNREACH, SOCKS5_NETWORK_UNREACHABLE},
                    {EHOSTUNREACH, SOCKS5_HOST_UNREACHABLE},
                    {ECONNREFUSED, SOCKS5_REFUSED},
@@ -215,7 +215,7 @@ static void client_break(struct socks5_client *client, const char *why) {
 static int errno_from_reply(uint8_t reply, const struct socks5_destination *bound) {
     for (size_t i = 0; i < REPLY_CODES; i++)
         if (reply_codes[i].reply == reply)
-            return reply_codes[i].error;
+            return reply_codes[i].error == SOCKS5_DENIED ? EACCES : reply_codes[i].error;
     if (reply == SOCKS5_GENERAL_FAILURE && bound->address.port > 0 &&
         bound->address.port <= ERRNO_MAX && shim_endpoint_is_any(&bound->address))
         return bound->address.port;
@@ -233,6 +233,7 @@ static void client_reply_part(struct socks5_client *client) {
         client->want = len;
     } else {
         get_destination(&bound, client->part, len);
+        client->reply = client->part[AT_CODE];
         client->error = errno_from_reply(client->part[AT_CODE], &bound);
         client->bound = bound.address;
         client->state = CLIENT_DONE;

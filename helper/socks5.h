@@ -36,9 +36,9 @@ enum socks5_progress {
 
 struct socks5_server {
     uint8_t state;
-    bool greeted;           /* the methods have been read and their answer is due */
-    uint8_t reply;          /* the code to answer with if broken; 0: just close */
-    uint16_t have, want;    /* bytes of the present part */
+    bool greeted;        /* the methods have been read and their answer is due */
+    uint8_t reply;       /* the code to answer with if broken; 0: just close */
+    uint16_t have, want; /* bytes of the present part */
     uint8_t part[SOCKS5_MESSAGE_MAX];
     struct socks5_destination destination; /* when DONE */
     const char *why;
@@ -70,6 +70,8 @@ enum socks5_reply {
  * codes tell few errnos apart: for the others the code is GENERAL_FAILURE, and BND.PORT, meaningless
  * in a failure, holds Linux's errno, which our client understands. Returns the length, at most 22. */
 size_t socks5_reply_write(uint8_t *out, int error, const struct shim_endpoint *bound);
+#define SOCKS5_DENIED                                                                              \
+    (-1) /* in place of an errno: forbidden by rule, which the client sees as EACCES */
 #define SOCKS5_REPLY_MAX 22
 
 /* ---- Client ---- */
@@ -83,6 +85,7 @@ struct socks5_client {
     uint8_t state;
     uint16_t have, want;
     uint8_t part[SOCKS5_MESSAGE_MAX];
+    uint8_t reply;              /* when DONE: the code */
     int error;                  /* when DONE: 0, or the errno the reply stands for */
     struct shim_endpoint bound; /* when DONE and error 0: BND.ADDR; family 0 if it was a name */
     const char *why;

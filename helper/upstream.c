@@ -26,7 +26,7 @@ struct upstream_session;
 /* One of the connections kept up. */
 struct link {
     struct upstream *upstream;
-    uint8_t state; /* enum link_state */
+    uint8_t state;    /* enum link_state */
     uint16_t address; /* index of the one being tried */
     struct resolver_query query;
     struct dial dial;
@@ -171,8 +171,7 @@ static struct upstream_session *session_new(struct link *link, struct carrier *c
                         config->max_stream_buffer, config->max_frame_size,
                         config->keepalive ? config->keepalive_interval_ms : 0,
                         config->keepalive_timeout_ms);
-    session->pump =
-        pump_new(upstream->reactor, carrier, SMUX_CLIENT, &smux, &session_ops, session);
+    session->pump = pump_new(upstream->reactor, carrier, SMUX_CLIENT, &smux, &session_ops, session);
     if (!session->pump) {
         free(session);
         return NULL;
@@ -419,8 +418,7 @@ static void link_connect(struct link *link) {
         address_failed(link, "path is longer than a socket address holds");
     } else {
         link->state = LINK_RESOLVING;
-        resolver_start(upstream->resolver, &link->query, address->host, address->port,
-                       on_resolved);
+        resolver_start(upstream->resolver, &link->query, address->host, address->port, on_resolved);
     }
 }
 
@@ -522,11 +520,10 @@ static json_t *session_status(const struct upstream_session *session) {
     smux_session_get_info(session->pump->session, &info);
     return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "gateway",
                      session->upstream->config.name, "address", session->pump->carrier->peer,
-                     "state", session->link ? "up" : "draining", "version", info.version,
-                     "rtt_us", (json_int_t)info.rtt_us, "since", (json_int_t)session->since,
-                     "bytes_in", (json_int_t)info.bytes_in, "bytes_out",
-                     (json_int_t)info.bytes_out, "streams", (json_int_t)info.streams,
-                     "streams_total", (json_int_t)info.opened);
+                     "state", session->link ? "up" : "draining", "version", info.version, "rtt_us",
+                     (json_int_t)info.rtt_us, "since", (json_int_t)session->since, "bytes_in",
+                     (json_int_t)info.bytes_in, "bytes_out", (json_int_t)info.bytes_out, "streams",
+                     (json_int_t)info.streams, "streams_total", (json_int_t)info.opened);
 }
 
 static json_t *link_status(const struct link *link) {
