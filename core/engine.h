@@ -72,7 +72,6 @@ enum stream_flag {
     F_BLOCKED = 1 << 8,    /* smux_send fell short */
     F_DROP = 1 << 9,       /* drop the queue once no frame refers to it */
     F_PROBE = 1 << 10,     /* a round-trip time is being taken by the window */
-    F_LENT = 1 << 11,      /* a buffer of it has been put on the session's `returned` list */
 };
 #define F_OWED (F_OWE_SYN | F_OWE_UPDATE | F_OWE_RESET)
 
@@ -105,11 +104,11 @@ struct smux_stream {
     uint32_t update_us;   /* low 32 bits of the time of the last UPD */
     uint32_t probe_us;    /* and of the one that started the probe */
 
-    uint64_t active_us;  /* kept if there is a patience */
+    uint64_t active_us;  /* kept if there is a timeout for it */
     struct link ring;    /* session.ring: has data that may be sent */
     struct link control; /* session.control: owes a control frame */
     struct link events;  /* session.events, .blocked or .starved */
-    struct link idle;    /* session.idle, or .lingering once given up: by last activity */
+    struct link idle;    /* session.idle, .lingering once given up, or .still */
     struct link hold;    /* session.hold[log2(unread)], under SMUX_FULL_RESET */
 };
 _Static_assert(sizeof(struct smux_stream) <= 216, "an idle stream is to stay below 256 bytes");
@@ -213,7 +212,9 @@ struct smux_session {
     struct link events;
 
     /* Sending. */
-    struct link ring, control, idle, lingering;
+    struct link ring, control;
+    struct link idle, lingering;  /* by last activity: the first has been still for longest */
+    struct link still;            /* found still once, in that order */
     struct link blocked, starved; /* whose smux_send fell short of the session's share */
     uint32_t ring_len;
     uint64_t queued, copied; /* of all streams; of that, what lies in buffers made here */
@@ -251,9 +252,12 @@ void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_applicati
 /* Frees it if the application has given it up and nothing of it is left to send. */
 void stream_settle(smux_stream *st);
 void stream_owe_nothing(smux_stream *st);
-/* Bytes have moved.  A stream on which none do is ended after its patience, if that is not 0. */
+/* Bytes have moved.  A stream on which none do for too long is ended by timer.c. */
 void stream_active(smux_stream *st);
-uint64_t stream_patience_us(const smux_stream *st);
+/* Whether what it has to send could go at once, if the carrier took it. */
+static inline bool stream_waits_for_carrier(const smux_stream *st) {
+    return linked(&st->ring) || linked(&st->control) || st->refs;
+}
 void stream_set_in(smux_stream *st, enum in_state to);
 void stream_set_out(smux_stream *st, enum out_state to);
 void stream_event(smux_stream *st, uint16_t flag);

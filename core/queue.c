@@ -47,13 +47,12 @@ static void release(smux_stream *st, smux_sendbuf *b, int error) {
         engine_free(s, b);
         return;
     }
-    b->stream_ = st->flags & F_GIVEN_UP ? NULL : st;
+    b->stream_ = NULL; /* it may end before the event is taken: the event looks it up */
+    b->capacity_ = st->id;
     b->next_ = NULL;
     b->state_ = error ? error : BUFFER_RETURNED; /* for the event to tell */
     *s->returned_tail = b;
     s->returned_tail = &b->next_;
-    if (b->stream_)
-        st->flags |= F_LENT;
 }
 
 static void pop(smux_stream *st, int error) {
@@ -65,18 +64,27 @@ static void pop(smux_stream *st, int error) {
     release(st, b, error);
 }
 
-/* A stream with nothing queued gets a little, so that streams whose peers do not read cannot fill
- * the session's share and so stop the others; up to twice the share in all, which is the bound. */
+/* A stream with nothing queued gets a little, so that streams whose peers give no window cannot
+ * fill the session's share and so stop the others.  With it the most that all may have queued is
+ * twice the share; once, in version 1, where all wait for the same carrier. */
 #define ROOM_MIN 4096u
 
+static uint64_t most_copied(const smux_session *s) {
+    return s->config.session_send_buffer * (s->version == 1 ? 1ull : 2ull);
+}
+
 static bool overfull(const smux_session *s) {
-    return s->copied >= 2 * (uint64_t)s->config.session_send_buffer;
+    return s->copied >= most_copied(s);
 }
 
 /* Room for who is still there, from those that have been closed and get nowhere for longest. */
 static void shed_lingering(smux_session *s) {
     for (int i = 0; i < 16 && overfull(s) && !list_empty(&s->lingering); i++) {
         smux_stream *st = stream_of(s->lingering.next, idle);
+        if (stream_waits_for_carrier(st)) {
+            stream_active(st);
+            continue;
+        }
         stream_kill(st, SMUX_ERR_IDLE, true, false);
         stream_settle(st);
     }
@@ -134,7 +142,7 @@ static void unblock_first(struct link *list) {
 void queue_unblock(smux_session *s) {
     uint64_t share = s->config.session_send_buffer;
     /* No more of these are woken than there is room for. */
-    for (uint64_t n = s->copied; n < 2 * share && !list_empty(&s->starved); n += ROOM_MIN)
+    for (uint64_t n = s->copied; n < most_copied(s) && !list_empty(&s->starved); n += ROOM_MIN)
         unblock_first(&s->starved);
     while (s->copied <= share / 2 && !list_empty(&s->blocked))
         unblock_first(&s->blocked);

@@ -298,15 +298,18 @@ static bool returned_event(smux_session *s, smux_event *ev) {
     smux_sendbuf *b = s->returned;
     if (!b)
         return false;
+    smux_stream *st = table_get(s, (uint32_t)b->capacity_);
+    if (st && st->flags & F_GIVEN_UP)
+        st = NULL;
     s->returned = b->next_;
     if (!s->returned)
         s->returned_tail = &s->returned;
-    event(ev, SMUX_EVENT_SENT, b->stream_);
+    event(ev, SMUX_EVENT_SENT, st);
     ev->buffer = b;
     ev->error = b->state_ < 0 ? b->state_ : 0;
     b->state_ = 0;
     b->next_ = NULL;
-    b->stream_ = NULL;
+    b->capacity_ = 0;
     return true;
 }
 
@@ -329,7 +332,8 @@ static bool stream_event_due(smux_session *s, smux_event *ev) {
 bool smux_next_event(smux_session *s, smux_event *ev) {
     if (returned_event(s, ev) || stream_event_due(s, ev) || parse(s, ev))
         return true;
-    /* Parsing may have ended streams or the session. */
+    /* Parsing may have ended streams or the session, and those told of room may not have used it. */
+    queue_unblock(s);
     if (returned_event(s, ev) || stream_event_due(s, ev))
         return true;
     if (s->error && !s->failed_told && !s->outstanding) {

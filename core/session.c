@@ -64,6 +64,7 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
     list_init(&s->starved);
     list_init(&s->idle);
     list_init(&s->lingering);
+    list_init(&s->still);
     for (size_t i = 0; i < sizeof s->hold / sizeof *s->hold; i++)
         list_init(&s->hold[i]);
 }
@@ -99,10 +100,15 @@ void smux_session_free(smux_session *s) {
             continue;
         for (smux_sendbuf *b = st->head, *next; b; b = next) {
             next = b->next_;
+            b->state_ = 0;
             if (b->capacity_)
                 engine_free(s, b);
         }
         engine_free(s, st);
+    }
+    for (smux_sendbuf *b = s->returned; b; b = b->next_) {
+        b->state_ = 0;
+        b->capacity_ = 0;
     }
     engine_free(s, s->table.slots);
     engine_free(s, s->refusals);

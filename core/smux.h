@@ -112,7 +112,8 @@ enum smux_role { SMUX_CLIENT, SMUX_SERVER };
  * called for them). */
 enum smux_on_full {
     /* As the Go library: nothing more is read (smux_want_read is false) until some is consumed.
-     * No byte is lost, but every stream waits. */
+     * No byte is lost, but every stream waits.  The rest of the buffer given to smux_feed is still
+     * delivered. */
     SMUX_FULL_STALL,
     /* The stream that holds the most (within a factor of two) is reset with SMUX_ERR_OVERRUN, so
      * that the others flow on. */
@@ -127,7 +128,8 @@ typedef struct smux_config {
     uint64_t keepalive_interval_us; /* > 0.  Default 10 s */
     uint64_t keepalive_timeout_us;  /* >= interval.  Default 30 s.  Runs only against a peer that
                                        has itself sent a NOP (some peers never do), and not while
-                                       reading is stopped by SMUX_FULL_STALL.  (Go peers end a
+                                       reading is stopped by SMUX_FULL_STALL; a hello counts as
+                                        well as a NOP.  (Go peers end a
                                         session that has been silent for their own timeout) */
     uint32_t max_frame_size;        /* payload bytes of a frame we send, 1..65535.  Default 32768 */
     uint32_t max_receive_buffer;    /* bytes unread over all streams, 1..2^31-1.  Default 4 MiB */
@@ -138,17 +140,18 @@ typedef struct smux_config {
     uint32_t max_window;            /* largest automatic window, 0 or 262144..max_receive_buffer.
                                        0: half of max_receive_buffer, at least 256 KiB.  Default 0 */
     uint64_t stream_idle_timeout_us; /* reset a stream without data for that long.  0: never */
-    uint64_t linger_timeout_us;      /* reset a stream given up by smux_close that cannot send what
-                                        it still has for that long.  0: never.  Default 60 s */
+    uint64_t linger_timeout_us;      /* reset a stream given up by smux_close when the peer has
+                                        opened no window for what it still has to send for that
+                                        long.  0: never.  Default 60 s */
     uint32_t accept_backlog;         /* streams not yet smux_accept-ed, 1..2^31-1.  Further ones are
                                         refused.  Default 1024 */
     uint32_t max_streams;            /* streams alive at once, 1..2^31-1.  Default 1048576 */
     uint32_t stream_send_buffer;     /* cap of bytes queued by smux_send on a stream, 1..2^31-1.
                                         Default 256 KiB */
-    uint32_t session_send_buffer;    /* the same over all streams, 1..2^31-1.  Default 4 MiB.  A
-                                        stream with nothing queued may still queue 4 KiB, up to
-                                        twice this in all: those whose peers do not read must
-                                        not stop the others */
+    uint32_t session_send_buffer;    /* the same over all streams, 1..2^31-1.  Default 4 MiB.  In
+                                        version 2 a stream with nothing queued may still queue
+                                        4 KiB, up to twice this in all: those without window
+                                        must not stop the others */
     enum smux_on_full on_full;       /* default SMUX_FULL_STALL */
     bool extensions;                 /* offer and use the extensions.  Default true */
     uint64_t hash_seed;              /* a random number, against peers that choose stream ids to

@@ -49,20 +49,9 @@ int stream_new(smux_session *s, uint32_t id, uint16_t flags, smux_stream **strea
     return 0;
 }
 
-/* Buffers on their way back to the application must not name a stream that is no longer its. */
-static void forget_returned(smux_stream *st) {
-    if (!(st->flags & F_LENT))
-        return;
-    st->flags &= (uint16_t)~F_LENT;
-    for (smux_sendbuf *b = st->session->returned; b; b = b->next_)
-        if (b->stream_ == st)
-            b->stream_ = NULL;
-}
-
 void stream_free(smux_stream *st) {
     smux_session *s = st->session;
     queue_drop(st);
-    forget_returned(st);
     window_end(st);
     receive_forget(s, st);
     send_leave_ring(st);
@@ -73,19 +62,15 @@ void stream_free(smux_stream *st) {
     engine_free(s, st);
 }
 
-uint64_t stream_patience_us(const smux_stream *st) {
-    const smux_config *c = &st->session->config;
-    return st->flags & F_GIVEN_UP ? c->linger_timeout_us : c->stream_idle_timeout_us;
-}
-
 void stream_active(smux_stream *st) {
     smux_session *s = st->session;
-    struct link *list = st->flags & F_GIVEN_UP ? &s->lingering : &s->idle;
-    if (st->out == OUT_DEAD || !stream_patience_us(st))
+    bool lingers = st->flags & F_GIVEN_UP;
+    if (st->out == OUT_DEAD ||
+        !(lingers ? s->config.linger_timeout_us : s->config.stream_idle_timeout_us))
         return;
     st->active_us = s->now_us;
     list_remove(&st->idle);
-    list_push_back(list, &st->idle);
+    list_push_back(lingers ? &s->lingering : &s->idle, &st->idle);
 }
 
 void stream_event(smux_stream *st, uint16_t flag) {
@@ -174,7 +159,6 @@ int smux_close_write(smux_stream *st) {
 /* From here on the stream is the engine's alone. */
 static void give_up(smux_stream *st) {
     leave_backlog(st);
-    forget_returned(st);
     st->flags |= F_GIVEN_UP;
     st->flags &= (uint16_t) ~(F_BLOCKED | F_WRITABLE | F_TOLD_RESET);
     list_remove(&st->events);

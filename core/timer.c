@@ -9,9 +9,14 @@ static uint64_t later(uint64_t a, uint64_t b) {
 
 /* Silence is believed only when it is seen twice, this far apart: a process that was stopped, or
  * late, gets the chance to read what has been waiting for it. */
-static uint64_t second_look_us(const smux_session *s) {
-    uint64_t quarter = s->config.keepalive_timeout_us / 4;
-    return quarter < 1000000 ? quarter : 1000000;
+static uint64_t second_look_us(uint64_t patience_us) {
+    return patience_us / 4 < 1000000 ? patience_us / 4 : 1000000;
+}
+
+/* One for all streams, so that they come up in the order in which they were first seen still. */
+static uint64_t streams_second_look_us(const smux_session *s) {
+    uint64_t idle_us = s->config.stream_idle_timeout_us, linger_us = s->config.linger_timeout_us;
+    return second_look_us(idle_us && (idle_us < linger_us || !linger_us) ? idle_us : linger_us);
 }
 
 static bool peer_must_speak(const smux_session *s) {
@@ -22,24 +27,34 @@ static uint64_t silence_deadline(const smux_session *s) {
     if (!peer_must_speak(s))
         return SMUX_NEVER;
     uint64_t due = later(s->last_received_us, s->config.keepalive_timeout_us);
-    uint64_t second = s->suspect_us ? later(s->suspect_us, second_look_us(s)) : 0;
+    uint64_t second =
+        s->suspect_us ? later(s->suspect_us, second_look_us(s->config.keepalive_timeout_us)) : 0;
     return due > second ? due : second;
 }
 
-/* The one that has been still for longest, of a list in that order. */
-static uint64_t still_deadline(const struct link *list) {
-    if (list_empty(list))
-        return SMUX_NEVER;
-    const smux_stream *st = stream_of(list->next, idle);
-    return later(st->active_us, stream_patience_us(st));
+/* When the first of a list in order of activity is due. */
+static uint64_t first_due(const struct link *list, uint64_t after_us) {
+    return list_empty(list) ? SMUX_NEVER : later(stream_of(list->next, idle)->active_us, after_us);
+}
+
+static uint64_t idle_deadline(const smux_session *s) {
+    return first_due(&s->idle, s->config.stream_idle_timeout_us);
+}
+
+static uint64_t linger_deadline(const smux_session *s) {
+    return first_due(&s->lingering, s->config.linger_timeout_us);
+}
+
+static uint64_t still_deadline(const smux_session *s) {
+    return first_due(&s->still, streams_second_look_us(s));
 }
 
 uint64_t smux_deadline(const smux_session *s) {
     if (s->error)
         return SMUX_NEVER;
     uint64_t due = s->config.keepalive_disabled ? SMUX_NEVER : s->keepalive_us;
-    const uint64_t others[] = {silence_deadline(s), still_deadline(&s->idle),
-                               still_deadline(&s->lingering)};
+    const uint64_t others[] = {silence_deadline(s), idle_deadline(s), linger_deadline(s),
+                               still_deadline(s)};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         due = others[i] < due ? others[i] : due;
     return due;
@@ -65,12 +80,28 @@ static void watch_silence(smux_session *s) {
     }
 }
 
-static void end_still_streams(smux_session *s, struct link *list) {
-    while (!list_empty(list) && s->now_us >= still_deadline(list)) {
-        smux_stream *st = stream_of(list->next, idle);
+/* The first of the list waits for its second look; active_us is from now on when the first was. */
+static void suspect_first(smux_session *s, struct link *list) {
+    smux_stream *st = stream_of(list->next, idle);
+    if (st->flags & F_GIVEN_UP && stream_waits_for_carrier(st)) {
+        stream_active(st); /* that is not the stream's fault */
+        return;
+    }
+    list_remove(&st->idle);
+    list_push_back(&s->still, &st->idle);
+    st->active_us = s->now_us;
+}
+
+static void end_still_streams(smux_session *s) {
+    while (s->now_us >= still_deadline(s)) {
+        smux_stream *st = stream_of(s->still.next, idle);
         stream_kill(st, SMUX_ERR_IDLE, true, true);
         stream_settle(st);
     }
+    while (s->now_us >= idle_deadline(s))
+        suspect_first(s, &s->idle);
+    while (s->now_us >= linger_deadline(s))
+        suspect_first(s, &s->lingering);
 }
 
 void smux_tick(smux_session *s, uint64_t now_us) {
@@ -81,6 +112,5 @@ void smux_tick(smux_session *s, uint64_t now_us) {
     watch_silence(s);
     if (s->error)
         return;
-    end_still_streams(s, &s->idle);
-    end_still_streams(s, &s->lingering);
+    end_still_streams(s);
 }

@@ -129,9 +129,15 @@ void window_delivered(smux_stream *st, uint32_t len) {
 }
 
 void window_release(smux_stream *st, uint32_t n) {
+    smux_session *s = st->session;
+    bool stopped = !smux_want_read(s);
     st->unread -= n;
-    st->session->unread -= n;
+    s->unread -= n;
     hold(st);
+    if (stopped && smux_want_read(s)) {
+        s->last_received_us = s->now_us; /* the peer's silence begins now */
+        s->suspect_us = 0;
+    }
 }
 
 /* Whether the bytes consumed since the last update come at a rate of more than a quarter of the
