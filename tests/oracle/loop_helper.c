@@ -6,7 +6,7 @@
  *     loop_helper [-d DELAY_MS] [-t TIMEOUT_MS] [-e] SOCKET_PATH
  *
  * -d waits before each outcome, -t is the connect timeout, -e reports success before connecting.
- * Prints "ready" when it listens; ends with its stdin or on SIGTERM.
+ * Prints "ready" when it listens.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -319,14 +319,6 @@ static void accept_loop(int listener) {
     }
 }
 
-static void *end_with_stdin(void *unused) {
-    char byte;
-    while (read(STDIN_FILENO, &byte, 1) > 0)
-        ;
-    exit(0);
-    return unused;
-}
-
 static int listen_at(const char *path) {
     struct sockaddr_un name;
     socklen_t len = shim_path_name(&name, path);
@@ -340,7 +332,6 @@ static int listen_at(const char *path) {
 }
 
 int main(int argc, char **argv) {
-    pthread_t watcher;
     for (int option; (option = getopt(argc, argv, "d:t:e")) != -1;) {
         if (option == 'd')
             delay_ms = atoi(optarg);
@@ -355,7 +346,6 @@ int main(int argc, char **argv) {
     if (listener < 0)
         return 2;
     signal(SIGPIPE, SIG_IGN);
-    pthread_create(&watcher, NULL, end_with_stdin, NULL);
     puts("ready");
     fflush(stdout);
     accept_loop(listener);

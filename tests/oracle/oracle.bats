@@ -1,0 +1,51 @@
+#!/usr/bin/env bats
+# The kernel's TCP is the oracle: every program prints what it observes, direct, under the shim with
+# a helper that relays to plain TCP, and under the shim with the real helper and gateway. All the same.
+
+load ../e2e/lib
+
+setup_file() {
+    export loop_socket=$BATS_FILE_TMPDIR/loop/smuxshim-helper.sock
+    mkdir "$BATS_FILE_TMPDIR/loop"
+    spawn loop_helper "$BUILD/oracle/loop_helper" "$loop_socket"
+    wait_until "the loop helper" grep -q ready "$BATS_FILE_TMPDIR/loop_helper.log"
+    direct || start_both "127.0.0.0/8:*, [::1]:*"
+    export smuxshim_conf
+}
+
+teardown_file() { stop_all; }
+
+teardown() { show_logs; }
+
+# with_loop COMMAND...: under the shim and the helper without gateway.
+with_loop() {
+    SMUXSHIM_SOCKET=$loop_socket "$BUILD/smuxshim" -g tcp://127.0.0.1:1 -r '127.0.0.0/8:*, [::1]:*' "$@"
+}
+
+# same PROGRAM MINIMUM [COMMAND...]: at least MINIMUM observations, equal in all three runs.
+same() {
+    local program=$BUILD/oracle/$1 dir=$BATS_TEST_TMPDIR
+    timeout 100 "$program" >"$dir/direct" 2>&1 </dev/null
+    [ "$(grep -c ': ' "$dir/direct")" -ge "$2" ] || fail "fewer than $2 observations: $(cat "$dir/direct")"
+    with_loop timeout 100 "$program" >"$dir/loop" 2>&1 </dev/null || true
+    diff "$dir/direct" "$dir/loop" >&2 || fail "what differs: < direct, > under the shim"
+    direct && return
+    via timeout 100 "$program" >"$dir/full" 2>&1 </dev/null || true
+    diff "$dir/direct" "$dir/full" >&2 || fail "what differs: < direct, > through helper and gateway"
+}
+
+@test "connect: results, errors, retries, wrong arguments" { same connect_plain 57; }
+
+@test "connect under way: poll, names, options, data, signals, timeouts" { same connect_pending 41; }
+
+@test "epoll: registered before and after, edges, oneshot, exclusive, nested, several sets" { same epoll_sets 70; }
+
+@test "names: peer and own, cut, bound, IPv6, v4-mapped" { same names 95; }
+
+@test "options: set before and after connect, read back, refused" { same options 400; }
+
+@test "data: flags, addresses, vectors, sendfile, splice, stdio, back-pressure" { same data 63; }
+
+@test "ends: shutdown, close, reset, SIGPIPE, and what the target sees" { same ends 70; }
+
+@test "processes: dup, fork, exec, SCM_RIGHTS, threads, signals, cancellation" { same processes 54; }
