@@ -59,9 +59,9 @@ static char *take_line(struct reader *r) {
     return line;
 }
 
-static bool is_continuation(const char *line) {
-    return is_blank(*line) && line[strspn(line, " \t")] != '\0' && !strchr(line, '=') &&
-           line[strspn(line, " \t")] != '[';
+static bool is_continuation(char *line) {
+    char *text = skip_blanks(line);
+    return text > line && *text && !strchr("#;[", *text) && !strchr(text, '=');
 }
 
 /* Appends the continuation lines that follow to `value`. Lines only ever move towards the front of

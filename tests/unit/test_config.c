@@ -1,0 +1,211 @@
+/* smuxshim.conf: keys, mistakes with their lines, and which source wins. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "shim/config.h"
+#include "shim/config_ini.h"
+
+static struct config config;
+static struct config_error error;
+
+static void parse(const char *text) {
+    config_init(&config);
+    if (!config_parse(&config, "test.conf", text, strlen(text), &error))
+        fail_msg("%s", error.text);
+}
+
+static void refused(const char *text, const char *where, const char *why) {
+    config_init(&config);
+    if (config_parse(&config, "test.conf", text, strlen(text), &error))
+        fail_msg("accepted: %s", text);
+    if (strncmp(error.text, where, strlen(where)) != 0 || !strstr(error.text, why) ||
+        strchr(error.text, '\n'))
+        fail_msg("expected %s and \"%s\" in: %s", where, why, error.text);
+}
+
+#define MAIN "[gateway main]\naddress = tcp://10.0.0.1:7443\n"
+
+static void everything_can_be_set(void **state) {
+    char text[300];
+    (void)state;
+    parse(
+        "\xef\xbb\xbf# a comment\n"
+        "[gateway  far ]\n"
+        "address = tcp://gw.example.net:7443, unix:///run/gw.sock   ; two\n"
+        "    tls://[2001:db8::1]:443\n"
+        "version = 1\nconnections = 4\nkeepalive-interval = 0\nmax-frame-size = 32k\n"
+        "psk = /etc/secret # not here\n"
+        "\r\n"
+        "[route  db]\r\n"
+        "  destinations = 10.0.0.0/8:5432,\n"
+        "     10.1.2.3\n"
+        "  gateway = far\n"
+        "[helper]\n"
+        "socket = /run/x/smuxshim-helper.sock\nsocket-mode = 0666\n"
+        "allow-users = www-data  1000,root\nautostart = no\nlog-level = debug\nmax-streams = 7\n");
+    const struct config_gateway *gateway = config_gateway(&config, "far");
+    assert_non_null(gateway);
+    assert_int_equal(gateway->n_addresses, 3);
+    assert_string_equal(config_address_text(&gateway->address[0], text, sizeof text),
+                        "tcp://gw.example.net:7443");
+    assert_string_equal(config_address_text(&gateway->address[1], text, sizeof text),
+                        "unix:///run/gw.sock");
+    assert_string_equal(config_address_text(&gateway->address[2], text, sizeof text),
+                        "tls://[2001:db8::1]:443");
+    assert_int_equal(gateway->version, 1);
+    assert_int_equal(gateway->connections, 4);
+    assert_false(gateway->keepalive);
+    assert_int_equal(gateway->max_frame_size, 32768);
+    assert_string_equal(gateway->psk, "/etc/secret");
+    assert_int_equal(config.routes.n_rules, 2);
+    assert_string_equal(config.routes.route[0].name, "db");
+    assert_int_equal(config.helper.socket_mode, 0666);
+    assert_string_equal(config.helper.allow_users, "www-data,1000,root");
+    assert_false(config.helper.autostart);
+    assert_int_equal(config.helper.log_level, CONFIG_LOG_DEBUG);
+    assert_int_equal(config.helper.max_streams, 7);
+}
+
+static void defaults(void **state) {
+    (void)state;
+    parse(MAIN);
+    assert_int_equal(config.gateway[0].version, 2);
+    assert_int_equal(config.gateway[0].connections, 1);
+    assert_true(config.gateway[0].keepalive);
+    assert_int_equal(config.gateway[0].keepalive_interval_ms, 10000);
+    assert_int_equal(config.helper.socket_mode, 0600);
+    assert_true(config.helper.autostart);
+}
+
+static void mistakes_name_file_line_and_expectation(void **state) {
+    (void)state;
+    refused("hello", "test.conf:1: ", "KEY = VALUE");
+    refused("\n\n[route", "test.conf:3: ", "section header");
+    refused("[gateway]\n", "test.conf:1: ", "[gateway NAME]");
+    refused("[gateway a b]\n", "test.conf:1: ", "gateway name");
+    refused("a = b\n", "test.conf:1: ", "before \"a\"");
+    refused(MAIN "\nport = 3\n", "test.conf:4: ", "unknown key \"port\"");
+    refused(MAIN "[helper]\nsocket = relative\n", "test.conf:4: ", "absolute path");
+    refused(MAIN "connections = 65\n", "test.conf:3: ", "1 to 64");
+    refused(MAIN "keepalive-timeout = 1s\n", "test.conf:1: ", "not below keepalive-interval");
+    refused(MAIN "max-stream-buffer = 1g\n", "test.conf:1: ", "max-stream-buffer");
+    refused(MAIN "cert = /x\n", "test.conf:1: ", "cert and key together");
+    refused(MAIN MAIN, "test.conf:3: ", "second");
+    refused(MAIN "[route r]\n", "test.conf:3: ", "expected destinations");
+    refused("[route r]\ndestinations = *\ngateway = g\n", "test.conf:1: ", "there is none");
+    refused("[gateway main]\naddress = tcp://x:1,\n  tcp://y:z\n", "test.conf:2: ", "tcp://y:z");
+    refused("[gateway main]\naddress =\n", "test.conf:2: ", "tcp://HOST:PORT");
+    refused("[gateway main]\naddress = tcp://x:1 tcp://x:2 tcp://x:3 tcp://x:4 tcp://x:5 tcp://x:6 "
+            "tcp://x:7 tcp://x:8 tcp://x:9\n",
+            "test.conf:2: ", "at most 8");
+}
+
+static void binary_is_refused(void **state) {
+    static const char text[] = MAIN "[route \0 r]\n";
+    (void)state;
+    config_init(&config);
+    assert_false(config_parse(&config, "test.conf", text, sizeof text - 1, &error));
+    assert_non_null(strstr(error.text, "test.conf:3: "));
+}
+
+/* Every prefix of a good file either parses or is refused with a message; nothing is read behind it. */
+static void every_prefix_is_handled(void **state) {
+    static const char text[] =
+        MAIN "[route r]\ndestinations = 10.0.0.0/8:1-2, *.x\n connect = eager\n"
+             "[helper]\nallow-users = a, b\n  c\nlog-level = info ; x\n";
+    (void)state;
+    for (size_t len = 0; len < sizeof text; len++) {
+        char *copy = malloc(len + 1);
+        memcpy(copy, text, len);
+        config_init(&config);
+        error.text[0] = '\0';
+        if (!config_parse(&config, "test.conf", copy, len, &error))
+            assert_true(strlen(error.text) > strlen("test.conf:1: "));
+        free(copy);
+    }
+}
+
+static void the_environment_stands_in_for_a_file(void **state) {
+    (void)state;
+    setenv("XDG_CONFIG_HOME", "/nonexisting", 1);
+    unsetenv("SMUXSHIM_CONFIG");
+    setenv("SMUXSHIM_ROUTES", "10.0.0.1:80", 1);
+    setenv("SMUXSHIM_GATEWAY", "unix:///run/gw", 1);
+    assert_true(config_load(&config, &error));
+    assert_true(config_check_gateways(&config, &error));
+    assert_string_equal(config.routes.route[0].gateway, "main");
+    unsetenv("SMUXSHIM_GATEWAY");
+    assert_true(config_load(&config, &error));
+    assert_false(config_check_gateways(&config, &error));
+    assert_non_null(strstr(error.text, "[gateway main]"));
+    setenv("SMUXSHIM_ROUTES", "10.0.0.1:x", 1);
+    assert_false(config_load(&config, &error));
+    assert_non_null(strstr(error.text, "SMUXSHIM_ROUTES: "));
+    /* The command line wins over the environment. */
+    assert_true(config_load_with(&config, NULL, "tcp://h:1", "10.0.0.2", &error));
+    assert_true(config_check_gateways(&config, &error));
+    unsetenv("SMUXSHIM_ROUTES");
+}
+
+static void files(void **state) {
+    char path[] = "/tmp/smuxshim-unit-XXXXXX";
+    int fd = mkstemp(path);
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, MAIN, strlen(MAIN)), (int)strlen(MAIN));
+    close(fd);
+    setenv("SMUXSHIM_CONFIG", path, 1);
+    assert_true(config_load(&config, &error));
+    assert_int_equal(config.n_gateways, 1);
+    assert_string_equal(config.file, path);
+    unlink(path);
+    assert_false(config_load(&config, &error));
+    assert_non_null(strstr(error.text, path));
+    config_init(&config);
+    assert_false(config_read(&config, "/", &error));
+    assert_non_null(strstr(error.text, "/: "));
+    unsetenv("SMUXSHIM_CONFIG");
+}
+
+static void values(void **state) {
+    uint32_t number = 77;
+    bool flag = false;
+    (void)state;
+    assert_true(ini_duration_ms("1h", &number) && number == 3600000);
+    assert_true(ini_duration_ms("0", &number) && number == 0);
+    assert_false(ini_duration_ms("5", &number));
+    assert_false(ini_duration_ms("s", &number));
+    assert_false(ini_duration_ms("99999999h", &number));
+    assert_false(ini_duration_ms("1 s", &number));
+    assert_true(ini_size("1m", &number) && number == 1048576);
+    assert_false(ini_size("4g", &number));
+    assert_false(ini_size("-1", &number));
+    assert_true(ini_mode("0660", &number) && number == 0660);
+    assert_false(ini_mode("1000", &number));
+    assert_false(ini_mode("77777777777777", &number));
+    assert_true(ini_bool("on", &flag) && flag);
+    assert_false(ini_bool("On", &flag));
+    assert_false(ini_number("5x", 0, 9, &number));
+    assert_false(ini_number("99999999999999999999", 0, UINT32_MAX, &number));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_can_be_set),
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(mistakes_name_file_line_and_expectation),
+        cmocka_unit_test(binary_is_refused),
+        cmocka_unit_test(every_prefix_is_handled),
+        cmocka_unit_test(the_environment_stands_in_for_a_file),
+        cmocka_unit_test(files),
+        cmocka_unit_test(values),
+    };
+    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
