@@ -72,6 +72,7 @@ enum stream_flag {
     F_BLOCKED = 1 << 8,    /* smux_send fell short */
     F_DROP = 1 << 9,       /* drop the queue once no frame refers to it */
     F_PROBE = 1 << 10,     /* a round-trip time is being taken by the window */
+    F_DRY = 1 << 11,       /* the peer has sent all it may, and the application has read it */
 };
 #define F_OWED (F_OWE_SYN | F_OWE_UPDATE | F_OWE_RESET)
 
@@ -202,6 +203,7 @@ struct smux_session {
     uint8_t partial_len;
     uint32_t payload_left;       /* of the PSH being received */
     smux_stream *payload_stream; /* NULL: drop it */
+    uint32_t payload_orphan;     /* its stream, if that went in the middle of it; 0: answered */
     uint32_t mark_id;            /* stream of the NOP just before, 0: none */
     uint64_t unread, granted;    /* granted: windows beyond the initial one, summed */
     struct link hold[32];

@@ -102,6 +102,7 @@ static smux_stream *payload_target(smux_session *s, struct wire_header h) {
 static bool on_psh(smux_session *s, struct wire_header h, smux_event *ev) {
     (void)ev;
     s->payload_left = h.length;
+    s->payload_orphan = 0;
     s->payload_stream = payload_target(s, h);
     if (!s->payload_stream)
         ignore(s);
@@ -222,6 +223,10 @@ static bool payload(smux_session *s, smux_event *ev) {
     s->input += n;
     s->input_len -= n;
     s->payload_left -= (uint32_t)n;
+    if (!st && s->payload_orphan) {
+        send_refuse(s, s->payload_orphan, true);
+        s->payload_orphan = 0;
+    }
     if (!st || st->in != IN_OPEN)
         return false;
     if (st->flags & F_GIVEN_UP) {
@@ -267,8 +272,8 @@ void receive_forget(smux_session *s, const smux_stream *st) {
         return;
     s->payload_stream = NULL;
     /* The rest of its PSH comes for a stream that is gone. */
-    if (s->peer_extensions && st->in == IN_OPEN && s->payload_left && !s->error)
-        send_refuse(s, st->id, true);
+    if (s->peer_extensions && st->in == IN_OPEN)
+        s->payload_orphan = st->id;
 }
 
 int smux_feed(smux_session *s, const void *data, size_t len, uint64_t now_us) {

@@ -2,9 +2,9 @@
  * How much the peer may send: the session's budget, the windows of version 2, and their tuning.
  *
  * A window promises memory, the budget counts it.  Windows start at what the protocol assumes and
- * double as long as more than a quarter of one is consumed per round trip, that is, while the window
- * and not the application is what limits the stream.  When half of the budget lies
- * unread they shrink again, to a share of what is left.
+ * double as long as more than a quarter of one is consumed per round trip, or the peer has run into
+ * the limit: while the window and not the application is what limits the stream.  When half of the
+ * budget lies unread they shrink again, to a share of what is left.
  */
 #include "core/engine.h"
 
@@ -106,6 +106,14 @@ static void probe(smux_stream *st) {
         s->rtt_us += (sample_us - s->rtt_us < s->rtt_us ? sample_us - s->rtt_us : s->rtt_us) / 16;
 }
 
+/* A peer stops exactly at the oldest limit it can know of only if it has no newer one yet.  That is
+ * told without a round-trip time, so also when queues on the way make the real one longer. */
+static void notice_dry(smux_stream *st, uint32_t len) {
+    uint32_t limit = st->flags & F_PROBE ? st->probe_limit : st->limit;
+    if ((uint32_t)st->bytes_in == limit && st->unread - len <= st->window / 16)
+        st->flags |= F_DRY;
+}
+
 /* A stream that fills up under pressure is told to stop early. */
 static void stop_early(smux_stream *st) {
     smux_session *s = st->session;
@@ -123,6 +131,7 @@ void window_delivered(smux_stream *st, uint32_t len) {
     st->bytes_in += len;
     st->unread += len;
     st->session->unread += len;
+    notice_dry(st, len);
     probe(st);
     stop_early(st);
     hold(st);
@@ -152,6 +161,8 @@ static void tune(smux_stream *st, uint32_t since) {
     smux_session *s = st->session;
     const smux_config *c = &s->config;
     uint32_t elapsed = (uint32_t)s->now_us - st->update_us;
+    bool dry = st->flags & F_DRY;
+    st->flags &= (uint16_t)~F_DRY;
     st->update_us = (uint32_t)s->now_us;
     if (!c->auto_window)
         return;
@@ -159,7 +170,7 @@ static void tune(smux_stream *st, uint32_t since) {
         set_window(st, fair_share(s));
     } else if (st->window < initial_window(s)) {
         set_window(st, initial_window(s));
-    } else if (st->window < c->max_window && window_limits(st, since, elapsed)) {
+    } else if (st->window < c->max_window && (dry || window_limits(st, since, elapsed))) {
         uint32_t twice = st->window < c->max_window / 2 ? st->window * 2 : c->max_window;
         if (s->granted - extra(st->window) + extra(twice) <= GRANTS_MAX(c))
             set_window(st, twice);
