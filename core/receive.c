@@ -185,8 +185,8 @@ static const char *expected_version(const smux_session *s) {
 
 /* The length is checked even before the handler's turn: a lie must not desynchronise us. */
 static bool header_ok(smux_session *s, struct wire_header h) {
-    bool adopt = !s->version && (h.version == 1 || h.version == 2);
-    if (!adopt && h.version != s->version) {
+    bool good = s->version ? h.version == s->version : h.version == 1 || h.version == 2;
+    if (!good) {
         session_fail_got(s, SMUX_ERR_VERSION, h.version, expected_version(s));
         return false;
     }
