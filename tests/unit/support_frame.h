@@ -28,7 +28,7 @@ typedef struct bytes {
 } bytes;
 
 static inline uint8_t *bytes_grow(bytes *b, size_t len) {
-    if (b->len + len > b->cap) {
+    if (b->len + len >= b->cap) { /* never NULL, not even for nothing */
         b->cap = 2 * (b->len + len) + 64;
         b->data = realloc(b->data, b->cap);
         if (!b->data)
@@ -46,7 +46,8 @@ static inline void bytes_add(bytes *b, const void *data, size_t len) {
 
 /* Drops n bytes from the front. */
 static inline void bytes_drop(bytes *b, size_t n) {
-    memmove(b->data, b->data + n, b->len - n);
+    if (n)
+        memmove(b->data, b->data + n, b->len - n);
     b->len -= n;
 }
 

@@ -82,7 +82,7 @@ typedef struct model_half {
     bool attached;       /* it was ours once */
     bool accepted;
     bool shut, closed, reset; /* by us */
-    bool reset_is_told;       /* the peer can tell our reset from an end of file */
+    bool told; /* when we gave it up, the peer could be told resets from ends of file */
     bool eof;
     int error; /* of its RESET event */
     bool fell_short;
@@ -351,9 +351,9 @@ static inline void model_give_up(model *m, int side, model_stream *t, bool reset
     model_half *h = &t->half[side];
     smux_stream *stream = h->handle;
     h->handle = NULL;
+    h->told = model_info(m, side).peer_extensions;
     if (reset) {
         h->reset = true;
-        h->reset_is_told = model_info(m, side).peer_extensions;
         smux_reset(stream);
     } else {
         h->closed = h->shut = true;
@@ -388,7 +388,7 @@ static inline model_stream *model_find(model *m, uint32_t id) {
 
 /* May the far half `o` look as if it had ended, before all it wrote has arrived? */
 static inline bool model_may_truncate(const model *m, const model_half *o) {
-    return (o->reset && !o->reset_is_told) || (o->error && !m->extensions) ||
+    return (o->reset && !o->told) || (o->error && !m->extensions) ||
            (!o->attached && !m->extensions) || (o->closed && m->lingered) ||
            (o->error && o->error != SMUX_ERR_PEER_RESET); /* told before the peer's hello came */
 }

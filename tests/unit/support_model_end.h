@@ -110,15 +110,16 @@ static inline void model_check_delivered(model *m) {
         }
 }
 
-/* Streams of this side that may wait for ever: their peer, without extensions, has gone without
- * opening the window any more. */
+/* Streams of this side that may wait for ever, if they linger for ever: their peer has gone without
+ * opening the window any more, and could not say so: before the hello, or without memory. */
 static inline uint32_t model_stranded(const model *m, int side) {
     uint32_t count = 0;
-    if (m->side[side].wire_version == 1 || m->extensions || m->side[side].config.linger_timeout_us)
+    if (m->side[side].wire_version == 1 || m->side[side].config.linger_timeout_us)
         return 0;
     FOR_HALVES((model *)m, side, t, h) {
         model_half *o = &t->half[1 - side];
-        count += h->attached && (o->closed || o->reset || o->error || !o->attached);
+        bool gone = o->closed || o->reset || o->error || !o->attached;
+        count += h->attached && gone && (!o->told || m->nomem);
     }
     return count;
 }
@@ -164,7 +165,8 @@ static inline void model_finish(model *m) {
     if (h->handle)
         model_give_up(m, side, t, false);
     model_settle(m);
-    model_time(m, SECONDS(61));
+    model_time(m, SECONDS(61)); /* those that linger, */
+    model_time(m, SECONDS(2));  /* at the second look */
     model_settle(m);
     model_check_empty(m);
 }
