@@ -48,8 +48,13 @@ static struct shim_state state_from(int fd, const struct sockaddr *addr, socklen
     struct shim_state state = {.kind = SHIM_CONNECTED};
     if (len <= size && len <= sizeof name) {
         memcpy(&name, addr, len);
-        if (shim_outcome_unpack(&state.outcome, &name, len))
+        if (shim_outcome_unpack(&state.outcome, &name, len)) {
+            state.kind = state.outcome.err ? SHIM_FAILED : SHIM_CONNECTED;
             return state;
+        }
+        /* Unnamed, or another name: ours only if it is connecting, which began in this process. */
+        if (!atomic_load_explicit(&shim_any_ours, memory_order_relaxed))
+            return (struct shim_state){.kind = SHIM_FOREIGN};
     }
     return shim_state_read(fd);
 }

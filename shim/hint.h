@@ -24,6 +24,10 @@ enum {
 
 extern _Atomic uint32_t shim_hints[HINT_FDS_MAX];
 
+/* Has this process, or one that it was forked from, ever made a connection of ours? If not, the only ones it
+ * can have came by exec or SCM_RIGHTS, and those are found by their names. */
+extern atomic_bool shim_any_ours;
+
 static inline uint32_t hint_get(int fd) {
     return (unsigned)fd < HINT_FDS_MAX ? atomic_load_explicit(&shim_hints[fd], memory_order_relaxed)
                                        : 0;
@@ -44,6 +48,8 @@ static inline void hint_remove(int fd, uint32_t bits) {
 }
 
 static inline void hint_set(int fd, uint32_t word) {
+    if (word & HINT_OURS)
+        atomic_store_explicit(&shim_any_ours, true, memory_order_relaxed);
     if ((unsigned)fd < HINT_FDS_MAX)
         atomic_store_explicit(&shim_hints[fd], word, memory_order_relaxed);
 }

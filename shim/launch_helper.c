@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -95,8 +96,9 @@ static void export_or_unset(const char *name, const char *value) {
         unsetenv(name);
 }
 
-/* In the child: nothing of the program's is to live on in the helper but stderr, for its complaints. */
-static void become_helper(const char *file, const struct launch_helper *helper) {
+/* In the child: nothing of the program's is to live on in the helper. What it says until it detaches goes
+ * to `messages`. */
+static void become_helper(const char *file, const struct launch_helper *helper, int messages) {
     char *arguments[] = {(char *)(uintptr_t)file,
                          (char *)(uintptr_t)(helper->config_file ? "-c" : NULL),
                          (char *)(uintptr_t)helper->config_file, NULL};
@@ -111,6 +113,8 @@ static void become_helper(const char *file, const struct launch_helper *helper) 
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
     }
+    if (messages >= 0)
+        dup2(messages, STDERR_FILENO);
     if (syscall(SYS_close_range, 3, ~0U, 0) != 0) /* before Linux 5.9 */
         for (int fd = 3, end = (int)sysconf(_SC_OPEN_MAX); fd < end && fd < 65536; fd++)
             close(fd);
@@ -150,6 +154,15 @@ static bool wait_for_helper(pid_t pid, const struct launch_helper *helper) {
     return false;
 }
 
+/* Passes on what the helper said. Only after a failure: that several launchers at once started
+ * several helpers, of which one went on, interests nobody. */
+static void show_messages(int messages) {
+    char text[4096];
+    ssize_t len = messages >= 0 ? pread(messages, text, sizeof text, 0) : 0;
+    if (len > 0)
+        fwrite(text, 1, (size_t)len, stderr);
+}
+
 bool launch_start_helper(const struct launch_helper *helper) {
     char file[PATH_MAX];
     if (!launch_find_own("smux-helper", true, file, sizeof file)) {
@@ -161,15 +174,19 @@ bool launch_start_helper(const struct launch_helper *helper) {
     }
     if (helper->verbose)
         fprintf(stderr, "smuxshim: starting %s\n", file);
+    int messages = memfd_create("smux-helper", MFD_CLOEXEC);
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0)
-        become_helper(file, helper);
-    if (pid < 0) {
+        become_helper(file, helper, messages);
+    if (pid < 0)
         perror("smuxshim: fork");
-        return false;
-    }
-    return wait_for_helper(pid, helper);
+    bool ok = pid > 0 && wait_for_helper(pid, helper);
+    if (!ok)
+        show_messages(messages);
+    if (messages >= 0)
+        close(messages);
+    return ok;
 }
 
 bool launch_export_preload(const char *library) {

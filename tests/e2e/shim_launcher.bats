@@ -1,0 +1,159 @@
+#!/usr/bin/env bats
+# The launcher: what it exports, what it starts, what it warns of, and how it ends.
+
+load lib
+
+setup() {
+    direct && skip "there is no launcher without the shim"
+    cd "$BATS_TEST_TMPDIR" || return
+    start_peer
+    start_gateway
+    write_smuxshim_conf "127.0.0.1:$peer_port"
+}
+
+teardown() {
+    [ ! -e autostarted ] || stop "$(cat autostarted)"
+    stop_all
+    show_logs
+}
+
+shim() { "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; }
+
+@test "the program gets the effective routes, the socket and the library" {
+    start_helper
+    run shim env
+    assert_success
+    assert_line --regexp "^SMUXSHIM_ROUTES=127\.0\.0\.1:$peer_port name=test gateway=main "
+    assert_line "SMUXSHIM_SOCKET=$BATS_TEST_TMPDIR/smuxshim-helper.sock"
+    assert_line "LD_PRELOAD=$BUILD/libsmuxshim.so"
+}
+
+@test "an existing LD_PRELOAD stays in front, and ours is added once" {
+    start_helper
+    local libm
+    libm=$(ldconfig -p | awk '/libm\.so\.6/ { print $NF; exit }')
+    LD_PRELOAD=$libm run shim "$BUILD/smuxshim" -c "$smuxshim_conf" env
+    assert_line "LD_PRELOAD=$libm:$BUILD/libsmuxshim.so"
+}
+
+@test "an inner smuxshim's file wins over what the outer one exported" {
+    start_helper
+    sed 's/^destinations.*/destinations = 192.0.2.1:1/' "$smuxshim_conf" >inner.conf
+    run shim "$BUILD/smuxshim" -c "$PWD/inner.conf" env
+    assert_line --regexp '^SMUXSHIM_ROUTES=192\.0\.2\.1:1 '
+}
+
+@test "the exit status is the program's" {
+    start_helper
+    run -7 shim sh -c 'exit 7'
+    run -127 shim ./nonexisting
+    assert_output --partial nonexisting
+    run -126 shim "$PWD"
+}
+
+@test "usage mistakes: one line and status 2" {
+    run -2 "$BUILD/smuxshim"
+    assert_line --partial 'expected a PROGRAM'
+    run -2 "$BUILD/smuxshim" -c "$smuxshim_conf" -r '*' true
+    assert_output --partial 'not both'
+    run -2 "$BUILD/smuxshim" -g tcp://127.0.0.1:1 -r '10.0.0.1:x' true
+    assert_output --partial 'expected a port'
+    HOME=/nonexisting run -2 "$BUILD/smuxshim" true
+    assert_output --partial 'nothing is routed'
+    SMUXSHIM_SOCKET=/tmp/other.sock run -2 shim true
+    assert_output --partial 'smuxshim-helper.sock'
+}
+
+@test "without a helper it starts one, which lives on alone" {
+    sed -i 's/^autostart.*/autostart = yes/' "$smuxshim_conf"
+    run shim python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
+    local pid
+    pid=$(ctl status --json | jq .pid)
+    echo "$pid" >autostarted
+    # Its own session, and nothing of ours in its hands.
+    [ "$(ps -o sid= -p "$pid" | tr -d ' ')" != "$(ps -o sid= -p $$ | tr -d ' ')" ]
+    assert_equal "$(readlink "/proc/$pid/fd/0")" /dev/null
+    assert_equal "$(readlink "/proc/$pid/fd/1")" /dev/null
+    refute grep -q libsmuxshim "/proc/$pid/maps"
+    # The next one uses it.
+    run shim python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
+    assert_equal "$(ctl status --json | jq .pid)" "$pid"
+}
+
+@test "many launchers at once start one helper" {
+    sed -i 's/^autostart.*/autostart = yes/' "$smuxshim_conf"
+    local i pids=()
+    for i in 1 2 3 4 5 6; do
+        shim python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port" >"out.$i" 2>&1 3>&- 4>&- &
+        pids+=($!)
+    done
+    wait "${pids[@]}"
+    ctl status --json | jq .pid >autostarted
+    assert_equal "$(sort out.* | uniq -c | tr -s ' ')" " 6 connected"
+    assert_equal "$(carriers)" 1
+}
+
+@test "with autostart = no and no helper: one line and status 1" {
+    run -1 shim touch started
+    assert_output --partial 'autostart = no'
+    refute [ -e started ]
+}
+
+# warns WHAT PROGRAM...
+warns() {
+    local what=$1
+    shift
+    run --separate-stderr shim "$@"
+    [[ $stderr == *"warning:"*"$what"* ]] || fail "expected a warning of '$what' in: $stderr"
+}
+
+@test "programs that cannot be preloaded are named, with what to do" {
+    start_helper
+    printf 'int main(void) { return 0; }\n' >program.c
+    cc -static program.c -o static
+    warns "static cannot be preloaded: it is statically linked" ./static
+    printf '#!%s/static\n' "$PWD" >script
+    chmod +x script
+    warns "$PWD/static cannot be preloaded" ./script
+    cp static /tmp/smuxshim-static.$$
+    PATH=/tmp:$PATH warns "statically linked" smuxshim-static.$$
+    rm /tmp/smuxshim-static.$$
+    printf 'void _start(void) { for (;;) __asm__ volatile("syscall" : : "a"(60), "D"(0)); }\n' >bare.c
+    cc -nostdlib -nodefaultlibs -fPIE -pie -Wl,--dynamic-linker=/lib64/ld-linux-x86-64.so.2 bare.c -o bare
+    warns "without libc" ./bare
+    cp "$(type -P true)" other
+    printf '\x01' | dd of=other bs=1 seek=4 conv=notrunc status=none
+    warns "another machine or word size" ./other
+}
+
+@test "setuid programs are named unless nothing is gained" {
+    [ "$(id -u)" = 0 ] || fail "this needs root, to make a program of another user's"
+    start_helper
+    cp "$(type -P true)" program
+    chown nobody program
+    chmod 4755 program
+    warns "raises its privileges" ./program
+    chown root program
+    chmod 4755 program
+    run --separate-stderr shim ./program
+    assert_equal "$stderr" ""
+}
+
+@test "ordinary programs and scripts are not warned of" {
+    start_helper
+    printf '#!/usr/bin/env python3\nprint("hello")\n' >script
+    chmod +x script
+    for program in true ./script /bin/sh; do
+        run --separate-stderr shim $program </dev/null
+        assert_success
+        assert_equal "$stderr" ""
+    done
+}
+
+@test "-v says what is done" {
+    start_helper
+    run shim -v true
+    assert_output --partial "$BATS_TEST_TMPDIR/smuxshim-helper.sock"
+}

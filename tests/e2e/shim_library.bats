@@ -1,0 +1,213 @@
+#!/usr/bin/env bats
+# libsmuxshim.so as it is loaded: by hand, with files and variables, and what it costs.
+
+load lib
+
+setup() {
+    direct && skip "there is no library without the shim"
+    cd "$BATS_TEST_TMPDIR" || return
+    library=$BUILD/libsmuxshim.so
+    start_peer
+    start_gateway
+    write_smuxshim_conf "127.0.0.1:$peer_port"
+}
+
+teardown() {
+    stop_all
+    show_logs
+}
+
+# preloaded COMMAND...: with the library alone, no launcher.
+preloaded() { LD_PRELOAD=$library "$@"; }
+
+probe() { python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"; }
+
+@test "plain LD_PRELOAD with a configuration file" {
+    start_helper
+    SMUXSHIM_CONFIG=$smuxshim_conf preloaded probe
+    assert_carried 1
+}
+
+@test "plain LD_PRELOAD with the file in its usual place" {
+    start_helper
+    mkdir -p xdg/smuxshim
+    cp "$smuxshim_conf" xdg/smuxshim/smuxshim.conf
+    XDG_CONFIG_HOME=$PWD/xdg preloaded probe
+    assert_carried 1
+}
+
+@test "plain LD_PRELOAD with nothing but variables" {
+    start_helper
+    export SMUXSHIM_SOCKET=$BATS_TEST_TMPDIR/smuxshim-helper.sock SMUXSHIM_ROUTES=127.0.0.1
+    preloaded probe
+    assert_carried 1
+}
+
+@test "a changed file counts in running programs" {
+    start_helper
+    sed 's/^destinations.*/destinations = 192.0.2.1:1/' "$smuxshim_conf" >own.conf
+    export SMUXSHIM_CONFIG=$PWD/own.conf
+    LD_PRELOAD=$library spawn program python3 -c "
+import socket, time
+while True:
+    socket.create_connection(('127.0.0.1', $peer_port)).close()
+    print('connected', flush=True)
+    time.sleep(0.05)"
+    wait_until "a direct connection" grep -q connected program.log
+    assert_equal "$(streams_total)" 0
+    sed -i "s/^destinations.*/destinations = 127.0.0.1/" own.conf
+    wait_until "a routed connection" routed
+}
+
+routed() { [ "$(streams_total)" -gt 0 ]; }
+
+@test "a broken file: one line on stderr, nothing is routed" {
+    printf '[route r]\ndestinations = 10.0.0.1/8\n' >broken.conf
+    SMUXSHIM_CONFIG=$PWD/broken.conf LD_PRELOAD=$library run --separate-stderr python3 -c "
+import socket
+for i in range(3): socket.create_connection(('127.0.0.1', $peer_port))
+print('done')"
+    assert_output done
+    assert_equal "$(wc -l <<<"$stderr")" 1
+    [[ $stderr == *"broken.conf:2: "*expected* ]]
+}
+
+@test "a broken file with SMUXSHIM_STRICT=1: EACCES" {
+    SMUXSHIM_STRICT=1 SMUXSHIM_ROUTES=nonsense: LD_PRELOAD=$library run --separate-stderr probe
+    assert_output EACCES
+    [[ $stderr == *SMUXSHIM_ROUTES*expected* ]]
+}
+
+@test "SMUXSHIM_DISABLE=1: as if it were not there" {
+    start_helper
+    SMUXSHIM_DISABLE=1 SMUXSHIM_CONFIG=$smuxshim_conf preloaded probe
+    assert_equal "$(streams_total)" 0
+}
+
+@test "SMUXSHIM_LOG gets a line for a connect, the program's output none" {
+    start_helper
+    SMUXSHIM_LOG=$PWD/log SMUXSHIM_CONFIG=$smuxshim_conf LD_PRELOAD=$library run probe
+    assert_output connected
+    run cat log
+    assert_output --regexp "connect fd [0-9]+ to 127.0.0.1:$peer_port: handed to the helper"
+}
+
+@test "no helper: ENETUNREACH, or a direct connection with on-failure = direct" {
+    export SMUXSHIM_SOCKET=$PWD/smuxshim-helper.sock
+    SMUXSHIM_ROUTES=127.0.0.1 LD_PRELOAD=$library run probe
+    assert_output ENETUNREACH
+    SMUXSHIM_ROUTES="127.0.0.1 on-failure=direct" LD_PRELOAD=$library run probe
+    assert_output connected
+}
+
+@test "a program that changes its root still finds the helper" {
+    [ "$(id -u)" = 0 ] || fail "this needs root, for chroot"
+    start_helper
+    mkdir empty
+    run via python3 -c "
+import os, socket
+socket.socket().close()
+os.chroot('empty'); os.chdir('/')
+s = socket.socket()
+print(s.connect_ex(('127.0.0.1', $peer_port)))"
+    assert_output 0
+    assert_carried 1
+}
+
+# ---- What it costs ------------------------------------------------------------------------------
+
+# traced COMMAND...: its system calls in `trace`. The program is named by its path, because a search
+# and version managers would be traced, too.
+traced() { strace -f -o trace "$@" >/dev/null 2>&1; }
+python() { python3 -c 'import sys; print(sys.executable)'; }
+# What differs from run to run: pids, addresses, ports, random bytes, times.
+comparable() { sed -E 's/^[0-9]+ +//; /^(---|\+\+\+|getrandom)/d; s/0x[0-9a-f]+/ADDRESS/g; s/\b[0-9]{4,}\b/NUMBER/g' trace; }
+# What the loader does for one library more, and what follows from where it puts things.
+no_loading() { grep -vE '^(brk|mmap|munmap|mprotect|openat|read|newfstatat|close|pread64|execve|set_tid_address|prlimit64|rseq|set_robust_list|arch_prctl|access|getdents64)\('; }
+
+@test "a program that never connects makes no system call more" {
+    cat >program.py <<END
+import socket, select
+a, b = socket.socketpair()
+a.send(b'x'); b.recv(1)
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+u.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+l = socket.create_server(('127.0.0.1', 0))
+e = select.epoll(); e.register(l)
+l.getsockname()
+open('/dev/null', 'w').write('x')
+END
+    local python
+    python=$(python)
+    traced "$python" -S program.py
+    comparable | no_loading >without
+    SMUXSHIM_ROUTES='*' traced -E LD_PRELOAD="$library" "$python" -S program.py
+    comparable | no_loading >with
+    [ "$(wc -l <without)" -gt 20 ]
+    diff without with
+}
+
+@test "a connect that is not routed makes no system call more" {
+    # The routes are put into one mapping at the first connect; mappings are not compared.
+    local script="import socket; s = socket.socket(); s.connect(('127.0.0.1', $peer_port)); s.getpeername(); s.getsockname(); s.setsockopt(6, 1, 1)"
+    traced "$(python)" -S -c "$script"
+    comparable | no_loading >without
+    SMUXSHIM_ROUTES=192.0.2.1 traced -E LD_PRELOAD="$library" "$(python)" -S -c "$script"
+    comparable | no_loading >with
+    grep -q '^connect(' without
+    diff without with
+}
+
+@test "a routed connect costs twelve system calls, a blocking one fifteen" {
+    start_helper
+    local script="import socket; s = socket.socket(); s.setblocking(%s); s.connect_ex(('127.0.0.1', $peer_port)); print(end='', flush=True); import os; os.getppid()"
+    export SMUXSHIM_SOCKET=$BATS_TEST_TMPDIR/smuxshim-helper.sock SMUXSHIM_ROUTES=127.0.0.1
+    # shellcheck disable=SC2059 # the script is the format
+    traced -E LD_PRELOAD="$library" "$(python)" -S -c "$(printf "$script" False)"
+    local calls
+    calls=$(cost)
+    [ "$calls" -le 12 ] || fail "$calls system calls: $(cat part)"
+    # shellcheck disable=SC2059
+    traced -E LD_PRELOAD="$library" "$(python)" -S -c "$(printf "$script" True)"
+    calls=$(cost)
+    [ "$calls" -le 15 ] || fail "$calls system calls: $(cat part)"
+}
+
+# System calls from the first look at the socket until the program goes on; the unreadable page and the routes are
+# mapped once in a process and do not count.
+cost() {
+    comparable | awk '/TCP_INFO/ { on = 1 } /getppid/ { on = 0 } on' | grep -v '^m' >part
+    wc -l <part
+}
+
+@test "the library exports the table of hooks and libc's aliases, and nothing else" {
+    { grep -oP '^HOOK\([^,]*, \K\w+' "$root/shim/hooks.def"
+      printf '__%s\n' read_chk recv_chk recvfrom_chk connect read write send; } | sort >expected
+    nm -D --defined-only "$library" | awk '{ print $3 }' | sort >exported
+    diff expected exported
+    # No version may stand beside the names, or the loader would not let them stand in for libc's.
+    refute grep -q @ exported
+}
+
+@test "the library needs no libc newer than the functions that it calls" {
+    objdump -T "$library" | grep -oP 'GLIBC_\K[0-9.]+' | sort -uV >versions
+    assert_equal "$(tail -n 1 versions)" 2.34
+}
+
+@test "the library has no thread, opens nothing and says nothing when loaded" {
+    run preloaded sh -c 'ls /proc/$$/fd; ls /proc/$$/task | wc -l'
+    assert_output "$(sh -c 'ls /proc/$$/fd; ls /proc/$$/task | wc -l')"
+}
+
+@test "jemalloc in front of it or behind it" {
+    start_helper
+    local jemalloc
+    jemalloc=$(ldconfig -p | awk '/libjemalloc/ { print $NF; exit }')
+    [ -n "$jemalloc" ] || fail "libjemalloc2 is not installed"
+    export SMUXSHIM_SOCKET=$BATS_TEST_TMPDIR/smuxshim-helper.sock SMUXSHIM_ROUTES=127.0.0.1
+    LD_PRELOAD=$library:$jemalloc run timeout 20 python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
+    LD_PRELOAD=$jemalloc:$library run timeout 20 python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
+}
