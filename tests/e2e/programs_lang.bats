@@ -37,8 +37,8 @@ python() { all_right "$3" python3 "$fixtures/clients.py" "$1" 127.0.0.1 "$2" "$3
 java_client() { all_right "$3" java -Xshare:auto -cp "$BATS_FILE_TMPDIR" Clients "$1" 127.0.0.1 "$2" "$3"; }
 node_client() { all_right "$3" node "$fixtures/clients.js" "$1" "$2" "$3"; }
 
-@test "node: 200 requests of http, a connection each" {
-    node_client http "http://127.0.0.1:$web_port" 200
+@test "node: 200 requests of http over 100 sockets" {
+    connections=100 node_client http "http://127.0.0.1:$web_port" 200
 }
 
 @test "node: 100 requests of fetch" {

@@ -14,7 +14,7 @@ function get(url, agent) {
     });
 }
 
-// One connection per request; all at once, as far as the agent lets them.
+// All at once, as far as the agent lets them; it uses its sockets again while requests wait.
 function overHttp(agent) {
     return (i) => get(`${base}/small${i}`, agent).then((body) => body === `file ${i}\n`);
 }
