@@ -87,8 +87,11 @@ static bool list_has_group(const char *list, const struct peer_groups *groups) {
 }
 
 bool admission_check(const struct config_helper *config, int fd, const struct ucred *cred) {
+    static uid_t own = (uid_t)-1; /* does not change while the helper runs */
     struct peer_groups groups;
-    if (cred->uid == geteuid() || cred->uid == 0 || (config->socket_mode & 0002))
+    if (own == (uid_t)-1)
+        own = geteuid();
+    if (cred->uid == own || cred->uid == 0 || (config->socket_mode & 0002))
         return true;
     if (list_has_user(config->allow_users, cred->uid))
         return true;

@@ -34,7 +34,9 @@ void dial_event(struct dial *dial, uint32_t events) {
     socklen_t len = sizeof error;
     if (!dial->active)
         return;
-    if (getsockopt(dial->watch->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+    /* Writable without an error is connected: no need to ask. */
+    if ((events & (EPOLLERR | EPOLLHUP)) &&
+        getsockopt(dial->watch->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
         error = errno;
     if (error)
         attempt_failed(dial, error);

@@ -116,7 +116,8 @@ static uint64_t random_id(void) {
     return id;
 }
 
-/* Binds A to the name that says the outcome, and proves by it that A is the other end of B. */
+/* Binds A to the name that says the outcome, and proves by it that A is the other end of B: nothing
+ * else that the peer could have passed makes B's peer have that name. */
 static bool bind_outcome(struct local_request *request, int err) {
     struct conn *conn = &request->conn;
     struct shim_outcome outcome = {.id = request->header.id, .err = err, .dest = conn->dest};
@@ -124,19 +125,18 @@ static bool bind_outcome(struct local_request *request, int err) {
     socklen_t len = 0, peer_len = sizeof peer;
     outcome.local =
         request->header.flags & SHIM_LOCAL_BOUND ? request->header.local : request->outcome_local;
-    int failed = -1;
-    for (int i = 0; i < NAME_ATTEMPTS && failed < 0; i++) {
+    len = shim_outcome_pack(&outcome, &name);
+    int failed = bind(request->app_fd, (struct sockaddr *)&name, len);
+    for (int i = 1; failed && errno == EADDRINUSE && i < NAME_ATTEMPTS; i++) {
+        outcome.id = random_id();
         len = shim_outcome_pack(&outcome, &name);
         failed = bind(request->app_fd, (struct sockaddr *)&name, len);
-        if (failed < 0 && errno != EADDRINUSE)
-            break;
-        conn->id = outcome.id;
-        outcome.id = random_id();
     }
-    if (failed < 0) {
-        reject(request, "the descriptor's name cannot be set");
+    if (failed) {
+        reject(request, "the descriptor is not an unnamed AF_UNIX socket");
         return false;
     }
+    conn->id = outcome.id;
     if (getpeername(conn->relay.watch.fd, (struct sockaddr *)&peer, &peer_len) < 0 ||
         peer_len != len || memcmp(&peer, &name, len) != 0) {
         reject(request, "the descriptor is not the other end of this connection");
@@ -246,24 +246,10 @@ static const char *take_descriptors(struct local_request *request, struct msghdr
     return why;
 }
 
-static const char *check_descriptor(int fd) {
-    struct sockaddr_un name;
-    socklen_t len = sizeof name, type_len = sizeof(int);
-    int type = 0;
-    if (fd < 0)
-        return "no descriptor";
-    if (getsockname(fd, (struct sockaddr *)&name, &len) < 0 || name.sun_family != AF_UNIX ||
-        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0 || type != SOCK_STREAM)
-        return "the descriptor is not an AF_UNIX stream socket";
-    if (len > offsetof(struct sockaddr_un, sun_path))
-        return "the descriptor has a name already";
-    return NULL;
-}
-
 static void version_mismatch(struct local_request *request) {
     log_warn("pid %d: shim speaks control version %u, this helper %u", (int)request->conn.pid,
              request->header.version, SHIM_CONTROL_VERSION);
-    if (check_descriptor(request->app_fd) || !bind_outcome(request, EPROTO)) {
+    if (request->app_fd < 0 || !bind_outcome(request, EPROTO)) {
         conn_end(&request->conn, EPROTO);
         return;
     }
@@ -284,9 +270,9 @@ static void refuse_user(struct local_request *request) {
 /* The request is complete. */
 static void serve(struct local_request *request) {
     struct conn *conn = &request->conn;
-    const char *why = check_descriptor(request->app_fd);
-    if (why) {
-        reject(request, why);
+    /* Family, type and that it is the peer are proven when the outcome is bound to it. */
+    if (request->app_fd < 0) {
+        reject(request, "no descriptor");
         return;
     }
     conn->dest = request->header.dest;

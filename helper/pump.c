@@ -187,7 +187,10 @@ static void read_carrier(struct pump *pump) {
     struct reactor *reactor = pump->reactor;
     size_t budget = TURN_BYTES;
     while (pump->readable && !pump->closing && smux_want_read(pump->session)) {
-        ssize_t n = pump->carrier->ops->read(pump->carrier, reactor->receive, REACTOR_RECEIVE_SIZE);
+        struct receive_buffer *buffer = reactor_receive_buffer(reactor);
+        if (!buffer)
+            return; /* `readable` stays: the next turn tries again */
+        ssize_t n = pump->carrier->ops->read(pump->carrier, buffer->data, sizeof buffer->data);
         if (n < 0 && errno == EAGAIN) {
             pump->readable = false;
             return;
@@ -200,7 +203,7 @@ static void read_carrier(struct pump *pump) {
         if (n < (ssize_t)REACTOR_RECEIVE_SIZE && pump->carrier->ops->short_read_drains &&
             !pump->ended)
             pump->readable = false;
-        smux_feed(pump->session, reactor->receive, (size_t)n, loop_now_us(reactor->loop));
+        smux_feed(pump->session, buffer->data, (size_t)n, loop_now_us(reactor->loop));
         drain_events(pump);
         if ((size_t)n >= budget)
             return;

@@ -11,14 +11,36 @@
 /* One read of a carrier: several full frames, and small enough to stay in a core's cache. */
 #define REACTOR_RECEIVE_SIZE (256u * 1024u)
 
+/* Memory that a carrier is read into. Usually it is worked off and read into again; a relay whose
+ * socket takes no more keeps a reference instead of a copy, and the next read uses another one. */
+struct receive_buffer {
+    unsigned refs;
+    struct receive_buffer *next; /* in the free list */
+    uint8_t data[REACTOR_RECEIVE_SIZE];
+};
+
+/* Free receive buffers kept for reuse: 8 MiB. */
+#define REACTOR_RECEIVE_KEEP 32
+
 struct reactor {
     struct loop *loop;
     struct buffer_pool pool;
-    uint8_t *receive; /* REACTOR_RECEIVE_SIZE bytes; worked off before anything else is read */
+    struct receive_buffer *receive; /* the present one */
+    struct receive_buffer *receive_free;
+    unsigned receive_free_count;
 };
 
 /* 0 or a negative errno. */
 int reactor_init(struct reactor *reactor);
 void reactor_fini(struct reactor *reactor);
+
+/* The buffer to read into now: nobody else refers to it. NULL if memory is short. */
+struct receive_buffer *reactor_receive_buffer(struct reactor *reactor);
+
+/* A reference to the present buffer if [data, data + len) lies in it, else NULL. */
+struct receive_buffer *reactor_receive_share(struct reactor *reactor, const uint8_t *data,
+                                             size_t len);
+/* Gives a reference back. */
+void reactor_receive_release(struct reactor *reactor, struct receive_buffer *buffer);
 
 #endif

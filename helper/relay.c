@@ -9,15 +9,21 @@
 
 #include "helper/log.h"
 
-/* Bytes kept for a socket that takes no more. */
+/* Bytes kept for a socket that takes no more: a copy, or a reference to where they were received. */
 struct relay_chunk {
     struct relay_chunk *next;
-    size_t off, len, cap; /* data[off..len) is kept */
-    uint8_t data[];
+    struct receive_buffer *shared; /* NULL: a copy */
+    const uint8_t *bytes;
+    size_t off, len, cap; /* bytes[off..len) is kept; a copy has room up to cap */
+    uint8_t copy[];
 };
 
 /* Small messages to a blocked socket share a chunk. */
 #define CHUNK_MIN 4096u
+
+/* From this size on bytes are not copied. A slice keeps all of its receive buffer alive, which is
+ * this many times smaller than REACTOR_RECEIVE_SIZE: memory is bounded by 8 times the window. */
+#define SHARE_MIN (REACTOR_RECEIVE_SIZE / 8)
 
 static void relay_task(struct loop_task *task);
 
@@ -70,11 +76,17 @@ static void forget_loans(struct relay *relay) {
     relay->loan_len = 0;
 }
 
+static void free_chunk(struct relay *relay, struct relay_chunk *chunk) {
+    if (chunk->shared)
+        reactor_receive_release(relay->reactor, chunk->shared);
+    free(chunk);
+}
+
 static void drop_kept(struct relay *relay) {
     while (relay->kept) {
         struct relay_chunk *chunk = relay->kept;
         relay->kept = chunk->next;
-        free(chunk);
+        free_chunk(relay, chunk);
     }
     relay->kept_end = &relay->kept;
     relay->kept_len = 0;
@@ -254,31 +266,52 @@ static void consumed(struct relay *relay, size_t n) {
     pump_kick(relay->pump);
 }
 
-static bool keep(struct relay *relay, const uint8_t *data, size_t len) {
-    struct relay_chunk *last = NULL;
-    if (relay->kept)
-        last = container_of(relay->kept_end, struct relay_chunk, next);
-    size_t fits = last ? last->cap - last->len : 0;
-    if (fits > len)
-        fits = len;
-    if (fits > 0) {
-        memcpy(last->data + last->len, data, fits);
-        last->len += fits;
-        relay->kept_len += fits;
-        data += fits;
-        len -= fits;
+static void append_chunk(struct relay *relay, struct relay_chunk *chunk) {
+    *relay->kept_end = chunk;
+    relay->kept_end = &chunk->next;
+    relay->kept_len += chunk->len;
+}
+
+static bool keep_shared(struct relay *relay, const uint8_t *data, size_t len) {
+    struct receive_buffer *shared = reactor_receive_share(relay->reactor, data, len);
+    struct relay_chunk *chunk = shared ? malloc(sizeof *chunk) : NULL;
+    if (chunk) {
+        *chunk = (struct relay_chunk){.shared = shared, .bytes = data, .len = len, .cap = len};
+        append_chunk(relay, chunk);
+        return true;
     }
+    if (shared)
+        reactor_receive_release(relay->reactor, shared);
+    return false;
+}
+
+/* Copies as much as fits into the last chunk. */
+static size_t fill_last(struct relay *relay, const uint8_t *data, size_t len) {
+    if (!relay->kept)
+        return 0;
+    struct relay_chunk *last = container_of(relay->kept_end, struct relay_chunk, next);
+    size_t n = last->cap - last->len < len ? last->cap - last->len : len;
+    memcpy(last->copy + last->len, data, n);
+    last->len += n;
+    relay->kept_len += n;
+    return n;
+}
+
+static bool keep(struct relay *relay, const uint8_t *data, size_t len) {
+    if (len >= SHARE_MIN && keep_shared(relay, data, len))
+        return true;
+    size_t done = fill_last(relay, data, len);
+    data += done;
+    len -= done;
     if (len == 0)
         return true;
     size_t cap = len > CHUNK_MIN ? len : CHUNK_MIN;
     struct relay_chunk *chunk = malloc(sizeof *chunk + cap);
     if (!chunk)
         return false;
-    *chunk = (struct relay_chunk){.len = len, .cap = cap};
-    memcpy(chunk->data, data, len);
-    *relay->kept_end = chunk;
-    relay->kept_end = &chunk->next;
-    relay->kept_len += len;
+    *chunk = (struct relay_chunk){.bytes = chunk->copy, .len = len, .cap = cap};
+    memcpy(chunk->copy, data, len);
+    append_chunk(relay, chunk);
     return true;
 }
 
@@ -323,7 +356,7 @@ static void discard_kept(struct relay *relay) {
 /* Everything before the FIN has been written. */
 static void pass_fin(struct relay *relay) {
     relay->out = RELAY_OUT_SHUT;
-    relay->end->shut(relay);
+    relay->end->shut(relay, relay->in == RELAY_IN_SHUT);
     check_done(relay);
 }
 
@@ -336,7 +369,7 @@ static bool write_kept(struct relay *relay) {
         int count = 0;
         size_t total = 0;
         for (struct relay_chunk *c = relay->kept; c && count < KEPT_IOV_MAX; c = c->next) {
-            iov[count++] = (struct iovec){c->data + c->off, c->len - c->off};
+            iov[count++] = (struct iovec){(void *)(c->bytes + c->off), c->len - c->off};
             total += c->len - c->off;
         }
         ssize_t n = write_socket(relay, iov, count);
@@ -351,7 +384,7 @@ static bool write_kept(struct relay *relay) {
             struct relay_chunk *chunk = relay->kept;
             left -= chunk->len - chunk->off;
             relay->kept = chunk->next;
-            free(chunk);
+            free_chunk(relay, chunk);
         }
         if (relay->kept)
             relay->kept->off += left;
@@ -444,7 +477,7 @@ void relay_eof(struct relay *relay) {
     if (relay->out == RELAY_OUT_DISCARD) {
         relay->out = RELAY_OUT_SHUT;
         if (relay->end)
-            relay->end->shut(relay);
+            relay->end->shut(relay, relay->in == RELAY_IN_SHUT);
         check_done(relay);
         return;
     }

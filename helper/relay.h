@@ -58,8 +58,9 @@ struct relay_end {
     /* Moves up to max bytes into the stream (relay_submit). Returns the number, 0 at the end of
      * file, or a negative errno (-EAGAIN: until the next edge). */
     ssize_t (*read)(struct relay *relay, size_t max);
-    /* The stream's FIN has been delivered: say so to the socket. */
-    void (*shut)(struct relay *relay);
+    /* The stream's FIN has been delivered: say so to the socket. `closing`: it is about to be closed,
+     * which says it as well. */
+    void (*shut)(struct relay *relay, bool closing);
     /* About to be closed by a reset. */
     void (*reset)(struct relay *relay);
     uint32_t mask;           /* EPOLL flags watched from the start */

@@ -80,8 +80,9 @@ static ssize_t read_plain(struct relay *relay, size_t max) {
 
 /* ---- Plain TCP ---- */
 
-static void tcp_shut(struct relay *relay) {
-    shutdown(relay->watch.fd, SHUT_WR);
+static void tcp_shut(struct relay *relay, bool closing) {
+    if (!closing)
+        shutdown(relay->watch.fd, SHUT_WR);
 }
 
 /* Closing with SO_LINGER {1, 0} sends a RST. */
@@ -147,8 +148,9 @@ static ssize_t app_read(struct relay *relay, size_t max) {
 }
 
 /* An orderly end: from here on a close is the end of file. */
-static void app_shut(struct relay *relay) {
-    shutdown(relay->watch.fd, SHUT_WR);
+static void app_shut(struct relay *relay, bool closing) {
+    if (!closing)
+        shutdown(relay->watch.fd, SHUT_WR);
     dissolve_residue(relay);
 }
 
