@@ -257,7 +257,7 @@ func (b *bench) memoryServer() {
 	}
 	b.reportMemory(before)
 	streams[len(streams)-1].Write([]byte("x"))
-	<-b.session.CloseChan()
+	b.session.AcceptStream() // fails when the client is gone; CloseChan would not tell
 	runtime.KeepAlive(streams)
 }
 
