@@ -81,7 +81,7 @@ static int listen_on(const char *port) {
 int main(int argc, char **argv) {
     int listener = listen_on(argc > 1 ? argv[1] : "7777");
     for (;;) {
-        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        int fd = accept(listener, NULL, NULL);
         if (fd >= 0)
             serve_connection(fd);
         else if (errno != EINTR && errno != ECONNABORTED) {

@@ -4,6 +4,7 @@
 
 load /usr/lib/bats/bats-support/load
 load /usr/lib/bats/bats-assert/load
+bats_require_minimum_version 1.5.0
 
 setup_file() {
     root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
@@ -43,18 +44,40 @@ setup_file() {
     [ "$(readlink -f "$stage/opt/smux/lib64/libsmux.so.0")" = "$stage/opt/smux/lib64/libsmux.so.0.1.0" ]
 }
 
+# compile NAME OPTION...: an example, by what pkg-config says of the installed library.
+compile() {
+    local name=$1
+    shift
+    cc -std=gnu11 -Wall -Wextra -Werror $(pkg-config --cflags smux) -o "$BATS_TEST_TMPDIR/$name" \
+        "$root/examples/$name.c" "$@" $(pkg-config --libs smux) -pthread
+}
+
 @test "a program linked by pkg-config to the shared library runs" {
-    cc -Wall -Werror $(pkg-config --cflags smux) -o "$BATS_TEST_TMPDIR/memory" \
-        "$root/examples/memory_pair.c" $(pkg-config --libs smux)
-    run readelf -d "$BATS_TEST_TMPDIR/memory"
+    compile two_engines
+    run readelf -d "$BATS_TEST_TMPDIR/two_engines"
     assert_output --partial 'Shared library: [libsmux.so.0]'
-    LD_LIBRARY_PATH=$stage/opt/smux/lib64 "$BATS_TEST_TMPDIR/memory"
+    LD_LIBRARY_PATH=$stage/opt/smux/lib64 "$BATS_TEST_TMPDIR/two_engines"
 }
 
 @test "a program linked by pkg-config to the static library runs" {
-    cc -static -Wall -Werror $(pkg-config --cflags smux) -o "$BATS_TEST_TMPDIR/memory" \
-        "$root/examples/memory_pair.c" $(pkg-config --static --libs smux)
-    "$BATS_TEST_TMPDIR/memory"
+    compile two_engines -static
+    "$BATS_TEST_TMPDIR/two_engines"
+}
+
+@test "the examples of client and server talk to each other" {
+    compile echo_server
+    compile echo_client
+    export LD_LIBRARY_PATH=$stage/opt/smux/lib64
+    "$BATS_TEST_TMPDIR/echo_server" 0 >"$BATS_TEST_TMPDIR/said" 2>&1 3>&- &
+    server=$!
+    until port=$(grep -oE '[0-9]+$' "$BATS_TEST_TMPDIR/said"); do
+        kill -0 $server
+        sleep 0.05
+    done
+    run --separate-stderr "$BATS_TEST_TMPDIR/echo_client" "$port" one two three
+    kill $server
+    assert_success
+    assert_output --regexp 'one.*two.*three'
 }
 
 @test "the headers compile as C99, C11 and C++ without warnings" {
