@@ -185,7 +185,8 @@ static void serve_cancels(smuxb_session *s) {
 
 /* One system call.  False: the carrier takes no more, or there is no more. */
 static bool send_some(smuxb_session *s) {
-    int len = smux_output(s->engine, s->iov, BLK_IOV_MAX, smuxb_now_us()), saved_errno = 0;
+    s->flushed_us = smuxb_now_us();
+    int len = smux_output(s->engine, s->iov, BLK_IOV_MAX, s->flushed_us), saved_errno = 0;
     struct msghdr message = {.msg_iov = s->iov, .msg_iovlen = (size_t)len};
     size_t total = 0;
     if (len <= 0)
@@ -203,7 +204,7 @@ static bool send_some(smuxb_session *s) {
         s->full = true; /* a short write says so as well as an EAGAIN would */
     blk_dispatch(s);
     serve_cancels(s);
-    return !s->full && !s->broken;
+    return !s->full && !s->broken && smux_want_write(s->engine);
 }
 
 void blk_flush(smuxb_session *s, const struct blk_waiter *w) {
@@ -218,7 +219,6 @@ void blk_flush(smuxb_session *s, const struct blk_waiter *w) {
             break;
     s->flushing = false;
     s->carrier_users--;
-    s->flushed_us = smuxb_now_us();
     if (s->error)
         blk_wake(s, &s->keeper);
     if (!w || w->done)
