@@ -8,6 +8,8 @@
 #   tests/unit/test_*.c, tests/fuzz/fuzz_*.c, tests/oracle/*.c, tests/bench/core/*.c  one program each
 #   tests/interop/*.c   together the C interop peer
 BUILD  ?= build
+# An absolute folder in this tree is the same as a relative one: the .d files name only one of them.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 CC     ?= cc
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
@@ -118,6 +120,8 @@ examples: $(EXAMPLES)
 interop: $(C_PEER)
 oracle: $(ORACLE)
 unit-build: $(UNIT_TESTS)
+bench-core-build: $(BENCH_CORE)
+interop-build: $(C_PEER)
 
 # Fuzzers are built by clang in a build of their own, so that the engine is instrumented too.
 .PHONY: fuzz fuzz-programs
