@@ -115,13 +115,12 @@ $(BUILD)/interop/c_peer: $(call obj,$(INTEROP_SRC)) $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
-.PHONY: examples unit-build oracle interop
+.PHONY: examples unit-build oracle interop bench-core-build
 examples: $(EXAMPLES)
 interop: $(C_PEER)
 oracle: $(ORACLE)
 unit-build: $(UNIT_TESTS)
 bench-core-build: $(BENCH_CORE)
-interop-build: $(C_PEER)
 
 # Fuzzers are built by clang in a build of their own, so that the engine is instrumented too.
 .PHONY: fuzz fuzz-programs
