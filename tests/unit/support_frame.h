@@ -143,7 +143,7 @@ static inline void put_pattern(bytes *b, int version, uint32_t sid, uint64_t off
     }
 }
 
-typedef struct frame {
+typedef struct {
     int version, cmd;
     uint32_t len, sid;
     const uint8_t *payload;

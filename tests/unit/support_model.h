@@ -82,7 +82,7 @@ typedef struct model_half {
     bool attached;       /* it was ours once */
     bool accepted;
     bool shut, closed, reset; /* by us */
-    bool told; /* when we gave it up, the peer could be told resets from ends of file */
+    bool told; /* when it ended here, the peer could be told resets from ends of file */
     bool eof;
     int error; /* of its RESET event */
     bool fell_short;
@@ -350,8 +350,12 @@ static inline void model_shut(model *m, int side, model_stream *t) {
 static inline void model_give_up(model *m, int side, model_stream *t, bool reset) {
     model_half *h = &t->half[side];
     smux_stream *stream = h->handle;
+    smux_stream_info info;
+    smux_stream_get_info(stream, &info);
     h->handle = NULL;
-    h->told = model_info(m, side).peer_extensions;
+    if (!h->error)
+        h->told = model_info(m, side).peer_extensions;
+    h->error = info.error; /* whose event had not been taken yet */
     if (reset) {
         h->reset = true;
         smux_reset(stream);
@@ -405,6 +409,7 @@ static inline void model_on_reset(model *m, int side, model_half *h, const model
                                   int error) {
     const smux_config *g = &m->side[side].config;
     h->error = error;
+    h->told = model_info(m, side).peer_extensions;
     switch (error) {
     case SMUX_ERR_PEER_RESET:
         CHECK(o->reset || o->error || !o->attached || o->closed, "the peer reset nothing");

@@ -114,6 +114,8 @@ static inline void model_check_delivered(model *m) {
  * opening the window any more, and could not say so: before the hello, or without memory. */
 static inline uint32_t model_stranded(const model *m, int side) {
     uint32_t count = 0;
+    if (model_info(m, side).version == 0)
+        return UINT32_MAX; /* the client never said a word, so the server could not, either */
     if (m->side[side].wire_version == 1 || m->side[side].config.linger_timeout_us)
         return 0;
     FOR_HALVES((model *)m, side, t, h) {

@@ -136,6 +136,25 @@ static void empty_or_missing_data_is_refused(void **state) {
     engine_end(&e);
 }
 
+static void a_buffer_that_is_lent_already_is_refused(void **state) {
+    (void)state;
+    engine e;
+    engine_begin(&e, SMUX_SERVER, 1);
+    smux_stream *s = engine_accepted(&e, 3), *other = engine_accepted(&e, 5);
+    smux_sendbuf b = {.data = (const uint8_t *)"once", .len = 4};
+    assert_int_equal(smux_send_borrowed(s, &b), 0);
+    assert_int_equal(smux_send_borrowed(s, &b), SMUX_ERR_ARGUMENT); /* once, the list was a ring */
+    assert_int_equal(smux_send_borrowed(other, &b), SMUX_ERR_ARGUMENT);
+    drain(&e);
+    assert_int_equal(smux_send_borrowed(s, &b), SMUX_ERR_ARGUMENT); /* its event is to come */
+    expect_psh(&e, 3, "once");
+    expect_event(&e, SMUX_EVENT_SENT);
+    assert_int_equal(smux_send_borrowed(other, &b), 0);
+    expect_psh(&e, 5, "once");
+    expect_event(&e, SMUX_EVENT_SENT);
+    engine_end(&e);
+}
+
 static void the_buffers_of_a_reset_stream_come_back_with_the_reason(void **state) {
     (void)state;
     engine e;
@@ -429,6 +448,7 @@ int main(void) {
         cmocka_unit_test(lent_and_copied_data_keep_their_order),
         cmocka_unit_test(the_caps_do_not_apply_to_lent_buffers),
         cmocka_unit_test(empty_or_missing_data_is_refused),
+        cmocka_unit_test(a_buffer_that_is_lent_already_is_refused),
         cmocka_unit_test(the_buffers_of_a_reset_stream_come_back_with_the_reason),
         cmocka_unit_test(the_buffers_of_a_closed_stream_go_out_and_come_back),
         cmocka_unit_test(the_buffers_come_back_when_the_session_fails_and_before_it_says_so),

@@ -372,6 +372,33 @@ static void four_iovecs_are_enough_for_everything(void **state) {
     engine_end(&e);
 }
 
+static void fewer_than_four_iovecs_are_an_error(void **state) {
+    (void)state;
+    engine e;
+    engine_begin(&e, SMUX_CLIENT, 1);
+    engine_opened(&e);
+    struct iovec iov[4];
+    for (int max = -1; max < 4; max++) /* not 0, which would be a busy loop */
+        assert_int_equal(smux_output(e.session, iov, max, e.now_us), SMUX_ERR_ARGUMENT);
+    expect_frame(&e, CMD_SYN, 3);
+    engine_end(&e);
+}
+
+static void a_second_output_without_sent_begins_again(void **state) {
+    (void)state;
+    engine e;
+    engine_begin(&e, SMUX_CLIENT, 1);
+    smux_stream *s = engine_opened(&e);
+    send_text(s, "once");
+    struct iovec iov[4];
+    for (int i = 0; i < 3; i++)
+        assert_true(smux_output(e.session, iov, 4, e.now_us) > 0);
+    smux_sent(e.session, 0);
+    expect_frame(&e, CMD_SYN, 3);
+    expect_psh(&e, 3, "once");
+    engine_end(&e);
+}
+
 static void counters_count_frames_and_payload(void **state) {
     (void)state;
     engine e;
@@ -432,6 +459,8 @@ int main(void) {
         cmocka_unit_test(a_server_that_knows_no_version_yet_sends_nothing),
         cmocka_unit_test(a_server_that_has_adopted_a_version_rejects_the_other),
         cmocka_unit_test(four_iovecs_are_enough_for_everything),
+        cmocka_unit_test(fewer_than_four_iovecs_are_an_error),
+        cmocka_unit_test(a_second_output_without_sent_begins_again),
         cmocka_unit_test(counters_count_frames_and_payload),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,7 +159,7 @@ static void the_silence_is_not_the_peers_while_we_do_not_read(void **state) {
     smux_tick(e.session, e.now_us); /* not the moment it goes on */
     assert_int_equal(smux_session_error(e.session), 0);
     uint64_t took = time_until_silence_is_noticed(&e, resumed, SECONDS(100));
-    assert_in_range(took, SECONDS(1), SECONDS(41)); /* time to read what lies in the socket */
+    assert_in_range(took, SECONDS(30), SECONDS(41));
     expect_failed(&e, SMUX_ERR_KEEPALIVE);
     engine_end(&e);
 }
