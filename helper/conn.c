@@ -17,6 +17,7 @@
 /* Needed until the outcome is known. */
 struct conn_opening {
     struct conn *conn;
+    struct upstream *upstream; /* lives as long as this waits for it */
     struct upstream_waiter waiter;
     struct loop_timer timer;
     struct loop_garbage garbage;
@@ -106,8 +107,6 @@ static void on_relay_ended(struct relay *relay, enum relay_reason reason, int er
     free(conn->name);
     conn->name = NULL;
     conn->ops->ended(conn);
-    if (conn->upstream)
-        upstream_tidy(conn->upstream);
     helper_conn_gone(helper);
 }
 
@@ -150,7 +149,6 @@ static void fail(struct conn *conn, int err, const char *why) {
     bool told = conn->told;
     conn->relay.head = false;
     relay_drop_stream(&conn->relay);
-    conn->upstream = NULL;
     log_info("pid %d, uid %u: connect to %s: %s", (int)conn->pid, (unsigned)conn->uid,
              conn_describe(conn, what, sizeof what), why);
     drop_opening(conn);
@@ -186,7 +184,7 @@ static void on_timeout(struct loop_timer *timer) {
     struct conn_opening *opening = conn->opening;
     if (!conn->relay.stream && !opening->direct) {
         upstream_cancel(&opening->waiter);
-        unreachable(conn, ETIMEDOUT, upstream_last_error(conn->upstream));
+        unreachable(conn, ETIMEDOUT, upstream_last_error(conn->opening->upstream));
         return;
     }
     fail(conn, ETIMEDOUT, "no answer within connect-timeout");
@@ -229,7 +227,7 @@ static void on_ready(struct upstream_waiter *waiter, int error, struct pump *pum
                      smux_stream *stream) {
     struct conn *conn = container_of(waiter, struct conn_opening, waiter)->conn;
     if (error)
-        unreachable(conn, error, upstream_last_error(conn->upstream));
+        unreachable(conn, error, upstream_last_error(conn->opening->upstream));
     else
         stream_ready(conn, pump, stream);
 }
@@ -238,20 +236,21 @@ static void request_stream(struct conn *conn) {
     struct conn_opening *opening = conn->opening;
     struct pump *pump;
     smux_stream *stream;
-    conn->upstream = opening->direct ? helper_direct(conn->helper)
-                                     : helper_upstream(conn->helper, opening->gateway);
-    if (!conn->upstream) {
+    opening->upstream = opening->direct ? helper_direct(conn->helper)
+                                        : helper_upstream(conn->helper, opening->gateway);
+    if (!opening->upstream) {
         fail(conn, ENETUNREACH, "there is no such gateway");
         return;
     }
+    snprintf(conn->gateway, sizeof conn->gateway, "%s", upstream_config(opening->upstream)->name);
     opening->attempts++;
     opening->waiter.ready = on_ready;
     opening->waiter.impatient = opening->on_failure == ROUTE_DIRECT;
-    int error = upstream_open(conn->upstream, &opening->waiter, &pump, &stream);
+    int error = upstream_open(opening->upstream, &opening->waiter, &pump, &stream);
     if (error == 0)
         stream_ready(conn, pump, stream);
     else if (error != -EAGAIN)
-        unreachable(conn, -error, upstream_last_error(conn->upstream));
+        unreachable(conn, -error, upstream_last_error(conn->opening->upstream));
 }
 
 static bool on_lost(struct relay *relay, int error) {
@@ -359,9 +358,8 @@ json_t *conn_status(const struct conn *conn) {
     shim_endpoint_text(&conn->dest, address, sizeof address);
     return json_pack("{s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "pid",
                      (int)conn->pid, "program", program, "uid", (int)conn->uid, "destination",
-                     address, "name", conn->name ? conn->name : "", "gateway",
-                     conn->upstream ? upstream_config(conn->upstream)->name : "", "state",
-                     conn->relay.end ? "open" : "connecting", "stream", (int)info.id, "age_ms",
-                     (json_int_t)(age_us / 1000), "bytes_in", (json_int_t)info.bytes_in,
+                     address, "name", conn->name ? conn->name : "", "gateway", conn->gateway,
+                     "state", conn->relay.end ? "open" : "connecting", "stream", (int)info.id,
+                     "age_ms", (json_int_t)(age_us / 1000), "bytes_in", (json_int_t)info.bytes_in,
                      "bytes_out", (json_int_t)info.bytes_out);
 }

@@ -32,9 +32,9 @@ struct conn {
     struct relay relay;
     struct helper *helper;
     const struct conn_ops *ops;
-    struct conn_opening *opening; /* NULL once relaying, or ended */
-    struct upstream *upstream;    /* NULL before the route is known */
-    struct conn *next, **at;      /* the helper's list */
+    struct conn_opening *opening;     /* NULL once relaying, or ended */
+    char gateway[ROUTE_NAME_MAX + 1]; /* empty before the route is known */
+    struct conn *next, **at;          /* the helper's list */
     struct shim_endpoint dest;
     char *name;  /* the host name asked for; NULL if only the address is known */
     uint64_t id; /* as the outcome's name tells it; 0: none */

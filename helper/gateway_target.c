@@ -61,7 +61,8 @@ static void free_target(struct loop_garbage *garbage) {
 static void on_ended(struct relay *relay, enum relay_reason reason, int error) {
     struct target *target = container_of(relay, struct target, relay);
     if (reason == RELAY_SOCKET_RESET)
-        log_debug("%s: target connection ended: %s", relay->pump->carrier->peer, strerror(error));
+        log_debug("%s: target connection ended: %s", target->session->pump->carrier->peer,
+                  strerror(error));
     drop_opening(target);
     loop_discard(relay->reactor->loop, &target->garbage, free_target);
 }

@@ -291,10 +291,12 @@ int helper_process(int argc, char **argv) {
         }
     }
     status = become_the_instance(&process);
-    if (status >= 0)
+    if (status < 0 && !start_log(&process, config))
+        status = 2;
+    if (status >= 0) {
+        free(config);
         return status;
-    if (!start_log(&process, config))
-        return 2;
+    }
     signals_block(1);
     return run(&process, config, ready_fd);
 }

@@ -1,4 +1,5 @@
-/* relay.c - see relay.h. The kinds of socket are in relay_end.c. */
+/* relay.c - see relay.h: life, and the way from the socket to the stream. The other way is in
+ * relay_out.c, the kinds of socket are in relay_end.c. */
 #include "helper/relay.h"
 
 #include <errno.h>
@@ -7,23 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "helper/log.h"
-
-/* Bytes kept for a socket that takes no more: a copy, or a reference to where they were received. */
-struct relay_chunk {
-    struct relay_chunk *next;
-    struct receive_buffer *shared; /* NULL: a copy */
-    const uint8_t *bytes;
-    size_t off, len, cap; /* bytes[off..len) is kept; a copy has room up to cap */
-    uint8_t copy[];
-};
-
-/* Small messages to a blocked socket share a chunk. */
-#define CHUNK_MIN 4096u
-
-/* From this size on bytes are not copied. A slice keeps all of its receive buffer alive, which is
- * this many times smaller than REACTOR_RECEIVE_SIZE: memory is bounded by 8 times the window. */
-#define SHARE_MIN (REACTOR_RECEIVE_SIZE / 8)
+#include "helper/relay_internal.h"
 
 static void relay_task(struct loop_task *task);
 
@@ -47,13 +32,19 @@ void relay_bind(struct relay *relay, struct pump *pump, smux_stream *stream) {
 }
 
 static void unbind(struct relay *relay, void (*close_stream)(smux_stream *stream)) {
+    struct pump *pump = relay->pump;
+    if (pump->batch == relay) {
+        pump->batch = NULL;
+        pump->gather_count = 0;
+    }
     *relay->at = relay->next;
     if (relay->next)
         relay->next->at = relay->at;
     smux_stream_set_user(relay->stream, NULL);
     close_stream(relay->stream);
     relay->stream = NULL;
-    pump_kick(relay->pump);
+    relay->pump = NULL;
+    pump_kick(pump);
 }
 
 int relay_say(struct relay *relay, const void *data, size_t len) {
@@ -76,33 +67,14 @@ static void forget_loans(struct relay *relay) {
     relay->loan_len = 0;
 }
 
-static void free_chunk(struct relay *relay, struct relay_chunk *chunk) {
-    if (chunk->shared)
-        reactor_receive_release(relay->reactor, chunk->shared);
-    free(chunk);
-}
-
-static void drop_kept(struct relay *relay) {
-    while (relay->kept) {
-        struct relay_chunk *chunk = relay->kept;
-        relay->kept = chunk->next;
-        free_chunk(relay, chunk);
-    }
-    relay->kept_end = &relay->kept;
-    relay->kept_len = 0;
-}
-
-static void finish(struct relay *relay, enum relay_reason reason, int error) {
+static void again_later(struct relay *relay);
+void relay_finish(struct relay *relay, enum relay_reason reason, int error) {
     struct loop *loop = relay->reactor->loop;
     if (relay->over)
         return;
     relay->over = true;
-    if (relay->pump && relay->pump->batch == relay) {
-        relay->pump->batch = NULL;
-        relay->pump->gather_count = 0;
-    }
     forget_loans(relay);
-    drop_kept(relay);
+    relay_drop_kept(relay);
     loop_timer_clear(loop, &relay->timer);
     loop_task_cancel(loop, &relay->task);
     if (reason != RELAY_DONE && relay->watch.open && relay->end)
@@ -114,18 +86,18 @@ static void finish(struct relay *relay, enum relay_reason reason, int error) {
 }
 
 void relay_abort(struct relay *relay, int error) {
-    finish(relay, RELAY_GIVEN_UP, error);
+    relay_finish(relay, RELAY_GIVEN_UP, error);
 }
 
 void relay_hang_up(struct relay *relay) {
-    finish(relay, RELAY_DONE, 0);
+    relay_finish(relay, RELAY_DONE, 0);
 }
 
 void relay_drop_stream(struct relay *relay) {
     if (!relay->stream)
         return;
     forget_loans(relay);
-    drop_kept(relay);
+    relay_drop_kept(relay);
     unbind(relay, smux_reset);
     relay->out = RELAY_OUT_OPEN;
 }
@@ -138,22 +110,75 @@ void relay_stream_reset(struct relay *relay, int error) {
         if (relay->ops->lost(relay, error))
             return;
     }
-    finish(relay, RELAY_STREAM_RESET, error);
+    if (relay->kept && relay->end == &relay_end_app && !relay->socket_hup) {
+        /* What came before the reset can still be read, as from a kernel's receive queue; the socket
+         * is closed behind it. */
+        forget_loans(relay);
+        unbind(relay, smux_reset);
+        relay->in = RELAY_IN_SHUT;
+        relay->error = error;
+        return;
+    }
+    relay_finish(relay, RELAY_STREAM_RESET, error);
 }
 
-static void socket_failed(struct relay *relay, int error) {
-    finish(relay, RELAY_SOCKET_RESET, error);
+void relay_socket_failed(struct relay *relay, int error) {
+    relay_finish(relay, RELAY_SOCKET_RESET, error);
+}
+
+/* ---- A reset by the far destination goes behind what it sent before ---- */
+
+/* How long a window that stays closed can hold it up, and how often is looked. */
+#define FAILING_MAX_US  RELAY_ORPHAN_US
+#define FAILING_LOOK_US 2000u
+
+static void failing_look(struct loop_timer *timer) {
+    struct relay *relay = container_of(timer, struct relay, timer);
+    struct loop *loop = relay->reactor->loop;
+    smux_stream_info info;
+    smux_stream_get_info(relay->stream, &info);
+    relay->failing_us += FAILING_LOOK_US;
+    if (info.queued == 0 || relay->failing_us >= FAILING_MAX_US)
+        relay_socket_failed(relay, relay->error);
+    else
+        loop_timer_set(loop, &relay->timer, loop_now_us(loop) + FAILING_LOOK_US, failing_look);
+}
+
+/* The socket has no more to give: reset the stream when all it gave is on the carrier. */
+static void fail_behind_data(struct relay *relay, int error) {
+    if (relay->end != &relay_end_tcp) {
+        relay_socket_failed(relay, error);
+        return;
+    }
+    relay->error = error;
+    relay->readable = false;
+    relay->in = RELAY_IN_SHUT;
+    relay->out = RELAY_OUT_DISCARD;
+    loop_watch_close(&relay->watch);
+    failing_look(&relay->timer);
+}
+
+/* Writing failed. There may be bytes to read before the reading fails as well. */
+void relay_writing_failed(struct relay *relay, int error) {
+    if (relay->end != &relay_end_tcp || relay->in == RELAY_IN_SHUT) {
+        fail_behind_data(relay, error);
+        return;
+    }
+    relay->error = error;
+    relay->out = RELAY_OUT_DISCARD;
+    relay->readable = true;
+    again_later(relay);
 }
 
 /* Ends the relay if both directions have ended. */
-static void check_done(struct relay *relay) {
+void relay_check_done(struct relay *relay) {
     if (relay->in == RELAY_IN_SHUT && relay->out == RELAY_OUT_SHUT)
-        finish(relay, RELAY_DONE, 0);
+        relay_finish(relay, RELAY_DONE, 0);
 }
 
 static void orphan_timeout(struct loop_timer *timer) {
     struct relay *relay = container_of(timer, struct relay, timer);
-    finish(relay, RELAY_SOCKET_RESET, ETIMEDOUT);
+    relay_finish(relay, RELAY_SOCKET_RESET, ETIMEDOUT);
 }
 
 /* ---- Socket to stream ---- */
@@ -214,10 +239,11 @@ static size_t read_room(const struct relay *relay) {
  * answers for a closed socket; a far end that says nothing gets a while. */
 static void become_orphan(struct relay *relay) {
     if (relay->kept_len > 0) {
-        socket_failed(relay, ECONNRESET);
+        relay_socket_failed(relay, ECONNRESET);
         return;
     }
     struct loop *loop = relay->reactor->loop;
+    relay->orphan = true;
     loop_timer_set(loop, &relay->timer, loop_now_us(loop) + RELAY_ORPHAN_US, orphan_timeout);
 }
 
@@ -227,7 +253,7 @@ static void socket_ended(struct relay *relay) {
     smux_close_write(relay->stream);
     if (relay->out == RELAY_OUT_DISCARD && relay->socket_hup)
         relay->out = RELAY_OUT_OPEN;
-    check_done(relay);
+    relay_check_done(relay);
     if (!relay->over && relay->socket_hup && relay->end == &relay_end_app)
         become_orphan(relay);
 }
@@ -243,10 +269,12 @@ static void read_socket(struct relay *relay) {
             break;
         }
         ssize_t n = relay->end->read(relay, room < budget ? room : budget);
-        if (n == -EAGAIN)
+        if (n <= 0 && relay->error)
+            fail_behind_data(relay, relay->error);
+        else if (n == -EAGAIN)
             relay->readable = false;
         else if (n < 0)
-            socket_failed(relay, (int)-n);
+            fail_behind_data(relay, (int)-n);
         else if (n == 0)
             socket_ended(relay);
         else
@@ -254,249 +282,8 @@ static void read_socket(struct relay *relay) {
         if (relay->over)
             return;
     }
-    pump_kick(relay->pump);
-}
-
-/* ---- Stream to socket ---- */
-
-static void consumed(struct relay *relay, size_t n) {
-    if (n == 0 || !relay->stream)
-        return;
-    smux_consume(relay->stream, n);
-    pump_kick(relay->pump);
-}
-
-static void append_chunk(struct relay *relay, struct relay_chunk *chunk) {
-    *relay->kept_end = chunk;
-    relay->kept_end = &chunk->next;
-    relay->kept_len += chunk->len;
-}
-
-static bool keep_shared(struct relay *relay, const uint8_t *data, size_t len) {
-    struct receive_buffer *shared = reactor_receive_share(relay->reactor, data, len);
-    struct relay_chunk *chunk = shared ? malloc(sizeof *chunk) : NULL;
-    if (chunk) {
-        *chunk = (struct relay_chunk){.shared = shared, .bytes = data, .len = len, .cap = len};
-        append_chunk(relay, chunk);
-        return true;
-    }
-    if (shared)
-        reactor_receive_release(relay->reactor, shared);
-    return false;
-}
-
-/* Copies as much as fits into the last chunk. */
-static size_t fill_last(struct relay *relay, const uint8_t *data, size_t len) {
-    if (!relay->kept)
-        return 0;
-    struct relay_chunk *last = container_of(relay->kept_end, struct relay_chunk, next);
-    size_t n = last->cap - last->len < len ? last->cap - last->len : len;
-    memcpy(last->copy + last->len, data, n);
-    last->len += n;
-    relay->kept_len += n;
-    return n;
-}
-
-static bool keep(struct relay *relay, const uint8_t *data, size_t len) {
-    if (len >= SHARE_MIN && keep_shared(relay, data, len))
-        return true;
-    size_t done = fill_last(relay, data, len);
-    data += done;
-    len -= done;
-    if (len == 0)
-        return true;
-    size_t cap = len > CHUNK_MIN ? len : CHUNK_MIN;
-    struct relay_chunk *chunk = malloc(sizeof *chunk + cap);
-    if (!chunk)
-        return false;
-    *chunk = (struct relay_chunk){.bytes = chunk->copy, .len = len, .cap = cap};
-    memcpy(chunk->copy, data, len);
-    append_chunk(relay, chunk);
-    return true;
-}
-
-static void set_blocked(struct relay *relay, bool blocked) {
-    if (relay->blocked == blocked)
-        return;
-    relay->blocked = blocked;
-    if (blocked && relay->end->out_on_demand)
-        loop_watch_mask(relay->reactor->loop, &relay->watch, relay->end->mask | EPOLLOUT);
-}
-
-/* The application has shut down reading, which TCP takes in silence; or it is gone. */
-static bool is_deaf(struct relay *relay) {
-    struct pollfd p = {.fd = relay->watch.fd};
-    return relay->end->reader_may_be_deaf && poll(&p, 1, 0) >= 0 && !(p.revents & POLLHUP);
-}
-
-/* Writes, and returns how much was taken; -1 if nothing more will be, ever (the relay may be over). */
-static ssize_t write_socket(struct relay *relay, struct iovec *iov, int count) {
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
-    ssize_t n;
-    do
-        n = sendmsg(relay->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    if (n >= 0 || errno == EAGAIN)
-        return n < 0 ? 0 : n;
-    int error = errno;
-    if (error == EPIPE && is_deaf(relay)) {
-        relay->out = RELAY_OUT_DISCARD;
-        return -1;
-    }
-    socket_failed(relay, error);
-    return -1;
-}
-
-static void discard_kept(struct relay *relay) {
-    size_t len = relay->kept_len;
-    drop_kept(relay);
-    consumed(relay, len);
-}
-
-/* Everything before the FIN has been written. */
-static void pass_fin(struct relay *relay) {
-    relay->out = RELAY_OUT_SHUT;
-    relay->end->shut(relay, relay->in == RELAY_IN_SHUT);
-    check_done(relay);
-}
-
-#define KEPT_IOV_MAX 16
-
-/* Writes what was kept. Returns false if the socket is still blocked or the relay is over. */
-static bool write_kept(struct relay *relay) {
-    while (relay->kept) {
-        struct iovec iov[KEPT_IOV_MAX];
-        int count = 0;
-        size_t total = 0;
-        for (struct relay_chunk *c = relay->kept; c && count < KEPT_IOV_MAX; c = c->next) {
-            iov[count++] = (struct iovec){(void *)(c->bytes + c->off), c->len - c->off};
-            total += c->len - c->off;
-        }
-        ssize_t n = write_socket(relay, iov, count);
-        if (n < 0) {
-            if (!relay->over)
-                discard_kept(relay);
-            return !relay->over;
-        }
-        size_t left = (size_t)n;
-        relay->kept_len -= left;
-        while (relay->kept && left >= relay->kept->len - relay->kept->off) {
-            struct relay_chunk *chunk = relay->kept;
-            left -= chunk->len - chunk->off;
-            relay->kept = chunk->next;
-            free_chunk(relay, chunk);
-        }
-        if (relay->kept)
-            relay->kept->off += left;
-        else
-            relay->kept_end = &relay->kept;
-        consumed(relay, (size_t)n);
-        if ((size_t)n < total) {
-            set_blocked(relay, true);
-            return false;
-        }
-    }
-    set_blocked(relay, false);
-    return true;
-}
-
-static void keep_gathered(struct relay *relay, struct iovec *iov, int count, size_t skip) {
-    for (int i = 0; i < count; i++) {
-        size_t off = skip < iov[i].iov_len ? skip : iov[i].iov_len;
-        skip -= off;
-        if (off < iov[i].iov_len &&
-            !keep(relay, (uint8_t *)iov[i].iov_base + off, iov[i].iov_len - off)) {
-            log_warn("stream reset: out of memory for data its reader does not take");
-            finish(relay, RELAY_GIVEN_UP, ENOMEM);
-            return;
-        }
-    }
-}
-
-void relay_flush(struct relay *relay) {
-    struct pump *pump = relay->pump;
-    int count = pump->gather_count;
-    size_t total = 0;
-    pump->gather_count = 0;
-    if (relay->over || count == 0)
-        return;
-    for (int i = 0; i < count; i++)
-        total += pump->gather[i].iov_len;
-    ssize_t n = write_socket(relay, pump->gather, count);
-    if (n < 0) {
-        consumed(relay, total);
-        return;
-    }
-    consumed(relay, (size_t)n);
-    if ((size_t)n < total) {
-        keep_gathered(relay, pump->gather, count, (size_t)n);
-        if (!relay->over)
-            set_blocked(relay, true);
-    }
-}
-
-/* Data for an application that has closed its end: as the kernel, answer with a reset. */
-static bool arrives_too_late(struct relay *relay) {
-    if (!relay->timer.armed)
-        return false;
-    socket_failed(relay, ECONNRESET);
-    return true;
-}
-
-bool relay_data(struct relay *relay, const uint8_t *data, size_t len) {
-    if (relay->head) {
-        size_t taken = relay->ops->head(relay, data, len);
-        if (relay->over || !relay->stream)
-            return false;
-        consumed(relay, taken);
-        data += taken;
-        len -= taken;
-    }
-    if (len == 0 || arrives_too_late(relay))
-        return false;
-    if (relay->out == RELAY_OUT_DISCARD) {
-        consumed(relay, len);
-        return false;
-    }
-    struct pump *pump = relay->pump;
-    if (!relay->end || relay->kept || relay->blocked) {
-        keep_gathered(relay, &(struct iovec){(void *)data, len}, 1, 0);
-        return false;
-    }
-    if (pump->gather_count == PUMP_GATHER_MAX) {
-        relay_flush(relay);
-        return !relay->over && relay_data(relay, data, len);
-    }
-    pump->gather[pump->gather_count++] = (struct iovec){(void *)data, len};
-    return true;
-}
-
-void relay_eof(struct relay *relay) {
-    if (relay->over)
-        return;
-    if (relay->out == RELAY_OUT_DISCARD) {
-        relay->out = RELAY_OUT_SHUT;
-        if (relay->end)
-            relay->end->shut(relay, relay->in == RELAY_IN_SHUT);
-        check_done(relay);
-        return;
-    }
-    relay->out = RELAY_OUT_DRAINING;
-    if (relay->head) /* the handshake was cut short: its owner decides */
-        relay->ops->head(relay, NULL, 0);
-    else if (relay->end && !relay->kept)
-        pass_fin(relay);
-}
-
-static void socket_writable(struct relay *relay) {
-    if (!relay->blocked) {
-        /* Nobody waits: stop hearing of every read of the application's. */
-        if (relay->end->out_on_demand)
-            loop_watch_mask(relay->reactor->loop, &relay->watch, relay->end->mask);
-        return;
-    }
-    if (write_kept(relay) && relay->out == RELAY_OUT_DRAINING)
-        pass_fin(relay);
+    if (relay->pump)
+        pump_kick(relay->pump);
 }
 
 /* ---- The turn ---- */
@@ -513,8 +300,8 @@ static void news_after_eof(struct relay *relay, uint32_t events) {
     if (events & EPOLLERR)
         getsockopt(relay->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error)
-        socket_failed(relay, error);
-    else if (relay->socket_hup && relay->end == &relay_end_app && !relay->timer.armed)
+        fail_behind_data(relay, error);
+    else if (relay->socket_hup && relay->end == &relay_end_app && !relay->orphan)
         become_orphan(relay);
 }
 
@@ -525,11 +312,11 @@ static void relay_on_fd(struct loop_watch *watch, uint32_t events) {
     if (events & EPOLLRDHUP)
         relay->socket_eof = true;
     if (relay->socket_hup && relay->linger_reset) {
-        socket_failed(relay, ECONNRESET);
+        relay_socket_failed(relay, ECONNRESET);
         return;
     }
     if (events & EPOLLOUT)
-        socket_writable(relay);
+        relay_socket_writable(relay);
     if (relay->over)
         return;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
@@ -553,9 +340,9 @@ int relay_attach(struct relay *relay, int fd, const struct relay_end *end, bool 
     relay->readable = readable;
     if (readable)
         again_later(relay);
-    if (relay->kept && !write_kept(relay))
+    if (relay->kept && !relay_write_kept(relay))
         return 0;
     if (!relay->over && relay->out == RELAY_OUT_DRAINING)
-        pass_fin(relay);
+        relay_pass_fin(relay);
     return 0;
 }

@@ -68,37 +68,41 @@ struct relay_end {
     bool reader_may_be_deaf; /* EPIPE without HUP is the application's SHUT_RD */
 };
 
-extern const struct relay_end relay_end_tcp; /* plain socket of the far destination */
-extern const struct relay_end
-    relay_end_app; /* B, the helper's end of an application's connection */
+/* A plain socket of the far destination. */
+extern const struct relay_end relay_end_tcp;
+/* B, the helper's end of an application's connection. */
+extern const struct relay_end relay_end_app;
 
 struct relay_chunk;
 
 struct relay {
     struct reactor *reactor;
-    struct pump *pump;        /* the last one it was bound to */
+    struct pump *pump;        /* NULL while there is no stream */
     smux_stream *stream;      /* NULL while there is none */
     struct relay *next, **at; /* in pump->relays, while there is a stream */
     const struct relay_ops *ops;
     const struct relay_end *end; /* NULL until attached */
     struct loop_watch watch;
     struct loop_task task;
-    struct loop_timer timer; /* orphans only */
+    struct loop_timer timer; /* only near the end: orphan, or a reset that waits */
     struct relay_chunk *kept, **kept_end;
     size_t kept_len;
     struct buffer *loans;
     size_t loan_len;
-    uint8_t in;        /* enum relay_in */
-    uint8_t out;       /* enum relay_out */
-    bool head;         /* handshake going on */
-    bool readable;     /* an edge was seen, and not yet EAGAIN */
-    bool blocked;      /* the socket took less than was given */
-    bool socket_eof;   /* RDHUP: no more bytes will come in than are there */
-    bool socket_hup;   /* HUP: the other end is gone */
-    bool residue;      /* one byte that was already forwarded is still unread (relay_end_app) */
-    bool linger_reset; /* the application's close is to be a reset */
-    bool bulk;         /* the last read was large */
-    bool over;         /* ended was called */
+    uint64_t failing_us; /* how long a reset has waited */
+    int error;           /* an errno or smux_error that ends the relay behind the data; 0: none */
+    uint8_t in;          /* enum relay_in */
+    uint8_t out;         /* enum relay_out */
+    bool head;           /* handshake going on */
+    bool readable;       /* an edge was seen, and not yet EAGAIN */
+    bool blocked;        /* the socket took less than was given */
+    bool socket_eof;     /* RDHUP: no more bytes will come in than are there */
+    bool socket_hup;     /* HUP: the other end is gone */
+    bool residue;        /* one byte that was already forwarded is still unread (relay_end_app) */
+    bool linger_reset;   /* the application's close is to be a reset */
+    bool bulk;           /* the last read was large */
+    bool orphan;         /* the application is gone; what comes for it is answered by a reset */
+    bool over;           /* ended was called */
 };
 
 /* Zeroes and prepares. */

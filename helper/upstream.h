@@ -41,9 +41,6 @@ struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver
  * with streams go on until those have ended. */
 void upstream_retire(struct upstream *upstream);
 
-/* Ends sessions that drain and have no stream left; to be called when a stream has ended. Cheap. */
-void upstream_tidy(struct upstream *upstream);
-
 /* Ends all at once and frees it. Not from within an event. */
 void upstream_free(struct upstream *upstream);
 

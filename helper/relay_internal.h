@@ -1,0 +1,27 @@
+/*
+ * relay_internal.h - what relay.c and relay_out.c share. See relay.h.
+ */
+#ifndef HELPER_RELAY_INTERNAL_H
+#define HELPER_RELAY_INTERNAL_H
+
+#include "helper/relay.h"
+
+/* Ends it: everything is closed and released, ops->ended is called. Harmless when it is over. */
+void relay_finish(struct relay *relay, enum relay_reason reason, int error);
+/* The socket is of no use any more: the stream is reset now. */
+void relay_socket_failed(struct relay *relay, int error);
+/* Writing to the socket failed; there may be bytes to read before reading fails as well. */
+void relay_writing_failed(struct relay *relay, int error);
+/* Ends it if both directions have ended. */
+void relay_check_done(struct relay *relay);
+
+/* Frees what is kept for the socket. */
+void relay_drop_kept(struct relay *relay);
+/* Writes what is kept. False if the socket is still blocked or the relay is over. */
+bool relay_write_kept(struct relay *relay);
+/* Everything before the stream's FIN has been written: passes it on. */
+void relay_pass_fin(struct relay *relay);
+/* The socket takes bytes again. */
+void relay_socket_writable(struct relay *relay);
+
+#endif

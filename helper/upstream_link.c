@@ -1,0 +1,167 @@
+/* upstream_link.c - one of the connections that an upstream keeps up (upstream.h). */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "helper/log.h"
+#include "helper/upstream_internal.h"
+
+/* While somebody waits, attempts come at least this often. */
+#define EAGER_RETRY_MS 500u
+
+/* Somewhere in the upper half of the span, so that many helpers do not come back at once. */
+static uint32_t jittered(uint32_t ms) {
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+        random = (uint32_t)time(NULL);
+    return ms / 2 + (ms ? random % (ms / 2 + 1) : 0);
+}
+
+static void on_pause_over(struct loop_timer *timer) {
+    upstream_link_connect(container_of(timer, struct link, timer));
+}
+
+static void pause_link(struct link *link, uint32_t ms) {
+    struct loop *loop = link->upstream->reactor->loop;
+    link->state = LINK_PAUSE;
+    loop_timer_set(loop, &link->timer, loop_now_us(loop) + (uint64_t)ms * 1000u, on_pause_over);
+}
+
+/* Somebody waits now: long pauses end soon. */
+void upstream_hurry(struct upstream *upstream) {
+    uint64_t soon_us = loop_now_us(upstream->reactor->loop) + EAGER_RETRY_MS * 1000u;
+    for (int i = 0; i < upstream->link_count; i++) {
+        struct link *link = &upstream->links[i];
+        if (link->state == LINK_PAUSE && link->timer.due_us > soon_us)
+            loop_timer_set(upstream->reactor->loop, &link->timer, soon_us, on_pause_over);
+    }
+}
+
+/* The whole list of addresses has failed, or the session was lost. */
+void upstream_link_failed(struct link *link, const char *why) {
+    struct upstream *upstream = link->upstream;
+    const struct config_gateway *config = &upstream->config;
+    snprintf(link->error, sizeof link->error, "%s", why);
+    uint32_t ms = link->pause_ms ? link->pause_ms * 2 : config->retry_min_ms;
+    if (ms > config->retry_max_ms)
+        ms = config->retry_max_ms;
+    link->pause_ms = ms;
+    if (upstream->first_waiter && ms > EAGER_RETRY_MS)
+        ms = EAGER_RETRY_MS;
+    link->address = 0;
+    pause_link(link, jittered(ms));
+    upstream_fail_waiters(upstream, ENETUNREACH, true);
+}
+
+static void address_failed(struct link *link, const char *why) {
+    struct upstream *upstream = link->upstream;
+    char url[CONFIG_URL_MAX + 1], text[CONFIG_URL_MAX + 100];
+    config_address_text(&upstream->config.address[link->address], url, sizeof url);
+    snprintf(text, sizeof text, "%s: %s", url, why);
+    /* A gateway that stays away is told once, not at every attempt. */
+    bool known = strncmp(link->error, text, sizeof link->error - 1) == 0;
+    log_at(known ? LOG_DEBUG : LOG_WARNING, "gateway %s: %s", upstream->config.name, text);
+    loop_watch_close(&link->watch);
+    link->address++;
+    link->state = LINK_IDLE;
+    if (link->address < upstream->config.n_addresses)
+        upstream_link_connect(link);
+    else
+        upstream_link_failed(link, text);
+}
+
+static void link_up(struct link *link, int fd) {
+    struct upstream *upstream = link->upstream;
+    const struct config_address *address = &upstream->config.address[link->address];
+    char url[CONFIG_URL_MAX + 1];
+    config_address_text(address, url, sizeof url);
+    struct carrier *carrier = carrier_new_socket(fd, address->scheme != CONFIG_UNIX, url);
+    struct upstream_session *session = carrier ? upstream_session_new(link, carrier) : NULL;
+    if (!session) {
+        if (carrier)
+            carrier->ops->free(carrier);
+        close(fd);
+        address_failed(link, "out of memory");
+        return;
+    }
+    link->session = session;
+    link->state = LINK_UP;
+    link->pause_ms = 0;
+    link->address = 0;
+    if (link->error[0])
+        link->reconnects++;
+    log_info("gateway %s: session with %s begins", upstream->config.name, url);
+    upstream_serve_waiters(upstream);
+}
+
+static void on_link_fd(struct loop_watch *watch, uint32_t events) {
+    dial_event(&container_of(watch, struct link, watch)->dial, events);
+}
+
+static void on_dialled(struct dial *dial, int error, bool readable) {
+    struct link *link = container_of(dial, struct link, dial);
+    (void)readable; /* the pump's own registration reports it again */
+    if (error)
+        address_failed(link, strerror(error));
+    else
+        link_up(link, loop_watch_release(link->upstream->reactor->loop, &link->watch));
+}
+
+static void start_dial(struct link *link) {
+    link->state = LINK_DIALLING;
+    link->dial.loop = link->upstream->reactor->loop;
+    link->dial.watch = &link->watch;
+    link->dial.on_fd = on_link_fd;
+    link->dial.done = on_dialled;
+    dial_start(&link->dial, (uint64_t)link->upstream->config.dial_timeout_ms * 1000u);
+}
+
+static void on_resolved(struct resolver_query *query, int error,
+                        const struct shim_endpoint *addresses, int count) {
+    struct link *link = container_of(query, struct link, query);
+    if (error) {
+        address_failed(link, error == ETIMEDOUT ? "name server does not answer"
+                                                : "name cannot be resolved");
+        return;
+    }
+    link->dial.count = 0;
+    for (int i = 0; i < count && i < DIAL_ADDRESSES_MAX; i++) {
+        struct dial_address *to = &link->dial.addresses[link->dial.count++];
+        to->len = shim_endpoint_to_sockaddr(&addresses[i], &to->addr);
+    }
+    start_dial(link);
+}
+
+void upstream_link_connect(struct link *link) {
+    struct upstream *upstream = link->upstream;
+    const struct config_address *address = &upstream->config.address[link->address];
+    struct dial_address *to = &link->dial.addresses[0];
+    loop_timer_clear(upstream->reactor->loop, &link->timer);
+    if (upstream->config.n_addresses == 0)
+        return; /* LINK_IDLE for good */
+    if (address->scheme == CONFIG_TLS) {
+        link->state = LINK_DIALLING;
+        address_failed(link, "TLS is not supported by this build");
+    } else if (carrier_literal(address, &to->addr, &to->len)) {
+        link->dial.count = 1;
+        start_dial(link);
+    } else if (address->scheme == CONFIG_UNIX) {
+        address_failed(link, "path is longer than a socket address holds");
+    } else {
+        link->state = LINK_RESOLVING;
+        resolver_start(upstream->resolver, &link->query, address->host, address->port, on_resolved);
+    }
+}
+
+void upstream_link_stop(struct link *link) {
+    loop_timer_clear(link->upstream->reactor->loop, &link->timer);
+    resolver_cancel(&link->query);
+    dial_cancel(&link->dial);
+    loop_watch_close(&link->watch);
+    if (link->session)
+        upstream_session_detach(link->session);
+    link->state = LINK_IDLE;
+}
