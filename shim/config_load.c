@@ -81,8 +81,8 @@ static bool fits(int len, size_t size) {
 }
 
 bool config_find(char *out, size_t size) {
-    const char *given = getenv("SMUXSHIM_CONFIG"), *xdg = getenv("XDG_CONFIG_HOME");
-    const char *home = getenv("HOME");
+    const char *given = shim_getenv("SMUXSHIM_CONFIG"), *xdg = shim_getenv("XDG_CONFIG_HOME");
+    const char *home = shim_getenv("HOME");
     if (given && *given)
         return fits(snprintf(out, size, "%s", given), size);
     if (xdg && xdg[0] == '/') {
@@ -133,8 +133,8 @@ bool config_load_with(struct config *config, const char *file, const char *gatew
     char found[CONFIG_PATH_MAX + 1];
     const char *gateway_source = "gateway", *routes_source = "destinations";
     /* A file that was named explicitly is meant: the environment of an outer smuxshim does not count. */
-    const char *env_routes = file ? NULL : getenv("SMUXSHIM_ROUTES");
-    const char *env_gateway = file ? NULL : getenv("SMUXSHIM_GATEWAY");
+    const char *env_routes = file ? NULL : shim_getenv("SMUXSHIM_ROUTES");
+    const char *env_gateway = file ? NULL : shim_getenv("SMUXSHIM_GATEWAY");
     config_init(config);
     if (!file && config_find(found, sizeof found))
         file = found;

@@ -228,9 +228,15 @@ socklen_t shim_abstract_name(struct sockaddr_un *name, const char *path) {
     return (socklen_t)(at - (char *)name);
 }
 
+static const char *plain_getenv(const char *name) {
+    return getenv(name);
+}
+
+const char *(*shim_getenv)(const char *name) = plain_getenv;
+
 bool shim_socket_path(char *out, size_t size, const char *configured, const char **why) {
-    const char *given = getenv("SMUXSHIM_SOCKET");
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    const char *given = shim_getenv("SMUXSHIM_SOCKET");
+    const char *runtime = shim_getenv("XDG_RUNTIME_DIR");
     struct sockaddr_un name;
     int len;
     if (!given || !*given)

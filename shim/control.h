@@ -209,6 +209,10 @@ bool shim_is_helper_name(const struct sockaddr_un *name, socklen_t len);
 socklen_t shim_path_name(struct sockaddr_un *name, const char *path);
 socklen_t shim_abstract_name(struct sockaddr_un *name, const char *path);
 
+/* Where these functions, and those of config.h, look variables up: getenv, unless the library has put
+ * its copy of the environment in its place. */
+extern const char *(*shim_getenv)(const char *name);
+
 /* Writes the helper's socket path after the rule above; `configured` is the [helper] key or NULL.
  * Reads the environment. Returns false if it does not fit `size` or does not end in the fixed last
  * component: *why then says what was expected (static text). */
@@ -225,9 +229,8 @@ bool shim_socket_path(char *out, size_t size, const char *configured, const char
  * plain `smux-helper` with SMUXSHIM_ROUTES and SMUXSHIM_GATEWAY in the environment. SMUXSHIM_SOCKET
  * is always set to the path the launcher will wait for; LD_PRELOAD is removed and
  * SMUXSHIM_DISABLE=1 set, so that the helper's own connections are never routed. It runs in a new
- * session (setsid) with stdin and stdout on /dev/null; stderr stays the launcher's until the helper
- * detaches, so that its one line of complaint is seen. The helper must exit non-zero when it cannot
- * start (another instance already running and answering counts as success: exit 0), and after the
+ * session (setsid) with stdin and stdout on /dev/null; what it says on
+ * stderr until it detaches is shown if it fails. The helper must exit non-zero when it cannot start (another instance already running and answering counts as success: exit 0), and after the
  * daemonizing fork its parent exits 0 only when the socket accepts connections and stderr of the
  * child is detached.
  */

@@ -11,6 +11,7 @@
 #include "addresses.h"
 #include "connect.h"
 #include "data.h"
+#include "environment.h"
 #include "real.h"
 #include "resolve.h"
 #include "sockctl.h"
@@ -19,10 +20,12 @@
 struct real real;
 static bool bound;
 
+/* All there is to do at the start: look up, and copy some variables. No system call. */
 static void bind_all(void) {
 #define HOOK(type, name, params) real.name = (type(*) params)dlsym(RTLD_NEXT, #name);
 #include "hooks.def"
 #undef HOOK
+    environment_capture();
     bound = true;
 }
 

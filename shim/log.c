@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control.h"
 #include "real.h"
 
 static const char *log_target(void) {
-    /* Looked up each time: getenv is cheap beside a log line, and nothing has to be initialised. */
-    const char *target = getenv("SMUXSHIM_LOG");
+    const char *target = shim_getenv("SMUXSHIM_LOG");
     return target && *target ? target : NULL;
 }
 

@@ -29,7 +29,7 @@ static _Atomic int64_t next_check_ms;
 static atomic_bool complained;
 
 static bool env_is(const char *name, const char *value) {
-    const char *given = getenv(name);
+    const char *given = shim_getenv(name);
     return given && strcmp(given, value) == 0;
 }
 
@@ -85,7 +85,7 @@ static void find_socket(struct loaded *loaded) {
 }
 
 static struct loaded *load(void) {
-    const char *routes = getenv("SMUXSHIM_ROUTES");
+    const char *routes = shim_getenv("SMUXSHIM_ROUTES");
     struct loaded *loaded =
         mmap(NULL, sizeof *loaded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (loaded == MAP_FAILED)

@@ -1,7 +1,7 @@
 /*
  * settings.h - the routes as this process sees them.
  *
- * SMUXSHIM_ROUTES (exported by the launcher) is parsed once; without it the configuration file is read
+ * SMUXSHIM_ROUTES (exported by the launcher, environment.h) is parsed once; without it the configuration file is read
  * at the first AF_INET connect and looked at again at most once a second. Either way the result is a
  * value in mapped memory behind one atomic pointer: readers take no lock, and a reader that is
  * interrupted by a signal or a fork cannot hold one. Old values stay mapped, because another thread

@@ -1,0 +1,46 @@
+/* environment.c - see environment.h. */
+#include "environment.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control.h"
+
+/* Room for the longest list of routes that route_list_parse takes, and some paths. */
+#define POOL_SIZE (256 * 1024)
+
+static struct {
+    const char *name;
+    const char *value;
+} variables[] = {
+    {"SMUXSHIM_ROUTES", NULL},  {"SMUXSHIM_CONFIG", NULL},
+    {"SMUXSHIM_SOCKET", NULL},  {"SMUXSHIM_LOG", NULL},
+    {"SMUXSHIM_STRICT", NULL},  {"SMUXSHIM_DISABLE", NULL},
+    {"SMUXSHIM_GATEWAY", NULL}, {"XDG_RUNTIME_DIR", NULL},
+    {"XDG_CONFIG_HOME", NULL},  {"HOME", NULL},
+};
+#define N_VARIABLES (sizeof variables / sizeof *variables)
+
+static char pool[POOL_SIZE]; /* zero pages until used */
+
+void environment_capture(void) {
+    size_t used = 0;
+    for (size_t i = 0; i < N_VARIABLES; i++) {
+        const char *value = getenv(variables[i].name);
+        size_t len = value ? strlen(value) + 1 : 0;
+        if (len == 0 || len > sizeof pool - used)
+            continue;
+        memcpy(pool + used, value, len);
+        variables[i].value = pool + used;
+        used += len;
+    }
+    shim_getenv = environment_get;
+}
+
+const char *environment_get(const char *name) {
+    for (size_t i = 0; i < N_VARIABLES; i++)
+        if (strcmp(variables[i].name, name) == 0)
+            return variables[i].value;
+    return NULL;
+}
