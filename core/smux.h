@@ -387,7 +387,8 @@ SMUX_API int smux_output(smux_session *session, struct iovec *iov, int iov_max, 
  * is planned anew by the next smux_output, so that urgent frames can overtake. */
 SMUX_API void smux_sent(smux_session *session, size_t n);
 
-/* Whether smux_output would return anything. */
+/* Whether smux_output has anything new to return: false between smux_output and smux_sent if all was
+ * handed out. */
 SMUX_API bool smux_want_write(const smux_session *session);
 
 /* ---- Time ----------------------------------------------------------------------------------- */

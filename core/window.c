@@ -109,7 +109,13 @@ static void probe(smux_stream *st) {
 /* A peer stops exactly at the oldest limit it can know of only if it has no newer one yet.  That is
  * told without a round-trip time, so also when queues on the way make the real one longer. */
 static void notice_dry(smux_stream *st, uint32_t len) {
-    uint32_t limit = st->flags & F_PROBE ? st->probe_limit : st->limit;
+    uint32_t limit = st->limit;
+    if (st->flags & F_PROBE) {
+        /* It has known the newer one for long: a frame's end there is chance. */
+        if ((uint32_t)st->session->now_us - st->probe_us > PROBE_MAX_US)
+            return;
+        limit = st->probe_limit;
+    }
     if ((uint32_t)st->bytes_in == limit && st->unread - len <= st->window / 16)
         st->flags |= F_DRY;
 }
