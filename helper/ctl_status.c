@@ -75,18 +75,18 @@ static void print_status(const json_t *status) {
     const json_t *sessions = json_object_get(status, "sessions");
     const json_t *streams = json_object_get(status, "streams");
     char age[32];
-    size_t i;
-    json_t *entry;
     printf("helper   pid %lld, version %s, up %s, connections %lld now, %lld in total%s\n",
            number_of(status, "pid"), text_of(status, "version"),
            age_text(number_of(status, "uptime_ms"), age, sizeof age),
            number_of(status, "connections"), number_of(status, "connections_total"),
            json_is_true(json_object_get(status, "draining")) ? ", draining" : "");
-    json_array_foreach(sessions, i, entry) print_session(entry);
+    for (size_t i = 0; i < json_array_size(sessions); i++)
+        print_session(json_array_get(sessions, i));
     if (json_array_size(streams) > 0)
         printf("\n%-8s %-16s %-11s %-24s %-24s %7s %8s %8s\n", "PID", "PROGRAM", "STATE",
                "DESTINATION", "NAME", "AGE", "IN", "OUT");
-    json_array_foreach(streams, i, entry) print_stream(entry);
+    for (size_t i = 0; i < json_array_size(streams); i++)
+        print_stream(json_array_get(streams, i));
 }
 
 int ctl_status(const struct ctl_options *options) {

@@ -82,7 +82,7 @@ static int answer(struct target *target, int error, const struct shim_endpoint *
     uint8_t message[SOCKS5_GREETING_ANSWER_LEN + SOCKS5_REPLY_MAX];
     size_t len = 0;
     if (!target->opening->greeting_sent) {
-        memcpy(message, SOCKS5_GREETING_ANSWER, SOCKS5_GREETING_ANSWER_LEN);
+        memcpy(message, socks5_greeting_answer, SOCKS5_GREETING_ANSWER_LEN);
         len = SOCKS5_GREETING_ANSWER_LEN;
     }
     len += socks5_reply_write(message + len, error, bound);
@@ -219,7 +219,7 @@ static void bad_request(struct target *target) {
     if (socks->reply) {
         uint8_t message[SOCKS5_REPLY_MAX];
         if (!target->opening->greeting_sent)
-            relay_say(&target->relay, SOCKS5_GREETING_ANSWER, SOCKS5_GREETING_ANSWER_LEN);
+            relay_say(&target->relay, socks5_greeting_answer, SOCKS5_GREETING_ANSWER_LEN);
         size_t len = socks5_reply_write(message, EOPNOTSUPP, NULL);
         message[1] = socks->reply;
         relay_say(&target->relay, message, len);
@@ -248,7 +248,7 @@ static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
     }
     if (opening->socks.greeted && !opening->greeting_sent) {
         opening->greeting_sent = true;
-        relay_say(relay, SOCKS5_GREETING_ANSWER, SOCKS5_GREETING_ANSWER_LEN);
+        relay_say(relay, socks5_greeting_answer, SOCKS5_GREETING_ANSWER_LEN);
     }
     return taken;
 }

@@ -17,32 +17,31 @@
 
 /* ---- Sockets ---- */
 
-static bool open_one(struct worker_sockets *sockets, const struct gateway_config *config,
-                     int worker, int i) {
+/* Opens the socket for an address; `first` is the first worker's for it, -1 if this is that one. */
+static int open_one(const struct gateway_config *config, int i, int first) {
     struct config_address address = config->address[i];
     char text[CONFIG_URL_MAX + 1];
     const char *why;
-    if (worker > 0 && address.scheme == CONFIG_UNIX) {
-        sockets->fd[worker][i] = sockets->fd[0][i];
-        return true;
-    }
-    if (worker > 0) /* port 0: the one that the kernel chose for the first */
-        address.port = listen_port(sockets->fd[0][i]);
+    if (first >= 0 && address.scheme == CONFIG_UNIX)
+        return first;
+    if (first >= 0) /* port 0: the one that the kernel chose for the first */
+        address.port = listen_port(first);
     int fd = listen_open(&address, config->workers > 1, config->socket_mode, &why);
-    sockets->fd[worker][i] = fd;
-    if (fd >= 0)
-        return true;
-    log_error("%s: %s: %s", config_address_text(&address, text, sizeof text), why, strerror(-fd));
-    return false;
+    if (fd < 0)
+        log_error("%s: %s: %s", config_address_text(&address, text, sizeof text), why,
+                  strerror(-fd));
+    return fd;
 }
 
 bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_config *config) {
     char text[CONFIG_URL_MAX + 1];
     sockets->count = config->n_addresses;
-    for (uint32_t worker = 0; worker < config->workers; worker++)
-        for (int i = 0; i < sockets->count; i++)
-            if (!open_one(sockets, config, (int)worker, i))
+    for (uint32_t worker = 0; worker < config->workers && worker < WORKERS_MAX; worker++)
+        for (int i = 0; i < sockets->count; i++) {
+            sockets->fd[worker][i] = open_one(config, i, worker ? sockets->fd[0][i] : -1);
+            if (sockets->fd[worker][i] < 0)
                 return false;
+        }
     for (int i = 0; i < sockets->count; i++)
         log_info("listening on %s", listen_text(sockets->fd[0][i], text, sizeof text));
     return true;

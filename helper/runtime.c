@@ -19,8 +19,10 @@
 
 static bool folder_of(const char *path, char *out, size_t size) {
     const char *slash = strrchr(path, '/');
+    if (!slash)
+        return false;
     int len = slash == path ? 1 : (int)(slash - path);
-    return slash && snprintf(out, size, "%.*s", len, path) < (int)size;
+    return snprintf(out, size, "%.*s", len, path) < (int)size;
 }
 
 bool runtime_prepare(const char *path, char *why, size_t size) {

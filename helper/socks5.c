@@ -15,6 +15,8 @@
 /* Offsets in a request or reply: version, command or code, reserved, address type, address. */
 enum { AT_CODE = 1, AT_RESERVED = 2, AT_TYPE = 3, AT_ADDRESS = 4, HEADER_LEN = 4 };
 
+const uint8_t socks5_greeting_answer[SOCKS5_GREETING_ANSWER_LEN] = {VERSION, METHOD_NONE};
+
 /* ---- Addresses, the same in requests and replies ---- */
 
 static size_t put_address(uint8_t *at, const struct shim_endpoint *address) {

