@@ -1,0 +1,207 @@
+/* Two sessions in one loop, joined by a socketpair: an application's end A on one side, the socket of a
+ * far destination on the other.
+ *
+ *     app (A) == B -- relay, client session ==== server session, relay -- TCP == far
+ */
+#ifndef SUPPORT_RELAY_H
+#define SUPPORT_RELAY_H
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "helper/relay.h"
+#include "helper/session_config.h"
+
+#define STREAMS_MAX 8
+
+struct end {
+    struct relay relay;
+    bool ended;
+    enum relay_reason reason;
+    int error;
+};
+
+static struct world {
+    struct reactor reactor;
+    struct pump *client, *server;
+    bool client_closed, server_closed;
+    struct end near[STREAMS_MAX], distant[STREAMS_MAX];
+    int app[STREAMS_MAX], far[STREAMS_MAX];
+    int accepted; /* streams so far */
+    int tcp_for_next;
+} world;
+
+static void on_end(struct relay *relay, enum relay_reason reason, int error) {
+    struct end *end = container_of(relay, struct end, relay);
+    assert_false(end->ended);
+    end->ended = true;
+    end->reason = reason;
+    end->error = error;
+}
+
+static const struct relay_ops end_ops = {.ended = on_end};
+
+static void on_accepted(struct pump *pump, smux_stream *stream) {
+    struct relay *relay = &world.distant[world.accepted++].relay;
+    relay_init(relay, &world.reactor, &end_ops);
+    relay_bind(relay, pump, stream);
+    smux_accept(stream);
+    assert_int_equal(relay_attach(relay, world.tcp_for_next, &relay_end_tcp, true), 0);
+}
+
+static void on_closed(struct pump *pump, int error, const char *why) {
+    (void)error;
+    assert_non_null(why);
+    *(pump == world.client ? &world.client_closed : &world.server_closed) = true;
+}
+
+static const struct pump_ops pump_ops_of_test = {.accepted = on_accepted, .closed = on_closed};
+
+static struct pump *make_pump(int fd, enum smux_role role) {
+    smux_config config;
+    session_config_fill(&config, role == SMUX_CLIENT ? 2 : SMUX_VERSION_AUTO, 64u << 20, 4u << 20,
+                        65535, 10000, 30000);
+    struct carrier *carrier = carrier_new_socket(fd, false, "test");
+    assert_non_null(carrier);
+    struct pump *pump = pump_new(&world.reactor, carrier, role, &config, &pump_ops_of_test, NULL);
+    assert_non_null(pump);
+    return pump;
+}
+
+static void tcp_pair(int pair[2]) {
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof name;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&name, len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&name, &len), 0);
+    pair[0] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(pair[0], (struct sockaddr *)&name, len), 0);
+    pair[1] = accept(listener, NULL, NULL);
+    assert_true(pair[1] >= 0);
+    close(listener);
+}
+
+static int setup_world(void **state) {
+    int carrier[2];
+    (void)state;
+    memset(&world, 0, sizeof world);
+    memset(world.app, -1, sizeof world.app);
+    memset(world.far, -1, sizeof world.far);
+    assert_int_equal(reactor_init(&world.reactor), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, carrier), 0);
+    world.client = make_pump(carrier[0], SMUX_CLIENT);
+    world.server = make_pump(carrier[1], SMUX_SERVER);
+    return 0;
+}
+
+static int teardown_world(void **state) {
+    (void)state;
+    if (!world.client_closed)
+        pump_end(world.client, SMUX_ERR_CLOSED, "test over");
+    if (!world.server_closed)
+        pump_end(world.server, SMUX_ERR_CLOSED, "test over");
+    for (int i = 0; i < STREAMS_MAX; i++) {
+        /* A relay that still writes what it kept needs no session. */
+        if (i < world.accepted && !world.near[i].ended)
+            relay_abort(&world.near[i].relay, ECANCELED);
+        if (i < world.accepted && !world.distant[i].ended)
+            relay_abort(&world.distant[i].relay, ECANCELED);
+        if (world.app[i] >= 0)
+            close(world.app[i]);
+        if (world.far[i] >= 0)
+            close(world.far[i]);
+    }
+    loop_turn(world.reactor.loop, 0);
+    assert_int_equal(world.reactor.pool.used_count, 0);
+    reactor_fini(&world.reactor);
+    return 0;
+}
+
+static void turns(int count) {
+    for (int i = 0; i < count; i++)
+        loop_turn(world.reactor.loop, 0);
+}
+
+/* Turns until the condition holds; gives up after 10 s of waiting in vain. */
+#define until(condition)                                                                           \
+    do {                                                                                           \
+        int patience = 10000;                                                                      \
+        while (!(condition)) {                                                                     \
+            loop_turn(world.reactor.loop, 1);                                                      \
+            assert_true(patience-- > 0);                                                           \
+        }                                                                                          \
+    } while (0)
+
+/* Opens stream number i: application's end in world.app[i], far destination's in world.far[i]. */
+static void open_pair(int i) {
+    struct relay *relay = &world.near[i].relay;
+    smux_stream *stream;
+    int tcp[2], app[2], one = 1;
+    tcp_pair(tcp);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, app), 0);
+    world.app[i] = app[0];
+    world.far[i] = tcp[0];
+    world.tcp_for_next = tcp[1];
+    fcntl(app[0], F_SETFL, O_NONBLOCK);
+    fcntl(tcp[0], F_SETFL, O_NONBLOCK);
+    fcntl(tcp[1], F_SETFL, O_NONBLOCK);
+    setsockopt(app[1], SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
+    assert_int_equal(send(app[0], "", 1, 0), 1); /* the residue */
+    assert_int_equal(smux_open(world.client->session, &stream), 0);
+    relay_init(relay, &world.reactor, &end_ops);
+    relay_bind(relay, world.client, stream);
+    relay->residue = true;
+    assert_int_equal(relay_attach(relay, app[1], &relay_end_app, true), 0);
+    until(world.accepted > i);
+}
+
+/* Reads everything there is: bytes, 0 at the end, or minus errno. */
+static ssize_t take(int fd, void *data, size_t len) {
+    ssize_t n = recv(fd, data, len, MSG_DONTWAIT);
+    return n < 0 ? -errno : n;
+}
+
+/* Turns until exactly `text` has arrived. */
+static void expect(int fd, const char *text) {
+    char got[256];
+    size_t have = 0, want = strlen(text);
+    while (have < want) {
+        ssize_t n = -EAGAIN;
+        until((n = take(fd, got + have, want - have)) != -EAGAIN);
+        assert_true(n > 0);
+        have += (size_t)n;
+    }
+    assert_memory_equal(got, text, want);
+}
+
+/* Turns until the read gives something, which must be 0 (end of file) or minus an errno. */
+static void expect_end(int fd, ssize_t end) {
+    char byte;
+    ssize_t n = -EAGAIN;
+    until((n = take(fd, &byte, 1)) != -EAGAIN);
+    assert_int_equal(n, end);
+}
+
+static void say(int fd, const char *text) {
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+static void close_now(int *fd) {
+    close(*fd);
+    *fd = -1;
+}
+
+#endif

@@ -1,0 +1,317 @@
+/* The relay: bytes, half-closes, resets, the residue, slow readers. */
+#include "support_relay.h"
+
+#define APP world.app[0]
+#define FAR world.far[0]
+
+static void bytes_arrive_both_ways(void **state) {
+    (void)state;
+    open_pair(0);
+    say(APP, "request");
+    expect(FAR, "request");
+    say(FAR, "answer");
+    expect(APP, "answer");
+}
+
+/* The next byte of a stream of bytes that tells its position. */
+static uint8_t pattern(size_t at) {
+    return (uint8_t)(at * 2654435761u >> 24);
+}
+
+static void push(int fd, size_t *sent, size_t total, size_t chunk) {
+    uint8_t data[200000];
+    size_t n = chunk < total - *sent ? chunk : total - *sent;
+    for (size_t i = 0; i < n; i++)
+        data[i] = pattern(*sent + i);
+    ssize_t done = n ? send(fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+    if (done > 0)
+        *sent += (size_t)done;
+}
+
+static void pull(int fd, size_t *got, size_t chunk) {
+    uint8_t data[200000];
+    ssize_t n = take(fd, data, chunk);
+    for (ssize_t i = 0; i < n; i++)
+        assert_int_equal(data[i], pattern(*got + (size_t)i));
+    if (n > 0)
+        *got += (size_t)n;
+}
+
+static void megabytes_arrive_unchanged_in_pieces_of_any_size(void **state) {
+    const size_t total = 16u << 20;
+    size_t up_sent = 0, up_got = 0, down_sent = 0, down_got = 0;
+    (void)state;
+    srand(7);
+    open_pair(0);
+    while (up_got < total || down_got < total) {
+        push(APP, &up_sent, total, 1 + (size_t)rand() % (rand() % 3 ? 200000 : 50));
+        push(FAR, &down_sent, total, 1 + (size_t)rand() % (rand() % 3 ? 200000 : 50));
+        turns(rand() % 3);
+        pull(FAR, &up_got, 1 + (size_t)rand() % 200000);
+        pull(APP, &down_got, 1 + (size_t)rand() % 200000);
+        turns(1);
+    }
+}
+
+/* ---- Orderly ends ---- */
+
+static void both_ended_in_order(void) {
+    until(world.near[0].ended && world.distant[0].ended);
+    assert_int_equal(world.near[0].reason, RELAY_DONE);
+    assert_int_equal(world.distant[0].reason, RELAY_DONE);
+}
+
+static void the_application_half_closes_and_still_reads(void **state) {
+    (void)state;
+    open_pair(0);
+    say(APP, "all");
+    shutdown(APP, SHUT_WR);
+    expect(FAR, "all");
+    expect_end(FAR, 0);
+    say(FAR, "late answer");
+    expect(APP, "late answer");
+    close_now(&FAR);
+    expect_end(APP, 0);
+    both_ended_in_order();
+}
+
+static void the_far_end_half_closes_and_still_reads(void **state) {
+    (void)state;
+    open_pair(0);
+    say(FAR, "banner");
+    shutdown(FAR, SHUT_WR);
+    expect(APP, "banner");
+    expect_end(APP, 0);
+    say(APP, "more");
+    say(APP, " and more");
+    expect(FAR, "more and more");
+    close_now(&APP);
+    expect_end(FAR, 0);
+    both_ended_in_order();
+}
+
+static void an_application_that_writes_and_closes_loses_nothing(void **state) {
+    const size_t total = 150000;
+    size_t sent = 0, got = 0;
+    (void)state;
+    open_pair(0);
+    push(APP, &sent, total, total);
+    assert_int_equal(sent, total);
+    close_now(&APP);
+    until((pull(FAR, &got, total), got == total));
+    expect_end(FAR, 0);
+    close_now(&FAR);
+    both_ended_in_order();
+}
+
+static void what_the_application_said_before_it_half_closed_all_arrives(void **state) {
+    (void)state;
+    open_pair(0);
+    shutdown(APP, SHUT_WR); /* nothing but the residue was ever sent */
+    expect_end(FAR, 0);
+}
+
+/* ---- Resets ---- */
+
+static void a_reset_by_the_far_end_is_one_for_the_application(void **state) {
+    struct linger linger = {.l_onoff = 1};
+    (void)state;
+    open_pair(0);
+    setsockopt(FAR, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    close_now(&FAR);
+    expect_end(APP, -ECONNRESET);
+}
+
+/* Story: a server answered 413 and closed with the request unread; the reset overtook the answer. */
+static void data_before_a_reset_is_still_read(void **state) {
+    (void)state;
+    open_pair(0);
+    say(APP, "a request that is never read");
+    turns(20);
+    say(FAR, "413 too large");
+    close_now(&FAR); /* with data unread: a reset */
+    expect(APP, "413 too large");
+    expect_end(APP, -ECONNRESET);
+}
+
+static void an_application_that_closes_with_data_unread_resets(void **state) {
+    (void)state;
+    open_pair(0);
+    say(FAR, "unread");
+    turns(20);
+    close_now(&APP);
+    expect_end(FAR, -ECONNRESET);
+}
+
+static void data_for_an_application_that_is_gone_is_answered_by_a_reset(void **state) {
+    (void)state;
+    open_pair(0);
+    close_now(&APP);
+    expect_end(FAR, 0);
+    say(FAR, "too late");
+    until((send(FAR, "x", 1, MSG_NOSIGNAL), world.distant[0].ended));
+    until(send(FAR, "x", 1, MSG_NOSIGNAL) < 0);
+    assert_true(errno == EPIPE || errno == ECONNRESET);
+}
+
+static void a_lingering_time_of_zero_makes_the_close_a_reset(void **state) {
+    (void)state;
+    open_pair(0);
+    world.near[0].relay.linger_reset = true;
+    close_now(&APP);
+    expect_end(FAR, -ECONNRESET);
+}
+
+static void a_lost_carrier_is_a_reset_on_both_sides_after_what_had_arrived(void **state) {
+    (void)state;
+    open_pair(0);
+    say(FAR, "half of it");
+    turns(20);
+    pump_end(world.client, SMUX_ERR_CARRIER, "cut");
+    expect(APP, "half of it");
+    expect_end(APP, -ECONNRESET);
+    expect_end(FAR, -ECONNRESET);
+    until(world.server_closed);
+}
+
+/* The residue: whatever has been forwarded, one byte stays unread while the end is not orderly. */
+static void a_lost_carrier_is_never_an_end_of_file(void **state) {
+    static const size_t sizes[] = {1, 2, 63, 4096, 65535, 65536, 65537, 150000};
+    (void)state;
+    for (int i = 0; i < STREAMS_MAX; i++) {
+        uint8_t data[150000] = {0}, got[150000];
+        size_t have = 0;
+        open_pair(i);
+        assert_int_equal(send(world.app[i], data, sizes[i], 0), sizes[i]);
+        while (have < sizes[i]) {
+            ssize_t n = -EAGAIN;
+            until((n = take(world.far[i], got, sizeof got)) != -EAGAIN);
+            assert_true(n > 0);
+            have += (size_t)n;
+        }
+    }
+    pump_end(world.client, SMUX_ERR_CARRIER, "cut");
+    for (int i = 0; i < STREAMS_MAX; i++)
+        expect_end(world.app[i], -ECONNRESET);
+}
+
+/* ---- Odd applications ---- */
+
+static void an_application_that_shuts_down_reading_can_still_write(void **state) {
+    (void)state;
+    open_pair(0);
+    shutdown(APP, SHUT_RD);
+    say(FAR, "ignored");
+    turns(20);
+    say(APP, "still here");
+    expect(FAR, "still here");
+    say(FAR, "ignored");
+    turns(20);
+    say(APP, "and here");
+    expect(FAR, "and here");
+}
+
+static void urgent_data_stays_in_its_place(void **state) {
+    (void)state;
+    open_pair(0);
+    say(APP, "before");
+    assert_int_equal(send(APP, "!", 1, MSG_OOB), 1);
+    say(APP, "after");
+    expect(FAR, "before!after");
+    assert_int_equal(send(APP, "!", 1, MSG_OOB), 1);
+    expect(FAR, "!");
+}
+
+/* ---- Slow readers ---- */
+
+static void fill(int fd, size_t *sent) {
+    for (int idle = 0; idle < 50; idle++) {
+        size_t before = *sent;
+        push(fd, sent, SIZE_MAX, 100000);
+        turns(2);
+        if (*sent > before)
+            idle = 0;
+    }
+}
+
+static void a_reader_that_stops_stops_its_own_stream_only(void **state) {
+    size_t sent = 0, got = 0;
+    (void)state;
+    open_pair(0);
+    open_pair(1);
+    fill(FAR, &sent);
+    assert_true(sent > 262144);
+    assert_true(sent < 64u << 20); /* the window bounds what is kept */
+    say(world.far[1], "unhindered");
+    expect(world.app[1], "unhindered");
+    say(world.app[1], "both ways");
+    expect(world.far[1], "both ways");
+    until((pull(APP, &got, 200000), got == sent));
+}
+
+static void a_target_that_stops_stops_its_own_stream_only(void **state) {
+    size_t sent = 0, got = 0;
+    (void)state;
+    open_pair(0);
+    open_pair(1);
+    fill(APP, &sent);
+    assert_true(sent > 262144);
+    assert_true(sent < 64u << 20);
+    say(world.app[1], "unhindered");
+    expect(world.far[1], "unhindered");
+    until((pull(FAR, &got, 200000), got == sent));
+}
+
+static void what_a_slow_reader_has_not_taken_survives_the_loss_of_the_carrier(void **state) {
+    size_t sent = 0, got = 0;
+    (void)state;
+    open_pair(0);
+    /* More than the socket takes, less than that and the first window. */
+    while (sent < 400000) {
+        push(FAR, &sent, 400000, 100000);
+        turns(2);
+    }
+    turns(200);
+    assert_true(world.near[0].relay.kept_len > 0);
+    pump_end(world.client, SMUX_ERR_CARRIER, "cut");
+    until((pull(APP, &got, 200000), got == sent));
+    expect_end(APP, -ECONNRESET);
+    until(world.near[0].ended);
+}
+
+static void an_application_that_goes_with_much_kept_for_it_resets(void **state) {
+    size_t sent = 0;
+    (void)state;
+    open_pair(0);
+    fill(FAR, &sent);
+    close_now(&APP);
+    until(world.distant[0].ended);
+    assert_int_equal(world.near[0].reason, RELAY_SOCKET_RESET);
+}
+
+#define RELAY_TEST(f) cmocka_unit_test_setup_teardown(f, setup_world, teardown_world)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        RELAY_TEST(bytes_arrive_both_ways),
+        RELAY_TEST(megabytes_arrive_unchanged_in_pieces_of_any_size),
+        RELAY_TEST(the_application_half_closes_and_still_reads),
+        RELAY_TEST(the_far_end_half_closes_and_still_reads),
+        RELAY_TEST(an_application_that_writes_and_closes_loses_nothing),
+        RELAY_TEST(what_the_application_said_before_it_half_closed_all_arrives),
+        RELAY_TEST(a_reset_by_the_far_end_is_one_for_the_application),
+        RELAY_TEST(data_before_a_reset_is_still_read),
+        RELAY_TEST(an_application_that_closes_with_data_unread_resets),
+        RELAY_TEST(data_for_an_application_that_is_gone_is_answered_by_a_reset),
+        RELAY_TEST(a_lingering_time_of_zero_makes_the_close_a_reset),
+        RELAY_TEST(a_lost_carrier_is_a_reset_on_both_sides_after_what_had_arrived),
+        RELAY_TEST(a_lost_carrier_is_never_an_end_of_file),
+        RELAY_TEST(an_application_that_shuts_down_reading_can_still_write),
+        RELAY_TEST(urgent_data_stays_in_its_place),
+        RELAY_TEST(a_reader_that_stops_stops_its_own_stream_only),
+        RELAY_TEST(a_target_that_stops_stops_its_own_stream_only),
+        RELAY_TEST(what_a_slow_reader_has_not_taken_survives_the_loss_of_the_carrier),
+        RELAY_TEST(an_application_that_goes_with_much_kept_for_it_resets),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
