@@ -75,13 +75,16 @@ int main(int argc, char **argv) {
         return 0;
     }
     struct responder *responder = responder_new(session);
+    int status = 0;
     if (o.run) {
         responder_start(responder);
-        return drive(&o, session); /* the responder's threads end with the process */
+        status = drive(&o, session);
+    } else {
+        responder_run(responder);
+        smuxb_session_close(session);
+        responder_report(responder);
     }
-    responder_run(responder);
-    smuxb_session_close(session);
-    responder_report(responder);
+    responder_free(responder);
     smuxb_session_free(session);
-    return 0;
+    return status;
 }

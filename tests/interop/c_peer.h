@@ -75,6 +75,8 @@ struct responder *responder_new(smuxb_session *session);
 void responder_run(struct responder *r);
 void responder_start(struct responder *r); /* the same in a thread */
 void responder_report(struct responder *r);
+/* Waits until every stream has been answered: to be called after the session's end. */
+void responder_free(struct responder *r);
 
 /* c_driver.c */
 struct driver {

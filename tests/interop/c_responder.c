@@ -10,6 +10,8 @@ struct responder {
     smuxb_session *session;
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    pthread_t acceptor; /* of responder_start */
+    bool started;
     unsigned serving;  /* streams being answered */
     unsigned releases; /* `release` requests not yet used up */
     bool ended;
@@ -255,18 +257,32 @@ static void *run_thread(void *r) {
 }
 
 void responder_start(struct responder *r) {
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, run_thread, r)) {
+    if (pthread_create(&r->acceptor, NULL, run_thread, r)) {
         fprintf(stderr, "c_peer: cannot start a thread\n");
         exit(1);
     }
-    pthread_detach(thread);
+    r->started = true;
 }
 
-void responder_report(struct responder *r) {
+static void await_answers(struct responder *r) {
     pthread_mutex_lock(&r->lock);
     while (r->serving > 0)
         pthread_cond_wait(&r->changed, &r->lock);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void responder_free(struct responder *r) {
+    if (r->started)
+        pthread_join(r->acceptor, NULL);
+    await_answers(r);
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->changed);
+    free(r);
+}
+
+void responder_report(struct responder *r) {
+    await_answers(r);
+    pthread_mutex_lock(&r->lock);
     printf("session ended: %s accepted=%" PRIu64 " completed=%" PRIu64 " truncated=%" PRIu64
            " failed=%" PRIu64 "\n",
            smuxb_session_error_text(r->session), r->accepted, r->outcomes[DONE],
