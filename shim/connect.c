@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +24,17 @@ static int fail(int err) {
     return -1;
 }
 
+/* A readable mapping of a file that is empty: every read of it faults. (A page without permission would do as
+ * well, but memory checkers object to passing one to a system call.) */
+static void *map_nothing(void) {
+    int fd = (int)real.syscall(SYS_memfd_create, "smuxshim", 1u /* MFD_CLOEXEC */);
+    void *page = mmap(NULL, 1, fd < 0 ? PROT_NONE : PROT_READ,
+                      fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+    if (fd >= 0)
+        raw_close(fd);
+    return page == MAP_FAILED ? NULL : page;
+}
+
 /* A page that cannot be read: a send from it waits for buffer space, as any send, and then copies
  * nothing. Mapped at the first blocking connect of the process, and left. */
 static const void *unreadable_page(void) {
@@ -31,13 +42,12 @@ static const void *unreadable_page(void) {
     void *known = atomic_load(&page);
     if (known)
         return known;
-    void *fresh = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (fresh == MAP_FAILED)
-        return NULL;
-    if (atomic_compare_exchange_strong(&page, &known, fresh))
-        return fresh;
-    munmap(fresh, 1);
-    return known;
+    void *fresh = map_nothing();
+    if (fresh && !atomic_compare_exchange_strong(&page, &known, fresh)) {
+        munmap(fresh, 1);
+        return known;
+    }
+    return fresh;
 }
 
 /* The outcome of a connection that is no longer pending, as connect(2) reports it. */

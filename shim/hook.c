@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdlib.h>
 
 #include "addresses.h"
 #include "connect.h"
@@ -128,14 +129,15 @@ EXPORT(long, syscall, (long number, ...)) {
     return shim_syscall(number, argument);
 }
 
-/* What compilers call instead when _FORTIFY_SOURCE is on, and libc's other names for the same. */
-extern void __chk_fail(void) __attribute__((noreturn));
+/* What compilers call instead when _FORTIFY_SOURCE is on, and libc's other names for the same. A libc without
+ * them (musl) has no such callers either. */
+extern void __chk_fail(void) __attribute__((noreturn, weak));
 
 #define CHECKED(size, len)                                                                         \
     do {                                                                                           \
         READY;                                                                                     \
         if ((len) > (size))                                                                        \
-            __chk_fail();                                                                          \
+            __chk_fail ? __chk_fail() : abort();                                                   \
     } while (0)
 
 EXPORT(ssize_t, __read_chk, (int fd, void *buf, size_t len, size_t size)) {

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -27,9 +26,21 @@ static const struct option_row rows[] = {
 
 #define STORE_MAX 32 /* options in one store */
 
+/* Linux's interface of classic socket filters (linux/filter.h, which not every libc comes with). */
+struct instruction {
+    uint16_t code;
+    uint8_t jump_true, jump_false;
+    uint32_t k;
+};
+struct program {
+    unsigned short n;
+    struct instruction *code;
+};
+enum { LOAD_IMMEDIATE = 0x00, RETURN = 0x06 };
+
 struct store {
     unsigned short n;                           /* instructions */
-    struct sock_filter code[2 * STORE_MAX + 1]; /* pairs, then "accept everything" */
+    struct instruction code[2 * STORE_MAX + 1]; /* pairs, then "accept everything" */
 };
 
 const struct option_row *option_find(int level, int name) {
@@ -88,7 +99,7 @@ static void store_read(int fd, struct store *store) {
         store->n = (unsigned short)(n - 1);
 }
 
-static struct sock_filter *store_find(struct store *store, const struct option_row *row) {
+static struct instruction *store_find(struct store *store, const struct option_row *row) {
     for (unsigned i = 0; i + 1 < store->n; i += 2)
         if (store->code[i].k == store_key(row))
             return &store->code[i + 1];
@@ -96,19 +107,19 @@ static struct sock_filter *store_find(struct store *store, const struct option_r
 }
 
 static void store_put(struct store *store, const struct option_row *row, int value) {
-    struct sock_filter *slot = store_find(store, row);
+    struct instruction *slot = store_find(store, row);
     if (!slot && store->n < 2 * STORE_MAX) {
-        store->code[store->n] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, store_key(row));
+        store->code[store->n] = (struct instruction){LOAD_IMMEDIATE, 0, 0, store_key(row)};
         slot = &store->code[store->n + 1];
         store->n += 2;
     }
     if (slot)
-        *slot = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, (uint32_t)value);
+        *slot = (struct instruction){LOAD_IMMEDIATE, 0, 0, (uint32_t)value};
 }
 
 static int store_write(int fd, struct store *store) {
-    struct sock_fprog program = {(unsigned short)(store->n + 1), store->code};
-    store->code[store->n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0xffffffff);
+    struct program program = {(unsigned short)(store->n + 1), store->code};
+    store->code[store->n] = (struct instruction){RETURN, 0, 0, UINT32_MAX};
     return raw_setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) ? errno : 0;
 }
 
@@ -117,7 +128,7 @@ int option_kept_get(int fd, const struct option_row *row) {
     if (row->how == OPTION_MARK)
         return mark_value(mark_read(fd), row);
     store_read(fd, &store);
-    const struct sock_filter *slot = store_find(&store, row);
+    const struct instruction *slot = store_find(&store, row);
     return slot ? (int)slot->k : row->standard;
 }
 
@@ -219,7 +230,7 @@ static void restore_row(int from, int to, const struct option_row *row, uint64_t
             raw_setsockopt(to, row->level, row->name, bytes, len);
         return;
     }
-    const struct sock_filter *slot = store_find(store, row);
+    const struct instruction *slot = store_find(store, row);
     int value = row->how == OPTION_MARK ? mark_value(mark, row) : slot ? (int)slot->k : 0;
     if (row->how == OPTION_MARK ? value == row->standard : !slot)
         return;

@@ -1,8 +1,8 @@
 /* options_emulate.c - getsockopt and setsockopt on A, answered as TCP answers. See options.h. */
 #include <errno.h>
 #include <limits.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 #include "hint.h"

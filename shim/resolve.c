@@ -10,6 +10,10 @@
 #include "real.h"
 #include "settings.h"
 
+#ifndef NETDB_INTERNAL /* musl */
+#define NETDB_INTERNAL (-1)
+#endif
+
 static bool is_watched(const char *name) {
     const struct settings *settings = name ? settings_get() : NULL;
     return settings && route_list_watches_name(&settings->routes, name);

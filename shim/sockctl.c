@@ -2,7 +2,6 @@
 #include "sockctl.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -13,6 +12,13 @@
 #include "options.h"
 #include "real.h"
 #include "state.h"
+
+#ifndef SIOCOUTQ
+#define SIOCOUTQ TIOCOUTQ
+#endif
+#ifndef SIOCOUTQNSD
+#define SIOCOUTQNSD 0x894B /* linux/sockios.h */
+#endif
 
 static bool is_tcp_level(int level) {
     return level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6;
