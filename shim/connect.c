@@ -221,3 +221,22 @@ int shim_connect(int fd, const struct sockaddr *addr, socklen_t len) {
     struct shim_state state = shim_state_read(fd);
     return state.kind == SHIM_FOREIGN ? result : connect_again(fd, &state, addr, len);
 }
+
+/* EINVAL is what an AF_UNIX socket answers; one whose connect failed gives way to a TCP socket. */
+static bool gives_way(int fd, int result) {
+    if (result == 0 || errno != EINVAL || !hint_has(fd, HINT_OURS))
+        return false;
+    struct shim_state state = shim_state_read(fd);
+    return state.kind == SHIM_FAILED &&
+           swap_out(fd, state.outcome.dest.family ? state.outcome.dest.family : AF_INET) == 0;
+}
+
+int shim_bind(int fd, const struct sockaddr *addr, socklen_t len) {
+    int result = real.bind(fd, addr, len);
+    return gives_way(fd, result) ? real.bind(fd, addr, len) : result;
+}
+
+int shim_listen(int fd, int backlog) {
+    int result = real.listen(fd, backlog);
+    return gives_way(fd, result) ? real.listen(fd, backlog) : result;
+}

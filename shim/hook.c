@@ -55,6 +55,8 @@ __attribute__((constructor)) static void bind_at_start(void) {
     }
 
 HOOK_LINE(int, connect, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len))
+HOOK_LINE(int, bind, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len))
+HOOK_LINE(int, listen, (int fd, int backlog), (fd, backlog))
 HOOK_LINE(int, getpeername, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len))
 HOOK_LINE(int, getsockname, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len))
 HOOK_LINE(int, shutdown, (int fd, int how), (fd, how))

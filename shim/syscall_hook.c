@@ -16,6 +16,10 @@ long shim_syscall(long number, const long args[6]) {
 #ifdef SYS_connect /* 32-bit machines may have only socketcall, which libc itself avoids */
     case SYS_connect:
         return shim_connect(INT(0), POINTER(1), (socklen_t)args[2]);
+    case SYS_bind:
+        return shim_bind(INT(0), POINTER(1), (socklen_t)args[2]);
+    case SYS_listen:
+        return shim_listen(INT(0), INT(1));
     case SYS_getpeername:
         return shim_getpeername(INT(0), POINTER(1), POINTER(2));
     case SYS_getsockname:

@@ -49,3 +49,5 @@ same() {
 @test "ends: shutdown, close, reset, SIGPIPE, and what the target sees" { same ends 70; }
 
 @test "processes: dup, fork, exec, SCM_RIGHTS, threads, signals, cancellation" { same processes 54; }
+
+@test "rare: fast open, SIGIO, bound ports and devices, other kinds of sockets" { same rare 32; }

@@ -1,0 +1,170 @@
+/* rare.c - what few programs do: fast open, signal-driven I/O, bound devices, copies made before. */
+#include <sys/select.h>
+#include <sys/syscall.h>
+
+#include "oracle.h"
+
+/* TCP fast open without a cookie is a connect and a send in one call. */
+static void fast_open(const struct server *server) {
+    char buf[8] = {0};
+    int fd = tcp_socket(0);
+    observe_result("MSG_FASTOPEN, blocking",
+                   sendto(fd, "fast", 4, MSG_FASTOPEN, (const struct sockaddr *)&server->addr,
+                          sizeof server->addr));
+    int accepted = accept(server->fd, NULL, NULL);
+    observe_result("arrives", receive_all(accepted, buf, 4));
+    observe_result("MSG_FASTOPEN when connected",
+                   sendto(fd, "more", 4, MSG_FASTOPEN, (const struct sockaddr *)&server->addr,
+                          sizeof server->addr));
+    close(accepted);
+    close(fd);
+    fd = tcp_socket(0);
+    observe_result("MSG_FASTOPEN without an address", send(fd, "x", 1, MSG_FASTOPEN));
+    close(fd);
+}
+
+static void unconnected(void) {
+    int fd = tcp_socket(0);
+    char byte;
+    signal(SIGPIPE, SIG_IGN);
+    observe_result("send without a connection", send(fd, "x", 1, 0));
+    observe_result("recv without a connection", recv(fd, &byte, 1, 0));
+    observe_result("shutdown without a connection", shutdown(fd, SHUT_RDWR));
+    close(fd);
+}
+
+static volatile sig_atomic_t io_signals;
+
+static void on_io(int signal) {
+    (void)signal;
+    io_signals++;
+}
+
+/* The owner and the flag are set before connect, and must hold after it. */
+static void signal_driven(const struct server *server) {
+    int fd = tcp_socket(0);
+    signal(SIGIO, on_io);
+    fcntl(fd, F_SETOWN, getpid());
+    fcntl(fd, F_SETFL, O_ASYNC);
+    connect_to(fd, server);
+    observe("O_ASYNC kept", "%d", (fcntl(fd, F_GETFL) & O_ASYNC) != 0);
+    observe("owner kept", "%d", fcntl(fd, F_GETOWN) == getpid());
+    int accepted = accept(server->fd, NULL, NULL);
+    io_signals = 0;
+    (void)!write(accepted, "x", 1);
+    for (int i = 0; i < WAIT_MS && !io_signals; i++)
+        usleep(1000);
+    observe("SIGIO comes with data", "%d", io_signals > 0);
+    close(accepted);
+    close(fd);
+}
+
+static void ports_and_devices(const struct server *server) {
+    int fd = tcp_socket(0), on = 1;
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    socklen_t len = sizeof any;
+    observe_result("bind to any port", bind(fd, (struct sockaddr *)&any, sizeof any));
+    getsockname(fd, (struct sockaddr *)&any, &len);
+    in_port_t port = any.sin_port;
+    observe_result("connect", connect_to(fd, server));
+    getsockname(fd, (struct sockaddr *)&any, &len);
+    observe("the port stays", "%d", any.sin_port == port);
+    observe("address is known", "%s", inet_ntoa(any.sin_addr));
+    close(fd);
+    fd = tcp_socket(0);
+    any = (struct sockaddr_in){.sin_family = AF_INET};
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    observe_result("bind to an address without port",
+                   bind(fd, (struct sockaddr *)&any, sizeof any));
+    observe_result("connect then", connect_to(fd, server));
+    getsockname(fd, (struct sockaddr *)&any, &len);
+    observe("has a port then", "%d", any.sin_port != 0);
+    close(fd);
+    fd = tcp_socket(0);
+    observe_result("SO_BINDTODEVICE", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2));
+    observe_result("connect over it", connect_to(fd, server));
+    close(fd);
+}
+
+static void exceptional(const struct server *server, const struct server *closed) {
+    fd_set readable, writable, exceptional;
+    struct timeval timeout = {10, 0};
+    int fd = tcp_socket(SOCK_NONBLOCK);
+    connect_to(fd, closed);
+    FD_ZERO(&readable);
+    FD_SET(fd, &readable);
+    writable = exceptional = readable;
+    observe_result("select of a refused connect",
+                   select(fd + 1, &readable, &writable, &exceptional, &timeout));
+    observe("readable, writable, exceptional", "%d %d %d", FD_ISSET(fd, &readable) != 0,
+            FD_ISSET(fd, &writable) != 0, FD_ISSET(fd, &exceptional) != 0);
+    close(fd);
+    (void)server;
+}
+
+static void listening_after_failure(const struct server *closed) {
+    int fd = tcp_socket(0);
+    connect_to(fd, closed);
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    observe_result("listen after a failed connect", listen(fd, 1));
+    close(fd);
+    fd = tcp_socket(0);
+    connect_to(fd, closed);
+    observe_result("bind after a failed connect", bind(fd, (struct sockaddr *)&any, sizeof any));
+    close(fd);
+}
+
+static void kinds(const struct server *server) {
+    static const struct {
+        const char *name;
+        int type, protocol;
+    } sockets[] = {{"IPPROTO_TCP", SOCK_STREAM, IPPROTO_TCP},
+                   {"IPPROTO_IP", SOCK_STREAM, IPPROTO_IP},
+                   {"UDP", SOCK_DGRAM, 0},
+                   {"MPTCP", SOCK_STREAM, 262}};
+    for (size_t i = 0; i < sizeof sockets / sizeof *sockets; i++) {
+        int fd = socket(AF_INET, sockets[i].type, sockets[i].protocol), type = 0, domain = 0;
+        socklen_t len = sizeof type;
+        if (fd < 0) {
+            observe(sockets[i].name, "%s", error_name(errno));
+            continue;
+        }
+        int result = connect_to(fd, server);
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+        getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+        observe(sockets[i].name, "connect %d type %d domain %d", result, type, domain);
+        close(fd);
+        if (sockets[i].type == SOCK_STREAM)
+            close(accept(server->fd, NULL, NULL));
+    }
+}
+
+static void stat_it(const struct server *server) {
+    struct pair pair = connected_pair(server, 0);
+    char link[64], path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", pair.client);
+    ssize_t n = readlink(path, link, sizeof link - 1);
+    link[n > 0 ? n : 0] = '\0';
+    observe("is a socket", "%.7s", link);
+    observe_result("isatty", isatty(pair.client));
+    observe("isatty's errno", "%s", error_name(errno));
+    observe_result("fsync", fsync(pair.client));
+    observe_result("lockf", lockf(pair.client, F_TEST, 0));
+    close_pair(&pair);
+}
+
+int main(void) {
+    struct server server = serve(), closed = refuse();
+    fast_open(&server);
+    unconnected();
+    signal_driven(&server);
+    ports_and_devices(&server);
+    exceptional(&server, &closed);
+    listening_after_failure(&closed);
+    struct server fresh = serve();
+    kinds(&fresh);
+    stat_it(&fresh);
+    return 0;
+}
