@@ -6,7 +6,7 @@
  *   blocking_info.c     questions, texts           blocking_io.c      roles, the carrier
  *   blocking_stream.c   open, accept, read, close  blocking_input.c   feeding, unread data
  *   blocking_write.c    write                      blocking_events.c  what the engine reports
- *   blocking_thread.c   the session's own threads
+ *   blocking_thread.c   the session's own threads  blocking_block.c   received bytes
  *
  * How it works, and why it is fast.  There is no thread whose job it is to read the socket, because
  * a hop from it to the thread that wants the data costs more than the rest of a round trip.
@@ -28,6 +28,11 @@
  * have been for the same thread several times in a row ("solo"), only that thread takes the role;
  * it leaves it vacant on its way out, and the others rely on the session's thread to notice when it
  * does not come back.
+ *
+ * Received bytes stay where they are until the thread that wants them copies them, which it does
+ * without the mutex: so copying costs one copy, on the processor that needs the data, and stops
+ * nobody.  A thread whose read or write is complete is taken off the session's lists before it is
+ * woken, and returns without asking for the mutex ("granted").
  *
  * Wake-ups cannot get lost: what a waiter waits for is set under the mutex, together with the word
  * it sleeps on, or with a byte in the eventfd that its poll watches; both last until it looks.
@@ -68,6 +73,23 @@ enum blk_where {
 
 enum blk_role { BLK_IN = 1 << 0, BLK_OUT = 1 << 1 };
 
+/* What happened to a sleeping waiter: the value of its futex. */
+enum blk_fate {
+    BLK_SLEEPING,
+    BLK_WOKEN,    /* to look again */
+    BLK_GRANTED,  /* it has all it came for, and no more part in the session */
+    BLK_WITHDRAWN /* it woke by itself */
+};
+
+/* Bytes that wait to be copied to the application, in a block that is kept for them. */
+struct blk_piece {
+    struct blk_block *block;
+    const uint8_t *data;
+    size_t len;
+    uint8_t *to;
+};
+#define BLK_PIECES_MAX 8
+
 /* A thread inside a call, on its stack. */
 struct blk_waiter {
     struct blk_link home;   /* stream.readers, stream.writers, session.accepters, session.enders */
@@ -75,34 +97,38 @@ struct blk_waiter {
     struct blk_link cancel; /* session.cancels */
     uintptr_t thread;
     const uint64_t *deadline_us;
-    uint32_t futex;
+    uint32_t futex; /* enum blk_fate */
     int wake_fd;
     uint8_t where; /* enum blk_where */
     bool done;     /* there is no reason to wait any more */
     bool kicked;   /* wake_fd has been written to */
     bool waits;    /* is inside blk_wait */
+    bool granted;  /* blk_wait has returned without the mutex, see BLK_GRANTED */
     bool writes;   /* waits for bytes to go out */
     int error;
 
-    uint8_t *data; /* of a reader: where to store */
+    smuxb_stream *stream; /* of a reader or writer */
+    uint8_t *data;        /* of a reader: where to store */
     size_t room, got;
+    int pieces_len;
 
     smux_sendbuf *bufs; /* of a writer: what it lent */
     int bufs_len;
     size_t pending, taken_back; /* buffers still lent; bytes that did not go out */
+
+    struct blk_piece pieces[BLK_PIECES_MAX]; /* of a reader: what it is to copy to `data` */
 };
 
 /* ---- Session and stream --------------------------------------------------------------------- */
 
-/* Unread data, in pieces. */
-struct blk_chunk {
-    struct blk_chunk *next;
-    size_t at, len, size;
-    uint8_t data[];
+/* Unread data. */
+struct blk_node {
+    struct blk_node *next;
+    struct blk_piece piece;
 };
 
 struct blk_queue {
-    struct blk_chunk *head, *tail;
+    struct blk_node *head, *tail;
     size_t len;
 };
 
@@ -126,10 +152,8 @@ struct smuxb_stream {
     smuxb_stream *next; /* in the accept queue */
 };
 
-/* One recv may fill this.  Larger ones fall out of the L2 cache before they are copied on. */
-#define BLK_INPUT_SIZE (128u * 1024u)
-#define BLK_IOV_MAX    64
-#define BLK_WAKES_MAX  32
+#define BLK_IOV_MAX   64
+#define BLK_WAKES_MAX 32
 
 struct smuxb_session {
     pthread_mutex_t mutex;
@@ -160,11 +184,12 @@ struct smuxb_session {
     uint64_t flushed_us;
     struct blk_link cancels; /* writers that want their buffers back while a flush is under way */
     uint32_t wakes_len;
-    uint32_t *wakes[BLK_WAKES_MAX]; /* futexes to wake once the mutex is free */
+    struct blk_waiter *wakes[BLK_WAKES_MAX]; /* to be woken when the mutex is let go of */
 
-    /* Input that has been received and not been fed. */
-    uint8_t *input;
+    /* What is received, and up to where it has been fed. */
+    struct blk_block *input, *next_input; /* next: NULL for want of memory */
     size_t input_at, input_len;
+    uint32_t pinned; /* pieces of input blocks in streams' queues */
     bool poll_first; /* the last attempt to receive found nothing */
     struct blk_scan scan;
 
@@ -194,6 +219,8 @@ struct smuxb_session {
 void blk_lock(smuxb_session *s);
 /* Also makes the system calls for the wake-ups that have been decided on. */
 void blk_unlock(smuxb_session *s);
+/* blk_unlock after giving up a reference: frees the session if that was the last one. */
+void blk_leave(smuxb_session *s);
 void blk_waiter_init(struct blk_waiter *w, const uint64_t *deadline_us);
 /* Makes the waiter look again. */
 void blk_wake(smuxb_session *s, struct blk_waiter *w);
@@ -205,7 +232,8 @@ void blk_satisfy_all(smuxb_session *s, struct blk_link *waiters);
  * take roles can be found meanwhile, or NULL. */
 void blk_sleep(smuxb_session *s, struct blk_waiter *w, struct blk_link *sleepers,
                uint64_t until_us);
-/* Waits until w->done, doing the session's I/O meanwhile.  False: its deadline has passed. */
+/* Waits until w->done, doing the session's I/O meanwhile.  False: its deadline has passed.  If
+ * w->granted afterwards, the mutex is not held, and session and stream must not be touched. */
 bool blk_wait(smuxb_session *s, struct blk_waiter *w);
 /* See to it that a vacant role is taken where there is need: by a sleeping thread, or the keeper. */
 void blk_pass_on_out(smuxb_session *s);
@@ -248,10 +276,28 @@ void blk_feed(smuxb_session *s, size_t limit);
 static inline bool blk_unfed(const smuxb_session *s) {
     return s->input_at < s->input_len;
 }
+
+/* ---- blocking_block.c ----------------------------------------------------------------------- */
+
+/* Memory for received bytes, shared by those who still have to copy theirs. */
+struct blk_block *blk_block_new(size_t size);
+void blk_block_release(struct blk_block *b);
+/* False for want of memory. */
+bool blk_input_new(smuxb_session *s);
+/* Makes room to receive into. */
+void blk_input_prepare(smuxb_session *s);
+uint8_t *blk_input_room(const smuxb_session *s, size_t *len);
+const uint8_t *blk_input_data(const smuxb_session *s);
+/* Leaves data in the input for a waiter to copy by itself, or copies it at once. */
+void blk_hand_over(smuxb_session *s, struct blk_waiter *w, const uint8_t *data, size_t len);
+/* The waiter's part, without the mutex. */
+void blk_copy_pieces(struct blk_waiter *w);
+
 /* False for want of memory; nothing is stored then. */
-bool blk_queue_put(struct blk_queue *q, const uint8_t *data, size_t len);
-size_t blk_queue_take(struct blk_queue *q, uint8_t *data, size_t len);
-void blk_queue_drop(struct blk_queue *q);
+bool blk_queue_put(smuxb_session *s, struct blk_queue *q, const uint8_t *data, size_t len);
+/* Gives the waiter what it has room for. */
+void blk_queue_take(smuxb_session *s, struct blk_queue *q, struct blk_waiter *w);
+void blk_queue_drop(smuxb_session *s, struct blk_queue *q);
 
 /* ---- blocking_events.c ---------------------------------------------------------------------- */
 
@@ -279,8 +325,8 @@ int blk_session_error(const smuxb_session *s);
 
 /* ---- blocking_session.c --------------------------------------------------------------------- */
 
-/* Unlocks, and frees the session if nobody uses it any more. */
-void blk_leave(smuxb_session *s);
+/* When there are no threads, no handles and no streams of it left. */
+void blk_session_destroy(smuxb_session *s);
 
 /* ---- blocking_thread.c ---------------------------------------------------------------------- */
 

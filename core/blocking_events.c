@@ -29,16 +29,15 @@ static void on_accept(smuxb_session *s, const smux_event *ev) {
     }
 }
 
-/* Straight into the memory of those who wait for it, which must be in the order of their coming. */
+/* To those who wait for it, in the order of their coming. */
 static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, size_t len) {
     size_t done = 0;
     for (struct blk_link *l = st->readers.next; l != &st->readers && done < len; l = l->next) {
         struct blk_waiter *w = blk_of(struct blk_waiter, l, home);
         size_t n = w->room - w->got < len - done ? w->room - w->got : len - done;
-        if (!n || (w->done && !w->got))
+        if (!n || w->pieces_len == BLK_PIECES_MAX || (w->done && !w->got))
             continue; /* full, or on its way out with an error */
-        memcpy(w->data + w->got, data + done, n);
-        w->got += n;
+        blk_hand_over(s, w, data + done, n);
         done += n;
         blk_satisfy(s, w);
     }
@@ -50,8 +49,8 @@ static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, s
 static void end_with(smuxb_session *s, smuxb_stream *st, int error) {
     st->error = error;
     if (st->queue.len)
-        st->eof = false;        /* what is lost must not look complete */
-    blk_queue_drop(&st->queue); /* it has left the engine's budget */
+        st->eof = false;           /* what is lost must not look complete */
+    blk_queue_drop(s, &st->queue); /* it has left the engine's budget */
     blk_satisfy_all(s, &st->readers);
     blk_satisfy_all(s, &st->writers);
 }
@@ -61,7 +60,7 @@ static void on_data(smuxb_session *s, const smux_event *ev) {
     if (!st)
         return;
     size_t done = deliver(s, st, ev->data, ev->len);
-    if (done == ev->len || blk_queue_put(&st->queue, ev->data + done, ev->len - done))
+    if (done == ev->len || blk_queue_put(s, &st->queue, ev->data + done, ev->len - done))
         return;
     /* A gap in the data is out of the question. */
     st->engine = NULL;

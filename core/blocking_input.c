@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Received bytes: when they may be fed, and where data waits that nobody has read.
+ * Received bytes on their way into the engine: when, and how many at a time.
  */
 #include "core/blocking.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/wire.h"
@@ -96,7 +95,7 @@ static size_t scan_streams(struct blk_scan *scan, const uint8_t *data, size_t le
 void blk_feed(smuxb_session *s, size_t limit) {
     uint64_t until_us = UINT64_MAX;
     while (blk_unfed(s) && limit && blk_may_read(s, &until_us)) {
-        const uint8_t *data = s->input + s->input_at;
+        const uint8_t *data = blk_input_data(s);
         size_t n = s->input_len - s->input_at;
         n = scan_streams(&s->scan, data, n < limit ? n : limit,
                          backlog_full(s) ? UINT32_MAX : s->backlog_max - s->backlog_len);
@@ -105,75 +104,4 @@ void blk_feed(smuxb_session *s, size_t limit) {
         if (!smux_feed(s->engine, data, n, smuxb_now_us()))
             blk_dispatch(s);
     }
-}
-
-/* ---- Unread data ---------------------------------------------------------------------------- */
-
-/* Pieces grow with the queue, so that neither many streams with a few bytes nor one with many cost
- * much more memory than they hold. */
-#define CHUNK_MIN 256u
-#define CHUNK_MAX 16384u
-
-static struct blk_chunk *chunk_new(const struct blk_queue *q, size_t len) {
-    size_t size = q->len < CHUNK_MIN ? CHUNK_MIN : q->len < CHUNK_MAX ? q->len : CHUNK_MAX;
-    if (size < len)
-        size = len;
-    struct blk_chunk *c = malloc(sizeof *c + size);
-    if (c)
-        *c = (struct blk_chunk){.size = size};
-    return c;
-}
-
-bool blk_queue_put(struct blk_queue *q, const uint8_t *data, size_t len) {
-    struct blk_chunk *tail = q->tail;
-    size_t fits = tail ? tail->size - tail->len : 0;
-    if (fits > len)
-        fits = len;
-    struct blk_chunk *c = NULL;
-    if (len > fits && !(c = chunk_new(q, len - fits)))
-        return false;
-    if (fits)
-        memcpy(tail->data + tail->len, data, fits);
-    if (tail)
-        tail->len += fits;
-    q->len += len;
-    if (!c)
-        return true;
-    c->len = len - fits;
-    memcpy(c->data, data + fits, c->len);
-    if (tail)
-        tail->next = c;
-    else
-        q->head = c;
-    q->tail = c;
-    return true;
-}
-
-static void drop_head(struct blk_queue *q) {
-    struct blk_chunk *c = q->head;
-    q->head = c->next;
-    if (!q->head)
-        q->tail = NULL;
-    free(c);
-}
-
-size_t blk_queue_take(struct blk_queue *q, uint8_t *data, size_t len) {
-    size_t done = 0;
-    while (q->head && done < len) {
-        struct blk_chunk *c = q->head;
-        size_t n = c->len - c->at < len - done ? c->len - c->at : len - done;
-        memcpy(data + done, c->data + c->at, n);
-        c->at += n;
-        done += n;
-        if (c->at == c->len)
-            drop_head(q);
-    }
-    q->len -= done;
-    return done;
-}
-
-void blk_queue_drop(struct blk_queue *q) {
-    while (q->head)
-        drop_head(q);
-    q->len = 0;
 }

@@ -111,8 +111,7 @@ static size_t feed_limit(const smuxb_session *s, const struct blk_waiter *w) {
 static void received(smuxb_session *s, const struct carrier_io *io) {
     s->poll_first = io->polled && io->got < BULK_MIN;
     if (io->got > 0) {
-        s->input_at = 0;
-        s->input_len = (size_t)io->got;
+        s->input_len += (size_t)io->got;
     } else if (io->error != EAGAIN) {
         blk_carrier_lost(s, io->error);
     } else if (s->broken) {
@@ -124,12 +123,14 @@ static void io_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint
     struct carrier_io io = {
         .fd = s->fd,
         .wake_fd = roles & BLK_IN ? s->in_wake_fd : s->out_wake_fd,
-        .data = s->input,
-        .size = BLK_INPUT_SIZE,
         .events = (short)((roles & BLK_IN ? POLLIN : 0) | (roles & BLK_OUT ? POLLOUT : 0)),
         .poll_first = s->poll_first || roles & BLK_OUT,
         .until_us = s->broken ? 1 : until_us,
     };
+    if (roles & BLK_IN) {
+        blk_input_prepare(s);
+        io.data = blk_input_room(s, &io.size);
+    }
     begin_io(s, w, io.wake_fd);
     use_carrier(&io);
     end_io(s, w);

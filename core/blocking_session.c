@@ -13,11 +13,11 @@
 
 /* ---- Start ---------------------------------------------------------------------------------- */
 
-static void session_destroy(smuxb_session *s) {
+void blk_session_destroy(smuxb_session *s) {
     while (s->accept_head) {
         smuxb_stream *st = s->accept_head;
         s->accept_head = st->next;
-        blk_queue_drop(&st->queue);
+        blk_queue_drop(s, &st->queue);
         free(st);
     }
     smux_session_free(s->engine);
@@ -26,15 +26,9 @@ static void session_destroy(smuxb_session *s) {
     if (s->out_wake_fd >= 0)
         close(s->out_wake_fd);
     pthread_mutex_destroy(&s->mutex);
-    free(s->input);
+    blk_block_release(s->input);
+    blk_block_release(s->next_input);
     free(s);
-}
-
-void blk_leave(smuxb_session *s) {
-    bool last = !s->refs;
-    blk_unlock(s);
-    if (last)
-        session_destroy(s);
 }
 
 /* Without randomness (before the kernel's pool is ready) the clock must do. */
@@ -96,14 +90,14 @@ static int session_new(smuxb_session **session, enum smux_role role, int fd,
         return SMUX_ERR_NOMEM;
     session_init(s, transport);
     int error = engine_new(s, role, config);
-    if (!error && !(s->input = malloc(BLK_INPUT_SIZE)))
+    if (!error && !blk_input_new(s))
         error = SMUX_ERR_NOMEM;
     if (!error && !transport)
         error = use_descriptor(s, fd);
     if (!error)
         error = blk_threads_start(s);
     if (error)
-        session_destroy(s);
+        blk_session_destroy(s);
     else
         *session = s;
     return error;

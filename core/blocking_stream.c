@@ -29,7 +29,7 @@ static void detach(smuxb_stream *st, void (*end)(smux_stream *)) {
     smux_stream *engine = st->engine;
     st->closed = true;
     st->engine = NULL;
-    blk_queue_drop(&st->queue);
+    blk_queue_drop(st->session, &st->queue);
     if (!engine)
         return;
     smux_stream_set_user(engine, NULL);
@@ -161,14 +161,16 @@ void smuxb_set_accept_deadline(smuxb_session *s, uint64_t deadline_us) {
 
 #define MUST_WAIT INT32_MIN
 
-/* What reading gives without waiting. */
-static ssize_t read_now(smuxb_stream *st, uint8_t *data, size_t len) {
+/* What reading gives without waiting: an error, 0 at the end, or how much the waiter has got. */
+static ssize_t read_now(smuxb_stream *st, struct blk_waiter *w) {
+    if (w->got)
+        return (ssize_t)w->got;
     if (st->closed || st->session->closing)
         return blk_stream_error(st);
     if (st->queue.len) {
-        size_t n = blk_queue_take(&st->queue, data, len);
-        (void)smux_consume(st->engine, n);
-        return (ssize_t)n;
+        blk_queue_take(st->session, &st->queue, w);
+        (void)smux_consume(st->engine, w->got);
+        return (ssize_t)w->got;
     }
     if (st->eof)
         return 0;
@@ -176,39 +178,44 @@ static ssize_t read_now(smuxb_stream *st, uint8_t *data, size_t len) {
     return error ? error : MUST_WAIT;
 }
 
-static ssize_t read_waiting(smuxb_stream *st, uint8_t *data, size_t len) {
-    smuxb_session *s = st->session;
-    struct blk_waiter w;
+static ssize_t read_waiting(smuxb_stream *st, struct blk_waiter *w) {
     ssize_t result = MUST_WAIT;
-    blk_waiter_init(&w, &st->read_deadline_us);
-    w.data = data;
-    w.room = len;
-    blk_list_push(&st->readers, &w.home);
+    blk_list_push(&st->readers, &w->home);
     for (bool in_time = true; result == MUST_WAIT;) {
-        w.done = false;
-        in_time = blk_wait(s, &w);
-        result = w.got ? (ssize_t)w.got : read_now(st, data, len);
+        w->done = false;
+        in_time = blk_wait(st->session, w);
+        if (w->granted)
+            return (ssize_t)w->got;
+        result = read_now(st, w);
         if (result == MUST_WAIT && !in_time)
             result = SMUXB_ERR_TIMEOUT;
     }
-    blk_list_remove(&w.home);
+    blk_list_remove(&w->home);
     return result;
 }
 
 ssize_t smuxb_read(smuxb_stream *st, void *data, size_t len) {
     smuxb_session *s = st->session;
+    struct blk_waiter w;
     if (!len)
         return 0;
+    blk_waiter_init(&w, &st->read_deadline_us);
+    w.stream = st;
+    w.data = data;
+    w.room = len;
     blk_lock(s);
     st->refs++;
-    ssize_t result = read_now(st, data, len);
+    ssize_t result = read_now(st, &w);
     if (result == MUST_WAIT)
-        result = read_waiting(st, data, len);
-    /* The window update that this may have made, and the input that waited for it. */
-    blk_flush(s, NULL);
-    blk_unstall(s);
-    blk_stream_unref(st);
-    blk_leave(s);
+        result = read_waiting(st, &w);
+    if (!w.granted) {
+        /* The window update that this may have made, and the input that waited for it. */
+        blk_flush(s, NULL);
+        blk_unstall(s);
+        blk_stream_unref(st);
+        blk_leave(s);
+    }
+    blk_copy_pieces(&w);
     return result;
 }
 

@@ -93,10 +93,11 @@ static void keeper_work(smuxb_session *s) {
 
 /* Throws away what comes in.  False: the peer is gone. */
 static bool discard_input(smuxb_session *s) {
+    uint8_t waste[16384];
     ssize_t n;
     do
-        n = recv(s->fd, s->input, BLK_INPUT_SIZE, MSG_DONTWAIT);
-    while (n == (ssize_t)BLK_INPUT_SIZE);
+        n = recv(s->fd, waste, sizeof waste, MSG_DONTWAIT);
+    while (n == (ssize_t)sizeof waste);
     return n >= 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
@@ -159,14 +160,16 @@ static void *reader_main(void *session) {
             continue;
         }
         if (!blk_unfed(s)) {
+            size_t room;
+            blk_input_prepare(s);
+            uint8_t *data = blk_input_room(s, &room);
             blk_unlock(s);
-            ssize_t n = s->transport.read(s->transport.context, s->input, BLK_INPUT_SIZE);
+            ssize_t n = s->transport.read(s->transport.context, data, room);
             int saved_errno = errno;
             blk_lock(s);
             if (n <= 0)
                 blk_carrier_lost(s, n ? saved_errno : 0);
-            s->input_at = 0;
-            s->input_len = n > 0 ? (size_t)n : 0;
+            s->input_len += n > 0 ? (size_t)n : 0;
         }
         blk_feed(s, SIZE_MAX);
         blk_flush(s, NULL);

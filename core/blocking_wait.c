@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -27,7 +28,7 @@ uint64_t smuxb_after_ms(uint64_t milliseconds) {
 
 /* ---- Lists ---------------------------------------------------------------------------------- */
 
-void blk_list_push(struct blk_link *head, struct blk_link *l) {
+__attribute__((noinline)) void blk_list_push(struct blk_link *head, struct blk_link *l) {
     l->next = head;
     l->prev = head->prev;
     head->prev->next = l;
@@ -59,27 +60,61 @@ void blk_lock(smuxb_session *s) {
     pthread_mutex_lock(&s->mutex);
 }
 
-void blk_unlock(smuxb_session *s) {
-    uint32_t *wakes[BLK_WAKES_MAX], len = s->wakes_len;
-    if (s->keeper_until_us && smux_deadline(s->engine) < s->keeper_until_us) {
-        s->keeper_until_us = 0;
-        blk_wake(s, &s->keeper);
-        len = s->wakes_len;
+/* Whether the thread need not look at anything of the session's any more. */
+static bool complete(const struct blk_waiter *w) {
+    return w->stream && w->done && (w->writes ? w->bufs && !w->pending && !w->error : w->got > 0);
+}
+
+/* From the moment its fate is set, the waiter belongs to its thread again. */
+static uint32_t *decide_fate(struct blk_waiter *w, bool grant) {
+    uint32_t *futex = &w->futex, sleeping = BLK_SLEEPING;
+    struct blk_link home = w->home;
+    smuxb_stream *st = w->stream;
+    if (!__atomic_compare_exchange_n(futex, &sleeping, grant ? BLK_GRANTED : BLK_WOKEN, false,
+                                     __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        return NULL; /* it has woken by itself, and wants the mutex */
+    if (grant) {
+        home.prev->next = home.next;
+        home.next->prev = home.prev;
+        blk_stream_unref(st);
     }
-    for (uint32_t i = 0; i < len; i++)
-        wakes[i] = s->wakes[i];
+    return futex;
+}
+
+/* True: nobody uses the session any more. */
+static bool unlock(smuxb_session *s) {
+    uint32_t *wakes[BLK_WAKES_MAX], len = 0;
+    if (s->keeper_until_us && smux_deadline(s->engine) < s->keeper_until_us)
+        blk_watch(s);
+    for (uint32_t i = 0; i < s->wakes_len; i++) {
+        wakes[len] = decide_fate(s->wakes[i], complete(s->wakes[i]));
+        len += wakes[len] != NULL;
+    }
     s->wakes_len = 0;
+    bool last = !s->refs;
     pthread_mutex_unlock(&s->mutex);
-    /* The waiter may have gone on by itself meanwhile, and its stack with it: waking an address
-     * that nobody waits on does nothing. */
+    /* A waiter may have gone on meanwhile, and its stack with it: waking an address that nobody
+     * waits on does nothing. */
     for (uint32_t i = 0; i < len; i++)
         futex_wake(wakes[i]);
+    return last;
+}
+
+void blk_unlock(smuxb_session *s) {
+    (void)unlock(s);
+}
+
+void blk_leave(smuxb_session *s) {
+    if (unlock(s))
+        blk_session_destroy(s);
 }
 
 /* ---- Waking --------------------------------------------------------------------------------- */
 
 void blk_waiter_init(struct blk_waiter *w, const uint64_t *deadline_us) {
-    *w = (struct blk_waiter){.deadline_us = deadline_us, .wake_fd = -1};
+    memset(w, 0, offsetof(struct blk_waiter, pieces)); /* the pieces are many, and have a length */
+    w->deadline_us = deadline_us;
+    w->wake_fd = -1;
     w->thread = (uintptr_t)pthread_self();
 }
 
@@ -87,11 +122,13 @@ void blk_wake(smuxb_session *s, struct blk_waiter *w) {
     if (w->where == BLK_ASLEEP) {
         blk_list_remove(&w->sleep);
         w->where = BLK_RUNNING;
-        __atomic_store_n(&w->futex, 1, __ATOMIC_RELEASE);
-        if (s->wakes_len < BLK_WAKES_MAX)
-            s->wakes[s->wakes_len++] = &w->futex;
-        else
-            futex_wake(&w->futex);
+        if (s->wakes_len < BLK_WAKES_MAX) {
+            s->wakes[s->wakes_len++] = w;
+        } else {
+            uint32_t *futex = decide_fate(w, false); /* the caller may still need it */
+            if (futex)
+                futex_wake(futex);
+        }
     } else if (w->where == BLK_IN_IO && w->wake_fd >= 0 && !w->kicked) {
         w->kicked = true;
         eventfd_write(w->wake_fd, 1);
@@ -127,16 +164,27 @@ void blk_satisfy_all(smuxb_session *s, struct blk_link *waiters) {
         blk_satisfy(s, blk_of(struct blk_waiter, l, home));
 }
 
+/* Woken for nothing (a signal, a stale wake-up), it withdraws; the caller looks and comes again. */
+static uint32_t sleep_on(uint32_t *futex, uint64_t until_us) {
+    uint32_t fate = __atomic_load_n(futex, __ATOMIC_ACQUIRE);
+    if (fate == BLK_SLEEPING) {
+        futex_wait(futex, until_us);
+        __atomic_compare_exchange_n(futex, &fate, BLK_WITHDRAWN, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_ACQUIRE);
+    }
+    return fate;
+}
+
 void blk_sleep(smuxb_session *s, struct blk_waiter *w, struct blk_link *sleepers,
                uint64_t until_us) {
     w->where = BLK_ASLEEP;
-    __atomic_store_n(&w->futex, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&w->futex, BLK_SLEEPING, __ATOMIC_RELAXED);
     if (sleepers)
         blk_list_push(sleepers, &w->sleep);
     blk_unlock(s);
-    /* Woken for nothing (a signal, a stale wake-up): the caller looks and comes again. */
-    if (!__atomic_load_n(&w->futex, __ATOMIC_ACQUIRE))
-        futex_wait(&w->futex, until_us);
+    w->granted = sleep_on(&w->futex, until_us) == BLK_GRANTED;
+    if (w->granted)
+        return;
     blk_lock(s);
     blk_list_remove(&w->sleep);
     w->where = BLK_RUNNING;
@@ -235,6 +283,8 @@ bool blk_wait(smuxb_session *s, struct blk_waiter *w) {
             if (!s->in_owner)
                 blk_watch(s);
             blk_sleep(s, w, &s->sleepers[w->writes], *w->deadline_us);
+            if (w->granted)
+                return true;
         }
         in_time = w->done || !*w->deadline_us || smuxb_now_us() < *w->deadline_us;
     }

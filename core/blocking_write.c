@@ -41,6 +41,7 @@ bool blk_take_back(smuxb_session *s, struct blk_waiter *w) {
 
 /* The memory must not be lent any more when the call returns. */
 static void end_loan(smuxb_session *s, struct blk_waiter *w) {
+    w->stream = NULL; /* there will be more to do than to return the length: not to be granted */
     blk_dispatch(s);
     while (w->pending && !blk_take_back(s, w)) {
         blk_list_push(&s->cancels, &w->cancel);
@@ -75,6 +76,8 @@ static ssize_t write_lent(smuxb_stream *st, struct blk_waiter *w, const struct i
         blk_flush(s, w);
     if (!error && !w->done)
         (void)blk_wait(s, w);
+    if (w->granted)
+        return (ssize_t)total;
     if (w->pending)
         end_loan(s, w);
     blk_list_remove(&w->home);
@@ -92,11 +95,11 @@ static void join(uint8_t *to, const struct iovec *iov, int iovcnt) {
         memcpy(to, iov[i].iov_base, iov[i].iov_len);
 }
 
-static ssize_t lend_all(smuxb_stream *st, const struct iovec *iov, int iovcnt, size_t total) {
+static ssize_t lend_all(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov, int iovcnt,
+                        size_t total) {
     smux_sendbuf on_stack[PIECES_MAX], *bufs = on_stack;
     uint8_t joined[JOIN_MAX];
     struct iovec one = {joined, total};
-    struct blk_waiter w;
     if (iovcnt > 1 && total <= JOIN_MAX) {
         join(joined, iov, iovcnt);
         iov = &one;
@@ -104,10 +107,8 @@ static ssize_t lend_all(smuxb_stream *st, const struct iovec *iov, int iovcnt, s
     }
     if (iovcnt > PIECES_MAX && !(bufs = malloc((size_t)iovcnt * sizeof *bufs)))
         return SMUX_ERR_NOMEM;
-    blk_waiter_init(&w, &st->write_deadline_us);
-    w.writes = true;
-    w.bufs = bufs;
-    ssize_t result = write_lent(st, &w, iov, iovcnt, total);
+    w->bufs = bufs;
+    ssize_t result = write_lent(st, w, iov, iovcnt, total);
     if (bufs != on_stack)
         free(bufs);
     return result;
@@ -142,29 +143,27 @@ static ssize_t copy_some(smuxb_stream *st, const struct iovec *iov, int iovcnt, 
 }
 
 /* Writers take turns, so that each call's bytes stay together. */
-static ssize_t copy_all(smuxb_stream *st, const struct iovec *iov, int iovcnt, size_t total) {
+static ssize_t copy_all(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov, int iovcnt,
+                        size_t total) {
     smuxb_session *s = st->session;
-    struct blk_waiter w;
     bool in_time = true;
     size_t done = 0;
     ssize_t n = 0;
-    blk_waiter_init(&w, &st->write_deadline_us);
-    w.writes = true;
-    blk_list_push(&st->writers, &w.home);
+    blk_list_push(&st->writers, &w->home);
     while (!(n = blk_write_error(st))) {
-        if (st->writers.next == &w.home && (n = copy_some(st, iov, iovcnt, done)) < 0)
+        if (st->writers.next == &w->home && (n = copy_some(st, iov, iovcnt, done)) < 0)
             break;
         done += (size_t)n;
-        blk_flush(s, &w);
+        blk_flush(s, w);
         if (done == total)
             break;
         n = SMUXB_ERR_TIMEOUT;
         if (!in_time)
             break;
-        w.done = false;
-        in_time = blk_wait(s, &w);
+        w->done = false;
+        in_time = blk_wait(s, w);
     }
-    blk_list_remove(&w.home);
+    blk_list_remove(&w->home);
     if (!blk_list_empty(&st->writers))
         blk_satisfy(s, blk_of(struct blk_waiter, st->writers.next, home));
     else if (st->fin && st->engine)
@@ -174,14 +173,15 @@ static ssize_t copy_all(smuxb_stream *st, const struct iovec *iov, int iovcnt, s
 
 /* ---- smuxb_write ---------------------------------------------------------------------------- */
 
-static ssize_t write_locked(smuxb_stream *st, const struct iovec *iov, int iovcnt, size_t total) {
+static ssize_t write_locked(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov,
+                            int iovcnt, size_t total) {
     int error = blk_write_error(st);
     if (!error && st->fin)
         error = SMUX_ERR_SHUT;
     if (error || !total)
         return error;
     if (st->session->threaded)
-        return copy_all(st, iov, iovcnt, total);
+        return copy_all(st, w, iov, iovcnt, total);
     if (may_copy(st, total)) {
         ssize_t n = smux_sendv(st->engine, iov, iovcnt);
         if (n == (ssize_t)total)
@@ -189,11 +189,12 @@ static ssize_t write_locked(smuxb_stream *st, const struct iovec *iov, int iovcn
         if (n > 0) /* out of memory half way: the rest must not be lost, nor sent twice */
             return n;
     }
-    return lend_all(st, iov, iovcnt, total);
+    return lend_all(st, w, iov, iovcnt, total);
 }
 
 ssize_t smuxb_writev(smuxb_stream *st, const struct iovec *iov, int iovcnt) {
     smuxb_session *s = st->session;
+    struct blk_waiter w;
     size_t total = 0;
     if (iovcnt < 0)
         return SMUX_ERR_ARGUMENT;
@@ -202,9 +203,14 @@ ssize_t smuxb_writev(smuxb_stream *st, const struct iovec *iov, int iovcnt) {
             return SMUX_ERR_ARGUMENT;
         total += iov[i].iov_len;
     }
+    blk_waiter_init(&w, &st->write_deadline_us);
+    w.stream = st;
+    w.writes = true;
     blk_lock(s);
     st->refs++;
-    ssize_t result = write_locked(st, iov, iovcnt, total);
+    ssize_t result = write_locked(st, &w, iov, iovcnt, total);
+    if (w.granted)
+        return result;
     blk_stream_unref(st);
     blk_leave(s);
     return result;
