@@ -7,202 +7,202 @@ setup() {
     need go-peer-debian
 }
 
-# ---- Our client, their server, version 1 ---------------------------------------------------------
+# ---- Our client, Debian's Go server, version 1 ---------------------------------------------------------
 
-@test "our client, their server, version 1: echoes of random sizes come back unchanged" {
+@test "our client, Debian's Go server, version 1: echoes of random sizes come back unchanged" {
     ours_drives go-peer-debian 1 echo
 }
 
-@test "our client, their server, version 1: 5000 streams are opened and closed, and none is left" {
+@test "our client, Debian's Go server, version 1: 5000 streams are opened and closed, and none is left" {
     ours_drives go-peer-debian 1 churn
 }
 
-@test "our client, their server, version 1: 1 GiB goes up one stream and its checksum agrees" {
+@test "our client, Debian's Go server, version 1: 1 GiB goes up one stream and its checksum agrees" {
     ours_drives go-peer-debian 1 bulk-up
 }
 
-@test "our client, their server, version 1: 1 GiB comes down one stream and its checksum agrees" {
+@test "our client, Debian's Go server, version 1: 1 GiB comes down one stream and its checksum agrees" {
     ours_drives go-peer-debian 1 bulk-down
 }
 
-@test "our client, their server, version 1: 200 streams at once get their own bytes back" {
+@test "our client, Debian's Go server, version 1: 200 streams at once get their own bytes back" {
     ours_drives go-peer-debian 1 parallel "${roomy[@]}"
 }
 
-@test "our client, their server, version 1: streams flow on beside two that nobody reads" {
+@test "our client, Debian's Go server, version 1: streams flow on beside two that nobody reads" {
     ours_drives go-peer-debian 1 slow-reader
 }
 
-@test "our client, their server, version 1: the server opens streams, too" {
+@test "our client, Debian's Go server, version 1: the server opens streams, too" {
     ours_drives go-peer-debian 1 reverse
 }
 
-@test "our client, their server, version 1: a reply comes after the client's end of file" {
+@test "our client, Debian's Go server, version 1: a reply comes after the client's end of file" {
     ours_drives go-peer-debian 1 half-close
 }
 
-@test "our client, their server, version 1: keepalive carries an idle session" {
+@test "our client, Debian's Go server, version 1: keepalive carries an idle session" {
     ours_drives_idle go-peer-debian 1
 }
 
-@test "our client, their server, version 1: their death in mid-transfer is an error to our client" {
+@test "our client, Debian's Go server, version 1: their death in mid-transfer is an error to our client" {
     their_server_dies go-peer-debian 1
 }
 
-@test "our client, their server, version 1: our death in mid-transfer ends their session" {
+@test "our client, Debian's Go server, version 1: our death in mid-transfer ends their session" {
     our_client_dies go-peer-debian 1
 }
 
-@test "our client, their server, version 1: our client notices when they fall silent" {
+@test "our client, Debian's Go server, version 1: our client notices when they fall silent" {
     their_server_freezes go-peer-debian 1
 }
 
-# ---- Their client, our server, version 1 ---------------------------------------------------------
+# ---- Debian's Go client, our server, version 1 ---------------------------------------------------------
 
-@test "their client, our server, version 1: echoes of random sizes come back unchanged" {
+@test "Debian's Go client, our server, version 1: echoes of random sizes come back unchanged" {
     they_drive go-peer-debian 1 echo
 }
 
-@test "their client, our server, version 1: 5000 streams are opened and closed, and none is left" {
+@test "Debian's Go client, our server, version 1: 5000 streams are opened and closed, and none is left" {
     they_drive go-peer-debian 1 churn
 }
 
-@test "their client, our server, version 1: 1 GiB goes up one stream and its checksum agrees" {
+@test "Debian's Go client, our server, version 1: 1 GiB goes up one stream and its checksum agrees" {
     they_drive go-peer-debian 1 bulk-up
 }
 
-@test "their client, our server, version 1: 1 GiB comes down one stream and its checksum agrees" {
+@test "Debian's Go client, our server, version 1: 1 GiB comes down one stream and its checksum agrees" {
     they_drive go-peer-debian 1 bulk-down
 }
 
-@test "their client, our server, version 1: 200 streams at once get their own bytes back" {
+@test "Debian's Go client, our server, version 1: 200 streams at once get their own bytes back" {
     they_drive go-peer-debian 1 parallel "${roomy[@]}"
 }
 
-@test "their client, our server, version 1: streams flow on beside two that nobody reads" {
+@test "Debian's Go client, our server, version 1: streams flow on beside two that nobody reads" {
     they_drive go-peer-debian 1 slow-reader
 }
 
-@test "their client, our server, version 1: the server opens streams, too" {
+@test "Debian's Go client, our server, version 1: the server opens streams, too" {
     they_drive go-peer-debian 1 reverse
 }
 
-@test "their client, our server, version 1: the client writes on after the server's end of file" {
+@test "Debian's Go client, our server, version 1: the client writes on after the server's end of file" {
     they_drive go-peer-debian 1 early-close
 }
 
-@test "their client, our server, version 1: keepalive carries an idle session" {
+@test "Debian's Go client, our server, version 1: keepalive carries an idle session" {
     they_drive_idle go-peer-debian 1
 }
 
-@test "their client, our server, version 1: their death in mid-transfer is an error to our server" {
+@test "Debian's Go client, our server, version 1: their death in mid-transfer is an error to our server" {
     their_client_dies go-peer-debian 1
 }
 
-@test "their client, our server, version 1: our death in mid-transfer ends their session" {
+@test "Debian's Go client, our server, version 1: our death in mid-transfer ends their session" {
     our_server_dies go-peer-debian 1
 }
 
-@test "their client, our server, version 1: they notice when our server falls silent" {
+@test "Debian's Go client, our server, version 1: they notice when our server falls silent" {
     our_server_freezes go-peer-debian 1
 }
 
-# ---- Our client, their server, version 2 ---------------------------------------------------------
+# ---- Our client, Debian's Go server, version 2 ---------------------------------------------------------
 
-@test "our client, their server, version 2: echoes of random sizes come back unchanged" {
+@test "our client, Debian's Go server, version 2: echoes of random sizes come back unchanged" {
     ours_drives go-peer-debian 2 echo
 }
 
-@test "our client, their server, version 2: 5000 streams are opened and closed, and none is left" {
+@test "our client, Debian's Go server, version 2: 5000 streams are opened and closed, and none is left" {
     ours_drives go-peer-debian 2 churn
 }
 
-@test "our client, their server, version 2: 1 GiB goes up one stream and its checksum agrees" {
+@test "our client, Debian's Go server, version 2: 1 GiB goes up one stream and its checksum agrees" {
     ours_drives go-peer-debian 2 bulk-up
 }
 
-@test "our client, their server, version 2: 1 GiB comes down one stream and its checksum agrees" {
+@test "our client, Debian's Go server, version 2: 1 GiB comes down one stream and its checksum agrees" {
     ours_drives go-peer-debian 2 bulk-down
 }
 
-@test "our client, their server, version 2: 200 streams at once get their own bytes back" {
+@test "our client, Debian's Go server, version 2: 200 streams at once get their own bytes back" {
     ours_drives go-peer-debian 2 parallel "${roomy[@]}"
 }
 
-@test "our client, their server, version 2: streams flow on beside two that nobody reads" {
+@test "our client, Debian's Go server, version 2: streams flow on beside two that nobody reads" {
     ours_drives go-peer-debian 2 slow-reader
 }
 
-@test "our client, their server, version 2: the server opens streams, too" {
+@test "our client, Debian's Go server, version 2: the server opens streams, too" {
     ours_drives go-peer-debian 2 reverse
 }
 
-@test "our client, their server, version 2: a reply comes after the client's end of file" {
+@test "our client, Debian's Go server, version 2: a reply comes after the client's end of file" {
     ours_drives go-peer-debian 2 half-close
 }
 
-@test "our client, their server, version 2: keepalive carries an idle session" {
+@test "our client, Debian's Go server, version 2: keepalive carries an idle session" {
     ours_drives_idle go-peer-debian 2
 }
 
-@test "our client, their server, version 2: their death in mid-transfer is an error to our client" {
+@test "our client, Debian's Go server, version 2: their death in mid-transfer is an error to our client" {
     their_server_dies go-peer-debian 2
 }
 
-@test "our client, their server, version 2: our death in mid-transfer ends their session" {
+@test "our client, Debian's Go server, version 2: our death in mid-transfer ends their session" {
     our_client_dies go-peer-debian 2
 }
 
-@test "our client, their server, version 2: our client notices when they fall silent" {
+@test "our client, Debian's Go server, version 2: our client notices when they fall silent" {
     their_server_freezes go-peer-debian 2
 }
 
-# ---- Their client, our server, version 2 ---------------------------------------------------------
+# ---- Debian's Go client, our server, version 2 ---------------------------------------------------------
 
-@test "their client, our server, version 2: echoes of random sizes come back unchanged" {
+@test "Debian's Go client, our server, version 2: echoes of random sizes come back unchanged" {
     they_drive go-peer-debian 2 echo
 }
 
-@test "their client, our server, version 2: 5000 streams are opened and closed, and none is left" {
+@test "Debian's Go client, our server, version 2: 5000 streams are opened and closed, and none is left" {
     they_drive go-peer-debian 2 churn
 }
 
-@test "their client, our server, version 2: 1 GiB goes up one stream and its checksum agrees" {
+@test "Debian's Go client, our server, version 2: 1 GiB goes up one stream and its checksum agrees" {
     they_drive go-peer-debian 2 bulk-up
 }
 
-@test "their client, our server, version 2: 1 GiB comes down one stream and its checksum agrees" {
+@test "Debian's Go client, our server, version 2: 1 GiB comes down one stream and its checksum agrees" {
     they_drive go-peer-debian 2 bulk-down
 }
 
-@test "their client, our server, version 2: 200 streams at once get their own bytes back" {
+@test "Debian's Go client, our server, version 2: 200 streams at once get their own bytes back" {
     they_drive go-peer-debian 2 parallel "${roomy[@]}"
 }
 
-@test "their client, our server, version 2: streams flow on beside two that nobody reads" {
+@test "Debian's Go client, our server, version 2: streams flow on beside two that nobody reads" {
     they_drive go-peer-debian 2 slow-reader
 }
 
-@test "their client, our server, version 2: the server opens streams, too" {
+@test "Debian's Go client, our server, version 2: the server opens streams, too" {
     they_drive go-peer-debian 2 reverse
 }
 
-@test "their client, our server, version 2: the client writes on after the server's end of file" {
+@test "Debian's Go client, our server, version 2: the client writes on after the server's end of file" {
     they_drive go-peer-debian 2 early-close
 }
 
-@test "their client, our server, version 2: keepalive carries an idle session" {
+@test "Debian's Go client, our server, version 2: keepalive carries an idle session" {
     they_drive_idle go-peer-debian 2
 }
 
-@test "their client, our server, version 2: their death in mid-transfer is an error to our server" {
+@test "Debian's Go client, our server, version 2: their death in mid-transfer is an error to our server" {
     their_client_dies go-peer-debian 2
 }
 
-@test "their client, our server, version 2: our death in mid-transfer ends their session" {
+@test "Debian's Go client, our server, version 2: our death in mid-transfer ends their session" {
     our_server_dies go-peer-debian 2
 }
 
-@test "their client, our server, version 2: they notice when our server falls silent" {
+@test "Debian's Go client, our server, version 2: they notice when our server falls silent" {
     our_server_freezes go-peer-debian 2
 }

@@ -7,110 +7,110 @@ setup() {
     need rust-peer
 }
 
-# ---- Our client, their server, version 1 ---------------------------------------------------------
+# ---- Our client, Rust server, version 1 ---------------------------------------------------------
 
-@test "our client, their server, version 1: echoes of random sizes come back unchanged" {
+@test "our client, Rust server, version 1: echoes of random sizes come back unchanged" {
     ours_drives rust-peer 1 echo
 }
 
-@test "our client, their server, version 1: 5000 streams are opened and closed, and none is left" {
+@test "our client, Rust server, version 1: 5000 streams are opened and closed, and none is left" {
     ours_drives rust-peer 1 churn
 }
 
-@test "our client, their server, version 1: 1 GiB goes up one stream and its checksum agrees" {
+@test "our client, Rust server, version 1: 1 GiB goes up one stream and its checksum agrees" {
     ours_drives rust-peer 1 bulk-up
 }
 
-@test "our client, their server, version 1: 1 GiB comes down one stream and its checksum agrees" {
+@test "our client, Rust server, version 1: 1 GiB comes down one stream and its checksum agrees" {
     ours_drives rust-peer 1 bulk-down
 }
 
-@test "our client, their server, version 1: 200 streams at once get their own bytes back" {
+@test "our client, Rust server, version 1: 200 streams at once get their own bytes back" {
     ours_drives rust-peer 1 parallel "${roomy[@]}"
 }
 
-@test "our client, their server, version 1: streams flow on beside two that nobody reads" {
+@test "our client, Rust server, version 1: streams flow on beside two that nobody reads" {
     ours_drives rust-peer 1 slow-reader
 }
 
-@test "our client, their server, version 1: the server opens streams, too" {
+@test "our client, Rust server, version 1: the server opens streams, too" {
     ours_drives rust-peer 1 reverse
 }
 
-@test "our client, their server, version 1: a reply comes after the client's end of file" {
+@test "our client, Rust server, version 1: a reply comes after the client's end of file" {
     ours_drives rust-peer 1 half-close
 }
 
-@test "our client, their server, version 1: the client writes on after the server's end of file" {
+@test "our client, Rust server, version 1: the client writes on after the server's end of file" {
     ours_drives rust-peer 1 early-close
 }
 
-@test "our client, their server, version 1: keepalive carries an idle session" {
+@test "our client, Rust server, version 1: keepalive carries an idle session" {
     ours_drives_idle rust-peer 1
 }
 
-@test "our client, their server, version 1: their death in mid-transfer is an error to our client" {
+@test "our client, Rust server, version 1: their death in mid-transfer is an error to our client" {
     their_server_dies rust-peer 1
 }
 
-@test "our client, their server, version 1: our death in mid-transfer ends their session" {
+@test "our client, Rust server, version 1: our death in mid-transfer ends their session" {
     our_client_dies rust-peer 1
 }
 
-@test "our client, their server, version 1: our client notices when they fall silent" {
+@test "our client, Rust server, version 1: our client notices when they fall silent" {
     their_server_freezes rust-peer 1
 }
 
-# ---- Their client, our server, version 1 ---------------------------------------------------------
+# ---- Rust client, our server, version 1 ---------------------------------------------------------
 
-@test "their client, our server, version 1: echoes of random sizes come back unchanged" {
+@test "Rust client, our server, version 1: echoes of random sizes come back unchanged" {
     they_drive rust-peer 1 echo
 }
 
-@test "their client, our server, version 1: 5000 streams are opened and closed, and none is left" {
+@test "Rust client, our server, version 1: 5000 streams are opened and closed, and none is left" {
     they_drive rust-peer 1 churn
 }
 
-@test "their client, our server, version 1: 1 GiB goes up one stream and its checksum agrees" {
+@test "Rust client, our server, version 1: 1 GiB goes up one stream and its checksum agrees" {
     they_drive rust-peer 1 bulk-up
 }
 
-@test "their client, our server, version 1: 1 GiB comes down one stream and its checksum agrees" {
+@test "Rust client, our server, version 1: 1 GiB comes down one stream and its checksum agrees" {
     they_drive rust-peer 1 bulk-down
 }
 
-@test "their client, our server, version 1: 200 streams at once get their own bytes back" {
+@test "Rust client, our server, version 1: 200 streams at once get their own bytes back" {
     they_drive rust-peer 1 parallel "${roomy[@]}"
 }
 
-@test "their client, our server, version 1: streams flow on beside two that nobody reads" {
+@test "Rust client, our server, version 1: streams flow on beside two that nobody reads" {
     they_drive rust-peer 1 slow-reader
 }
 
-@test "their client, our server, version 1: the server opens streams, too" {
+@test "Rust client, our server, version 1: the server opens streams, too" {
     they_drive rust-peer 1 reverse
 }
 
-@test "their client, our server, version 1: a reply comes after the client's end of file" {
+@test "Rust client, our server, version 1: a reply comes after the client's end of file" {
     they_drive rust-peer 1 half-close
 }
 
-@test "their client, our server, version 1: the client writes on after the server's end of file" {
+@test "Rust client, our server, version 1: the client writes on after the server's end of file" {
     they_drive rust-peer 1 early-close
 }
 
-@test "their client, our server, version 1: keepalive carries an idle session" {
+@test "Rust client, our server, version 1: keepalive carries an idle session" {
     they_drive_idle rust-peer 1
 }
 
-@test "their client, our server, version 1: their death in mid-transfer is an error to our server" {
+@test "Rust client, our server, version 1: their death in mid-transfer is an error to our server" {
     their_client_dies rust-peer 1
 }
 
-@test "their client, our server, version 1: our death in mid-transfer ends their session" {
+@test "Rust client, our server, version 1: our death in mid-transfer ends their session" {
     our_server_dies rust-peer 1
 }
 
-@test "their client, our server, version 1: they notice when our server falls silent" {
+@test "Rust client, our server, version 1: they notice when our server falls silent" {
     our_server_freezes rust-peer 1
 }
