@@ -10,15 +10,14 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "helper/closer.h"
 #include "helper/helper.h"
 #include "helper/log.h"
 #include "shim/control.h"
 
 /* A peer that connects and does not send its whole request. Nothing of the shim's waits so long. */
 #define REQUEST_TIMEOUT_US 5000000u
-
-/* More descriptors than one are a mistake; room for a few, so that they are seen and closed. */
-#define FDS_MAX 4
+#define REFUSED_TIMEOUT_US 500000u /* of a user who is not allowed anyway */
 
 /* Attempts to find a free abstract name. Ids have 64 random bits: a second is already strange. */
 #define NAME_ATTEMPTS 4
@@ -37,6 +36,7 @@ struct local_request {
     struct shim_request header;
     uint8_t state; /* enum request_state */
     bool allowed;
+    bool proven;     /* app_fd is the other end of this connection, not any descriptor */
     uint16_t have;   /* bytes of header and name read */
     int app_fd;      /* the helper's copy of A, -1 when closed */
     int outcome_err; /* while REQUEST_TELLING */
@@ -57,8 +57,10 @@ static struct loop *loop_of(struct local_request *request) {
 }
 
 static void close_app_fd(struct local_request *request) {
-    if (request->app_fd >= 0)
+    if (request->proven && request->app_fd >= 0)
         close(request->app_fd);
+    else
+        closer_close(request->app_fd);
     request->app_fd = -1;
 }
 
@@ -68,6 +70,7 @@ static void free_request(struct loop_garbage *garbage) {
 
 static void on_ended(struct conn *conn) {
     struct local_request *request = container_of(conn, struct local_request, conn);
+    conn->helper->refused_pending -= !request->allowed;
     loop_timer_clear(loop_of(request), &request->timer);
     close_app_fd(request);
     loop_discard(loop_of(request), &request->garbage, free_request);
@@ -81,7 +84,7 @@ static void reject(struct local_request *request, const char *why) {
 }
 
 static void on_timeout(struct loop_timer *timer) {
-    reject(container_of(timer, struct local_request, timer), "incomplete after 5 s");
+    reject(container_of(timer, struct local_request, timer), "incomplete when its time was up");
 }
 
 bool local_request_new(struct helper *helper, int fd, const struct ucred *cred, bool allowed) {
@@ -92,18 +95,21 @@ bool local_request_new(struct helper *helper, int fd, const struct ucred *cred, 
     conn_init(&request->conn, helper, &request_ops);
     request->app_fd = -1;
     request->allowed = allowed;
+    helper->refused_pending += !allowed;
     request->conn.pid = cred->pid;
     request->conn.uid = cred->uid;
     setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
     int error = loop_watch_add(helper->reactor.loop, &request->conn.relay.watch, fd,
                                relay_end_app.mask, on_fd);
     if (error) {
-        close(fd);
+        closer_close(fd);
         reject(request, strerror(-error));
         return true;
     }
     loop_timer_set(helper->reactor.loop, &request->timer,
-                   loop_now_us(helper->reactor.loop) + REQUEST_TIMEOUT_US, on_timeout);
+                   loop_now_us(helper->reactor.loop) +
+                       (allowed ? REQUEST_TIMEOUT_US : REFUSED_TIMEOUT_US),
+                   on_timeout);
     return true;
 }
 
@@ -123,8 +129,7 @@ static bool bind_outcome(struct local_request *request, int err) {
     struct shim_outcome outcome = {.id = request->header.id, .err = err, .dest = conn->dest};
     struct sockaddr_un name, peer;
     socklen_t len = 0, peer_len = sizeof peer;
-    outcome.local =
-        request->header.flags & SHIM_LOCAL_BOUND ? request->header.local : request->outcome_local;
+    outcome.local = shim_request_local(&request->header, &request->outcome_local);
     len = shim_outcome_pack(&outcome, &name);
     int failed = bind(request->app_fd, (struct sockaddr *)&name, len);
     for (int i = 1; failed && errno == EADDRINUSE && i < NAME_ATTEMPTS; i++) {
@@ -142,6 +147,7 @@ static bool bind_outcome(struct local_request *request, int err) {
         reject(request, "the descriptor is not the other end of this connection");
         return false;
     }
+    request->proven = true;
     return true;
 }
 
@@ -154,10 +160,10 @@ static bool drain_gate(struct local_request *request) {
     char junk[SHIM_GATE_LEN];
     size_t left = (size_t)gate_left(request) - 1;
     while (left > 0) {
-        ssize_t n = recv(request->conn.relay.watch.fd, junk, left, MSG_DONTWAIT);
-        if (n <= 0 && errno != EINTR)
+        ssize_t n = closer_receive(request->conn.relay.watch.fd, &(struct iovec){junk, left}, 1);
+        if (n <= 0)
             return false;
-        left -= n > 0 ? (size_t)n : 0;
+        left -= (size_t)n;
     }
     return true;
 }
@@ -227,7 +233,7 @@ static void apply_notice(struct local_request *request) {
 static const char *take_descriptors(struct local_request *request, struct msghdr *msg) {
     const char *why = NULL;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-        int fds[FDS_MAX];
+        int fds[CLOSER_FDS_MAX];
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
         size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -236,7 +242,7 @@ static const char *take_descriptors(struct local_request *request, struct msghdr
             if (request->app_fd < 0 && count == 1) {
                 request->app_fd = fds[i];
             } else {
-                close(fds[i]);
+                closer_close(fds[i]);
                 why = "more than one descriptor";
             }
         }
@@ -316,7 +322,7 @@ static bool header_complete(struct local_request *request) {
 /* Reads up to len bytes of the request. Returns false if there is nothing (yet, or ever). */
 static bool read_part(struct local_request *request, void *at, size_t len) {
     union {
-        char space[CMSG_SPACE(FDS_MAX * sizeof(int))];
+        char space[CMSG_SPACE(CLOSER_FDS_MAX * sizeof(int))];
         struct cmsghdr align;
     } control;
     struct iovec iov = {at, len};

@@ -45,6 +45,18 @@ enum shim_request_problem shim_request_check(const void *bytes, size_t len) {
     return SHIM_REQUEST_OK;
 }
 
+struct shim_endpoint shim_request_local(const struct shim_request *req,
+                                        const struct shim_endpoint *seen) {
+    struct shim_endpoint local = shim_endpoint_as_family(seen, req->family);
+    if (!(req->flags & SHIM_LOCAL_BOUND))
+        return local;
+    if (!shim_endpoint_is_any(&req->local))
+        memcpy(local.addr, req->local.addr, sizeof local.addr);
+    if (req->local.port)
+        local.port = req->local.port;
+    return local;
+}
+
 const char *shim_request_problem_text(enum shim_request_problem problem) {
     static const char *const text[] = {
         [SHIM_REQUEST_OK] = "valid",

@@ -178,6 +178,11 @@ enum shim_request_problem {
 /* Checks the first `len` bytes received on B. Looks at no more than the header. Pure. */
 enum shim_request_problem shim_request_check(const void *bytes, size_t len);
 
+/* The local address of an outcome, from what the target sees (`seen`): a bound address or port of the
+ * request wins, each for itself, because a program may bind only one of them. Pure. */
+struct shim_endpoint shim_request_local(const struct shim_request *req,
+                                        const struct shim_endpoint *seen);
+
 /* A static English phrase, such as "control version is not 1". */
 const char *shim_request_problem_text(enum shim_request_problem problem);
 

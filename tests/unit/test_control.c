@@ -124,6 +124,29 @@ static void local_addresses_take_the_family_of_the_socket(void **state) {
     assert_memory_equal(&back.local, &want, sizeof want);
 }
 
+static void a_bound_address_or_port_wins(void **state) {
+    struct shim_request req = request();
+    struct shim_endpoint seen = endpoint(AF_INET, "10.0.0.9", 4000), local;
+    (void)state;
+    local = shim_request_local(&req, &seen);
+    assert_memory_equal(&local, &seen, sizeof seen);
+    req.flags = SHIM_LOCAL_BOUND;
+    req.local = endpoint(AF_INET, "0.0.0.0", 77);
+    local = shim_request_local(&req, &seen);
+    assert_int_equal(local.port, 77);
+    assert_memory_equal(local.addr, seen.addr, 4);
+    req.local = endpoint(AF_INET, "10.0.0.1", 0);
+    local = shim_request_local(&req, &seen);
+    assert_int_equal(local.port, 4000);
+    assert_memory_equal(local.addr, req.local.addr, 4);
+    req.family = AF_INET6;
+    req.local = endpoint(AF_INET6, "::", 9);
+    local = shim_request_local(&req, &seen);
+    assert_int_equal(local.family, AF_INET6);
+    assert_int_equal(local.port, 9);
+    assert_true(shim_endpoint_is_v4_mapped(&local));
+}
+
 static void foreign_names_are_no_outcomes(void **state) {
     static const char *const foreign[] = {"",
                                           "smuxshim/",
@@ -196,6 +219,7 @@ int main(void) {
         cmocka_unit_test(wrong_requests_are_told_apart),
         cmocka_unit_test(outcomes_round_trip),
         cmocka_unit_test(local_addresses_take_the_family_of_the_socket),
+        cmocka_unit_test(a_bound_address_or_port_wins),
         cmocka_unit_test(foreign_names_are_no_outcomes),
         cmocka_unit_test(helpers_are_known_by_their_names),
         cmocka_unit_test(socket_paths_follow_the_rule),
