@@ -329,7 +329,9 @@ typedef struct smux_stream_info {
 SMUX_API void smux_stream_get_info(const smux_stream *stream, smux_stream_info *info);
 
 /* Walks over all streams, in no order: NULL gives the first, NULL comes after the last.  Streams
- * given up by smux_close are not shown.  No stream may be opened, closed or fed meanwhile. */
+ * given up by smux_close are not shown.  No stream may be opened, closed or fed meanwhile; who wants
+ * to close them all collects them first (starting anew from NULL after each looks at every slot
+ * again), or frees the session. */
 SMUX_API smux_stream *smux_next_stream(const smux_session *session, const smux_stream *previous);
 
 /* ---- Sending -------------------------------------------------------------------------------- */
