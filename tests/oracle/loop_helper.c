@@ -105,7 +105,13 @@ static int connect_target(int fd, const struct shim_request *req) {
         int on = 1;
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
         len = shim_endpoint_to_sockaddr(&req->local, &addr);
-        if (bind(fd, (struct sockaddr *)&addr, len) != 0)
+        /* The application's own socket holds the port until the swap. */
+        int failed = bind(fd, (struct sockaddr *)&addr, len);
+        for (int i = 0; failed && errno == EADDRINUSE && i < 1000; i++) {
+            usleep(1000);
+            failed = bind(fd, (struct sockaddr *)&addr, len);
+        }
+        if (failed)
             return errno;
     }
     len = shim_endpoint_to_sockaddr(&req->dest, &addr);
@@ -140,6 +146,7 @@ static void give_outcome(struct relay *relay, const struct shim_request *req, in
     outcome.local.family = req->family;
     if (!err && getsockname(relay->target, (struct sockaddr *)&addr, &len) == 0)
         shim_endpoint_from_sockaddr(&outcome.local, (struct sockaddr *)&addr, len);
+    outcome.local = shim_request_local(req, &outcome.local);
     wait_for_gate(relay->b, rest);
     bind(relay->copy_of_a, (struct sockaddr *)&name, shim_outcome_pack(&outcome, &name));
     if (!err)
