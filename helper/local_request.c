@@ -172,12 +172,12 @@ static void tell_success(struct local_request *request) {
     int sndbuf = SHIM_OPEN_SNDBUF;
     if (request->header.sndbuf > SHIM_OPEN_SNDBUF && request->header.sndbuf <= INT32_MAX)
         sndbuf = (int)request->header.sndbuf;
-    setsockopt(request->app_fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
-    close_app_fd(request);
     if (!drain_gate(request)) {
         reject(request, "the gate is not what it should be");
         return;
     }
+    setsockopt(request->app_fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
+    close_app_fd(request);
     request->state = REQUEST_OPEN;
     loop_timer_clear(loop_of(request), &request->timer);
     conn_start(&request->conn, -1, true, false);

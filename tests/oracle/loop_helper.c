@@ -149,11 +149,11 @@ static void give_outcome(struct relay *relay, const struct shim_request *req, in
     outcome.local = shim_request_local(req, &outcome.local);
     wait_for_gate(relay->b, rest);
     bind(relay->copy_of_a, (struct sockaddr *)&name, shim_outcome_pack(&outcome, &name));
+    if (!err && recv(relay->b, scratch, rest - 1, MSG_WAITALL) != (ssize_t)rest - 1)
+        fprintf(stderr, "loop_helper: the gate was shorter than SHIM_GATE_LEN\n");
     if (!err)
         setsockopt(relay->copy_of_a, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
     close(relay->copy_of_a);
-    if (!err && recv(relay->b, scratch, rest - 1, MSG_WAITALL) != (ssize_t)rest - 1)
-        fprintf(stderr, "loop_helper: the gate was shorter than SHIM_GATE_LEN\n");
     relay->residue = true;
 }
 
