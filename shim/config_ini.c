@@ -130,6 +130,13 @@ static bool read_key(struct reader *r, char *key) {
     return emit(r, key, value, line);
 }
 
+/* What is quoted from the file must neither break the line nor reach a terminal's controls. */
+static void hide_controls(char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 127)
+            *text = '?';
+}
+
 bool ini_read(char *text, size_t len, ini_handler *handler, void *ctx, struct ini_error *error) {
     struct reader r = {text, text + len, 0, handler, ctx, error, ""};
     error->line = 0;
@@ -147,8 +154,10 @@ bool ini_read(char *text, size_t len, ini_handler *handler, void *ctx, struct in
         line = skip_blanks(line);
         if (!*line)
             continue;
-        if (*line == '[' ? !read_header(&r, line) : !read_key(&r, line))
+        if (*line == '[' ? !read_header(&r, line) : !read_key(&r, line)) {
+            hide_controls(error->text);
             return false;
+        }
     }
     return true;
 }

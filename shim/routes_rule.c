@@ -13,6 +13,9 @@ bool route_fail(struct route_error *error, const char *format, ...) {
     va_start(args, format);
     vsnprintf(error->text, sizeof error->text, format, args);
     va_end(args);
+    for (char *c = error->text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
     return false;
 }
 
@@ -123,6 +126,15 @@ static char lower(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
+/* An empty label: a dot at the end (one was taken off), behind another, or in front of a name. */
+static bool has_empty_label(struct slice name, bool wildcard) {
+    for (size_t i = 0; i < name.len; i++)
+        if (name.at[i] == '.' &&
+            (i + 1 == name.len || name.at[i + 1] == '.' || (i == 0 && !wildcard)))
+            return true;
+    return false;
+}
+
 static bool parse_name(struct route_list *list, struct route_rule *rule, struct slice host,
                        struct route_error *error) {
     struct slice name = host;
@@ -133,8 +145,9 @@ static bool parse_name(struct route_list *list, struct route_rule *rule, struct 
     }
     if (name.len && name.at[name.len - 1] == '.')
         name.len--;
-    if (name.len == 0 || name.len > 255)
-        return route_fail(error, "\"%.*s\": expected a host name of 1 to 255 bytes",
+    if (name.len == 0 || name.len > 255 || has_empty_label(name, rule->wildcard))
+        return route_fail(error,
+                          "\"%.*s\": expected a host name of 1 to 255 bytes without empty labels",
                           (int)(host.len < 60 ? host.len : 60), host.at);
     if (list->pool_len + name.len > sizeof list->pool)
         return route_fail(error, "expected at most %u bytes of host names in all routes",
