@@ -48,15 +48,6 @@ static bool group_id(const char *name, unsigned *id) {
     return entry || parse_id(name, id);
 }
 
-static bool list_has_user(const char *list, uid_t uid) {
-    char name[64];
-    unsigned id;
-    while (next_name(&list, name, sizeof name))
-        if (user_id(name, &id) && id == uid)
-            return true;
-    return false;
-}
-
 struct peer_groups {
     int count;
     gid_t gid[PEER_GROUPS_MAX + 1];
@@ -77,40 +68,40 @@ static bool in_group(const struct peer_groups *groups, gid_t gid) {
     return false;
 }
 
-static bool list_has_group(const char *list, const struct peer_groups *groups) {
-    char name[64];
-    unsigned id;
-    while (next_name(&list, name, sizeof name))
-        if (group_id(name, &id) && in_group(groups, id))
-            return true;
-    return false;
-}
-
-bool admission_check(const struct config_helper *config, int fd, const struct ucred *cred) {
-    static uid_t own = (uid_t)-1; /* does not change while the helper runs */
+bool admission_check(const struct admission *admission, int fd, const struct ucred *cred) {
     struct peer_groups groups;
-    if (own == (uid_t)-1)
-        own = geteuid();
-    if (cred->uid == own || cred->uid == 0 || (config->socket_mode & 0002))
+    if (cred->uid == admission->own || cred->uid == 0 || (admission->socket_mode & 0002))
         return true;
-    if (list_has_user(config->allow_users, cred->uid))
-        return true;
-    if (!config->allow_groups[0] && !(config->socket_mode & 0020))
+    for (int i = 0; i < admission->user_count; i++)
+        if (admission->users[i] == cred->uid)
+            return true;
+    if (admission->group_count == 0 && !(admission->socket_mode & 0020))
         return false;
     get_peer_groups(&groups, fd, cred->gid);
-    return list_has_group(config->allow_groups, &groups) ||
-           ((config->socket_mode & 0020) && in_group(&groups, getegid()));
+    for (int i = 0; i < admission->group_count; i++)
+        if (in_group(&groups, admission->groups[i]))
+            return true;
+    return (admission->socket_mode & 0020) && in_group(&groups, admission->own_group);
 }
 
-const char *admission_verify(const struct config_helper *config, char *bad, size_t size) {
+const char *admission_resolve(struct admission *admission, const struct config_helper *config,
+                              char *bad, size_t size) {
     const char *list = config->allow_users;
     unsigned id;
-    while (next_name(&list, bad, size))
+    memset(admission, 0, sizeof *admission);
+    admission->own = geteuid();
+    admission->own_group = getegid();
+    admission->socket_mode = config->socket_mode;
+    while (next_name(&list, bad, size) && admission->user_count < ADMISSION_IDS_MAX) {
         if (!user_id(bad, &id))
             return "allow-users: no such user";
+        admission->users[admission->user_count++] = id;
+    }
     list = config->allow_groups;
-    while (next_name(&list, bad, size))
+    while (next_name(&list, bad, size) && admission->group_count < ADMISSION_IDS_MAX) {
         if (!group_id(bad, &id))
             return "allow-groups: no such group";
+        admission->groups[admission->group_count++] = id;
+    }
     return NULL;
 }

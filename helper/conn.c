@@ -43,6 +43,7 @@ static const struct relay_ops conn_relay_ops = {
 void conn_init(struct conn *conn, struct helper *helper, const struct conn_ops *ops) {
     memset(conn, 0, sizeof *conn);
     relay_init(&conn->relay, &helper->reactor, &conn_relay_ops);
+    conn->relay.untrusted = true;
     conn->helper = helper;
     conn->ops = ops;
     conn->began_us = loop_now_us(helper->reactor.loop);
@@ -51,8 +52,6 @@ void conn_init(struct conn *conn, struct helper *helper, const struct conn_ops *
     if (conn->next)
         conn->next->at = &conn->next;
     helper->conns = conn;
-    helper->conn_count++;
-    helper->conns_total++;
 }
 
 static void free_opening(struct loop_garbage *garbage) {
@@ -102,7 +101,7 @@ static void on_relay_ended(struct relay *relay, enum relay_reason reason, int er
     *conn->at = conn->next;
     if (conn->next)
         conn->next->at = conn->at;
-    helper->conn_count--;
+    helper->conn_count -= conn->counted;
     drop_opening(conn);
     free(conn->name);
     conn->name = NULL;
@@ -314,7 +313,7 @@ void conn_open(struct conn *conn) {
         fail(conn, EACCES, "no route of this helper leads there");
         return;
     }
-    if (helper->conn_count > helper->config->helper.max_streams) {
+    if (helper->conn_count >= helper->config->helper.max_streams) {
         fail(conn, EAGAIN, "more connections than max-streams");
         return;
     }
@@ -323,6 +322,9 @@ void conn_open(struct conn *conn) {
         fail(conn, ENETUNREACH, "out of memory");
         return;
     }
+    conn->counted = true;
+    helper->conn_count++;
+    helper->conns_total++;
     conn->opening->by_name = conn->name && (rule->kind == ROUTE_RULE_NAME || !conn->dest.family);
     start_timer(conn);
     if (conn->opening->connect == ROUTE_EAGER) {
@@ -345,6 +347,10 @@ static void program_name(pid_t pid, char *out, size_t size) {
         return;
     if (fgets(out, (int)size, file))
         out[strcspn(out, "\n")] = '\0';
+    /* A process chooses its name: keep it from writing to terminals and from breaking JSON. */
+    for (char *c = out; *c; c++)
+        if (*c < 0x20 || *c > 0x7e)
+            *c = '?';
     fclose(file);
 }
 

@@ -41,6 +41,7 @@ struct conn {
     uint64_t began_us;
     pid_t pid;
     uid_t uid;
+    bool counted; /* among the helper's connections: it has a route */
     bool told;    /* outcome was called */
     bool started; /* conn_start was called */
     bool ended;

@@ -23,9 +23,12 @@
 /* A client that neither asks nor goes. */
 #define IDLE_TIMEOUT_US 60000000u
 
+#define ACCEPT_PAUSE_US 100000u
+
 struct control {
     struct helper *helper;
     struct loop_watch watch;
+    struct loop_timer pause;
     struct control_client *clients;
     int client_count;
     struct sockaddr_un name;
@@ -281,12 +284,24 @@ static void add_client(struct control *control, int fd) {
     loop_timer_set(loop, &client->timer, loop_now_us(loop) + IDLE_TIMEOUT_US, on_idle);
 }
 
+/* Out of descriptors: clients wait in the backlog for a while. */
+static void resume(struct loop_timer *timer) {
+    struct control *control = container_of(timer, struct control, pause);
+    loop_watch_mask(control->helper->reactor.loop, &control->watch, EPOLLIN | LOOP_LEVEL);
+}
+
 static void on_listener(struct loop_watch *watch, uint32_t events) {
     struct control *control = container_of(watch, struct control, watch);
     (void)events;
     int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
+        struct loop *loop = control->helper->reactor.loop;
+        if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
+            return;
+        loop_watch_mask(loop, &control->watch, LOOP_LEVEL);
+        loop_timer_set(loop, &control->pause, loop_now_us(loop) + ACCEPT_PAUSE_US, resume);
         return;
+    }
     if (control->client_count < CLIENTS_MAX && is_owner(fd))
         add_client(control, fd);
     else
@@ -321,6 +336,7 @@ void control_free(struct control *control) {
         return;
     while (control->clients)
         control_client_close(control->clients);
+    loop_timer_clear(control->helper->reactor.loop, &control->pause);
     unlink(control->name.sun_path);
     loop_watch_close(&control->watch);
     free(control);

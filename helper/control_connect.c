@@ -83,11 +83,13 @@ static void succeed(struct control_connect *connect, struct control_client *clie
     struct conn *conn = &connect->conn;
     struct loop *loop = conn->helper->reactor.loop;
     int pair[2]; /* A, B */
+    int one = 1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         control_client_fail(client, errno, strerror(errno));
         conn_end(conn, ENFILE);
         return;
     }
+    setsockopt(pair[1], SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
     bool handed = send(pair[0], "", 1, MSG_NOSIGNAL) == 1 && hand_over(client->watch.fd, pair[0]);
     close(pair[0]);
     control_client_close(client);

@@ -150,12 +150,13 @@ static void print_gateway(const struct config_gateway *gateway) {
 int ctl_check(const struct ctl_options *options) {
     static struct config config;
     struct config_error error;
+    struct admission admission;
     char bad[64];
     if (!config_load_with(&config, options->file, NULL, NULL, &error)) {
         fprintf(stderr, "smuxctl: %s\n", error.text);
         return CTL_USAGE;
     }
-    const char *why = admission_verify(&config.helper, bad, sizeof bad);
+    const char *why = admission_resolve(&admission, &config.helper, bad, sizeof bad);
     if (why) {
         fprintf(stderr, "smuxctl: %s: %s \"%s\"\n", config.file, why, bad);
         return CTL_USAGE;

@@ -18,10 +18,14 @@
 /* After running out of descriptors, accepting pauses: the backlog waits in the kernel. */
 #define ACCEPT_PAUSE_US 100000u
 
+/* The first frame of a client: the helper's hello comes at once, others open a stream. */
+#define FIRST_FRAME_US 30000000u
+
 struct gateway_listener {
     struct gateway *gateway;
     struct loop_watch watch;
     struct loop_timer timer;
+    struct loop_garbage garbage;
     struct gateway_listener *next;
     bool tcp;
 };
@@ -68,17 +72,22 @@ struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config
     return NULL;
 }
 
-static void free_listener(struct gateway_listener *listener) {
-    loop_timer_clear(listener->gateway->reactor->loop, &listener->timer);
+static void free_listener(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct gateway_listener, garbage));
+}
+
+static void close_listener(struct gateway_listener *listener) {
+    struct loop *loop = listener->gateway->reactor->loop;
+    loop_timer_clear(loop, &listener->timer);
     loop_watch_close(&listener->watch);
-    free(listener);
+    loop_discard(loop, &listener->garbage, free_listener);
 }
 
 static void stop_listening(struct gateway *gateway) {
     while (gateway->listeners) {
         struct gateway_listener *listener = gateway->listeners;
         gateway->listeners = listener->next;
-        free_listener(listener);
+        close_listener(listener);
     }
 }
 
@@ -181,8 +190,18 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     if (session->next)
         session->next->prev = session->prev;
     gateway->session_count--;
+    loop_timer_clear(gateway->reactor->loop, &session->timer);
     loop_discard(gateway->reactor->loop, &session->garbage, free_session);
     check_drained(gateway);
+}
+
+/* A client that has not said a word holds a place that others could use. */
+static void on_first_frame_due(struct loop_timer *timer) {
+    struct gateway_session *session = container_of(timer, struct gateway_session, timer);
+    smux_session_info info;
+    smux_session_get_info(session->pump->session, &info);
+    if (info.frames_in == 0)
+        pump_fail(session->pump, SMUX_ERR_CLOSED, "no frame within 30 s");
 }
 
 static const struct pump_ops session_ops = {.accepted = on_accepted, .closed = on_closed};
@@ -207,6 +226,8 @@ int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer) {
         gateway->sessions->prev = session;
     gateway->sessions = session;
     gateway->session_count++;
+    loop_timer_set(gateway->reactor->loop, &session->timer,
+                   loop_now_us(gateway->reactor->loop) + FIRST_FRAME_US, on_first_frame_due);
     log_info("%s: session begins", peer);
     return 0;
 fail:;

@@ -41,6 +41,7 @@ void gateway_drain(struct gateway *gateway, uint32_t timeout_ms,
 struct gateway_session {
     struct gateway *gateway;
     struct pump *pump;
+    struct loop_timer timer; /* until the first frame */
     struct gateway_session *next, *prev;
     struct loop_garbage garbage;
 };

@@ -198,7 +198,7 @@ static int serve(const struct options *options, struct gateway_config *config, c
         error = process.gateway ? 0 : -ENOMEM;
     }
     for (int i = 0; i < count && error == 0; i++)
-        error = gateway_listen(process.gateway, fds[i], config->address[i].scheme != CONFIG_UNIX);
+        error = gateway_listen(process.gateway, fds[i], listen_port(fds[i]) != 0);
     if (error) {
         log_error("cannot start: %s (%s)", strerror(-error), why);
         return 1;
@@ -221,7 +221,12 @@ struct serve_arguments {
 
 static int serve_worker(void *user, const int *fds, int count) {
     struct serve_arguments *arguments = user;
-    return serve(arguments->options, arguments->config, fds, count);
+    struct config_error error;
+    /* One that replaces another goes by the rules of now, not by those of the supervisor's start. */
+    struct gateway_config *config = load_config(arguments->options, &error);
+    if (!config)
+        log_error("configuration of the start stays in force: %s", error.text);
+    return serve(arguments->options, config ? config : arguments->config, fds, count);
 }
 
 /* As many descriptors as the hard limit allows: one per stream is needed. */

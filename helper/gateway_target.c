@@ -12,6 +12,7 @@
 #include "helper/relay.h"
 #include "helper/resolver.h"
 #include "helper/socks5.h"
+#include "shim/control.h"
 
 /* A client that opens a stream and then does not say where to. */
 #define REQUEST_TIMEOUT_US 30000000u
@@ -72,7 +73,10 @@ static void on_ended(struct relay *relay, enum relay_reason reason, int error) {
 static void describe(const struct opening *opening, char *out, size_t size) {
     const struct socks5_destination *destination = &opening->socks.destination;
     if (destination->name_len)
-        snprintf(out, size, "%s:%u", destination->name, destination->address.port);
+        snprintf(out, size, "%s:%u",
+                 shim_host_name_valid(destination->name, destination->name_len) ? destination->name
+                                                                                : "(bad name)",
+                 destination->address.port);
     else
         shim_endpoint_text(&destination->address, out, size);
 }

@@ -176,7 +176,7 @@ struct upstream *helper_direct(struct helper *helper) {
 /* ---- Drain ---- */
 
 void helper_conn_gone(struct helper *helper) {
-    if (helper->draining && helper->conn_count == 0 && helper->stop)
+    if (helper->draining && !helper->conns && helper->stop)
         helper->stop(helper);
 }
 

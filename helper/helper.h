@@ -4,6 +4,7 @@
 #ifndef HELPER_HELPER_H
 #define HELPER_HELPER_H
 
+#include "helper/admission.h"
 #include "helper/conn.h"
 #include "helper/reactor.h"
 #include "helper/resolver.h"
@@ -25,8 +26,10 @@ struct helper {
     struct gateway_config *direct_config;
     struct local *local;
     struct control *control;
-    struct conn *conns;
-    uint32_t conn_count;
+    struct admission admission;
+    struct conn *conns;       /* all, requests without a route yet included */
+    uint32_t refused_pending; /* requests of users who are not allowed, until they are told so */
+    uint32_t conn_count;      /* with a route */
     uint64_t conns_total;
     uint64_t began_us;
     bool draining;

@@ -46,7 +46,8 @@ struct process {
     struct helper helper;
     struct signals signals;
     struct options options;
-    char path[PATH_SIZE]; /* of the socket */
+    struct admission admission; /* at the start */
+    char path[PATH_SIZE];       /* of the socket */
     int lock_fd;
 };
 
@@ -95,10 +96,11 @@ static int parse_options(struct options *options, int argc, char **argv) {
 /* ---- Configuration ---- */
 
 /* What a helper needs beyond what the parser checks. */
-static bool check_config(const struct config *config, struct config_error *error) {
+static bool check_config(const struct config *config, struct admission *admission,
+                         struct config_error *error) {
     const char *file = config->file[0] ? config->file : "configuration";
     char bad[64];
-    const char *why = admission_verify(&config->helper, bad, sizeof bad);
+    const char *why = admission_resolve(admission, &config->helper, bad, sizeof bad);
     if (why) {
         snprintf(error->text, sizeof error->text, "%s: %s \"%s\"", file, why, bad);
         return false;
@@ -122,14 +124,15 @@ static bool check_config(const struct config *config, struct config_error *error
     return false;
 }
 
-static struct config *load_config(const struct options *options, struct config_error *error) {
+static struct config *load_config(const struct options *options, struct admission *admission,
+                                  struct config_error *error) {
     struct config *config = calloc(1, sizeof *config);
     if (!config) {
         snprintf(error->text, sizeof error->text, "out of memory");
         return NULL;
     }
     if (config_load_with(config, options->file, options->gateway, options->routes, error) &&
-        check_config(config, error))
+        check_config(config, admission, error))
         return config;
     free(config);
     return NULL;
@@ -155,8 +158,10 @@ static bool reload(struct helper *helper, char *message, size_t size) {
     struct process *process = container_of(helper, struct process, helper);
     struct config_error error;
     log_reopen();
-    struct config *config = load_config(&process->options, &error);
+    struct admission admission;
+    struct config *config = load_config(&process->options, &admission, &error);
     if (config && helper_reconfigure(helper, config)) {
+        helper->admission = admission;
         log_set_level(log_level_of(process, config));
         log_info("configuration reloaded: %u gateways, %u routes", config->n_gateways,
                  config->routes.n_routes);
@@ -229,6 +234,7 @@ static bool start_helper(struct process *process, struct config *config) {
         log_error("cannot start: %s", why);
         return false;
     }
+    helper->admission = process->admission;
     helper->reload = reload;
     helper->stop = stop;
     int error = signals_start(&process->signals, helper->reactor.loop, on_signal);
@@ -276,7 +282,7 @@ int helper_process(int argc, char **argv) {
     int status = parse_options(&process.options, argc, argv);
     if (status >= 0)
         return status;
-    struct config *config = load_config(&process.options, &error);
+    struct config *config = load_config(&process.options, &process.admission, &error);
     if (!config)
         return complain(error.text);
     if (!shim_socket_path(process.path, sizeof process.path, config->helper.socket, &why)) {

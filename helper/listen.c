@@ -22,6 +22,10 @@ static int fail(int fd, const char **why, const char *what) {
 
 /* True if nobody listens at the path any more: its socket file may go. */
 static bool is_stale(const struct sockaddr *addr, socklen_t len) {
+    struct stat st;
+    /* connect says ECONNREFUSED for any kind of file */
+    if (lstat(((const struct sockaddr_un *)addr)->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool stale = fd >= 0 && connect(fd, addr, len) < 0 && errno == ECONNREFUSED;
     if (fd >= 0)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "helper/admission.h"
+#include "helper/closer.h"
 #include "helper/helper.h"
 #include "helper/listen.h"
 #include "helper/local_request.h"
@@ -20,6 +21,9 @@
 
 /* After running out of descriptors: how long those who wait are left waiting in the backlog. */
 #define ACCEPT_PAUSE_US 100000u
+
+/* Requests of users who are not allowed, waiting to be told so: they must not crowd out the others. */
+#define REFUSED_PENDING_MAX 256
 
 struct local_listener {
     struct local *local;
@@ -69,8 +73,9 @@ struct local *local_new(struct helper *helper, const char *path) {
     socklen_t len = shim_path_name(&local->name, path);
     if (len && listen_at(local, &local->path, &local->name, len)) {
         len = shim_abstract_name(&name, path);
-        if (listen_at(local, &local->abstract, &name, len))
-            return local;
+        if (!listen_at(local, &local->abstract, &name, len))
+            log_warn("programs in a chroot cannot reach this helper: its abstract name is taken");
+        return local;
     }
     local_free(local);
     return NULL;
@@ -128,10 +133,14 @@ static void admit(struct local *local, int fd) {
         close(fd);
         return;
     }
-    bool allowed = admission_check(&local->helper->config->helper, fd, &cred);
+    bool allowed = admission_check(&local->helper->admission, fd, &cred);
+    if (!allowed && local->helper->refused_pending >= REFUSED_PENDING_MAX) {
+        closer_close(fd);
+        return;
+    }
     if (!local_request_new(local->helper, fd, &cred, allowed)) {
         log_error("pid %d: request refused: out of memory", (int)cred.pid);
-        close(fd);
+        closer_close(fd);
     }
 }
 

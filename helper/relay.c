@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "helper/closer.h"
 #include "helper/relay_internal.h"
 
 static void relay_task(struct loop_task *task);
@@ -68,6 +69,18 @@ static void forget_loans(struct relay *relay) {
 }
 
 static void again_later(struct relay *relay);
+
+/* Closes by a reset. A unix socket may have something unread whose closing blocks (closer.h). */
+static void close_socket(struct relay *relay) {
+    if (!relay->watch.open)
+        return;
+    if (relay->end)
+        relay->end->reset(relay);
+    if (!relay->untrusted)
+        loop_watch_close(&relay->watch);
+    else
+        closer_close(loop_watch_release(relay->reactor->loop, &relay->watch));
+}
 void relay_finish(struct relay *relay, enum relay_reason reason, int error) {
     struct loop *loop = relay->reactor->loop;
     if (relay->over)
@@ -77,9 +90,10 @@ void relay_finish(struct relay *relay, enum relay_reason reason, int error) {
     relay_drop_kept(relay);
     loop_timer_clear(loop, &relay->timer);
     loop_task_cancel(loop, &relay->task);
-    if (reason != RELAY_DONE && relay->watch.open && relay->end)
-        relay->end->reset(relay);
-    loop_watch_close(&relay->watch);
+    if (reason == RELAY_DONE)
+        loop_watch_close(&relay->watch);
+    else
+        close_socket(relay);
     if (relay->stream)
         unbind(relay, reason == RELAY_DONE ? smux_close : smux_reset);
     relay->ops->ended(relay, reason, error);
@@ -126,7 +140,7 @@ void relay_socket_failed(struct relay *relay, int error) {
     relay_finish(relay, RELAY_SOCKET_RESET, error);
 }
 
-/* ---- A reset by the far destination goes behind what it sent before ---- */
+/* ---- A reset goes behind what its sender said before ---- */
 
 /* How long a window that stays closed can hold it up, and how often is looked. */
 #define FAILING_MAX_US  RELAY_ORPHAN_US
@@ -146,26 +160,25 @@ static void failing_look(struct loop_timer *timer) {
 
 /* The socket has no more to give: reset the stream when all it gave is on the carrier. */
 static void fail_behind_data(struct relay *relay, int error) {
-    if (relay->end != &relay_end_tcp) {
-        relay_socket_failed(relay, error);
-        return;
-    }
+    if (!relay->watch.open)
+        return; /* it is on its way already */
     relay->error = error;
     relay->readable = false;
     relay->in = RELAY_IN_SHUT;
-    relay->out = RELAY_OUT_DISCARD;
-    loop_watch_close(&relay->watch);
+    relay->discard = true;
+    relay_drop_kept(relay);
+    close_socket(relay);
     failing_look(&relay->timer);
 }
 
 /* Writing failed. There may be bytes to read before the reading fails as well. */
 void relay_writing_failed(struct relay *relay, int error) {
-    if (relay->end != &relay_end_tcp || relay->in == RELAY_IN_SHUT) {
+    if (relay->in == RELAY_IN_SHUT) {
         fail_behind_data(relay, error);
         return;
     }
     relay->error = error;
-    relay->out = RELAY_OUT_DISCARD;
+    relay->discard = true;
     relay->readable = true;
     again_later(relay);
 }
@@ -191,12 +204,12 @@ int relay_submit(struct relay *relay, struct buffer *buffer, size_t len) {
     const uint8_t *data = buffer->data;
     if (len <= RELAY_COPY_MAX) {
         ssize_t n = smux_send(relay->stream, data, len);
-        if (n == (ssize_t)len || n < 0) {
+        if (n == (ssize_t)len || (n < 0 && n != SMUX_ERR_NOMEM)) {
             buffer_put(&relay->reactor->pool, buffer);
             return n < 0 ? (int)n : 0;
         }
-        data += n;
-        len -= (size_t)n;
+        data += n > 0 ? n : 0;
+        len -= n > 0 ? (size_t)n : 0;
     }
     buffer->lent.data = data;
     buffer->lent.len = len;
@@ -239,7 +252,7 @@ static size_t read_room(const struct relay *relay) {
  * answers for a closed socket; a far end that says nothing gets a while. */
 static void become_orphan(struct relay *relay) {
     if (relay->kept_len > 0) {
-        relay_socket_failed(relay, ECONNRESET);
+        fail_behind_data(relay, ECONNRESET);
         return;
     }
     struct loop *loop = relay->reactor->loop;
@@ -251,8 +264,8 @@ static void socket_ended(struct relay *relay) {
     relay->readable = false;
     relay->in = RELAY_IN_SHUT;
     smux_close_write(relay->stream);
-    if (relay->out == RELAY_OUT_DISCARD && relay->socket_hup)
-        relay->out = RELAY_OUT_OPEN;
+    if (relay->socket_hup)
+        relay->discard = false;
     relay_check_done(relay);
     if (!relay->over && relay->socket_hup && relay->end == &relay_end_app)
         become_orphan(relay);
@@ -311,10 +324,8 @@ static void relay_on_fd(struct loop_watch *watch, uint32_t events) {
         relay->socket_hup = relay->socket_eof = true;
     if (events & EPOLLRDHUP)
         relay->socket_eof = true;
-    if (relay->socket_hup && relay->linger_reset) {
-        relay_socket_failed(relay, ECONNRESET);
-        return;
-    }
+    if (relay->socket_hup && relay->linger_reset && !relay->error)
+        relay_writing_failed(relay, ECONNRESET);
     if (events & EPOLLOUT)
         relay_socket_writable(relay);
     if (relay->over)

@@ -32,7 +32,7 @@
 #define RELAY_ORPHAN_US 60000000u
 
 enum relay_in { RELAY_IN_OPEN, RELAY_IN_SHUT };
-enum relay_out { RELAY_OUT_OPEN, RELAY_OUT_DRAINING, RELAY_OUT_SHUT, RELAY_OUT_DISCARD };
+enum relay_out { RELAY_OUT_OPEN, RELAY_OUT_DRAINING, RELAY_OUT_SHUT };
 
 enum relay_reason {
     RELAY_DONE,         /* both directions ended in order */
@@ -101,6 +101,8 @@ struct relay {
     bool residue;        /* one byte that was already forwarded is still unread (relay_end_app) */
     bool linger_reset;   /* the application's close is to be a reset */
     bool bulk;           /* the last read was large */
+    bool discard;        /* the socket takes nothing more: what comes for it is dropped */
+    bool untrusted;      /* the other end is a stranger's: see closer.h */
     bool orphan;         /* the application is gone; what comes for it is answered by a reset */
     bool over;           /* ended was called */
 };

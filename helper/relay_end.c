@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "helper/closer.h"
 #include "helper/relay.h"
 
 /* Buffers of one read: as many as a loan may be. */
@@ -46,15 +47,20 @@ static ssize_t reading_submit(struct reading *reading, struct relay *relay, size
             error = relay_submit(relay, reading->buffer[i], part);
         left -= part;
     }
-    /* A stream that takes nothing more has ended, and its event is on the way. */
-    return error ? -EAGAIN : (ssize_t)len;
+    /* A stream that takes nothing more has ended, and its event is on the way; but a gap must never
+     * be left in one that goes on. */
+    if (error)
+        return error == SMUX_ERR_NOMEM ? -ENOMEM : -EAGAIN;
+    return (ssize_t)len;
 }
 
-static ssize_t receive(int fd, struct iovec *iov, int count) {
+static ssize_t receive(const struct relay *relay, struct iovec *iov, int count) {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     ssize_t n;
+    if (relay->untrusted)
+        return closer_receive(relay->watch.fd, iov, count);
     do
-        n = recvmsg(fd, &msg, MSG_DONTWAIT);
+        n = recvmsg(relay->watch.fd, &msg, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
 }
@@ -67,7 +73,7 @@ static ssize_t read_plain(struct relay *relay, size_t max) {
         want = max;
     if (!reading_init(&reading, relay->reactor, want))
         return -ENOMEM;
-    ssize_t n = receive(relay->watch.fd, reading.iov + 1, reading.count);
+    ssize_t n = receive(relay, reading.iov + 1, reading.count);
     if (n <= 0) {
         reading_submit(&reading, relay, 0);
         return n;
@@ -104,7 +110,7 @@ const struct relay_end relay_end_tcp = {.read = read_plain,
 static void dissolve_residue(struct relay *relay) {
     char byte;
     if (relay->residue)
-        (void)!recv(relay->watch.fd, &byte, 1, MSG_DONTWAIT);
+        receive(relay, &(struct iovec){&byte, 1}, 1);
     relay->residue = false;
 }
 
@@ -116,7 +122,7 @@ static ssize_t read_keeping_residue(struct relay *relay, size_t unread, size_t m
         return -ENOMEM;
     reading.iov[0] = (struct iovec){&reading.residue, 1};
     reading.iov[reading.count].iov_len--; /* the last byte is peeked below */
-    ssize_t n = receive(relay->watch.fd, reading.iov, reading.count + 1);
+    ssize_t n = receive(relay, reading.iov, reading.count + 1);
     if (n > 0) {
         /* n - 1 fresh bytes were read; urgent data may have cut it short of what was asked. */
         size_t at = (size_t)n - 1;

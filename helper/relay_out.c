@@ -123,7 +123,7 @@ static ssize_t write_socket(struct relay *relay, struct iovec *iov, int count) {
         return n < 0 ? 0 : n;
     int error = errno;
     if (error == EPIPE && is_deaf(relay)) {
-        relay->out = RELAY_OUT_DISCARD;
+        relay->discard = true;
         return -1;
     }
     relay_writing_failed(relay, error);
@@ -220,9 +220,9 @@ void relay_flush(struct relay *relay) {
 
 /* Data for an application that has closed its end: as the kernel, answer with a reset. */
 static bool arrives_too_late(struct relay *relay) {
-    if (!relay->orphan)
+    if (!relay->orphan || relay->error)
         return false;
-    relay_socket_failed(relay, ECONNRESET);
+    relay_writing_failed(relay, ECONNRESET);
     return true;
 }
 
@@ -237,7 +237,7 @@ bool relay_data(struct relay *relay, const uint8_t *data, size_t len) {
     }
     if (len == 0 || arrives_too_late(relay))
         return false;
-    if (relay->out == RELAY_OUT_DISCARD) {
+    if (relay->discard) {
         consumed(relay, len);
         return false;
     }
@@ -257,13 +257,6 @@ bool relay_data(struct relay *relay, const uint8_t *data, size_t len) {
 void relay_eof(struct relay *relay) {
     if (relay->over || relay->error)
         return;
-    if (relay->out == RELAY_OUT_DISCARD) {
-        relay->out = RELAY_OUT_SHUT;
-        if (relay->end)
-            relay->end->shut(relay, relay->in == RELAY_IN_SHUT);
-        relay_check_done(relay);
-        return;
-    }
     relay->out = RELAY_OUT_DRAINING;
     if (relay->head) /* the handshake was cut short: its owner decides */
         relay->ops->head(relay, NULL, 0);

@@ -11,6 +11,9 @@
 #define TRY_MS 2000
 #define TRIES  3
 
+/* At once. The library looks at all of them again and again, and cancelled ones stay until answered. */
+#define QUERIES_MAX 1000
+
 struct resolver_socket {
     struct resolver *resolver;
     struct loop_watch watch;
@@ -23,10 +26,12 @@ struct resolver {
     ares_channel channel;
     struct loop_timer timer;
     struct resolver_socket *sockets;
+    unsigned pending; /* queries under way, cancelled ones included */
 };
 
 /* Outlives a cancelled query: the library offers no cancelling of one query. */
 struct resolver_ticket {
+    struct resolver *resolver;
     struct resolver_query *query; /* NULL: cancelled */
     uint16_t port;
 };
@@ -159,6 +164,7 @@ static void on_result(void *user, int status, int timeouts, struct ares_addrinfo
     }
     if (result)
         ares_freeaddrinfo(result);
+    ticket->resolver->pending--;
     free(ticket);
     if (!query)
         return;
@@ -172,13 +178,17 @@ void resolver_start(struct resolver *resolver, struct resolver_query *query, con
                     uint16_t port,
                     void (*done)(struct resolver_query *, int, const struct shim_endpoint *, int)) {
     struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct resolver_ticket *ticket = calloc(1, sizeof *ticket);
+    struct resolver_ticket *ticket = NULL;
+    if (resolver->pending < QUERIES_MAX)
+        ticket = calloc(1, sizeof *ticket);
     query->done = done;
     query->ticket = ticket;
     if (!ticket) {
-        done(query, ENOMEM, NULL, 0);
+        done(query, EHOSTUNREACH, NULL, 0);
         return;
     }
+    resolver->pending++;
+    ticket->resolver = resolver;
     ticket->query = query;
     ticket->port = port;
     ares_getaddrinfo(resolver->channel, name, NULL, &hints, on_result, ticket);

@@ -211,15 +211,25 @@ static void client_break(struct socks5_client *client, const char *why) {
     client->why = why;
 }
 
-/* The largest errno we believe: Linux's ends at 133. */
-#define ERRNO_MAX 133
+/* What a connect may fail with at the gateway; a server that says EINPROGRESS is not believed. */
+static bool is_connect_errno(int error) {
+    static const int known[] = {
+        EPERM,           EACCES,      EINVAL,    EADDRINUSE,   EADDRNOTAVAIL, EAFNOSUPPORT,
+        EPROTONOSUPPORT, EPROTO,      ENETDOWN,  ENETUNREACH,  ENETRESET,     ECONNABORTED,
+        ECONNRESET,      ENOBUFS,     ETIMEDOUT, ECONNREFUSED, EHOSTDOWN,     EHOSTUNREACH,
+        EOPNOTSUPP,      ENOPROTOOPT, EIO,       ENODEV,       ENONET,        EREMOTEIO};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i] == error)
+            return true;
+    return false;
+}
 
 static int errno_from_reply(uint8_t reply, const struct socks5_destination *bound) {
     for (size_t i = 0; i < REPLY_CODES; i++)
         if (reply_codes[i].reply == reply)
             return reply_codes[i].error == SOCKS5_DENIED ? EACCES : reply_codes[i].error;
-    if (reply == SOCKS5_GENERAL_FAILURE && bound->address.port > 0 &&
-        bound->address.port <= ERRNO_MAX && shim_endpoint_is_any(&bound->address))
+    if (reply == SOCKS5_GENERAL_FAILURE && is_connect_errno(bound->address.port) &&
+        shim_endpoint_is_any(&bound->address))
         return bound->address.port;
     return ECONNREFUSED;
 }

@@ -67,6 +67,9 @@ static void free_if_retired(struct upstream *upstream) {
         loop_discard(upstream->reactor->loop, &upstream->garbage, free_upstream);
 }
 
+/* A session that lived so long was a good one: the pause before the next begins small again. */
+#define STABLE_US 2000000u
+
 /* How often a session that drains is looked at. */
 #define DRAIN_LOOK_US 100000u
 
@@ -117,6 +120,8 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     upstream_session_detach(session);
     loop_timer_clear(upstream->reactor->loop, &session->timer);
     loop_discard(upstream->reactor->loop, &session->garbage, free_session);
+    if (link && loop_now_us(upstream->reactor->loop) - pump->since_us > STABLE_US)
+        link->pause_ms = 0;
     if (link && !upstream->retired)
         upstream_link_failed(link, why);
     free_if_retired(upstream);

@@ -89,7 +89,6 @@ static void link_up(struct link *link, int fd) {
     }
     link->session = session;
     link->state = LINK_UP;
-    link->pause_ms = 0;
     link->address = 0;
     if (link->error[0])
         link->reconnects++;

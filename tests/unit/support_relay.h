@@ -164,6 +164,7 @@ static void open_pair(int i) {
     relay_init(relay, &world.reactor, &end_ops);
     relay_bind(relay, world.client, stream);
     relay->residue = true;
+    relay->untrusted = true;
     assert_int_equal(relay_attach(relay, app[1], &relay_end_app, true), 0);
     until(world.accepted > i);
 }

@@ -134,6 +134,51 @@ static void data_before_a_reset_is_still_read(void **state) {
     expect_end(APP, -ECONNRESET);
 }
 
+/* Story: SMTP's QUIT, written before a close that left the farewell unread, never arrived. */
+static void what_was_written_before_a_close_with_data_unread_still_arrives(void **state) {
+    (void)state;
+    open_pair(0);
+    say(FAR, "220 hello");
+    turns(20);
+    say(APP, "QUIT");
+    close_now(&APP);
+    expect(FAR, "QUIT");
+    expect_end(FAR, -ECONNRESET);
+}
+
+static void what_was_written_before_a_lingering_close_still_arrives(void **state) {
+    (void)state;
+    open_pair(0);
+    world.near[0].relay.linger_reset = true;
+    say(APP, "farewell");
+    close_now(&APP);
+    expect(FAR, "farewell");
+    expect_end(FAR, -ECONNRESET);
+}
+
+/* Descriptors that a program sends along are nobody's; closing them must not stop the loop. */
+static void descriptors_sent_along_are_closed(void **state) {
+    int pipe_fd[2];
+    char space[CMSG_SPACE(sizeof(int))] = {0}, byte = 'x';
+    struct iovec iov = {&byte, 1};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
+    (void)state;
+    open_pair(0);
+    assert_int_equal(pipe(pipe_fd), 0);
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &pipe_fd[1], sizeof(int));
+    assert_int_equal(sendmsg(APP, &msg, 0), 1);
+    close(pipe_fd[1]);
+    say(APP, "yz");
+    expect(FAR, "xyz");
+    assert_int_equal(read(pipe_fd[0], &byte, 1), 0); /* waits until the other end is closed */
+    close(pipe_fd[0]);
+}
+
 static void an_application_that_closes_with_data_unread_resets(void **state) {
     (void)state;
     open_pair(0);
@@ -301,6 +346,9 @@ int main(void) {
         RELAY_TEST(what_the_application_said_before_it_half_closed_all_arrives),
         RELAY_TEST(a_reset_by_the_far_end_is_one_for_the_application),
         RELAY_TEST(data_before_a_reset_is_still_read),
+        RELAY_TEST(what_was_written_before_a_close_with_data_unread_still_arrives),
+        RELAY_TEST(what_was_written_before_a_lingering_close_still_arrives),
+        RELAY_TEST(descriptors_sent_along_are_closed),
         RELAY_TEST(an_application_that_closes_with_data_unread_resets),
         RELAY_TEST(data_for_an_application_that_is_gone_is_answered_by_a_reset),
         RELAY_TEST(a_lingering_time_of_zero_makes_the_close_a_reset),

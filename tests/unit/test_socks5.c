@@ -156,11 +156,22 @@ static int reply_at_every_split(int error, const struct shim_endpoint *bound,
     return result;
 }
 
-static void every_errno_arrives_as_it_was(void **state) {
+static void every_errno_of_connect_arrives_as_it_was(void **state) {
+    static const int errors[] = {EACCES,       EADDRNOTAVAIL, ENETDOWN,   ENETUNREACH, EHOSTDOWN,
+                                 EHOSTUNREACH, ECONNREFUSED,  ECONNRESET, ETIMEDOUT,   EINVAL,
+                                 EAFNOSUPPORT, EOPNOTSUPP,    EPROTO,     ENOBUFS,     EPERM};
     struct shim_endpoint bound;
     (void)state;
-    for (int error = 1; error <= 133; error++)
-        assert_int_equal(reply_at_every_split(error, NULL, &bound), error);
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        assert_int_equal(reply_at_every_split(errors[i], NULL, &bound), errors[i]);
+}
+
+static void an_errno_that_no_failed_connect_has_is_not_believed(void **state) {
+    static const int errors[] = {EINTR, EAGAIN, EINPROGRESS, EALREADY, EISCONN, EBADF, 133, 4000};
+    struct shim_endpoint bound;
+    (void)state;
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        assert_int_equal(reply_at_every_split(errors[i], NULL, &bound), ECONNREFUSED);
 }
 
 static void a_refusal_by_rule_is_eacces(void **state) {
@@ -236,7 +247,8 @@ int main(void) {
         cmocka_unit_test(bytes_behind_the_request_are_left_alone),
         cmocka_unit_test(a_client_that_waits_after_the_greeting_is_told_to_go_on),
         cmocka_unit_test(mistakes_are_named_and_answered),
-        cmocka_unit_test(every_errno_arrives_as_it_was),
+        cmocka_unit_test(every_errno_of_connect_arrives_as_it_was),
+        cmocka_unit_test(an_errno_that_no_failed_connect_has_is_not_believed),
         cmocka_unit_test(a_refusal_by_rule_is_eacces),
         cmocka_unit_test(the_bound_address_arrives),
         cmocka_unit_test(replies_of_other_servers_are_understood),
