@@ -93,7 +93,7 @@ struct blk_piece {
 /* A thread inside a call, on its stack. */
 struct blk_waiter {
     struct blk_link home;   /* stream.readers, stream.writers, session.accepters, session.enders */
-    struct blk_link sleep;  /* session.sleepers[writes] */
+    struct blk_link sleep;  /* session.sleepers[writes], or session.held */
     struct blk_link cancel; /* session.cancels */
     uintptr_t thread;
     const uint64_t *deadline_us;
@@ -176,6 +176,8 @@ struct smuxb_session {
     bool stalled;                /* reading had to stop because too much is unread */
     int in_wake_fd, out_wake_fd;
     struct blk_link sleepers[2]; /* [1]: those that write */
+    struct blk_link held;        /* readers that have got something, while more is at hand */
+    bool more;                   /* the carrier had more to give than was received last */
     struct blk_waiter *nudged;   /* was woken to take the role `in`, and has not run yet */
     uintptr_t solo_thread;       /* for whom the last messages were, and how many of them */
     uint32_t solo;
@@ -240,6 +242,12 @@ void blk_pass_on_out(smuxb_session *s);
 void blk_pass_on_in(smuxb_session *s);
 /* There is something for the keeper to see to: at once, or when it has napped. */
 void blk_watch(smuxb_session *s);
+/* Gives a reader part of what it waits for.  If it could take much more and more is at hand, it is
+ * not woken for that yet (blk_release_held does it). */
+void blk_served(smuxb_session *s, struct blk_waiter *w);
+void blk_release_held(smuxb_session *s);
+/* Whether a reader should rather go on than return now. */
+bool blk_wants_more(const smuxb_session *s, const struct blk_waiter *w);
 /* Messages have been for one thread alone lately. */
 bool blk_solo(const smuxb_session *s);
 static inline bool blk_sleeping(const smuxb_session *s) {

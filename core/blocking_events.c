@@ -39,7 +39,7 @@ static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, s
             continue; /* full, or on its way out with an error */
         blk_hand_over(s, w, data + done, n);
         done += n;
-        blk_satisfy(s, w);
+        blk_served(s, w);
     }
     if (done)
         (void)smux_consume(st->engine, done);
@@ -142,6 +142,7 @@ static void on_end(smuxb_session *s) {
     if (s->fd >= 0)
         shutdown(s->fd, s->closing ? SHUT_WR : SHUT_RDWR);
     blk_fail_waiters(s);
+    blk_release_held(s);
     blk_satisfy_all(s, &s->enders);
     if (s->drainer)
         blk_satisfy(s, s->drainer);

@@ -25,7 +25,7 @@ struct carrier_io {
     uint8_t *data;
     size_t size;
     short events;
-    bool poll_first;
+    bool poll_first, never_poll;
     uint64_t until_us;
     /* What came of it: */
     ssize_t got;
@@ -64,7 +64,7 @@ static void use_carrier(struct carrier_io *io) {
     io->error = EAGAIN;
     if (receives && !io->poll_first)
         receive(io);
-    if (io->error != EAGAIN)
+    if (io->error != EAGAIN || io->never_poll)
         return;
     wait_for_carrier(io);
     if (receives && io->revents & ~POLLOUT)
@@ -103,13 +103,14 @@ static void end_io(smuxb_session *s, struct blk_waiter *w) {
 /* If nobody else waits, no more is fed than this waiter can take: the rest stays where it is
  * instead of being copied, until the next call fetches it from there. */
 static size_t feed_limit(const smuxb_session *s, const struct blk_waiter *w) {
-    if (w == &s->keeper || blk_sleeping(s))
+    if (w == &s->keeper || blk_sleeping(s) || !blk_list_empty(&s->held))
         return SIZE_MAX;
-    return w->room > FEED_MIN ? w->room + 8 : FEED_MIN;
+    return w->room - w->got > FEED_MIN ? w->room - w->got + 8 : FEED_MIN;
 }
 
 static void received(smuxb_session *s, const struct carrier_io *io) {
     s->poll_first = io->polled && io->got < BULK_MIN;
+    s->more = io->got == (ssize_t)io->size;
     if (io->got > 0) {
         s->input_len += (size_t)io->got;
     } else if (io->error != EAGAIN) {
@@ -125,6 +126,7 @@ static void io_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint
         .wake_fd = roles & BLK_IN ? s->in_wake_fd : s->out_wake_fd,
         .events = (short)((roles & BLK_IN ? POLLIN : 0) | (roles & BLK_OUT ? POLLOUT : 0)),
         .poll_first = s->poll_first || roles & BLK_OUT,
+        .never_poll = w->done || !blk_list_empty(&s->held),
         .until_us = s->broken ? 1 : until_us,
     };
     if (roles & BLK_IN) {
@@ -153,6 +155,8 @@ void blk_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t u
         blk_feed(s, feed_limit(s, w));
     if (s->in_owner == w)
         s->in_owner = NULL;
+    if (!s->in_owner && !(s->more || blk_unfed(s)))
+        blk_release_held(s);
     if (s->out_owner == w)
         s->out_owner = NULL;
     if (blk_flush_due(s))

@@ -58,6 +58,7 @@ static void session_init(smuxb_session *s, const smuxb_transport *transport) {
     pthread_mutex_init(&s->mutex, NULL);
     for (int i = 0; i < 2; i++)
         blk_list_init(&s->sleepers[i]);
+    blk_list_init(&s->held);
     blk_list_init(&s->cancels);
     blk_list_init(&s->accepters);
     blk_list_init(&s->enders);

@@ -53,6 +53,8 @@ static bool keeper_turn(smuxb_session *s, unsigned roles, uint64_t until_us) {
     s->keeper_until_us = until_us;
     blk_turn(s, &s->keeper, roles, until_us);
     s->keeper_until_us = 0;
+    if (!s->in_owner)
+        blk_release_held(s);
     return s->served == served;
 }
 

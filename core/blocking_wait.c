@@ -150,13 +150,42 @@ static void note_served(smuxb_session *s, uintptr_t thread) {
     }
 }
 
+static void set_done(smuxb_session *s, struct blk_waiter *w) {
+    if (!w->done && w->waits)
+        note_served(s, w->thread);
+    w->done = true;
+}
+
 void blk_satisfy(smuxb_session *s, struct blk_waiter *w) {
     if (w->done)
         return;
-    w->done = true;
-    if (w->waits)
-        note_served(s, w->thread);
+    set_done(s, w);
     blk_wake(s, w);
+}
+
+/* Waking a thread for every frame of a bulk transfer costs more than receiving it.  So a reader
+ * that has got much and has room for much more is left asleep while there is more to receive; that
+ * takes no longer than filling its buffer does. */
+#define HOLD_MIN 16384u
+
+bool blk_wants_more(const smuxb_session *s, const struct blk_waiter *w) {
+    return s->more && w->got >= HOLD_MIN && w->room - w->got >= HOLD_MIN &&
+           w->pieces_len + 1 < BLK_PIECES_MAX && !s->threaded && !s->error;
+}
+
+void blk_served(smuxb_session *s, struct blk_waiter *w) {
+    set_done(s, w);
+    if (w->where != BLK_ASLEEP || !blk_wants_more(s, w)) {
+        blk_wake(s, w);
+        return;
+    }
+    blk_list_remove(&w->sleep);
+    blk_list_push(&s->held, &w->sleep);
+}
+
+void blk_release_held(smuxb_session *s) {
+    while (!blk_list_empty(&s->held))
+        blk_wake(s, blk_of(struct blk_waiter, s->held.next, sleep));
 }
 
 void blk_satisfy_all(smuxb_session *s, struct blk_link *waiters) {
@@ -255,6 +284,8 @@ static void leave_roles(smuxb_session *s, struct blk_waiter *w) {
     bool nudged = s->nudged == w;
     if (nudged)
         s->nudged = NULL;
+    if (!s->in_owner)
+        blk_release_held(s);
     if (s->threaded || s->error)
         return;
     blk_pass_on_out(s);
@@ -270,18 +301,22 @@ static void leave_roles(smuxb_session *s, struct blk_waiter *w) {
 bool blk_wait(smuxb_session *s, struct blk_waiter *w) {
     bool in_time = true;
     w->waits = true;
-    while (!w->done && in_time) {
+    while ((!w->done || blk_wants_more(s, w)) && in_time) {
         if (blk_flush_due(s)) {
             blk_flush(s, w);
             if (w->done)
                 break;
         }
         unsigned roles = take_roles(s, w);
+        if (w->done && !(roles & BLK_IN))
+            break;
         if (roles) {
             blk_turn(s, w, roles, *w->deadline_us);
         } else {
-            if (!s->in_owner)
+            if (!s->in_owner) {
+                blk_release_held(s);
                 blk_watch(s);
+            }
             blk_sleep(s, w, &s->sleepers[w->writes], *w->deadline_us);
             if (w->granted)
                 return true;
