@@ -12,7 +12,7 @@ void smux_config_init(smux_config *config) {
         .max_receive_buffer = 4u << 20,
         .max_stream_buffer = 64u << 10,
         .auto_window = true,
-        .linger_timeout_us = 60 * (uint64_t)SECOND_US,
+        .linger_timeout_us = 600 * (uint64_t)SECOND_US,
         .accept_backlog = 1024,
         .max_streams = 1u << 20,
         .stream_send_buffer = 256u << 10,

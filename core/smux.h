@@ -142,7 +142,9 @@ typedef struct smux_config {
     uint64_t stream_idle_timeout_us; /* reset a stream without data for that long.  0: never */
     uint64_t linger_timeout_us;      /* reset a stream given up by smux_close when the peer has
                                         opened no window for what it still has to send for that
-                                        long.  0: never.  Default 60 s */
+                                        long.  0: never.  Default 10 min: a reader may well
+                                        pause for a minute; a plain peer that has gone will
+                                        never open one */
     uint32_t accept_backlog;         /* streams not yet smux_accept-ed, 1..2^31-1.  Further ones are
                                         refused.  Default 1024 */
     uint32_t max_streams;            /* streams alive at once, 1..2^31-1.  Default 1048576 */

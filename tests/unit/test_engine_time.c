@@ -310,6 +310,7 @@ static void a_closed_stream_that_the_peer_gives_no_window_is_reset_after_a_while
     engine e;
     engine_prepare(&e, SMUX_SERVER, 2);
     e.config.keepalive_disabled = true;
+    e.config.linger_timeout_us = SECONDS(60);
     engine_start(&e);
     smux_stream *s = engine_accepted(&e, 3);
     say_upd(&e, 3, 0, 0);
@@ -352,6 +353,7 @@ static void a_closed_stream_that_makes_progress_lingers_on(void **state) {
     engine e;
     engine_prepare(&e, SMUX_SERVER, 2);
     e.config.keepalive_disabled = true;
+    e.config.linger_timeout_us = SECONDS(60);
     engine_start(&e);
     smux_stream *s = engine_accepted(&e, 3);
     say_upd(&e, 3, 0, 0);
