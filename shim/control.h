@@ -1,53 +1,55 @@
+/* clang-format off: the columns of this page carry meaning */
 /*
  * control.h - what the shim and the helper say to each other, and in which order.
  *
  * A is the application's end of a connection, B the helper's. Both are AF_UNIX SOCK_STREAM sockets
- * of one pair: A was connected to the helper's listening socket, accept(2) gave B. There is no
- * other channel. Requests travel from A to B once, as the first bytes; outcomes travel back as the
- * name of A, so that whoever holds A can read them, in any process, at any later time. Numbers are
- * in host byte order: both ends run on the same kernel.
+ * of one pair: A was connected to the helper's listening socket, accept(2) gave B. There is no other
+ * channel. Requests travel from A to B once, as the first bytes; outcomes travel back as the name of
+ * A, so that whoever holds A can read them, in any process, at any later time. Numbers are in host
+ * byte order: both ends run on the same kernel.
  *
  * ## Opening a connection, step by step
  *
  *  shim    1. A = socket(AF_UNIX, SOCK_STREAM); SO_SNDBUF = SHIM_GATE_SNDBUF.
  *          2. connect(A) to the helper's path, or its abstract name (a chroot hides the path).
  *          3. One sendmsg: struct shim_request, the host name, and padding up to SHIM_GATE_LEN
- * bytes in total, with SCM_RIGHTS holding exactly one descriptor: A itself.
+ *             bytes in total, with SCM_RIGHTS holding exactly one descriptor: A itself.
  *          4. dup3(A) over the application's descriptor, close(A). The swap. From here on the
  *             application owns the connection, and the shim keeps nothing.
  *
  *          SHIM_GATE_LEN bytes are exactly two skbs, and two skbs always exceed SHIM_GATE_SNDBUF
  *          (see the asserts below), so A is unwritable as soon as step 3 returns: poll does not
- * give POLLOUT, write gives EAGAIN. This is the gate, and TCP's SYN_SENT.
+ *          give POLLOUT, write gives EAGAIN. This is the gate, and TCP's SYN_SENT.
  *
  *  helper  5. accept gives B. SO_PEERCRED of B says who asks. recvmsg(B) of exactly
  *             sizeof(struct shim_request) bytes, MSG_CMSG_CLOEXEC; check it with
- * shim_request_check; then read name_len more bytes. THE REST OF THE GATE STAYS UNREAD until step
- * 8: reading part of an skb does not free it, but reading all of it would open the gate early.
+ *             shim_request_check; then read name_len more bytes. THE REST OF THE GATE STAYS UNREAD
+ *             until step 8: reading part of an skb does not free it, but reading all of it would
+ *             open the gate early.
  *          6. The received descriptor must be one, AF_UNIX, SOCK_STREAM, unnamed. After the bind of
  *             step 8, getpeername(B) must give the name just bound: only then was it A.
- *          7. Find the route, open the stream, learn the outcome (route `connect = eager`:
- * success).
+ *          7. Find the route, open the stream, learn the outcome (route `connect = eager`: success).
  *          8. Give the outcome, in this order:
- *             a. wait until the whole gate has arrived: SIOCINQ(B) is at least SHIM_GATE_LEN -
+ *             a. Wait until the whole gate has arrived: SIOCINQ(B) is at least SHIM_GATE_LEN -
  *                sizeof(struct shim_request) - name_len. (The two skbs are not queued atomically;
- * the second one is an ordinary EPOLLIN edge.) Nothing may be drained before. b. bind(A) to
- * shim_outcome_pack()'s name. EADDRINUSE: another random id, again. c. success: SO_SNDBUF of A =
- * shim_request.sndbuf, at least SHIM_OPEN_SNDBUF (the kernel doubles it); close the helper's copy
- * of A; read the gate except its LAST byte: POLLOUT fires, edge-triggered epoll included. failure:
- * close the helper's copy of A, then close B with the gate unread: A gets
- *                POLLERR|POLLHUP|POLLIN|POLLOUT and a pending ECONNRESET, which the shim turns into
- *                the errno of the name.
+ *                the second one is an ordinary EPOLLIN edge.) Nothing may be drained before.
+ *             b. bind(A) to shim_outcome_pack()'s name. EADDRINUSE: another random id, again.
+ *             c. Success: read the gate except its LAST byte; then SO_SNDBUF of A =
+ *                shim_request.sndbuf, at least SHIM_OPEN_SNDBUF (the kernel doubles it). This is
+ *                what makes A writable: one wake-up, one EPOLLET edge. (The other way round there
+ *                are two, and a blocking connect returns before the second.) Close the copy of A.
+ *                Failure: close the copy of A, then close B with the gate unread: A gets
+ *                POLLERR|POLLHUP|POLLIN|POLLOUT and a pending ECONNRESET, which the shim turns
+ *                into the errno of the name.
  *
- *  shim    9. A blocking connect waits in send(fd, <bad pointer>, 1, 0): the kernel waits for send
- *             buffer space first and copies second, so this sleeps as TCP's connect sleeps
+ *  shim    9. A blocking connect waits in send(fd, <unreadable page>, 1, 0): the kernel waits for
+ *             send buffer space first and copies second, so this sleeps as TCP's connect sleeps
  *             (SA_RESTART, SO_SNDTIMEO, cancellation), sends nothing and ends with EFAULT.
  *
- * What anybody who holds a descriptor can therefore conclude (shim_state.h does):
- *     peer's name is a helper's (shim_is_helper_name)  -> the descriptor is one of ours
- *     own name unset, no POLLHUP                       -> connecting
- *     own name unset, POLLHUP                          -> failed, ECONNREFUSED
- *     own name set                                     -> the outcome, for good
+ * What anybody who holds a descriptor can therefore conclude (state.h does):
+ *     own name is an outcome                           -> ours; connected, or failed with its errno
+ *     own name unset, peer's name is a helper's        -> ours; connecting ...
+ *     ... and POLLHUP                                  -> ... or rather failed, ECONNREFUSED
  *
  * ## Who closes what
  * The shim's temporary descriptor lives only between steps 1 and 4. The helper's copy of A lives
@@ -58,36 +60,34 @@
  * After step 8c one byte of the gate stays unread in B. The helper always consumes the old residue
  * together with new data and leaves the last new byte unread (peeked) in its place. A close of B,
  * for whatever reason, is then ECONNRESET for the application, after the data already delivered.
- * Only an orderly end drains it: after the remote FIN has been passed on (shutdown(B, SHUT_WR)) the
- * helper drains at once, and keeps draining fully from then on; HUP on B (application closed):
- * drain, close. EPIPE on B without HUP (the application's SHUT_RD): discard inbound, keep the
- * stream. ECONNRESET on B (the application closed with data unread): reset the stream. SO_OOBINLINE
- * on B, MSG_DONTWAIT on every call. A residue of 1 byte of a large skb pins that skb on A's send
- * buffer, hence SHIM_OPEN_SNDBUF.
+ *     remote end of file   shutdown(B, SHUT_WR), drain the residue at once, drain fully from now on
+ *     HUP on B             the application closed, or SHUT_RDWR: drain, then close
+ *     EPIPE, no HUP        the application's SHUT_RD: discard inbound, keep the stream
+ *     ECONNRESET on B      the application closed with data unread: reset the stream
+ * SO_OOBINLINE on B, MSG_DONTWAIT on every call. The residue of a large skb pins that skb on A's
+ * send buffer, hence SHIM_OPEN_SNDBUF.
  *
  * ## Failures, and what the application sees
  *     no helper (ENOENT, ECONNREFUSED at step 2)   ENETUNREACH, or a direct connect (on-failure)
  *     helper's socket not permitted                EACCES
  *     helper refuses by rule (user, route)         outcome EACCES; the reason in the helper's log
- *     other control version                        outcome EPROTO; the helper logs both versions;
- *                                                  the shim's log says so too
+ *     other control version                        outcome EPROTO; both sides' logs say so
  *     malformed request, no or wrong descriptor    B closed without a name: ECONNREFUSED
- *     helper out of descriptors                    accepted with its reserve and closed:
- * ECONNREFUSED helper dies while connecting                 ECONNREFUSED (own name unset, POLLHUP)
+ *     helper out of descriptors                    accepted with its reserve and closed: ECONNREFUSED
+ *     helper dies while connecting                 ECONNREFUSED (own name unset, POLLHUP)
  *     helper dies later                            ECONNRESET (the residue)
  *     route's connect-timeout                      outcome ETIMEDOUT
- *     helper stopped, backlog full (EAGAIN)        non-blocking: EAGAIN; blocking: retried,
- * ETIMEDOUT A connection that is closed before any byte arrives is a probe ("does somebody
- * listen?"), as the launcher makes; the helper drops it in silence.
+ *     helper stopped, backlog full (EAGAIN)        non-blocking: EAGAIN; blocking: retried, ETIMEDOUT
+ * A connection that is closed before any byte arrives is a probe ("does somebody listen?"), as the
+ * launcher makes; the helper drops it in silence.
  *
  * ## Notices
- * A request of kind SHIM_NOTICE_LINGER says that the connection `id` (the id of A's outcome name)
- * got SO_LINGER {on, 0} (flag SHIM_LINGER_RESET) or lost it: its close is to be a RESET of the
- * stream. It is exactly sizeof(struct shim_request) bytes, without a descriptor, on a connection of
- * its own; the helper applies it if SO_PEERCRED's uid is that of the stream's owner (or 0) and then
- * closes, which is the answer: the shim waits for it up to SHIM_NOTICE_WAIT_MS, so that the close
- * that follows cannot overtake it. A lingering set before connect comes as a flag of the request
- * instead.
+ * A request of kind SHIM_NOTICE_LINGER says that the connection `id` (the id of A's outcome name) got
+ * SO_LINGER {on, 0} (flag SHIM_LINGER_RESET) or lost it: its close is to be a RESET of the stream.
+ * It is exactly sizeof(struct shim_request) bytes, without a descriptor, on a connection of its own;
+ * the helper applies it if SO_PEERCRED's uid is that of the stream's owner (or 0) and then closes,
+ * which is the answer: the shim waits for it up to SHIM_NOTICE_WAIT_MS, so that the close that
+ * follows cannot overtake it. A lingering set before connect comes as a flag of the request instead.
  *
  * ## Where the helper is
  * One rule for all (shim_socket_path): SMUXSHIM_SOCKET; else `socket` of [helper] in the
@@ -95,7 +95,18 @@
  * /run/smuxshim/smuxshim-helper.sock. The last component is always smuxshim-helper.sock. The
  * abstract name is derived from the path (shim_abstract_name). Anyone may bind an abstract name, so
  * a client that used it must check SO_PEERCRED: uid 0 or its own effective uid.
+ *
+ * ## How the launcher starts a helper
+ * It runs `smux-helper -c FILE` (FILE: the configuration that was named to it) or, without a file,
+ * plain `smux-helper` with SMUXSHIM_ROUTES and SMUXSHIM_GATEWAY in the environment. SMUXSHIM_SOCKET
+ * is always set to the path the launcher will wait for; LD_PRELOAD is removed and SMUXSHIM_DISABLE=1
+ * set, so that the helper's own connections are never routed. It runs in a new session (setsid) with
+ * stdin and stdout on /dev/null; what it says on stderr until it detaches is shown if it fails. The
+ * helper must exit non-zero when it cannot start (another instance already running and answering
+ * counts as success: exit 0), and after the daemonizing fork its parent exits 0 only when the socket
+ * accepts connections and stderr of the child is detached.
  */
+/* clang-format on */
 #ifndef SHIM_CONTROL_H
 #define SHIM_CONTROL_H
 
@@ -227,17 +238,5 @@ bool shim_socket_path(char *out, size_t size, const char *configured, const char
 #define SHIM_ABSTRACT_PREFIX "smuxshim-helper/"
 #define SHIM_RUNTIME_SUBDIR  "smuxshim"
 #define SHIM_SYSTEM_RUNTIME  "/run/smuxshim"
-
-/*
- * ## How the launcher starts a helper
- * It runs `smux-helper -c FILE` (FILE: the configuration it loaded itself) or, without a file,
- * plain `smux-helper` with SMUXSHIM_ROUTES and SMUXSHIM_GATEWAY in the environment. SMUXSHIM_SOCKET
- * is always set to the path the launcher will wait for; LD_PRELOAD is removed and
- * SMUXSHIM_DISABLE=1 set, so that the helper's own connections are never routed. It runs in a new
- * session (setsid) with stdin and stdout on /dev/null; what it says on
- * stderr until it detaches is shown if it fails. The helper must exit non-zero when it cannot start (another instance already running and answering counts as success: exit 0), and after the
- * daemonizing fork its parent exits 0 only when the socket accepts connections and stderr of the
- * child is detached.
- */
 
 #endif
