@@ -17,16 +17,29 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR ?=
 OPT    ?= -O2 -g
-WARN   ?= -Wall -Wextra -Werror
-# SAN=address,undefined or SAN=thread builds everything under a sanitizer (use another BUILD).
+# SAN=address,undefined or SAN=thread builds everything under a sanitizer (use another BUILD).  The
+# compiler's warnings about code that it has instrumented are not taken for errors.
 SAN    ?=
+WARN   ?= -Wall -Wextra $(if $(SAN),,-Werror)
+# V=1 shows the commands.
+V      ?= 0
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 
 CFLAGS_ALL  = -std=gnu11 -fPIC -fvisibility=hidden -D_GNU_SOURCE -I. $(WARN) $(OPT) $(SANFLAGS) $(CFLAGS)
-LDFLAGS_ALL = $(SANFLAGS) $(LDFLAGS)
+LDFLAGS_ALL = $(SANFLAGS) -Wl,-z,relro,-z,now $(LDFLAGS)
 
 VERSION := $(shell sed -n 's/^\#define SMUX_LIBRARY_VERSION "\(.*\)"/\1/p' core/smux.h)
 SONAME  := libsmux.so.0
+
+ifeq ($(V),0)
+cc_ = @echo "  CC    $@"; $(CC)
+ld_ = @echo "  LINK  $@"; $(CC)
+ar_ = @echo "  AR    $@"; rm -f $@; $(AR) rcs $@ $^
+else
+cc_ = $(CC)
+ld_ = $(CC)
+ar_ = rm -f $@; $(AR) rcs $@ $^
+endif
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -37,7 +50,7 @@ SHIM_LAUNCH_SRC := $(wildcard shim/launch*.c)
 SHIM_SRC        := $(filter-out $(SHIM_MAIN_SRC) $(SHIM_LAUNCH_SRC) $(SHIM_COMMON_SRC),$(wildcard shim/*.c))
 HELPER_MAIN_SRC := $(wildcard helper/*_main.c)
 HELPER_SRC      := $(filter-out $(HELPER_MAIN_SRC),$(wildcard helper/*.c))
-HELPER_LIBS     := -lcares -linih -ljansson
+HELPER_LIBS     := -lcares -ljansson
 
 progname = $(BUILD)/$(subst _,-,$(patsubst %_main.c,%,$(notdir $(1))))
 SHIM_PROGS   := $(foreach f,$(SHIM_MAIN_SRC),$(call progname,$(f)))
@@ -59,35 +72,40 @@ all: $(LIBS) $(SHIM_PROGS) $(HELPER_PROGS)
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(cc_) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 $(BUILD)/libsmux.a: $(call obj,$(CORE_SRC))
 $(BUILD)/libshimcommon.a: $(call obj,$(SHIM_COMMON_SRC))
 $(BUILD)/libhelper.a: $(call obj,$(HELPER_SRC))
 $(BUILD)/%.a:
 	@mkdir -p $(@D)
-	rm -f $@ && $(AR) rcs $@ $^
+	$(ar_)
 
 $(BUILD)/libsmux.so: $(call obj,$(CORE_SRC)) core/smux.map
-	$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=core/smux.map \
+	$(ld_) $(LDFLAGS_ALL) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=core/smux.map \
 	    -Wl,-z,defs -o $@ $(filter %.o,$^) -lpthread
 
 $(BUILD)/libsmuxshim.so: $(call obj,$(SHIM_SRC) $(SHIM_COMMON_SRC)) $(wildcard shim/shim.map)
-	$(CC) $(LDFLAGS_ALL) -shared -Wl,--version-script=shim/shim.map -Wl,--exclude-libs,ALL \
+	$(ld_) $(LDFLAGS_ALL) -shared -Wl,--version-script=shim/shim.map -Wl,--exclude-libs,ALL \
 	    -o $@ $(filter %.o,$^)
+
+# The daemons talk to strangers.  (The preloaded library must not call the checking variants of
+# libc's functions, which are hooks themselves.)
+$(call obj,$(HELPER_SRC) $(HELPER_MAIN_SRC)): CFLAGS_ALL += -fstack-protector-strong \
+    $(if $(SAN),,$(if $(filter -O2 -O3,$(OPT)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
 
 # A launcher beside ../lib finds the preload library by itself; this is where to look otherwise.
 $(call obj,$(SHIM_MAIN_SRC) $(SHIM_LAUNCH_SRC)): CFLAGS_ALL += -DSMUXSHIM_LIBDIR='"$(LIBDIR)"'
 
 define shim_prog
 $(call progname,$(1)): $(call obj,$(1) $(SHIM_LAUNCH_SRC)) $(BUILD)/libshimcommon.a
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^
+	$$(ld_) $$(LDFLAGS_ALL) -o $$@ $$^
 endef
 $(foreach f,$(SHIM_MAIN_SRC),$(eval $(call shim_prog,$(f))))
 
 define helper_prog
 $(call progname,$(1)): $(call obj,$(1)) $(BUILD)/libhelper.a $(BUILD)/libshimcommon.a $(BUILD)/libsmux.a
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(HELPER_LIBS)
+	$$(ld_) $$(LDFLAGS_ALL) -o $$@ $$^ $$(HELPER_LIBS)
 endef
 $(foreach f,$(HELPER_MAIN_SRC),$(eval $(call helper_prog,$(f))))
 
@@ -96,24 +114,24 @@ $(call obj,$(wildcard examples/*.c)): CFLAGS_ALL += -Icore
 
 $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
 $(UNIT_TESTS): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(if $(HELPER_SRC),$(BUILD)/libhelper.a) \
     $(if $(SHIM_COMMON_SRC),$(BUILD)/libshimcommon.a) $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(HELPER_LIBS) -lpthread
+	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(HELPER_LIBS) -lpthread
 
 $(ORACLE): $(BUILD)/oracle/%: $(BUILD)/obj/tests/oracle/%.o $(BUILD)/libshimcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
 $(BENCH_CORE): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/core/%.o $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
 $(BUILD)/interop/c_peer: $(call obj,$(INTEROP_SRC)) $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
 .PHONY: examples unit-build oracle interop bench-core-build
 examples: $(EXAMPLES)
@@ -131,7 +149,7 @@ fuzz-programs: $(FUZZERS)
 $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(if $(HELPER_SRC),$(BUILD)/libhelper.a) \
     $(if $(SHIM_COMMON_SRC),$(BUILD)/libshimcommon.a) $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(HELPER_LIBS) -lpthread
+	$(ld_) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(HELPER_LIBS) -lpthread
 
 # ---- Tests: what each suite is, is said in tests/run/suites and .ci/suites ----------------------
 
@@ -144,8 +162,8 @@ demo:
 format:
 	clang-format -i $$(git ls-files --cached --others --exclude-standard '*.c' '*.h')
 
-# Every compiler we promise.  musl-gcc builds the library and its examples; musl has no headers of
-# the kernel, and what needs c-ares and the like is built against glibc by the distribution.
+# Every compiler we promise.  musl-gcc builds libsmux, its examples, the preloaded library and the
+# launcher; the helper's libraries are there for glibc only.  musl-gcc finds no kernel headers.
 MUSL := $(BUILD)/musl
 KERNEL_HEADERS := /usr/include/linux /usr/include/asm-generic \
     $(firstword $(wildcard /usr/include/$(shell uname -m)-linux-gnu/asm /usr/include/asm))
@@ -157,7 +175,7 @@ check-compilers:
 	mkdir -p $(MUSL)/include
 	ln -sfn -t $(MUSL)/include $(KERNEL_HEADERS)
 	$(MAKE) BUILD=$(MUSL) CC=musl-gcc CFLAGS="-idirafter $(MUSL)/include" \
-	    $(MUSL)/libsmux.a $(MUSL)/libsmux.so examples
+	    $(MUSL)/libsmux.a $(MUSL)/libsmux.so $(MUSL)/libsmuxshim.so $(MUSL)/smuxshim examples
 
 # ---- Benchmarks: tests/bench/README.md ----------------------------------------------------------
 
@@ -171,7 +189,7 @@ bench-core:
 bench-path: $(BENCH_PATH)
 $(BENCH_PATH): $(BUILD)/bench-path/%: $(BUILD)/obj/tests/bench/path/%.o
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $< -lpthread
+	$(ld_) $(LDFLAGS_ALL) -o $@ $< -lpthread
 
 # ---- Installation ------------------------------------------------------------------------------
 
