@@ -79,8 +79,8 @@ static int give_own(int fd, const struct shim_state *state, struct sockaddr *add
     return give(&local, addr, size, len);
 }
 
-/* Answers for a descriptor that seems to be ours from the state alone, so that nothing but the address
- * is written to the caller's memory. Returns false if it is not ours. */
+/* Answers for a descriptor that seems to be ours from the state alone, so that nothing but the
+ * address is written to the caller's memory. Returns false if it is not ours. */
 static bool answer_hinted(int fd, struct sockaddr *addr, socklen_t *len, bool peer, int *result) {
     if (!hint_has(fd, HINT_OURS) || !addr || !len || (int)*len < 0)
         return false;

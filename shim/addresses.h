@@ -11,8 +11,8 @@ int shim_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 int shim_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int shim_shutdown(int fd, int how);
 
-/* Is this what the kernel wrote for a descriptor of ours? `size` is what the caller had room for, `len` what the
- * kernel says the whole name has. A system call only if the name was cut. */
+/* Is this what the kernel wrote for a descriptor of ours? `size` is what the caller had room for,
+ * `len` what the kernel says the whole name has. A system call only if the name was cut. */
 bool address_is_ours(int fd, const struct sockaddr *addr, socklen_t size, socklen_t len);
 
 #endif

@@ -113,8 +113,9 @@ bool config_find(char *out, size_t size);
  * no file: an empty configuration, true. */
 bool config_load(struct config *config, struct config_error *error);
 
-/* The same for a command line: `file` is read in place of config_find's, and then the environment does
- * not count; `gateway` and `routes` stand in place of the environment's texts. NULL: not given. */
+/* The same for a command line: `file` is read in place of config_find's, and then the environment
+ * does not count; `gateway` and `routes` stand in place of the environment's texts. NULL: not
+ * given. */
 bool config_load_with(struct config *config, const char *file, const char *gateway,
                       const char *routes, struct config_error *error);
 

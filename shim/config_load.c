@@ -132,7 +132,8 @@ bool config_load_with(struct config *config, const char *file, const char *gatew
                       const char *routes, struct config_error *error) {
     char found[CONFIG_PATH_MAX + 1];
     const char *gateway_source = "gateway", *routes_source = "destinations";
-    /* A file that was named explicitly is meant: the environment of an outer smuxshim does not count. */
+    /* A file that was named explicitly is meant: the environment of an outer smuxshim does not
+     * count. */
     const char *env_routes = file ? NULL : shim_getenv("SMUXSHIM_ROUTES");
     const char *env_gateway = file ? NULL : shim_getenv("SMUXSHIM_GATEWAY");
     config_init(config);

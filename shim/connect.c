@@ -24,8 +24,8 @@ static int fail(int err) {
     return -1;
 }
 
-/* A readable mapping of a file that is empty: every read of it faults. (A page without permission would do as
- * well, but memory checkers object to passing one to a system call.) */
+/* A readable mapping of a file that is empty: every read of it faults. (A page without permission
+ * would do as well, but memory checkers object to passing one to a system call.) */
 static void *map_nothing(void) {
     int fd = (int)real.syscall(SYS_memfd_create, "smuxshim", 1u /* MFD_CLOEXEC */);
     void *page = mmap(NULL, 1, fd < 0 ? PROT_NONE : PROT_READ,
@@ -214,8 +214,8 @@ int shim_connect(int fd, const struct sockaddr *addr, socklen_t len) {
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
         return real.connect(fd, addr, len);
     int result = connect_new(fd, addr, len);
-    /* An AF_UNIX socket rejects the address with EINVAL: it may be one of ours that another process
-     * connected. */
+    /* An AF_UNIX socket rejects the address with EINVAL: it may be one of ours that another
+     * process connected. */
     if (result == 0 || errno != EINVAL)
         return result;
     struct shim_state state = shim_state_read(fd);

@@ -9,13 +9,14 @@
 /* The hook of connect(2). */
 int shim_connect(int fd, const struct sockaddr *addr, socklen_t len);
 
-/* The hooks of bind(2) and listen(2): after a failed connect a TCP socket may be used for something else. */
+/* The hooks of bind(2) and listen(2): after a failed connect a TCP socket may be used for something
+ * else. */
 int shim_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int shim_listen(int fd, int backlog);
 
-/* Waits as TCP's connect does until the connection of `fd`, one of ours, is there or has failed. Returns 0
- * or -1 with errno: the outcome's, EINTR, or EINPROGRESS when SO_SNDTIMEO is over. `flags` of
- * send(2): MSG_DONTWAIT only asks. */
+/* Waits as TCP's connect does until the connection of `fd`, one of ours, is there or has failed.
+ * Returns 0 or -1 with errno: the outcome's, EINTR, or EINPROGRESS when SO_SNDTIMEO is over.
+ * `flags` of send(2): MSG_DONTWAIT only asks. */
 int shim_wait_connected(int fd, int flags);
 
 #endif

@@ -1,12 +1,11 @@
-/* clang-format off: the columns of this page carry meaning */
 /*
  * control.h - what the shim and the helper say to each other, and in which order.
  *
  * A is the application's end of a connection, B the helper's. Both are AF_UNIX SOCK_STREAM sockets
- * of one pair: A was connected to the helper's listening socket, accept(2) gave B. There is no other
- * channel. Requests travel from A to B once, as the first bytes; outcomes travel back as the name of
- * A, so that whoever holds A can read them, in any process, at any later time. Numbers are in host
- * byte order: both ends run on the same kernel.
+ * of one pair: A was connected to the helper's listening socket, accept(2) gave B. There is no
+ * other channel. Requests travel from A to B once, as the first bytes; outcomes travel back as the
+ * name of A, so that whoever holds A can read them, in any process, at any later time. Numbers are
+ * in host byte order: both ends run on the same kernel.
  *
  * ## Opening a connection, step by step
  *
@@ -106,7 +105,6 @@
  * counts as success: exit 0), and after the daemonizing fork its parent exits 0 only when the socket
  * accepts connections and stderr of the child is detached.
  */
-/* clang-format on */
 #ifndef SHIM_CONTROL_H
 #define SHIM_CONTROL_H
 
@@ -189,8 +187,8 @@ enum shim_request_problem {
 /* Checks the first `len` bytes received on B. Looks at no more than the header. Pure. */
 enum shim_request_problem shim_request_check(const void *bytes, size_t len);
 
-/* The local address of an outcome, from what the target sees (`seen`): a bound address or port of the
- * request wins, each for itself, because a program may bind only one of them. Pure. */
+/* The local address of an outcome, from what the target sees (`seen`): a bound address or port of
+ * the request wins, each for itself, because a program may bind only one of them. Pure. */
 struct shim_endpoint shim_request_local(const struct shim_request *req,
                                         const struct shim_endpoint *seen);
 
@@ -225,8 +223,8 @@ bool shim_is_helper_name(const struct sockaddr_un *name, socklen_t len);
 socklen_t shim_path_name(struct sockaddr_un *name, const char *path);
 socklen_t shim_abstract_name(struct sockaddr_un *name, const char *path);
 
-/* Where these functions, and those of config.h, look variables up: getenv, unless the library has put
- * its copy of the environment in its place. */
+/* Where these functions, and those of config.h, look variables up: getenv, unless the library has
+ * put its copy of the environment in its place. */
 extern const char *(*shim_getenv)(const char *name);
 
 /* Writes the helper's socket path after the rule above; `configured` is the [helper] key or NULL.

@@ -1,10 +1,10 @@
 /*
  * data.h - the calls that move data, with TCP's errors in place of AF_UNIX's.
  *
- * Receiving calls libc first and looks closer only at ECONNRESET (which may stand for the errno of a failed
- * connect) and at source addresses of family AF_UNIX. Sending is different because of SIGPIPE, which
- * cannot be taken back: where the hint says that the descriptor is ours, the call is made with
- * MSG_NOSIGNAL, and made again without if TCP would have sent the signal, too.
+ * Receiving calls libc first and looks closer only at ECONNRESET (which may stand for the errno of
+ * a failed connect) and at source addresses of family AF_UNIX. Sending is different because of
+ * SIGPIPE, which cannot be taken back: where the hint says that the descriptor is ours, the call is
+ * made with MSG_NOSIGNAL, and made again without if TCP would have sent the signal, too.
  */
 #ifndef SHIM_DATA_H
 #define SHIM_DATA_H

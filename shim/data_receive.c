@@ -13,7 +13,8 @@ static ssize_t fail(int err) {
     return -1;
 }
 
-/* A result of receiving from `fd`: ECONNRESET of a connection that never was is the connect's errno. */
+/* A result of receiving from `fd`: ECONNRESET of a connection that never was is the connect's
+ * errno. */
 static ssize_t received(int fd, ssize_t result) {
     if (result >= 0 || errno != ECONNRESET)
         return result;

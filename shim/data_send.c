@@ -86,7 +86,8 @@ static bool fast_open(int fd, const struct sockaddr *addr, socklen_t len, int *r
     return true;
 }
 
-/* A destination address on a connected socket: TCP ignores it, AF_UNIX says EISCONN or EOPNOTSUPP. */
+/* A destination address on a connected socket: TCP ignores it, AF_UNIX says EISCONN or
+ * EOPNOTSUPP. */
 static bool rejects_address(int fd, ssize_t result, const void *addr) {
     return result < 0 && addr && (errno == EISCONN || errno == EOPNOTSUPP) && shim_is_ours(fd);
 }

@@ -24,8 +24,8 @@ enum {
 
 extern _Atomic uint32_t shim_hints[HINT_FDS_MAX];
 
-/* Has this process, or one that it was forked from, ever made a connection of ours? If not, the only ones it
- * can have came by exec or SCM_RIGHTS, and those are found by their names. */
+/* Has this process, or one that it was forked from, ever made a connection of ours? If not, the
+ * only ones it can have came by exec or SCM_RIGHTS, and those are found by their names. */
 extern atomic_bool shim_any_ours;
 
 static inline uint32_t hint_get(int fd) {

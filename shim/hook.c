@@ -1,8 +1,8 @@
 /*
  * hook.c - the exported functions: one line each, the logic is elsewhere.
  *
- * They are defined under names of their own with an assembler label, because libc's headers declare the
- * same functions with attributes and transparent unions that differ from libc to libc.
+ * They are defined under names of their own with an assembler label, because libc's headers declare
+ * the same functions with attributes and transparent unions that differ from libc to libc.
  */
 #include <dlfcn.h>
 #include <stdarg.h>
@@ -30,8 +30,8 @@ static void bind_all(void) {
     bound = true;
 }
 
-/* A constructor, so that no lookup is left for a forked child or a signal handler to make: dlsym takes a lock
- * of the loader. */
+/* A constructor, so that no lookup is left for a forked child or a signal handler to make: dlsym
+ * takes a lock of the loader. */
 __attribute__((constructor)) static void bind_at_start(void) {
     if (!bound)
         bind_all();
@@ -131,8 +131,8 @@ EXPORT(long, syscall, (long number, ...)) {
     return shim_syscall(number, argument);
 }
 
-/* What compilers call instead when _FORTIFY_SOURCE is on, and libc's other names for the same. A libc without
- * them (musl) has no such callers either. */
+/* What compilers call instead when _FORTIFY_SOURCE is on, and libc's other names for the same. A
+ * libc without them (musl) has no such callers either. */
 extern void __chk_fail(void) __attribute__((noreturn, weak));
 
 #define CHECKED(size, len)                                                                         \

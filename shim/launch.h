@@ -29,16 +29,17 @@ struct launch_check {
 /* Looks `program` up as execvp does and writes its path. False if it is nowhere. */
 bool launch_find_program(const char *program, char *path, size_t size);
 
-/* Examines the file at `path`, through "#!" lines. Never fails: what cannot be read is LAUNCH_UNKNOWN. */
+/* Examines the file at `path`, through "#!" lines. Never fails: what cannot be read is
+ * LAUNCH_UNKNOWN. */
 struct launch_check launch_check_program(const char *path);
 
-/* The warning for a verdict other than LAUNCH_PRELOADABLE and LAUNCH_UNKNOWN: what is the matter, and what to do
- * instead. Static text. */
+/* The warning for a verdict other than LAUNCH_PRELOADABLE and LAUNCH_UNKNOWN: what is the matter,
+ * and what to do instead. Static text. */
 const char *launch_check_advice(enum launch_preload verdict);
 
-/* Finds a file that belongs to the launcher: beside its own executable (a build folder), in
- * ../lib, ../libexec or ../lib/smuxshim from there, in SMUXSHIM_LIBDIR, and with `in_path` in PATH. Writes an
- * absolute path. */
+/* Finds a file that belongs to the launcher: beside its own executable (a build folder), in ../lib,
+ * ../libexec or ../lib/smuxshim from there, in SMUXSHIM_LIBDIR, and with `in_path` in PATH. Writes
+ * an absolute path. */
 bool launch_find_own(const char *name, bool in_path, char *path, size_t size);
 
 /* Does a helper accept connections at this socket? */
@@ -52,8 +53,9 @@ struct launch_helper {
     bool verbose;
 };
 
-/* Starts smux-helper in a session of its own and waits until its socket answers. Returns false after one
- * line on stderr. The running program's descriptors, terminal and signals are not passed on. */
+/* Starts smux-helper in a session of its own and waits until its socket answers. Returns false
+ * after one line on stderr. The running program's descriptors, terminal and signals are not passed
+ * on. */
 bool launch_start_helper(const struct launch_helper *helper);
 
 /* Writes LD_PRELOAD: what it was, and then the library (unless it is in it already). */

@@ -91,8 +91,8 @@ static uint64_t dynamic_value(const struct image *image, const Elf64_Phdr *dynam
     return UINT64_MAX;
 }
 
-/* Is a libc among the needed libraries? Programs that need others (and get libc through them) are given
- * the benefit of the doubt: only a program that needs nothing at all surely has none. */
+/* Is a libc among the needed libraries? Programs that need others (and get libc through them) are
+ * given the benefit of the doubt: only a program that needs nothing at all surely has none. */
 static bool needs_libraries(const struct image *image, const Elf64_Ehdr *elf,
                             const Elf64_Phdr *dynamic) {
     uint64_t strings = dynamic_value(image, dynamic, DT_STRTAB, 0);
@@ -140,7 +140,8 @@ static enum launch_preload check_elf(const struct image *image) {
     return OWN_CLASS == ELFCLASS64 ? check_elf64(image) : LAUNCH_UNKNOWN;
 }
 
-/* The loader drops LD_PRELOAD when the kernel raises privileges; it does not for who has them already. */
+/* The loader drops LD_PRELOAD when the kernel raises privileges; it does not for who has them
+ * already. */
 static bool raises_privileges(const char *path) {
     struct stat st;
     if (stat(path, &st) != 0)

@@ -96,8 +96,8 @@ static void export_or_unset(const char *name, const char *value) {
         unsetenv(name);
 }
 
-/* In the child: nothing of the program's is to live on in the helper. What it says until it detaches goes
- * to `messages`. */
+/* In the child: nothing of the program's is to live on in the helper. What it says until it
+ * detaches goes to `messages`. */
 static void become_helper(const char *file, const struct launch_helper *helper, int messages) {
     char *arguments[] = {(char *)(uintptr_t)file,
                          (char *)(uintptr_t)(helper->config_file ? "-c" : NULL),
@@ -192,8 +192,8 @@ bool launch_start_helper(const struct launch_helper *helper) {
 bool launch_export_preload(const char *library) {
     const char *existing = getenv("LD_PRELOAD");
     char value[2 * PATH_MAX];
-    /* The loader separates by colons and blanks. Ours comes last: a sanitizer's runtime insists on being
-     * the first, and an allocator does not care. */
+    /* The loader separates by colons and blanks. Ours comes last: a sanitizer's runtime insists
+     * on being the first, and an allocator does not care. */
     if (existing && *existing) {
         if (strstr(existing, library))
             return true;

@@ -1,8 +1,9 @@
 /*
  * log.h - what the shim says, and only if SMUXSHIM_LOG asks for it.
  *
- * SMUXSHIM_LOG is the path of a file to append to, or "-" for stderr. The file is opened for each line:
- * the shim keeps no descriptor that a program could close or inherit. Preserves errno; no heap.
+ * SMUXSHIM_LOG is the path of a file to append to, or "-" for stderr. The file is opened for each
+ * line: the shim keeps no descriptor that a program could close or inherit. Preserves errno; no
+ * heap.
  */
 #ifndef SHIM_LOG_H
 #define SHIM_LOG_H

@@ -48,19 +48,21 @@ enum option_how {
 /* The row of an option, or NULL. */
 const struct option_row *option_find(int level, int name);
 
-/* Reads and writes one kept integer of A; `get` gives the row's standard value when none was kept. `put`
- * returns 0 or an errno. 1 or 2 system calls. */
+/* Reads and writes one kept integer of A; `get` gives the row's standard value when none was kept.
+ * `put` returns 0 or an errno. 1 or 2 system calls. */
 int option_kept_get(int fd, const struct option_row *row);
 int option_kept_put(int fd, const struct option_row *row, int value);
 
 /* The family of the application's socket while no outcome says it. 1 system call. */
 uint16_t options_family(int fd);
 
-/* After a successful setsockopt on what is not ours: remember that it must be carried. Memory only. */
+/* After a successful setsockopt on what is not ours: remember that it must be carried. Memory
+ * only. */
 void options_note(int fd, int level, int name);
 
-/* Before the swap: what was set on the TCP socket `from` is set on A `to`, or kept there, or told to the
- * helper in *req. No system call if this process set no option (and the socket is AF_INET). */
+/* Before the swap: what was set on the TCP socket `from` is set on A `to`, or kept there, or
+ * told to the helper in *req. No system call if this process set no option (and the socket is
+ * AF_INET). */
 void options_carry(int from, int to, uint16_t family, struct shim_request *req);
 
 /* The way back: what A `from` keeps is set on the TCP socket `to`. */

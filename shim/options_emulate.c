@@ -71,7 +71,8 @@ static int answer_tcp_info(const struct shim_state *state, void *out, socklen_t 
     return answer(&info, sizeof info, out, len);
 }
 
-/* The congestion controls that are found everywhere; kept as an index. 16 bytes are the kernel's size. */
+/* The congestion controls that are found everywhere; kept as an index. 16 bytes are the kernel's
+ * size. */
 static const char congestion_controls[][16] = {"cubic", "reno", "bbr"};
 #define N_CONGESTION_CONTROLS (sizeof congestion_controls / sizeof *congestion_controls)
 

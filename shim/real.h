@@ -1,8 +1,8 @@
 /*
  * real.h - the next definitions of the hooked functions, and raw system calls.
  *
- * `real.NAME(...)` is what the program would have called without the shim: libc's, or that of another
- * preloaded library. It is a cancellation point where libc's is.
+ * `real.NAME(...)` is what the program would have called without the shim: libc's, or that of
+ * another preloaded library. It is a cancellation point where libc's is.
  *
  * `raw_NAME(...)` enters the kernel without being a cancellation point, so that a thread cannot
  * disappear in the middle of a swap. Both set errno as usual.
@@ -26,8 +26,8 @@ struct real {
 #undef HOOK
 };
 
-/* Every pointer is always callable: before the library's constructor has run (a constructor of another
- * library may use sockets) it leads to a function that binds it first. */
+/* Every pointer is always callable: before the library's constructor has run (a constructor of
+ * another library may use sockets) it leads to a function that binds it first. */
 extern struct real real;
 
 static inline int raw_getpeername(int fd, void *addr, socklen_t *len) {

@@ -38,8 +38,8 @@ static bool is_unknown_name(int error) {
         ;
 }
 
-/* Lets libc build the list, for the synthetic address as a numeric host: the program frees it with libc's
- * freeaddrinfo. */
+/* Lets libc build the list, for the synthetic address as a numeric host: the program frees it with
+ * libc's freeaddrinfo. */
 static int synthetic_list(const char *node, const char *service, const struct addrinfo *hints,
                           struct addrinfo **res, int error) {
     struct addrinfo numeric = {0};

@@ -1,11 +1,12 @@
 /*
  * settings.h - the routes as this process sees them.
  *
- * SMUXSHIM_ROUTES (exported by the launcher, environment.h) is parsed once; without it the configuration file is read
- * at the first AF_INET connect and looked at again at most once a second. Either way the result is a
- * value in mapped memory behind one atomic pointer: readers take no lock, and a reader that is
- * interrupted by a signal or a fork cannot hold one. Old values stay mapped, because another thread
- * may be reading them; a change of the file therefore costs about 130 KiB of address space.
+ * SMUXSHIM_ROUTES (exported by the launcher, environment.h) is parsed once; without it the
+ * configuration file is read at the first AF_INET connect and looked at again at most once a
+ * second. Either way the result is a value in mapped memory behind one atomic pointer: readers take
+ * no lock, and a reader that is interrupted by a signal or a fork cannot hold one. Old values stay
+ * mapped, because another thread may be reading them; a change of the file therefore costs about
+ * 130 KiB of address space.
  */
 #ifndef SHIM_SETTINGS_H
 #define SHIM_SETTINGS_H
@@ -21,9 +22,9 @@ struct settings {
     struct route_list routes;
 };
 
-/* The settings in force, or NULL if nothing is routed (none, broken, or SMUXSHIM_DISABLE=1). Valid for
- * the life of the process. Preserves errno. No system call when the routes are in the environment;
- * else a stat at most once a second. */
+/* The settings in force, or NULL if nothing is routed (none, broken, or SMUXSHIM_DISABLE=1). Valid
+ * for the life of the process. Preserves errno. No system call when the routes are in the
+ * environment; else a stat at most once a second. */
 const struct settings *settings_get(void);
 
 #endif

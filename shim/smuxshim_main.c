@@ -1,9 +1,10 @@
 /*
- * smuxshim_main.c - the launcher: smuxshim [-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM [ARG...]
+ * smuxshim_main.c - the launcher: smuxshim [-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM
+ * [ARG...]
  *
  * Loads the configuration, makes sure that a helper runs, says what cannot work, and becomes the
- * program. Exit status: 2 for a mistake of the user's, 1 if no helper can be had, 126 and 127 as a shell if
- * the program cannot be run.
+ * program. Exit status: 2 for a mistake of the user's, 1 if no helper can be had, 126 and 127 as a
+ * shell if the program cannot be run.
  */
 #include <errno.h>
 #include <limits.h>

@@ -38,7 +38,8 @@ static int translate_error(int fd, void *value) {
     return 0;
 }
 
-/* Could this answer to a SOL_SOCKET question be that of an AF_UNIX socket, where TCP has another? */
+/* Could this answer to a SOL_SOCKET question be that of an AF_UNIX socket, where TCP has
+ * another? */
 static bool is_telltale(int fd, int name, const void *value, socklen_t len) {
     int number = 0;
     memcpy(&number, value, len < sizeof number ? len : sizeof number);

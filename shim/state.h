@@ -1,9 +1,9 @@
 /*
  * state.h - what the kernel says about a descriptor: is it ours, and how far is it?
  *
- * Nothing is remembered; every answer comes from the names of the socket (control.h), so it is the same
- * in every process that holds the descriptor. All functions preserve errno and are safe in signal
- * handlers.
+ * Nothing is remembered; every answer comes from the names of the socket (control.h), so it is the
+ * same in every process that holds the descriptor. All functions preserve errno and are safe in
+ * signal handlers.
  */
 #ifndef SHIM_STATE_H
 #define SHIM_STATE_H

@@ -92,8 +92,8 @@ static int send_gate(int fd, const struct shim_request *req, const char *host) {
     ssize_t n = raw_sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n == SHIM_GATE_LEN)
         return 0;
-    /* Fewer skbs fit than control.h reckons with: a kernel unlike any known. Better no connection
-     * than one with a gate of unknown length. */
+    /* Fewer skbs fit than control.h reckons with: a kernel unlike any known. Better no
+     * connection than one with a gate of unknown length. */
     return n < 0 ? (errno == EPIPE ? ECONNREFUSED : errno) : EPROTO;
 }
 

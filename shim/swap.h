@@ -1,8 +1,8 @@
 /*
  * swap.h - putting A in the place of the application's TCP socket, and back.
  *
- * Steps 1 to 4 of control.h. Nothing here blocks; a failure leaves the application's descriptor as it was,
- * with no descriptor leaked.
+ * Steps 1 to 4 of control.h. Nothing here blocks; a failure leaves the application's descriptor as
+ * it was, with no descriptor leaked.
  */
 #ifndef SHIM_SWAP_H
 #define SHIM_SWAP_H
@@ -23,12 +23,12 @@ struct swap {
         local; /* what getsockname says: family of the socket, and a bound address */
 };
 
-/* Makes `swap->fd` a connecting A. Returns 0, or the errno of what went wrong: ENOENT or ECONNREFUSED
- * (no helper), EAGAIN (its backlog is full), EACCES, EMFILE, ENFILE, ENOMEM, ... */
+/* Makes `swap->fd` a connecting A. Returns 0, or the errno of what went wrong: ENOENT or
+ * ECONNREFUSED (no helper), EAGAIN (its backlog is full), EACCES, EMFILE, ENFILE, ENOMEM, ... */
 int swap_in(const struct swap *swap);
 
-/* Makes `fd`, one of ours, a fresh unconnected TCP socket of `family` with the options of the old one:
- * after a failure, for a connect to somewhere else. Returns 0 or an errno. */
+/* Makes `fd`, one of ours, a fresh unconnected TCP socket of `family` with the options of the old
+ * one: after a failure, for a connect to somewhere else. Returns 0 or an errno. */
 int swap_out(int fd, int family);
 
 #endif

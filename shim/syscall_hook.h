@@ -1,8 +1,8 @@
 /*
  * syscall_hook.h - the hooked calls made through syscall(2).
  *
- * Runtimes that avoid libc's wrappers still call this one. Only the numbers of hooked calls are looked
- * at; everything else goes to libc's syscall with all six arguments as they are.
+ * Runtimes that avoid libc's wrappers still call this one. Only the numbers of hooked calls are
+ * looked at; everything else goes to libc's syscall with all six arguments as they are.
  */
 #ifndef SHIM_SYSCALL_HOOK_H
 #define SHIM_SYSCALL_HOOK_H

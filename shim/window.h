@@ -4,8 +4,8 @@
  * Between socket(2) and dup3(2) a fork in another thread would copy the temporary descriptor, and
  * the application's connection would stay open for as long as the child lives. While a window is
  * open forks wait, and while a fork is being made windows do not open. No call that blocks is made
- * inside a window, so the wait is some microseconds; it is bounded all the same, because a signal handler may
- * leave a window with siglongjmp and never come back.
+ * inside a window, so the wait is some microseconds; it is bounded all the same, because a signal
+ * handler may leave a window with siglongjmp and never come back.
  */
 #ifndef SHIM_WINDOW_H
 #define SHIM_WINDOW_H

@@ -168,7 +168,8 @@ static void low_water(const struct pair *pair) {
     setsockopt(pair->client, SOL_SOCKET, SO_RCVLOWAT, &five, sizeof five);
 }
 
-/* More than all buffers hold: a writer that does not wait stops, and goes on when the reader reads. */
+/* More than all buffers hold: a writer that does not wait stops, and goes on when the reader
+ * reads. */
 static void back_pressure(const struct pair *pair) {
     static char chunk[65536];
     size_t sent = 0, got = 0;

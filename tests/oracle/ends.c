@@ -1,4 +1,5 @@
-/* ends.c - how connections end, seen from the client: shutdown, close, reset, and what comes after. */
+/* ends.c - how connections end, seen from the client: shutdown, close, reset, and what comes
+ * after. */
 #include "oracle.h"
 
 static volatile sig_atomic_t pipes;

@@ -1,7 +1,8 @@
 /*
  * loop_helper.c - the helper's side of shim/control.h without any gateway: a thread for each
- * connection relays it to plain TCP from the same host. The oracle compares programs that run direct with
- * programs that run under the shim and this helper, so what differs is the shim's doing.
+ * connection relays it to plain TCP from the same host. The oracle compares programs that run
+ * direct with programs that run under the shim and this helper, so what differs is the shim's
+ * doing.
  *
  *     loop_helper [-d DELAY_MS] [-t TIMEOUT_MS] [-e] SOCKET_PATH
  *
@@ -157,8 +158,8 @@ static void give_outcome(struct relay *relay, const struct shim_request *req, in
     relay->residue = true;
 }
 
-/* New bytes on B: the old residue is taken with them, the last new one is left in its place. Returns false
- * if the application reset the connection. */
+/* New bytes on B: the old residue is taken with them, the last new one is left in its place.
+ * Returns false if the application reset the connection. */
 static bool receive_from_application(struct relay *relay, bool hung_up) {
     struct pipe *pipe = &relay->out;
     int have = 0;

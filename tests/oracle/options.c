@@ -191,8 +191,8 @@ static void lengths(const struct server *server) {
     close(fd);
 }
 
-/* What must fail, so that its users fall back: nobody here could keep the promise. Direct, these may
- * succeed, so the outcome is what a program makes of it. */
+/* What must fail, so that its users fall back: nobody here could keep the promise. Direct, these
+ * may succeed, so the outcome is what a program makes of it. */
 static void info(const struct server *server) {
     int fd = tcp_socket(0);
     struct tcp_info info = {0};

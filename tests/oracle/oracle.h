@@ -1,10 +1,11 @@
 /*
  * oracle.h - what the oracle's programs share.
  *
- * A program exercises sockets and prints what it observes, one line "name: value" each. It is run
- * twice, direct and under the shim; both runs must print the same. It is its own server: what it listens at
- * and accepts is plain TCP in both runs, what it connects is TCP in one and the shim's in the
- * other. Values that differ from run to run (ports, times) must not be printed.
+ * A program exercises sockets and prints what it observes, one line "name: value" each. It is
+ * run twice, direct and under the shim; both runs must print the same. It is its own server:
+ * what it listens at and accepts is plain TCP in both runs, what it connects is TCP in one and
+ * the shim's in the other. Values that differ from run to run (ports, times) must not be
+ * printed.
  */
 #ifndef ORACLE_H
 #define ORACLE_H

@@ -1,4 +1,5 @@
-/* rare.c - what few programs do: fast open, signal-driven I/O, bound devices, copies made before. */
+/* rare.c - what few programs do: fast open, signal-driven I/O, bound devices, copies made
+ * before. */
 #include <sys/select.h>
 #include <sys/syscall.h>
 
