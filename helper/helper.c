@@ -49,6 +49,9 @@ static void free_upstreams(struct helper *helper) {
 }
 
 void helper_fini(struct helper *helper) {
+    for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
+        if (helper->upstreams[i])
+            upstream_flush(helper->upstreams[i]);
     while (helper->conns)
         conn_end(helper->conns, ECANCELED);
     free_upstreams(helper);
@@ -175,9 +178,31 @@ struct upstream *helper_direct(struct helper *helper) {
 
 /* ---- Drain ---- */
 
-void helper_conn_gone(struct helper *helper) {
-    if (helper->draining && !helper->conns && helper->stop)
+/* Closed connections may still have something on its way. */
+#define DRAIN_LOOK_US 20000u
+
+static uint32_t streams_alive(const struct helper *helper) {
+    uint32_t streams = helper->direct ? upstream_streams(helper->direct) : 0;
+    for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
+        if (helper->upstreams[i])
+            streams += upstream_streams(helper->upstreams[i]);
+    return streams;
+}
+
+static void drain_look(struct loop_timer *timer) {
+    struct helper *helper = container_of(timer, struct helper, drain_timer);
+    struct loop *loop = helper->reactor.loop;
+    if (helper->conns)
+        return;
+    if (streams_alive(helper) == 0)
         helper->stop(helper);
+    else
+        loop_timer_set(loop, timer, loop_now_us(loop) + DRAIN_LOOK_US, drain_look);
+}
+
+void helper_conn_gone(struct helper *helper) {
+    if (helper->draining && !helper->conns)
+        drain_look(&helper->drain_timer);
 }
 
 void helper_drain(struct helper *helper) {

@@ -33,7 +33,7 @@ struct helper {
     uint64_t conns_total;
     uint64_t began_us;
     bool draining;
-    bool stop_asked;
+    struct loop_timer drain_timer;
     /* Asked for by smuxctl: set by whoever runs the helper (helper_process.c). */
     bool (*reload)(struct helper *helper, char *message, size_t size);
     void (*stop)(struct helper *helper);

@@ -143,7 +143,7 @@ void relay_socket_failed(struct relay *relay, int error) {
 /* ---- A reset goes behind what its sender said before ---- */
 
 /* How long a window that stays closed can hold it up, and how often is looked. */
-#define FAILING_MAX_US  RELAY_ORPHAN_US
+#define FAILING_MAX_US  60000000u
 #define FAILING_LOOK_US 2000u
 
 static void failing_look(struct loop_timer *timer) {
@@ -187,11 +187,6 @@ void relay_writing_failed(struct relay *relay, int error) {
 void relay_check_done(struct relay *relay) {
     if (relay->in == RELAY_IN_SHUT && relay->out == RELAY_OUT_SHUT)
         relay_finish(relay, RELAY_DONE, 0);
-}
-
-static void orphan_timeout(struct loop_timer *timer) {
-    struct relay *relay = container_of(timer, struct relay, timer);
-    relay_finish(relay, RELAY_SOCKET_RESET, ETIMEDOUT);
 }
 
 /* ---- Socket to stream ---- */
@@ -248,27 +243,22 @@ static size_t read_room(const struct relay *relay) {
     return relay->loan_len < cap ? cap - relay->loan_len : 0;
 }
 
-/* The application is gone for good: what still comes for it is answered by a reset, as the kernel
- * answers for a closed socket; a far end that says nothing gets a while. */
-static void become_orphan(struct relay *relay) {
-    if (relay->kept_len > 0) {
+/* The application has closed. What it said still goes out, as from a closed TCP socket; whatever comes
+ * for it from now on the engine answers with a reset. */
+static void application_gone(struct relay *relay) {
+    if (relay->kept_len > 0)
         fail_behind_data(relay, ECONNRESET);
-        return;
-    }
-    struct loop *loop = relay->reactor->loop;
-    relay->orphan = true;
-    loop_timer_set(loop, &relay->timer, loop_now_us(loop) + RELAY_ORPHAN_US, orphan_timeout);
+    else
+        relay_finish(relay, RELAY_DONE, 0);
 }
 
 static void socket_ended(struct relay *relay) {
     relay->readable = false;
     relay->in = RELAY_IN_SHUT;
     smux_close_write(relay->stream);
-    if (relay->socket_hup)
-        relay->discard = false;
     relay_check_done(relay);
     if (!relay->over && relay->socket_hup && relay->end == &relay_end_app)
-        become_orphan(relay);
+        application_gone(relay);
 }
 
 static void read_socket(struct relay *relay) {
@@ -314,8 +304,8 @@ static void news_after_eof(struct relay *relay, uint32_t events) {
         getsockopt(relay->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error)
         fail_behind_data(relay, error);
-    else if (relay->socket_hup && relay->end == &relay_end_app && !relay->orphan)
-        become_orphan(relay);
+    else if (relay->socket_hup && relay->end == &relay_end_app)
+        application_gone(relay);
 }
 
 static void relay_on_fd(struct loop_watch *watch, uint32_t events) {

@@ -27,10 +27,6 @@
 /* Reads up to this size are copied into the engine, which is cheaper than a loan. */
 #define RELAY_COPY_MAX 4096u
 
-/* How long a stream outlives the application that closed it, waiting for the far end's FIN: as
- * net.ipv4.tcp_fin_timeout. */
-#define RELAY_ORPHAN_US 60000000u
-
 enum relay_in { RELAY_IN_OPEN, RELAY_IN_SHUT };
 enum relay_out { RELAY_OUT_OPEN, RELAY_OUT_DRAINING, RELAY_OUT_SHUT };
 
@@ -84,7 +80,7 @@ struct relay {
     const struct relay_end *end; /* NULL until attached */
     struct loop_watch watch;
     struct loop_task task;
-    struct loop_timer timer; /* only near the end: orphan, or a reset that waits */
+    struct loop_timer timer; /* of a reset that waits */
     struct relay_chunk *kept, **kept_end;
     size_t kept_len;
     struct buffer *loans;
@@ -103,7 +99,6 @@ struct relay {
     bool bulk;           /* the last read was large */
     bool discard;        /* the socket takes nothing more: what comes for it is dropped */
     bool untrusted;      /* the other end is a stranger's: see closer.h */
-    bool orphan;         /* the application is gone; what comes for it is answered by a reset */
     bool over;           /* ended was called */
 };
 

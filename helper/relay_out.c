@@ -218,14 +218,6 @@ void relay_flush(struct relay *relay) {
     }
 }
 
-/* Data for an application that has closed its end: as the kernel, answer with a reset. */
-static bool arrives_too_late(struct relay *relay) {
-    if (!relay->orphan || relay->error)
-        return false;
-    relay_writing_failed(relay, ECONNRESET);
-    return true;
-}
-
 bool relay_data(struct relay *relay, const uint8_t *data, size_t len) {
     if (relay->head) {
         size_t taken = relay->ops->head(relay, data, len);
@@ -235,7 +227,7 @@ bool relay_data(struct relay *relay, const uint8_t *data, size_t len) {
         data += taken;
         len -= taken;
     }
-    if (len == 0 || arrives_too_late(relay))
+    if (len == 0)
         return false;
     if (relay->discard) {
         consumed(relay, len);

@@ -288,6 +288,18 @@ void upstream_retire(struct upstream *upstream) {
     free_if_retired(upstream);
 }
 
+uint32_t upstream_streams(const struct upstream *upstream) {
+    uint32_t streams = 0;
+    for (const struct upstream_session *s = upstream->sessions; s; s = s->next)
+        streams += pump_streams(s->pump);
+    return streams;
+}
+
+void upstream_flush(struct upstream *upstream) {
+    for (struct upstream_session *s = upstream->sessions; s; s = s->next)
+        pump_flush(s->pump);
+}
+
 void upstream_free(struct upstream *upstream) {
     struct upstream_session *next;
     for (int i = 0; i < upstream->link_count; i++)

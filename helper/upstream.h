@@ -41,6 +41,12 @@ struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver
  * with streams go on until those have ended. */
 void upstream_retire(struct upstream *upstream);
 
+/* Streams alive on all its sessions, those of closed connections that still flush included. */
+uint32_t upstream_streams(const struct upstream *upstream);
+
+/* Writes what the carriers take now: the last words of closed connections. */
+void upstream_flush(struct upstream *upstream);
+
 /* Ends all at once and frees it. Not from within an event. */
 void upstream_free(struct upstream *upstream);
 
