@@ -4,9 +4,8 @@
  * fuzzer's bytes as choices.  The first byte says whether memory may fail and whether the carrier
  * is cut at the end.
  */
+#include "fuzz_check.h"
 #include "tests/unit/support_model.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2)

@@ -7,16 +7,9 @@
  * bytes say.  Checked: no memory error (sanitizers), no endless loop, no leak, counters that fit,
  * and that the engine itself says only legal frames, whatever it hears.
  */
+#include "fuzz_check.h"
 #include "tests/unit/support_alloc.h"
 #include "tests/unit/support_frame.h"
-
-#define MUST(condition)                                                                            \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 #define OPTIONS 8
 
@@ -217,8 +210,6 @@ static void finish(run *r) {
     MUST(r->alloc.live_blocks == 0);
     bytes_free(&r->out);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < OPTIONS)

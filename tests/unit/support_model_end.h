@@ -151,22 +151,28 @@ static inline void model_fail(model *m) {
         CHECK(!l->lent, "a buffer did not come back");
 }
 
+/* Half-closes or gives up whatever is ours. */
+static inline void model_end_streams(model *m, bool give_up) {
+    for (int side = 0; side < 2; side++)
+        FOR_HALVES(m, side, t, h) {
+            if (h->handle && give_up)
+                model_give_up(m, side, t, false);
+            else if (h->handle && !h->shut)
+                model_shut(m, side, t);
+        }
+    model_settle(m);
+}
+
 static inline void model_finish(model *m) {
     m->c->steps = 0;
     for (int side = 0; side < 2; side++)
         m->side[side].alloc.fail_one_in = 0;
     model_settle(m);
-    for (int side = 0; side < 2; side++)
-        FOR_HALVES(m, side, t, h)
-    if (h->handle && !h->shut)
-        model_shut(m, side, t);
+    model_time(m, SECONDS(2)); /* a keepalive may be the first that a server hears */
     model_settle(m);
+    model_end_streams(m, false);
     model_check_delivered(m);
-    for (int side = 0; side < 2; side++)
-        FOR_HALVES(m, side, t, h)
-    if (h->handle)
-        model_give_up(m, side, t, false);
-    model_settle(m);
+    model_end_streams(m, true);
     model_time(m, SECONDS(61)); /* those that linger, */
     model_time(m, SECONDS(2));  /* at the second look */
     model_settle(m);
