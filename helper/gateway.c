@@ -216,6 +216,7 @@ int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer) {
     session_config_fill(&smux, config->version, config->max_receive_buffer,
                         config->max_stream_buffer, config->max_frame_size,
                         config->keepalive_interval_ms, config->keepalive_timeout_ms);
+    smux.linger_timeout_us = SESSION_PLAIN_LINGER_US;
     smux.max_streams = config->max_streams;
     session->gateway = gateway;
     session->pump = pump_new(gateway->reactor, carrier, SMUX_SERVER, &smux, &session_ops, session);

@@ -14,10 +14,20 @@
 #include "helper/local.h"
 #include "helper/log.h"
 
+static bool is_plain(const struct config *config, const struct config_gateway *gateway) {
+    for (int i = 0; i < config->routes.n_routes; i++) {
+        const struct route *route = &config->routes.route[i];
+        if (route->handshake == ROUTE_PLAIN && strcmp(route->gateway, gateway->name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool make_upstreams(struct helper *helper, const struct config *config,
                            struct upstream **upstreams) {
     for (int i = 0; i < config->n_gateways; i++) {
-        upstreams[i] = upstream_new(&helper->reactor, helper->resolver, &config->gateway[i]);
+        upstreams[i] = upstream_new(&helper->reactor, helper->resolver, &config->gateway[i],
+                                    is_plain(config, &config->gateway[i]));
         if (!upstreams[i])
             return false;
     }

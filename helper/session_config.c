@@ -3,9 +3,6 @@
 
 #include <sys/random.h>
 
-/* What a closed connection still has to say waits so long for a reader that pauses. */
-#define LINGER_US (3600u * 1000000ull)
-
 /* The least that the engine takes for an automatic window. */
 #define WINDOW_MIN (256u * 1024u)
 
@@ -26,7 +23,7 @@ void session_config_fill(smux_config *smux, int version, uint32_t receive_buffer
         smux->keepalive_interval_us = (uint64_t)keepalive_interval_ms * 1000u;
         smux->keepalive_timeout_us = (uint64_t)keepalive_timeout_ms * 1000u;
     }
-    smux->linger_timeout_us = LINGER_US;
+    smux->linger_timeout_us = 0;  /* TCP has no such limit either */
     smux->accept_backlog = 65536; /* every stream is accepted at once */
     smux->max_streams = 65536;
     smux->on_full = SMUX_FULL_RESET;

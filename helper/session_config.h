@@ -4,8 +4,15 @@
 
 #include "core/smux.h"
 
+/* For sessions whose peer may be a plain one. */
+#define SESSION_PLAIN_LINGER_US (3600u * 1000000ull)
+
 /* Fills *smux. Sizes in bytes; stream_buffer is the largest automatic window and, for version 1 and
  * for peers without extensions, no more than a hint; keepalive_interval_ms 0: none.
+ *
+ * What a closed stream still has to say waits for its reader without limit: both ends are ours, and a
+ * carrier that dies ends it. Callers whose peer may be a plain one set linger_timeout_us, as that one
+ * may have closed without a word.
  *
  * A full receive budget resets the stream that holds most of it, rather than stalling all: version 2
  * windows keep honest peers below it, so it happens only to version 1 streams whose reader has

@@ -141,6 +141,8 @@ struct upstream_session *upstream_session_new(struct link *link, struct carrier 
                         config->max_stream_buffer, config->max_frame_size,
                         config->keepalive ? config->keepalive_interval_ms : 0,
                         config->keepalive_timeout_ms);
+    if (upstream->plain)
+        smux.linger_timeout_us = SESSION_PLAIN_LINGER_US;
     session->pump = pump_new(upstream->reactor, carrier, SMUX_CLIENT, &smux, &session_ops, session);
     if (!session->pump) {
         free(session);
@@ -247,7 +249,7 @@ void upstream_serve_waiters(struct upstream *upstream) {
 /* ---- Life ---- */
 
 struct upstream *upstream_new(struct reactor *reactor, struct resolver *resolver,
-                              const struct config_gateway *config) {
+                              const struct config_gateway *config, bool plain) {
     struct upstream *upstream =
         calloc(1, sizeof *upstream + config->connections * sizeof *upstream->links);
     if (!upstream)
@@ -255,6 +257,7 @@ struct upstream *upstream_new(struct reactor *reactor, struct resolver *resolver
     upstream->reactor = reactor;
     upstream->resolver = resolver;
     upstream->config = *config;
+    upstream->plain = plain;
     upstream->link_count = config->connections;
     for (int i = 0; i < upstream->link_count; i++)
         upstream->links[i].upstream = upstream;
@@ -263,7 +266,7 @@ struct upstream *upstream_new(struct reactor *reactor, struct resolver *resolver
 
 struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver *resolver,
                                         const struct config_gateway *config, int fd) {
-    struct upstream *upstream = upstream_new(reactor, resolver, config);
+    struct upstream *upstream = upstream_new(reactor, resolver, config, false);
     struct carrier *carrier = carrier_new_socket(fd, false, config->name);
     if (upstream && carrier) {
         struct link *link = &upstream->links[0];

@@ -28,9 +28,10 @@ struct upstream_waiter {
     bool impatient; /* fail as soon as an attempt to connect has failed (on-failure = direct) */
 };
 
-/* Copies `config`. NULL if memory is short. Takes no connection yet. */
+/* Copies `config`. NULL if memory is short. Takes no connection yet. `plain`: the peer may be any smux
+ * server, not one of our gateways. */
 struct upstream *upstream_new(struct reactor *reactor, struct resolver *resolver,
-                              const struct config_gateway *config);
+                              const struct config_gateway *config, bool plain);
 
 /* The same with a session on a connected unix socket, which it takes over, and no way to connect anew.
  * NULL: the fd stays the caller's. */

@@ -46,6 +46,7 @@ struct upstream {
     struct upstream_session *sessions;
     struct upstream_waiter *first_waiter, *last_waiter;
     uint64_t streams_past, bytes_in_past, bytes_out_past; /* of sessions that ended */
+    bool plain; /* some route has handshake = none: the peer may be any smux server */
     bool retired;
     struct loop_garbage garbage;
     int link_count;
