@@ -179,6 +179,12 @@ static int connect_again(int fd, const struct shim_state *state, const struct so
     return err ? fail(err) : connect_new(fd, addr, len);
 }
 
+/* A synthetic address whose name another process knows, but not this one: it must not be tried,
+ * there may be somebody else at it. */
+static bool is_lost_name(const struct settings *settings, const struct swap *swap) {
+    return settings->routes.n_name_rules && !swap->host && names_is_synthetic(&swap->dest);
+}
+
 /* connect(2) on a socket that may be the application's own. */
 static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     const struct settings *settings = settings_get();
@@ -190,7 +196,7 @@ static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
         swap.host = host;
     const struct route *route = route_list_match(&settings->routes, &swap.dest, swap.host);
     if (!route && !settings->deny)
-        return real.connect(fd, addr, len);
+        return is_lost_name(settings, &swap) ? fail(EHOSTUNREACH) : real.connect(fd, addr, len);
     int saved = errno;
     if (!is_fresh_tcp(fd, &swap) || swap.local.family != swap.dest.family)
         return real.connect(fd, addr, len);
@@ -206,13 +212,13 @@ static bool is_readable(const void *pointer) {
 int shim_connect(int fd, const struct sockaddr *addr, socklen_t len) {
     if (!is_readable(addr) || len < sizeof addr->sa_family || len > sizeof(struct sockaddr_storage))
         return real.connect(fd, addr, len);
-    if (hint_has(fd, HINT_OURS)) {
-        struct shim_state state = shim_state_read(fd);
-        if (state.kind != SHIM_FOREIGN)
-            return connect_again(fd, &state, addr, len);
+    if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6) {
+        struct shim_state state = {.kind = SHIM_FOREIGN};
+        if (hint_has(fd, HINT_OURS))
+            state = shim_state_read(fd);
+        return state.kind == SHIM_FOREIGN ? real.connect(fd, addr, len)
+                                          : connect_again(fd, &state, addr, len);
     }
-    if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
-        return real.connect(fd, addr, len);
     int result = connect_new(fd, addr, len);
     /* An AF_UNIX socket rejects the address with EINVAL: it may be one of ours that another
      * process connected. */

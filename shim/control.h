@@ -1,11 +1,11 @@
 /*
  * control.h - what the shim and the helper say to each other, and in which order.
  *
- * A is the application's end of a connection, B the helper's. Both are AF_UNIX SOCK_STREAM sockets
- * of one pair: A was connected to the helper's listening socket, accept(2) gave B. There is no
- * other channel. Requests travel from A to B once, as the first bytes; outcomes travel back as the
- * name of A, so that whoever holds A can read them, in any process, at any later time. Numbers are
- * in host byte order: both ends run on the same kernel.
+ * A is the application's end of a connection, B the helper's. Both are AF_UNIX SOCK_STREAM
+ * sockets of one pair: A was connected to the helper's listening socket, accept(2) gave B. There
+ * is no other channel. Requests travel from A to B once, as the first bytes; outcomes travel
+ * back as the name of A, so that whoever holds A can read them, in any process, at any later
+ * time. Numbers are in host byte order: both ends run on the same kernel.
  *
  * ## Opening a connection, step by step
  *
@@ -41,7 +41,8 @@
  *                POLLERR|POLLHUP|POLLIN|POLLOUT and a pending ECONNRESET, which the shim turns
  *                into the errno of the name.
  *
- *  shim    9. A blocking connect waits in send(fd, <unreadable page>, 1, 0): the kernel waits for
+ *  shim    9. A blocking connect waits in send(fd, <unreadable page>, 1, 0): the kernel waits
+ * for
  *             send buffer space first and copies second, so this sleeps as TCP's connect sleeps
  *             (SA_RESTART, SO_SNDTIMEO, cancellation), sends nothing and ends with EFAULT.
  *
@@ -50,15 +51,14 @@
  *     own name unset, peer's name is a helper's        -> ours; connecting ...
  *     ... and POLLHUP                                  -> ... or rather failed, ECONNREFUSED
  *
- * ## Who closes what
- * The shim's temporary descriptor lives only between steps 1 and 4. The helper's copy of A lives
- * only from step 5 to step 8c: as long as it is open B cannot see the application's close, so the
- * route's connect-timeout bounds it. B is the helper's alone.
+ * ## Who closes what The shim's temporary descriptor lives only between steps 1 and 4. The
+ * helper's copy of A lives only from step 5 to step 8c: as long as it is open B cannot see the
+ * application's close, so the route's connect-timeout bounds it. B is the helper's alone.
  *
- * ## The residue
- * After step 8c one byte of the gate stays unread in B. The helper always consumes the old residue
- * together with new data and leaves the last new byte unread (peeked) in its place. A close of B,
- * for whatever reason, is then ECONNRESET for the application, after the data already delivered.
+ * ## The residue After step 8c one byte of the gate stays unread in B. The helper always
+ * consumes the old residue together with new data and leaves the last new byte unread (peeked)
+ * in its place. A close of B, for whatever reason, is then ECONNRESET for the application, after
+ * the data already delivered.
  *     remote end of file   shutdown(B, SHUT_WR), drain the residue at once, drain fully from now on
  *     HUP on B             the application closed, or SHUT_RDWR: drain, then close
  *     EPIPE, no HUP        the application's SHUT_RD: discard inbound, keep the stream
@@ -77,32 +77,31 @@
  *     helper dies later                            ECONNRESET (the residue)
  *     route's connect-timeout                      outcome ETIMEDOUT
  *     helper stopped, backlog full (EAGAIN)        non-blocking: EAGAIN; blocking: retried, ETIMEDOUT
- * A connection that is closed before any byte arrives is a probe ("does somebody listen?"), as the
- * launcher makes; the helper drops it in silence.
+ * A connection that is closed before any byte arrives is a probe ("does somebody listen?"), as
+ * the launcher makes; the helper drops it in silence.
  *
- * ## Notices
- * A request of kind SHIM_NOTICE_LINGER says that the connection `id` (the id of A's outcome name) got
- * SO_LINGER {on, 0} (flag SHIM_LINGER_RESET) or lost it: its close is to be a RESET of the stream.
- * It is exactly sizeof(struct shim_request) bytes, without a descriptor, on a connection of its own;
- * the helper applies it if SO_PEERCRED's uid is that of the stream's owner (or 0) and then closes,
- * which is the answer: the shim waits for it up to SHIM_NOTICE_WAIT_MS, so that the close that
- * follows cannot overtake it. A lingering set before connect comes as a flag of the request instead.
+ * ## Notices A request of kind SHIM_NOTICE_LINGER says that the connection `id` (the id of A's
+ * outcome name) got SO_LINGER {on, 0} (flag SHIM_LINGER_RESET) or lost it: its close is to be a
+ * RESET of the stream. It is exactly sizeof(struct shim_request) bytes, without a descriptor, on
+ * a connection of its own; the helper applies it if SO_PEERCRED's uid is that of the stream's
+ * owner (or 0) and then closes, which is the answer: the shim waits for it up to
+ * SHIM_NOTICE_WAIT_MS, so that the close that follows cannot overtake it. A lingering set before
+ * connect comes as a flag of the request instead.
  *
- * ## Where the helper is
- * One rule for all (shim_socket_path): SMUXSHIM_SOCKET; else `socket` of [helper] in the
- * configuration; else $XDG_RUNTIME_DIR/smuxshim/smuxshim-helper.sock; else
+ * ## Where the helper is One rule for all (shim_socket_path): SMUXSHIM_SOCKET; else `socket` of
+ * [helper] in the configuration; else $XDG_RUNTIME_DIR/smuxshim/smuxshim-helper.sock; else
  * /run/smuxshim/smuxshim-helper.sock. The last component is always smuxshim-helper.sock. The
- * abstract name is derived from the path (shim_abstract_name). Anyone may bind an abstract name, so
- * a client that used it must check SO_PEERCRED: uid 0 or its own effective uid.
+ * abstract name is derived from the path (shim_abstract_name). Anyone may bind an abstract name,
+ * so a client that used it must check SO_PEERCRED: uid 0 or its own effective uid.
  *
- * ## How the launcher starts a helper
- * It runs `smux-helper -c FILE` (FILE: the configuration that was named to it) or, without a file,
- * plain `smux-helper` with SMUXSHIM_ROUTES and SMUXSHIM_GATEWAY in the environment. SMUXSHIM_SOCKET
- * is always set to the path the launcher will wait for; LD_PRELOAD is removed and SMUXSHIM_DISABLE=1
- * set, so that the helper's own connections are never routed. It runs in a new session (setsid) with
- * stdin and stdout on /dev/null; what it says on stderr until it detaches is shown if it fails. The
- * helper must exit non-zero when it cannot start (another instance already running and answering
- * counts as success: exit 0), and after the daemonizing fork its parent exits 0 only when the socket
+ * ## How the launcher starts a helper It runs `smux-helper -c FILE` (FILE: the configuration
+ * that was named to it) or, without a file, plain `smux-helper` with SMUXSHIM_ROUTES and
+ * SMUXSHIM_GATEWAY in the environment. SMUXSHIM_SOCKET is always set to the path the launcher
+ * will wait for; LD_PRELOAD is removed and SMUXSHIM_DISABLE=1 set, so that the helper's own
+ * connections are never routed. It runs in a new session (setsid) with stdin and stdout on
+ * /dev/null; what it says on stderr until it detaches is shown if it fails. The helper must exit
+ * non-zero when it cannot start (another instance already running and answering counts as
+ * success: exit 0), and after the daemonizing fork its parent exits 0 only when the socket
  * accepts connections and stderr of the child is detached.
  */
 #ifndef SHIM_CONTROL_H

@@ -49,7 +49,11 @@ static struct entry *find(int fd, int epfd) {
     return NULL;
 }
 
+/* A free slot of the shared table; if there is none, the one that has waited longest for its
+ * turn. Nothing tells when a descriptor is closed, so old entries are more likely stale than new
+ * ones. */
 static struct entry *claim_overflow(int fd) {
+    static _Atomic unsigned turn;
     for (int i = 0; i < OVERFLOW_MAX; i++) {
         int32_t free_mark = 0;
         if (!atomic_compare_exchange_strong(&overflow[i].fd, &free_mark, fd + 1))
@@ -59,7 +63,10 @@ static struct entry *claim_overflow(int fd) {
             ;
         return &overflow[i].entry;
     }
-    return NULL;
+    struct overflow_entry *victim = &overflow[atomic_fetch_add(&turn, 1) % OVERFLOW_MAX];
+    atomic_store(&victim->entry.key, 0);
+    atomic_store(&victim->fd, fd + 1);
+    return &victim->entry;
 }
 
 static void remember(int fd, int epfd, const struct epoll_event *event) {
@@ -72,8 +79,6 @@ static void remember(int fd, int epfd, const struct epoll_event *event) {
     }
     if (!entry)
         entry = claim_overflow(fd);
-    if (!entry)
-        return;
     entry_store(entry, event);
     atomic_store(&entry->key, (uint32_t)epfd + 1);
     hint_add(fd, HINT_EPOLL);

@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Says that a close of connection `id` is to be a reset (or no longer). Waits for the helper's
- * answer, at most SHIM_NOTICE_WAIT_MS; a helper that does not answer only costs the reset.
- * Preserves errno. */
-void notice_linger(uint64_t id, bool reset);
+/* Says that a close of connection `fd`, with the id of its outcome, is to be a reset (or no
+ * longer). Waits for the helper's answer, at most SHIM_NOTICE_WAIT_MS; a helper that does not
+ * answer only costs the reset. Preserves errno. */
+void notice_linger(int fd, uint64_t id, bool reset);
 
 #endif

@@ -198,7 +198,7 @@ static int set_linger(int fd, const struct shim_state *state, const void *value,
         return -1;
     memcpy(&linger, value, sizeof linger);
     if (state->kind == SHIM_CONNECTED)
-        notice_linger(state->outcome.id, linger.l_onoff && linger.l_linger == 0);
+        notice_linger(fd, state->outcome.id, linger.l_onoff && linger.l_linger == 0);
     return 0;
 }
 

@@ -29,11 +29,12 @@ static bool is_hung_up(int fd) {
     return real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1 && pfd.revents & POLLHUP;
 }
 
-/* The own name, if the helper has given one. */
-static bool read_outcome(int fd, struct shim_outcome *outcome) {
+/* The own name, if the helper has given one. *maybe_ours: at least it is an AF_UNIX socket. */
+static bool read_outcome(int fd, struct shim_outcome *outcome, bool *maybe_ours) {
     struct sockaddr_un name;
     socklen_t len = sizeof name;
-    return raw_getsockname(fd, &name, &len) == 0 && shim_outcome_unpack(outcome, &name, len);
+    *maybe_ours = raw_getsockname(fd, &name, &len) == 0 && name.sun_family == AF_UNIX;
+    return *maybe_ours && shim_outcome_unpack(outcome, &name, len);
 }
 
 static struct shim_state state_of(const struct shim_outcome *outcome) {
@@ -43,14 +44,15 @@ static struct shim_state state_of(const struct shim_outcome *outcome) {
 struct shim_state shim_state_read(int fd) {
     struct shim_state state = {.kind = SHIM_FOREIGN};
     int saved = errno;
+    bool maybe_ours;
     /* Only helpers give such names, so a name alone proves that the descriptor is ours. */
-    if (read_outcome(fd, &state.outcome)) {
+    if (read_outcome(fd, &state.outcome, &maybe_ours)) {
         state = state_of(&state.outcome);
-    } else if (shim_is_ours(fd)) {
+    } else if (maybe_ours && shim_is_ours(fd)) {
         state.kind = SHIM_CONNECTING;
         /* The helper names first and closes second: whoever sees the hang-up sees the name, too. */
         if (is_hung_up(fd)) {
-            if (!read_outcome(fd, &state.outcome))
+            if (!read_outcome(fd, &state.outcome, &maybe_ours))
                 state.outcome.err = ECONNREFUSED;
             state = state_of(&state.outcome);
         }

@@ -24,7 +24,7 @@ struct shim_state {
     struct shim_outcome outcome; /* for SHIM_FAILED and SHIM_CONNECTED; zero otherwise */
 };
 
-/* 1 system call if there is an outcome; 2 for a foreign descriptor; 3 while connecting. */
+/* 1 system call if there is an outcome, or for what is no AF_UNIX socket; 3 while connecting. */
 struct shim_state shim_state_read(int fd);
 
 /* Is it ours at all? 1 system call. Clears a stale hint. */
