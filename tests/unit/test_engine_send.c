@@ -214,6 +214,28 @@ static void expect_small_write_soon(size_t carrier_step, bool blocked_in_batch) 
     }
 }
 
+static void frames_are_large_for_one_stream_and_short_among_several(void **state) {
+    (void)state;
+    engine e;
+    engine_prepare(&e, SMUX_CLIENT, 1);
+    e.config.max_frame_size = 65535;
+    engine_start(&e);
+    smux_stream *a = engine_opened(&e);
+    expect_frame(&e, CMD_SYN, 3);
+    send_pattern(a, 0, 131070);
+    uint32_t largest = 0;
+    for (frame f = next_frame(&e); f.cmd != -1; f = next_frame(&e))
+        largest = f.len > largest ? f.len : largest;
+    assert_true(largest > FRAME);
+    smux_stream *b = engine_opened(&e);
+    expect_frame(&e, CMD_SYN, 5);
+    send_pattern(a, 0, 200000);
+    send_pattern(b, 0, 200000);
+    for (int i = 0; i < 8; i++)
+        assert_in_range(next_frame(&e).len, 1, FRAME);
+    engine_end_anyhow(&e);
+}
+
 static void a_small_write_waits_for_one_bulk_frame_per_stream_at_most(void **state) {
     (void)state;
     expect_small_write_soon(10000, false);
@@ -480,6 +502,7 @@ int main(void) {
         cmocka_unit_test(one_output_is_at_most_output_max),
         cmocka_unit_test(streams_share_by_bytes_whatever_the_size_of_their_writes),
         cmocka_unit_test(a_borrowed_giant_takes_no_more_than_its_turn),
+        cmocka_unit_test(frames_are_large_for_one_stream_and_short_among_several),
         cmocka_unit_test(a_small_write_waits_for_one_bulk_frame_per_stream_at_most),
         cmocka_unit_test(a_small_write_overtakes_a_batch_that_the_carrier_did_not_take),
         cmocka_unit_test(control_frames_overtake_waiting_data),
