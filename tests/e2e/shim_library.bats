@@ -200,14 +200,38 @@ cost() {
     assert_output "$(sh -c 'ls /proc/$$/fd; ls /proc/$$/task | wc -l')"
 }
 
-@test "jemalloc in front of it or behind it" {
+# with_allocator NAME: in front of the library and behind it. An allocator that opens files while it
+# starts must not find hooks that allocate.
+with_allocator() {
+    local allocator order
+    allocator=$(ldconfig -p | awk -v name="$1" 'index($1, name) == 1 { print $NF; exit }')
+    [ -n "$allocator" ] || fail "$1 is not installed"
+    for order in "$allocator:$library" "$library:$allocator"; do
+        LD_PRELOAD=$order run timeout 20 python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+        assert_output connected
+    done
+}
+
+@test "other allocators, preloaded in front of it or behind it" {
     start_helper
-    local jemalloc
-    jemalloc=$(ldconfig -p | awk '/libjemalloc/ { print $NF; exit }')
-    [ -n "$jemalloc" ] || fail "libjemalloc2 is not installed"
     export SMUXSHIM_SOCKET=$BATS_TEST_TMPDIR/smuxshim-helper.sock SMUXSHIM_ROUTES=127.0.0.1
-    LD_PRELOAD=$library:$jemalloc run timeout 20 python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
-    assert_output connected
-    LD_PRELOAD=$jemalloc:$library run timeout 20 python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
-    assert_output connected
+    with_allocator libjemalloc.so
+    with_allocator libtcmalloc_minimal.so
+}
+
+@test "programs built with a sanitizer, whose runtime is preloaded first" {
+    write_smuxshim_conf 127.0.0.1
+    start_helper
+    cc -w -g -fsanitize=address -I"$root" -D_GNU_SOURCE "$root/tests/oracle/data.c" -o program
+    ASAN_OPTIONS=detect_leaks=0 ./program >without
+    ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$(cc -print-file-name=libasan.so) via ./program >with
+    diff without with
+}
+
+@test "programs under valgrind, which finds nothing to complain of" {
+    write_smuxshim_conf 127.0.0.1
+    start_helper
+    run via valgrind -q --error-exitcode=9 "$BUILD/oracle/epoll_sets"
+    assert_success
+    refute_output --partial '=='
 }
