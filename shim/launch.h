@@ -13,7 +13,8 @@
 /* Can the dynamic linker load the shim into a program? */
 enum launch_preload {
     LAUNCH_PRELOADABLE,
-    LAUNCH_STATIC,      /* no program interpreter: static, or Go without cgo */
+    LAUNCH_GO,          /* Go makes its system calls itself, linked to a libc or not */
+    LAUNCH_STATIC,      /* no program interpreter */
     LAUNCH_NO_LIBC,     /* dynamic, but not linked to a libc */
     LAUNCH_OTHER_CLASS, /* 32 against 64 bits, or another machine */
     LAUNCH_SECURE,      /* setuid, setgid or file capabilities, and not ours already */

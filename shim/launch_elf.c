@@ -102,19 +102,39 @@ static bool needs_libraries(const struct image *image, const Elf64_Ehdr *elf,
     return image_string(image, file_offset(image, elf, strings) + needed) != NULL;
 }
 
+/* Does a note segment hold a note of "Go"? Its linker writes the build id there, also into
+ * stripped and dynamically linked programs. */
+static bool has_go_note(const struct image *image, const Elf64_Phdr *segment) {
+    Elf64_Nhdr note;
+    char name[4];
+    uint64_t at = segment->p_offset, end = at + segment->p_filesz;
+    while (at + sizeof note <= end && image_get(image, at, &note, sizeof note)) {
+        at += sizeof note;
+        if (note.n_namesz == sizeof name && image_get(image, at, name, sizeof name) &&
+            memcmp(name, "Go\0", sizeof name) == 0)
+            return true;
+        at += (((uint64_t)note.n_namesz + 3) & ~UINT64_C(3)) +
+              (((uint64_t)note.n_descsz + 3) & ~UINT64_C(3));
+    }
+    return false;
+}
+
 static enum launch_preload check_elf64(const struct image *image) {
     Elf64_Ehdr elf;
     Elf64_Phdr header, dynamic;
-    bool has_interpreter = false, has_dynamic = false;
+    bool has_interpreter = false, has_dynamic = false, is_go = false;
     if (!image_get(image, 0, &elf, sizeof elf))
         return LAUNCH_UNKNOWN;
     for (unsigned i = 0; program_header(image, &elf, i, &header); i++) {
         has_interpreter |= header.p_type == PT_INTERP;
+        is_go |= header.p_type == PT_NOTE && has_go_note(image, &header);
         if (header.p_type == PT_DYNAMIC) {
             has_dynamic = true;
             dynamic = header;
         }
     }
+    if (is_go)
+        return LAUNCH_GO;
     if (!has_interpreter)
         return LAUNCH_STATIC;
     return has_dynamic && needs_libraries(image, &elf, &dynamic) ? LAUNCH_PRELOADABLE
@@ -196,15 +216,15 @@ struct launch_check launch_check_program(const char *path) {
 
 const char *launch_check_advice(enum launch_preload verdict) {
     switch (verdict) {
+    case LAUNCH_GO:
+        return "it is a Go program, which makes its system calls without libc, so its connections "
+               "go direct: if it takes a proxy command, give it `smuxctl connect HOST PORT`";
     case LAUNCH_STATIC:
-        return "it is statically linked (as Go programs often are), so its connections go direct: "
-               "use "
-               "a dynamically linked build (Go: CGO_ENABLED=1 with -ldflags=-linkmode=external), "
-               "or "
-               "give it `smuxctl connect HOST PORT` as its proxy command";
+        return "it is statically linked, so its connections go direct: use a dynamically linked "
+               "build, or, if it takes a proxy command, give it `smuxctl connect HOST PORT`";
     case LAUNCH_NO_LIBC:
         return "it makes its system calls without libc, so its connections go direct: use a build "
-               "with libc, or give it `smuxctl connect HOST PORT` as its proxy command";
+               "with libc, or, if it takes a proxy command, give it `smuxctl connect HOST PORT`";
     case LAUNCH_OTHER_CLASS:
         return "it is for another machine or word size than libsmuxshim.so, so its connections go "
                "direct: use the smuxshim that was built for it";

@@ -123,9 +123,20 @@ warns() {
     printf 'void _start(void) { for (;;) __asm__ volatile("syscall" : : "a"(60), "D"(0)); }\n' >bare.c
     cc -nostdlib -nodefaultlibs -fPIE -pie -Wl,--dynamic-linker=/lib64/ld-linux-x86-64.so.2 bare.c -o bare
     warns "without libc" ./bare
+    printf '#include <unistd.h>\nstruct { int n, d, t; char name[4], id[4]; } note __attribute__((section(".note.go.buildid"), used)) = {4, 4, 4, "Go", "id"};\nint main(void) { return getpid() < 0; }\n' >dynamic.c
+    cc dynamic.c -o dynamic
+    warns "Go program" ./dynamic
     cp "$(type -P true)" other
     printf '\x01' | dd of=other bs=1 seek=4 conv=notrunc status=none
     warns "another machine or word size" ./other
+}
+
+@test "a Go program is named as one, however it was linked" {
+    start_helper
+    mkdir go
+    printf 'package main\n\nfunc main() {}\n' >go/main.go
+    (cd go && GO111MODULE=off GOCACHE="$BATS_TEST_TMPDIR/cache" CGO_ENABLED=0 go build -o ../go-program main.go)
+    warns "go-program cannot be preloaded: it is a Go program" ./go-program
 }
 
 @test "setuid programs are named unless nothing is gained" {

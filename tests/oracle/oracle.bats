@@ -51,3 +51,5 @@ same() {
 @test "processes: dup, fork, exec, SCM_RIGHTS, threads, signals, cancellation" { same processes 54; }
 
 @test "rare: fast open, SIGIO, bound ports and devices, other kinds of sockets" { same rare 32; }
+
+@test "buffers: writers of every kind, buffers of every size, nothing stalls" { same buffers 45; }
