@@ -22,9 +22,9 @@ PATH=$PATH:/usr/sbin:/sbin
 # The folder of this test, or of the file while in setup_file.
 work() { echo "${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}"; }
 
-# wait_until WHAT COMMAND...: polls for 30 s, then fails naming WHAT.
+# wait_until WHAT COMMAND...: polls for a minute, then fails naming WHAT.
 wait_until() {
-    local what=$1 tries=600
+    local what=$1 tries=1200
     shift
     until "$@" >/dev/null 2>&1; do
         tries=$((tries - 1))

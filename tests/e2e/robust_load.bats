@@ -76,8 +76,8 @@ ready() { [ "$(find . -name 'ready.*' | wc -l)" = "$1" ]; }
     assert_line --regexp '^Failed requests: +0$'
     assert_carried 105000
     nothing_left_of "$before"
-    # Nothing that grows by even ten bytes a connection goes unseen.
-    direct || assert [ $(($(memory_kb "$helper_pid") + $(memory_kb "$gateway_pid"))) -lt $((memory + 1000)) ]
+    # The smallest piece of the heap, lost with each connection, would be 3.2 MB.
+    direct || assert [ $(($(memory_kb "$helper_pid") + $(memory_kb "$gateway_pid"))) -lt $((memory + 3000)) ]
 }
 
 @test "a program that makes connections in a row keeps no descriptor of them" {
