@@ -121,7 +121,7 @@ static bool has_go_note(const struct image *image, const Elf64_Phdr *segment) {
 
 static enum launch_preload check_elf64(const struct image *image) {
     Elf64_Ehdr elf;
-    Elf64_Phdr header, dynamic;
+    Elf64_Phdr header, dynamic = {0};
     bool has_interpreter = false, has_dynamic = false, is_go = false;
     if (!image_get(image, 0, &elf, sizeof elf))
         return LAUNCH_UNKNOWN;

@@ -123,7 +123,10 @@ warns() {
     printf 'void _start(void) { for (;;) __asm__ volatile("syscall" : : "a"(60), "D"(0)); }\n' >bare.c
     cc -nostdlib -nodefaultlibs -fPIE -pie -Wl,--dynamic-linker=/lib64/ld-linux-x86-64.so.2 bare.c -o bare
     warns "without libc" ./bare
-    printf '#include <unistd.h>\nstruct { int n, d, t; char name[4], id[4]; } note __attribute__((section(".note.go.buildid"), used)) = {4, 4, 4, "Go", "id"};\nint main(void) { return getpid() < 0; }\n' >dynamic.c
+    cat >dynamic.c <<'END'
+__asm__(".pushsection .note.go.buildid, \"a\", @note\n.long 4, 4, 4\n.asciz \"Go\"\n.byte 0\n.ascii \"id12\"\n.popsection");
+int main(void) { return 0; }
+END
     cc dynamic.c -o dynamic
     warns "Go program" ./dynamic
     cp "$(type -P true)" other
@@ -156,8 +159,9 @@ warns() {
     start_helper
     printf '#!/usr/bin/env python3\nprint("hello")\n' >script
     chmod +x script
-    for program in true ./script /bin/sh; do
-        run --separate-stderr shim $program </dev/null
+    for program in true ./script "/bin/sh -c :"; do
+        # shellcheck disable=SC2086 # a program and its arguments
+        run --separate-stderr shim $program
         assert_success
         assert_equal "$stderr" ""
     done
