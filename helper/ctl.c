@@ -226,14 +226,20 @@ static int parse_options(struct ctl_options *options, int argc, char **argv) {
                                        "drain, stop or connect");
 }
 
-/* The socket's place may be configured; a configuration that is broken is `check`'s to complain of. */
+/* The socket's place may be configured, so a broken configuration is told, unless the environment says
+ * where the socket is. */
 static int find_socket(struct ctl_options *options) {
     static struct config config;
     struct config_error error;
     char path[256];
     const char *why;
-    if (!config_load_with(&config, options->file, NULL, NULL, &error))
+    if (!config_load_with(&config, options->file, NULL, NULL, &error)) {
+        if (!getenv("SMUXSHIM_SOCKET")) {
+            fprintf(stderr, "smuxctl: %s\n", error.text);
+            return CTL_USAGE;
+        }
         config_init(&config);
+    }
     if (shim_socket_path(path, sizeof path, config.helper.socket, &why) &&
         control_path(options->socket, sizeof options->socket, path))
         return -1;

@@ -1,0 +1,180 @@
+#!/usr/bin/env bats
+# smux-gateway: what it allows, how it reloads, its workers, and what stands in for it.
+
+load lib
+
+setup_file() { start_peer; }
+teardown_file() { stop_all; }
+setup() { direct && skip "there is no gateway without the shim" || true; }
+
+teardown() {
+    stop_all
+    show_logs
+}
+
+# dial HOST: what `smuxctl connect` says of HOST at the peer's port.
+dial() { ctl connect "$1" "$peer_port" </dev/null 2>&1; }
+denied='smuxctl: Permission denied'
+
+with_gateway_allowing() {
+    gateway_allow=$1 start_both '*'
+}
+
+@test "what is not listed is denied, and the gateway's log says why" {
+    with_gateway_allowing '127.0.0.1:1'
+    run dial 127.0.0.1
+    assert_failure
+    assert_output "$denied"
+    run cat "$BATS_TEST_TMPDIR/gateway.log"
+    assert_output --regexp "stream [0-9]+ to 127.0.0.1:$peer_port refused: not in the allow list"
+}
+
+@test "nothing listed is nothing allowed" {
+    gateway_port=$(free_port)
+    serve gateway "$gateway_port" "$BUILD/smux-gateway" --listen "tcp://127.0.0.1:$gateway_port"
+    write_smuxshim_conf '*'
+    start_helper
+    run dial 127.0.0.1
+    assert_output "$denied"
+}
+
+@test "a v4-mapped address is judged as the IPv4 one" {
+    with_gateway_allowing '[::/0]:*'
+    run dial ::ffff:127.0.0.1
+    assert_output "$denied"
+    stop "$gateway_pid"
+    gateway_allow='127.0.0.0/8:*' start_gateway
+    run dial ::ffff:127.0.0.1
+    assert_success
+}
+
+@test "a name alone does not lead to loopback" {
+    with_gateway_allowing 'localhost:*'
+    run dial localhost
+    assert_output "$denied"
+    stop "$gateway_pid"
+    gateway_allow='localhost:*, 127.0.0.0/8:*' start_gateway
+    run dial localhost
+    assert_success
+}
+
+@test "a name that does not exist is an unreachable host" {
+    with_gateway_allowing '*'
+    run dial "no-such-host.invalid"
+    assert_output 'smuxctl: No route to host'
+}
+
+@test "SIGHUP takes a new allow list, and a broken one changes nothing" {
+    with_gateway_allowing '127.0.0.1:1'
+    run dial 127.0.0.1
+    assert_output "$denied"
+    sed -i 's/^allow = .*/allow = 127.0.0.1:*/' "$gateway_conf"
+    kill -HUP "$gateway_pid"
+    wait_until "the gateway to reload" grep -q 'configuration reloaded' "$BATS_TEST_TMPDIR/gateway.log"
+    run dial 127.0.0.1
+    assert_success
+    echo 'allow = nonsense:x:y' >>"$gateway_conf"
+    kill -HUP "$gateway_pid"
+    wait_until "the gateway to refuse" grep -q 'configuration not reloaded' "$BATS_TEST_TMPDIR/gateway.log"
+    run dial 127.0.0.1
+    assert_success
+}
+
+@test "workers share a port, and one that dies is replaced" {
+    gateway_port=$(free_port)
+    serve gateway "$gateway_port" "$BUILD/smux-gateway" --listen "tcp://127.0.0.1:$gateway_port" --allow '127.0.0.1:*' --workers 3
+    gateway_pid=$spawned
+    workers() { pgrep -P "$gateway_pid" | wc -l; }
+    wait_until "three workers" eval '[ "$(workers)" = 3 ]'
+    write_smuxshim_conf "127.0.0.1:$peer_port"
+    start_helper
+    run dial 127.0.0.1
+    assert_success
+    pgrep -P "$gateway_pid" | while read -r worker; do kill -KILL "$worker"; done
+    wait_until "three new workers" eval '[ "$(workers)" = 3 ]'
+    run dial 127.0.0.1
+    assert_success
+    kill -TERM "$gateway_pid"
+    wait_until "the gateway to end" eval '! alive $gateway_pid'
+    refute listening "$gateway_port"
+}
+
+@test "a gateway on a unix socket, which a crash leaves behind" {
+    local carrier=$BATS_TEST_TMPDIR/gateway.sock
+    spawn gateway "$BUILD/smux-gateway" --listen "unix://$carrier" --allow '127.0.0.1:*'
+    gateway_pid=$spawned
+    wait_until "the gateway" test -S "$carrier"
+    gateway_url=unix://$carrier write_smuxshim_conf "127.0.0.1:$peer_port"
+    start_helper
+    run dial 127.0.0.1
+    assert_success
+    stop "$gateway_pid" KILL
+    spawn gateway "$BUILD/smux-gateway" --listen "unix://$carrier" --allow '127.0.0.1:*'
+    run dial 127.0.0.1
+    assert_success
+}
+
+@test "a file in the socket's place is left alone" {
+    echo precious >"$BATS_TEST_TMPDIR/file"
+    run timeout 10 "$BUILD/smux-gateway" --listen "unix://$BATS_TEST_TMPDIR/file"
+    assert_failure 1
+    assert_output --partial 'Address already in use'
+    assert_equal "$(cat "$BATS_TEST_TMPDIR/file")" precious
+}
+
+@test "SIGTERM moves new connections to another gateway at once" {
+    local second
+    second=$(free_port)
+    gateway_drain=30s start_gateway
+    serve second "$second" "$BUILD/smux-gateway" --listen "tcp://127.0.0.1:$second" --allow '127.0.0.1:*'
+    gateway_url="tcp://127.0.0.1:$gateway_port, tcp://127.0.0.1:$second" write_smuxshim_conf "127.0.0.1:$peer_port"
+    start_helper
+    spawn held via python3 "$fixtures/probe.py" receive 127.0.0.1 "$peer_port" 1000 hold
+    local held=$spawned
+    wait_until "a connection" grep -qx flowing "$BATS_TEST_TMPDIR/held.log"
+    kill -TERM "$gateway_pid"
+    wait_until "the drain" grep -q draining "$BATS_TEST_TMPDIR/gateway.log"
+    run dial 127.0.0.1
+    assert_success
+    alive "$held"
+    run ctl status
+    assert_output --partial "tcp://127.0.0.1:$gateway_port: draining"
+    assert_output --partial "tcp://127.0.0.1:$second: up"
+    stop "$held"
+    wait_until "the gateway to end" eval '! alive $gateway_pid'
+}
+
+@test "on-failure = direct connects without a gateway" {
+    gateway_port=$(free_port) write_smuxshim_conf "127.0.0.1:$peer_port" 'on-failure = direct'
+    start_helper
+    run ctl connect 127.0.0.1 "$peer_port" < <(printf 'sum\nhello')
+    assert_output "5 $(printf hello | sha256sum | cut -d' ' -f1)"
+    run via python3 "$fixtures/probe.py" duplex 127.0.0.1 "$peer_port" 3000000
+    assert_success
+}
+
+@test "connect = eager needs no round trip, and a refusal comes as a reset" {
+    gateway_allow='127.0.0.1:*' start_both '127.0.0.1:*' 'connect = eager'
+    run via python3 "$fixtures/probe.py" duplex 127.0.0.1 "$peer_port" 3000000
+    assert_success
+    run via python3 "$fixtures/probe.py" errno 127.0.0.1 1
+    assert_output connected
+    run ctl connect 127.0.0.1 1
+    assert_failure
+    assert_output --partial 'Connection reset by peer'
+}
+
+@test "handshake = none speaks to any smux server" {
+    gateway_port=$(free_port)
+    make -s -C "$root" BUILD="$BUILD" "$BUILD/examples/echo_server" 2>/dev/null || true
+    [ -x "$BUILD/examples/echo_server" ]
+    serve echo "$gateway_port" "$BUILD/examples/echo_server" "$gateway_port"
+    gateway_lines='version = 1' write_smuxshim_conf '192.0.2.1:7' 'handshake = none'
+    start_helper
+    run ctl connect 192.0.2.1 7 < <(printf hello)
+    assert_success
+    assert_output hello
+    head -c 5000000 /dev/urandom >"$BATS_TEST_TMPDIR/data"
+    ctl connect 192.0.2.1 7 <"$BATS_TEST_TMPDIR/data" >"$BATS_TEST_TMPDIR/back"
+    cmp "$BATS_TEST_TMPDIR/data" "$BATS_TEST_TMPDIR/back"
+}
