@@ -20,7 +20,7 @@ static char *scratch_map(size_t len) {
 }
 
 static bool fail_file(struct config_error *error, const char *file, const char *what) {
-    snprintf(error->text, sizeof error->text, "%s: %s", file, what);
+    snprintf(error->text, sizeof error->text, "%.*s: %.200s", CONFIG_PATH_MAX, file, what);
     return false;
 }
 
