@@ -7,6 +7,7 @@
  *   blocking_stream.c   open, accept, read, close  blocking_input.c   feeding, unread data
  *   blocking_write.c    write                      blocking_events.c  what the engine reports
  *   blocking_thread.c   the session's own threads  blocking_block.c   received bytes
+ *                                                  blocking_direct.c  bulk without a copy
  *
  * How it works, and why it is fast.  There is no thread whose job it is to read the socket, because
  * a hop from it to the thread that wants the data costs more than the rest of a round trip.
@@ -132,11 +133,14 @@ struct blk_queue {
     size_t len;
 };
 
-/* Where frames begin in the input. */
+/* Where frames begin in the input, and what those have been like that came last. */
+#define BLK_HISTORY 8
 struct blk_scan {
     uint8_t header[8];
     uint8_t header_len;
     uint32_t payload_left;
+    uint32_t id;                /* the stream that the last payload was for, */
+    uint16_t lens[BLK_HISTORY]; /* and the lengths of its last ones in a row, the latest first */
 };
 
 struct smuxb_stream {
@@ -279,6 +283,8 @@ void blk_carrier_lost(smuxb_session *s, int saved_errno);
 bool blk_may_read(smuxb_session *s, uint64_t *until_us);
 /* Some of what was unread has been read: reading may go on, if it had to stop. */
 void blk_unstall(smuxb_session *s);
+/* Feeds bytes that lie elsewhere than in the input and hold no SYN. */
+void blk_feed_bytes(smuxb_session *s, const uint8_t *data, size_t len);
 /* Feeds about `limit` bytes of the input that has been received, if allowed. */
 void blk_feed(smuxb_session *s, size_t limit);
 static inline bool blk_unfed(const smuxb_session *s) {
@@ -292,9 +298,10 @@ struct blk_block *blk_block_new(size_t size);
 void blk_block_release(struct blk_block *b);
 /* False for want of memory. */
 bool blk_input_new(smuxb_session *s);
-/* Makes room to receive into. */
-void blk_input_prepare(smuxb_session *s);
-uint8_t *blk_input_room(const smuxb_session *s, size_t *len);
+/* Makes room to receive into, and returns it. */
+struct iovec blk_input_prepare(smuxb_session *s);
+/* Behind what has been received; the first byte that has not been fed. */
+uint8_t *blk_input_end(const smuxb_session *s);
 const uint8_t *blk_input_data(const smuxb_session *s);
 /* Leaves data in the input for a waiter to copy by itself, or copies it at once. */
 void blk_hand_over(smuxb_session *s, struct blk_waiter *w, const uint8_t *data, size_t len);
@@ -306,6 +313,24 @@ bool blk_queue_put(smuxb_session *s, struct blk_queue *q, const uint8_t *data, s
 /* Gives the waiter what it has room for. */
 void blk_queue_take(smuxb_session *s, struct blk_queue *q, struct blk_waiter *w);
 void blk_queue_drop(smuxb_session *s, struct blk_queue *q);
+
+/* ---- blocking_direct.c ---------------------------------------------------------------------- */
+
+/* Frames that may be expected at a time. */
+#define BLK_FRAMES_MAX 8
+
+/* Where the next bytes are to be received to. */
+struct blk_plan {
+    struct iovec iov[2 * BLK_FRAMES_MAX + 2];
+    int iovcnt, frames;
+    size_t total;
+    size_t current; /* payload of the frame being received, to the reader */
+    uint32_t id;    /* the stream of the frames expected then */
+    uint8_t headers[BLK_FRAMES_MAX][8];
+};
+void blk_plan(smuxb_session *s, struct blk_waiter *w, struct blk_plan *plan);
+/* So many bytes have come.  Feeds them, except for what has ended up in the input. */
+void blk_plan_received(smuxb_session *s, struct blk_plan *plan, size_t len);
 
 /* ---- blocking_events.c ---------------------------------------------------------------------- */
 

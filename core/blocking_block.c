@@ -74,7 +74,7 @@ bool blk_input_new(smuxb_session *s) {
     return s->input != NULL;
 }
 
-void blk_input_prepare(smuxb_session *s) {
+struct iovec blk_input_prepare(smuxb_session *s) {
     if (!s->next_input)
         s->next_input = blk_block_new(INPUT_SIZE);
     if (unshared(s->input)) {
@@ -86,10 +86,10 @@ void blk_input_prepare(smuxb_session *s) {
         s->next_input = NULL;
         s->input_at = s->input_len = 0;
     }
+    return (struct iovec){s->input->data + s->input_len, INPUT_SIZE - s->input_len};
 }
 
-uint8_t *blk_input_room(const smuxb_session *s, size_t *len) {
-    *len = INPUT_SIZE - s->input_len;
+uint8_t *blk_input_end(const smuxb_session *s) {
     return s->input->data + s->input_len;
 }
 
@@ -97,9 +97,9 @@ const uint8_t *blk_input_data(const smuxb_session *s) {
     return s->input->data + s->input_at;
 }
 
-/* Whether bytes may stay in the input for later: only if there is another block to go on with. */
-static bool may_leave(const smuxb_session *s) {
-    return s->next_input != NULL;
+/* Whether bytes may stay where they are for later: only if there is another block to go on with. */
+static bool may_leave(const smuxb_session *s, const uint8_t *data) {
+    return s->next_input && data >= s->input->data && data < s->input->data + INPUT_SIZE;
 }
 
 /* ---- To the waiter -------------------------------------------------------------------------- */
@@ -107,7 +107,9 @@ static bool may_leave(const smuxb_session *s) {
 void blk_hand_over(smuxb_session *s, struct blk_waiter *w, const uint8_t *data, size_t len) {
     uint8_t *to = w->data + w->got;
     w->got += len;
-    if (may_leave(s))
+    if (data == to)
+        return; /* received where it belongs */
+    if (may_leave(s, data))
         w->pieces[w->pieces_len++] = (struct blk_piece){hold(s->input), data, len, to};
     else
         memcpy(to, data, len);
@@ -185,7 +187,7 @@ static size_t put_behind(struct blk_queue *q, const uint8_t *data, size_t len) {
 }
 
 bool blk_queue_put(smuxb_session *s, struct blk_queue *q, const uint8_t *data, size_t len) {
-    if (len >= PIN_MIN && s->pinned < PINNED_MAX && may_leave(s)) {
+    if (len >= PIN_MIN && s->pinned < PINNED_MAX && may_leave(s, data)) {
         if (!put_piece(q, s->input, data, len))
             return false;
         hold(s->input);

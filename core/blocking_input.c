@@ -59,6 +59,14 @@ void blk_unstall(smuxb_session *s) {
 
 /* ---- Feeding -------------------------------------------------------------------------------- */
 
+static void remember(struct blk_scan *scan, struct wire_header h) {
+    if (scan->id != h.id)
+        memset(scan->lens, 0, sizeof scan->lens);
+    scan->id = h.id;
+    memmove(scan->lens + 1, scan->lens, sizeof scan->lens - sizeof *scan->lens);
+    scan->lens[0] = h.length;
+}
+
 /* Advances past one header or payload of the `len` bytes; says whether a SYN was completed. */
 static bool scan_step(struct blk_scan *scan, const uint8_t **data, size_t *len) {
     size_t n;
@@ -78,6 +86,8 @@ static bool scan_step(struct blk_scan *scan, const uint8_t **data, size_t *len) 
     struct wire_header h = wire_unpack_header(scan->header);
     scan->header_len = 0;
     scan->payload_left = h.length;
+    if (h.command == WIRE_PSH)
+        remember(scan, h);
     return h.command == WIRE_SYN;
 }
 
@@ -92,6 +102,18 @@ static size_t scan_streams(struct blk_scan *scan, const uint8_t *data, size_t le
     return len - left;
 }
 
+static void feed(smuxb_session *s, const uint8_t *data, size_t len) {
+    if (!smux_feed(s->engine, data, len, smuxb_now_us()))
+        blk_dispatch(s);
+}
+
+void blk_feed_bytes(smuxb_session *s, const uint8_t *data, size_t len) {
+    if (!len)
+        return;
+    (void)scan_streams(&s->scan, data, len, UINT32_MAX);
+    feed(s, data, len);
+}
+
 void blk_feed(smuxb_session *s, size_t limit) {
     uint64_t until_us = UINT64_MAX;
     while (blk_unfed(s) && limit && blk_may_read(s, &until_us)) {
@@ -101,7 +123,6 @@ void blk_feed(smuxb_session *s, size_t limit) {
                          backlog_full(s) ? UINT32_MAX : s->backlog_max - s->backlog_len);
         s->input_at += n;
         limit -= n;
-        if (!smux_feed(s->engine, data, n, smuxb_now_us()))
-            blk_dispatch(s);
+        feed(s, data, n);
     }
 }

@@ -22,8 +22,7 @@
 
 struct carrier_io {
     int fd, wake_fd;
-    uint8_t *data;
-    size_t size;
+    struct blk_plan *plan;
     short events;
     bool poll_first, never_poll;
     uint64_t until_us;
@@ -35,8 +34,11 @@ struct carrier_io {
 };
 
 static void receive(struct carrier_io *io) {
+    struct blk_plan *p = io->plan;
+    struct msghdr message = {.msg_iov = p->iov, .msg_iovlen = (size_t)p->iovcnt};
     do
-        io->got = recv(io->fd, io->data, io->size, MSG_DONTWAIT);
+        io->got = p->iovcnt > 1 ? recvmsg(io->fd, &message, MSG_DONTWAIT)
+                                : recv(io->fd, p->iov[0].iov_base, p->iov[0].iov_len, MSG_DONTWAIT);
     while (io->got < 0 && errno == EINTR);
     io->error = io->got < 0 ? errno : 0;
     if (io->error == EWOULDBLOCK)
@@ -110,9 +112,9 @@ static size_t feed_limit(const smuxb_session *s, const struct blk_waiter *w) {
 
 static void received(smuxb_session *s, const struct carrier_io *io) {
     s->poll_first = io->polled && io->got < BULK_MIN;
-    s->more = io->got == (ssize_t)io->size;
+    s->more = io->got == (ssize_t)io->plan->total;
     if (io->got > 0) {
-        s->input_len += (size_t)io->got;
+        blk_plan_received(s, io->plan, (size_t)io->got);
     } else if (io->error != EAGAIN) {
         blk_carrier_lost(s, io->error);
     } else if (s->broken) {
@@ -121,18 +123,18 @@ static void received(smuxb_session *s, const struct carrier_io *io) {
 }
 
 static void io_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t until_us) {
+    struct blk_plan plan;
     struct carrier_io io = {
         .fd = s->fd,
         .wake_fd = roles & BLK_IN ? s->in_wake_fd : s->out_wake_fd,
+        .plan = &plan,
         .events = (short)((roles & BLK_IN ? POLLIN : 0) | (roles & BLK_OUT ? POLLOUT : 0)),
         .poll_first = s->poll_first || roles & BLK_OUT,
         .never_poll = w->done || !blk_list_empty(&s->held),
         .until_us = s->broken ? 1 : until_us,
     };
-    if (roles & BLK_IN) {
-        blk_input_prepare(s);
-        io.data = blk_input_room(s, &io.size);
-    }
+    if (roles & BLK_IN)
+        blk_plan(s, w, &plan);
     begin_io(s, w, io.wake_fd);
     use_carrier(&io);
     end_io(s, w);

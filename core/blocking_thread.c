@@ -162,11 +162,9 @@ static void *reader_main(void *session) {
             continue;
         }
         if (!blk_unfed(s)) {
-            size_t room;
-            blk_input_prepare(s);
-            uint8_t *data = blk_input_room(s, &room);
+            struct iovec input = blk_input_prepare(s);
             blk_unlock(s);
-            ssize_t n = s->transport.read(s->transport.context, data, room);
+            ssize_t n = s->transport.read(s->transport.context, input.iov_base, input.iov_len);
             int saved_errno = errno;
             blk_lock(s);
             if (n <= 0)

@@ -36,6 +36,7 @@ static int fallible_pthread_create(pthread_t *thread, const pthread_attr_t *attr
 #define malloc         fallible_malloc
 #define pthread_create fallible_pthread_create
 #include "core/blocking_block.c"
+#include "core/blocking_direct.c"
 #include "core/blocking_events.c"
 #include "core/blocking_info.c"
 #include "core/blocking_input.c"

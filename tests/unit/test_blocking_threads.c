@@ -300,6 +300,62 @@ static void thousands_of_streams_open_and_close(void **state) {
     assert_int_equal(accepted, 9000);
 }
 
+/* Sizes that repeat for a while and then do not: what the receiver expects next is often right and
+ * often wrong. */
+static size_t next_size(unsigned *random, size_t before) {
+    static const size_t scales[] = {10, 300, 9000, 40000, 140000};
+    if (rand_r(random) % 4)
+        return before;
+    return 1 + (size_t)rand_r(random) % scales[rand_r(random) % LENGTH(scales)];
+}
+
+#define MIXED 12000000u
+
+static void *write_mixed(void *stream) {
+    unsigned random = smuxb_stream_id(stream);
+    uint8_t *data = malloc(140001);
+    for (size_t done = 0, n = 1; done < MIXED; done += n) {
+        n = next_size(&random, n);
+        n = n < MIXED - done ? n : MIXED - done;
+        pattern_fill(data, n, smuxb_stream_id(stream), done);
+        THREAD_ASSERT(smuxb_write(stream, data, n) == (ssize_t)n);
+    }
+    free(data);
+    return NULL;
+}
+
+static void *read_mixed(void *stream) {
+    unsigned random = smuxb_stream_id(stream) + 1;
+    uint8_t *data = malloc(140001);
+    for (size_t done = 0, want = 1; done < MIXED;) {
+        want = next_size(&random, want);
+        want = want < MIXED - done ? want : MIXED - done;
+        ssize_t n = smuxb_read(stream, data, want);
+        THREAD_ASSERT(n > 0 && (size_t)n <= want);
+        THREAD_ASSERT(pattern_ok(data, (size_t)n, smuxb_stream_id(stream), done));
+        done += (size_t)n;
+    }
+    free(data);
+    return NULL;
+}
+
+static void frames_of_all_sizes_arrive_whole(void **state) {
+    struct ends e[3];
+    pthread_t writers[3], readers[3];
+    for (int streams = 1; streams <= 3; streams += 2) {
+        for (int i = 0; i < streams; i++) {
+            e[i] = open_ends(*state);
+            writers[i] = run(write_mixed, e[i].near);
+            readers[i] = run(read_mixed, e[i].far);
+        }
+        for (int i = 0; i < streams; i++) {
+            result_of(writers[i]);
+            result_of(readers[i]);
+            close_ends(&e[i]);
+        }
+    }
+}
+
 /* ---- Nobody stops the others ---------------------------------------------------------------- */
 
 #define BULK 20000000u
@@ -510,6 +566,7 @@ static void everything_at_once_and_then_the_end(void **state) {
     X(an_end_of_file_wakes_every_reader)                                                           \
     X(the_bytes_of_each_write_stay_together)                                                       \
     X(readers_of_one_stream_share_what_comes)                                                      \
+    X(frames_of_all_sizes_arrive_whole)                                                            \
     X(two_hundred_streams_echo_at_once)                                                            \
     X(thousands_of_streams_open_and_close)                                                         \
     X(a_stream_nobody_reads_does_not_stop_the_others)                                              \
