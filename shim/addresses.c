@@ -97,7 +97,7 @@ int shim_getpeername(int fd, struct sockaddr *addr, socklen_t *len) {
     if (answer_hinted(fd, addr, len, true, &result))
         return result;
     result = real.getpeername(fd, addr, len);
-    if (result != 0 || !address_is_ours(fd, addr, size, *len))
+    if (result != 0 || !len || !address_is_ours(fd, addr, size, *len))
         return result;
     struct shim_state state = shim_state_read(fd);
     return give_peer(fd, &state, addr, size, len);
@@ -110,7 +110,7 @@ int shim_getsockname(int fd, struct sockaddr *addr, socklen_t *len) {
         return result;
     result = real.getsockname(fd, addr, len);
     /* The own name is unset or an outcome: only a look at the peer's tells whose socket this is. */
-    if (result != 0 || (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX))
+    if (result != 0 || !len || (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX))
         return result;
     struct shim_state state = state_from(fd, addr, size, *len);
     return state.kind == SHIM_FOREIGN ? result : give_own(fd, &state, addr, size, len);

@@ -100,7 +100,7 @@ static size_t iov_total(const struct msghdr *msg) {
 }
 
 static void clear_source(int fd, struct msghdr *msg, socklen_t size) {
-    if (msg->msg_name && size && msg->msg_namelen &&
+    if (size && msg->msg_name && msg->msg_namelen &&
         address_is_ours(fd, msg->msg_name, size, msg->msg_namelen))
         msg->msg_namelen = 0;
 }

@@ -59,7 +59,7 @@ static bool entry_write(struct entry *entry, const struct shim_endpoint *address
 
 /* The entry to write: the address's own, an unused one, or the one written least often. */
 static struct entry *choose(const struct shim_endpoint *address) {
-    struct entry copy, *best = NULL;
+    struct entry copy = {.synthetic = 0}, *best = NULL;
     uint32_t best_version = UINT32_MAX;
     for (unsigned i = 0; i < BUCKET; i++) {
         struct entry *entry = slot(address, i);

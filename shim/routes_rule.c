@@ -220,7 +220,7 @@ static bool split_destination(struct slice word, struct slice *host, struct slic
 
 bool route_add_rule(struct route_list *list, uint8_t route, struct slice word,
                     struct route_error *error) {
-    struct slice host = {0}, ports = {0};
+    struct slice host = {"", 0}, ports = {"", 0};
     bool bracketed;
     if (word.len > 300)
         return route_fail(error, "\"%.60s...\": expected a destination, HOST or HOST:PORTS",

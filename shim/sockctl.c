@@ -79,7 +79,7 @@ int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
     if (is_tcp_level(level)) {
         if (result == 0 || errno != EOPNOTSUPP)
             return result;
-    } else if (level != SOL_SOCKET || result != 0) {
+    } else if (level != SOL_SOCKET || result != 0 || !len) {
         return result;
     } else if (name == SO_ERROR) {
         return *len == sizeof(int) ? translate_error(fd, value) : result;
