@@ -2,6 +2,7 @@
 #include "helper/reactor.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +54,11 @@ struct receive_buffer *reactor_receive_share(struct reactor *reactor, const uint
 
 int reactor_init(struct reactor *reactor) {
     memset(reactor, 0, sizeof *reactor);
+#ifdef M_TRIM_THRESHOLD
+    /* glibc would give memory back to the kernel, and take it again, at every burst. */
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
     reactor->receive = receive_new(reactor);
     if (!reactor->receive)
         return -ENOMEM;

@@ -1,0 +1,147 @@
+/* gateway.conf: what is accepted, and the one line that each mistake gets. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include <cmocka.h>
+
+#include "helper/gateway_config.h"
+
+static struct gateway_config config;
+
+/* Parses and checks; on failure `error` has the line. */
+static bool load(const char *text, struct config_error *error) {
+    char copy[4096];
+    size_t len = strlen(text);
+    assert_true(len + 1 < sizeof copy);
+    memcpy(copy, text, len + 1);
+    gateway_config_init(&config);
+    return gateway_config_parse(&config, "gateway.conf", copy, len, error) &&
+           gateway_config_check(&config, error);
+}
+
+static void a_full_configuration_is_taken(void **state) {
+    struct config_error error = {""};
+    (void)state;
+    assert_true(load("# comment\n[listen]\n"
+                     "address = tcp://127.0.0.1:7443, unix:///run/gateway.sock\n"
+                     "address = tcp://[::1]:7444\n"
+                     "allow = 10.0.0.0/8:*, *.db.internal:3306-3310\n"
+                     "version = 2\nworkers = 4\nconnect-timeout = 3s\ndrain-timeout = 0\n"
+                     "keepalive-interval = 0\nmax-frame-size = 32k\nmax-receive-buffer = 8m\n"
+                     "max-streams = 100\nsocket-mode = 0660\nlog-level = warn\nlog-file = syslog\n",
+                     &error));
+    assert_int_equal(config.n_addresses, 3);
+    assert_int_equal(config.address[2].port, 7444);
+    assert_int_equal(config.allow.n_rules, 2);
+    assert_int_equal(config.version, 2);
+    assert_int_equal(config.workers, 4);
+    assert_int_equal(config.connect_timeout_ms, 3000);
+    assert_int_equal(config.drain_timeout_ms, 0);
+    assert_int_equal(config.max_frame_size, 32768);
+    assert_int_equal(config.max_receive_buffer, 8 << 20);
+    assert_int_equal(config.max_streams, 100);
+    assert_int_equal(config.socket_mode, 0660);
+    assert_int_equal(config.log_level, LOG_WARNING);
+    assert_string_equal(config.log_file, "syslog");
+}
+
+static void nothing_is_allowed_unless_listed(void **state) {
+    struct config_error error;
+    struct shim_endpoint loopback = {.family = 2, .port = 80, .addr = {127, 0, 0, 1}};
+    (void)state;
+    assert_true(load("[listen]\naddress = tcp://127.0.0.1:1\n", &error));
+    assert_null(route_list_match_rule(&config.allow, &loopback, NULL));
+    assert_null(route_list_match_rule(&config.allow, &loopback, "localhost"));
+}
+
+static void loopback_and_unix_need_no_tls(void **state) {
+    static const char *const good[] = {"tcp://127.0.0.1:1", "tcp://127.9.9.9:1", "tcp://[::1]:1",
+                                       "tcp://localhost:1", "unix:///run/x"};
+    char text[200];
+    struct config_error error;
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        snprintf(text, sizeof text, "[listen]\naddress = %s\n", good[i]);
+        assert_true(load(text, &error));
+    }
+}
+
+/* A mistake and what its line must say. */
+static const struct {
+    const char *text, *line;
+} mistakes[] = {
+    {"", "gateway.conf: no address to listen on"},
+    {"[listen]\nallow = *\n", "gateway.conf: no address to listen on"},
+    {"[listn]\n", "gateway.conf:1: unknown section [listn], expected [listen]"},
+    {"[listen]\nadress = tcp://127.0.0.1:1\n", "gateway.conf:2: unknown key \"adress\""},
+    {"[listen]\naddress = ftp://127.0.0.1:1\n", "gateway.conf:2: address: expected "},
+    {"[listen]\naddress = tcp://127.0.0.1:99999\n", "gateway.conf:2: address: expected "},
+    {"[listen]\n\naddress = tls://0.0.0.0:1\n", "tls://0.0.0.0:1: TLS is not supported"},
+    {"[listen]\naddress = tcp://0.0.0.0:1\n", "open to the network without TLS"},
+    {"[listen]\naddress = tcp://[::]:1\n", "open to the network without TLS"},
+    {"[listen]\naddress = tcp://10.0.0.1:1\n", "open to the network without TLS"},
+    {"[listen]\naddress = tcp://gw.example.net:1\n", "open to the network without TLS"},
+    {"[listen]\nallow = 10.0.0.1/8:*\n", "gateway.conf:2: allow: "},
+    {"[listen]\nallow = \n", "gateway.conf:2: "},
+    {"[listen]\nversion = 3\n", "gateway.conf:2: version: expected auto, 1 or 2, not \"3\""},
+    {"[listen]\nworkers = 0\n", "gateway.conf:2: workers: expected a number from 1 to 256"},
+    {"[listen]\nworkers = 257\n", "gateway.conf:2: workers: expected a number from 1 to 256"},
+    {"[listen]\ninsecure = maybe\n", "gateway.conf:2: insecure: expected yes or no"},
+    {"[listen]\nconnect-timeout = 10\n", "gateway.conf:2: connect-timeout: expected a duration"},
+    {"[listen]\nconnect-timeout = 0\n", "gateway.conf:2: connect-timeout: expected a duration"},
+    {"[listen]\nmax-frame-size = 70000\n", "max-frame-size: expected a size from 1 to 65535"},
+    {"[listen]\nmax-receive-buffer = 0\n", "max-receive-buffer: expected a size"},
+    {"[listen]\nmax-streams = 0\n", "max-streams: expected a number from 1 to 1000000"},
+    {"[listen]\nsocket-mode = 999\n", "socket-mode: expected an octal mode"},
+    {"[listen]\nlog-level = loud\n", "log-level: expected error, warn, info or debug"},
+    {"[listen]\nlog-file = here\n", "log-file: expected stderr, syslog or an absolute path"},
+    {"[listen]\naddress = tcp://127.0.0.1:1\nkeepalive-timeout = 1s\n",
+     "keepalive-timeout: expected at least keepalive-interval"},
+    {"[listen]\nnonsense\n", "gateway.conf:2: "},
+};
+
+static void each_mistake_gets_one_line_that_says_what_was_expected(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+        struct config_error error = {""};
+        assert_false(load(mistakes[i].text, &error));
+        if (!strstr(error.text, mistakes[i].line))
+            fail_msg("\"%s\" gives \"%s\", expected \"%s\"", mistakes[i].text, error.text,
+                     mistakes[i].line);
+        assert_null(strchr(error.text, '\n'));
+    }
+}
+
+static void nine_addresses_are_too_many(void **state) {
+    char text[1000] = "[listen]\naddress = ";
+    struct config_error error;
+    (void)state;
+    for (int i = 1; i <= GATEWAY_ADDRESSES_MAX + 1; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "tcp://127.0.0.1:%d ", i);
+    assert_false(load(text, &error));
+    assert_non_null(strstr(error.text, "at most 8 addresses"));
+}
+
+static void insecure_allows_any_address(void **state) {
+    struct config_error error;
+    (void)state;
+    assert_true(load("[listen]\naddress = tcp://0.0.0.0:1\ninsecure = yes\n", &error));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_full_configuration_is_taken),
+        cmocka_unit_test(nothing_is_allowed_unless_listed),
+        cmocka_unit_test(loopback_and_unix_need_no_tls),
+        cmocka_unit_test(each_mistake_gets_one_line_that_says_what_was_expected),
+        cmocka_unit_test(nine_addresses_are_too_many),
+        cmocka_unit_test(insecure_allows_any_address),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
