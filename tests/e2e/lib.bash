@@ -205,7 +205,8 @@ start_postgres() {
     postgres_port=$(free_port)
     mkdir "$data"
     [ "$(id -u)" != 0 ] || chown postgres "$data"
-    (cd / && as_user postgres "$bin/initdb" -D "$data" -U postgres -A trust --no-sync -E UTF8 --locale=C) >"$(work)/initdb.log" 2>&1
+    (cd / && as_user postgres "$bin/initdb" -D "$data" -U postgres -A trust --no-sync -E UTF8 --locale=C) \
+        >"$(work)/initdb.log" 2>&1 || { cat "$(work)/initdb.log" >&2; return 1; }
     spawn_signal=INT serve postgres "$postgres_port" as_user postgres "$bin/postgres" -D "$data" \
         -c listen_addresses=127.0.0.1 -c port="$postgres_port" -c unix_socket_directories= -c fsync=off \
         -c max_connections=120
