@@ -273,16 +273,14 @@ static void serve(struct relay *relay, struct shim_request *req) {
         return;
     relay->id = req->id;
     relay->linger_reset = req->flags & SHIM_LINGER_RESET;
+    relays_add(relay); /* before the outcome: a notice may follow at once */
     if (eager)
         give_outcome(relay, req, 0);
     int err = connect_target(relay->target, req);
     usleep((useconds_t)delay_ms * 1000);
     if (!eager)
         give_outcome(relay, req, err);
-    if (err)
-        return;
-    relays_add(relay);
-    while (turn(relay))
+    while (!err && turn(relay))
         ;
     relays_remove(relay);
 }
