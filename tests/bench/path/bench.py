@@ -217,6 +217,26 @@ def measure(bench, scenario, name, results):
         bench.end_temporary()
 
 
+def busy_share(seconds):
+    """How much of all processors was in use."""
+    def look():
+        with open("/proc/stat") as stat:
+            ticks = [int(word) for word in stat.readline().split()[1:9]]
+        return ticks[3] + ticks[4], sum(ticks)
+
+    idle, total = look()
+    time.sleep(seconds)
+    idle_then, total_then = look()
+    return 1 - (idle_then - idle) / max(1, total_then - total)
+
+
+def wait_for_quiet(limit):
+    """Waits until nobody else uses the machine, or until `limit` seconds are over."""
+    end = time.monotonic() + limit
+    while limit and busy_share(0.3) > 0.1 and time.monotonic() < end:
+        pass
+
+
 def run_scenario(bench, scenario, columns, results):
     names = wanted_paths(scenario, columns)
     if scenario.name.startswith("line"):
@@ -229,6 +249,7 @@ def run_scenario(bench, scenario, columns, results):
         # Every round begins with another path: what comes first differs.
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
+            wait_for_quiet(bench.options.wait_quiet)
             measure(bench, scenario, name, results)
 
 
@@ -298,6 +319,8 @@ def parse(argv):
     parser.add_argument("--idle", type=int, default=20000, help="idle connections (20000)")
     parser.add_argument("--rtt-ms", type=float, default=50, help="of the long path (50)")
     parser.add_argument("--mbit", type=float, default=200, help="of the long path (200)")
+    parser.add_argument("--wait-quiet", type=float, default=0, metavar="SECONDS",
+                        help="before each measurement, wait that long at most for others to stop using the machine")
     parser.add_argument("--json", metavar="FILE", help="all numbers of all rounds")
     parser.add_argument("--build", default=os.environ.get("BUILD", "build"), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)

@@ -190,6 +190,7 @@ def line_scenario(name, label, paths, target_request, bulk):
         metrics += [
             Metric(f"{name}_up", "... 1 bulk stream up", "MB/s", target=(">=", 0.9)),
             Metric(f"{name}_down", "... 1 bulk stream down", "MB/s", target=(">=", 0.9)),
+            Metric(f"{name}_beside", "... 64-byte ping-pong beside 1 bulk stream up, p50", "ms"),
             Metric(f"{name}_sum", "... 16 bulk streams up, together", "MB/s", target=(">=", 0.9)),
             Metric(f"{name}_jain", "...... how evenly (Jain's index)", "", ratio=False, target=(">=", 0.98)),
         ]
@@ -211,6 +212,10 @@ def line_scenario(name, label, paths, target_request, bulk):
             with bench.tolerating(path):
                 values[f"{name}_up"] = rates()[0]
                 values[f"{name}_down"] = rates("--reverse")[0]
+                ping = [bench.tool("ping"), *port, "--seconds", f"{bench.seconds:g}", "--background", "up",
+                        "--settle", "1"]
+                values[f"{name}_beside"] = float(bench.client(path, ping).split()[1]) / 1e3
+                bench.drain()
                 shares = rates("--streams", "16")
                 values.update({f"{name}_sum": sum(shares), f"{name}_jain": jain(shares)})
         return values
