@@ -224,9 +224,14 @@ static int serve_worker(void *user, const int *fds, int count) {
     struct config_error error;
     /* One that replaces another goes by the rules of now, not by those of the supervisor's start. */
     struct gateway_config *config = load_config(arguments->options, &error);
-    if (!config)
+    if (config) {
+        free(arguments->config);
+    } else {
         log_error("configuration of the start stays in force: %s", error.text);
-    return serve(arguments->options, config ? config : arguments->config, fds, count);
+        config = arguments->config;
+    }
+    arguments->config = NULL; /* serve frees it */
+    return serve(arguments->options, config, fds, count);
 }
 
 /* As many descriptors as the hard limit allows: one per stream is needed. */
@@ -260,5 +265,7 @@ int gateway_process(int argc, char **argv) {
     struct serve_arguments arguments = {&options, config};
     if (config->workers == 1)
         return serve(&options, config, sockets.fd[0], sockets.count);
-    return workers_supervise(&sockets, (int)config->workers, serve_worker, &arguments);
+    status = workers_supervise(&sockets, (int)config->workers, serve_worker, &arguments);
+    free(arguments.config);
+    return status;
 }
