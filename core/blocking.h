@@ -163,25 +163,20 @@ struct smuxb_session {
     pthread_mutex_t mutex;
     smux_session *engine;
     uint32_t refs; /* the handle, streams, threads inside */
-    int fd;        /* -1 over a transport, and once closed */
+    int fd;        /* -1 over a transport */
     smuxb_transport transport;
-    bool threaded; /* over a transport: no roles, its threads do all I/O */
 
     /* The end. */
-    bool closing; /* smuxb_session_close: all calls fail, what is queued goes out */
-    int error;    /* it has ended */
+    int error; /* it has ended */
     int carrier_errno, broken_errno;
     char error_text[128];
     struct blk_waiter *drainer; /* smuxb_session_close, waiting for the queue to go out */
 
     /* Roles. */
     struct blk_waiter *in_owner, *out_owner;
-    bool flushing, full, broken; /* full: the carrier takes no more; broken: it never will */
-    bool stalled;                /* reading had to stop because too much is unread */
     int in_wake_fd, out_wake_fd;
     struct blk_link sleepers[2]; /* [1]: those that write */
     struct blk_link held;        /* readers that have got something, while more is at hand */
-    bool more;                   /* the carrier had more to give than was received last */
     struct blk_waiter *nudged;   /* was woken to take the role `in`, and has not run yet */
     uintptr_t solo_thread;       /* for whom the last messages were, and how many of them */
     uint32_t solo;
@@ -196,7 +191,6 @@ struct smuxb_session {
     struct blk_block *input, *next_input; /* next: NULL for want of memory */
     size_t input_at, input_len;
     uint32_t pinned; /* pieces of input blocks in streams' queues */
-    bool poll_first; /* the last attempt to receive found nothing */
     struct blk_scan scan;
 
     struct blk_link accepters, enders;
@@ -208,9 +202,8 @@ struct smuxb_session {
     uint64_t full_since_us;
 
     /* Own threads; reader and writer over a transport only. */
-    pthread_t keeper_thread, reader_thread, writer_thread;
+    pthread_t threads[3];
     int threads_len;
-    bool aborted; /* not all of them could be started */
     struct blk_waiter keeper, reader, writer;
     uint64_t keeper_until_us; /* waits that long, 0: not, or just for BLK_NAP_US */
     uint32_t carrier_users;   /* threads that use fd or transport without the mutex */
@@ -218,6 +211,16 @@ struct smuxb_session {
     struct sockaddr_storage local, remote;
     socklen_t local_len, remote_len;
     struct iovec iov[BLK_IOV_MAX];
+
+    bool threaded;   /* over a transport: no roles, its threads do all I/O */
+    bool closing;    /* smuxb_session_close: all calls fail, what is queued goes out */
+    bool aborted;    /* not all of its threads could be started */
+    bool flushing;   /* a thread is in blk_flush */
+    bool full;       /* the carrier takes no more */
+    bool broken;     /* nor will it ever */
+    bool stalled;    /* reading had to stop because too much is unread */
+    bool poll_first; /* the last attempt to receive found nothing */
+    bool more;       /* the carrier had more to give than was received last */
 };
 
 /* ---- blocking_wait.c ------------------------------------------------------------------------ */

@@ -219,18 +219,10 @@ static int start(pthread_t *thread, void *(*main)(void *), smuxb_session *s) {
 }
 
 static int start_all(smuxb_session *s) {
-    static const struct {
-        size_t thread_at;
-        void *(*main)(void *);
-    } threads[] = {
-        {offsetof(smuxb_session, keeper_thread), keeper_main},
-        {offsetof(smuxb_session, reader_thread), reader_main},
-        {offsetof(smuxb_session, writer_thread), writer_main},
-    };
+    static void *(*const mains[])(void *) = {keeper_main, reader_main, writer_main};
     int count = s->threaded ? 3 : 1, error = 0;
     for (; s->threads_len < count && !error; s->threads_len += !error)
-        error = start((pthread_t *)((char *)s + threads[s->threads_len].thread_at),
-                      threads[s->threads_len].main, s);
+        error = start(&s->threads[s->threads_len], mains[s->threads_len], s);
     return error;
 }
 
@@ -250,8 +242,6 @@ int blk_threads_start(smuxb_session *s) {
 }
 
 void blk_threads_join(smuxb_session *s) {
-    pthread_t threads[] = {s->keeper_thread, s->reader_thread, s->writer_thread};
-    for (int i = 0; i < s->threads_len; i++)
-        pthread_join(threads[i], NULL);
-    s->threads_len = 0;
+    while (s->threads_len)
+        pthread_join(s->threads[--s->threads_len], NULL);
 }

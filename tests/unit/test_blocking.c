@@ -4,20 +4,6 @@
  */
 #include "support_blocking.h"
 
-static int setup(void **state) {
-    struct duo *d = malloc(sizeof *d);
-    duo_prepare(d, *state);
-    duo_start(d);
-    *state = d;
-    return 0;
-}
-
-static int teardown(void **state) {
-    duo_end(*state);
-    free(*state);
-    return 0;
-}
-
 /* ---- Reading and writing -------------------------------------------------------------------- */
 
 static void bytes_arrive_in_order_and_fin_is_an_end_of_file(void **state) {
@@ -448,7 +434,8 @@ static void errors_of_both_kinds_have_names_and_texts(void **state) {
 int main(void) {
     int failed = 0;
     for (size_t i = 0; i < LENGTH(variants); i++) {
-#define X(test) cmocka_unit_test_prestate_setup_teardown(test, setup, teardown, &variants[i]),
+#define X(test)                                                                                    \
+    cmocka_unit_test_prestate_setup_teardown(test, duo_setup, duo_teardown, &variants[i]),
         const struct CMUnitTest tests[] = {TESTS(X)};
 #undef X
         failed += cmocka_run_group_tests_name(variants[i].name, tests, NULL, NULL);
