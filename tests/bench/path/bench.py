@@ -4,6 +4,7 @@ See tests/bench/README.md.
 """
 
 import argparse
+import collections
 import contextlib
 import json
 import os
@@ -24,8 +25,7 @@ import scenarios
 import servers
 from processes import Failed, Ports, Processes, family, user_memory, wait_until
 
-OURS = {"smuxshim": paths.Smuxshim, "smuxshim-eager": paths.SmuxshimEager}
-KINDS = {"direct": paths.Direct, **OURS, **paths.RIVALS}
+KINDS = paths.KINDS
 
 
 class Bench:
@@ -126,14 +126,30 @@ class Bench:
         """As many as wanted, or as the limit of descriptors admits."""
         return min(self.options.idle, (self.options.descriptors - 200) // descriptors_each)
 
+    def failed(self, title, error):
+        """What goes wrong is told, here and below the table. A path that is up all the time may be
+        stuck now (some stop for good when one stream's reader does), so it begins anew."""
+        self.results.fail(self.scenario, title, error)
+        say(f"  {self.scenario} over {title}: {error}")
+        for path in self.shared.values():
+            if path.title == title:
+                path.end()
+                path.restart = True
+
+    def shared_path(self, name):
+        path = self.shared[name]
+        if path.restart:
+            self.shared[name] = path = KINDS[name](self, self.targets)
+            path.begin()
+        return path
+
     @contextlib.contextmanager
     def tolerating(self, path):
-        """A failure in here is told, and does not cost what has been measured already."""
+        """A failure in here does not cost what has been measured already."""
         try:
             yield
         except Failed as error:
-            self.results.fail(self.scenario, path.title, error)
-            say(f"  {self.scenario} over {path.title}: {error}")
+            self.failed(path.title, error)
 
     def expect(self, condition, what):
         if not condition:
@@ -208,11 +224,10 @@ def wanted_paths(scenario, columns):
 
 def measure(bench, scenario, name, results):
     try:
-        values = scenario.run(bench, name if scenario.own else bench.shared[name])
+        values = scenario.run(bench, name if scenario.own else bench.shared_path(name))
         results.add(name, values)
     except (Failed, KeyError, ValueError, IndexError) as error:
-        results.fail(scenario.name, name, error if isinstance(error, Failed) else repr(error))
-        say(f"  {scenario.name} over {name}: {results.failures[-1][2]}")
+        bench.failed(KINDS[name].title, error if isinstance(error, Failed) else repr(error))
     finally:
         bench.end_temporary()
 
@@ -254,20 +269,23 @@ def run_scenario(bench, scenario, columns, results):
 
 
 def start_shared(bench, chosen, columns, results):
+    """Starts the servers and a path of each kind; returns the columns that there will be."""
     targets = sorted({target for scenario in chosen for target in scenario.targets})
     servers.start(bench, targets)
-    if all(scenario.own for scenario in chosen):
-        return
+    started = []
     for name in columns:
         path = KINDS[name](bench, bench.targets)
         try:
-            paths.check_programs(path)
-            path.begin()
-            bench.shared[name] = path
+            path.prepare(bench)
+            if not all(scenario.own for scenario in chosen):
+                path.begin()
+                bench.shared[name] = path
+            started.append(name)
         except Failed as error:
             path.end()
             results.fail("start", name, error)
             say(f"  {name}: {error}")
+    return started
 
 
 def show(chosen, columns, results, options):
@@ -276,8 +294,8 @@ def show(chosen, columns, results, options):
     print(f"Medians of {options.rounds} interleaved rounds. The column direct is what was measured; the others "
           "are ratios to it, or measured values where the row has no direct one.\n")
     print(report.table(chosen, columns, results))
-    for scenario, path, error in results.failures:
-        print(f"failed: {scenario} over {path}: {error}")
+    for (scenario, path, error), times in collections.Counter(results.failures).items():
+        print(f"failed{f' {times} times' if times > 1 else ''}: {scenario} over {path}: {error}")
 
 
 def raise_limits(options):
@@ -353,7 +371,7 @@ def main(argv):
     folder = tempfile.mkdtemp(prefix="smuxshim-bench.")
     bench = Bench(options, folder, results)
     try:
-        start_shared(bench, chosen, columns, results)
+        columns = start_shared(bench, chosen, columns, results)
         for scenario in chosen:
             run_scenario(bench, scenario, columns, results)
     finally:
@@ -364,7 +382,7 @@ def main(argv):
         with open(options.json, "w") as out:
             json.dump({"machine": report.machine(), "values": results.values, "failures": results.failures}, out,
                       indent=1)
-    return 1 if any(path.split()[0] in ("direct", *OURS) for _, path, _ in results.failures) else 0
+    return 1 if any(path.split()[0] in ("direct", *paths.OURS) for _, path, _ in results.failures) else 0
 
 
 if __name__ == "__main__":

@@ -29,7 +29,15 @@ class Path:
         self.prefix = []
         self.ports = dict(targets)
         self.near, self.far = [], []
+        self.restart = False
         self.folder = bench.new_folder(self.title)
+
+    @classmethod
+    def prepare(cls, bench):
+        """Before the first one is started."""
+        for command in cls.needs:
+            if not shutil.which(command):
+                raise Failed(f"{command} is missing")
 
     def long_way(self, port):
         """The port of a delay line before `port`, if there is to be one."""
@@ -197,17 +205,70 @@ class Kcptun(Path):
                 local))
 
 
-DIRECT = "direct"
+class Relay(Path):
+    """A relay built from another library's sources: folder, and the command that builds `program`."""
+
+    program, folder_of_sources = "", ""
+    descriptors_each = 2
+
+    @classmethod
+    def build(cls, bench):
+        """The command line and what it needs in its environment."""
+        raise NotImplementedError
+
+    @classmethod
+    def sources(cls):
+        return os.path.join(os.path.dirname(os.path.abspath(__file__)), cls.folder_of_sources)
+
+    @classmethod
+    def prepare(cls, bench):
+        super().prepare(bench)
+        argv, env = cls.build(bench)
+        done = subprocess.run(argv, cwd=cls.sources(), env={**os.environ, **env}, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Failed(f"{' '.join(argv)}: {done.stderr.strip()[-300:]}")
+
+    def begin(self):
+        program = self.bench.tool(self.program)
+        port = self.bench.ports.take()
+        self.far = [self.start("server", [program, "server", str(port)], port)]
+        pairs = [f"{local}:{self.targets[name]}" for name, local in self.forwards().items()]
+        self.near = [self.start("client", [program, "client", str(self.long_way(port)), *pairs],
+                                max(self.ports.values()))]
+
+
+class GoSmux(Relay):
+    """xtaci/smux, version 2."""
+
+    title = "Go smux"
+    needs = ("go",)
+    program = "go-relay"
+    folder_of_sources = "go-relay"
+
+    @classmethod
+    def build(cls, bench):
+        return ["go", "build", "-buildvcs=false", "-o", bench.tool(cls.program), "."], {}
+
+
+class AsyncSmux(Relay):
+    title = "async_smux"
+    needs = ("cargo",)
+    program = "rust-target/release/rust-relay"
+    folder_of_sources = "rust-relay"
+
+    @classmethod
+    def build(cls, bench):
+        return (["cargo", "build", "--release", "--quiet", "--locked"],
+                {"CARGO_TARGET_DIR": bench.tool("rust-target")})
+
+
 RIVALS = {
     "haproxy": Haproxy,
     "ssh": Ssh,
     "proxychains": Proxychains,
     "kcptun": Kcptun,
+    "go-smux": GoSmux,
+    "async-smux": AsyncSmux,
 }
-OURS = {"smuxshim": Smuxshim}
-
-
-def check_programs(kind):
-    for command in kind.needs:
-        if not shutil.which(command):
-            raise Failed(f"{command} is missing")
+OURS = {"smuxshim": Smuxshim, "smuxshim-eager": SmuxshimEager}
+KINDS = {"direct": Direct, **OURS, **RIVALS}
