@@ -14,8 +14,8 @@
  *
  * Threads: every function may be called from any number of threads at once, also on one and the
  * same stream.  Concurrent writes to a stream do not mix: each call's bytes stay together.
- * A session over a descriptor has one thread of its own, one over a transport two; they block all
- * signals.
+ * A session over a descriptor has one thread of its own, one over a transport three; they block
+ * all signals.
  *
  * Handles: a smuxb_stream * is given up by smuxb_close or smuxb_reset, a smuxb_session * by
  * smuxb_session_free.  Threads that are inside a call on it at that moment return with an error,
@@ -155,22 +155,24 @@ SMUX_API int smuxb_remote_addr(const smuxb_session *session, struct sockaddr *ad
  * smuxb_close or smuxb_reset.  Errors: those of smux_open, and the session's if it has ended. */
 SMUX_API int smuxb_open(smuxb_session *session, smuxb_stream **stream);
 
-/* Waits for a stream that the peer opens.  Otherwise as smuxb_open; SMUXB_ERR_TIMEOUT. */
+/* Waits for a stream that the peer opens.  Otherwise as smuxb_open; SMUXB_ERR_TIMEOUT.  While the
+ * backlog is full, the session reads on as fast as streams are accepted; it refuses further ones if
+ * none has been for half a second. */
 SMUX_API int smuxb_accept(smuxb_session *session, smuxb_stream **stream);
 SMUX_API void smuxb_set_accept_deadline(smuxb_session *session, uint64_t deadline_us);
 
 /* ---- Streams -------------------------------------------------------------------------------- */
 
 /* Waits for data and returns how many bytes were stored (1..len); 0 at the peer's end of the
- * stream, or if len is 0.  What arrived before an error is delivered first; an error is never shown
- * as an end of file.  Errors: SMUXB_ERR_TIMEOUT, SMUXB_ERR_STREAM_CLOSED, the stream's or the
- * session's error. */
+ * stream, or if len is 0.  What arrived before the session's end is delivered first; a reset of the
+ * stream drops what was unread.  An error is never shown as an end of file.  Errors:
+ * SMUXB_ERR_TIMEOUT, SMUXB_ERR_STREAM_CLOSED, SMUX_ERR_NOMEM, the stream's or the session's. */
 SMUX_API ssize_t smuxb_read(smuxb_stream *stream, void *data, size_t len);
 
 /* Writes all of it and returns the number of bytes; waits for the peer's window and the carrier.
- * If it fails half way (deadline, reset, ...), the number of bytes that went out before is
- * returned; the error, if there were none.  "Out" means handed to the carrier, or to a queue before
- * it that takes no more than 64 KiB for each stream (over a transport: stream_send_buffer).
+ * If a deadline or smuxb_close ends it half way, the number of bytes that went out before is
+ * returned; the error, if there were none, or if the stream or session failed.  "Out" means handed
+ * to the carrier, or to a queue before it that takes at most stream_send_buffer bytes of a stream.
  * Nothing is sent for len 0.
  * Errors: SMUX_ERR_SHUT after smuxb_close_write, SMUXB_ERR_TIMEOUT, SMUXB_ERR_STREAM_CLOSED,
  * SMUX_ERR_NOMEM, the stream's or the session's error. */
