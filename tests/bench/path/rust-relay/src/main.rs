@@ -55,7 +55,8 @@ async fn drive(port: u16, pairs: &[String]) -> Result<()> {
     let (connector, _acceptor, worker) = MuxBuilder::client().with_connection(carrier).build();
     let connector = Arc::new(connector);
     for pair in pairs {
-        let (listen, server) = pair.split_once(':').ok_or(Error::other("expected LISTEN:SERVER"))?;
+        let (listen, server) =
+            pair.split_once(':').ok_or(Error::other("expected LISTEN:SERVER"))?;
         let listener = TcpListener::bind(("127.0.0.1", number(listen)?)).await?;
         tokio::spawn(forward(connector.clone(), listener, number(server)?));
     }
