@@ -66,13 +66,16 @@ int shim_wait_connected(int fd, int flags) {
     const void *page = unreadable_page();
     if (!page)
         return fail(ENOMEM);
-    if (real.send(fd, page, 1, flags | MSG_NOSIGNAL) < 0) {
-        if (errno == EINTR)
-            return -1;
-        if (errno == EAGAIN)
-            return fail(EINPROGRESS);
-    }
+    int err = real.send(fd, page, 1, flags | MSG_NOSIGNAL) < 0 ? errno : 0;
+    if (err == EINTR)
+        return -1;
+    if (err == EAGAIN)
+        return fail(EINPROGRESS);
     struct shim_state state = shim_state_read(fd);
+    /* Connected, and reset before this thread ran: it has taken the error, which no call would see
+     * again. TCP's connect says it as well. */
+    if (err == ECONNRESET && state.kind == SHIM_CONNECTED)
+        return fail(ECONNRESET);
     return state.kind == SHIM_FOREIGN ? fail(EBADF) : report(fd, &state);
 }
 
