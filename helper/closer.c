@@ -87,7 +87,7 @@ static void close_received(struct msghdr *msg) {
     }
 }
 
-ssize_t closer_receive(int fd, struct iovec *iov, int count) {
+static ssize_t receive(int fd, struct iovec *iov, int count, int flags, bool *received) {
     union {
         char space[CMSG_SPACE(CLOSER_FDS_MAX * sizeof(int))];
         struct cmsghdr align;
@@ -98,11 +98,22 @@ ssize_t closer_receive(int fd, struct iovec *iov, int count) {
                          .msg_controllen = sizeof control};
     ssize_t n;
     do
-        n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        n = recvmsg(fd, &msg, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return -errno;
-    if (msg.msg_controllen > 0)
+    *received = msg.msg_controllen > 0;
+    if (*received)
         close_received(&msg);
     return n;
+}
+
+ssize_t closer_receive(int fd, struct iovec *iov, int count) {
+    bool received;
+    return receive(fd, iov, count, 0, &received);
+}
+
+ssize_t closer_peek(int fd, void *data, size_t len, bool *cut) {
+    *cut = false;
+    return receive(fd, &(struct iovec){data, len}, 1, MSG_PEEK, cut);
 }

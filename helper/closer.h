@@ -9,6 +9,7 @@
 #ifndef HELPER_CLOSER_H
 #define HELPER_CLOSER_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -18,6 +19,10 @@ void closer_close(int fd);
 /* Receives from a stranger's unix socket, as recvmsg with MSG_DONTWAIT does; descriptors that come along
  * are closed. Returns the number of bytes, 0 at the end, or a negative errno. */
 ssize_t closer_receive(int fd, struct iovec *iov, int count);
+
+/* The same with MSG_PEEK. *cut: descriptors came along, at which the kernel stops, so that there may be
+ * more to read although there was room for it. */
+ssize_t closer_peek(int fd, void *data, size_t len, bool *cut);
 
 /* Room for all descriptors that one message can hold (SCM_MAX_FD): what finds no room is closed by the
  * kernel in the receiver's thread. */

@@ -128,7 +128,7 @@ void conn_start(struct conn *conn, int fd, bool residue, bool readable) {
     struct relay *relay = &conn->relay;
     if (!relay->watch.open)
         relay->watch.fd = fd;
-    relay->residue = residue;
+    relay->ahead = residue;
     relay->readable = readable;
     conn->started = true;
     attach_if_ready(conn);

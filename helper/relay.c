@@ -314,6 +314,8 @@ static void relay_on_fd(struct loop_watch *watch, uint32_t events) {
         relay->socket_hup = relay->socket_eof = true;
     if (events & EPOLLRDHUP)
         relay->socket_eof = true;
+    if (events & EPOLLPRI)
+        relay->urgent = true;
     if (relay->socket_hup && relay->linger_reset && !relay->error)
         relay_writing_failed(relay, ECONNRESET);
     if (events & EPOLLOUT)

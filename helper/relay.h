@@ -85,6 +85,7 @@ struct relay {
     size_t kept_len;
     struct buffer *loans;
     size_t loan_len;
+    uint32_t ahead; /* bytes that were already forwarded and are still unread (relay_end_app) */
     uint64_t failing_us; /* how long a reset has waited */
     int error;           /* an errno or smux_error that ends the relay behind the data; 0: none */
     uint8_t in;          /* enum relay_in */
@@ -94,12 +95,14 @@ struct relay {
     bool blocked;        /* the socket took less than was given */
     bool socket_eof;     /* RDHUP: no more bytes will come in than are there */
     bool socket_hup;     /* HUP: the other end is gone */
-    bool residue;        /* one byte that was already forwarded is still unread (relay_end_app) */
-    bool linger_reset;   /* the application's close is to be a reset */
-    bool bulk;           /* the last read was large */
-    bool discard;        /* the socket takes nothing more: what comes for it is dropped */
-    bool untrusted;      /* the other end is a stranger's: see closer.h */
-    bool over;           /* ended was called */
+    uint8_t ahead_messages; /* that `ahead` came in */
+    bool peeks;             /* SO_PEEK_OFF is set, and is `ahead` */
+    bool urgent;            /* urgent data is in the queue, which cuts reads short */
+    bool linger_reset;      /* the application's close is to be a reset */
+    bool bulk;              /* the last read was large */
+    bool discard;           /* the socket takes nothing more: what comes for it is dropped */
+    bool untrusted;         /* the other end is a stranger's: see closer.h */
+    bool over;              /* ended was called */
 };
 
 /* Zeroes and prepares. */

@@ -104,14 +104,66 @@ const struct relay_end relay_end_tcp = {.read = read_plain,
 
 /* ---- The application's end ----
  *
- * While `residue` is set, the first unread byte has been forwarded already, and is left there so that
- * a close of this socket, for whatever reason, is ECONNRESET for the application. See shim/control.h. */
+ * While `ahead` is not 0, that many unread bytes have been forwarded already. At least one is left there
+ * so that a close of this socket, for whatever reason, is ECONNRESET for the application (the residue,
+ * see shim/control.h).
+ *
+ * Small messages are peeked, behind what is unread (SO_PEEK_OFF), which is one system call for each;
+ * now and then all but the last byte is consumed. Bulk data is consumed at once: peeking would copy it
+ * twice. What is unread counts against the application's send buffer, so it is bounded: AHEAD_MAX bytes
+ * in AHEAD_MESSAGES pieces are at most 40 KB of memory, a fifth of what makes the socket unwritable. */
+#define AHEAD_MAX      16384u
+#define AHEAD_MESSAGES 8
+
+/* Consumes that many bytes, which have been forwarded. */
+static void consume_ahead(struct relay *relay, uint32_t len) {
+    static uint8_t scratch[BUFFER_SIZE]; /* never looked at */
+    while (len > 0) {
+        size_t part = len < sizeof scratch ? len : sizeof scratch;
+        ssize_t n = receive(relay, &(struct iovec){scratch, part}, 1);
+        if (n <= 0)
+            break; /* it is gone, and the next read says how */
+        len -= (uint32_t)n;
+        relay->ahead -= (uint32_t)n;
+    }
+    relay->ahead_messages = 0;
+}
 
 static void dissolve_residue(struct relay *relay) {
-    char byte;
-    if (relay->residue)
-        receive(relay, &(struct iovec){&byte, 1}, 1);
-    relay->residue = false;
+    consume_ahead(relay, relay->ahead);
+    relay->ahead = 0;
+}
+
+/* Reads a small message behind what is unread. */
+static ssize_t read_ahead(struct relay *relay, size_t max) {
+    if (!relay->peeks) {
+        int offset = (int)relay->ahead;
+        if (setsockopt(relay->watch.fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset) < 0)
+            return -errno;
+        relay->peeks = true;
+    }
+    struct buffer *buffer = buffer_get(&relay->reactor->pool);
+    if (!buffer)
+        return -ENOMEM;
+    size_t want = max < BUFFER_SIZE ? max : BUFFER_SIZE;
+    bool cut;
+    ssize_t n = closer_peek(relay->watch.fd, buffer->data, want, &cut);
+    if (n <= 0) {
+        buffer_put(&relay->reactor->pool, buffer);
+        return n;
+    }
+    relay->ahead += (uint32_t)n;
+    relay->bulk = (size_t)n >= AHEAD_MAX;
+    if (cut) /* the descriptors are closed for good when their message is consumed: soon */
+        relay->ahead_messages = AHEAD_MESSAGES - 2;
+    if (++relay->ahead_messages == AHEAD_MESSAGES || relay->ahead > AHEAD_MAX)
+        consume_ahead(relay, relay->ahead - 1);
+    if ((size_t)n < want && !cut && !relay->socket_eof)
+        relay->readable = false;
+    int error = relay_submit(relay, buffer, (size_t)n);
+    if (error)
+        return error == SMUX_ERR_NOMEM ? -ENOMEM : -EAGAIN;
+    return n;
 }
 
 /* Consumes the old residue and all new bytes but the last, and peeks the last. */
@@ -141,15 +193,21 @@ static ssize_t app_read(struct relay *relay, size_t max) {
     int unread = 0;
     if (relay->socket_hup)
         dissolve_residue(relay);
-    if (!relay->residue)
+    if (relay->ahead == 0)
         return read_plain(relay, max);
+    if (!relay->bulk && !relay->urgent)
+        return read_ahead(relay, max);
+    consume_ahead(relay, relay->ahead - 1);
     if (ioctl(relay->watch.fd, SIOCINQ, &unread) < 0)
         return -errno;
-    if (unread <= 1)
+    if (unread <= 1) {
+        relay->bulk = relay->urgent = false;
         return relay->socket_eof ? 0 : -EAGAIN;
+    }
     ssize_t n = read_keeping_residue(relay, (size_t)unread, max);
     if (n == unread - 1 && !relay->socket_eof)
         relay->readable = false;
+    relay->bulk = n >= (ssize_t)AHEAD_MAX;
     return n;
 }
 
@@ -168,6 +226,6 @@ static void app_reset(struct relay *relay) {
 const struct relay_end relay_end_app = {.read = app_read,
                                         .shut = app_shut,
                                         .reset = app_reset,
-                                        .mask = EPOLLIN | EPOLLRDHUP,
+                                        .mask = EPOLLIN | EPOLLPRI | EPOLLRDHUP,
                                         .out_on_demand = true,
                                         .reader_may_be_deaf = true};

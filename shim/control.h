@@ -55,10 +55,10 @@
  * helper's copy of A lives only from step 5 to step 8c: as long as it is open B cannot see the
  * application's close, so the route's connect-timeout bounds it. B is the helper's alone.
  *
- * ## The residue After step 8c one byte of the gate stays unread in B. The helper always
- * consumes the old residue together with new data and leaves the last new byte unread (peeked)
- * in its place. A close of B, for whatever reason, is then ECONNRESET for the application, after
- * the data already delivered.
+ * ## The residue After step 8c one byte of the gate stays unread in B. The helper forwards new
+ * data but leaves at least its last byte unread in its place: small messages are peeked, behind
+ * what is unread (SO_PEEK_OFF), and consumed a few at a time. A close of B, for whatever reason, is
+ * then ECONNRESET for the application, after the data already delivered.
  *     remote end of file   shutdown(B, SHUT_WR), drain the residue at once, drain fully from now on
  *     HUP on B             the application closed, or SHUT_RDWR: drain, then close
  *     EPIPE, no HUP        the application's SHUT_RD: discard inbound, keep the stream

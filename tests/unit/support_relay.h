@@ -163,7 +163,7 @@ static void open_pair(int i) {
     assert_int_equal(smux_open(world.client->session, &stream), 0);
     relay_init(relay, &world.reactor, &end_ops);
     relay_bind(relay, world.client, stream);
-    relay->residue = true;
+    relay->ahead = 1;
     relay->untrusted = true;
     assert_int_equal(relay_attach(relay, app[1], &relay_end_app, true), 0);
     until(world.accepted > i);

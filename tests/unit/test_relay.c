@@ -53,6 +53,34 @@ static void megabytes_arrive_unchanged_in_pieces_of_any_size(void **state) {
     }
 }
 
+/* Forwarded bytes stay unread for a while; they must never fill the application's send buffer. */
+static void a_thousand_messages_one_after_the_other_never_block(void **state) {
+    size_t sent = 0, got = 0;
+    (void)state;
+    open_pair(0);
+    for (int i = 0; i < 1000; i++) {
+        size_t before = sent;
+        push(APP, &sent, 1u << 30, 1 + (size_t)i * 16);
+        assert_int_equal(sent, before + 1 + (size_t)i * 16);
+        until((pull(FAR, &got, 200000), got == sent));
+        assert_true(world.near[0].relay.ahead <= 16384 + 16);
+    }
+}
+
+static void urgent_data_between_small_messages_holds_up_nothing(void **state) {
+    (void)state;
+    open_pair(0);
+    for (int i = 0; i < 20; i++) {
+        say(APP, "before");
+        if (send(APP, "!", 1, MSG_OOB) < 0)
+            assert_int_equal(send(APP, "!", 1, 0), 1); /* a kernel without CONFIG_AF_UNIX_OOB */
+        say(APP, "behind");
+        expect(FAR, "before!behind");
+        say(APP, "later");
+        expect(FAR, "later");
+    }
+}
+
 /* ---- Orderly ends ---- */
 
 static void both_ended_in_order(void) {
@@ -120,6 +148,36 @@ static void a_reset_by_the_far_end_is_one_for_the_application(void **state) {
     setsockopt(FAR, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
     close_now(&FAR);
     expect_end(APP, -ECONNRESET);
+}
+
+static void a_reset_behind_many_small_messages_is_one_for_the_application(void **state) {
+    struct linger linger = {.l_onoff = 1};
+    (void)state;
+    open_pair(0);
+    for (int i = 0; i < 5; i++) {
+        say(APP, "message");
+        expect(FAR, "message");
+    }
+    setsockopt(FAR, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    close_now(&FAR);
+    expect_end(APP, -ECONNRESET);
+}
+
+static void an_end_of_file_behind_many_small_messages_is_one_for_the_application(void **state) {
+    (void)state;
+    open_pair(0);
+    for (int i = 0; i < 5; i++) {
+        say(APP, "message");
+        expect(FAR, "message");
+    }
+    shutdown(FAR, SHUT_WR);
+    expect_end(APP, 0);
+    say(APP, "more");
+    expect(FAR, "more");
+    close_now(&APP);
+    expect_end(FAR, 0);
+    close_now(&FAR);
+    both_ended_in_order();
 }
 
 /* Story: a server answered 413 and closed with the request unread; the reset overtook the answer. */
@@ -340,11 +398,15 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RELAY_TEST(bytes_arrive_both_ways),
         RELAY_TEST(megabytes_arrive_unchanged_in_pieces_of_any_size),
+        RELAY_TEST(a_thousand_messages_one_after_the_other_never_block),
+        RELAY_TEST(urgent_data_between_small_messages_holds_up_nothing),
         RELAY_TEST(the_application_half_closes_and_still_reads),
         RELAY_TEST(the_far_end_half_closes_and_still_reads),
         RELAY_TEST(an_application_that_writes_and_closes_loses_nothing),
         RELAY_TEST(what_the_application_said_before_it_half_closed_all_arrives),
         RELAY_TEST(a_reset_by_the_far_end_is_one_for_the_application),
+        RELAY_TEST(a_reset_behind_many_small_messages_is_one_for_the_application),
+        RELAY_TEST(an_end_of_file_behind_many_small_messages_is_one_for_the_application),
         RELAY_TEST(data_before_a_reset_is_still_read),
         RELAY_TEST(what_was_written_before_a_close_with_data_unread_still_arrives),
         RELAY_TEST(what_was_written_before_a_lingering_close_still_arrives),
