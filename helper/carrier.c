@@ -77,6 +77,7 @@ static void tune_tcp(int fd) {
     set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 15);
     set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
     set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, CARRIER_USER_TIMEOUT_MS);
+    set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, CARRIER_NOTSENT_MAX);
 }
 
 struct carrier *carrier_new_socket(int fd, bool tcp, const char *peer) {

@@ -55,4 +55,8 @@ int carrier_connect_start(const struct sockaddr_storage *addr, socklen_t len);
 /* Unacknowledged data for this long means that the peer is gone. */
 #define CARRIER_USER_TIMEOUT_MS 30000
 
+/* Bytes that the kernel may hold without having sent them. What is queued in the engine instead can be
+ * overtaken by other streams' small messages; less than this costs throughput on loopback. */
+#define CARRIER_NOTSENT_MAX (512 * 1024)
+
 #endif
