@@ -190,7 +190,7 @@ static void on_signal(struct signals *signals, int signo) {
 
 /* Whether to go on starting: returns -1, or the exit status. Two that start at once: who has the lock
  * but does not listen yet is waited for. */
-#define LOCK_TRIES    50
+#define LOCK_TRIES    500
 #define LOCK_PAUSE_US 20000
 
 static int become_the_instance(struct process *process) {

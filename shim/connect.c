@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "autostart.h"
 #include "hint.h"
 #include "log.h"
 #include "names.h"
@@ -56,9 +57,6 @@ static int report(int fd, const struct shim_state *state) {
     if (state->kind == SHIM_CONNECTED)
         return 0;
     shim_take_error(fd);
-    if (state->outcome.err == EPROTO)
-        shim_log("the helper speaks another control version: restart it (this shim has %d)",
-                 SHIM_CONTROL_VERSION);
     return fail(state->outcome.err);
 }
 
@@ -131,6 +129,9 @@ static bool is_no_helper(int err) {
 static int connect_over_route(struct swap *swap, const struct route *route,
                               const struct sockaddr *addr, socklen_t len) {
     int err = swap_in_patiently(swap, route->connect_timeout_ms);
+    if ((err == ENOENT || err == ECONNREFUSED) &&
+        autostart_helper(swap->settings->socket_path, route->connect_timeout_ms))
+        err = swap_in_patiently(swap, route->connect_timeout_ms);
     log_connect(swap, err);
     if (is_no_helper(err) && route->on_failure == ROUTE_DIRECT)
         return real.connect(swap->fd, addr, len);

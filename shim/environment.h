@@ -8,10 +8,18 @@
 #ifndef SHIM_ENVIRONMENT_H
 #define SHIM_ENVIRONMENT_H
 
+#include <stddef.h>
+
 /* Copies the variables. To be called once, before any other thread exists. */
 void environment_capture(void);
 
 /* The captured value, or NULL. Only for the variables in environment.c. */
 const char *environment_get(const char *name);
+
+#define ENVIRONMENT_MAX 16
+
+/* Writes the captured variables, "NAME=value" each, but for `without`, and NULL. Returns their
+ * number, at most ENVIRONMENT_MAX. */
+size_t environment_list(char **list, const char *without);
 
 #endif

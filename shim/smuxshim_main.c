@@ -137,10 +137,18 @@ static int run(char **program) {
     return status;
 }
 
-static bool export_environment(const struct config *config, const char *socket_path,
-                               const char *library) {
-    if (export_routes(config) && setenv("SMUXSHIM_SOCKET", socket_path, 1) == 0 &&
-        launch_export_preload(library))
+/* What a helper would need that the library has to start later, when this one is gone. */
+static bool export_source(const struct options *options) {
+    if (options->file)
+        return setenv("SMUXSHIM_CONFIG", options->file, 1) == 0 &&
+               unsetenv("SMUXSHIM_GATEWAY") == 0;
+    return !options->gateway || setenv("SMUXSHIM_GATEWAY", options->gateway, 1) == 0;
+}
+
+static bool export_environment(const struct config *config, const struct options *options,
+                               const char *socket_path, const char *library) {
+    if (export_routes(config) && export_source(options) &&
+        setenv("SMUXSHIM_SOCKET", socket_path, 1) == 0 && launch_export_preload(library))
         return true;
     perror("smuxshim: environment");
     return false;
@@ -168,5 +176,5 @@ int main(int argc, char **argv) {
     warn_about(options.program[0]);
     if (!ensure_helper(&config, &options, socket_path))
         return 1;
-    return export_environment(&config, socket_path, library) ? run(options.program) : 1;
+    return export_environment(&config, &options, socket_path, library) ? run(options.program) : 1;
 }
