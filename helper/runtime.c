@@ -25,20 +25,20 @@ static bool folder_of(const char *path, char *out, size_t size) {
     return snprintf(out, size, "%.*s", len, path) < (int)size;
 }
 
-bool runtime_prepare(const char *path, char *why, size_t size) {
-    char folder[RUNTIME_PATH_MAX];
+/* mkdir's mode is subject to the umask, which may well be 077. */
+static bool make_one(const char *folder) {
+    return mkdir(folder, FOLDER_MODE) == 0 && chmod(folder, FOLDER_MODE) == 0;
+}
+
+/* With the folder around it, which is the helpers' as well (shim/config.h, config_own_socket). */
+static bool make_folder(const char *folder) {
+    char around[RUNTIME_PATH_MAX];
+    return make_one(folder) || (errno == ENOENT && folder_of(folder, around, sizeof around) &&
+                                make_one(around) && make_one(folder));
+}
+
+static bool check_folder(const char *folder, char *why, size_t size) {
     struct stat st;
-    if (!folder_of(path, folder, sizeof folder)) {
-        snprintf(why, size, "%s: expected an absolute path", path);
-        return false;
-    }
-    /* mkdir's mode is subject to the umask, which may well be 077. */
-    if (mkdir(folder, FOLDER_MODE) == 0)
-        chmod(folder, FOLDER_MODE);
-    else if (errno != EEXIST) {
-        snprintf(why, size, "%s: cannot be created: %s", folder, strerror(errno));
-        return false;
-    }
     if (stat(folder, &st) < 0 || !S_ISDIR(st.st_mode)) {
         snprintf(why, size, "%s: expected a folder", folder);
         return false;
@@ -52,6 +52,27 @@ bool runtime_prepare(const char *path, char *why, size_t size) {
              "write to (found uid %u, mode %04o)",
              folder, (unsigned)geteuid(), (unsigned)st.st_uid, st.st_mode & 07777);
     return false;
+}
+
+/* The folder around one of ours: SHIM_RUNTIME_SUBDIR, of which we may have made a part. */
+static bool is_ours_as_well(const char *around) {
+    const char *slash = strrchr(around, '/');
+    return slash && strcmp(slash + 1, SHIM_RUNTIME_SUBDIR) == 0;
+}
+
+bool runtime_prepare(const char *path, char *why, size_t size) {
+    char folder[RUNTIME_PATH_MAX], around[RUNTIME_PATH_MAX];
+    if (!folder_of(path, folder, sizeof folder)) {
+        snprintf(why, size, "%s: expected an absolute path", path);
+        return false;
+    }
+    if (!make_folder(folder) && errno != EEXIST) {
+        snprintf(why, size, "%s: cannot be created: %s", folder, strerror(errno));
+        return false;
+    }
+    return check_folder(folder, why, size) &&
+           (!folder_of(folder, around, sizeof around) || !is_ours_as_well(around) ||
+            check_folder(around, why, size));
 }
 
 int runtime_lock(const char *path) {

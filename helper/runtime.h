@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Makes sure that the folder of the socket `path` exists (created with mode 0711) and that nobody but
- * this user or root can put anything in it. False and a text otherwise. */
+/* Makes sure that the folder of the socket `path` exists (created with mode 0711, if need be together
+ * with the one around it) and that nobody but this user or root can put anything in it. False and a text otherwise. */
 bool runtime_prepare(const char *path, char *why, size_t size);
 
 /* Takes the lock next to `path`. Returns its descriptor, to be kept open; -EAGAIN if another instance

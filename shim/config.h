@@ -119,6 +119,12 @@ bool config_load(struct config *config, struct config_error *error);
 bool config_load_with(struct config *config, const char *file, const char *gateway,
                       const char *routes, struct config_error *error);
 
+/* Every configuration has a helper of its own: fills helper.socket, if it is empty, with a path that
+ * is derived from the file's (unless that is one of the usual places) and from the command line's
+ * texts (NULL: not given). With none of these it stays empty, which means the shared path.
+ * config_load_with has done it; who calls config_read does it himself. */
+void config_own_socket(struct config *config, const char *gateway, const char *routes);
+
 /* Does every route name a gateway that has an address? True for a file that parsed; routes from the
  * environment or the command line are checked only by who needs the gateways: the helper and
  * smuxctl check. */

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,8 +129,48 @@ static bool apply_routes(struct config *config, const char *source, const char *
            fail_source(error, source, route_error.text);
 }
 
+/* Is this one of the files that are read without being named? */
+static bool is_usual_file(const char *file) {
+    const char *xdg = shim_getenv("XDG_CONFIG_HOME"), *home = shim_getenv("HOME");
+    static const char system[] = "/etc/smuxshim/smuxshim.conf";
+    char usual[CONFIG_PATH_MAX + 64];
+    if (xdg && xdg[0] == '/')
+        snprintf(usual, sizeof usual, "%s/smuxshim/smuxshim.conf", xdg);
+    else
+        snprintf(usual, sizeof usual, "%s/.config/smuxshim/smuxshim.conf", home ? home : "");
+    return strcmp(file, usual) == 0 || strcmp(file, system) == 0;
+}
+
+/* FNV-1a, 64 bits, over the text and its end. */
+static uint64_t hash_text(uint64_t hash, const char *text) {
+    do
+        hash = (hash ^ (uint8_t)*text) * 0x100000001b3u;
+    while (*text++);
+    return hash;
+}
+
+void config_own_socket(struct config *config, const char *gateway, const char *routes) {
+    char file[PATH_MAX], shared[CONFIG_PATH_MAX + 1], *end;
+    const char *why;
+    bool usual = !config->file[0] || is_usual_file(config->file);
+    if (config->helper.socket[0] || (usual && !gateway && !routes) ||
+        !shim_socket_path(shared, sizeof shared, NULL, &why))
+        return;
+    if (!config->file[0] || !realpath(config->file, file))
+        snprintf(file, sizeof file, "%s", config->file);
+    uint64_t hash = hash_text(0xcbf29ce484222325u, usual ? "" : file);
+    hash = hash_text(hash_text(hash, gateway ? gateway : ""), routes ? routes : "");
+    end = strrchr(shared, '/');
+    *end = '\0';
+    int len = snprintf(config->helper.socket, sizeof config->helper.socket, "%s/%016llx/%s", shared,
+                       (unsigned long long)hash, SHIM_SOCKET_FILE);
+    if (len >= (int)sizeof((struct sockaddr_un *)0)->sun_path)
+        config->helper.socket[0] = '\0';
+}
+
 bool config_load_with(struct config *config, const char *file, const char *gateway,
                       const char *routes, struct config_error *error) {
+    const char *given_gateway = gateway, *given_routes = routes;
     char found[CONFIG_PATH_MAX + 1];
     const char *gateway_source = "gateway", *routes_source = "destinations";
     /* A file that was named explicitly is meant: the environment of an outer smuxshim does not
@@ -151,7 +192,10 @@ bool config_load_with(struct config *config, const char *file, const char *gatew
     }
     if (routes && !apply_routes(config, routes_source, routes, error))
         return false;
-    return !gateway || apply_gateway(config, gateway_source, gateway, error);
+    if (gateway && !apply_gateway(config, gateway_source, gateway, error))
+        return false;
+    config_own_socket(config, given_gateway, given_routes);
+    return true;
 }
 
 bool config_check_gateways(const struct config *config, struct config_error *error) {

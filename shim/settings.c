@@ -68,10 +68,12 @@ static void load_file(struct loaded *loaded) {
     }
     config_init(&loaded->config);
     loaded->usable = config_read(&loaded->config, loaded->file, &error);
-    if (loaded->usable)
+    if (loaded->usable) {
         loaded->settings.routes = loaded->config.routes;
-    else
+        config_own_socket(&loaded->config, NULL, NULL);
+    } else {
         broken(loaded, error.text);
+    }
 }
 
 static void find_socket(struct loaded *loaded) {

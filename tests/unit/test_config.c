@@ -154,6 +154,49 @@ static void the_environment_stands_in_for_a_file(void **state) {
     unsetenv("SMUXSHIM_ROUTES");
 }
 
+static const char *socket_of(const char *gateway, const char *routes) {
+    static char socket[sizeof config.helper.socket];
+    config.helper.socket[0] = '\0';
+    config_own_socket(&config, gateway, routes);
+    return strcpy(socket, config.helper.socket);
+}
+
+static void every_configuration_has_its_own_helper(void **state) {
+    char first[sizeof config.helper.socket];
+    (void)state;
+    unsetenv("SMUXSHIM_SOCKET");
+    setenv("XDG_RUNTIME_DIR", "/run/user/1", 1);
+    setenv("XDG_CONFIG_HOME", "/home/u", 1);
+    config_init(&config);
+    assert_string_equal(socket_of(NULL, NULL), "");
+    strcpy(first, socket_of("tcp://h:1", "10.0.0.1"));
+    assert_memory_equal(first, "/run/user/1/smuxshim/", 21);
+    assert_string_equal(first + 21 + 16, "/smuxshim-helper.sock");
+    assert_string_equal(socket_of("tcp://h:1", "10.0.0.1"), first);
+    assert_string_not_equal(socket_of("tcp://h:2", "10.0.0.1"), first);
+    assert_string_not_equal(socket_of("tcp://h:1", "10.0.0.2"), first);
+    strcpy(first, socket_of("tcp://h:1", NULL));
+    assert_string_not_equal(socket_of(NULL, "tcp://h:1"), first);
+    /* The usual files share one, any other has its own. */
+    strcpy(config.file, "/etc/smuxshim/smuxshim.conf");
+    assert_string_equal(socket_of(NULL, NULL), "");
+    strcpy(config.file, "/home/u/smuxshim/smuxshim.conf");
+    assert_string_equal(socket_of(NULL, NULL), "");
+    strcpy(config.file, "/home/u/other.conf");
+    strcpy(first, socket_of(NULL, NULL));
+    assert_string_not_equal(first, "");
+    strcpy(config.file, "/home/u/third.conf");
+    assert_string_not_equal(socket_of(NULL, NULL), first);
+    /* What the file says stands; what would be too long for a socket is not made. */
+    strcpy(config.helper.socket, "/a/smuxshim-helper.sock");
+    config_own_socket(&config, "tcp://h:1", NULL);
+    assert_string_equal(config.helper.socket, "/a/smuxshim-helper.sock");
+    setenv("XDG_RUNTIME_DIR",
+           "/run/a-folder-with-a-name-that-is-long-enough-to-leave-no-room-for-more", 1);
+    assert_string_equal(socket_of(NULL, NULL), "");
+    unsetenv("XDG_RUNTIME_DIR");
+}
+
 static void files(void **state) {
     char path[] = "/tmp/smuxshim-unit-XXXXXX";
     int fd = mkstemp(path);
@@ -204,6 +247,7 @@ int main(void) {
         cmocka_unit_test(binary_is_refused),
         cmocka_unit_test(every_prefix_is_handled),
         cmocka_unit_test(the_environment_stands_in_for_a_file),
+        cmocka_unit_test(every_configuration_has_its_own_helper),
         cmocka_unit_test(files),
         cmocka_unit_test(values),
     };
