@@ -253,8 +253,12 @@ static const char *take_descriptors(struct local_request *request, struct msghdr
 }
 
 static void version_mismatch(struct local_request *request) {
-    log_warn("pid %d: shim speaks control version %u, this helper %u", (int)request->conn.pid,
-             request->header.version, SHIM_CONTROL_VERSION);
+    log_warn("pid %d: connect refused: its shim speaks control version %u, this helper %u",
+             (int)request->conn.pid, request->header.version, SHIM_CONTROL_VERSION);
+    /* Of the header no more than the version can be understood. */
+    request->header.family = AF_INET;
+    request->header.flags = 0;
+    request->outcome_local = (struct shim_endpoint){AF_INET, SHIM_CONTROL_VERSION, 0, {0}};
     if (request->app_fd < 0 || !bind_outcome(request, EPROTO)) {
         conn_end(&request->conn, EPROTO);
         return;

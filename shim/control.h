@@ -70,7 +70,9 @@
  *     no helper (ENOENT, ECONNREFUSED at step 2)   ENETUNREACH, or a direct connect (on-failure)
  *     helper's socket not permitted                EACCES
  *     helper refuses by rule (user, route)         outcome EACCES; the reason in the helper's log
- *     other control version                        outcome EPROTO; both sides' logs say so
+ *     other control version                        outcome EPROTO for 0.0.0.0:0, with the helper's
+ *                                                  version as local port; one line of each side
+ *                                                  names both
  *     malformed request, no or wrong descriptor    B closed without a name: ECONNREFUSED
  *     helper out of descriptors                    accepted with its reserve and closed: ECONNREFUSED
  *     helper dies while connecting                 ECONNREFUSED (own name unset, POLLHUP)
@@ -103,6 +105,12 @@
  * non-zero when it cannot start (another instance already running and answering counts as
  * success: exit 0), and after the daemonizing fork its parent exits 0 only when the socket
  * accepts connections and stderr of the child is detached.
+ *
+ * ## How the library starts a helper Where nothing answers at step 2 and the configuration says
+ * autostart = yes, the library runs plain `smux-helper`, with what it captured of the environment
+ * (environment.h), SMUXSHIM_SOCKET and SMUXSHIM_DISABLE=1, as a process that the program cannot
+ * see (autostart.h). The same rules hold; the end of stderr tells that it has detached or failed.
+ * The launcher exports SMUXSHIM_CONFIG or SMUXSHIM_GATEWAY for this case.
  */
 #ifndef SHIM_CONTROL_H
 #define SHIM_CONTROL_H
@@ -115,8 +123,10 @@
 
 #include "control_endpoint.h"
 
-#define SHIM_CONTROL_MAGIC   0x58554d53u /* "SMUX" in memory on a little-endian machine */
+#define SHIM_CONTROL_MAGIC 0x58554d53u /* "SMUX" in memory on a little-endian machine */
+#ifndef SHIM_CONTROL_VERSION           /* tests build a library of another version */
 #define SHIM_CONTROL_VERSION 1
+#endif
 
 /* What the gate is made of. The kernel cuts a stream write into skbs of at most sk_sndbuf / 2 - 64
  * bytes, and charges each with its bytes plus its own structures (never less than 300, on no kernel

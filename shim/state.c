@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 
 #include "hint.h"
+#include "log.h"
 #include "real.h"
 
 _Atomic uint32_t shim_hints[HINT_FDS_MAX];
@@ -37,7 +39,24 @@ static bool read_outcome(int fd, struct shim_outcome *outcome, bool *maybe_ours)
     return *maybe_ours && shim_outcome_unpack(outcome, &name, len);
 }
 
+/* A helper of another version: all routed connects fail until one of the two is replaced, so it is
+ * said even where nobody asked for a log. */
+static void complain_of_version(const struct shim_outcome *outcome) {
+    static atomic_bool complained;
+    char text[160];
+    if (outcome->dest.port || !shim_endpoint_is_any(&outcome->dest) ||
+        atomic_exchange(&complained, true))
+        return;
+    snprintf(text, sizeof text,
+             "connect refused: the helper speaks control version %u, this library %u: restart the "
+             "older one",
+             (unsigned)outcome->local.port, (unsigned)SHIM_CONTROL_VERSION);
+    shim_complain(text);
+}
+
 static struct shim_state state_of(const struct shim_outcome *outcome) {
+    if (outcome->err == EPROTO)
+        complain_of_version(outcome);
     return (struct shim_state){outcome->err ? SHIM_FAILED : SHIM_CONNECTED, *outcome};
 }
 

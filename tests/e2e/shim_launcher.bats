@@ -13,6 +13,7 @@ setup() {
 
 teardown() {
     [ ! -e autostarted ] || stop "$(cat autostarted)"
+    [ ! -e runtime ] || end_helpers
     stop_all
     show_logs
 }
@@ -171,4 +172,106 @@ END
     start_helper
     run shim -v true
     assert_output --partial "$BATS_TEST_TMPDIR/smuxshim-helper.sock"
+}
+
+# ---- Which helper -------------------------------------------------------------------------------
+
+# other_gateway: a second one, whose sessions are in other.log.
+other_gateway() {
+    other_port=$(free_port)
+    sed "s/^address.*/address = tcp:\/\/127.0.0.1:$other_port/" "$gateway_conf" >other-gateway.conf
+    serve other "$other_port" "$BUILD/smux-gateway" -c other-gateway.conf
+}
+
+# unshared: the shared path is in this test's folder; helpers started there are ended in the end.
+unshared() {
+    export XDG_RUNTIME_DIR=$PWD/runtime
+    mkdir "$XDG_RUNTIME_DIR"
+}
+
+end_helpers() {
+    local socket
+    for socket in "$XDG_RUNTIME_DIR"/smuxshim/*.sock "$XDG_RUNTIME_DIR"/smuxshim/*/smuxshim-helper.sock; do
+        [ ! -S "$socket" ] || SMUXSHIM_SOCKET=$(dirname "$socket")/smuxshim-helper.sock "$BUILD/smuxctl" stop || true
+    done
+}
+
+sockets() { find "$XDG_RUNTIME_DIR" -name smuxshim-helper.sock | wc -l; }
+sessions() { grep -c 'session begins' "$1.log" || true; }
+
+@test "-g of another gateway goes over that gateway, whatever helper runs already" {
+    unshared
+    other_gateway
+    local routes=127.0.0.1:$peer_port
+    run --separate-stderr "$BUILD/smuxshim" -g "tcp://127.0.0.1:$gateway_port" -r "$routes" \
+        python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
+    assert_equal "$(sessions gateway) $(sessions other)" "1 0"
+    run --separate-stderr "$BUILD/smuxshim" -g "tcp://127.0.0.1:$other_port" -r "$routes" \
+        python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
+    assert_equal "$(sessions gateway) $(sessions other)" "1 1"
+    # The same again uses the same helper.
+    run --separate-stderr "$BUILD/smuxshim" -g "tcp://127.0.0.1:$other_port" -r "$routes" \
+        python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
+    assert_equal "$(sessions gateway) $(sessions other) $(sockets)" "1 1 2"
+}
+
+@test "other routes are not refused by the helper of the first" {
+    unshared
+    "$BUILD/smuxshim" -g "tcp://127.0.0.1:$gateway_port" -r 192.0.2.1 true
+    run --separate-stderr "$BUILD/smuxshim" -g "tcp://127.0.0.1:$gateway_port" -r "127.0.0.1:$peer_port" \
+        python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
+}
+
+@test "a file that names no socket has a helper of its own, and smuxctl -c finds it" {
+    unshared
+    other_gateway
+    sed -i -e '/^socket/d' -e 's/^autostart.*/autostart = yes/' "$smuxshim_conf"
+    sed "s/^address.*/address = tcp:\/\/127.0.0.1:$other_port/" "$smuxshim_conf" >other.conf
+    mkdir -p xdg/smuxshim
+    cp "$smuxshim_conf" xdg/smuxshim/smuxshim.conf
+    # The file in the usual place: the shared path.
+    XDG_CONFIG_HOME=$PWD/xdg "$BUILD/smuxshim" true
+    assert [ -S "$XDG_RUNTIME_DIR/smuxshim/smuxshim-helper.sock" ]
+    run --separate-stderr "$BUILD/smuxshim" -c other.conf python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
+    assert_equal "$(sessions other)" 1
+    assert_equal "$("$BUILD/smuxctl" -c other.conf status --json | jq -r '.sessions[0].address')" "tcp://127.0.0.1:$other_port"
+    # And so does the library alone.
+    SMUXSHIM_CONFIG=$PWD/other.conf LD_PRELOAD=$BUILD/libsmuxshim.so run \
+        python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
+    assert_equal "$(sessions other) $(sockets)" "1 2"
+}
+
+# ---- Versions -----------------------------------------------------------------------------------
+
+@test "a shim and a helper of different control versions: EPROTO, and both sides say both versions" {
+    start_helper
+    make -s -C "$root" V=1 BUILD="$PWD/v7" OPT=-O0 CFLAGS=-DSHIM_CONTROL_VERSION=7 "$PWD/v7/libsmuxshim.so" >make.log 2>&1
+    cat >program.py <<END
+import errno, select, socket
+for blocking in (True, False):
+    for _ in range(2):
+        s = socket.socket()
+        s.setblocking(blocking)
+        error = s.connect_ex(('127.0.0.1', $peer_port))
+        if error == errno.EINPROGRESS:
+            select.select([], [s], [], 60)
+            error = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        print(errno.errorcode[error])
+END
+    SMUXSHIM_CONFIG=$smuxshim_conf LD_PRELOAD=$PWD/v7/libsmuxshim.so run --separate-stderr python3 program.py
+    assert_output "EPROTO
+EPROTO
+EPROTO
+EPROTO"
+    assert_equal "$stderr" "smuxshim: connect refused: the helper speaks control version 1, this library 7: restart the older one"
+    assert_equal "$(grep -c 'its shim speaks control version 7, this helper 1' helper.log)" 4
+    # The helper is none the worse for it.
+    run shim python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
 }
