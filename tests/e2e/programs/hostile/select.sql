@@ -1,0 +1,2 @@
+\set number random(1, 1000000)
+select :number + 1;
