@@ -98,6 +98,7 @@ struct relay {
     uint8_t ahead_messages; /* that `ahead` came in */
     bool peeks;             /* SO_PEEK_OFF is set, and is `ahead` */
     bool urgent;            /* urgent data is in the queue, which cuts reads short */
+    bool roomy;             /* the socket's send buffer has been enlarged */
     bool linger_reset;      /* the application's close is to be a reset */
     bool bulk;              /* the last read was large */
     bool discard;           /* the socket takes nothing more: what comes for it is dropped */

@@ -98,6 +98,16 @@ static bool keep(struct relay *relay, const uint8_t *data, size_t len) {
     return true;
 }
 
+/* As much as one read of a carrier, which unix sockets do not have room for to begin with. Done where it
+ * is first missed. The kernel doubles it, for its own needs. */
+static bool make_room(struct relay *relay) {
+    int size = REACTOR_RECEIVE_SIZE;
+    if (!relay->end->out_on_demand || relay->roomy)
+        return false;
+    relay->roomy = true;
+    return setsockopt(relay->watch.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) == 0;
+}
+
 static void set_blocked(struct relay *relay, bool blocked) {
     if (relay->blocked == blocked)
         return;
@@ -213,7 +223,11 @@ void relay_flush(struct relay *relay) {
     consumed(relay, (size_t)n);
     if ((size_t)n < total) {
         keep_gathered(relay, pump->gather, count, (size_t)n);
-        if (!relay->over)
+        if (relay->over)
+            return;
+        if (make_room(relay))
+            relay_write_kept(relay);
+        else
             set_blocked(relay, true);
     }
 }
