@@ -73,6 +73,7 @@ enum stream_flag {
     F_DROP = 1 << 9,       /* drop the queue once no frame refers to it */
     F_PROBE = 1 << 10,     /* a round-trip time is being taken by the window */
     F_DRY = 1 << 11,       /* the peer has sent all it may, and the application has read it */
+    F_URGENT = 1 << 12,    /* urgent_end lies in what no frame has been planned for */
 };
 #define F_OWED (F_OWE_SYN | F_OWE_UPDATE | F_OWE_RESET)
 
@@ -93,7 +94,8 @@ struct smux_stream {
     uint64_t queued;  /* bytes in the queue, the planned ones included */
     uint64_t bytes_out;
     uint32_t peer_consumed, peer_window;
-    uint32_t deficit; /* bytes that its turns in the round robin fell short of */
+    uint32_t deficit;    /* bytes that its turns in the round robin fell short of */
+    uint32_t urgent_end; /* the position behind the urgent byte */
 
     /* Receiving. */
     uint32_t unread;
@@ -139,6 +141,7 @@ struct frame {
     uint16_t header_at;  /* its header in session.headers */
     uint8_t header_len;
     uint8_t kind;
+    bool urgent; /* its last byte is */
 };
 
 #define FRAME_HEADER_MAX 16u
@@ -201,6 +204,7 @@ struct smux_session {
     size_t input_len;
     uint8_t partial[WIRE_HEADER_LEN + WIRE_UPDATE_LEN];
     uint8_t partial_len;
+    bool payload_urgent;         /* of the PSH being received: its last byte is urgent */
     uint32_t payload_left;       /* of the PSH being received */
     smux_stream *payload_stream; /* NULL: drop it */
     uint32_t payload_orphan;     /* its stream, if that went in the middle of it; 0: answered */

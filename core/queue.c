@@ -288,6 +288,17 @@ int smux_send_borrowed(smux_stream *st, smux_sendbuf *b) {
     return 0;
 }
 
+int smux_mark_urgent(smux_stream *st, size_t behind) {
+    int error = may_send(st);
+    if (error)
+        return error;
+    if (behind >= st->queued - st->planned)
+        return SMUX_ERR_ARGUMENT;
+    st->flags |= F_URGENT;
+    st->urgent_end = (uint32_t)(st->bytes_out + st->queued - behind);
+    return 0;
+}
+
 /* Puts `with` (NULL: nothing) in the place of the buffer that *at points to. */
 static void replace(smux_stream *st, smux_sendbuf **at, smux_sendbuf *previous,
                     smux_sendbuf *with) {
@@ -332,6 +343,7 @@ int smux_send_cancel(smux_session *s, smux_sendbuf *b, size_t *left) {
     s->queued -= have - keep;
     b->state_ = BUFFER_FREE;
     b->stream_ = NULL;
+    st->flags &= (uint16_t)~F_URGENT; /* positions have moved */
     if (left)
         *left = have - keep;
     unblock(st);

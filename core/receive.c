@@ -103,6 +103,7 @@ static bool on_psh(smux_session *s, struct wire_header h, smux_event *ev) {
     (void)ev;
     s->payload_left = h.length;
     s->payload_orphan = 0;
+    s->payload_urgent = s->mark_id == h.id;
     s->payload_stream = payload_target(s, h);
     if (!s->payload_stream)
         ignore(s);
@@ -241,6 +242,7 @@ static bool payload(smux_session *s, smux_event *ev) {
     event(ev, SMUX_EVENT_DATA, st);
     ev->data = data;
     ev->len = n;
+    ev->urgent = s->payload_urgent && s->payload_left == 0;
     return true;
 }
 

@@ -139,6 +139,13 @@ static uint8_t put_update(smux_stream *st, uint8_t *at) {
     return len + WIRE_UPDATE_LEN;
 }
 
+static uint8_t put_data(smux_session *s, uint8_t *at, const struct frame *f, uint32_t id) {
+    uint8_t len = 0;
+    if (f->urgent && s->peer_extensions)
+        len = put_header(s, at, WIRE_NOP, 0, id);
+    return len + put_header(s, at + len, WIRE_PSH, (uint16_t)f->payload, id);
+}
+
 static uint8_t put_frame(smux_session *s, uint8_t *at, const struct frame *f) {
     uint32_t id = f->stream ? f->stream->id : f->id;
     switch ((enum frame_kind)f->kind) {
@@ -148,7 +155,7 @@ static uint8_t put_frame(smux_session *s, uint8_t *at, const struct frame *f) {
     case FRAME_HELLO:
         return put_header(s, at, WIRE_FIN, 0, id);
     case FRAME_DATA:
-        return put_header(s, at, WIRE_PSH, (uint16_t)f->payload, id);
+        return put_data(s, at, f, id);
     case FRAME_RESET:
     case FRAME_REFUSE:
         return put_reset(s, at, id);
@@ -259,6 +266,11 @@ static uint32_t min_u32(uint32_t a, uint64_t b) {
     return a < b ? a : (uint32_t)b;
 }
 
+/* How many bytes lie between those in frames and the end of the urgent byte, that one included. */
+static uint32_t until_urgent(const smux_stream *st) {
+    return st->urgent_end - ((uint32_t)st->bytes_out + st->planned);
+}
+
 /* Gathers `want` bytes of the stream's queue and puts their header before them.  When there are not
  * iovecs enough: nothing, if there will be more in the next plan, otherwise what fits. */
 static uint32_t plan_data(struct output *o, smux_stream *st, uint32_t want) {
@@ -267,8 +279,14 @@ static uint32_t plan_data(struct output *o, smux_stream *st, uint32_t want) {
     uint32_t got = (uint32_t)queue_gather(st, st->planned, want, o->iov, &end, o->max);
     if (got < want && o->len > 0 && s->ring_len > 1)
         return 0;
-    plan(o,
-         (struct frame){.kind = FRAME_DATA, .stream = st, .payload = got, .deficit = st->deficit});
+    bool urgent = st->flags & F_URGENT && got == until_urgent(st);
+    if (urgent)
+        st->flags &= (uint16_t)~F_URGENT;
+    plan(o, (struct frame){.kind = FRAME_DATA,
+                           .stream = st,
+                           .payload = got,
+                           .deficit = st->deficit,
+                           .urgent = urgent});
     o->len = end;
     o->bytes += got;
     st->planned += got;
@@ -282,6 +300,8 @@ static bool plan_turn(struct output *o) {
     uint32_t limit = frame_limit(s), credit = limit + st->deficit;
     uint32_t want = min_u32(min_u32(s->config.max_frame_size, credit), st->queued - st->planned);
     want = min_u32(want, (uint64_t)send_allowance(st));
+    if (st->flags & F_URGENT)
+        want = min_u32(want, until_urgent(st));
     if (o->bytes + FRAME_HEADER_MAX + want > SMUX_OUTPUT_MAX)
         return false;
     uint32_t got = plan_data(o, st, want);
@@ -355,6 +375,10 @@ static void take_back_data(smux_session *s, const struct frame *f) {
     smux_stream *st = f->stream;
     st->planned -= f->payload;
     send_leave_ring(st);
+    if (f->urgent && !(st->flags & F_URGENT)) {
+        st->flags |= F_URGENT;
+        st->urgent_end = (uint32_t)st->bytes_out + st->planned + f->payload;
+    }
     if (!data_due(st))
         return;
     st->deficit = f->deficit;

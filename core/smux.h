@@ -268,6 +268,7 @@ typedef struct smux_event {
     const uint8_t *data;
     size_t len;
     smux_sendbuf *buffer;
+    bool urgent; /* DATA: the last of these bytes is urgent (smux_mark_urgent) */
 } smux_event;
 
 /* Takes the next event.  False: there is none, all input has been worked off.  To be called until
@@ -344,6 +345,13 @@ SMUX_API smux_stream *smux_next_stream(const smux_session *session, const smux_s
  * no event follows, try again later. */
 SMUX_API ssize_t smux_send(smux_stream *stream, const void *data, size_t len);
 SMUX_API ssize_t smux_sendv(smux_stream *stream, const struct iovec *iov, int iovcnt);
+
+/* The last byte but `behind` of those queued is urgent, as TCP's MSG_OOB makes it: the peer's
+ * DATA event that ends with it says so.  One byte at a time: marking anew forgets a mark that is not
+ * in a frame yet, as TCP does.  A peer without extensions gets the byte like any other.
+ * SMUX_ERR_ARGUMENT: that byte is not waiting any more; SMUX_ERR_SHUT, the stream's or the session's
+ * error as in smux_send.  smux_send_cancel on the stream forgets the mark. */
+SMUX_API int smux_mark_urgent(smux_stream *stream, size_t behind);
 
 /* How many bytes smux_send would take now. */
 SMUX_API size_t smux_send_room(const smux_stream *stream);

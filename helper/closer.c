@@ -74,17 +74,20 @@ void closer_close(int fd) {
         log_error("a client's descriptor stays open: %u closes are blocked", CLOSER_QUEUE_MAX);
 }
 
-static void close_received(struct msghdr *msg) {
+static bool close_received(struct msghdr *msg) {
+    bool any = msg->msg_flags & MSG_CTRUNC;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
         size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        any = any || count > 0;
         for (size_t i = 0; i < count; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
             closer_close(fd);
         }
     }
+    return any;
 }
 
 static ssize_t receive(int fd, struct iovec *iov, int count, int flags, bool *received) {
@@ -100,20 +103,18 @@ static ssize_t receive(int fd, struct iovec *iov, int count, int flags, bool *re
     do
         n = recvmsg(fd, &msg, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
+    *received = false;
     if (n < 0)
         return -errno;
-    *received = msg.msg_controllen > 0;
-    if (*received)
-        close_received(&msg);
+    if (msg.msg_controllen > 0 || msg.msg_flags & MSG_CTRUNC)
+        *received = close_received(&msg);
     return n;
 }
 
-ssize_t closer_receive(int fd, struct iovec *iov, int count) {
-    bool received;
-    return receive(fd, iov, count, 0, &received);
+ssize_t closer_receive(int fd, struct iovec *iov, int count, bool *descriptors) {
+    return receive(fd, iov, count, 0, descriptors);
 }
 
 ssize_t closer_peek(int fd, void *data, size_t len, bool *cut) {
-    *cut = false;
     return receive(fd, &(struct iovec){data, len}, 1, MSG_PEEK, cut);
 }

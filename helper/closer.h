@@ -17,8 +17,9 @@
 void closer_close(int fd);
 
 /* Receives from a stranger's unix socket, as recvmsg with MSG_DONTWAIT does; descriptors that come along
- * are closed. Returns the number of bytes, 0 at the end, or a negative errno. */
-ssize_t closer_receive(int fd, struct iovec *iov, int count);
+ * are closed, and *descriptors says that there were some: with the last byte received, as the kernel
+ * stops there. Returns the number of bytes, 0 at the end, or a negative errno. */
+ssize_t closer_receive(int fd, struct iovec *iov, int count, bool *descriptors);
 
 /* The same with MSG_PEEK. *cut: descriptors came along, at which the kernel stops, so that there may be
  * more to read although there was room for it. */

@@ -59,8 +59,8 @@ static bool start_one(struct dial *dial) {
         int fd = carrier_connect_start(&address->addr, address->len);
         int error = fd;
         if (fd >= 0) {
-            error = loop_watch_add(dial->loop, dial->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP,
-                                   dial->on_fd);
+            error = loop_watch_add(dial->loop, dial->watch, fd,
+                                   EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI, dial->on_fd);
             if (error == 0)
                 return true;
             close(fd);

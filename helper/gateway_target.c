@@ -120,6 +120,7 @@ static void refuse(struct target *target, int error, const char *why) {
 static void on_dial_fd(struct loop_watch *watch, uint32_t events) {
     struct relay *relay = container_of(watch, struct relay, watch);
     struct target *target = container_of(relay, struct target, relay);
+    relay->urgent = events & EPOLLPRI; /* it is an edge, which will not come again */
     dial_event(&target->opening->dial, events);
 }
 

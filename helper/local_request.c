@@ -160,7 +160,9 @@ static bool drain_gate(struct local_request *request) {
     static char junk[SHIM_GATE_LEN]; /* never looked at */
     size_t left = (size_t)gate_left(request) - 1;
     while (left > 0) {
-        ssize_t n = closer_receive(request->conn.relay.watch.fd, &(struct iovec){junk, left}, 1);
+        bool descriptors; /* are closed */
+        ssize_t n = closer_receive(request->conn.relay.watch.fd, &(struct iovec){junk, left}, 1,
+                                   &descriptors);
         if (n <= 0)
             return false;
         left -= (size_t)n;

@@ -73,6 +73,8 @@ static void on_data(struct pump *pump, const smux_event *event) {
         flush_batch(pump);
     if (relay_data(relay, event->data, event->len))
         pump->batch = relay;
+    if (event->urgent)
+        relay_urgent(relay);
 }
 
 static void on_sent(struct pump *pump, const smux_event *event) {

@@ -322,7 +322,7 @@ static void relay_on_fd(struct loop_watch *watch, uint32_t events) {
         relay_socket_writable(relay);
     if (relay->over)
         return;
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+    if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         relay->readable = true;
         if (relay->in == RELAY_IN_OPEN)
             read_socket(relay);

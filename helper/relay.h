@@ -83,6 +83,7 @@ struct relay {
     struct loop_timer timer; /* of a reset that waits */
     struct relay_chunk *kept, **kept_end;
     size_t kept_len;
+    size_t urgent_at; /* that many bytes of what is kept end with the urgent one; 0: none does */
     struct buffer *loans;
     size_t loan_len;
     uint32_t ahead; /* bytes that were already forwarded and are still unread (relay_end_app) */
@@ -97,7 +98,7 @@ struct relay {
     bool socket_hup;     /* HUP: the other end is gone */
     uint8_t ahead_messages; /* that `ahead` came in */
     bool peeks;             /* SO_PEEK_OFF is set, and is `ahead` */
-    bool urgent;            /* urgent data is in the queue, which cuts reads short */
+    bool urgent;            /* PRI: urgent data may be in the queue, which cuts reads short */
     bool roomy;             /* the socket's send buffer has been enlarged */
     bool linger_reset;      /* the application's close is to be a reset */
     bool bulk;              /* the last read was large */
@@ -134,6 +135,8 @@ void relay_hang_up(struct relay *relay);
 /* Takes DATA. True: it was gathered, relay_flush is wanted before the receive buffer is reused. */
 bool relay_data(struct relay *relay, const uint8_t *data, size_t len);
 void relay_flush(struct relay *relay);
+/* The last byte given to relay_data is urgent: it goes on as such, now or when its turn comes. */
+void relay_urgent(struct relay *relay);
 void relay_eof(struct relay *relay);
 void relay_stream_reset(struct relay *relay, int error);
 void relay_sent(struct relay *relay, struct buffer *buffer);

@@ -19,6 +19,7 @@ struct reading {
     struct iovec iov[READ_BUFFERS + 1]; /* [0]: the residue, if any */
     int count;
     uint8_t residue;
+    bool marked; /* descriptors came along, by which the shim marks the last byte received */
 };
 
 static bool reading_init(struct reading *reading, struct reactor *reactor, size_t len) {
@@ -54,14 +55,15 @@ static ssize_t reading_submit(struct reading *reading, struct relay *relay, size
     return (ssize_t)len;
 }
 
-static ssize_t receive(const struct relay *relay, struct iovec *iov, int count) {
+static ssize_t receive(const struct relay *relay, struct iovec *iov, int count, bool *marked) {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     ssize_t n;
     if (relay->untrusted)
-        return closer_receive(relay->watch.fd, iov, count);
+        return closer_receive(relay->watch.fd, iov, count, marked);
     do
         n = recvmsg(relay->watch.fd, &msg, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
+    *marked = msg.msg_flags & MSG_CTRUNC;
     return n < 0 ? -errno : n;
 }
 
@@ -73,15 +75,18 @@ static ssize_t read_plain(struct relay *relay, size_t max) {
         want = max;
     if (!reading_init(&reading, relay->reactor, want))
         return -ENOMEM;
-    ssize_t n = receive(relay, reading.iov + 1, reading.count);
+    ssize_t n = receive(relay, reading.iov + 1, reading.count, &reading.marked);
     if (n <= 0) {
         reading_submit(&reading, relay, 0);
         return n;
     }
     relay->bulk = (size_t)n >= BUFFER_SIZE;
-    if ((size_t)n < want && !relay->socket_eof)
+    if ((size_t)n < want && !relay->socket_eof && !reading.marked)
         relay->readable = false;
-    return reading_submit(&reading, relay, (size_t)n);
+    n = reading_submit(&reading, relay, (size_t)n);
+    if (n > 0 && reading.marked)
+        smux_mark_urgent(relay->stream, 0);
+    return n;
 }
 
 /* ---- Plain TCP ---- */
@@ -97,10 +102,41 @@ static void tcp_reset(struct relay *relay) {
     setsockopt(relay->watch.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
-const struct relay_end relay_end_tcp = {.read = read_plain,
+/* Takes the urgent byte out of its slot. */
+static ssize_t take_urgent(struct relay *relay) {
+    struct reading reading;
+    relay->urgent = false;
+    relay->readable = true; /* whatever becomes of it, the ordinary bytes are still to be read */
+    if (!reading_init(&reading, relay->reactor, 1))
+        return -ENOMEM;
+    ssize_t n = recv(relay->watch.fd, reading.buffer[0]->data, 1, MSG_OOB | MSG_DONTWAIT);
+    n = reading_submit(&reading, relay, n == 1 ? 1 : 0);
+    if (n == 1)
+        smux_mark_urgent(relay->stream, 0);
+    return n;
+}
+
+/* There is, or was, urgent data. The kernel stops a read before it and skips it in the next: at that
+ * point it is put in its place. If reading went past it already, it goes in here: late, not lost. */
+static ssize_t tcp_read(struct relay *relay, size_t max) {
+    int at_mark = 0;
+    if (!relay->urgent)
+        return read_plain(relay, max);
+    if (ioctl(relay->watch.fd, SIOCATMARK, &at_mark) < 0)
+        return -errno;
+    ssize_t n = at_mark ? -EAGAIN : read_plain(relay, max);
+    if (n != 0 && n != -EAGAIN) {
+        relay->readable = true;
+        return n;
+    }
+    ssize_t taken = take_urgent(relay);
+    return taken == 0 ? read_plain(relay, max) : taken;
+}
+
+const struct relay_end relay_end_tcp = {.read = tcp_read,
                                         .shut = tcp_shut,
                                         .reset = tcp_reset,
-                                        .mask = EPOLLIN | EPOLLOUT | EPOLLRDHUP};
+                                        .mask = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI};
 
 /* ---- The application's end ----
  *
@@ -118,9 +154,10 @@ const struct relay_end relay_end_tcp = {.read = read_plain,
 /* Consumes that many bytes, which have been forwarded. */
 static void consume_ahead(struct relay *relay, uint32_t len) {
     static uint8_t scratch[BUFFER_SIZE]; /* never looked at */
+    bool marked;                         /* that has been told */
     while (len > 0) {
         size_t part = len < sizeof scratch ? len : sizeof scratch;
-        ssize_t n = receive(relay, &(struct iovec){scratch, part}, 1);
+        ssize_t n = receive(relay, &(struct iovec){scratch, part}, 1, &marked);
         if (n <= 0)
             break; /* it is gone, and the next read says how */
         len -= (uint32_t)n;
@@ -163,7 +200,19 @@ static ssize_t read_ahead(struct relay *relay, size_t max) {
     int error = relay_submit(relay, buffer, (size_t)n);
     if (error)
         return error == SMUX_ERR_NOMEM ? -ENOMEM : -EAGAIN;
+    if (cut) /* the shim's mark */
+        smux_mark_urgent(relay->stream, 0);
     return n;
+}
+
+/* Peeks one byte. *marked: it is the urgent one; descriptors wait with it, for which there is no
+ * room here. */
+static bool peek_byte(const struct relay *relay, uint8_t *byte, bool *marked) {
+    struct iovec iov = {byte, 1};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    bool got = recvmsg(relay->watch.fd, &msg, MSG_PEEK | MSG_DONTWAIT) == 1;
+    *marked = msg.msg_flags & MSG_CTRUNC;
+    return got;
 }
 
 /* Consumes the old residue and all new bytes but the last, and peeks the last. */
@@ -174,19 +223,24 @@ static ssize_t read_keeping_residue(struct relay *relay, size_t unread, size_t m
         return -ENOMEM;
     reading.iov[0] = (struct iovec){&reading.residue, 1};
     reading.iov[reading.count].iov_len--; /* the last byte is peeked below */
-    ssize_t n = receive(relay, reading.iov, reading.count + 1);
+    ssize_t n = receive(relay, reading.iov, reading.count + 1, &reading.marked);
+    bool last_marked = false;
     if (n > 0) {
         /* n - 1 fresh bytes were read; urgent data may have cut it short of what was asked. */
         size_t at = (size_t)n - 1;
         uint8_t *last = reading.buffer[at / BUFFER_SIZE]->data + at % BUFFER_SIZE;
-        if (recv(relay->watch.fd, last, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+        reading.marked = reading.marked && at > 0; /* the residue's mark has been told */
+        if (!peek_byte(relay, last, &last_marked))
             n = -EIO;
     }
     if (n <= 0) {
         reading_submit(&reading, relay, 0);
         return n ? n : -ECONNRESET;
     }
-    return reading_submit(&reading, relay, (size_t)n);
+    n = reading_submit(&reading, relay, (size_t)n);
+    if (n > 0 && (reading.marked || last_marked))
+        smux_mark_urgent(relay->stream, last_marked ? 0 : 1);
+    return n;
 }
 
 static ssize_t app_read(struct relay *relay, size_t max) {

@@ -40,6 +40,7 @@ void relay_drop_kept(struct relay *relay) {
     }
     relay->kept_end = &relay->kept;
     relay->kept_len = 0;
+    relay->urgent_at = 0;
 }
 
 static void consumed(struct relay *relay, size_t n) {
@@ -123,12 +124,14 @@ static bool is_deaf(struct relay *relay) {
 }
 
 /* Writes, and returns how much was taken; -1 if nothing more will be, ever (the relay may be over). */
-static ssize_t write_socket(struct relay *relay, struct iovec *iov, int count) {
+static ssize_t write_socket(struct relay *relay, struct iovec *iov, int count, int flags) {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     ssize_t n;
     do
-        n = sendmsg(relay->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = sendmsg(relay->watch.fd, &msg, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EOPNOTSUPP && flags) /* unix sockets of this kernel have no urgent data */
+        return write_socket(relay, iov, count, 0);
     if (n >= 0 || errno == EAGAIN)
         return n < 0 ? 0 : n;
     int error = errno;
@@ -155,17 +158,28 @@ void relay_pass_fin(struct relay *relay) {
 
 #define KEPT_IOV_MAX 16
 
+/* What to write next of what is kept. The urgent byte goes alone: which byte a short write with
+ * MSG_OOB makes urgent is not certain. */
+static int gather_kept(const struct relay *relay, struct iovec *iov, size_t *total) {
+    size_t max = relay->urgent_at > 1 ? relay->urgent_at - 1 : relay->urgent_at ? 1 : SIZE_MAX;
+    int count = 0;
+    *total = 0;
+    for (struct relay_chunk *c = relay->kept; c && count < KEPT_IOV_MAX && *total < max;
+         c = c->next) {
+        size_t len = c->len - c->off < max - *total ? c->len - c->off : max - *total;
+        iov[count++] = (struct iovec){(void *)(c->bytes + c->off), len};
+        *total += len;
+    }
+    return count;
+}
+
 /* Writes what was kept. Returns false if the socket is still blocked or the relay is over. */
 bool relay_write_kept(struct relay *relay) {
     while (relay->kept) {
         struct iovec iov[KEPT_IOV_MAX];
-        int count = 0;
-        size_t total = 0;
-        for (struct relay_chunk *c = relay->kept; c && count < KEPT_IOV_MAX; c = c->next) {
-            iov[count++] = (struct iovec){(void *)(c->bytes + c->off), c->len - c->off};
-            total += c->len - c->off;
-        }
-        ssize_t n = write_socket(relay, iov, count);
+        size_t total;
+        int count = gather_kept(relay, iov, &total);
+        ssize_t n = write_socket(relay, iov, count, relay->urgent_at == 1 ? MSG_OOB : 0);
         if (n < 0) {
             if (!relay->over)
                 discard_kept(relay);
@@ -173,6 +187,7 @@ bool relay_write_kept(struct relay *relay) {
         }
         size_t left = (size_t)n;
         relay->kept_len -= left;
+        relay->urgent_at -= relay->urgent_at ? left : 0;
         while (relay->kept && left >= relay->kept->len - relay->kept->off) {
             struct relay_chunk *chunk = relay->kept;
             left -= chunk->len - chunk->off;
@@ -215,7 +230,7 @@ void relay_flush(struct relay *relay) {
         return;
     for (int i = 0; i < count; i++)
         total += pump->gather[i].iov_len;
-    ssize_t n = write_socket(relay, pump->gather, count);
+    ssize_t n = write_socket(relay, pump->gather, count, 0);
     if (n < 0) {
         consumed(relay, total);
         return;
@@ -230,6 +245,22 @@ void relay_flush(struct relay *relay) {
         else
             set_blocked(relay, true);
     }
+}
+
+void relay_urgent(struct relay *relay) {
+    struct pump *pump = relay->pump;
+    if (relay->over || !pump || relay->discard)
+        return;
+    if (!relay->kept && pump->batch == relay) {
+        int count = pump->gather_count;
+        pump->gather_count = 0;
+        keep_gathered(relay, pump->gather, count, 0);
+    }
+    if (relay->over || !relay->kept)
+        return;
+    relay->urgent_at = relay->kept_len;
+    if (relay->end && !relay->blocked)
+        relay_write_kept(relay);
 }
 
 bool relay_data(struct relay *relay, const uint8_t *data, size_t len) {

@@ -60,12 +60,16 @@ static int report(int fd, const struct shim_state *state) {
     return fail(state->outcome.err);
 }
 
-int shim_wait_connected(int fd, int flags) {
+int shim_wait_writable(int fd) {
     const void *page = unreadable_page();
     if (!page)
         return fail(ENOMEM);
-    int err = real.send(fd, page, 1, flags | MSG_NOSIGNAL) < 0 ? errno : 0;
-    if (err == EINTR)
+    return real.send(fd, page, 1, MSG_NOSIGNAL) < 0 && errno == EFAULT ? 0 : -1;
+}
+
+int shim_wait_connected(int fd) {
+    int err = shim_wait_writable(fd) != 0 ? errno : 0;
+    if (err == EINTR || err == ENOMEM)
         return -1;
     if (err == EAGAIN)
         return fail(EINPROGRESS);
@@ -141,7 +145,7 @@ static int connect_over_route(struct swap *swap, const struct route *route,
         return fail(err);
     hint_set(swap->fd, (hint_get(swap->fd) & HINT_EPOLL) | HINT_OURS);
     if (!(swap->file_flags & O_NONBLOCK))
-        return shim_wait_connected(swap->fd, 0);
+        return shim_wait_connected(swap->fd);
     hint_add(swap->fd, HINT_PENDING);
     return fail(EINPROGRESS);
 }
@@ -152,7 +156,7 @@ static int connect_new(int fd, const struct sockaddr *addr, socklen_t len);
 static int wait_again(int fd) {
     if (!shim_is_blocking(fd))
         return fail(EALREADY);
-    int result = shim_wait_connected(fd, 0);
+    int result = shim_wait_connected(fd);
     return result < 0 && errno == EINPROGRESS ? fail(EALREADY) : result;
 }
 

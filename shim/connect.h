@@ -16,7 +16,12 @@ int shim_listen(int fd, int backlog);
 
 /* Waits as TCP's connect does until the connection of `fd`, one of ours, is there or has failed.
  * Returns 0 or -1 with errno: the outcome's, EINTR, or EINPROGRESS when SO_SNDTIMEO is over.
- * `flags` of send(2): MSG_DONTWAIT only asks. */
-int shim_wait_connected(int fd, int flags);
+ */
+int shim_wait_connected(int fd);
+
+/* Waits as a blocking send waits until `fd`, one of ours, takes more bytes; sends nothing. Returns 0,
+ * or -1 with the errno that send(2) would give: EINTR, EAGAIN when SO_SNDTIMEO is over or the
+ * descriptor does not block, ECONNRESET, EPIPE. */
+int shim_wait_writable(int fd);
 
 #endif

@@ -63,6 +63,10 @@
  *     HUP on B             the application closed, or SHUT_RDWR: drain, then close
  *     EPIPE, no HUP        the application's SHUT_RD: discard inbound, keep the stream
  *     ECONNRESET on B      the application closed with data unread: reset the stream
+ * Urgent data (MSG_OOB): the shim sends the urgent byte alone, with some descriptor attached to it by
+ * SCM_RIGHTS; that is the mark. The kernel ends a read behind such a byte, so the reader knows which it
+ * was. The helper writes what is urgent with MSG_OOB to B: the application sees the kernel's own.
+ *
  * SO_OOBINLINE on B, MSG_DONTWAIT on every call. The residue of a large skb pins that skb on A's
  * send buffer, hence SHIM_OPEN_SNDBUF.
  *

@@ -42,6 +42,24 @@ static ssize_t discard(int fd, size_t len, int flags) {
     return (ssize_t)gone;
 }
 
+/* The outcome of recv(MSG_OOB). AF_UNIX leaves an empty buffer behind, for which poll says POLLIN until
+ * the next read; a read of nothing takes it away. (It would also take a pending error.) */
+static ssize_t received_urgent(int fd, ssize_t result, int flags) {
+    char nothing;
+    int saved = errno;
+    if (result < 0 && saved == EOPNOTSUPP && known_ours(fd))
+        return fail(EINVAL); /* a kernel without urgent data for AF_UNIX: none has come */
+    if (result > 0 && !(flags & MSG_PEEK) && known_ours(fd) && !shim_is_hung_up(fd)) {
+        real.syscall(SYS_recvfrom, fd, &nothing, (size_t)0, MSG_DONTWAIT, NULL, NULL);
+        errno = saved;
+    }
+    return received(fd, result);
+}
+
+static ssize_t received_as(int fd, ssize_t result, int flags) {
+    return flags & MSG_OOB ? received_urgent(fd, result, flags) : received(fd, result);
+}
+
 /* Flags that AF_UNIX would take differently. Returns true if *result is the answer. */
 static bool special_flags(int fd, size_t len, int flags, ssize_t *result) {
     if (!(flags & (MSG_ERRQUEUE | MSG_TRUNC)) || !known_ours(fd))
@@ -67,7 +85,7 @@ ssize_t shim_recv(int fd, void *buf, size_t len, int flags) {
     ssize_t result;
     if (special_flags(fd, len, flags, &result))
         return result;
-    return received(fd, real.recv(fd, buf, len, flags));
+    return received_as(fd, real.recv(fd, buf, len, flags), flags);
 }
 
 ssize_t shim_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
@@ -83,7 +101,7 @@ ssize_t shim_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr 
     }
     if (size && hint_has(fd, HINT_OURS))
         memcpy(&before, addr, kept);
-    result = received(fd, real.recvfrom(fd, buf, len, flags, addr, addr_len));
+    result = received_as(fd, real.recvfrom(fd, buf, len, flags, addr, addr_len), flags);
     if (result >= 0 && size && *addr_len && address_is_ours(fd, addr, size, *addr_len)) {
         if (hint_has(fd, HINT_OURS))
             memcpy(addr, &before, kept);
@@ -115,7 +133,7 @@ ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags) {
         return result;
     }
     socklen_t size = msg ? msg->msg_namelen : 0;
-    result = received(fd, real.recvmsg(fd, msg, flags));
+    result = received_as(fd, real.recvmsg(fd, msg, flags), flags);
     if (result >= 0)
         clear_source(fd, msg, size);
     return result;

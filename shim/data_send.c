@@ -1,5 +1,6 @@
 /* data_send.c - see data.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "real.h"
 #include "settings.h"
 #include "state.h"
+#include "window.h"
 
 static ssize_t fail(int err) {
     errno = err;
@@ -62,7 +64,94 @@ ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov) {
     return real.writev(fd, iov, n_iov);
 }
 
+/* ---- Urgent data ----
+ *
+ * The helper must learn which byte it is, in its place. AF_UNIX's own MSG_OOB would tell it too late
+ * or not at all, and only some kernels have it. A descriptor passed with the byte (SCM_RIGHTS) is
+ * seen by whoever reads it; which one does not matter. */
+
+/* The urgent byte itself. Without a descriptor to send it goes like any other. */
+static ssize_t send_marked(int fd, const void *byte, int flags) {
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.align = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    struct iovec iov = {(void *)(uintptr_t)byte, 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    window_open();
+    int mark = (int)real.syscall(SYS_eventfd2, 0u, O_CLOEXEC);
+    memcpy(CMSG_DATA(&control.align), &mark, sizeof mark);
+    if (mark < 0)
+        msg.msg_controllen = 0;
+    ssize_t result = raw_sendmsg(fd, &msg, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (result < 0 && errno == ETOOMANYREFS) {
+        msg.msg_controllen = 0;
+        result = raw_sendmsg(fd, &msg, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    int err = errno;
+    if (mark >= 0)
+        raw_close(mark);
+    window_close();
+    errno = err;
+    return result;
+}
+
+/* The last byte of a message sent with MSG_OOB; waits for room as the socket's mode says. */
+static ssize_t send_last(int fd, const void *byte, int flags) {
+    for (;;) {
+        ssize_t result = send_marked(fd, byte, flags);
+        if (result > 0 || errno != EAGAIN || flags & MSG_DONTWAIT || !shim_is_blocking(fd))
+            return result;
+        if (shim_wait_writable(fd) != 0)
+            return -1;
+    }
+}
+
+/* MSG_OOB: all bytes but the last as they are, and the last as the urgent one. */
+static ssize_t send_urgent(int fd, const struct iovec *iov, size_t n_iov, int flags) {
+    size_t sent = 0, left = 0;
+    flags &= ~(MSG_OOB | MSG_FASTOPEN);
+    for (size_t i = 0; i < n_iov; i++)
+        left += iov[i].iov_len;
+    for (size_t i = 0; i < n_iov && left > 0; i++) {
+        const char *bytes = iov[i].iov_base;
+        size_t ordinary = iov[i].iov_len - (iov[i].iov_len == left);
+        ssize_t n = ordinary ? real.send(fd, bytes, ordinary, flags | MSG_NOSIGNAL) : 0;
+        bool cut = n < (ssize_t)ordinary;
+        if (!cut && iov[i].iov_len == left) {
+            ssize_t last = send_last(fd, bytes + ordinary, flags);
+            cut = last < 0;
+            n = cut && n == 0 ? last : n + !cut;
+        }
+        if (cut)
+            return sent || n > 0 ? (ssize_t)(sent + (size_t)(n > 0 ? n : 0)) : n;
+        sent += (size_t)n;
+        left -= (size_t)n;
+    }
+    return (ssize_t)sent;
+}
+
+/* Is this a send of urgent data on a connection of ours? */
+static bool is_urgent(int fd, int flags) {
+    return flags & MSG_OOB && shim_is_ours(fd);
+}
+
+static ssize_t shim_send_urgent(int fd, const struct iovec *iov, size_t n_iov, int flags) {
+    hint_add(fd, HINT_OURS);
+    ssize_t result = send_urgent(fd, iov, n_iov, flags);
+    if (judge(fd, result, flags) == VERDICT_REPEAT && n_iov > 0) /* for the signal */
+        result = real.send(fd, iov->iov_base, iov->iov_len, flags & ~(MSG_OOB | MSG_FASTOPEN));
+    return result;
+}
+
 ssize_t shim_send(int fd, const void *buf, size_t len, int flags) {
+    if (is_urgent(fd, flags)) {
+        struct iovec iov = {(void *)(uintptr_t)buf, len};
+        return shim_send_urgent(fd, &iov, 1, flags);
+    }
     if (hint_has(fd, HINT_OURS)) {
         ssize_t result = real.send(fd, buf, len, flags | MSG_NOSIGNAL);
         if (judge(fd, result, flags) == VERDICT_STANDS)
@@ -116,6 +205,8 @@ static bool is_plain(const struct msghdr *msg) {
 }
 
 static ssize_t send_plain(int fd, const struct msghdr *msg, int flags) {
+    if (is_urgent(fd, flags))
+        return shim_send_urgent(fd, msg->msg_iov, (size_t)msg->msg_iovlen, flags);
     struct msghdr plain = plain_message(msg);
     ssize_t result = real.sendmsg(fd, &plain, (flags & ~MSG_FASTOPEN) | MSG_NOSIGNAL);
     return judge(fd, result, flags) == VERDICT_STANDS ? result : real.sendmsg(fd, &plain, flags);

@@ -25,7 +25,7 @@ bool shim_is_ours(int fd) {
     return ours;
 }
 
-static bool is_hung_up(int fd) {
+bool shim_is_hung_up(int fd) {
     struct pollfd pfd = {.fd = fd};
     struct timespec now = {0};
     return real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1 && pfd.revents & POLLHUP;
@@ -70,7 +70,7 @@ struct shim_state shim_state_read(int fd) {
     } else if (maybe_ours && shim_is_ours(fd)) {
         state.kind = SHIM_CONNECTING;
         /* The helper names first and closes second: whoever sees the hang-up sees the name, too. */
-        if (is_hung_up(fd)) {
+        if (shim_is_hung_up(fd)) {
             if (!read_outcome(fd, &state.outcome, &maybe_ours))
                 state.outcome.err = ECONNREFUSED;
             state = state_of(&state.outcome);

@@ -40,4 +40,7 @@ int shim_reset_errno(const struct shim_state *state);
 /* Is the descriptor in blocking mode? 1 system call. */
 bool shim_is_blocking(int fd);
 
+/* Has the other end gone (POLLHUP)? 1 system call. */
+bool shim_is_hung_up(int fd);
+
 #endif

@@ -119,8 +119,7 @@ static int replace(int fd, int new_fd, int file_flags) {
     struct epoll_moved moved;
     int close_on_exec = raw_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
     int settable = file_flags & (O_NONBLOCK | O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME);
-    if (file_flags & O_ASYNC)
-        options_carry_owner(fd, new_fd);
+    options_carry_owner(fd, new_fd, file_flags & O_ASYNC);
     if (settable != O_NONBLOCK)
         raw_fcntl(new_fd, F_SETFL, settable);
     epoll_registry_detach(fd, &moved);

@@ -39,6 +39,7 @@ struct pipe {
     size_t at, len;
     bool ended;  /* the source sends no more */
     bool closed; /* and the sink was told */
+    bool urgent; /* the last byte is */
 };
 
 struct relay {
@@ -158,6 +159,15 @@ static void give_outcome(struct relay *relay, const struct shim_request *req, in
     relay->residue = true;
 }
 
+/* Peeks. *marked: the last byte came with a descriptor, so it is urgent (shim/control.h). */
+static ssize_t peek_marked(int b, void *bytes, size_t len, bool *marked) {
+    struct iovec iov = {bytes, len};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n = recvmsg(b, &msg, MSG_PEEK | MSG_DONTWAIT);
+    *marked = msg.msg_flags & MSG_CTRUNC;
+    return n;
+}
+
 /* New bytes on B: the old residue is taken with them, the last new one is left in its place.
  * Returns false if the application reset the connection. */
 static bool receive_from_application(struct relay *relay, bool hung_up) {
@@ -170,15 +180,22 @@ static bool receive_from_application(struct relay *relay, bool hung_up) {
     if (fresh) {
         char first[RELAY_SIZE + 1];
         size_t skip = relay->residue;
-        ssize_t n = recv(relay->b, first, fresh + skip, MSG_PEEK | MSG_DONTWAIT);
-        if (n != (ssize_t)(fresh + skip))
-            return errno == EAGAIN;
+        ssize_t n = peek_marked(relay->b, first, fresh + skip, &pipe->urgent);
+        if (n <= 0)
+            return n < 0 && errno == EAGAIN;
+        if (n == 1 &&
+            skip) { /* the residue was urgent: what is behind it comes with the next read */
+            pipe->urgent = false;
+            relay->residue = false;
+            return recv(relay->b, first, 1, MSG_DONTWAIT) == 1;
+        }
+        fresh = (size_t)n - skip;
         memcpy(pipe->bytes, first + skip, fresh);
-        n = recv(relay->b, first, relay->in.closed ? fresh + skip : fresh + skip - 1, MSG_DONTWAIT);
+        size_t take = relay->in.closed ? fresh + skip : fresh + skip - 1;
         relay->residue = !relay->in.closed;
         pipe->at = 0;
         pipe->len = fresh;
-        return n > 0;
+        return take == 0 || recv(relay->b, first, take, MSG_DONTWAIT) > 0;
     }
     char byte;
     struct pollfd pfd = {.fd = relay->b, .events = POLLRDHUP};
@@ -194,13 +211,25 @@ static bool receive_from_application(struct relay *relay, bool hung_up) {
 /* Sends what is pending; false if the sink is gone. */
 static bool pass_on(struct pipe *pipe, int fd) {
     while (pipe->len) {
-        ssize_t n = send(fd, pipe->bytes + pipe->at, pipe->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        size_t len = pipe->urgent && pipe->len > 1 ? pipe->len - 1 : pipe->len;
+        int flags = pipe->urgent && pipe->len == 1 ? MSG_OOB : 0;
+        ssize_t n = send(fd, pipe->bytes + pipe->at, len, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0)
             return errno == EAGAIN;
         pipe->at += (size_t)n;
         pipe->len -= (size_t)n;
     }
     return true;
+}
+
+/* What the target sent; its urgent byte comes alone. */
+static ssize_t receive_from_target(struct relay *relay, bool may_be_urgent) {
+    struct pipe *pipe = &relay->in;
+    int at_mark = 0;
+    if (may_be_urgent)
+        ioctl(relay->target, SIOCATMARK, &at_mark);
+    pipe->urgent = at_mark && recv(relay->target, pipe->bytes, 1, MSG_OOB | MSG_DONTWAIT) == 1;
+    return pipe->urgent ? 1 : recv(relay->target, pipe->bytes, RELAY_SIZE, MSG_DONTWAIT);
 }
 
 static void reset(int fd) {
@@ -226,7 +255,7 @@ static bool turn(struct relay *relay) {
     struct pollfd pfd[2] = {{.fd = relay->b}, {.fd = relay->target}};
     bool b_may_read = !relay->out.ended && relay->out.len == 0;
     pfd[0].events = (short)(b_may_read ? POLLIN | POLLRDHUP : 0) | (relay->in.len ? POLLOUT : 0);
-    pfd[1].events = (short)(!relay->in.ended && relay->in.len == 0 ? POLLIN : 0) |
+    pfd[1].events = (short)(!relay->in.ended && relay->in.len == 0 ? POLLIN | POLLPRI : 0) |
                     (relay->out.len ? POLLOUT : 0);
     /* The residue makes B readable all the time, so a level-triggered poll would spin: look for
      * more than it at short intervals. */
@@ -254,7 +283,7 @@ static bool turn(struct relay *relay) {
     if (hung_up && relay->out.closed)
         return false;
     if (!relay->in.ended && relay->in.len == 0) {
-        ssize_t n = recv(relay->target, relay->in.bytes, RELAY_SIZE, MSG_DONTWAIT);
+        ssize_t n = receive_from_target(relay, pfd[1].revents & POLLPRI);
         if (n < 0 && errno != EAGAIN)
             return false; /* B is closed with the residue: the application sees the reset */
         relay->in.at = 0;

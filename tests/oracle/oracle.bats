@@ -50,6 +50,8 @@ same() {
 
 @test "processes: dup, fork, exec, SCM_RIGHTS, threads, signals, cancellation" { same processes 54; }
 
+@test "urgent data: both ways, the mark, SIGURG, poll, in line; telnet and ftp" { same urgent 63; }
+
 @test "rare: fast open, SIGIO, bound ports and devices, other kinds of sockets" { same rare 32; }
 
 @test "buffers: writers of every kind, buffers of every size, nothing stalls" { same buffers 45; }

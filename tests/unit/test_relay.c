@@ -214,7 +214,8 @@ static void what_was_written_before_a_lingering_close_still_arrives(void **state
     expect_end(FAR, -ECONNRESET);
 }
 
-/* Descriptors that a program sends along are nobody's; closing them must not stop the loop. */
+/* Descriptors that a program sends along are nobody's (they mark the byte as urgent); closing them must
+ * not stop the loop. */
 static void descriptors_sent_along_are_closed(void **state) {
     int pipe_fd[2];
     char space[CMSG_SPACE(sizeof(int))] = {0}, byte = 'x';
@@ -223,6 +224,7 @@ static void descriptors_sent_along_are_closed(void **state) {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
     (void)state;
     open_pair(0);
+    assert_int_equal(setsockopt(FAR, SOL_SOCKET, SO_OOBINLINE, &(int){1}, sizeof(int)), 0);
     assert_int_equal(pipe(pipe_fd), 0);
     struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
     c->cmsg_level = SOL_SOCKET;
