@@ -30,9 +30,10 @@
  * it leaves it vacant on its way out, and the others rely on the session's thread to notice when it
  * does not come back.
  *
- * Received bytes stay where they are until the thread that wants them copies them, which it does
- * without the mutex: so copying costs one copy, on the processor that needs the data, and stops
- * nobody.  A thread whose read or write is complete is taken off the session's lists before it is
+ * Bulk data is received straight into the memory of the reader it is for, even if another thread
+ * receives it (blocking_direct.c); a reader does not return before that is over.  Other bytes stay
+ * where they are until the thread that wants them copies them, which it does without the mutex: so
+ * copying costs one copy, on the processor that needs the data, and stops nobody.  A thread whose read or write is complete is taken off the session's lists before it is
  * woken, and returns without asking for the mutex ("granted").
  *
  * Wake-ups cannot get lost: what a waiter waits for is set under the mutex, together with the word
@@ -106,6 +107,7 @@ struct blk_waiter {
     bool waits;    /* is inside blk_wait */
     bool granted;  /* blk_wait has returned without the mutex, see BLK_GRANTED */
     bool writes;   /* waits for bytes to go out */
+    bool recalls;  /* sleeps until its memory is no longer lent */
     int error;
 
     smuxb_stream *stream; /* of a reader or writer */
@@ -157,7 +159,7 @@ struct smuxb_stream {
 };
 
 #define BLK_IOV_MAX   64
-#define BLK_WAKES_MAX 32
+#define BLK_WAKES_MAX 256
 
 struct smuxb_session {
     pthread_mutex_t mutex;
@@ -190,7 +192,10 @@ struct smuxb_session {
     /* What is received, and up to where it has been fed. */
     struct blk_block *input, *next_input; /* next: NULL for want of memory */
     size_t input_at, input_len;
-    uint32_t pinned; /* pieces of input blocks in streams' queues */
+    uint32_t pinned;         /* input blocks of which there are pieces in streams' queues, */
+    uint64_t pinned_len;     /* and the length of these pieces */
+    smuxb_stream *receiving; /* whose payload came last, NULL if it has ended */
+    struct blk_waiter *lent; /* its memory is being received into by another thread */
     struct blk_scan scan;
 
     struct blk_link accepters, enders;
@@ -220,6 +225,7 @@ struct smuxb_session {
     bool broken;     /* nor will it ever */
     bool stalled;    /* reading had to stop because too much is unread */
     bool poll_first; /* the last attempt to receive found nothing */
+    bool dry;        /* the last attempt to receive found nothing */
     bool more;       /* the carrier had more to give than was received last */
 };
 
@@ -253,6 +259,8 @@ void blk_watch(smuxb_session *s);
  * not woken for that yet (blk_release_held does it). */
 void blk_served(smuxb_session *s, struct blk_waiter *w);
 void blk_release_held(smuxb_session *s);
+/* So many are held that their wake-ups are worth a short wait for more input. */
+bool blk_many_held(const smuxb_session *s);
 /* Whether a reader should rather go on than return now. */
 bool blk_wants_more(const smuxb_session *s, const struct blk_waiter *w);
 /* Messages have been for one thread alone lately. */

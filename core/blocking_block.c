@@ -8,6 +8,7 @@
 
 struct blk_block {
     uint32_t refs; /* atomic: pieces are released without the mutex */
+    uint32_t pins; /* pieces of streams' queues; under the mutex */
     uint32_t size;
     uint8_t data[];
 };
@@ -20,7 +21,7 @@ struct blk_block {
 /* ---- Blocks --------------------------------------------------------------------------------- */
 
 /* Input blocks that nobody uses, for all sessions: malloc would map and unmap them each time. */
-#define SPARES 8
+#define SPARES 64
 static struct blk_block *spares[SPARES];
 
 static struct blk_block *take_spare(void) {
@@ -47,6 +48,7 @@ struct blk_block *blk_block_new(size_t size) {
     if (!b && !(b = malloc(sizeof *b + size)))
         return NULL;
     b->refs = 1;
+    b->pins = 0;
     b->size = (uint32_t)size;
     return b;
 }
@@ -75,17 +77,17 @@ bool blk_input_new(smuxb_session *s) {
 }
 
 struct iovec blk_input_prepare(smuxb_session *s) {
-    if (!s->next_input)
-        s->next_input = blk_block_new(INPUT_SIZE);
     if (unshared(s->input)) {
         s->input_at = s->input_len = 0;
     } else if (INPUT_SIZE - s->input_len < INPUT_ROOM_MIN) {
-        /* There is a next one: without it, nothing is left in the input (may_leave). */
+        /* There is a next one: without it, nothing would have been left in this one (may_leave). */
         blk_block_release(s->input);
         s->input = s->next_input;
         s->next_input = NULL;
         s->input_at = s->input_len = 0;
     }
+    if (!s->next_input)
+        s->next_input = blk_block_new(INPUT_SIZE);
     return (struct iovec){s->input->data + s->input_len, INPUT_SIZE - s->input_len};
 }
 
@@ -127,9 +129,10 @@ void blk_copy_pieces(struct blk_waiter *w) {
 /* ---- Queues --------------------------------------------------------------------------------- */
 
 /* Data of at least this size stays in the input; smaller ones would keep too much memory in use
- * for what they hold.  And so would too many: at most PINNED_MAX blocks are kept for queues. */
+ * for what they hold.  And so would blocks of which little is left: more than PINNED_MAX are kept
+ * for queues only if half of what they have room for is in use. */
 #define PIN_MIN    4096u
-#define PINNED_MAX 64u
+#define PINNED_MAX 32u
 
 /* Copies grow with the queue, so that neither many streams with a few bytes nor one with many cost
  * much more memory than they hold. */
@@ -186,12 +189,29 @@ static size_t put_behind(struct blk_queue *q, const uint8_t *data, size_t len) {
     return room;
 }
 
+static bool may_pin(const smuxb_session *s, const uint8_t *data, size_t len) {
+    return len >= PIN_MIN && may_leave(s, data) &&
+           (s->pinned < PINNED_MAX || s->pinned_len >= s->pinned * (uint64_t)(INPUT_SIZE / 2));
+}
+
+static void pin(smuxb_session *s, struct blk_block *b, size_t len) {
+    s->pinned += b->pins++ == 0;
+    s->pinned_len += len;
+}
+
+/* `len` bytes of a piece have gone, and with `all` the piece. */
+static void unpin(smuxb_session *s, struct blk_block *b, size_t len, bool all) {
+    if (!is_input(b))
+        return;
+    s->pinned -= all && --b->pins == 0;
+    s->pinned_len -= len;
+}
+
 bool blk_queue_put(smuxb_session *s, struct blk_queue *q, const uint8_t *data, size_t len) {
-    if (len >= PIN_MIN && s->pinned < PINNED_MAX && may_leave(s, data)) {
+    if (may_pin(s, data, len)) {
         if (!put_piece(q, s->input, data, len))
             return false;
-        hold(s->input);
-        s->pinned++;
+        pin(s, hold(s->input), len);
         return true;
     }
     size_t done = put_behind(q, data, len);
@@ -204,9 +224,8 @@ bool blk_queue_put(smuxb_session *s, struct blk_queue *q, const uint8_t *data, s
 }
 
 /* Its reference to the block is the caller's now. */
-static void remove_head(smuxb_session *s, struct blk_queue *q) {
+static void remove_head(struct blk_queue *q) {
     struct blk_node *node = q->head;
-    s->pinned -= is_input(node->piece.block);
     q->head = node->next;
     if (!q->head)
         q->tail = NULL;
@@ -220,8 +239,9 @@ void blk_queue_take(smuxb_session *s, struct blk_queue *q, struct blk_waiter *w)
         *taken = (struct blk_piece){p->block, p->data, n, w->data + w->got};
         w->got += n;
         q->len -= n;
+        unpin(s, p->block, n, n == p->len);
         if (n == p->len) {
-            remove_head(s, q);
+            remove_head(q);
         } else {
             hold(p->block);
             p->data += n;
@@ -233,7 +253,8 @@ void blk_queue_take(smuxb_session *s, struct blk_queue *q, struct blk_waiter *w)
 void blk_queue_drop(smuxb_session *s, struct blk_queue *q) {
     while (q->head) {
         struct blk_block *b = q->head->piece.block;
-        remove_head(s, q);
+        unpin(s, b, q->head->piece.len, true);
+        remove_head(q);
         blk_block_release(b);
     }
     q->len = 0;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Bulk data goes from the kernel straight to the thread that receives and reads it.  The rest of a
- * frame that has begun is known to be for it.  What comes then is guessed: writes of one size make
+ * Bulk data goes from the kernel straight to the memory of the thread that reads it, which is the
+ * one that receives or one that sleeps.  The rest of a frame that has begun is known to be for it.
+ * If large frames come for several readers in turn, each is received by itself.  If they are all
+ * for the same one, what comes next is guessed: writes of one size make
  * the same sequence of frames each time, so room is laid out for headers and, in the reader's
  * memory, payloads, as they came before.  If a header turns out to be a different one, what came
  * from it on is moved to the input, which is where it would have been received to without the
@@ -24,12 +26,23 @@ static void add(struct blk_plan *p, void *to, size_t len) {
     p->total += len;
 }
 
-/* Is this a reader, the first in its line, and was the last payload for its stream? */
-static bool may_guess(const smuxb_session *s, const struct blk_waiter *w) {
-    const smuxb_stream *st = w->writes ? NULL : w->stream;
-    return st && st->readers.next == &w->home && !st->closed && !s->scan.header_len &&
-           s->scan.id == st->id && wire_unpack_header(s->scan.header).command == WIRE_PSH &&
-           w->room - w->got >= WORTHWHILE;
+/* Whether large frames come for several readers: then each is received by itself, to where it
+ * belongs, and just enough behind it to know what the next one is. */
+static bool mixed_bulk(const smuxb_session *s) {
+    return s->scan.lens[0] >= WORTHWHILE && (blk_sleeping(s) || !blk_list_empty(&s->held));
+}
+
+/* The reader that the rest of the frame being received is for, if there is one with room: `w`
+ * itself, or one that sleeps. */
+static struct blk_waiter *target(const smuxb_session *s, struct blk_waiter *w) {
+    const smuxb_stream *st = s->receiving;
+    if (!st || st->closed || st->id != s->scan.id || s->scan.header_len ||
+        wire_unpack_header(s->scan.header).command != WIRE_PSH || blk_list_empty(&st->readers))
+        return NULL;
+    struct blk_waiter *r = blk_of(struct blk_waiter, st->readers.next, home);
+    if (r->room == r->got)
+        return NULL;
+    return r == w || (r->where == BLK_ASLEEP && !s->poll_first) ? r : NULL;
 }
 
 /* After how many payloads their lengths begin to repeat; 1 if there is no telling. */
@@ -70,7 +83,8 @@ static void plan_direct(struct blk_plan *p, const struct blk_scan *scan, const s
         add(p, to, p->current);
     if (p->current < scan->payload_left)
         return;
-    if (add_frames(p, scan->lens, to + p->current, room - p->current, input.iov_len))
+    if (!scan->lens[1] ||
+        add_frames(p, scan->lens, to + p->current, room - p->current, input.iov_len))
         add(p, input.iov_base, BEHIND);
 }
 
@@ -81,13 +95,20 @@ static void plan_none(struct blk_plan *p) {
 
 void blk_plan(smuxb_session *s, struct blk_waiter *w, struct blk_plan *p) {
     struct iovec input = blk_input_prepare(s);
+    struct blk_waiter *r = target(s, w);
     plan_none(p);
-    if (may_guess(s, w))
-        plan_direct(p, &s->scan, w, input);
-    if (p->total < WORTHWHILE) {
-        plan_none(p);
-        add(p, input.iov_base, input.iov_len);
+    if (r)
+        plan_direct(p, &s->scan, r, input);
+
+    bool bulk = mixed_bulk(s);
+    if (p->total >= WORTHWHILE || (p->current && bulk)) {
+        s->lent = r != w ? r : NULL;
+        return;
     }
+    plan_none(p);
+    if (bulk && s->scan.payload_left + BEHIND < input.iov_len)
+        input.iov_len = s->scan.payload_left + BEHIND;
+    add(p, input.iov_base, input.iov_len);
 }
 
 /* ---- After ---------------------------------------------------------------------------------- */

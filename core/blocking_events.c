@@ -59,6 +59,7 @@ static void on_data(smuxb_session *s, const smux_event *ev) {
     smuxb_stream *st = ev->user;
     if (!st)
         return;
+    s->receiving = st;
     size_t done = deliver(s, st, ev->data, ev->len);
     if (done == ev->len || blk_queue_put(s, &st->queue, ev->data + done, ev->len - done))
         return;

@@ -15,6 +15,8 @@
 #define FEED_MIN 4096u
 /* Whoever receives so much at a time is likely to find more there. */
 #define BULK_MIN 16384
+/* How long a carrier that has run dry is watched before many readers are woken for that. */
+#define DRY_PATIENCE_US 100u
 /* Rounds that a thread flushes for others when it could go, before it wakes one of them for it. */
 #define FLUSH_FAVOURS 2
 
@@ -59,8 +61,7 @@ static void wait_for_carrier(struct carrier_io *io) {
         io->revents = fds[0].revents;
 }
 
-/* If the last attempt found nothing, so will this one: then poll at once.  A carrier that is to be
- * watched for output as well must not be kept from it by a steady stream of input. */
+/* If the last attempt found nothing, so will this one: then poll at once. */
 static void use_carrier(struct carrier_io *io) {
     bool receives = io->events & POLLIN;
     io->error = EAGAIN;
@@ -110,8 +111,16 @@ static size_t feed_limit(const smuxb_session *s, const struct blk_waiter *w) {
     return w->room - w->got > FEED_MIN ? w->room - w->got + 8 : FEED_MIN;
 }
 
+static void end_lending(smuxb_session *s) {
+    struct blk_waiter *w = s->lent;
+    s->lent = NULL;
+    if (w && w->recalls)
+        blk_wake(s, w);
+}
+
 static void received(smuxb_session *s, const struct carrier_io *io) {
-    s->poll_first = io->polled && io->got < BULK_MIN;
+    s->poll_first = (io->polled || s->lent) && io->got < BULK_MIN;
+    s->dry = io->got <= 0;
     s->more = io->got == (ssize_t)io->plan->total;
     if (io->got > 0) {
         blk_plan_received(s, io->plan, (size_t)io->got);
@@ -122,26 +131,41 @@ static void received(smuxb_session *s, const struct carrier_io *io) {
     }
 }
 
+/* `until_us` (0: for ever), or in `wait_us` if that is sooner. */
+static uint64_t sooner(uint64_t until_us, uint64_t wait_us) {
+    uint64_t end_us = smuxb_now_us() + wait_us;
+    return until_us && until_us < end_us ? until_us : end_us;
+}
+
 static void io_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t until_us) {
     struct blk_plan plan;
+    bool reads = roles & BLK_IN, holds = reads && !blk_list_empty(&s->held);
+    bool patient = holds && blk_many_held(s);
     struct carrier_io io = {
         .fd = s->fd,
-        .wake_fd = roles & BLK_IN ? s->in_wake_fd : s->out_wake_fd,
+        .wake_fd = reads ? s->in_wake_fd : s->out_wake_fd,
         .plan = &plan,
-        .events = (short)((roles & BLK_IN ? POLLIN : 0) | (roles & BLK_OUT ? POLLOUT : 0)),
-        .poll_first = s->poll_first || roles & BLK_OUT,
-        .never_poll = w->done || !blk_list_empty(&s->held),
-        .until_us = s->broken ? 1 : until_us,
+        .events = (short)((reads ? POLLIN : 0) | (roles & BLK_OUT ? POLLOUT : 0)),
+        .never_poll = w->done || (holds && !patient),
+        .until_us = patient ? sooner(until_us, DRY_PATIENCE_US) : until_us,
     };
-    if (roles & BLK_IN)
+    if (s->broken)
+        io.until_us = 1;
+    if (roles & BLK_OUT)
+        s->poll_first |= reads; /* or a steady stream of input would keep it from watching both */
+    io.poll_first = s->poll_first;
+    if (reads)
         blk_plan(s, w, &plan);
+    io.never_poll |= s->lent != NULL;
     begin_io(s, w, io.wake_fd);
     use_carrier(&io);
     end_io(s, w);
     if (roles & BLK_OUT && io.revents & (POLLOUT | POLLERR | POLLHUP))
         s->full = false;
-    if (roles & BLK_IN)
+    if (reads) {
         received(s, &io);
+        end_lending(s);
+    }
 }
 
 void blk_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t until_us) {
@@ -157,7 +181,7 @@ void blk_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t u
         blk_feed(s, feed_limit(s, w));
     if (s->in_owner == w)
         s->in_owner = NULL;
-    if (!s->in_owner && !(s->more || blk_unfed(s)))
+    if (!s->in_owner && !(s->more || blk_unfed(s)) && (s->dry || !blk_many_held(s)))
         blk_release_held(s);
     if (s->out_owner == w)
         s->out_owner = NULL;

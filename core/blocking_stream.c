@@ -29,6 +29,8 @@ static void detach(smuxb_stream *st, void (*end)(smux_stream *)) {
     smux_stream *engine = st->engine;
     st->closed = true;
     st->engine = NULL;
+    if (st->session->receiving == st)
+        st->session->receiving = NULL;
     blk_queue_drop(st->session, &st->queue);
     if (!engine)
         return;

@@ -61,8 +61,9 @@ void blk_lock(smuxb_session *s) {
 }
 
 /* Whether the thread need not look at anything of the session's any more. */
-static bool complete(const struct blk_waiter *w) {
-    return w->stream && w->done && (w->writes ? w->bufs && !w->pending && !w->error : w->got > 0);
+static bool complete(const smuxb_session *s, const struct blk_waiter *w) {
+    return w->stream && w->done && s->lent != w && !w->recalls &&
+           (w->writes ? w->bufs && !w->pending && !w->error : w->got > 0);
 }
 
 /* From the moment its fate is set, the waiter belongs to its thread again. */
@@ -87,7 +88,7 @@ static bool unlock(smuxb_session *s) {
     if (s->keeper_until_us && smux_deadline(s->engine) < s->keeper_until_us)
         blk_watch(s);
     for (uint32_t i = 0; i < s->wakes_len; i++) {
-        wakes[len] = decide_fate(s->wakes[i], complete(s->wakes[i]));
+        wakes[len] = decide_fate(s->wakes[i], complete(s, s->wakes[i]));
         len += wakes[len] != NULL;
     }
     s->wakes_len = 0;
@@ -164,12 +165,17 @@ void blk_satisfy(smuxb_session *s, struct blk_waiter *w) {
 }
 
 /* Waking a thread for every frame of a bulk transfer costs more than receiving it.  So a reader
- * that has got much and has room for much more is left asleep while there is more to receive; that
- * takes no longer than filling its buffer does. */
+ * that has got much, or is about to, and has room for much more is left asleep while there is more
+ * to receive; that takes no longer than filling its buffer does. */
 #define HOLD_MIN 16384u
 
+static bool gets_much(const smuxb_session *s, const struct blk_waiter *w) {
+    return w->got >= HOLD_MIN ||
+           (w->stream && s->scan.id == w->stream->id && s->scan.payload_left >= HOLD_MIN);
+}
+
 bool blk_wants_more(const smuxb_session *s, const struct blk_waiter *w) {
-    return s->more && w->got >= HOLD_MIN && w->room - w->got >= HOLD_MIN &&
+    return s->more && gets_much(s, w) && w->room - w->got >= HOLD_MIN &&
            w->pieces_len + 1 < BLK_PIECES_MAX && !s->threaded && !s->error;
 }
 
@@ -181,6 +187,16 @@ void blk_served(smuxb_session *s, struct blk_waiter *w) {
     }
     blk_list_remove(&w->sleep);
     blk_list_push(&s->held, &w->sleep);
+}
+
+/* Waking so many takes about as long as waiting a moment for what makes it needless. */
+#define MANY_HELD 8
+
+bool blk_many_held(const smuxb_session *s) {
+    int n = 0;
+    for (const struct blk_link *l = s->held.next; l != &s->held && n < MANY_HELD; l = l->next)
+        n++;
+    return n == MANY_HELD;
 }
 
 void blk_release_held(smuxb_session *s) {
@@ -204,6 +220,20 @@ static uint32_t sleep_on(uint32_t *futex, uint64_t until_us) {
     return fate;
 }
 
+/* It is not to return while another thread receives into its memory; that does not take long. */
+static void recall(smuxb_session *s, struct blk_waiter *w) {
+    while (s->lent == w) {
+        w->recalls = true;
+        w->where = BLK_ASLEEP;
+        __atomic_store_n(&w->futex, BLK_SLEEPING, __ATOMIC_RELAXED);
+        blk_unlock(s);
+        (void)sleep_on(&w->futex, 0);
+        blk_lock(s);
+        w->where = BLK_RUNNING;
+        w->recalls = false;
+    }
+}
+
 void blk_sleep(smuxb_session *s, struct blk_waiter *w, struct blk_link *sleepers,
                uint64_t until_us) {
     w->where = BLK_ASLEEP;
@@ -217,6 +247,7 @@ void blk_sleep(smuxb_session *s, struct blk_waiter *w, struct blk_link *sleepers
     blk_lock(s);
     blk_list_remove(&w->sleep);
     w->where = BLK_RUNNING;
+    recall(s, w);
 }
 
 /* ---- Roles ---------------------------------------------------------------------------------- */
@@ -284,18 +315,19 @@ static void leave_roles(smuxb_session *s, struct blk_waiter *w) {
     bool nudged = s->nudged == w;
     if (nudged)
         s->nudged = NULL;
-    if (!s->in_owner)
-        blk_release_held(s);
-    if (s->threaded || s->error)
-        return;
-    blk_pass_on_out(s);
+    if (!s->threaded && !s->error)
+        blk_pass_on_out(s);
     if (s->in_owner)
         return;
-    s->in_terms++;
-    if (blk_sleeping(s) && (!blk_solo(s) || nudged || blk_unfed(s)))
-        blk_pass_on_in(s);
-    else
-        blk_watch(s);
+    if (!s->threaded && !s->error) {
+        s->in_terms++;
+        if (blk_sleeping(s) && (!blk_solo(s) || nudged || blk_unfed(s)))
+            blk_pass_on_in(s);
+        else
+            blk_watch(s);
+    }
+    if (!s->nudged)
+        blk_release_held(s);
 }
 
 bool blk_wait(smuxb_session *s, struct blk_waiter *w) {

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The blocking API: the thread that receives puts bulk data into the memory of readers that sleep.
+ * They may wake at any moment, because their time is up or their stream is gone, and from when
+ * their call returns nobody may touch that memory.
+ */
+#include "support_blocking.h"
+
+enum { STREAMS = 6, UNTOUCHED = 0xAA, ROOM = 150000 };
+#define TOTAL (6000000u / SLOWNESS)
+
+static void *write_bulk(void *stream) {
+    write_pattern(stream, smuxb_stream_id(stream), TOTAL, 131072);
+    return NULL;
+}
+
+static bool untouched(const uint8_t *data, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        if (data[i] != UNTOUCHED)
+            return false;
+    return true;
+}
+
+/* Lets some time pass after which `data` must still be what it was made. */
+static void leave_alone(uint8_t *data, unsigned *random) {
+    memset(data, UNTOUCHED, ROOM);
+    if (rand_r(random) % 8 == 0)
+        usleep(200);
+    THREAD_ASSERT(untouched(data, ROOM));
+}
+
+static void *read_hastily(void *stream) {
+    unsigned random = smuxb_stream_id(stream);
+    uint8_t *data = malloc(ROOM);
+    intptr_t timeouts = 0;
+    THREAD_ASSERT(data);
+    for (size_t done = 0; done < TOTAL;) {
+        size_t want = 1 + (size_t)rand_r(&random) % ROOM;
+        smuxb_set_read_deadline(stream, smuxb_now_us() + (uint64_t)(rand_r(&random) % 400));
+        ssize_t n = smuxb_read(stream, data, want);
+        if (n == SMUXB_ERR_TIMEOUT) {
+            timeouts++;
+        } else {
+            THREAD_ASSERT(n > 0 && (size_t)n <= want && done + (size_t)n <= TOTAL);
+            THREAD_ASSERT(pattern_ok(data, (size_t)n, smuxb_stream_id(stream), done));
+            done += (size_t)n;
+        }
+        leave_alone(data, &random);
+    }
+    free(data);
+    return (void *)timeouts;
+}
+
+static void deadlines_pass_while_bulk_is_being_received(void **state) {
+    struct duo *d = *state;
+    struct ends ends[STREAMS];
+    pthread_t readers[STREAMS], writers[STREAMS];
+    for (int i = 0; i < STREAMS; i++)
+        ends[i] = open_ends(d);
+    for (int i = 0; i < STREAMS; i++) {
+        readers[i] = run(read_hastily, ends[i].far);
+        writers[i] = run(write_bulk, ends[i].near);
+    }
+    for (int i = 0; i < STREAMS; i++) {
+        result_of(readers[i]);
+        result_of(writers[i]);
+        close_ends(&ends[i]);
+    }
+}
+
+/* Until its stream is reset; then the memory must be left alone. */
+static void *read_until_reset(void *stream) {
+    unsigned random = smuxb_stream_id(stream);
+    uint8_t *data = malloc(ROOM);
+    uint64_t done = 0;
+    ssize_t n;
+    THREAD_ASSERT(data);
+    while ((n = smuxb_read(stream, data, ROOM)) > 0) {
+        THREAD_ASSERT(pattern_ok(data, (size_t)n, 7, done));
+        done += (uint64_t)n;
+    }
+    THREAD_ASSERT(n == SMUXB_ERR_STREAM_CLOSED);
+    for (int i = 0; i < 20; i++)
+        leave_alone(data, &random);
+    free(data);
+    return NULL;
+}
+
+static void *write_until_reset(void *stream) {
+    uint8_t *data = malloc(100000);
+    ssize_t n = 1;
+    THREAD_ASSERT(data);
+    for (uint64_t done = 0; n > 0; done += (uint64_t)n) {
+        pattern_fill(data, 100000, 7, done);
+        n = smuxb_write(stream, data, 100000);
+        THREAD_ASSERT(n <= 100000 && n != 0); /* cut short by the end */
+    }
+    free(data);
+    smuxb_close(stream);
+    return NULL;
+}
+
+static void streams_are_reset_while_bulk_is_being_received(void **state) {
+    struct duo *d = *state;
+    for (int round = 0; round < 10; round++) {
+        struct ends ends[STREAMS];
+        pthread_t readers[STREAMS], writers[STREAMS];
+        for (int i = 0; i < STREAMS; i++)
+            ends[i] = open_ends(d);
+        for (int i = 0; i < STREAMS; i++) {
+            smuxb_hold(ends[i].far); /* for the reader, which outlives our handle */
+            readers[i] = run(read_until_reset, ends[i].far);
+            writers[i] = run(write_until_reset, ends[i].near);
+        }
+        usleep(3000);
+        for (int i = 0; i < STREAMS; i++)
+            smuxb_reset(ends[i].far);
+        for (int i = 0; i < STREAMS; i++) {
+            result_of(readers[i]);
+            result_of(writers[i]);
+            smuxb_release(ends[i].far);
+        }
+    }
+}
+
+#define TESTS(X)                                                                                   \
+    X(deadlines_pass_while_bulk_is_being_received)                                                 \
+    X(streams_are_reset_while_bulk_is_being_received)
+
+int main(void) {
+    int failed = 0;
+    for (size_t i = 0; i < LENGTH(variants); i++) {
+#define X(test) {#test, test, duo_setup, duo_teardown, &variants[i]},
+        const struct CMUnitTest tests[] = {TESTS(X)};
+#undef X
+        failed += cmocka_run_group_tests_name(variants[i].name, tests, NULL, NULL);
+    }
+    return failed;
+}
