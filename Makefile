@@ -55,7 +55,10 @@ HELPER_LIBS     := -lcares -ljansson
 progname = $(BUILD)/$(subst _,-,$(patsubst %_main.c,%,$(notdir $(1))))
 SHIM_PROGS   := $(foreach f,$(SHIM_MAIN_SRC),$(call progname,$(f)))
 HELPER_PROGS := $(foreach f,$(HELPER_MAIN_SRC),$(call progname,$(f)))
-EXAMPLES     := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
+EXAMPLES_SRC := $(wildcard examples/*.c)
+# TLS is an example, and a test of it; the library itself needs no OpenSSL.
+TLS_USERS    := $(BUILD)/examples/echo_tls $(BUILD)/unit/test_blocking_tls
+EXAMPLES     := $(patsubst examples/%.c,$(BUILD)/examples/%,$(EXAMPLES_SRC))
 UNIT_TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 ORACLE       := $(patsubst tests/oracle/%.c,$(BUILD)/oracle/%,$(wildcard tests/oracle/*.c))
 BENCH_CORE   := $(patsubst tests/bench/core/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/core/*.c))
@@ -110,16 +113,19 @@ endef
 $(foreach f,$(HELPER_MAIN_SRC),$(eval $(call helper_prog,$(f))))
 
 # Examples include <smux.h> as a program outside this tree would.
-$(call obj,$(wildcard examples/*.c)): CFLAGS_ALL += -Icore
+$(call obj,$(EXAMPLES_SRC)): CFLAGS_ALL += -Icore
 
 $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
-	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+	$(ld_) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_TLS) -lpthread
 
 $(UNIT_TESTS): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(if $(HELPER_SRC),$(BUILD)/libhelper.a) \
     $(if $(SHIM_COMMON_SRC),$(BUILD)/libshimcommon.a) $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
-	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(HELPER_LIBS) -lpthread
+	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LDLIBS_TLS) $(HELPER_LIBS) -lpthread
+
+$(TLS_USERS): LDLIBS_TLS := -lssl -lcrypto
+$(BUILD)/obj/tests/unit/test_blocking_tls.o: CFLAGS_ALL += -Icore
 
 $(ORACLE): $(BUILD)/oracle/%: $(BUILD)/obj/tests/oracle/%.o $(BUILD)/libshimcommon.a
 	@mkdir -p $(@D)
@@ -134,7 +140,14 @@ $(BUILD)/interop/c_peer: $(call obj,$(INTEROP_SRC)) $(BUILD)/libsmux.a
 	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
 .PHONY: examples unit-build oracle interop bench-core-build
-examples: $(EXAMPLES)
+# Without OpenSSL's headers the other examples are built.
+examples:
+	@if echo '#include <openssl/ssl.h>' | $(CC) $(CFLAGS) -E - >/dev/null 2>&1; then \
+	    $(MAKE) --no-print-directory $(EXAMPLES); \
+	else \
+	    echo "  SKIP  $(BUILD)/examples/echo_tls: no openssl/ssl.h (libssl-dev)"; \
+	    $(MAKE) --no-print-directory $(filter-out $(TLS_USERS),$(EXAMPLES)); \
+	fi
 interop: $(C_PEER)
 oracle: $(ORACLE)
 unit-build: $(UNIT_TESTS)

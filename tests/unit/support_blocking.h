@@ -75,7 +75,7 @@ struct variant {
     int version;
 };
 
-static struct variant variants[] = {
+__attribute__((unused)) static struct variant variants[] = {
     {"unix, version 1", unix_pair, 1},
     {"unix, version 2", unix_pair, 2},
     {"TCP, version 1", tcp_pair, 1},
