@@ -192,10 +192,10 @@ struct smuxb_session {
     /* What is received, and up to where it has been fed. */
     struct blk_block *input, *next_input; /* next: NULL for want of memory */
     size_t input_at, input_len;
-    uint32_t pinned;         /* input blocks of which there are pieces in streams' queues, */
-    uint64_t pinned_len;     /* and the length of these pieces */
     smuxb_stream *receiving; /* whose payload came last, NULL if it has ended */
     struct blk_waiter *lent; /* its memory is being received into by another thread */
+    uint64_t pinned_len;     /* of the pieces of input blocks in streams' queues, */
+    uint32_t pinned;         /* and how many blocks these are parts of */
     struct blk_scan scan;
 
     struct blk_link accepters, enders;
