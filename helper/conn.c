@@ -8,6 +8,7 @@
 
 #include "helper/helper.h"
 #include "helper/log.h"
+#include "helper/names.h"
 #include "helper/socks5.h"
 
 /* A stream that is reset before it was answered (a gateway that drains, a carrier that breaks) is
@@ -305,12 +306,34 @@ static struct conn_opening *opening_new(struct conn *conn, const struct route *r
     return opening;
 }
 
+/* Puts the host name in the place of an address that stands for one, in *target. */
+static bool restore_name(struct conn *conn, struct shim_endpoint *target) {
+    *target = conn->dest;
+    if (!helper_is_synthetic(conn->helper, &conn->dest))
+        return true;
+    target->family = 0; /* there is nobody at the address itself */
+    if (conn->name)
+        return true;
+    const char *name = names_find(conn->helper->names, &conn->dest);
+    if (!name) {
+        fail(conn, EHOSTUNREACH, "this address stands for no host name that is known");
+        return false;
+    }
+    conn->name = strdup(name);
+    if (!conn->name)
+        fail(conn, ENETUNREACH, "out of memory");
+    return conn->name;
+}
+
 void conn_open(struct conn *conn) {
     struct helper *helper = conn->helper;
     const struct route_list *routes = &helper->config->routes;
-    const struct route_rule *rule = route_list_match_rule(routes, &conn->dest, conn->name);
+    struct shim_endpoint target;
+    if (!restore_name(conn, &target))
+        return;
+    const struct route_rule *rule = route_list_match_rule(routes, &target, conn->name);
     if (!rule) {
-        fail(conn, EACCES, "no route of this helper leads there");
+        fail(conn, target.family ? EACCES : EHOSTUNREACH, "no route of this helper leads there");
         return;
     }
     if (helper->conn_count >= helper->config->helper.max_streams) {
@@ -325,7 +348,7 @@ void conn_open(struct conn *conn) {
     conn->counted = true;
     helper->conn_count++;
     helper->conns_total++;
-    conn->opening->by_name = conn->name && (rule->kind == ROUTE_RULE_NAME || !conn->dest.family);
+    conn->opening->by_name = conn->name && (rule->kind == ROUTE_RULE_NAME || !target.family);
     start_timer(conn);
     if (conn->opening->connect == ROUTE_EAGER) {
         conn->told = true;

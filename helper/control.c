@@ -15,6 +15,7 @@
 #include "helper/helper.h"
 #include "helper/listen.h"
 #include "helper/log.h"
+#include "helper/names.h"
 #include "shim/control.h"
 
 /* At once; smuxctl is short-lived, `connect` is waited for at most a connect-timeout. */
@@ -166,6 +167,24 @@ static void command_routes(struct control_client *client, json_t *request) {
                                             "gateway", route->gateway, "rule", rule_text));
 }
 
+static bool add_name(void *ctx, const char *name, const struct shim_endpoint *v4,
+                     const struct shim_endpoint *v6, uid_t uid) {
+    char v4_text[INET6_ADDRSTRLEN] = "", v6_text[INET6_ADDRSTRLEN] = "";
+    if (v4->family)
+        inet_ntop(AF_INET, v4->addr, v4_text, sizeof v4_text);
+    if (v6->family)
+        inet_ntop(AF_INET6, v6->addr, v6_text, sizeof v6_text);
+    return json_array_append_new(ctx, json_pack("{s:s, s:s, s:s, s:i}", "name", name, "ipv4",
+                                                v4_text, "ipv6", v6_text, "uid", (int)uid)) == 0;
+}
+
+static void command_names(struct control_client *client, json_t *request) {
+    json_t *list = json_array();
+    (void)request;
+    names_each(client->helper->names, add_name, list);
+    control_client_answer(client, json_pack("{s:b, s:o}", "ok", 1, "names", list));
+}
+
 static void command_reload(struct control_client *client, json_t *request) {
     char message[600];
     (void)request;
@@ -200,7 +219,8 @@ static const struct {
     void (*run)(struct control_client *client, json_t *request);
 } commands[] = {{"status", command_status}, {"routes", command_routes},
                 {"reload", command_reload}, {"drain", command_drain},
-                {"stop", command_stop},     {"connect", command_connect}};
+                {"stop", command_stop},     {"connect", command_connect},
+                {"names", command_names}};
 
 static void run_line(struct control_client *client, const char *line, size_t len) {
     json_error_t error;
@@ -216,8 +236,8 @@ static void run_line(struct control_client *client, const char *line, size_t len
     }
     json_decref(request);
     control_client_fail(client, EINVAL,
-                        "expected a JSON object with a command: status, routes, reload, drain, "
-                        "stop or connect");
+                        "expected a JSON object with a command: status, routes, names, reload, "
+                        "drain, stop or connect");
 }
 
 /* ---- Reading ---- */

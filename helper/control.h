@@ -1,7 +1,7 @@
 /*
  * control.h - the control socket, for smuxctl: one JSON object per line, a request and its answer.
  *
- *     {"command": "status" | "reload" | "drain" | "stop"}
+ *     {"command": "status" | "names" | "reload" | "drain" | "stop"}
  *     {"command": "routes", "host": HOST, "port": PORT}     both optional
  *     {"command": "connect", "host": HOST, "port": PORT}
  *

@@ -18,6 +18,7 @@ static const char usage[] =
     "Usage: smuxctl [-c FILE] COMMAND\n"
     "  status [--json]               sessions and streams of the running helper\n"
     "  routes [HOST:PORT]            the helper's routes, or the one that would match\n"
+    "  names [--json]                host names that have addresses of their own, and these\n"
     "  check                         check the configuration and print the effective routes\n"
     "  reload                        make the helper read its configuration again\n"
     "  drain                         accept nothing new, stop after the last connection\n"
@@ -153,6 +154,11 @@ static int run_routes(const struct ctl_options *options, char **arguments) {
     return ctl_routes(options, arguments[0]);
 }
 
+static int run_names(const struct ctl_options *options, char **arguments) {
+    (void)arguments;
+    return ctl_names(options);
+}
+
 static int run_check(const struct ctl_options *options, char **arguments) {
     (void)arguments;
     return ctl_check(options);
@@ -184,6 +190,7 @@ static const struct {
     int (*run)(const struct ctl_options *options, char **arguments);
 } commands[] = {{"status", 0, 0, "expected no argument after status", run_status},
                 {"routes", 0, 1, "expected at most HOST:PORT after routes", run_routes},
+                {"names", 0, 0, "expected no argument after names", run_names},
                 {"check", 0, 0, "expected no argument after check", run_check},
                 {"reload", 0, 0, "expected no argument after reload", run_reload},
                 {"drain", 0, 0, "expected no argument after drain", run_drain},
@@ -222,7 +229,7 @@ static int parse_options(struct ctl_options *options, int argc, char **argv) {
         }
     }
     return optind < argc ? -1
-                         : wrong_usage("expected a command: status, routes, check, reload, "
+                         : wrong_usage("expected a command: status, routes, names, check, reload, "
                                        "drain, stop or connect");
 }
 
@@ -264,5 +271,5 @@ int ctl_main(int argc, char **argv) {
         return commands[i].run(&options, argv + optind);
     }
     return wrong_usage(
-        "unknown command, expected status, routes, check, reload, drain, stop or connect");
+        "unknown command, expected status, routes, names, check, reload, drain, stop or connect");
 }

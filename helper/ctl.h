@@ -34,6 +34,7 @@ json_t *ctl_ask(int helper_fd, json_t *request, int *fd);
 
 int ctl_status(const struct ctl_options *options);
 int ctl_routes(const struct ctl_options *options, const char *destination);
+int ctl_names(const struct ctl_options *options);
 int ctl_check(const struct ctl_options *options);
 int ctl_connect(const struct ctl_options *options, const char *host, const char *port);
 

@@ -147,6 +147,14 @@ static void print_gateway(const struct config_gateway *gateway) {
     printf(" (smux version %u, connections %u)\n", gateway->version, gateway->connections);
 }
 
+static void print_names(const struct config *config) {
+    char v4[SHIM_RANGES_TEXT_SIZE], v6[SHIM_RANGES_TEXT_SIZE];
+    if (config->routes.n_name_rules)
+        printf("names: addresses of %s and %s stand for them\n",
+               shim_range_text(&config->names.ranges.v4, v4, sizeof v4),
+               shim_range_text(&config->names.ranges.v6, v6, sizeof v6));
+}
+
 int ctl_check(const struct ctl_options *options) {
     static struct config config;
     struct config_error error;
@@ -165,5 +173,6 @@ int ctl_check(const struct ctl_options *options) {
     for (int i = 0; i < config.n_gateways; i++)
         print_gateway(&config.gateway[i]);
     print_routes(&config.routes);
+    print_names(&config);
     return CTL_OK;
 }

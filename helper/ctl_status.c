@@ -1,4 +1,4 @@
-/* ctl_status.c - smuxctl status. */
+/* ctl_status.c - smuxctl status and smuxctl names. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -105,5 +105,33 @@ int ctl_status(const struct ctl_options *options) {
         print_status(status);
     }
     json_decref(status);
+    return CTL_OK;
+}
+
+/* ---- names ---- */
+
+static void print_names(const json_t *names) {
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const json_t *one = json_array_get(names, i);
+        printf("%-15s %-39s %s\n", text_of(one, "ipv4"), text_of(one, "ipv6"),
+               text_of(one, "name"));
+    }
+}
+
+int ctl_names(const struct ctl_options *options) {
+    int helper_fd = ctl_connect_helper(options, false);
+    if (helper_fd < 0)
+        return CTL_FAILED;
+    json_t *answer = ctl_ask(helper_fd, json_pack("{s:s}", "command", "names"), NULL);
+    close(helper_fd);
+    if (!answer)
+        return CTL_FAILED;
+    if (options->json) {
+        json_dumpf(json_object_get(answer, "names"), stdout, JSON_INDENT(2));
+        putchar('\n');
+    } else {
+        print_names(json_object_get(answer, "names"));
+    }
+    json_decref(answer);
     return CTL_OK;
 }

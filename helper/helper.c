@@ -13,6 +13,7 @@
 #include "helper/gateway_config.h"
 #include "helper/local.h"
 #include "helper/log.h"
+#include "helper/names.h"
 
 static bool is_plain(const struct config *config, const struct config_gateway *gateway) {
     for (int i = 0; i < config->routes.n_routes; i++) {
@@ -69,6 +70,7 @@ void helper_fini(struct helper *helper) {
         upstream_free(helper->direct);
     gateway_free(helper->direct_gateway);
     free(helper->direct_config);
+    names_free(helper->names);
     resolver_free(helper->resolver);
     if (helper->reactor.loop)
         reactor_fini(&helper->reactor);
@@ -138,7 +140,14 @@ bool helper_reconfigure(struct helper *helper, struct config *config) {
     memcpy(helper->upstreams, fresh, sizeof fresh);
     free(helper->config);
     helper->config = config;
+    if (helper->names)
+        names_configure(helper->names, &config->names);
     return true;
+}
+
+bool helper_is_synthetic(const struct helper *helper, const struct shim_endpoint *address) {
+    return helper->names && helper->config->routes.n_name_rules &&
+           names_hold(helper->names, address);
 }
 
 /* ---- Direct connections: a gateway in this process, at the other end of a socketpair ---- */

@@ -15,6 +15,7 @@ struct gateway;
 struct gateway_config;
 struct local;
 struct control;
+struct names;
 
 struct helper {
     struct reactor reactor;
@@ -26,6 +27,7 @@ struct helper {
     struct gateway_config *direct_config;
     struct local *local;
     struct control *control;
+    struct names *names; /* NULL until the socket's place is known */
     struct admission admission;
     struct conn *conns;       /* all, requests without a route yet included */
     uint32_t refused_pending; /* requests of users who are not allowed, until they are told so */
@@ -46,6 +48,9 @@ void helper_fini(struct helper *helper);
 /* Takes a new configuration; connections that exist go on. False, with nothing changed, if memory is
  * short. */
 bool helper_reconfigure(struct helper *helper, struct config *config);
+
+/* Does the address stand for a host name (names.h)? Never if no route has a name. */
+bool helper_is_synthetic(const struct helper *helper, const struct shim_endpoint *address);
 
 /* The upstream for a gateway's name. NULL if there is none. */
 struct upstream *helper_upstream(struct helper *helper, const char *gateway);

@@ -15,6 +15,7 @@
 #include "helper/helper.h"
 #include "helper/local.h"
 #include "helper/log.h"
+#include "helper/names.h"
 #include "helper/runtime.h"
 #include "helper/signals.h"
 #include "shim/control.h"
@@ -237,6 +238,11 @@ static bool start_helper(struct process *process, struct config *config) {
     helper->admission = process->admission;
     helper->reload = reload;
     helper->stop = stop;
+    helper->names = names_new(process->path, &config->names, geteuid());
+    if (!helper->names) {
+        log_error("cannot start: out of memory");
+        return false;
+    }
     int error = signals_start(&process->signals, helper->reactor.loop, on_signal);
     if (error) {
         log_error("cannot start: %s", strerror(-error));

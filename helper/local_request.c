@@ -13,6 +13,7 @@
 #include "helper/closer.h"
 #include "helper/helper.h"
 #include "helper/log.h"
+#include "helper/names.h"
 #include "shim/control.h"
 
 /* A peer that connects and does not send its whole request. Nothing of the shim's waits so long. */
@@ -229,6 +230,27 @@ static void apply_notice(struct local_request *request) {
     conn_end(own, 0);
 }
 
+/* ---- Questions about names ---- */
+
+static void answer_question(struct local_request *request) {
+    struct conn *conn = &request->conn;
+    uint8_t answer[NAMES_ANSWER_SIZE];
+    size_t len;
+    if (request->allowed) {
+        len = names_answer(conn->helper->names, &conn->helper->config->routes, conn->uid,
+                           &request->header, request->name, answer);
+    } else {
+        log_warn("pid %d, uid %u: question about a name refused: the user is not among allow-users "
+                 "or allow-groups",
+                 (int)conn->pid, (unsigned)conn->uid);
+        len = names_answer_error(EACCES, answer);
+    }
+    /* Nothing else was ever sent on it, so there is room. Who has gone needs no answer. */
+    if (send(conn->relay.watch.fd, answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        log_debug("pid %d: no answer about a name: %s", (int)conn->pid, strerror(errno));
+    conn_end(conn, 0);
+}
+
 /* ---- Steps 5 to 7: the request ---- */
 
 /* What came with SCM_RIGHTS. Returns NULL, or what is wrong with it. */
@@ -279,8 +301,7 @@ static void refuse_user(struct local_request *request) {
     on_outcome(&request->conn, EACCES, NULL);
 }
 
-/* The request is complete. */
-static void serve(struct local_request *request) {
+static void serve_connect(struct local_request *request) {
     struct conn *conn = &request->conn;
     /* Family, type and that it is the peer are proven when the outcome is bound to it. */
     if (request->app_fd < 0) {
@@ -289,19 +310,25 @@ static void serve(struct local_request *request) {
     }
     conn->dest = request->header.dest;
     conn->relay.linger_reset = request->header.flags & SHIM_LINGER_RESET;
-    if (request->header.name_len > 0) {
-        if (!shim_host_name_valid(request->name, request->header.name_len)) {
-            reject(request, "the host name has characters that no host name has");
-            return;
-        }
+    if (request->header.name_len > 0)
         conn->name = strdup(request->name);
-    }
     request->state = REQUEST_OPENING;
     loop_timer_clear(loop_of(request), &request->timer);
     if (request->allowed)
         conn_open(conn);
     else
         refuse_user(request);
+}
+
+/* The request is complete. */
+static void serve(struct local_request *request) {
+    uint16_t name_len = request->header.name_len;
+    if (name_len > 0 && !shim_host_name_valid(request->name, name_len))
+        reject(request, "the host name has characters that no host name has");
+    else if (request->header.kind == SHIM_REQUEST_CONNECT)
+        serve_connect(request);
+    else
+        answer_question(request);
 }
 
 /* The header has been read. Returns true if the name is to be read too. */

@@ -12,7 +12,7 @@ struct parse_state {
     struct config *config;
     struct config_gateway *gateway; /* of the current section, or NULL */
     struct route *route;            /* likewise */
-    bool in_helper;
+    bool in_helper, in_names;
     unsigned route_line; /* of the current route's header */
     unsigned line_of_route[ROUTES_MAX], line_of_gateway[CONFIG_GATEWAYS_MAX];
 };
@@ -104,6 +104,18 @@ static bool set_max_streams(void *target, const char *key, const char *value,
                             struct ini_error *error) {
     return ini_number(value, 1, 1000000, target) ||
            fail_value(error, key, "a number from 1 to 1000000", value);
+}
+
+static bool set_max_per_user(void *target, const char *key, const char *value,
+                             struct ini_error *error) {
+    return ini_number(value, 1, 65536, target) ||
+           fail_value(error, key, "a number from 1 to 65536", value);
+}
+
+static bool set_range(void *target, const char *key, const char *value, struct ini_error *error) {
+    struct shim_range *range = target;
+    const char *why = shim_range_parse(range, range->family, value);
+    return !why || fail_value(error, key, why, value);
 }
 
 static bool set_bool(void *target, const char *key, const char *value, struct ini_error *error) {
@@ -202,6 +214,15 @@ static const struct key_row helper_keys[] = {
     {NULL, 0, NULL},
 };
 
+#define NAMES(key, field, set)                                                                     \
+    { key, offsetof(struct config_names, field), set }
+static const struct key_row names_keys[] = {
+    NAMES("ipv4", ranges.v4, set_range),
+    NAMES("ipv6", ranges.v6, set_range),
+    NAMES("max-per-user", max_per_user, set_max_per_user),
+    {NULL, 0, NULL},
+};
+
 static bool fail_unknown_key(const struct ini_item *item, const char *first,
                              const struct key_row *row, struct ini_error *error) {
     char known[200];
@@ -230,8 +251,11 @@ static bool handle_key(struct parse_state *state, const struct ini_item *item,
                    : set_from_table(gateway_keys, state->gateway, item, "address", error);
     if (state->in_helper)
         return set_from_table(helper_keys, &state->config->helper, item, "", error);
+    if (state->in_names)
+        return set_from_table(names_keys, &state->config->names, item, "", error);
     if (!state->route)
-        return fail(error, "expected a [gateway NAME], [route NAME] or [helper] before \"%.60s\"",
+        return fail(error,
+                    "expected a [gateway NAME], [route NAME], [helper] or [names] before \"%.60s\"",
                     item->key);
     return route_set(&state->config->routes, state->route, item->key, item->value, &route_error) ||
            fail(error, "%s", route_error.text);
@@ -296,13 +320,14 @@ static bool handle_header(struct parse_state *state, const struct ini_item *item
     state->gateway = NULL;
     state->route = NULL;
     state->in_helper = strcmp(item->section, "helper") == 0;
-    if (state->in_helper)
+    state->in_names = strcmp(item->section, "names") == 0;
+    if (state->in_helper || state->in_names)
         return true;
     if (strncmp(item->section, "gateway ", 8) == 0)
         return begin_gateway(state, item->section + 8, item->line, error);
     if (strncmp(item->section, "route ", 6) == 0)
         return begin_route(state, item->section + 6, item->line, error);
-    return fail(error, "expected [gateway NAME], [route NAME] or [helper], not [%.60s]",
+    return fail(error, "expected [gateway NAME], [route NAME], [helper] or [names], not [%.60s]",
                 item->section);
 }
 
@@ -334,6 +359,36 @@ static bool check_gateway(const struct config_gateway *gateway, struct ini_error
     return true;
 }
 
+/* A destination that can never be reached, because its addresses stand for names. */
+static const struct route_rule *unreachable_rule(const struct config *config) {
+    const struct shim_range *v4 = &config->names.ranges.v4, *v6 = &config->names.ranges.v6;
+    const struct route_rule *rule =
+        route_list_rule_within(&config->routes, ROUTE_RULE_IPV4, v4->addr, v4->prefix_len);
+    if (!rule)
+        rule = route_list_rule_within(&config->routes, ROUTE_RULE_IPV6, v6->addr, v6->prefix_len);
+    return config->routes.n_name_rules ? rule : NULL;
+}
+
+static void describe_unreachable(const struct config *config, const struct route_rule *rule,
+                                 char *out, size_t size) {
+    char text[SHIM_RANGES_TEXT_SIZE], destination[400];
+    const struct shim_ranges *ranges = &config->names.ranges;
+    route_rule_format(&config->routes, rule, destination, sizeof destination);
+    snprintf(out, size,
+             "[route %.40s]: \"%.60s\" lies in %s, whose addresses stand for host names: expected "
+             "another destination, or another range in [names]",
+             config->routes.route[rule->route].name, destination,
+             shim_range_text(rule->kind == ROUTE_RULE_IPV4 ? &ranges->v4 : &ranges->v6, text,
+                             sizeof text));
+}
+
+bool config_check_names(const struct config *config, struct config_error *error) {
+    const struct route_rule *rule = unreachable_rule(config);
+    if (rule)
+        describe_unreachable(config, rule, error->text, sizeof error->text);
+    return !rule;
+}
+
 /* What only shows when the whole file is known. The line given is that of the section. */
 static bool check_sections(struct parse_state *state, struct ini_error *error) {
     struct config *config = state->config;
@@ -352,7 +407,12 @@ static bool check_sections(struct parse_state *state, struct ini_error *error) {
             return fail(error, "[route %s]: expected a [gateway %s], there is none", route->name,
                         route->gateway);
     }
-    return true;
+    const struct route_rule *rule = unreachable_rule(config);
+    if (rule) {
+        error->line = state->line_of_route[rule->route];
+        describe_unreachable(config, rule, error->text, sizeof error->text);
+    }
+    return !rule;
 }
 
 bool config_parse_text(struct config *config, const char *file, char *text, size_t len,
@@ -372,6 +432,8 @@ void config_init(struct config *config) {
     config->helper.autostart = true;
     config->helper.log_level = CONFIG_LOG_INFO;
     config->helper.max_streams = 65536;
+    config->names.max_per_user = 8192;
+    shim_ranges_default(&config->names.ranges);
 }
 
 const struct config_gateway *config_gateway(const struct config *config, const char *name) {

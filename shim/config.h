@@ -13,6 +13,9 @@
  *     [helper]
  *     allow-users = www-data
  *
+ *     [names]
+ *     ipv4 = 10.255.0.0/16
+ *
  * Routes keep the order of the file. Every key is one row of a table in config.c; a mistake stops
  * the reading and is reported as "FILE:LINE: what was found, what was expected". The struct is
  * flat, without pointers; reading allocates nothing on the heap (the shim reads it inside
@@ -27,6 +30,7 @@
 #include <time.h>
 
 #include "control.h"
+#include "control_range.h"
 #include "routes.h"
 
 #define CONFIG_GATEWAYS_MAX  16
@@ -77,12 +81,19 @@ struct config_helper {
     uint32_t max_streams;               /* at once, over all gateways; default 65536 */
 };
 
+/* Host names that only the gateway can resolve, and the addresses that stand for them. */
+struct config_names {
+    struct shim_ranges ranges;
+    uint32_t max_per_user; /* of a user who is neither root nor the helper's owner */
+};
+
 struct config {
     char file[CONFIG_PATH_MAX + 1]; /* where it was read from; empty: the environment */
     uint16_t n_gateways;
     struct config_gateway gateway[CONFIG_GATEWAYS_MAX];
     struct route_list routes;
     struct config_helper helper;
+    struct config_names names;
 };
 
 struct config_error {
@@ -107,8 +118,8 @@ bool config_read(struct config *config, const char *file, struct config_error *e
  * false if there is none. */
 bool config_find(char *out, size_t size);
 
-/* What a process that was given no file should use: SMUXSHIM_ROUTES and SMUXSHIM_GATEWAY where they
- * are set, each overriding that part of the file (config_find) if there is one. SMUXSHIM_GATEWAY is
+/* What a process that was given no file should use: SMUXSHIM_ROUTES, SMUXSHIM_GATEWAY and
+ * SMUXSHIM_NAMES (ranges, see control_range.h) where they are set, each overriding that part of the file (config_find) if there is one. SMUXSHIM_GATEWAY is
  * a list of addresses for the gateway "main", or the name of a gateway of the file. Nothing set and
  * no file: an empty configuration, true. */
 bool config_load(struct config *config, struct config_error *error);
@@ -129,6 +140,10 @@ void config_own_socket(struct config *config, const char *gateway, const char *r
  * environment or the command line are checked only by who needs the gateways: the helper and
  * smuxctl check. */
 bool config_check_gateways(const struct config *config, struct config_error *error);
+
+/* Does no destination of a route lie in a range that stands for host names? Nothing could be sent
+ * there. True for a file that parsed, and wherever no route has a name. */
+bool config_check_names(const struct config *config, struct config_error *error);
 
 /* The gateway of that name, or NULL. */
 const struct config_gateway *config_gateway(const struct config *config, const char *name);

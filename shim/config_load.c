@@ -168,6 +168,15 @@ void config_own_socket(struct config *config, const char *gateway, const char *r
         config->helper.socket[0] = '\0';
 }
 
+static bool apply_ranges(struct config *config, const char *text, struct config_error *error) {
+    const char *why = shim_ranges_parse(&config->names.ranges, text);
+    if (!why)
+        return true;
+    snprintf(error->text, sizeof error->text, "SMUXSHIM_NAMES: expected %s, not \"%.80s\"", why,
+             text);
+    return false;
+}
+
 bool config_load_with(struct config *config, const char *file, const char *gateway,
                       const char *routes, struct config_error *error) {
     const char *given_gateway = gateway, *given_routes = routes;
@@ -177,6 +186,7 @@ bool config_load_with(struct config *config, const char *file, const char *gatew
      * count. */
     const char *env_routes = file ? NULL : shim_getenv("SMUXSHIM_ROUTES");
     const char *env_gateway = file ? NULL : shim_getenv("SMUXSHIM_GATEWAY");
+    const char *env_names = file ? NULL : shim_getenv("SMUXSHIM_NAMES");
     config_init(config);
     if (!file && config_find(found, sizeof found))
         file = found;
@@ -191,6 +201,10 @@ bool config_load_with(struct config *config, const char *file, const char *gatew
         gateway_source = "SMUXSHIM_GATEWAY";
     }
     if (routes && !apply_routes(config, routes_source, routes, error))
+        return false;
+    if (env_names && *env_names && !apply_ranges(config, env_names, error))
+        return false;
+    if (!config_check_names(config, error))
         return false;
     if (gateway && !apply_gateway(config, gateway_source, gateway, error))
         return false;

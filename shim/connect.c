@@ -126,18 +126,26 @@ static int swap_in_patiently(const struct swap *swap, uint32_t timeout_ms) {
     return err;
 }
 
+/* Does the address stand for a host name? Nobody must be looked for at the address itself. */
+static bool is_synthetic(const struct settings *settings, const struct shim_endpoint *dest) {
+    return settings->routes.n_name_rules && shim_ranges_hold(&settings->names, dest);
+}
+
 static bool is_no_helper(int err) {
     return err == ENOENT || err == ECONNREFUSED || err == EACCES || err == EPERM;
 }
 
+/* `route` is NULL for an address that stands for a name which only the helper knows. */
 static int connect_over_route(struct swap *swap, const struct route *route,
                               const struct sockaddr *addr, socklen_t len) {
-    int err = swap_in_patiently(swap, route->connect_timeout_ms);
+    uint32_t timeout_ms = route ? route->connect_timeout_ms : ROUTE_DEFAULT_CONNECT_TIMEOUT_MS;
+    int err = swap_in_patiently(swap, timeout_ms);
     if ((err == ENOENT || err == ECONNREFUSED) &&
-        autostart_helper(swap->settings->socket_path, route->connect_timeout_ms))
-        err = swap_in_patiently(swap, route->connect_timeout_ms);
+        autostart_helper(swap->settings->socket_path, timeout_ms))
+        err = swap_in_patiently(swap, timeout_ms);
     log_connect(swap, err);
-    if (is_no_helper(err) && route->on_failure == ROUTE_DIRECT)
+    if (is_no_helper(err) && route && route->on_failure == ROUTE_DIRECT &&
+        !is_synthetic(swap->settings, &swap->dest))
         return real.connect(swap->fd, addr, len);
     if (err == ENOENT || err == ECONNREFUSED)
         return fail(ENETUNREACH);
@@ -187,12 +195,6 @@ static int connect_again(int fd, const struct shim_state *state, const struct so
     return err ? fail(err) : connect_new(fd, addr, len);
 }
 
-/* A synthetic address whose name another process knows, but not this one: it must not be tried,
- * there may be somebody else at it. */
-static bool is_lost_name(const struct settings *settings, const struct swap *swap) {
-    return settings->routes.n_name_rules && !swap->host && names_is_synthetic(&swap->dest);
-}
-
 /* connect(2) on a socket that may be the application's own. */
 static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     const struct settings *settings = settings_get();
@@ -200,16 +202,24 @@ static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     char host[SHIM_HOST_NAME_MAX + 1];
     if (!settings || !shim_endpoint_from_sockaddr(&swap.dest, addr, len))
         return real.connect(fd, addr, len);
+    struct shim_endpoint target = swap.dest;
+    bool synthetic = is_synthetic(settings, &swap.dest);
     if (settings->routes.n_name_rules && names_find(&swap.dest, host, sizeof host))
         swap.host = host;
-    const struct route *route = route_list_match(&settings->routes, &swap.dest, swap.host);
-    if (!route && !settings->deny)
-        return is_lost_name(settings, &swap) ? fail(EHOSTUNREACH) : real.connect(fd, addr, len);
+    if (synthetic)
+        target.family = 0;
+    const struct route *route = route_list_match(&settings->routes, &target, swap.host);
+    if (!route && !synthetic && !settings->deny)
+        return real.connect(fd, addr, len);
     int saved = errno;
     if (!is_fresh_tcp(fd, &swap) || swap.local.family != swap.dest.family)
         return real.connect(fd, addr, len);
     errno = saved;
-    return settings->deny ? fail(EACCES) : connect_over_route(&swap, route, addr, len);
+    if (settings->deny)
+        return fail(EACCES);
+    if (!route && swap.host) /* of this name, but not of this port */
+        return fail(EHOSTUNREACH);
+    return connect_over_route(&swap, route, addr, len);
 }
 
 /* Would reading it crash where the kernel says EFAULT? Only the cheap cases are recognised. */

@@ -34,7 +34,8 @@ enum shim_request_problem shim_request_check(const void *bytes, size_t len) {
         return SHIM_REQUEST_SHORT;
     if (req.kind == SHIM_NOTICE_LINGER)
         return SHIM_REQUEST_OK;
-    if (req.kind != SHIM_REQUEST_CONNECT)
+    if (req.kind != SHIM_REQUEST_CONNECT && req.kind != SHIM_REQUEST_ADDRESS &&
+        req.kind != SHIM_REQUEST_NAME)
         return SHIM_REQUEST_KIND;
     if ((req.family != AF_INET && req.family != AF_INET6) || req.dest.family != req.family)
         return SHIM_REQUEST_FAMILY;
@@ -42,6 +43,9 @@ enum shim_request_problem shim_request_check(const void *bytes, size_t len) {
         return SHIM_REQUEST_FAMILY;
     if (req.name_len > SHIM_HOST_NAME_MAX)
         return SHIM_REQUEST_NAME_LENGTH;
+    if ((req.kind == SHIM_REQUEST_ADDRESS && req.name_len == 0) ||
+        (req.kind == SHIM_REQUEST_NAME && req.name_len != 0))
+        return SHIM_REQUEST_NAME_MISPLACED;
     return SHIM_REQUEST_OK;
 }
 
@@ -66,8 +70,25 @@ const char *shim_request_problem_text(enum shim_request_problem problem) {
         [SHIM_REQUEST_KIND] = "of an unknown kind",
         [SHIM_REQUEST_FAMILY] = "names addresses that do not fit the socket's family",
         [SHIM_REQUEST_NAME_LENGTH] = "has a host name longer than 255 bytes",
+        [SHIM_REQUEST_NAME_MISPLACED] = "a question about a name without one, or with one too many",
     };
     return (size_t)problem < sizeof text / sizeof *text ? text[problem] : "unknown";
+}
+
+bool shim_name_answer_check(const void *bytes, size_t len, struct shim_name_answer *answer,
+                            char name[SHIM_HOST_NAME_MAX + 1]) {
+    if (len < sizeof *answer)
+        return false;
+    memcpy(answer, bytes, sizeof *answer);
+    if (answer->magic != SHIM_CONTROL_MAGIC || answer->version != SHIM_CONTROL_VERSION ||
+        answer->name_len > SHIM_HOST_NAME_MAX || len != sizeof *answer + answer->name_len)
+        return false;
+    memcpy(name, (const char *)bytes + sizeof *answer, answer->name_len);
+    name[answer->name_len] = '\0';
+    if (answer->err)
+        return answer->err > 0 && answer->name_len == 0;
+    return (answer->address.family == AF_INET || answer->address.family == AF_INET6) &&
+           shim_host_name_valid(name, answer->name_len);
 }
 
 bool shim_host_name_valid(const char *name, size_t len) {

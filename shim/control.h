@@ -94,6 +94,14 @@
  * SHIM_NOTICE_WAIT_MS, so that the close that follows cannot overtake it. A lingering set before
  * connect comes as a flag of the request instead.
  *
+ * ## Names A request of kind SHIM_REQUEST_ADDRESS asks for the address that stands for a host name
+ * (`name_len` bytes after the header; `dest.family` says of which family), SHIM_REQUEST_NAME for the
+ * name behind the address `dest`. Neither brings a descriptor or padding. The helper answers with
+ * struct shim_name_answer and, after it, the name; then it closes. What an address stands for never
+ * changes, as long as the helper's runtime folder exists. A connect to such an address need not name
+ * the host: the helper puts the name in the address's place, and one that stands for nothing is
+ * EHOSTUNREACH. The shim waits SHIM_NAME_WAIT_MS for an answer: getaddrinfo may block.
+ *
  * ## Where the helper is One rule for all (shim_socket_path): SMUXSHIM_SOCKET; else `socket` of
  * [helper] in the configuration; else $XDG_RUNTIME_DIR/smuxshim/smuxshim-helper.sock; else
  * /run/smuxshim/smuxshim-helper.sock. The last component is always smuxshim-helper.sock. The
@@ -145,12 +153,15 @@
 #define SHIM_OPEN_SNDBUF 212992
 
 #define SHIM_NOTICE_WAIT_MS 1000
+#define SHIM_NAME_WAIT_MS   5000
 #define SHIM_HOST_NAME_MAX  255 /* bytes, without terminator (RFC 1035, section 2.3.4) */
 #define SHIM_ID_TEXT_LEN    16
 
 enum shim_request_kind {
     SHIM_REQUEST_CONNECT = 1,
     SHIM_NOTICE_LINGER = 2,
+    SHIM_REQUEST_ADDRESS = 3, /* which address stands for this name? */
+    SHIM_REQUEST_NAME = 4,    /* which name is behind this address? */
 };
 
 enum shim_request_flag {
@@ -186,15 +197,37 @@ _Static_assert(sizeof(struct shim_request) + SHIM_HOST_NAME_MAX < SHIM_GATE_CHUN
 _Static_assert(SHIM_GATE_CHUNK + 1024 < 4096,
                "one chunk must fit a 4 KiB allocation and be let in");
 
+/* The answer to SHIM_REQUEST_ADDRESS and SHIM_REQUEST_NAME; `name_len` bytes of name follow. */
+struct shim_name_answer {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t name_len; /* 0 unless err is 0 */
+    int32_t err;       /* 0, or an errno, see below */
+    uint32_t reserved; /* zero */
+    struct shim_endpoint address;
+};
+
+_Static_assert(sizeof(struct shim_name_answer) == 40, "wire layout of the answer");
+
+/* What `err` says: ENOENT (no route has this name, or the address stands for nothing), EACCES (the
+ * user may not use the helper), ENOSPC (the range is used up), EDQUOT (this user has too many
+ * names), EIO (the helper cannot store what it would have to remember). */
+
+/* Checks an answer of `len` bytes in total, and copies its name with a terminator. False if it is
+ * not one, or does not answer with an address or a valid name where err is 0. Pure. */
+bool shim_name_answer_check(const void *bytes, size_t len, struct shim_name_answer *answer,
+                            char name[SHIM_HOST_NAME_MAX + 1]);
+
 /* Why a request is no good; SHIM_REQUEST_OK is 0. shim_request_problem_text says it in words. */
 enum shim_request_problem {
     SHIM_REQUEST_OK = 0,
-    SHIM_REQUEST_SHORT,       /* fewer bytes than a header */
-    SHIM_REQUEST_NOT_OURS,    /* wrong magic */
-    SHIM_REQUEST_VERSION,     /* another version or size: answer EPROTO */
-    SHIM_REQUEST_KIND,        /* unknown kind */
-    SHIM_REQUEST_FAMILY,      /* family or addresses do not fit together */
-    SHIM_REQUEST_NAME_LENGTH, /* name_len above SHIM_HOST_NAME_MAX */
+    SHIM_REQUEST_SHORT,          /* fewer bytes than a header */
+    SHIM_REQUEST_NOT_OURS,       /* wrong magic */
+    SHIM_REQUEST_VERSION,        /* another version or size: answer EPROTO */
+    SHIM_REQUEST_KIND,           /* unknown kind */
+    SHIM_REQUEST_FAMILY,         /* family or addresses do not fit together */
+    SHIM_REQUEST_NAME_LENGTH,    /* name_len above SHIM_HOST_NAME_MAX */
+    SHIM_REQUEST_NAME_MISPLACED, /* a question about a name without one, or about an address with */
 };
 
 /* Checks the first `len` bytes received on B. Looks at no more than the header. Pure. */

@@ -15,11 +15,17 @@ static struct {
     const char *name;
     const char *value; /* in the pool, after "NAME=" */
 } variables[] = {
-    {"SMUXSHIM_ROUTES", NULL},  {"SMUXSHIM_CONFIG", NULL},
-    {"SMUXSHIM_SOCKET", NULL},  {"SMUXSHIM_LOG", NULL},
-    {"SMUXSHIM_STRICT", NULL},  {"SMUXSHIM_DISABLE", NULL},
-    {"SMUXSHIM_GATEWAY", NULL}, {"XDG_RUNTIME_DIR", NULL},
-    {"XDG_CONFIG_HOME", NULL},  {"HOME", NULL},
+    {"SMUXSHIM_ROUTES", NULL},
+    {"SMUXSHIM_CONFIG", NULL},
+    {"SMUXSHIM_SOCKET", NULL},
+    {"SMUXSHIM_LOG", NULL},
+    {"SMUXSHIM_STRICT", NULL},
+    {"SMUXSHIM_DISABLE", NULL},
+    {"SMUXSHIM_GATEWAY", NULL},
+    {"SMUXSHIM_NAMES", NULL},
+    {"XDG_RUNTIME_DIR", NULL},
+    {"XDG_CONFIG_HOME", NULL},
+    {"HOME", NULL},
 };
 #define N_VARIABLES (sizeof variables / sizeof *variables)
 _Static_assert(N_VARIABLES <= ENVIRONMENT_MAX, "room for all of them in environment_list");

@@ -2,9 +2,10 @@
  * resolve.h - the lookups of names, watched for routes by host name.
  *
  * A name that matches a name rule of a route is resolved by libc as ever, and what came out is
- * remembered (names.h). If libc cannot resolve it the program gets a synthetic address, and the
- * gateway resolves the name. Names that match no rule, and everything if no route has a name rule,
- * go straight to libc.
+ * remembered (names.h). If libc cannot resolve it the helper gives it a synthetic address
+ * (names_ask.h), and the gateway resolves the name at connect. Where no helper answers that is a
+ * temporary failure (EAI_AGAIN); where it has no address left, a permanent one (EAI_FAIL). Names that
+ * match no rule, and everything if no route has a name rule, go straight to libc.
  */
 #ifndef SHIM_RESOLVE_H
 #define SHIM_RESOLVE_H

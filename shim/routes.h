@@ -129,6 +129,12 @@ const struct route *route_list_match(const struct route_list *list,
  */
 bool route_list_watches_name(const struct route_list *list, const char *name);
 
+/* The first rule of this kind (ROUTE_RULE_IPV4 or _IPV6) whose addresses all lie in the network of
+ * `addr` and `prefix_len`, or NULL. */
+const struct route_rule *route_list_rule_within(const struct route_list *list,
+                                                enum route_rule_kind kind, const uint8_t *addr,
+                                                unsigned prefix_len);
+
 /* Parses one destination list into a list of its own: what a gateway's `allow` needs. The rules
  * belong to one route called "allow". */
 bool route_list_parse_destinations(struct route_list *list, const char *text,

@@ -325,6 +325,18 @@ const struct route *route_list_match(const struct route_list *list,
     return rule ? &list->route[rule->route] : NULL;
 }
 
+const struct route_rule *route_list_rule_within(const struct route_list *list,
+                                                enum route_rule_kind kind, const uint8_t *addr,
+                                                unsigned prefix_len) {
+    struct route_rule network = {.prefix_len = (uint8_t)prefix_len};
+    memcpy(network.addr, addr, kind == ROUTE_RULE_IPV6 ? 16 : 4);
+    for (size_t i = 0; i < list->n_rules; i++)
+        if (list->rule[i].kind == kind && list->rule[i].prefix_len >= prefix_len &&
+            prefix_matches(list->rule[i].addr, &network))
+            return &list->rule[i];
+    return NULL;
+}
+
 bool route_list_watches_name(const struct route_list *list, const char *name) {
     for (size_t i = 0; list->n_name_rules && i < list->n_rules; i++)
         if (list->rule[i].kind == ROUTE_RULE_NAME && name_matches(list, &list->rule[i], name))

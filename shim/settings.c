@@ -24,6 +24,10 @@ struct loaded {
     struct config config; /* room to parse in */
 };
 
+/* The first takes no system call to make; what is read anew later is mapped. */
+static struct loaded first;
+static atomic_flag first_taken = ATOMIC_FLAG_INIT;
+
 static struct loaded *_Atomic current;
 static _Atomic int64_t next_check_ms;
 static atomic_bool complained;
@@ -68,12 +72,13 @@ static void load_file(struct loaded *loaded) {
     }
     config_init(&loaded->config);
     loaded->usable = config_read(&loaded->config, loaded->file, &error);
-    if (loaded->usable) {
-        loaded->settings.routes = loaded->config.routes;
-        config_own_socket(&loaded->config, NULL, NULL);
-    } else {
+    if (!loaded->usable) {
         broken(loaded, error.text);
+        return;
     }
+    loaded->settings.routes = loaded->config.routes;
+    loaded->settings.names = loaded->config.names.ranges;
+    config_own_socket(&loaded->config, NULL, NULL);
 }
 
 static void find_socket(struct loaded *loaded) {
@@ -86,12 +91,24 @@ static void find_socket(struct loaded *loaded) {
     broken(loaded, text);
 }
 
+static void find_ranges(struct loaded *loaded) {
+    const char *given = shim_getenv("SMUXSHIM_NAMES"), *why;
+    char text[200];
+    if (!given || !*given || !(why = shim_ranges_parse(&loaded->settings.names, given)))
+        return;
+    snprintf(text, sizeof text, "SMUXSHIM_NAMES: expected %s", why);
+    broken(loaded, text);
+}
+
 static struct loaded *load(void) {
     const char *routes = shim_getenv("SMUXSHIM_ROUTES");
-    struct loaded *loaded =
-        mmap(NULL, sizeof *loaded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct loaded *loaded = &first;
+    if (atomic_flag_test_and_set(&first_taken))
+        loaded =
+            mmap(NULL, sizeof *loaded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (loaded == MAP_FAILED)
         return NULL;
+    shim_ranges_default(&loaded->settings.names);
     if (env_is("SMUXSHIM_DISABLE", "1"))
         loaded->permanent = true;
     else if (routes && *routes)
@@ -100,6 +117,8 @@ static struct loaded *load(void) {
         load_file(loaded);
     if (loaded->usable)
         find_socket(loaded);
+    if (loaded->usable)
+        find_ranges(loaded);
     return loaded;
 }
 
@@ -109,7 +128,8 @@ static struct loaded *publish(struct loaded *old, struct loaded *fresh) {
         return old;
     if (atomic_compare_exchange_strong(&current, &old, fresh))
         return fresh;
-    munmap(fresh, sizeof *fresh);
+    if (fresh != &first)
+        munmap(fresh, sizeof *fresh);
     return old;
 }
 

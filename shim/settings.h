@@ -1,8 +1,8 @@
 /*
  * settings.h - the routes as this process sees them.
  *
- * SMUXSHIM_ROUTES (exported by the launcher, environment.h) is parsed once; without it the
- * configuration file is read at the first AF_INET connect and looked at again at most once a
+ * SMUXSHIM_ROUTES and SMUXSHIM_NAMES (exported by the launcher, environment.h) are parsed once;
+ * without them the configuration file is read at the first AF_INET connect and looked at again at most once a
  * second. Either way the result is a value in mapped memory behind one atomic pointer: readers take
  * no lock, and a reader that is interrupted by a signal or a fork cannot hold one. Old values stay
  * mapped, because another thread may be reading them; a change of the file therefore costs about
@@ -14,12 +14,14 @@
 #include <stdbool.h>
 
 #include "control.h"
+#include "control_range.h"
 #include "routes.h"
 
 struct settings {
     bool deny; /* broken, and SMUXSHIM_STRICT=1: every TCP connect fails with EACCES */
     char socket_path[sizeof((struct sockaddr_un *)0)->sun_path];
     struct route_list routes;
+    struct shim_ranges names; /* whose addresses stand for host names, if a route has any */
 };
 
 /* The settings in force, or NULL if nothing is routed (none, broken, or SMUXSHIM_DISABLE=1). Valid

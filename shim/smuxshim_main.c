@@ -94,6 +94,13 @@ static bool export_routes(const struct config *config) {
     return ok;
 }
 
+/* A default is exported, too: an outer smuxshim may have left another. */
+static bool export_names(const struct config *config) {
+    char text[SHIM_RANGES_TEXT_SIZE];
+    return setenv("SMUXSHIM_NAMES", shim_ranges_text(&config->names.ranges, text, sizeof text),
+                  1) == 0;
+}
+
 static bool ensure_helper(const struct config *config, const struct options *options,
                           const char *socket_path) {
     struct config_error error;
@@ -147,7 +154,7 @@ static bool export_source(const struct options *options) {
 
 static bool export_environment(const struct config *config, const struct options *options,
                                const char *socket_path, const char *library) {
-    if (export_routes(config) && export_source(options) &&
+    if (export_routes(config) && export_names(config) && export_source(options) &&
         setenv("SMUXSHIM_SOCKET", socket_path, 1) == 0 && launch_export_preload(library))
         return true;
     perror("smuxshim: environment");

@@ -38,8 +38,7 @@ static bool peer_is_trusted(int fd) {
            (cred.uid == 0 || cred.uid == (uid_t)real.syscall(SYS_geteuid));
 }
 
-/* Connects to the helper's path; in a chroot, or where the path is gone, to its abstract name. */
-static int connect_helper(int fd, const char *path) {
+int swap_connect_helper(int fd, const char *path) {
     struct sockaddr_un name;
     socklen_t len = shim_path_name(&name, path);
     if (raw_connect(fd, &name, len) == 0)
@@ -103,7 +102,7 @@ static int open_pair(const struct swap *swap, struct shim_request *req) {
     if (fd < 0)
         return -errno;
     raw_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &gate, sizeof gate);
-    int err = connect_helper(fd, swap->settings->socket_path);
+    int err = swap_connect_helper(fd, swap->settings->socket_path);
     if (err == 0) {
         options_carry(swap->fd, fd, swap->local.family, req);
         err = send_gate(fd, req, swap->host);

@@ -27,6 +27,10 @@ struct swap {
  * ECONNREFUSED (no helper), EAGAIN (its backlog is full), EACCES, EMFILE, ENFILE, ENOMEM, ... */
 int swap_in(const struct swap *swap);
 
+/* Connects `fd`, an AF_UNIX socket, to the helper's path; in a chroot, or where the path is gone, to
+ * its abstract name, if that is a trusted user's. Returns 0 or an errno. */
+int swap_connect_helper(int fd, const char *path);
+
 /* Makes `fd`, one of ours, a fresh unconnected TCP socket of `family` with the options of the old
  * one: after a failure, for a connect to somewhere else. Returns 0 or an errno. */
 int swap_out(int fd, int family);

@@ -107,6 +107,34 @@ static void mistakes_name_file_line_and_expectation(void **state) {
             "test.conf:2: ", "at most 8");
 }
 
+#define ROUTE "[route r]\ndestinations = *.internal, 10.0.0.1:80\n"
+
+static void ranges_for_names(void **state) {
+    char text[SHIM_RANGES_TEXT_SIZE];
+    (void)state;
+    parse(MAIN);
+    assert_string_equal(shim_ranges_text(&config.names.ranges, text, sizeof text),
+                        SHIM_RANGE_DEFAULT_V4 "," SHIM_RANGE_DEFAULT_V6);
+    assert_int_equal(config.names.max_per_user, 8192);
+    parse("[names]\nipv4 = 10.9.0.0/16\nipv6 = fd00::/64\nmax-per-user = 3\n" MAIN ROUTE);
+    assert_string_equal(shim_ranges_text(&config.names.ranges, text, sizeof text),
+                        "10.9.0.0/16,fd00::/64");
+    assert_int_equal(config.names.max_per_user, 3);
+    refused("[names]\nipv4 = fd00::/64\n", "test.conf:2: ", "ipv4: expected an IPv4 network");
+    refused("[names]\nipv6 = 10.0.0.0/8\n", "test.conf:2: ", "ipv6: expected an IPv6 network");
+    refused("[names]\nipv4 = 10.0.0.0/30\n", "test.conf:2: ", "prefix length from 8 to 28");
+    refused("[names]\n\nipv6 = ::/64\n", "test.conf:3: ", "loopback");
+    refused("[names]\nipv4 = 10.9.1.0/16\n", "test.conf:2: ", "bits set after");
+    refused("[names]\nmax-per-user = 0\n", "test.conf:2: ", "1 to 65536");
+    refused("[names]\nipv5 = 1\n", "test.conf:2: ", "ipv4, ipv6, max-per-user");
+    /* What lies in the range cannot be a destination, unless no name needs it. */
+    refused(MAIN ROUTE "[names]\nipv4 = 10.0.0.0/24\n", "test.conf:3: ", "\"10.0.0.1:80\" lies in");
+    refused(MAIN "[route r]\ndestinations = x.y, [fd73:6d78:7368::/65]\n",
+            "test.conf:3: ", "expected another destination, or another range");
+    parse(MAIN "[route r]\ndestinations = 198.18.0.0/16, [fd73:6d78:7368::1]:80\n");
+    parse(MAIN "[route r]\ndestinations = *.internal, 198.0.0.0/8, 0.0.0.0/0\n");
+}
+
 static void binary_is_refused(void **state) {
     static const char text[] = MAIN "[route \0 r]\n";
     (void)state;
@@ -152,6 +180,15 @@ static void the_environment_stands_in_for_a_file(void **state) {
     assert_true(config_load_with(&config, NULL, "tcp://h:1", "10.0.0.2", &error));
     assert_true(config_check_gateways(&config, &error));
     unsetenv("SMUXSHIM_ROUTES");
+    setenv("SMUXSHIM_NAMES", "10.7.0.0/16", 1);
+    assert_true(config_load_with(&config, NULL, "tcp://h:1", "a.internal", &error));
+    assert_int_equal(config.names.ranges.v4.addr[1], 7);
+    assert_false(config_load_with(&config, NULL, "tcp://h:1", "a.internal,10.7.1.1", &error));
+    assert_non_null(strstr(error.text, "lies in 10.7.0.0/16"));
+    setenv("SMUXSHIM_NAMES", "10.7.0.0/16,10.8.0.0/16", 1);
+    assert_false(config_load(&config, &error));
+    assert_non_null(strstr(error.text, "SMUXSHIM_NAMES: expected at most one network of each"));
+    unsetenv("SMUXSHIM_NAMES");
 }
 
 static const char *socket_of(const char *gateway, const char *routes) {
@@ -244,6 +281,7 @@ int main(void) {
         cmocka_unit_test(everything_can_be_set),
         cmocka_unit_test(defaults),
         cmocka_unit_test(mistakes_name_file_line_and_expectation),
+        cmocka_unit_test(ranges_for_names),
         cmocka_unit_test(binary_is_refused),
         cmocka_unit_test(every_prefix_is_handled),
         cmocka_unit_test(the_environment_stands_in_for_a_file),

@@ -25,7 +25,12 @@ static void good_requests_pass(void **state) {
     assert_int_equal(shim_request_check(&req, sizeof req), SHIM_REQUEST_OK);
     req.name_len = 255;
     assert_int_equal(shim_request_check(&req, sizeof req), SHIM_REQUEST_OK);
+    req.kind = SHIM_REQUEST_ADDRESS;
+    assert_int_equal(shim_request_check(&req, sizeof req), SHIM_REQUEST_OK);
     req.kind = SHIM_NOTICE_LINGER;
+    assert_int_equal(shim_request_check(&req, sizeof req), SHIM_REQUEST_OK);
+    req.kind = SHIM_REQUEST_NAME;
+    req.name_len = 0;
     assert_int_equal(shim_request_check(&req, sizeof req), SHIM_REQUEST_OK);
 }
 
@@ -65,7 +70,15 @@ static void wrong_requests_are_told_apart(void **state) {
     req = request();
     req.name_len = 256;
     assert_int_equal(shim_request_check(&req, sizeof req), SHIM_REQUEST_NAME_LENGTH);
-    for (int i = 0; i <= SHIM_REQUEST_NAME_LENGTH; i++)
+    req = request();
+    req.kind = SHIM_REQUEST_ADDRESS;
+    assert_int_equal(shim_request_check(&req, sizeof req), SHIM_REQUEST_NAME_MISPLACED);
+    req.kind = SHIM_REQUEST_NAME;
+    req.name_len = 1;
+    assert_int_equal(shim_request_check(&req, sizeof req), SHIM_REQUEST_NAME_MISPLACED);
+    req.dest.family = req.family = AF_UNIX;
+    assert_int_equal(shim_request_check(&req, sizeof req), SHIM_REQUEST_FAMILY);
+    for (int i = 0; i <= SHIM_REQUEST_NAME_MISPLACED; i++)
         assert_true(strlen(shim_request_problem_text((enum shim_request_problem)i)) > 4);
 }
 
@@ -203,6 +216,57 @@ static void socket_paths_follow_the_rule(void **state) {
     unsetenv("SMUXSHIM_SOCKET");
 }
 
+struct packed_answer {
+    struct shim_name_answer head;
+    char name[SHIM_HOST_NAME_MAX + 1];
+};
+
+static bool accepts(const struct packed_answer *packed, size_t len) {
+    struct shim_name_answer answer;
+    char name[SHIM_HOST_NAME_MAX + 1];
+    void *copy = malloc(len + 1);
+    memcpy(copy, packed, len);
+    bool good = shim_name_answer_check(copy, len, &answer, name);
+    free(copy);
+    return good;
+}
+
+static void answers_about_names_are_whole_or_none(void **state) {
+    struct packed_answer packed = {{.magic = SHIM_CONTROL_MAGIC,
+                                    .version = SHIM_CONTROL_VERSION,
+                                    .name_len = 11,
+                                    .address = endpoint(AF_INET, "198.18.0.1", 0)},
+                                   "db.internal"};
+    size_t len = sizeof packed.head + 11;
+    (void)state;
+    assert_true(accepts(&packed, len));
+    for (size_t i = 0; i < len; i++)
+        assert_false(accepts(&packed, i));
+    assert_false(accepts(&packed, len + 1));
+    struct packed_answer bad = packed;
+    bad.head.magic++;
+    assert_false(accepts(&bad, len));
+    bad = packed;
+    bad.head.version++;
+    assert_false(accepts(&bad, len));
+    bad = packed;
+    bad.head.name_len = 60000;
+    assert_false(accepts(&bad, len));
+    bad = packed;
+    bad.head.address.family = AF_UNIX;
+    assert_false(accepts(&bad, len));
+    bad = packed;
+    bad.name[3] = 0x1b;
+    assert_false(accepts(&bad, len));
+    bad = packed;
+    bad.head.name_len = 0;
+    assert_false(accepts(&bad, sizeof bad.head));
+    bad.head.err = 2;
+    assert_true(accepts(&bad, sizeof bad.head));
+    bad.head.err = -2;
+    assert_false(accepts(&bad, sizeof bad.head));
+}
+
 static void host_names(void **state) {
     (void)state;
     assert_true(shim_host_name_valid("a-b_c.Example.9", 15));
@@ -223,6 +287,7 @@ int main(void) {
         cmocka_unit_test(foreign_names_are_no_outcomes),
         cmocka_unit_test(helpers_are_known_by_their_names),
         cmocka_unit_test(socket_paths_follow_the_rule),
+        cmocka_unit_test(answers_about_names_are_whole_or_none),
         cmocka_unit_test(host_names),
     };
     return cmocka_run_group_tests_name("control", tests, NULL, NULL);

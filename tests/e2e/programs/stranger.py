@@ -19,6 +19,7 @@ Prints how it ended: "closed", "reset", "errno NAME" (the outcome that the helpe
     named           with a descriptor that has a name already
     notice          a lingering notice about a connection that does not exist
     flood           a request, then data before the outcome
+    names           questions about names, good and bad; prints a line for each
 """
 
 import errno
@@ -37,11 +38,11 @@ def endpoint(port):
     return struct.pack("=HHI", socket.AF_INET, port, 0) + socket.inet_aton("127.0.0.1") + bytes(12)
 
 
-def request(version=1, kind=1, name=b"", name_len=None):
+def request(version=1, kind=1, name=b"", name_len=None, family=socket.AF_INET, dest=None):
     size = len(name) if name_len is None else name_len
     head = struct.pack("=IHHQHHHHII", 0x58554D53, version, 80, 0x1122334455667788 ^ os.getpid(), kind, 0,
-                       socket.AF_INET, size, 0, 0)
-    head += endpoint(PORT) + bytes(24)
+                       family, size, 0, 0)
+    head += (dest or endpoint(PORT)) + bytes(24)
     assert len(head) == 80
     return head + name
 
@@ -86,6 +87,41 @@ def outcome(s, patience=10):
     return "waiting"
 
 
+def answer(message, s=None):
+    """What the helper answers to a question: an errno's name, 0, or "closed"."""
+    s = s or connect()
+    s.settimeout(30)
+    s.sendall(message)
+    text = b""
+    try:
+        while data := s.recv(1000):
+            text += data
+    except ConnectionResetError:
+        pass
+    if len(text) < 40:
+        return "closed"
+    err = struct.unpack("=IHHiI", text[:16])[2 + 1]
+    return errno.errorcode[err] if err else 0
+
+
+def ask_about_names():
+    name = b"db.internal"
+    print("address of db.internal:", answer(request(kind=3, name=name)))
+    print("address of elsewhere.invalid:", answer(request(kind=3, name=b"elsewhere.invalid")))
+    print("no name:", answer(request(kind=3)))
+    print("bad name:", answer(request(kind=3, name=b"bad\x1b]name")))
+    print("name with a name:", answer(request(kind=4, name=name)))
+    print("family 1:", answer(request(kind=3, name=name, family=1)))
+    print("half a name:", answer(request(kind=3, name=name, name_len=100)))
+    unknown = struct.pack("=HHI", socket.AF_INET, 0, 0) + socket.inet_aton("198.18.77.7") + bytes(12)
+    print("unknown address:", answer(request(kind=4, dest=unknown)))
+    crowd = [connect() for _ in range(1000)]
+    print("a thousand at once:", sum(answer(request(kind=3, name=name), s) == 0 for s in crowd), "answers")
+
+
+if KIND == "names":
+    ask_about_names()
+    sys.exit()
 a = connect()
 if KIND == "good":
     send(a, gate(request()), [a.fileno()])

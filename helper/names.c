@@ -1,0 +1,433 @@
+/* names.c - see names.h. */
+#include "helper/names.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "helper/log.h"
+#include "helper/names_file.h"
+
+#define HEADS   65536 /* of hash chains */
+#define INDEXES 3
+#define REWRITE_SLACK                                                                              \
+    1024 /* lines of forgotten names that the file may have, beside as many again */
+
+enum index { BY_NAME, BY_V4, BY_V6 };
+
+struct entry {
+    struct shim_endpoint v4, v6; /* family 0: none */
+    uid_t uid;
+    char *name;             /* lower case, no dot at the end */
+    uint32_t next[INDEXES]; /* in the hash chains; numbers of entries, 0 ends */
+    uint32_t newer, older;  /* by use */
+};
+
+struct user {
+    uid_t uid;
+    uint32_t count;
+};
+
+struct names {
+    struct names_file file;
+    bool usable; /* the file takes what is given */
+    struct shim_ranges ranges;
+    uint32_t max_per_user;
+    uid_t owner;
+    uint64_t next;         /* number of the address that is given next */
+    uint64_t seed;         /* of the hash, so that nobody can choose names that collide */
+    struct entry *entries; /* [0] is not used */
+    uint32_t count, capacity;
+    uint32_t newest, oldest;
+    struct user *users;
+    size_t user_count;
+    uint32_t heads[INDEXES][HEADS];
+};
+
+/* ---- Finding ---- */
+
+static uint32_t hash(const struct names *names, const void *bytes, size_t len) {
+    uint64_t h = names->seed;
+    for (size_t i = 0; i < len; i++) {
+        h = (h ^ ((const uint8_t *)bytes)[i]) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 29;
+    }
+    return (uint32_t)(h >> 32) % HEADS;
+}
+
+static uint32_t *head_of_name(struct names *names, const char *name) {
+    return &names->heads[BY_NAME][hash(names, name, strlen(name))];
+}
+
+static uint32_t *head_of_address(struct names *names, const struct shim_endpoint *address) {
+    enum index index = address->family == AF_INET6 ? BY_V6 : BY_V4;
+    return &names->heads[index][hash(names, address->addr, sizeof address->addr)];
+}
+
+static const struct shim_endpoint *address_of(const struct entry *entry, int family) {
+    return family == AF_INET6 ? &entry->v6 : &entry->v4;
+}
+
+static uint32_t find_address(const struct names *names, const struct shim_endpoint *address) {
+    struct shim_endpoint plain = shim_endpoint_unmapped(address);
+    enum index index = plain.family == AF_INET6 ? BY_V6 : BY_V4;
+    uint32_t i = *head_of_address((struct names *)names, &plain);
+    while (i && memcmp(address_of(&names->entries[i], plain.family)->addr, plain.addr,
+                       sizeof plain.addr) != 0)
+        i = names->entries[i].next[index];
+    return i;
+}
+
+static const struct shim_range *range_of(const struct names *names, int family) {
+    return family == AF_INET6 ? &names->ranges.v6 : &names->ranges.v4;
+}
+
+/* The entry of a name with an address of today's range: ranges may have changed since, and a name
+ * then gets a second entry. */
+static uint32_t find_name(struct names *names, const char *name, int family) {
+    const struct shim_range *range = range_of(names, family);
+    for (uint32_t i = *head_of_name(names, name); i; i = names->entries[i].next[BY_NAME])
+        if (strcmp(names->entries[i].name, name) == 0 &&
+            shim_range_holds(range, address_of(&names->entries[i], family)))
+            return i;
+    return 0;
+}
+
+/* ---- Order of use ---- */
+
+static void unlink_use(struct names *names, uint32_t i) {
+    struct entry *entry = &names->entries[i];
+    *(entry->newer ? &names->entries[entry->newer].older : &names->newest) = entry->older;
+    *(entry->older ? &names->entries[entry->older].newer : &names->oldest) = entry->newer;
+}
+
+static void link_newest(struct names *names, uint32_t i) {
+    struct entry *entry = &names->entries[i];
+    entry->newer = 0;
+    entry->older = names->newest;
+    *(names->newest ? &names->entries[names->newest].newer : &names->oldest) = i;
+    names->newest = i;
+}
+
+static void touch(struct names *names, uint32_t i) {
+    unlink_use(names, i);
+    link_newest(names, i);
+}
+
+/* ---- Users ---- */
+
+static struct user *known_user(struct names *names, uid_t uid) {
+    for (size_t i = 0; i < names->user_count; i++)
+        if (names->users[i].uid == uid)
+            return &names->users[i];
+    return NULL;
+}
+
+/* Makes one if there is none. May move the others. */
+static struct user *find_user(struct names *names, uid_t uid) {
+    struct user *known = known_user(names, uid);
+    if (known)
+        return known;
+    struct user *larger = realloc(names->users, (names->user_count + 1) * sizeof *larger);
+    if (!larger)
+        return NULL;
+    names->users = larger;
+    names->users[names->user_count] = (struct user){.uid = uid};
+    return &names->users[names->user_count++];
+}
+
+static bool may_have_more(struct names *names, uid_t uid) {
+    if (uid == 0 || uid == names->owner)
+        return true;
+    const struct user *user = find_user(names, uid);
+    return user && user->count < names->max_per_user;
+}
+
+/* ---- Entries ---- */
+
+static void unchain(struct names *names, uint32_t *at, enum index index, uint32_t i) {
+    while (*at != i)
+        at = &names->entries[*at].next[index];
+    *at = names->entries[i].next[index];
+}
+
+static void chain(struct names *names, uint32_t *head, enum index index, uint32_t i) {
+    names->entries[i].next[index] = *head;
+    *head = i;
+}
+
+/* Forgets the least recently used and returns its place. */
+static uint32_t evict(struct names *names) {
+    uint32_t i = names->oldest;
+    struct entry *entry = &names->entries[i];
+    struct user *user = known_user(names, entry->uid);
+    unlink_use(names, i);
+    unchain(names, head_of_name(names, entry->name), BY_NAME, i);
+    if (entry->v4.family)
+        unchain(names, head_of_address(names, &entry->v4), BY_V4, i);
+    if (entry->v6.family)
+        unchain(names, head_of_address(names, &entry->v6), BY_V6, i);
+    if (user)
+        user->count--;
+    free(entry->name);
+    return i;
+}
+
+/* A place for one more; 0 if memory is short. */
+static uint32_t take_place(struct names *names) {
+    if (names->count == NAMES_MAX)
+        return evict(names);
+    if (names->count + 1 >= names->capacity) {
+        uint32_t capacity = names->capacity ? names->capacity * 2 : 64;
+        struct entry *larger = realloc(names->entries, capacity * sizeof *larger);
+        if (!larger)
+            return 0;
+        names->entries = larger;
+        names->capacity = capacity;
+    }
+    return ++names->count;
+}
+
+static bool insert(struct names *names, const struct names_record *record) {
+    char *name = strdup(record->name);
+    uint32_t i = name && find_user(names, record->uid) ? take_place(names) : 0;
+    struct user *user = known_user(names, record->uid);
+    if (!i || !user) {
+        free(name);
+        return false;
+    }
+    names->entries[i] =
+        (struct entry){.v4 = record->v4, .v6 = record->v6, .uid = record->uid, .name = name};
+    user->count++;
+    chain(names, head_of_name(names, name), BY_NAME, i);
+    if (record->v4.family)
+        chain(names, head_of_address(names, &record->v4), BY_V4, i);
+    if (record->v6.family)
+        chain(names, head_of_address(names, &record->v6), BY_V6, i);
+    link_newest(names, i);
+    return true;
+}
+
+static bool is_free(const struct names *names, const struct shim_endpoint *address) {
+    return address->family == 0 || !find_address(names, address);
+}
+
+/* ---- Giving ---- */
+
+/* The addresses of the next number that was not given in another, overlapping range. */
+static void choose_addresses(const struct names *names, struct names_record *record,
+                             uint64_t *number) {
+    do {
+        record->v4.family = record->v6.family = 0;
+        if (!shim_range_address(&names->ranges.v4, *number, &record->v4))
+            memset(&record->v4, 0, sizeof record->v4);
+        if (!shim_range_address(&names->ranges.v6, *number, &record->v6))
+            memset(&record->v6, 0, sizeof record->v6);
+        ++*number;
+    } while (!is_free(names, &record->v4) || !is_free(names, &record->v6));
+}
+
+struct walk {
+    const struct names *names;
+    uint32_t at;
+};
+
+static bool next_record(void *ctx, struct names_record *record) {
+    struct walk *walk = ctx;
+    if (!walk->at)
+        return false;
+    const struct entry *entry = &walk->names->entries[walk->at];
+    record->v4 = entry->v4;
+    record->v6 = entry->v6;
+    record->uid = entry->uid;
+    strcpy(record->name, entry->name);
+    walk->at = entry->newer;
+    return true;
+}
+
+static void rewrite_file(struct names *names) {
+    struct walk walk = {names, names->oldest};
+    int error = names_file_rewrite(&names->file, next_record, &walk);
+    if (error)
+        log_warn("%s: cannot be written anew: %s", names->file.path, strerror(-error));
+}
+
+/* Stored first, told afterwards. */
+static int store(struct names *names, const struct names_record *record, uint64_t next) {
+    int error = names_file_set_next(&names->file, next);
+    if (error == 0) {
+        names->next = next;
+        error = names_file_append(&names->file, record);
+    }
+    if (error == 0)
+        return 0;
+    log_error("%s: cannot be written: %s: \"%s\" gets no address", names->file.path,
+              strerror(-error), record->name);
+    return EIO;
+}
+
+static int add(struct names *names, uid_t uid, const char *name, int family) {
+    struct names_record record = {.uid = uid};
+    uint64_t number = names->next;
+    char text[SHIM_RANGES_TEXT_SIZE];
+    if (!names->usable)
+        return EIO;
+    strcpy(record.name, name);
+    if (!may_have_more(names, uid)) {
+        log_warn("names: uid %u has %u names, its limit (max-per-user): \"%s\" gets no address",
+                 (unsigned)uid, (unsigned)names->max_per_user, name);
+        return EDQUOT;
+    }
+    choose_addresses(names, &record, &number);
+    if ((family == AF_INET6 ? record.v6 : record.v4).family == 0) {
+        log_warn("names: %s is used up: \"%s\" gets no address; expected a larger range in [names]",
+                 shim_range_text(range_of(names, family), text, sizeof text), name);
+        return ENOSPC;
+    }
+    int err = store(names, &record, number);
+    if (err == 0 && !insert(names, &record))
+        err = EIO;
+    if (err == 0 && names->file.lines > 2u * names->count + REWRITE_SLACK)
+        rewrite_file(names);
+    return err;
+}
+
+int names_give(struct names *names, uid_t uid, const char *name, int family,
+               struct shim_endpoint *address) {
+    char key[SHIM_HOST_NAME_MAX + 1];
+    size_t len = strlen(name);
+    if (len > 1 && name[len - 1] == '.')
+        len--;
+    for (size_t i = 0; i < len; i++)
+        key[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]);
+    key[len] = '\0';
+    uint32_t i = find_name(names, key, family);
+    if (!i) {
+        int err = add(names, uid, key, family);
+        if (err)
+            return err;
+        i = names->newest;
+    }
+    touch(names, i);
+    *address = *address_of(&names->entries[i], family);
+    return 0;
+}
+
+const char *names_find(struct names *names, const struct shim_endpoint *address) {
+    uint32_t i = find_address(names, address);
+    if (!i)
+        return NULL;
+    touch(names, i);
+    return names->entries[i].name;
+}
+
+bool names_hold(const struct names *names, const struct shim_endpoint *address) {
+    return address->family &&
+           (shim_ranges_hold(&names->ranges, address) || find_address(names, address));
+}
+
+size_t names_count(const struct names *names) {
+    return names->count;
+}
+
+void names_each(const struct names *names,
+                bool (*each)(void *ctx, const char *name, const struct shim_endpoint *v4,
+                             const struct shim_endpoint *v6, uid_t uid),
+                void *ctx) {
+    for (uint32_t i = names->newest; i; i = names->entries[i].older) {
+        const struct entry *entry = &names->entries[i];
+        if (!each(ctx, entry->name, &entry->v4, &entry->v6, entry->uid))
+            return;
+    }
+}
+
+/* ---- Life ---- */
+
+static bool take_record(void *ctx, const struct names_record *record) {
+    struct names *names = ctx;
+    return (record->v4.family || record->v6.family) && is_free(names, &record->v4) &&
+           is_free(names, &record->v6) && insert(names, record);
+}
+
+/* The number behind the highest that the table knows. */
+static uint64_t next_of_table(const struct names *names) {
+    uint64_t next = 0, number;
+    for (uint32_t i = names->newest; i; i = names->entries[i].older) {
+        const struct entry *entry = &names->entries[i];
+        if (shim_range_number(&names->ranges.v4, &entry->v4, &number) && number >= next)
+            next = number + 1;
+        if (shim_range_number(&names->ranges.v6, &entry->v6, &number) && number >= next)
+            next = number + 1;
+    }
+    return next;
+}
+
+/* Both files damaged: no one knows any more which addresses were given. */
+static void give_up(struct names *names) {
+    names->usable = false;
+    log_error("%s and %s are damaged, both: no address is given to a new name, for it might be "
+              "another's; expected them to be removed when no program remembers one",
+              names->file.path, names->file.next_path);
+}
+
+static void judge(struct names *names, const struct names_found *found) {
+    names->next = next_of_table(names);
+    if (!found->next_known && (found->damaged > 0 || (found->next_damaged && found->empty))) {
+        give_up(names);
+        return;
+    }
+    if (found->damaged > 0 || (found->next_known && names->next < found->next))
+        log_warn("%s: damaged: %zu names are intact; the addresses of the others lead nowhere and "
+                 "are not given again",
+                 names->file.path, names_count(names));
+    if (found->damaged > 0)
+        rewrite_file(names);
+    if (found->next_known && names->next < found->next)
+        names->next = found->next;
+    if (found->next_known || found->empty)
+        return;
+    log_warn("%s is damaged or missing: written anew from the other file", names->file.next_path);
+    names_file_set_next(&names->file, names->next);
+}
+
+static void load(struct names *names, const char *socket_path) {
+    struct names_found found = {0};
+    int error = names_file_open(&names->file, socket_path);
+    if (error == 0)
+        error = names_file_load(&names->file, &found, take_record, names);
+    names->usable = error == 0;
+    if (error)
+        log_error("%s: %s: names that only a gateway can resolve get no addresses",
+                  names->file.path, strerror(-error));
+    else
+        judge(names, &found);
+}
+
+struct names *names_new(const char *socket_path, const struct config_names *config, uid_t owner) {
+    struct names *names = calloc(1, sizeof *names);
+    if (!names)
+        return NULL;
+    names->owner = owner;
+    while (getrandom(&names->seed, sizeof names->seed, 0) < 0 && errno == EINTR)
+        continue;
+    names_configure(names, config);
+    load(names, socket_path);
+    return names;
+}
+
+void names_configure(struct names *names, const struct config_names *config) {
+    names->ranges = config->ranges;
+    names->max_per_user = config->max_per_user;
+}
+
+void names_free(struct names *names) {
+    if (!names)
+        return;
+    for (uint32_t i = names->newest; i; i = names->entries[i].older)
+        free(names->entries[i].name);
+    names_file_close(&names->file);
+    free(names->entries);
+    free(names->users);
+    free(names);
+}
