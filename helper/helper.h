@@ -30,6 +30,8 @@ struct helper {
     struct names *names; /* NULL until the socket's place is known */
     struct admission admission;
     struct conn *conns;       /* all, requests without a route yet included */
+    struct pending *pending;  /* connects under way */
+    uint64_t look_due_us;     /* not before then are abandoned ones looked for everywhere */
     uint32_t refused_pending; /* requests of users who are not allowed, until they are told so */
     uint32_t conn_count;      /* with a route */
     uint64_t conns_total;

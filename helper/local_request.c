@@ -14,6 +14,7 @@
 #include "helper/helper.h"
 #include "helper/log.h"
 #include "helper/names.h"
+#include "helper/pending.h"
 #include "shim/control.h"
 
 /* A peer that connects and does not send its whole request. Nothing of the shim's waits so long. */
@@ -34,6 +35,7 @@ struct local_request {
     struct conn conn;
     struct loop_timer timer;
     struct loop_garbage garbage;
+    struct pending pending;
     struct shim_request header;
     uint8_t state; /* enum request_state */
     bool allowed;
@@ -73,6 +75,7 @@ static void on_ended(struct conn *conn) {
     struct local_request *request = container_of(conn, struct local_request, conn);
     conn->helper->refused_pending -= !request->allowed;
     loop_timer_clear(loop_of(request), &request->timer);
+    pending_stop(&request->pending);
     close_app_fd(request);
     loop_discard(loop_of(request), &request->garbage, free_request);
 }
@@ -208,6 +211,7 @@ static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *l
     if (local)
         request->outcome_local = *local;
     request->state = REQUEST_TELLING;
+    pending_stop(&request->pending);
     loop_timer_set(loop_of(request), &request->timer,
                    loop_now_us(loop_of(request)) + REQUEST_TIMEOUT_US, on_timeout);
     tell(request);
@@ -314,6 +318,7 @@ static void serve_connect(struct local_request *request) {
         conn->name = strdup(request->name);
     request->state = REQUEST_OPENING;
     loop_timer_clear(loop_of(request), &request->timer);
+    pending_start(&request->pending, conn, request->app_fd, (int)request->header.fd - 1);
     if (request->allowed)
         conn_open(conn);
     else

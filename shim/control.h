@@ -53,7 +53,8 @@
  *
  * ## Who closes what The shim's temporary descriptor lives only between steps 1 and 4. The
  * helper's copy of A lives only from step 5 to step 8c: as long as it is open B cannot see the
- * application's close, so the route's connect-timeout bounds it. B is the helper's alone.
+ * application's close: the helper looks every quarter of a second whether any process still has A
+ * open (holders.h), and the route's connect-timeout bounds it. B is the helper's alone.
  *
  * ## The residue After step 8c one byte of the gate stays unread in B. The helper forwards new
  * data but leaves at least its last byte unread in its place: small messages are peeked, behind
@@ -184,7 +185,8 @@ struct shim_request {
     uint16_t family;   /* of the application's socket: outcome addresses are shown in it */
     uint16_t name_len; /* 0: no host name known */
     uint32_t sndbuf;   /* SO_SNDBUF as setsockopt value, 0: the application set none */
-    uint32_t reserved; /* zero */
+    uint32_t fd;       /* 1 + the application's descriptor, 0 if unknown: where the helper looks
+                          whether it is still open */
     struct shim_endpoint dest;
     struct shim_endpoint local; /* family 0 unless SHIM_LOCAL_BOUND */
 };

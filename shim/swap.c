@@ -61,6 +61,7 @@ static void fill_request(struct shim_request *req, const struct swap *swap) {
         .kind = SHIM_REQUEST_CONNECT,
         .family = swap->local.family,
         .name_len = (uint16_t)(swap->host ? strlen(swap->host) : 0),
+        .fd = (uint32_t)swap->fd + 1,
         .dest = swap->dest,
     };
     if (bound) {

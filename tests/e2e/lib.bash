@@ -269,6 +269,7 @@ start_gateway() {
 address = tcp://127.0.0.1:$gateway_port
 allow = ${gateway_allow:-127.0.0.1:*, [::1]:*, localhost:*}
 drain-timeout = ${gateway_drain:-0}
+${gateway_conf_lines-}
 END
     serve gateway "$gateway_port" "$BUILD/smux-gateway" -c "$gateway_conf"
     gateway_pid=$spawned

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Connects that never come about, and are given up in several ways.
+
+    abandon.py server PORT DIR     listens with a full backlog; accepts once DIR/accept exists
+    abandon.py close PORT DIR      non-blocking; closes once DIR/close exists, and lives on
+    abandon.py block PORT DIR      blocks in connect, until it is killed
+    abandon.py fork PORT DIR       closes in the parent; the child waits for the connection
+
+Each makes the file DIR/KIND-ready when it has begun, and DIR/KIND-done when done.
+"""
+import os
+import select
+import socket
+import sys
+import time
+
+kind, port, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+
+
+def tell(what):
+    open(f"{folder}/{kind}-{what}", "w").close()
+
+
+def wait_for(name):
+    while not os.path.exists(f"{folder}/{name}"):
+        time.sleep(0.02)
+
+
+def begin():
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.connect_ex(("127.0.0.1", port))
+    return sock
+
+
+def server():
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(0)
+    fillers = [begin() for _ in range(4)]
+    tell("ready")
+    wait_for("accept")
+    for filler in fillers:
+        filler.close()
+    while True:
+        listener.accept()
+
+
+def close():
+    sock = begin()
+    tell("ready")
+    wait_for("close")
+    sock.close()
+    tell("done")
+    time.sleep(1000)
+
+
+def block():
+    tell("ready")
+    socket.create_connection(("127.0.0.1", port))
+
+
+def fork():
+    sock = begin()
+    if os.fork() == 0:
+        select.select([], [sock], [])
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0 and sock.send(b"x") == 1:
+            tell("done")
+        os._exit(0)
+    sock.close()
+    tell("ready")
+    os.wait()
+
+
+globals()[kind]()

@@ -1,0 +1,68 @@
+#!/usr/bin/env bats
+# A connect that its program gives up ends in the helper and at the gateway, long before any timeout.
+
+load lib
+
+setup() {
+    export dir=$BATS_TEST_TMPDIR
+    port=$(free_port)
+    if ! direct; then
+        gateway_conf_lines="connect-timeout = 1h"
+        start_both "127.0.0.1:$port" "connect-timeout = 1h"
+    fi
+    spawn server python3 "$fixtures/abandon.py" server "$port" "$dir"
+    wait_until "a full backlog" test -e "$dir/server-ready"
+    fillers=$(dialling)
+    export port fillers
+}
+
+teardown() {
+    stop_all
+    show_logs
+}
+
+# Connects under way to the server, those that fill its backlog included.
+dialling() { ss -Htn state syn-sent "dport = :$port" | wc -l; }
+dials() { [ "$(dialling)" = $((fillers + $1)) ]; }
+streams() { direct || [ "$(streams_now)" = "$1" ]; }
+
+more_than() { [ "$(dialling)" -gt "$1" ]; }
+
+# begin KIND: in the background, until its connect is under way.
+begin() {
+    local before
+    before=$(dialling)
+    spawn "$1" via python3 "$fixtures/abandon.py" "$1" "$port" "$dir"
+    wait_until "$1 to begin" test -e "$dir/$1-ready"
+    wait_until "its connect" more_than "$before"
+}
+
+@test "a connect that the program closes is given up by helper and gateway" {
+    begin close
+    wait_until "the connect" dials 1
+    wait_until "its stream" streams 1
+    touch "$dir/close"
+    wait_until "the close" test -e "$dir/close-done"
+    wait_until "no connect of the gateway's" dials 0
+    wait_until "no stream" streams 0
+}
+
+@test "a connect whose program is killed is given up by helper and gateway" {
+    begin block
+    wait_until "the connect" dials 1
+    wait_until "its stream" streams 1
+    stop "$spawned" KILL
+    wait_until "no connect of the gateway's" dials 0
+    wait_until "no stream" streams 0
+}
+
+@test "a connect that a child still waits for goes on" {
+    begin fork
+    wait_until "the connect" dials 1
+    begin close
+    touch "$dir/close"
+    wait_until "the other one to be given up" dials 1
+    wait_until "its stream to end" streams 1
+    touch "$dir/accept"
+    wait_until "the child's connection" test -e "$dir/fork-done"
+}
