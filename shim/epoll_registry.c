@@ -29,9 +29,20 @@ struct overflow_entry {
     struct entry entry;
 };
 
-static struct entry registry[HINT_FDS_MAX][PER_FD];
+typedef struct entry entry_row[PER_FD];
+
+static entry_row registry[HINT_FDS_MAX];
+static void *_Atomic far_registry[HINT_TABLES_MAX];
 static struct overflow_entry overflow[OVERFLOW_MAX];
 static atomic_int overflow_used; /* slots from here on have never been used */
+
+/* The entries of a descriptor; NULL if it has none (yet). */
+static struct entry *row_of(int fd, bool create) {
+    if ((unsigned)fd < HINT_FDS_MAX)
+        return registry[fd];
+    entry_row *table = hint_far_table(far_registry, fd, sizeof *table, create);
+    return table ? table[(unsigned)fd % HINT_FDS_MAX] : NULL;
+}
 
 static void entry_store(struct entry *entry, const struct epoll_event *event) {
     atomic_store_explicit(&entry->events, event->events, memory_order_relaxed);
@@ -39,9 +50,10 @@ static void entry_store(struct entry *entry, const struct epoll_event *event) {
 }
 
 static struct entry *find(int fd, int epfd) {
-    for (int i = 0; i < PER_FD; i++)
-        if (atomic_load(&registry[fd][i].key) == (uint32_t)epfd + 1)
-            return &registry[fd][i];
+    struct entry *row = row_of(fd, false);
+    for (int i = 0; row && i < PER_FD; i++)
+        if (atomic_load(&row[i].key) == (uint32_t)epfd + 1)
+            return &row[i];
     for (int i = 0; i < atomic_load(&overflow_used); i++)
         if (atomic_load(&overflow[i].fd) == fd + 1 &&
             atomic_load(&overflow[i].entry.key) == (uint32_t)epfd + 1)
@@ -70,12 +82,12 @@ static struct entry *claim_overflow(int fd) {
 }
 
 static void remember(int fd, int epfd, const struct epoll_event *event) {
-    struct entry *entry = find(fd, epfd);
-    for (int i = 0; i < PER_FD && !entry; i++) {
+    struct entry *entry = find(fd, epfd), *row = row_of(fd, true);
+    for (int i = 0; row && i < PER_FD && !entry; i++) {
         uint32_t free_key = 0;
         /* Claimed under a key that is no epoll set, filled in, then shown. */
-        if (atomic_compare_exchange_strong(&registry[fd][i].key, &free_key, UINT32_MAX))
-            entry = &registry[fd][i];
+        if (atomic_compare_exchange_strong(&row[i].key, &free_key, UINT32_MAX))
+            entry = &row[i];
     }
     if (!entry)
         entry = claim_overflow(fd);
@@ -92,7 +104,7 @@ static void forget(struct entry *entry) {
 }
 
 void epoll_registry_note(int epfd, int op, int fd, const struct epoll_event *event) {
-    if ((unsigned)fd >= HINT_FDS_MAX || epfd < 0)
+    if (fd < 0 || epfd < 0)
         return;
     if (op != EPOLL_CTL_DEL && event) {
         remember(fd, epfd, event);
@@ -150,10 +162,11 @@ void epoll_registry_detach(int fd, struct epoll_moved *moved) {
     moved->n = 0;
     if (!hint_has(fd, HINT_EPOLL))
         return;
-    for (int i = 0; i < PER_FD; i++) {
-        uint32_t key = atomic_load(&registry[fd][i].key);
+    struct entry *row = row_of(fd, false);
+    for (int i = 0; row && i < PER_FD; i++) {
+        uint32_t key = atomic_load(&row[i].key);
         if (key != 0 && key != UINT32_MAX)
-            detach_one(fd, &registry[fd][i], moved);
+            detach_one(fd, &row[i], moved);
     }
     for (int i = 0; i < atomic_load(&overflow_used) && moved->n < EPOLL_SETS_MAX; i++)
         if (atomic_load(&overflow[i].fd) == fd + 1)

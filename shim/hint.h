@@ -11,9 +11,13 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#define HINT_FDS_MAX 65536 /* descriptors above are treated as never seen */
+#ifndef HINT_FDS_MAX       /* tests build a library with few */
+#define HINT_FDS_MAX 65536 /* in place; as many of those above share a table, mapped if needed */
+#endif
+#define HINT_TABLES_MAX 256 /* 16 million descriptors; those above are treated as never seen */
 
 enum {
     HINT_OURS = 1u << 31,      /* this process put A there */
@@ -24,13 +28,25 @@ enum {
 
 extern _Atomic uint32_t shim_hints[HINT_FDS_MAX];
 
+/* The table of `fd`, at least HINT_FDS_MAX, out of HINT_TABLES_MAX: HINT_FDS_MAX rows of `row_size`
+ * bytes, zero at first, and never unmapped. NULL if there is none and, with `create`, can be none.
+ * Preserves errno; lock-free. */
+void *hint_far_table(void *_Atomic *tables, int fd, size_t row_size, bool create);
+
+/* The word of a descriptor; NULL if it has none (yet). */
+_Atomic uint32_t *hint_far_word(int fd, bool create);
+
+static inline _Atomic uint32_t *hint_word(int fd, bool create) {
+    return (unsigned)fd < HINT_FDS_MAX ? &shim_hints[fd] : hint_far_word(fd, create);
+}
+
 /* Has this process, or one that it was forked from, ever made a connection of ours? If not, the
  * only ones it can have came by exec or SCM_RIGHTS, and those are found by their names. */
 extern atomic_bool shim_any_ours;
 
 static inline uint32_t hint_get(int fd) {
-    return (unsigned)fd < HINT_FDS_MAX ? atomic_load_explicit(&shim_hints[fd], memory_order_relaxed)
-                                       : 0;
+    _Atomic uint32_t *word = hint_word(fd, false);
+    return word ? atomic_load_explicit(word, memory_order_relaxed) : 0;
 }
 
 static inline bool hint_has(int fd, uint32_t bits) {
@@ -38,20 +54,23 @@ static inline bool hint_has(int fd, uint32_t bits) {
 }
 
 static inline void hint_add(int fd, uint32_t bits) {
-    if ((unsigned)fd < HINT_FDS_MAX)
-        atomic_fetch_or_explicit(&shim_hints[fd], bits, memory_order_relaxed);
+    _Atomic uint32_t *word = hint_word(fd, true);
+    if (word)
+        atomic_fetch_or_explicit(word, bits, memory_order_relaxed);
 }
 
 static inline void hint_remove(int fd, uint32_t bits) {
-    if ((unsigned)fd < HINT_FDS_MAX && hint_get(fd) & bits)
-        atomic_fetch_and_explicit(&shim_hints[fd], ~bits, memory_order_relaxed);
+    _Atomic uint32_t *word = hint_word(fd, false);
+    if (word && atomic_load_explicit(word, memory_order_relaxed) & bits)
+        atomic_fetch_and_explicit(word, ~bits, memory_order_relaxed);
 }
 
-static inline void hint_set(int fd, uint32_t word) {
-    if (word & HINT_OURS)
+static inline void hint_set(int fd, uint32_t value) {
+    _Atomic uint32_t *word = hint_word(fd, value != 0);
+    if (value & HINT_OURS)
         atomic_store_explicit(&shim_any_ours, true, memory_order_relaxed);
-    if ((unsigned)fd < HINT_FDS_MAX)
-        atomic_store_explicit(&shim_hints[fd], word, memory_order_relaxed);
+    if (word)
+        atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
 #endif

@@ -207,7 +207,7 @@ static void carry_row(int from, int to, const struct option_row *row, struct shi
 }
 
 void options_carry(int from, int to, uint16_t family, struct shim_request *req) {
-    uint32_t set = (unsigned)from < HINT_FDS_MAX ? hint_get(from) & HINT_OPTIONS : HINT_OPTIONS;
+    uint32_t set = hint_word(from, true) ? hint_get(from) & HINT_OPTIONS : HINT_OPTIONS;
     uint64_t mark = field_put(MARK_OURS, MARK_FAMILY6, family == AF_INET6);
     struct store store = {.n = 0};
     int saved = errno;

@@ -11,9 +11,6 @@
 #include "log.h"
 #include "real.h"
 
-_Atomic uint32_t shim_hints[HINT_FDS_MAX];
-atomic_bool shim_any_ours;
-
 bool shim_is_ours(int fd) {
     struct sockaddr_un name;
     socklen_t len = sizeof name;
