@@ -97,11 +97,17 @@ static int send_gate(int fd, const struct shim_request *req, const char *host) {
     return n < 0 ? (errno == EPIPE ? ECONNREFUSED : errno) : EPROTO;
 }
 
+/* What sandboxes answer who may not have sockets of this kind: systemd's RestrictAddressFamilies,
+ * and common seccomp filters. None of it is an errno of TCP's connect. */
+static bool is_forbidden(int err) {
+    return err == EAFNOSUPPORT || err == EPERM || err == ENOSYS || err == EINVAL;
+}
+
 static int open_pair(const struct swap *swap, struct shim_request *req) {
     int gate = SHIM_GATE_SNDBUF;
     int fd = raw_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return -errno;
+        return is_forbidden(errno) ? -EACCES : -errno;
     raw_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &gate, sizeof gate);
     int err = swap_connect_helper(fd, swap->settings->socket_path);
     if (err == 0) {
