@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "early_name.h"
 #include "hint.h"
 #include "options.h"
 #include "real.h"
@@ -59,10 +60,11 @@ static struct shim_state state_from(int fd, const struct sockaddr *addr, socklen
     return shim_state_read(fd);
 }
 
-/* While nothing is known the address is unspecified, in the family of the socket. */
 static struct shim_endpoint local_of(int fd, const struct shim_state *state) {
     if (state->outcome.dest.family)
         return state->outcome.local;
+    if (state->kind == SHIM_CONNECTING)
+        return early_name_get(fd, options_family(fd));
     return (struct shim_endpoint){.family = options_family(fd)};
 }
 

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "autostart.h"
+#include "early_name.h"
 #include "hint.h"
 #include "log.h"
 #include "names.h"
@@ -151,6 +152,7 @@ static int connect_over_route(struct swap *swap, const struct route *route,
         return fail(ENETUNREACH);
     if (err)
         return fail(err);
+    early_name_note(swap->fd, &swap->dest, &swap->local);
     hint_set(swap->fd, (hint_get(swap->fd) & HINT_EPOLL) | HINT_OURS);
     if (!(swap->file_flags & O_NONBLOCK))
         return shim_wait_connected(swap->fd);

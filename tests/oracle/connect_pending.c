@@ -51,6 +51,28 @@ static void names_and_options(int fd) {
     observe_result("set SO_SNDBUF", setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &number, sizeof number));
 }
 
+/* The own address while it is not connected: with an address and a port bound, one of them, none. */
+static void own_name(const struct server *server, const char *what, in_addr_t address, bool port) {
+    int fd = tcp_socket(SOCK_NONBLOCK);
+    struct sockaddr_in bound = {.sin_family = AF_INET, .sin_addr = {htonl(address)}}, name = {0};
+    socklen_t len = sizeof bound;
+    char title[100];
+    if ((address || port) && bind(fd, (struct sockaddr *)&bound, sizeof bound) != 0)
+        die("bind");
+    getsockname(fd, (struct sockaddr *)&bound, &len);
+    snprintf(title, sizeof title, "%s: connect", what);
+    observe_result(title, connect_to(fd, server));
+    snprintf(title, sizeof title, "%s: getsockname", what);
+    observe_result(title, getsockname(fd, (struct sockaddr *)&name, &len));
+    snprintf(title, sizeof title, "%s: address", what);
+    observe(title, "%s", inet_ntoa(name.sin_addr));
+    snprintf(title, sizeof title, "%s: has a port, the one bound, the same again", what);
+    in_port_t first = name.sin_port;
+    getsockname(fd, (struct sockaddr *)&name, &len);
+    observe(title, "%d %d %d", first != 0, first == bound.sin_port, name.sin_port == first);
+    close(fd);
+}
+
 static void data_calls(int fd) {
     char byte = 'x';
     int pending = -1;
@@ -147,6 +169,9 @@ static void completes_later(struct full_server *full) {
 int main(void) {
     struct full_server full = serve_full();
     while_pending(&full.server);
+    own_name(&full.server, "not bound", INADDR_ANY, false);
+    own_name(&full.server, "bound to any port", INADDR_ANY, true);
+    own_name(&full.server, "bound to an address", INADDR_LOOPBACK + 6, true);
     interrupted(&full.server);
     timed(&full.server);
     /* A fresh one: what was given up above may still be waiting in the backlog. */

@@ -1,0 +1,81 @@
+/* early_name.c - see early_name.h. */
+#include "early_name.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "real.h"
+#include "window.h"
+
+/* Connects under way at once that can be told; the older of two in the same place is forgotten. */
+#define NOTES 64
+
+/* The kernel's default range for clients, in its upper part. */
+#define PORT_FIRST 49152
+#define PORT_COUNT 11000
+
+static struct note {
+    atomic_flag
+        busy; /* whoever finds it set goes without: a handler must not wait for its thread */
+    int fd_plus_one;
+    struct shim_endpoint dest, local;
+} notes[NOTES];
+
+static atomic_uint ports;
+
+static struct note *note_of(int fd) {
+    return &notes[(unsigned)fd % NOTES];
+}
+
+void early_name_note(int fd, const struct shim_endpoint *dest, const struct shim_endpoint *local) {
+    struct note *note = note_of(fd);
+    if (atomic_flag_test_and_set(&note->busy))
+        return;
+    note->fd_plus_one = fd + 1;
+    note->dest = *dest;
+    note->local = *local;
+    atomic_flag_clear(&note->busy);
+}
+
+/* The address that packets to `dest` leave from. False if there is no way. */
+static bool routed_address(const struct shim_endpoint *dest, struct shim_endpoint *address) {
+    struct sockaddr_storage name;
+    socklen_t len = shim_endpoint_to_sockaddr(dest, &name);
+    bool known = false;
+    window_open();
+    int fd = raw_socket(dest->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        /* Nothing is sent: a UDP connect only looks up the route. */
+        if (raw_connect(fd, &name, len) == 0) {
+            len = sizeof name;
+            known = raw_getsockname(fd, &name, &len) == 0 &&
+                    shim_endpoint_from_sockaddr(address, (struct sockaddr *)&name, len);
+        }
+        raw_close(fd);
+    }
+    window_close();
+    return known;
+}
+
+struct shim_endpoint early_name_get(int fd, uint16_t family) {
+    struct shim_endpoint local = {.family = family}, dest = {0}, routed = {0};
+    struct note *note = note_of(fd);
+    int saved = errno;
+    if (atomic_flag_test_and_set(&note->busy))
+        return local;
+    if (note->fd_plus_one == fd + 1 && note->local.family == family) {
+        if (note->local.port == 0) /* stays the same from now on */
+            note->local.port =
+                (uint16_t)(PORT_FIRST + (atomic_fetch_add(&ports, 1) * 7919u) % PORT_COUNT);
+        local = note->local;
+        dest = note->dest;
+    }
+    atomic_flag_clear(&note->busy);
+    if (dest.family && shim_endpoint_is_any(&local) && routed_address(&dest, &routed)) {
+        memcpy(local.addr, routed.addr, sizeof local.addr);
+        local.scope_id = routed.scope_id;
+    }
+    errno = saved;
+    return local;
+}
