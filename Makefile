@@ -164,6 +164,15 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(if $(HELPER_SRC),$(BU
 	@mkdir -p $(@D)
 	$(ld_) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(HELPER_LIBS) -lpthread
 
+# A preload library for 32-bit programs as well (needs gcc -m32).  Installed in LIBDIR32 if that is
+# given; the launcher names both by one path with $LIB in it, when they are where the loaders' $LIB
+# points (`ld.so --list-diagnostics` says so as dl_dst_lib): on Debian in PREFIX/lib/x86_64-linux-gnu
+# and, after the kind of 32-bit libc, PREFIX/lib/i386-linux-gnu or PREFIX/lib32.
+LIBDIR32 ?=
+.PHONY: shim32
+shim32:
+	$(MAKE) BUILD=$(BUILD)/32 CC="$(CC) -m32" CFLAGS="$(CFLAGS) -Wno-psabi" $(BUILD)/32/libsmuxshim.so
+
 # ---- Tests: what each suite is, is said in tests/run/suites and .ci/suites ----------------------
 
 # make check SUITES="unit e2e" runs some of them.
@@ -181,10 +190,11 @@ MUSL := $(BUILD)/musl
 KERNEL_HEADERS := /usr/include/linux /usr/include/asm-generic \
     $(firstword $(wildcard /usr/include/$(shell uname -m)-linux-gnu/asm /usr/include/asm))
 
-.PHONY: check-compilers
-check-compilers:
+.PHONY: check-compilers musl
+check-compilers: musl
 	$(MAKE) BUILD=$(BUILD)/gcc CC=gcc all examples
 	$(MAKE) BUILD=$(BUILD)/clang CC=clang all examples
+musl:
 	mkdir -p $(MUSL)/include
 	ln -sfn -t $(MUSL)/include $(KERNEL_HEADERS)
 	$(MAKE) BUILD=$(MUSL) CC=musl-gcc CFLAGS="-idirafter $(MUSL)/include" \
@@ -220,7 +230,7 @@ $(BUILD)/smux.pc: core/smux.pc.in
 	    -e 's|@VERSION@|$(VERSION)|' $< >$@
 
 .PHONY: install uninstall
-install: all $(BUILD)/smux.pc
+install: all $(BUILD)/smux.pc $(if $(LIBDIR32),shim32)
 	install -d $(D_BIN) $(D_LIB)/pkgconfig $(D_INC)
 	install -m 644 $(HEADERS) $(D_INC)
 	install -m 644 $(BUILD)/libsmux.a $(D_LIB)
@@ -229,11 +239,13 @@ install: all $(BUILD)/smux.pc
 	ln -sf $(SONAME) $(D_LIB)/libsmux.so
 	install -m 644 $(BUILD)/smux.pc $(D_LIB)/pkgconfig
 	$(if $(SHIM_SRC),install -m 755 $(BUILD)/libsmuxshim.so $(D_LIB))
+	$(if $(LIBDIR32),install -D -m 755 $(BUILD)/32/libsmuxshim.so $(DESTDIR)$(LIBDIR32)/libsmuxshim.so)
 	$(if $(PROGS),install -m 755 $(PROGS) $(D_BIN))
 
 uninstall:
 	rm -f $(addprefix $(D_INC)/,$(notdir $(HEADERS)))
 	rm -f $(addprefix $(D_LIB)/,libsmux.a libsmux.so $(SONAME) $(SO_FILE) pkgconfig/smux.pc)
+	rm -f $(if $(LIBDIR32),$(DESTDIR)$(LIBDIR32)/libsmuxshim.so)
 	rm -f $(D_LIB)/libsmuxshim.so $(addprefix $(D_BIN)/,$(notdir $(PROGS)))
 
 clean:

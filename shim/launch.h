@@ -17,6 +17,7 @@ enum launch_preload {
     LAUNCH_STATIC,      /* no program interpreter */
     LAUNCH_NO_LIBC,     /* dynamic, but not linked to a libc */
     LAUNCH_OTHER_CLASS, /* 32 against 64 bits, or another machine */
+    LAUNCH_OTHER_LIBC,  /* musl's loader where the library is glibc's, or the other way round */
     LAUNCH_SECURE,      /* setuid, setgid or file capabilities, and not ours already */
     LAUNCH_UNKNOWN,     /* not an ELF file and no script: left to exec to judge */
 };
@@ -30,9 +31,9 @@ struct launch_check {
 /* Looks `program` up as execvp does and writes its path. False if it is nowhere. */
 bool launch_find_program(const char *program, char *path, size_t size);
 
-/* Examines the file at `path`, through "#!" lines. Never fails: what cannot be read is
- * LAUNCH_UNKNOWN. */
-struct launch_check launch_check_program(const char *path);
+/* Examines the file at `path`, through "#!" lines, for `library` as launch_find_library gives it.
+ * Never fails: what cannot be read is LAUNCH_UNKNOWN. */
+struct launch_check launch_check_program(const char *path, const char *library);
 
 /* The warning for a verdict other than LAUNCH_PRELOADABLE and LAUNCH_UNKNOWN: what is the matter,
  * and what to do instead. Static text. */
@@ -42,6 +43,18 @@ const char *launch_check_advice(enum launch_preload verdict);
  * ../libexec or ../lib/smuxshim from there, in SMUXSHIM_LIBDIR, and with `in_path` in PATH. Writes
  * an absolute path. */
 bool launch_find_own(const char *name, bool in_path, char *path, size_t size);
+
+/* Finds a file in the folder of the launcher's own executable. */
+bool launch_find_beside(const char *name, char *path, size_t size);
+
+/* Finds libsmuxshim.so: beside the launcher, in ../$LIB from there, or as launch_find_own does. Of
+ * the second the loader of each program makes the folder of its word size, so the path is written
+ * with "$LIB". */
+bool launch_find_library(char *library, size_t size);
+
+/* Is there a library among those that `library` stands for, if it has "$LIB" in it, that `fits`? */
+bool launch_library_is_for(const char *library, bool (*fits)(const char *path, const void *what),
+                           const void *what);
 
 /* Does a helper accept connections at this socket? */
 bool launch_helper_answers(const char *socket_path);
@@ -59,7 +72,8 @@ struct launch_helper {
  * on. */
 bool launch_start_helper(const struct launch_helper *helper);
 
-/* Writes LD_PRELOAD: what it was, and then the library (unless it is in it already). */
+/* Writes LD_PRELOAD: what it was, and then the library (unless it is in it already). The library's
+ * path has no blanks and colons. */
 bool launch_export_preload(const char *library);
 
 #endif

@@ -119,14 +119,29 @@ static bool has_go_note(const struct image *image, const Elf64_Phdr *segment) {
     return false;
 }
 
+/* Is the program's interpreter musl's loader? */
+static bool is_musl(const struct image *image, const Elf64_Phdr *interpreter) {
+    const char *path = image_string(image, interpreter->p_offset);
+    return path && strstr(path, "/ld-musl");
+}
+
+static bool own_libc_is_musl(void) {
+#ifdef __GLIBC__
+    return false;
+#else
+    return true;
+#endif
+}
+
 static enum launch_preload check_elf64(const struct image *image) {
     Elf64_Ehdr elf;
-    Elf64_Phdr header, dynamic = {0};
-    bool has_interpreter = false, has_dynamic = false, is_go = false;
+    Elf64_Phdr header, dynamic = {0}, interpreter = {0};
+    bool has_dynamic = false, is_go = false;
     if (!image_get(image, 0, &elf, sizeof elf))
         return LAUNCH_UNKNOWN;
     for (unsigned i = 0; program_header(image, &elf, i, &header); i++) {
-        has_interpreter |= header.p_type == PT_INTERP;
+        if (header.p_type == PT_INTERP)
+            interpreter = header;
         is_go |= header.p_type == PT_NOTE && has_go_note(image, &header);
         if (header.p_type == PT_DYNAMIC) {
             has_dynamic = true;
@@ -135,10 +150,12 @@ static enum launch_preload check_elf64(const struct image *image) {
     }
     if (is_go)
         return LAUNCH_GO;
-    if (!has_interpreter)
+    if (interpreter.p_type != PT_INTERP)
         return LAUNCH_STATIC;
-    return has_dynamic && needs_libraries(image, &elf, &dynamic) ? LAUNCH_PRELOADABLE
-                                                                 : LAUNCH_NO_LIBC;
+    if (!has_dynamic || !needs_libraries(image, &elf, &dynamic))
+        return LAUNCH_NO_LIBC;
+    return is_musl(image, &interpreter) == own_libc_is_musl() ? LAUNCH_PRELOADABLE
+                                                              : LAUNCH_OTHER_LIBC;
 }
 
 static uint16_t own_machine(void) {
@@ -151,12 +168,27 @@ static uint16_t own_machine(void) {
     return elf.e_machine;
 }
 
-static enum launch_preload check_elf(const struct image *image) {
-    Elf64_Ehdr elf = {0}; /* e_machine is at the same place in both classes */
+/* Is the file at `path` for the same class and machine as a program's header says? */
+static bool is_of_class(const char *path, const void *program) {
+    const Elf64_Ehdr *elf = program; /* e_machine is at the same place in both classes */
+    struct image image;
+    Elf64_Ehdr library = {0};
+    if (!image_open(&image, path))
+        return false;
+    bool same = image_get(&image, 0, &library, sizeof(Elf32_Ehdr)) &&
+                library.e_ident[EI_CLASS] == elf->e_ident[EI_CLASS] &&
+                library.e_machine == elf->e_machine;
+    image_close(&image);
+    return same;
+}
+
+static enum launch_preload check_elf(const struct image *image, const char *library) {
+    Elf64_Ehdr elf = {0};
     if (!image_get(image, 0, &elf, sizeof(Elf32_Ehdr)))
         return LAUNCH_UNKNOWN;
     if (elf.e_ident[EI_CLASS] != OWN_CLASS || elf.e_machine != own_machine())
-        return LAUNCH_OTHER_CLASS;
+        return launch_library_is_for(library, is_of_class, &elf) ? LAUNCH_UNKNOWN
+                                                                 : LAUNCH_OTHER_CLASS;
     return OWN_CLASS == ELFCLASS64 ? check_elf64(image) : LAUNCH_UNKNOWN;
 }
 
@@ -192,7 +224,7 @@ static bool script_interpreter(const struct image *image, char *out, size_t size
     return (size_t)snprintf(out, size, "%s", program) < size;
 }
 
-struct launch_check launch_check_program(const char *path) {
+struct launch_check launch_check_program(const char *path, const char *library) {
     struct launch_check check = {.verdict = LAUNCH_UNKNOWN};
     struct image image;
     snprintf(check.file, sizeof check.file, "%s", path);
@@ -206,7 +238,7 @@ struct launch_check launch_check_program(const char *path) {
         bool script = image.len > 2 && memcmp(image.bytes, "#!", 2) == 0;
         bool follow = script && script_interpreter(&image, check.file, sizeof check.file);
         if (!script && image.len > SELFMAG && memcmp(image.bytes, ELFMAG, SELFMAG) == 0)
-            check.verdict = check_elf(&image);
+            check.verdict = check_elf(&image, library);
         image_close(&image);
         if (!follow)
             return check;
@@ -228,6 +260,9 @@ const char *launch_check_advice(enum launch_preload verdict) {
     case LAUNCH_OTHER_CLASS:
         return "it is for another machine or word size than libsmuxshim.so, so its connections go "
                "direct: use the smuxshim that was built for it";
+    case LAUNCH_OTHER_LIBC:
+        return "it uses another libc than libsmuxshim.so (musl or glibc), so nothing is preloaded "
+               "and its connections go direct: use the smuxshim that was built for it";
     case LAUNCH_SECURE:
         return "it raises its privileges (setuid, setgid or file capabilities), so the loader "
                "ignores "

@@ -54,6 +54,12 @@ static bool own_dir(char *dir, size_t size) {
     return slash != NULL;
 }
 
+bool launch_find_beside(const char *name, char *path, size_t size) {
+    char dir[PATH_MAX];
+    return own_dir(dir, sizeof dir) && (size_t)snprintf(path, size, "%s/%s", dir, name) < size &&
+           access(path, R_OK) == 0;
+}
+
 bool launch_find_own(const char *name, bool in_path, char *path, size_t size) {
     static const char *const beside[] = {"", "/../lib", "/../libexec", "/../lib/smuxshim",
                                          "/../libexec/smuxshim"};
@@ -187,19 +193,4 @@ bool launch_start_helper(const struct launch_helper *helper) {
     if (messages >= 0)
         close(messages);
     return ok;
-}
-
-bool launch_export_preload(const char *library) {
-    const char *existing = getenv("LD_PRELOAD");
-    char value[2 * PATH_MAX];
-    /* The loader separates by colons and blanks. Ours comes last: a sanitizer's runtime insists
-     * on being the first, and an allocator does not care. */
-    if (existing && *existing) {
-        if (strstr(existing, library))
-            return true;
-        if ((size_t)snprintf(value, sizeof value, "%s:%s", existing, library) >= sizeof value)
-            return false;
-        library = value;
-    }
-    return setenv("LD_PRELOAD", library, 1) == 0;
 }

@@ -127,14 +127,16 @@ static bool ensure_helper(const struct config *config, const struct options *opt
     return launch_start_helper(&helper);
 }
 
-static void warn_about(const char *program) {
+/* Returns false if preloading would keep the program from starting. */
+static bool warn_about(const char *program, const char *library) {
     char path[PATH_MAX];
     if (!launch_find_program(program, path, sizeof path))
-        return; /* exec will say it */
-    struct launch_check check = launch_check_program(path);
+        return true; /* exec will say it */
+    struct launch_check check = launch_check_program(path, library);
     const char *advice = launch_check_advice(check.verdict);
     if (advice)
         fprintf(stderr, "smuxshim: warning: %s cannot be preloaded: %s\n", check.file, advice);
+    return check.verdict != LAUNCH_OTHER_LIBC;
 }
 
 static int run(char **program) {
@@ -155,9 +157,25 @@ static bool export_source(const struct options *options) {
 static bool export_environment(const struct config *config, const struct options *options,
                                const char *socket_path, const char *library) {
     if (export_routes(config) && export_names(config) && export_source(options) &&
-        setenv("SMUXSHIM_SOCKET", socket_path, 1) == 0 && launch_export_preload(library))
+        setenv("SMUXSHIM_SOCKET", socket_path, 1) == 0 &&
+        (!library || launch_export_preload(library)))
         return true;
     perror("smuxshim: environment");
+    return false;
+}
+
+static bool find_library(char *library, size_t size) {
+    if (!launch_find_library(library, size)) {
+        fputs("smuxshim: libsmuxshim.so is neither beside smuxshim nor in " SMUXSHIM_LIBDIR "\n",
+              stderr);
+        return false;
+    }
+    if (!strpbrk(library, ": \t\n"))
+        return true;
+    fprintf(stderr,
+            "smuxshim: %s: expected a path without blanks and colons, which LD_PRELOAD cannot "
+            "hold\n",
+            library);
     return false;
 }
 
@@ -175,13 +193,12 @@ int main(int argc, char **argv) {
         fprintf(stderr, "smuxshim: SMUXSHIM_SOCKET: expected %s\n", why);
         return 2;
     }
-    if (!launch_find_own("libsmuxshim.so", false, library, sizeof library)) {
-        fputs("smuxshim: libsmuxshim.so is neither beside smuxshim nor in " SMUXSHIM_LIBDIR "\n",
-              stderr);
+    if (!find_library(library, sizeof library))
         return 1;
-    }
-    warn_about(options.program[0]);
+    bool preload = warn_about(options.program[0], library);
     if (!ensure_helper(&config, &options, socket_path))
         return 1;
-    return export_environment(&config, &options, socket_path, library) ? run(options.program) : 1;
+    return export_environment(&config, &options, socket_path, preload ? library : NULL)
+               ? run(options.program)
+               : 1;
 }
