@@ -96,7 +96,9 @@ static void rights_are_no_tcp(const struct pair *pair) {
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
-    } control = {.align = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    } control = {.align = {.cmsg_len = CMSG_LEN(sizeof(int)),
+                           .cmsg_level = SOL_SOCKET,
+                           .cmsg_type = SCM_RIGHTS}};
     struct iovec iov = {"r", 1};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,

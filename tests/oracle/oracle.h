@@ -46,7 +46,11 @@ __attribute__((format(printf, 2, 3), unused)) static void observe(const char *na
 
 /* The name of an errno, so that outputs can be read. */
 __attribute__((unused)) static const char *error_name(int err) {
+#ifdef __GLIBC__
     const char *name = err ? strerrorname_np(err) : "0";
+#else /* musl has no names, but words */
+    const char *name = err ? strerror(err) : "0";
+#endif
     return name ? name : "?";
 }
 

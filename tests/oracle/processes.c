@@ -137,7 +137,9 @@ static void pass_descriptor(const struct server *server) {
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
-    } control = {.align = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    } control = {.align = {.cmsg_len = CMSG_LEN(sizeof(int)),
+                           .cmsg_level = SOL_SOCKET,
+                           .cmsg_type = SCM_RIGHTS}};
     char byte = 0, buf[8];
     struct iovec iov = {&byte, 1};
     struct msghdr msg = {.msg_iov = &iov,
@@ -191,7 +193,7 @@ static void out_of_descriptors(const struct server *server) {
     close(accept(server->fd, NULL, NULL));
 }
 
-#define THREADS 32
+#define THREADS 64
 
 static void *connect_in_thread(void *argument) {
     const struct server *server = argument;
