@@ -4,12 +4,15 @@
 
 load ../e2e/lib
 
+# With names among them, so that lookups are watched.
+routes="127.0.0.0/8:*, [::1]:*, localhost:*, *.route.invalid:*"
+
 setup_file() {
     export loop_socket=$BATS_FILE_TMPDIR/loop/smuxshim-helper.sock
     mkdir "$BATS_FILE_TMPDIR/loop"
     spawn loop_helper "$BUILD/oracle/loop_helper" "$loop_socket"
     wait_until "the loop helper" grep -q ready "$BATS_FILE_TMPDIR/loop_helper.log"
-    direct || start_both "127.0.0.0/8:*, [::1]:*"
+    direct || start_both "$routes"
     export smuxshim_conf
 }
 
@@ -19,7 +22,7 @@ teardown() { show_logs; }
 
 # with_loop COMMAND...: under the shim and the helper without gateway.
 with_loop() {
-    SMUXSHIM_SOCKET=$loop_socket "$BUILD/smuxshim" -g tcp://127.0.0.1:1 -r '127.0.0.0/8:*, [::1]:*' "$@"
+    SMUXSHIM_SOCKET=$loop_socket "$BUILD/smuxshim" -g tcp://127.0.0.1:1 -r "$routes" "$@"
 }
 
 # same PROGRAM MINIMUM [COMMAND...]: at least MINIMUM observations, equal in all three runs.
@@ -41,6 +44,8 @@ same() {
 @test "epoll: registered before and after, edges, oneshot, exclusive, nested, several sets" { same epoll_sets 70; }
 
 @test "names: peer and own, cut, bound, IPv6, v4-mapped" { same names 95; }
+
+@test "lookups: names to addresses and back, that no route is concerned with" { same lookups 95; }
 
 @test "options: set before and after connect, read back, refused" { same options 400; }
 
