@@ -25,6 +25,15 @@ static void check_name(const uint8_t *data, size_t size) {
     MUST(memcmp(&again.dest, &outcome.dest, sizeof(again.dest)) == 0);
 }
 
+static void check_answer(const char *bytes, size_t size) {
+    struct shim_name_answer answer;
+    char name[SHIM_HOST_NAME_MAX + 1];
+    if (!shim_name_answer_check(bytes, size, &answer, name))
+        return;
+    MUST(size == sizeof(answer) + answer.name_len && strlen(name) == answer.name_len);
+    MUST(answer.err ? !name[0] : shim_host_name_valid(name, answer.name_len));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *copy = fuzz_copy(data, size, 0);
     enum shim_request_problem problem = shim_request_check(copy, size);
@@ -32,6 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     MUST(problem != SHIM_REQUEST_OK || size >= sizeof(struct shim_request));
     if (shim_host_name_valid(copy, size))
         MUST(size >= 1 && size <= SHIM_HOST_NAME_MAX && !memchr(copy, 0, size));
+    check_answer(copy, size);
     free(copy);
     check_name(data, size);
     return 0;
