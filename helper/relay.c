@@ -246,13 +246,25 @@ static size_t read_room(const struct relay *relay) {
 /* The application has closed. What it said still goes out, as from a closed TCP socket; whatever comes
  * for it from now on the engine answers with a reset. */
 static void application_gone(struct relay *relay) {
-    if (relay->kept_len > 0)
+    if (relay->kept_len > 0) {
         fail_behind_data(relay, ECONNRESET);
-    else
+    } else {
+        relay->end->shut(relay, true); /* it may be there yet, and read: that is no reset */
         relay_finish(relay, RELAY_DONE, 0);
+    }
+}
+
+/* The end of file may be seen before the event that says the application has closed. */
+static bool is_closed_to_reset(const struct relay *relay) {
+    struct pollfd p = {.fd = relay->watch.fd};
+    return relay->linger_reset && poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
 }
 
 static void socket_ended(struct relay *relay) {
+    if (is_closed_to_reset(relay)) {
+        fail_behind_data(relay, ECONNRESET);
+        return;
+    }
     relay->readable = false;
     relay->in = RELAY_IN_SHUT;
     smux_close_write(relay->stream);

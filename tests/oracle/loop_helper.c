@@ -170,7 +170,7 @@ static ssize_t peek_marked(int b, void *bytes, size_t len, bool *marked) {
 
 /* New bytes on B: the old residue is taken with them, the last new one is left in its place.
  * Returns false if the application reset the connection. */
-static bool receive_from_application(struct relay *relay, bool hung_up) {
+static bool receive_from_application(struct relay *relay, bool *hung_up) {
     struct pipe *pipe = &relay->out;
     int have = 0;
     ioctl(relay->b, SIOCINQ, &have);
@@ -202,7 +202,9 @@ static bool receive_from_application(struct relay *relay, bool hung_up) {
     poll(&pfd, 1, 0);
     if (pfd.revents & (POLLRDHUP | POLLHUP))
         pipe->ended = true;
-    if (!hung_up)
+    if (pfd.revents & POLLHUP)
+        *hung_up = true;
+    if (!*hung_up)
         return true;
     return !(recv(relay->b, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET) &&
            !(recv(relay->b, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET);
@@ -267,7 +269,7 @@ static bool turn(struct relay *relay) {
     if (pfd[1].revents & POLLERR && relay->in.closed)
         return false; /* a reset after the end: the application's next write is EPIPE */
     bool hung_up = pfd[0].revents & (POLLHUP | POLLERR);
-    if (b_may_read && !receive_from_application(relay, hung_up)) {
+    if (b_may_read && !receive_from_application(relay, &hung_up)) {
         reset(relay->target);
         return false;
     }
@@ -280,8 +282,11 @@ static bool turn(struct relay *relay) {
         else
             shutdown(relay->target, SHUT_WR);
     }
-    if (hung_up && relay->out.closed)
+    if (hung_up && relay->out.closed) {
+        char residue; /* left there, it would be a reset for a reader that shut down both ways */
+        recv(relay->b, &residue, 1, MSG_DONTWAIT);
         return false;
+    }
     if (!relay->in.ended && relay->in.len == 0) {
         ssize_t n = receive_from_target(relay, pfd[1].revents & POLLPRI);
         if (n < 0 && errno != EAGAIN)

@@ -8,6 +8,7 @@ load ../e2e/lib
 routes="127.0.0.0/8:*, [::1]:*, localhost:*, *.route.invalid:*"
 
 setup_file() {
+    export runtimes=$BATS_TEST_DIRNAME/runtimes
     export loop_socket=$BATS_FILE_TMPDIR/loop/smuxshim-helper.sock
     mkdir "$BATS_FILE_TMPDIR/loop"
     spawn loop_helper "$BUILD/oracle/loop_helper" "$loop_socket"
@@ -25,15 +26,18 @@ with_loop() {
     SMUXSHIM_SOCKET=$loop_socket "$BUILD/smuxshim" -g tcp://127.0.0.1:1 -r "$routes" "$@"
 }
 
-# same PROGRAM MINIMUM [COMMAND...]: at least MINIMUM observations, equal in all three runs.
-same() {
-    local program=$BUILD/oracle/$1 dir=$BATS_TEST_TMPDIR
-    timeout 100 "$program" >"$dir/direct" 2>&1 </dev/null
-    [ "$(grep -c ': ' "$dir/direct")" -ge "$2" ] || fail "fewer than $2 observations: $(cat "$dir/direct")"
-    with_loop timeout 100 "$program" >"$dir/loop" 2>&1 </dev/null || true
+same() { same_command "$2" "$BUILD/oracle/$1"; }
+
+# same_command MINIMUM COMMAND...: at least MINIMUM observations, equal in all three runs.
+same_command() {
+    local minimum=$1 dir=$BATS_TEST_TMPDIR
+    shift
+    timeout 100 "$@" >"$dir/direct" 2>&1 </dev/null
+    [ "$(grep -c ': ' "$dir/direct")" -ge "$minimum" ] || fail "fewer than $minimum observations: $(cat "$dir/direct")"
+    with_loop timeout 100 "$@" >"$dir/loop" 2>&1 </dev/null || true
     diff "$dir/direct" "$dir/loop" >&2 || fail "what differs: < direct, > under the shim"
     direct && return
-    via timeout 100 "$program" >"$dir/full" 2>&1 </dev/null || true
+    via timeout 100 "$@" >"$dir/full" 2>&1 </dev/null || true
     diff "$dir/direct" "$dir/full" >&2 || fail "what differs: < direct, > through helper and gateway"
 }
 
@@ -60,3 +64,12 @@ same() {
 @test "rare: fast open, SIGIO, bound ports and devices, other kinds of sockets" { same rare 32; }
 
 @test "buffers: writers of every kind, buffers of every size, nothing stalls" { same buffers 45; }
+
+@test "python: socket, selectors, asyncio, children" { same_command 75 python3 "$runtimes/observe.py"; }
+
+@test "node: events, ends, errors, pipes, http" { same_command 30 node "$runtimes/observe.js"; }
+
+@test "java: Socket, channels, selectors, asynchronous channels" {
+    javac -d "$BATS_TEST_TMPDIR" "$runtimes/Observe.java"
+    same_command 50 java -Xshare:auto -cp "$BATS_TEST_TMPDIR" Observe
+}

@@ -139,6 +139,18 @@ static void what_the_application_said_before_it_half_closed_all_arrives(void **s
     expect_end(FAR, 0);
 }
 
+static void an_application_that_shuts_down_one_way_after_the_other_sees_no_reset(void **state) {
+    (void)state;
+    open_pair(0);
+    say(APP, "all");
+    shutdown(APP, SHUT_WR);
+    expect(FAR, "all");
+    expect_end(FAR, 0);
+    shutdown(APP, SHUT_RD);
+    until(world.near[0].ended);
+    expect_end(APP, 0);
+}
+
 /* ---- Resets ---- */
 
 static void a_reset_by_the_far_end_is_one_for_the_application(void **state) {
@@ -211,6 +223,20 @@ static void what_was_written_before_a_lingering_close_still_arrives(void **state
     say(APP, "farewell");
     close_now(&APP);
     expect(FAR, "farewell");
+    expect_end(FAR, -ECONNRESET);
+}
+
+/* The relay may be reading already when the application closes. */
+static void a_lingering_close_that_is_read_before_it_is_told_is_a_reset_all_the_same(void **state) {
+    (void)state;
+    open_pair(0);
+    struct relay *relay = &world.near[0].relay;
+    relay->linger_reset = true;
+    turns(5);
+    close_now(&APP);
+    relay->readable = true;
+    relay->task.fn(&relay->task);
+    pump_flush(world.client);
     expect_end(FAR, -ECONNRESET);
 }
 
@@ -405,12 +431,14 @@ int main(void) {
         RELAY_TEST(the_far_end_half_closes_and_still_reads),
         RELAY_TEST(an_application_that_writes_and_closes_loses_nothing),
         RELAY_TEST(what_the_application_said_before_it_half_closed_all_arrives),
+        RELAY_TEST(an_application_that_shuts_down_one_way_after_the_other_sees_no_reset),
         RELAY_TEST(a_reset_by_the_far_end_is_one_for_the_application),
         RELAY_TEST(a_reset_behind_many_small_messages_is_one_for_the_application),
         RELAY_TEST(an_end_of_file_behind_many_small_messages_is_one_for_the_application),
         RELAY_TEST(data_before_a_reset_is_still_read),
         RELAY_TEST(what_was_written_before_a_close_with_data_unread_still_arrives),
         RELAY_TEST(what_was_written_before_a_lingering_close_still_arrives),
+        RELAY_TEST(a_lingering_close_that_is_read_before_it_is_told_is_a_reset_all_the_same),
         RELAY_TEST(descriptors_sent_along_are_closed),
         RELAY_TEST(an_application_that_closes_with_data_unread_resets),
         RELAY_TEST(data_for_an_application_that_is_gone_is_answered_by_a_reset),
