@@ -31,20 +31,26 @@ enum request_state {
     REQUEST_OPEN     /* told: the connection is the application's */
 };
 
-struct local_request {
-    struct conn conn;
+/* Needed until the application has its connection. */
+struct request_opening {
+    struct local_request *request;
     struct loop_timer timer;
-    struct loop_garbage garbage;
     struct pending pending;
     struct shim_request header;
-    uint8_t state; /* enum request_state */
-    bool allowed;
     bool proven;     /* app_fd is the other end of this connection, not any descriptor */
     uint16_t have;   /* bytes of header and name read */
     int app_fd;      /* the helper's copy of A, -1 when closed */
     int outcome_err; /* while REQUEST_TELLING */
     struct shim_endpoint outcome_local;
     char name[SHIM_HOST_NAME_MAX + 1];
+};
+
+struct local_request {
+    struct conn conn;
+    struct loop_garbage garbage;
+    struct request_opening *opening; /* NULL when REQUEST_OPEN */
+    uint8_t state;                   /* enum request_state */
+    bool allowed;
 };
 
 static void on_fd(struct loop_watch *watch, uint32_t events);
@@ -60,23 +66,27 @@ static struct loop *loop_of(struct local_request *request) {
 }
 
 static void close_app_fd(struct local_request *request) {
-    if (request->proven && request->app_fd >= 0)
-        close(request->app_fd);
+    if (request->opening->proven && request->opening->app_fd >= 0)
+        close(request->opening->app_fd);
     else
-        closer_close(request->app_fd);
-    request->app_fd = -1;
+        closer_close(request->opening->app_fd);
+    request->opening->app_fd = -1;
 }
 
 static void free_request(struct loop_garbage *garbage) {
-    free(container_of(garbage, struct local_request, garbage));
+    struct local_request *request = container_of(garbage, struct local_request, garbage);
+    free(request->opening);
+    free(request);
 }
 
 static void on_ended(struct conn *conn) {
     struct local_request *request = container_of(conn, struct local_request, conn);
     conn->helper->refused_pending -= !request->allowed;
-    loop_timer_clear(loop_of(request), &request->timer);
-    pending_stop(&request->pending);
-    close_app_fd(request);
+    if (request->opening) {
+        loop_timer_clear(loop_of(request), &request->opening->timer);
+        pending_stop(&request->opening->pending);
+        close_app_fd(request);
+    }
     loop_discard(loop_of(request), &request->garbage, free_request);
 }
 
@@ -88,16 +98,23 @@ static void reject(struct local_request *request, const char *why) {
 }
 
 static void on_timeout(struct loop_timer *timer) {
-    reject(container_of(timer, struct local_request, timer), "incomplete when its time was up");
+    reject(container_of(timer, struct request_opening, timer)->request,
+           "incomplete when its time was up");
 }
 
 bool local_request_new(struct helper *helper, int fd, const struct ucred *cred, bool allowed) {
     struct local_request *request = calloc(1, sizeof *request);
+    struct request_opening *opening = calloc(1, sizeof *opening);
     int one = 1;
-    if (!request)
+    if (!request || !opening) {
+        free(request);
+        free(opening);
         return false;
+    }
+    request->opening = opening;
+    opening->request = request;
     conn_init(&request->conn, helper, &request_ops);
-    request->app_fd = -1;
+    request->opening->app_fd = -1;
     request->allowed = allowed;
     helper->refused_pending += !allowed;
     request->conn.pid = cred->pid;
@@ -110,7 +127,7 @@ bool local_request_new(struct helper *helper, int fd, const struct ucred *cred, 
         reject(request, strerror(-error));
         return true;
     }
-    loop_timer_set(helper->reactor.loop, &request->timer,
+    loop_timer_set(helper->reactor.loop, &request->opening->timer,
                    loop_now_us(helper->reactor.loop) +
                        (allowed ? REQUEST_TIMEOUT_US : REFUSED_TIMEOUT_US),
                    on_timeout);
@@ -130,16 +147,17 @@ static uint64_t random_id(void) {
  * else that the peer could have passed makes B's peer have that name. */
 static bool bind_outcome(struct local_request *request, int err) {
     struct conn *conn = &request->conn;
-    struct shim_outcome outcome = {.id = request->header.id, .err = err, .dest = conn->dest};
+    struct shim_outcome outcome = {
+        .id = request->opening->header.id, .err = err, .dest = conn->dest};
     struct sockaddr_un name, peer;
     socklen_t len = 0, peer_len = sizeof peer;
-    outcome.local = shim_request_local(&request->header, &request->outcome_local);
+    outcome.local = shim_request_local(&request->opening->header, &request->opening->outcome_local);
     len = shim_outcome_pack(&outcome, &name);
-    int failed = bind(request->app_fd, (struct sockaddr *)&name, len);
+    int failed = bind(request->opening->app_fd, (struct sockaddr *)&name, len);
     for (int i = 1; failed && errno == EADDRINUSE && i < NAME_ATTEMPTS; i++) {
         outcome.id = random_id();
         len = shim_outcome_pack(&outcome, &name);
-        failed = bind(request->app_fd, (struct sockaddr *)&name, len);
+        failed = bind(request->opening->app_fd, (struct sockaddr *)&name, len);
     }
     if (failed) {
         reject(request, "the descriptor is not an unnamed AF_UNIX socket");
@@ -151,12 +169,12 @@ static bool bind_outcome(struct local_request *request, int err) {
         reject(request, "the descriptor is not the other end of this connection");
         return false;
     }
-    request->proven = true;
+    request->opening->proven = true;
     return true;
 }
 
 static int gate_left(const struct local_request *request) {
-    return SHIM_GATE_LEN - (int)sizeof request->header - request->header.name_len;
+    return SHIM_GATE_LEN - (int)sizeof request->opening->header - request->opening->header.name_len;
 }
 
 /* Opens the gate: reads all of it but one byte, the residue. */
@@ -176,16 +194,19 @@ static bool drain_gate(struct local_request *request) {
 
 static void tell_success(struct local_request *request) {
     int sndbuf = SHIM_OPEN_SNDBUF;
-    if (request->header.sndbuf > SHIM_OPEN_SNDBUF && request->header.sndbuf <= INT32_MAX)
-        sndbuf = (int)request->header.sndbuf;
+    if (request->opening->header.sndbuf > SHIM_OPEN_SNDBUF &&
+        request->opening->header.sndbuf <= INT32_MAX)
+        sndbuf = (int)request->opening->header.sndbuf;
     if (!drain_gate(request)) {
         reject(request, "the gate is not what it should be");
         return;
     }
-    setsockopt(request->app_fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
+    setsockopt(request->opening->app_fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
     close_app_fd(request);
+    loop_timer_clear(loop_of(request), &request->opening->timer);
+    free(request->opening);
+    request->opening = NULL;
     request->state = REQUEST_OPEN;
-    loop_timer_clear(loop_of(request), &request->timer);
     conn_start(&request->conn, -1, true, false);
 }
 
@@ -194,7 +215,7 @@ static void tell(struct local_request *request) {
     int unread = 0;
     if (ioctl(request->conn.relay.watch.fd, SIOCINQ, &unread) < 0 || unread < gate_left(request))
         return;
-    int err = request->outcome_err;
+    int err = request->opening->outcome_err;
     if (!bind_outcome(request, err))
         return;
     if (err == 0) {
@@ -207,12 +228,12 @@ static void tell(struct local_request *request) {
 
 static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *local) {
     struct local_request *request = container_of(conn, struct local_request, conn);
-    request->outcome_err = err;
+    request->opening->outcome_err = err;
     if (local)
-        request->outcome_local = *local;
+        request->opening->outcome_local = *local;
     request->state = REQUEST_TELLING;
-    pending_stop(&request->pending);
-    loop_timer_set(loop_of(request), &request->timer,
+    pending_stop(&request->opening->pending);
+    loop_timer_set(loop_of(request), &request->opening->timer,
                    loop_now_us(loop_of(request)) + REQUEST_TIMEOUT_US, on_timeout);
     tell(request);
 }
@@ -222,10 +243,10 @@ static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *l
 static void apply_notice(struct local_request *request) {
     struct conn *own = &request->conn;
     for (struct conn *conn = own->helper->conns; conn; conn = conn->next) {
-        if (conn == own || conn->id != request->header.id || !conn->started)
+        if (conn == own || conn->id != request->opening->header.id || !conn->started)
             continue;
         if (own->uid == conn->uid || own->uid == 0)
-            conn->relay.linger_reset = request->header.flags & SHIM_LINGER_RESET;
+            conn->relay.linger_reset = request->opening->header.flags & SHIM_LINGER_RESET;
         else
             log_warn("pid %d, uid %u: notice about a connection of uid %u ignored", (int)own->pid,
                      (unsigned)own->uid, (unsigned)conn->uid);
@@ -242,7 +263,7 @@ static void answer_question(struct local_request *request) {
     size_t len;
     if (request->allowed) {
         len = names_answer(conn->helper->names, &conn->helper->config->routes, conn->uid,
-                           &request->header, request->name, answer);
+                           &request->opening->header, request->opening->name, answer);
     } else {
         log_warn("pid %d, uid %u: question about a name refused: the user is not among allow-users "
                  "or allow-groups",
@@ -267,8 +288,8 @@ static const char *take_descriptors(struct local_request *request, struct msghdr
         size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         memcpy(fds, CMSG_DATA(c), count * sizeof(int));
         for (size_t i = 0; i < count; i++) {
-            if (request->app_fd < 0 && count == 1) {
-                request->app_fd = fds[i];
+            if (request->opening->app_fd < 0 && count == 1) {
+                request->opening->app_fd = fds[i];
             } else {
                 closer_close(fds[i]);
                 why = "more than one descriptor";
@@ -282,12 +303,12 @@ static const char *take_descriptors(struct local_request *request, struct msghdr
 
 static void version_mismatch(struct local_request *request) {
     log_warn("pid %d: connect refused: its shim speaks control version %u, this helper %u",
-             (int)request->conn.pid, request->header.version, SHIM_CONTROL_VERSION);
+             (int)request->conn.pid, request->opening->header.version, SHIM_CONTROL_VERSION);
     /* Of the header no more than the version can be understood. */
-    request->header.family = AF_INET;
-    request->header.flags = 0;
-    request->outcome_local = (struct shim_endpoint){AF_INET, SHIM_CONTROL_VERSION, 0, {0}};
-    if (request->app_fd < 0 || !bind_outcome(request, EPROTO)) {
+    request->opening->header.family = AF_INET;
+    request->opening->header.flags = 0;
+    request->opening->outcome_local = (struct shim_endpoint){AF_INET, SHIM_CONTROL_VERSION, 0, {0}};
+    if (request->opening->app_fd < 0 || !bind_outcome(request, EPROTO)) {
         conn_end(&request->conn, EPROTO);
         return;
     }
@@ -308,17 +329,18 @@ static void refuse_user(struct local_request *request) {
 static void serve_connect(struct local_request *request) {
     struct conn *conn = &request->conn;
     /* Family, type and that it is the peer are proven when the outcome is bound to it. */
-    if (request->app_fd < 0) {
+    if (request->opening->app_fd < 0) {
         reject(request, "no descriptor");
         return;
     }
-    conn->dest = request->header.dest;
-    conn->relay.linger_reset = request->header.flags & SHIM_LINGER_RESET;
-    if (request->header.name_len > 0)
-        conn->name = strdup(request->name);
+    conn->dest = request->opening->header.dest;
+    conn->relay.linger_reset = request->opening->header.flags & SHIM_LINGER_RESET;
+    if (request->opening->header.name_len > 0)
+        conn->name = strdup(request->opening->name);
     request->state = REQUEST_OPENING;
-    loop_timer_clear(loop_of(request), &request->timer);
-    pending_start(&request->pending, conn, request->app_fd, (int)request->header.fd - 1);
+    loop_timer_clear(loop_of(request), &request->opening->timer);
+    pending_start(&request->opening->pending, conn, request->opening->app_fd,
+                  (int)request->opening->header.fd - 1);
     if (request->allowed)
         conn_open(conn);
     else
@@ -327,10 +349,10 @@ static void serve_connect(struct local_request *request) {
 
 /* The request is complete. */
 static void serve(struct local_request *request) {
-    uint16_t name_len = request->header.name_len;
-    if (name_len > 0 && !shim_host_name_valid(request->name, name_len))
+    uint16_t name_len = request->opening->header.name_len;
+    if (name_len > 0 && !shim_host_name_valid(request->opening->name, name_len))
         reject(request, "the host name has characters that no host name has");
-    else if (request->header.kind == SHIM_REQUEST_CONNECT)
+    else if (request->opening->header.kind == SHIM_REQUEST_CONNECT)
         serve_connect(request);
     else
         answer_question(request);
@@ -339,7 +361,7 @@ static void serve(struct local_request *request) {
 /* The header has been read. Returns true if the name is to be read too. */
 static bool header_complete(struct local_request *request) {
     enum shim_request_problem problem =
-        shim_request_check(&request->header, sizeof request->header);
+        shim_request_check(&request->opening->header, sizeof request->opening->header);
     if (problem == SHIM_REQUEST_VERSION) {
         version_mismatch(request);
         return false;
@@ -350,7 +372,7 @@ static bool header_complete(struct local_request *request) {
         reject(request, why);
         return false;
     }
-    if (request->header.kind == SHIM_NOTICE_LINGER) {
+    if (request->opening->header.kind == SHIM_NOTICE_LINGER) {
         apply_notice(request);
         return false;
     }
@@ -373,11 +395,11 @@ static bool read_part(struct local_request *request, void *at, size_t len) {
         return false;
     if (n > 0) {
         const char *why = take_descriptors(request, &msg);
-        request->have = (uint16_t)(request->have + n);
+        request->opening->have = (uint16_t)(request->opening->have + n);
         if (!why)
             return true;
         reject(request, why);
-    } else if (request->have == 0) {
+    } else if (request->opening->have == 0) {
         conn_end(&request->conn, 0); /* a probe: does somebody listen? */
     } else {
         reject(request, "it ends in the middle");
@@ -386,18 +408,18 @@ static bool read_part(struct local_request *request, void *at, size_t len) {
 }
 
 static void read_request(struct local_request *request) {
-    const uint16_t header_len = sizeof request->header;
-    while (request->have < header_len) {
-        if (!read_part(request, (char *)&request->header + request->have,
-                       (size_t)(header_len - request->have)))
+    const uint16_t header_len = sizeof request->opening->header;
+    while (request->opening->have < header_len) {
+        if (!read_part(request, (char *)&request->opening->header + request->opening->have,
+                       (size_t)(header_len - request->opening->have)))
             return;
-        if (request->have == header_len && !header_complete(request))
+        if (request->opening->have == header_len && !header_complete(request))
             return;
     }
-    uint16_t total = (uint16_t)(header_len + request->header.name_len);
-    while (request->have < total)
-        if (!read_part(request, request->name + request->have - header_len,
-                       (size_t)(total - request->have)))
+    uint16_t total = (uint16_t)(header_len + request->opening->header.name_len);
+    while (request->opening->have < total)
+        if (!read_part(request, request->opening->name + request->opening->have - header_len,
+                       (size_t)(total - request->opening->have)))
             return;
     serve(request);
 }
