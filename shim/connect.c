@@ -153,7 +153,7 @@ static int connect_over_route(struct swap *swap, const struct route *route,
     if (err)
         return fail(err);
     early_name_note(swap->fd, &swap->dest, &swap->local);
-    hint_set(swap->fd, (hint_get(swap->fd) & HINT_EPOLL) | HINT_OURS);
+    hint_set(swap->fd, (hint_get(swap->fd) & (HINT_EPOLL | HINT_OWNER)) | HINT_OURS);
     if (!(swap->file_flags & O_NONBLOCK))
         return shim_wait_connected(swap->fd);
     hint_add(swap->fd, HINT_PENDING);

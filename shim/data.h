@@ -4,7 +4,8 @@
  * Receiving calls libc first and looks closer only at ECONNRESET (which may stand for the errno of
  * a failed connect) and at source addresses of family AF_UNIX. Sending is different because of
  * SIGPIPE, which cannot be taken back: where the hint says that the descriptor is ours, the call is
- * made with MSG_NOSIGNAL, and made again without if TCP would have sent the signal, too.
+ * made with MSG_NOSIGNAL, and made again without if TCP would have sent the signal, too. sendfile and
+ * splice have no such flag: there the hang-up is looked for before (one system call for ours).
  */
 #ifndef SHIM_DATA_H
 #define SHIM_DATA_H
@@ -23,6 +24,10 @@ ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags);
 int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
                   struct timespec *timeout);
 
+/* A result of receiving from `fd`: ECONNRESET of a connection that never was becomes the connect's
+ * errno. Returns it. */
+ssize_t shim_received(int fd, ssize_t result);
+
 ssize_t shim_write(int fd, const void *buf, size_t len);
 ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov);
 ssize_t shim_send(int fd, const void *buf, size_t len, int flags);
@@ -30,5 +35,10 @@ ssize_t shim_sendto(int fd, const void *buf, size_t len, int flags, const struct
                     socklen_t addr_len);
 ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags);
 int shim_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags);
+
+/* `real_sendfile`: one of sendfile and sendfile64. */
+ssize_t shim_sendfile(ssize_t (*real_sendfile)(int, int, void *, size_t), int out, int in,
+                      void *offset, size_t len);
+ssize_t shim_splice(int in, void *in_offset, int out, void *out_offset, size_t len, unsigned flags);
 
 #endif

@@ -15,7 +15,7 @@ static ssize_t fail(int err) {
 
 /* A result of receiving from `fd`: ECONNRESET of a connection that never was is the connect's
  * errno. */
-static ssize_t received(int fd, ssize_t result) {
+ssize_t shim_received(int fd, ssize_t result) {
     if (result >= 0 || errno != ECONNRESET)
         return result;
     struct shim_state state = shim_state_read(fd);
@@ -34,7 +34,7 @@ static ssize_t discard(int fd, size_t len, int flags) {
         size_t want = len - gone < sizeof scratch ? len - gone : sizeof scratch;
         ssize_t n = real.recv(fd, scratch, want, flags & ~MSG_TRUNC);
         if (n <= 0)
-            return gone ? (ssize_t)gone : received(fd, n);
+            return gone ? (ssize_t)gone : shim_received(fd, n);
         gone += (size_t)n;
         if (!(flags & MSG_WAITALL))
             flags |= MSG_DONTWAIT;
@@ -53,11 +53,11 @@ static ssize_t received_urgent(int fd, ssize_t result, int flags) {
         real.syscall(SYS_recvfrom, fd, &nothing, (size_t)0, MSG_DONTWAIT, NULL, NULL);
         errno = saved;
     }
-    return received(fd, result);
+    return shim_received(fd, result);
 }
 
 static ssize_t received_as(int fd, ssize_t result, int flags) {
-    return flags & MSG_OOB ? received_urgent(fd, result, flags) : received(fd, result);
+    return flags & MSG_OOB ? received_urgent(fd, result, flags) : shim_received(fd, result);
 }
 
 /* Flags that AF_UNIX would take differently. Returns true if *result is the answer. */
@@ -74,11 +74,11 @@ static bool special_flags(int fd, size_t len, int flags, ssize_t *result) {
 }
 
 ssize_t shim_read(int fd, void *buf, size_t len) {
-    return received(fd, real.read(fd, buf, len));
+    return shim_received(fd, real.read(fd, buf, len));
 }
 
 ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov) {
-    return received(fd, real.readv(fd, iov, n_iov));
+    return shim_received(fd, real.readv(fd, iov, n_iov));
 }
 
 ssize_t shim_recv(int fd, void *buf, size_t len, int flags) {
@@ -143,7 +143,7 @@ int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
                   struct timespec *timeout) {
     if (flags & MSG_ERRQUEUE && known_ours(fd))
         return (int)fail(EAGAIN);
-    int n = (int)received(fd, real.recvmmsg(fd, msgs, n_msgs, flags, timeout));
+    int n = (int)shim_received(fd, real.recvmmsg(fd, msgs, n_msgs, flags, timeout));
     for (int i = 0; i < n; i++)
         clear_source(fd, &msgs[i].msg_hdr, msgs[i].msg_hdr.msg_namelen ? sizeof(sa_family_t) : 0);
     return n;

@@ -44,13 +44,25 @@ static enum verdict judge(int fd, ssize_t result, int flags) {
     return flags & MSG_NOSIGNAL ? VERDICT_STANDS : VERDICT_REPEAT;
 }
 
+/* EPIPE on a descriptor without a hint, which may be ours by exec or SCM_RIGHTS. The signal, if it was not
+ * ignored, cannot be taken back; the errno can be right, and from now on there is a hint. */
+static ssize_t unhinted(int fd, ssize_t result) {
+    if (result >= 0 || errno != EPIPE || hint_has(fd, HINT_OURS))
+        return result;
+    struct shim_state state = shim_state_read(fd);
+    if (state.kind == SHIM_FOREIGN)
+        return result;
+    errno = shim_take_error(fd) ? shim_reset_errno(&state) : EPIPE;
+    return result;
+}
+
 ssize_t shim_write(int fd, const void *buf, size_t len) {
     if (hint_has(fd, HINT_OURS)) {
         ssize_t result = real.send(fd, buf, len, MSG_NOSIGNAL);
         if (judge(fd, result, 0) == VERDICT_STANDS)
             return result;
     }
-    return real.write(fd, buf, len);
+    return unhinted(fd, real.write(fd, buf, len));
 }
 
 ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov) {
@@ -61,7 +73,7 @@ ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov) {
         if (judge(fd, result, 0) == VERDICT_STANDS)
             return result;
     }
-    return real.writev(fd, iov, n_iov);
+    return unhinted(fd, real.writev(fd, iov, n_iov));
 }
 
 /* ---- Urgent data ----
@@ -140,7 +152,6 @@ static bool is_urgent(int fd, int flags) {
 }
 
 static ssize_t shim_send_urgent(int fd, const struct iovec *iov, size_t n_iov, int flags) {
-    hint_add(fd, HINT_OURS);
     ssize_t result = send_urgent(fd, iov, n_iov, flags);
     if (judge(fd, result, flags) == VERDICT_REPEAT && n_iov > 0) /* for the signal */
         result = real.send(fd, iov->iov_base, iov->iov_len, flags & ~(MSG_OOB | MSG_FASTOPEN));
@@ -157,7 +168,7 @@ ssize_t shim_send(int fd, const void *buf, size_t len, int flags) {
         if (judge(fd, result, flags) == VERDICT_STANDS)
             return result;
     }
-    return real.send(fd, buf, len, flags);
+    return unhinted(fd, real.send(fd, buf, len, flags));
 }
 
 static bool is_routed(const struct sockaddr *addr, socklen_t len) {
@@ -220,7 +231,7 @@ ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags) {
         return connected == 0 ? send_plain(fd, msg, flags) : -1;
     if (hint_has(fd, HINT_OURS) && (is_plain(msg) || shim_is_ours(fd)))
         return send_plain(fd, msg, flags);
-    ssize_t result = real.sendmsg(fd, msg, flags);
+    ssize_t result = unhinted(fd, real.sendmsg(fd, msg, flags));
     return rejects_address(fd, result, msg->msg_name) ? send_plain(fd, msg, flags) : result;
 }
 
@@ -235,4 +246,29 @@ int shim_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags) {
         msgs[sent++].msg_len = (unsigned)n;
     }
     return (int)sent;
+}
+
+/* Has the connection `fd` been reset, and nobody been told? Then errno says so, as TCP does before it
+ * says EPIPE with a signal. */
+static bool tells_reset(int fd) {
+    int saved = errno;
+    if (!hint_has(fd, HINT_OURS) || !shim_is_hung_up(fd))
+        return false;
+    struct shim_state state = shim_state_read(fd);
+    bool reset = state.kind != SHIM_FOREIGN && shim_take_error(fd);
+    errno = reset ? shim_reset_errno(&state) : saved;
+    return reset;
+}
+
+ssize_t shim_sendfile(ssize_t (*real_sendfile)(int, int, void *, size_t), int out, int in,
+                      void *offset, size_t len) {
+    return tells_reset(out) ? -1 : unhinted(out, real_sendfile(out, in, offset, len));
+}
+
+ssize_t shim_splice(int in, void *in_offset, int out, void *out_offset, size_t len,
+                    unsigned flags) {
+    if (tells_reset(out))
+        return -1;
+    return unhinted(out,
+                    shim_received(in, real.splice(in, in_offset, out, out_offset, len, flags)));
 }

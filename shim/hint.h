@@ -23,6 +23,7 @@ enum {
     HINT_OURS = 1u << 31,      /* this process put A there */
     HINT_PENDING = 1u << 30,   /* connect() has not yet told the application the outcome */
     HINT_EPOLL = 1u << 29,     /* some epoll registration is remembered */
+    HINT_OWNER = 1u << 28,     /* F_SETOWN or F_SETSIG was called */
     HINT_OPTIONS = 0x00ffffff, /* one bit per row of the options carried over a swap */
 };
 
@@ -57,6 +58,14 @@ static inline void hint_add(int fd, uint32_t bits) {
     _Atomic uint32_t *word = hint_word(fd, true);
     if (word)
         atomic_fetch_or_explicit(word, bits, memory_order_relaxed);
+}
+
+/* It has turned out to be ours, whoever made it. */
+static inline void hint_ours(int fd) {
+    if ((unsigned)fd < HINT_FDS_MAX && !hint_has(fd, HINT_OURS)) {
+        atomic_store_explicit(&shim_any_ours, true, memory_order_relaxed);
+        hint_add(fd, HINT_OURS);
+    }
 }
 
 static inline void hint_remove(int fd, uint32_t bits) {

@@ -11,6 +11,7 @@
 
 #include "addresses.h"
 #include "connect.h"
+#include "copies.h"
 #include "data.h"
 #include "environment.h"
 #include "real.h"
@@ -86,6 +87,9 @@ HOOK_LINE(ssize_t, sendto,
 HOOK_LINE(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags))
 HOOK_LINE(int, sendmmsg, (int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags),
           (fd, msgs, n_msgs, flags))
+HOOK_LINE(ssize_t, splice,
+          (int in, void *in_offset, int out, void *out_offset, size_t len, unsigned flags),
+          (in, in_offset, out, out_offset, len, flags))
 HOOK_LINE(int, getaddrinfo,
           (const char *node, const char *service, const struct addrinfo *hints,
            struct addrinfo **res),
@@ -110,6 +114,45 @@ HOOK_LINE(int, gethostbyaddr_r,
           (const void *addr, socklen_t len, int family, struct hostent *ret, char *buf, size_t size,
            struct hostent **result, int *h_error),
           (addr, len, family, ret, buf, size, result, h_error))
+
+/* The pairs of names are one function where offsets have 64 bits anyway. */
+EXPORT(ssize_t, sendfile, (int out, int in, void *offset, size_t len)) {
+    READY;
+    return shim_sendfile(real.sendfile, out, in, offset, len);
+}
+
+EXPORT(ssize_t, sendfile64, (int out, int in, void *offset, size_t len)) {
+    READY;
+    return shim_sendfile(real.sendfile64, out, in, offset, len);
+}
+
+EXPORT(int, dup, (int fd)) {
+    READY;
+    return shim_copied(fd, real.dup(fd));
+}
+
+EXPORT(int, dup2, (int fd, int to)) {
+    READY;
+    return shim_copied(fd, real.dup2(fd, to));
+}
+
+EXPORT(int, dup3, (int fd, int to, int flags)) {
+    READY;
+    return shim_copied(fd, real.dup3(fd, to, flags));
+}
+
+#define FCNTL_EXPORT(name)                                                                         \
+    EXPORT(int, name, (int fd, int command, ...)) {                                                \
+        va_list args;                                                                              \
+        va_start(args, command);                                                                   \
+        void *argument = va_arg(args, void *);                                                     \
+        va_end(args);                                                                              \
+        READY;                                                                                     \
+        return shim_fcntl_done(fd, command, real.name(fd, command, argument));                     \
+    }
+
+FCNTL_EXPORT(fcntl)
+FCNTL_EXPORT(fcntl64)
 
 EXPORT(int, ioctl, (int fd, unsigned long request, ...)) {
     va_list args;

@@ -249,10 +249,9 @@ void options_restore(int from, int to) {
     errno = saved;
 }
 
-void options_carry_owner(int from, int to, bool async) {
+void options_carry_owner(int from, int to) {
     struct f_owner_ex owner;
-    if (raw_fcntl(from, F_GETOWN_EX, (long)&owner) != 0 || (owner.pid == 0 && !async))
-        return;
-    raw_fcntl(to, F_SETOWN_EX, (long)&owner);
+    if (raw_fcntl(from, F_GETOWN_EX, (long)&owner) == 0)
+        raw_fcntl(to, F_SETOWN_EX, (long)&owner);
     raw_fcntl(to, F_SETSIG, raw_fcntl(from, F_GETSIG, 0));
 }

@@ -68,9 +68,8 @@ void options_carry(int from, int to, uint16_t family, struct shim_request *req);
 /* The way back: what A `from` keeps is set on the TCP socket `to`. */
 void options_restore(int from, int to);
 
-/* F_SETOWN and F_SETSIG, which SIGURG needs as well as SIGIO. 1 system call if none was set and `from`
- * is not `async` (O_ASYNC). */
-void options_carry_owner(int from, int to, bool async);
+/* F_SETOWN and F_SETSIG, which SIGURG needs as well as SIGIO. */
+void options_carry_owner(int from, int to);
 
 /* getsockopt and setsockopt for a descriptor that is ours, for everything that libc's call would
  * answer differently from TCP. Return 0 or -1 with errno, as the real ones. */

@@ -130,6 +130,8 @@ static int unsent_bytes(int fd, int charge) {
 
 int shim_ioctl(int fd, unsigned long request, void *argument) {
     int result = real.ioctl(fd, request, argument);
+    if (request == FIOSETOWN || request == SIOCSPGRP)
+        hint_add(fd, HINT_OWNER);
     if ((request != SIOCOUTQ && request != SIOCOUTQNSD) || !hint_has(fd, HINT_OURS))
         return result;
     int saved = errno;

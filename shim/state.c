@@ -16,7 +16,9 @@ bool shim_is_ours(int fd) {
     socklen_t len = sizeof name;
     int saved = errno;
     bool ours = raw_getpeername(fd, &name, &len) == 0 && shim_is_helper_name(&name, len);
-    if (!ours)
+    if (ours)
+        hint_ours(fd);
+    else
         hint_remove(fd, HINT_OURS | HINT_PENDING);
     errno = saved;
     return ours;
@@ -63,6 +65,7 @@ struct shim_state shim_state_read(int fd) {
     bool maybe_ours;
     /* Only helpers give such names, so a name alone proves that the descriptor is ours. */
     if (read_outcome(fd, &state.outcome, &maybe_ours)) {
+        hint_ours(fd);
         state = state_of(&state.outcome);
     } else if (maybe_ours && shim_is_ours(fd)) {
         state.kind = SHIM_CONNECTING;

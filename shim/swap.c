@@ -125,7 +125,8 @@ static int replace(int fd, int new_fd, int file_flags) {
     struct epoll_moved moved;
     int close_on_exec = raw_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
     int settable = file_flags & (O_NONBLOCK | O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME);
-    options_carry_owner(fd, new_fd, file_flags & O_ASYNC);
+    if (file_flags & O_ASYNC || hint_has(fd, HINT_OWNER))
+        options_carry_owner(fd, new_fd);
     if (settable != O_NONBLOCK)
         raw_fcntl(new_fd, F_SETFL, settable);
     epoll_registry_detach(fd, &moved);
@@ -166,6 +167,6 @@ int swap_out(int fd, int family) {
     }
     window_close();
     if (err == 0)
-        hint_set(fd, hint_get(fd) & HINT_EPOLL);
+        hint_set(fd, hint_get(fd) & (HINT_EPOLL | HINT_OWNER));
     return err;
 }

@@ -41,6 +41,8 @@ long shim_syscall(long number, const long args[6]) {
     case SYS_sendmmsg:
         return shim_sendmmsg(INT(0), POINTER(1), (unsigned)args[2], INT(3));
 #endif
+    case SYS_splice:
+        return shim_splice(INT(0), POINTER(1), INT(2), POINTER(3), SIZE(4), (unsigned)args[5]);
     case SYS_epoll_ctl:
         return shim_epoll_ctl(INT(0), INT(1), INT(2), POINTER(3));
     case SYS_ioctl:

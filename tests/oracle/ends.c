@@ -1,5 +1,8 @@
 /* ends.c - how connections end, seen from the client: shutdown, close, reset, and what comes
  * after. */
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+
 #include "oracle.h"
 
 static volatile sig_atomic_t pipes;
@@ -106,6 +109,67 @@ static void send_variants_after_reset(const struct server *server) {
     close(pair.client);
 }
 
+static int reset_connection(const struct server *server) {
+    struct pair pair = connected_pair(server, 0);
+    reset_close(pair.accepted);
+    wait_reset(pair.client);
+    pipes = 0;
+    return pair.client;
+}
+
+/* What has no MSG_NOSIGNAL to be called with. */
+static void files_after_reset(const struct server *server) {
+    int file = memfd_create("oracle", MFD_CLOEXEC), in_pipe[2];
+    if (file < 0 || pipe(in_pipe) != 0 || write(file, "0123456789", 10) != 10)
+        die("preparation");
+    for (int by_splice = 0; by_splice <= 1; by_splice++) {
+        int fd = reset_connection(server);
+        for (int i = 0; i < 3; i++) {
+            off_t offset = 0;
+            ssize_t n;
+            if (by_splice) {
+                (void)!write(in_pipe[1], "x", 1);
+                n = splice(in_pipe[0], NULL, fd, NULL, 1, 0);
+            } else {
+                n = sendfile(fd, file, &offset, 10);
+            }
+            observe_result(by_splice ? "reset: splice" : "reset: sendfile", n);
+            observe("its signals", "%d", (int)pipes);
+        }
+        close(fd);
+    }
+    int fd = reset_connection(server);
+    observe_result("reset: splice from it", splice(fd, NULL, in_pipe[1], NULL, 10, 0));
+    observe_result("reset: splice from it again", splice(fd, NULL, in_pipe[1], NULL, 10, 0));
+    close(fd);
+    close(file);
+    close(in_pipe[0]);
+    close(in_pipe[1]);
+}
+
+/* The same through copies of the descriptor, which are all that is left of it. */
+static void copies_after_reset(const struct server *server) {
+    static const char *const names[] = {"dup", "dup2", "dup3", "F_DUPFD", "F_DUPFD_CLOEXEC"};
+    for (int how = 0; how < 5; how++) {
+        int fd = reset_connection(server), copy = -1;
+        char title[60];
+        if (how == 0)
+            copy = dup(fd);
+        else if (how == 1)
+            copy = dup2(fd, 150);
+        else if (how == 2)
+            copy = dup3(fd, 151, O_CLOEXEC);
+        else
+            copy = fcntl(fd, how == 3 ? F_DUPFD : F_DUPFD_CLOEXEC, 160);
+        close(fd);
+        snprintf(title, sizeof title, "reset: first write to a copy by %s", names[how]);
+        observe_write(title, copy);
+        snprintf(title, sizeof title, "reset: second write to a copy by %s", names[how]);
+        observe_write(title, copy);
+        close(copy);
+    }
+}
+
 static void failed_connect(const struct server *closed) {
     int fd = tcp_socket(SOCK_NONBLOCK);
     connect_to(fd, closed);
@@ -209,6 +273,8 @@ int main(void) {
     orderly_end(&server);
     remote_reset(&server);
     send_variants_after_reset(&server);
+    files_after_reset(&server);
+    copies_after_reset(&server);
     failed_connect(&closed);
     shut_down("SHUT_WR", &server, SHUT_WR);
     shut_down("SHUT_RD", &server, SHUT_RD);

@@ -32,6 +32,21 @@ static int inherited(int fd) {
     return 0;
 }
 
+/* A connection that was reset before this program began, with SIGPIPE ignored. */
+static int inherited_reset(int fd, bool looks_first) {
+    struct sockaddr_in name = {0};
+    socklen_t len = sizeof name;
+    if (looks_first)
+        observe_result("reset before exec: getsockname",
+                       getsockname(fd, (struct sockaddr *)&name, &len));
+    else
+        signal(SIGPIPE, SIG_IGN);
+    observe_result("reset before exec: first write", write(fd, "x", 1));
+    observe_result("reset before exec: second write",
+                   looks_first ? send(fd, "x", 1, MSG_NOSIGNAL) : write(fd, "x", 1));
+    return 0;
+}
+
 static void run_self(const char *label, int fd, bool by_vfork) {
     char number[12];
     char *arguments[] = {(char *)(uintptr_t)own_path, number, NULL};
@@ -67,6 +82,19 @@ static void exec_inherits(const struct server *server) {
     }
 }
 
+/* Who looks at the descriptor before writing gets no signal, who does not must ignore it. */
+static void exec_after_reset(const struct server *server) {
+    for (int looks_first = 0; looks_first <= 1; looks_first++) {
+        struct pair pair = connected_pair(server, 0);
+        reset_close(pair.accepted);
+        while (!(poll_now(pair.client, 0) & POLLHUP))
+            poll(NULL, 0, 1);
+        fcntl(pair.client, F_SETFD, 0);
+        run_self("after a reset", looks_first ? -pair.client - 1000 : -pair.client, false);
+        close(pair.client);
+    }
+}
+
 static void close_on_exec(const struct server *server) {
     int with = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
         without = socket(AF_INET, SOCK_STREAM, 0);
@@ -99,6 +127,23 @@ static void copies(const struct server *server) {
     close(c);
     observe("ended with the last", "%s", events_text((unsigned)wait_for(pair.accepted, POLLRDHUP)));
     close(pair.accepted);
+}
+
+/* Set on one descriptor, connected by a copy of it. */
+static void copied_before(const struct server *server) {
+    int fd = tcp_socket(0), on = 1, copy, value = 0;
+    socklen_t len = sizeof value;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+    copy = fcntl(fd, F_DUPFD, 210);
+    close(fd);
+    observe_result("copied before connect", connect_to(copy, server));
+    getsockopt(copy, IPPROTO_TCP, TCP_NODELAY, &value, &len);
+    observe("TCP_NODELAY of the original", "%d", value);
+    getsockopt(copy, SOL_SOCKET, SO_OOBINLINE, &value, &len);
+    observe("SO_OOBINLINE of the original", "%d", value);
+    close(copy);
+    close(accept(server->fd, NULL, NULL));
 }
 
 static void forked(const struct server *server) {
@@ -304,12 +349,17 @@ static void by_number(const struct server *server) {
 }
 
 int main(int argc, char **argv) {
-    if (argc > 1)
-        return inherited(atoi(argv[1]));
+    int fd = argc > 1 ? atoi(argv[1]) : 0;
+    if (fd < 0)
+        return inherited_reset(fd <= -1000 ? -fd - 1000 : -fd, fd <= -1000);
+    if (fd > 0)
+        return inherited(fd);
     own_path = argv[0];
     struct server server = serve();
     exec_inherits(&server);
+    exec_after_reset(&server);
     copies(&server);
+    copied_before(&server);
     forked(&server);
     child_connects(&server);
     pass_descriptor(&server);

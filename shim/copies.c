@@ -1,0 +1,23 @@
+/* copies.c - see copies.h. */
+#include "copies.h"
+
+#include <fcntl.h>
+
+#include "hint.h"
+
+/* Registrations in epoll sets are those of a descriptor number, and stay with it. Nothing is cleared: a
+ * child of vfork writes into its parent's memory, but not into its descriptors. */
+int shim_copied(int from, int result) {
+    uint32_t word = hint_get(from) & ~(uint32_t)HINT_EPOLL;
+    if (result >= 0 && result != from && word)
+        hint_set(result, (hint_get(result) & HINT_EPOLL) | word);
+    return result;
+}
+
+int shim_fcntl_done(int fd, int command, int result) {
+    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+        return shim_copied(fd, result);
+    if (command == F_SETOWN || command == F_SETOWN_EX || command == F_SETSIG)
+        hint_add(fd, HINT_OWNER);
+    return result;
+}
