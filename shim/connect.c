@@ -153,11 +153,9 @@ static int connect_over_route(struct swap *swap, const struct route *route,
     if (err)
         return fail(err);
     early_name_note(swap->fd, &swap->dest, &swap->local);
-    hint_set(swap->fd, (hint_get(swap->fd) & (HINT_EPOLL | HINT_OWNER)) | HINT_OURS);
-    if (!(swap->file_flags & O_NONBLOCK))
-        return shim_wait_connected(swap->fd);
-    hint_add(swap->fd, HINT_PENDING);
-    return fail(EINPROGRESS);
+    /* A blocking connect may also end without an outcome: EINTR, SO_SNDTIMEO. */
+    hint_set(swap->fd, (hint_get(swap->fd) & (HINT_EPOLL | HINT_OWNER)) | HINT_OURS | HINT_PENDING);
+    return swap->file_flags & O_NONBLOCK ? fail(EINPROGRESS) : shim_wait_connected(swap->fd);
 }
 
 static int connect_new(int fd, const struct sockaddr *addr, socklen_t len);
@@ -176,8 +174,7 @@ static int connect_again(int fd, const struct shim_state *state, const struct so
     bool pending = hint_has(fd, HINT_PENDING);
     int err;
     if (addr->sa_family == AF_UNSPEC) { /* TCP: disconnect */
-        uint16_t family = state->outcome.dest.family ? state->outcome.dest.family : AF_INET;
-        err = swap_out(fd, family);
+        err = swap_out(fd, state, AF_INET);
         return err ? fail(err) : 0;
     }
     switch (state->kind) {
@@ -193,7 +190,7 @@ static int connect_again(int fd, const struct shim_state *state, const struct so
         hint_remove(fd, HINT_PENDING);
         return fail(err ? state->outcome.err : ECONNABORTED);
     }
-    err = swap_out(fd, state->outcome.dest.family ? state->outcome.dest.family : addr->sa_family);
+    err = swap_out(fd, state, addr->sa_family);
     return err ? fail(err) : connect_new(fd, addr, len);
 }
 
@@ -214,9 +211,10 @@ static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     if (!route && !synthetic && !settings->deny)
         return real.connect(fd, addr, len);
     int saved = errno;
-    if (!is_fresh_tcp(fd, &swap) || swap.local.family != swap.dest.family)
-        return real.connect(fd, addr, len);
+    bool swappable = is_fresh_tcp(fd, &swap) && swap.local.family == swap.dest.family;
     errno = saved;
+    if (!swappable)
+        return real.connect(fd, addr, len);
     if (settings->deny)
         return fail(EACCES);
     if (!route && swap.host) /* of this name, but not of this port */
@@ -253,8 +251,7 @@ static bool gives_way(int fd, int result) {
     if (result == 0 || errno != EINVAL || !hint_has(fd, HINT_OURS))
         return false;
     struct shim_state state = shim_state_read(fd);
-    return state.kind == SHIM_FAILED &&
-           swap_out(fd, state.outcome.dest.family ? state.outcome.dest.family : AF_INET) == 0;
+    return state.kind == SHIM_FAILED && swap_out(fd, &state, AF_INET) == 0;
 }
 
 int shim_bind(int fd, const struct sockaddr *addr, socklen_t len) {

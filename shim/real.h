@@ -54,6 +54,10 @@ static inline int raw_connect(int fd, const void *addr, socklen_t len) {
     return (int)real.syscall(SYS_connect, fd, addr, len);
 }
 
+static inline int raw_bind(int fd, const void *addr, socklen_t len) {
+    return (int)real.syscall(SYS_bind, fd, addr, len);
+}
+
 static inline ssize_t raw_sendmsg(int fd, const struct msghdr *msg, int flags) {
     return real.syscall(SYS_sendmsg, fd, msg, flags);
 }

@@ -94,7 +94,10 @@ static int send_gate(int fd, const struct shim_request *req, const char *host) {
         return 0;
     /* Fewer skbs fit than control.h reckons with: a kernel unlike any known. Better no
      * connection than one with a gate of unknown length. */
-    return n < 0 ? (errno == EPIPE ? ECONNREFUSED : errno) : EPROTO;
+    if (n >= 0)
+        return EPROTO;
+    /* Too many descriptors of this user's are on their way: wait, as for room in the backlog. */
+    return errno == EPIPE ? ECONNREFUSED : errno == ETOOMANYREFS ? EAGAIN : errno;
 }
 
 /* What sandboxes answer who may not have sockets of this kind: systemd's RestrictAddressFamilies,
@@ -137,6 +140,11 @@ static int replace(int fd, int new_fd, int file_flags) {
             break;
         err = 0;
     }
+    /* The kernel noted the temporary number for O_ASYNC's signals; turned on again, it notes this. */
+    if (err == 0 && file_flags & O_ASYNC) {
+        raw_fcntl(fd, F_SETFL, settable & ~O_ASYNC);
+        raw_fcntl(fd, F_SETFL, settable);
+    }
     epoll_registry_attach(fd, &moved);
     return err;
 }
@@ -155,13 +163,27 @@ int swap_in(const struct swap *swap) {
     return err;
 }
 
-int swap_out(int fd, int family) {
+/* Of a failed connect's outcome the own name is what the program had bound, if anything. Somebody
+ * else may have the port by now; then the program gets another. */
+static void bind_again(int fd, const struct shim_state *state) {
+    struct sockaddr_storage local;
+    if (state->kind != SHIM_FAILED || state->outcome.err == EPROTO ||
+        (state->outcome.local.port == 0 && shim_endpoint_is_any(&state->outcome.local)))
+        return;
+    socklen_t len = shim_endpoint_to_sockaddr(&state->outcome.local, &local);
+    raw_bind(fd, &local, len);
+}
+
+int swap_out(int fd, const struct shim_state *state, int family) {
     int file_flags = raw_fcntl(fd, F_GETFL, 0);
+    if (state->outcome.dest.family)
+        family = state->outcome.dest.family;
     window_open();
     int tcp = raw_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int err = tcp < 0 ? errno : 0;
     if (tcp >= 0) {
         options_restore(fd, tcp);
+        bind_again(tcp, state);
         err = replace(fd, tcp, file_flags);
         raw_close(tcp);
     }

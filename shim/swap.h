@@ -12,6 +12,7 @@
 #include "control.h"
 #include "routes.h"
 #include "settings.h"
+#include "state.h"
 
 struct swap {
     int fd; /* the application's */
@@ -31,8 +32,9 @@ int swap_in(const struct swap *swap);
  * its abstract name, if that is a trusted user's. Returns 0 or an errno. */
 int swap_connect_helper(int fd, const char *path);
 
-/* Makes `fd`, one of ours, a fresh unconnected TCP socket of `family` with the options of the old
- * one: after a failure, for a connect to somewhere else. Returns 0 or an errno. */
-int swap_out(int fd, int family);
+/* Makes `fd`, one of ours in `state`, a fresh unconnected TCP socket with the options of the old one
+ * and of its family (`family`, if the state does not know it): for a connect to somewhere else.
+ * After a failure it is bound to where the program had bound the old one. Returns 0 or an errno. */
+int swap_out(int fd, const struct shim_state *state, int family);
 
 #endif

@@ -201,6 +201,38 @@ True
 True"
 }
 
+# A request's descriptor counts against its user until the helper has read it. The kernel's
+# ETOOMANYREFS is unknown to programs.
+@test "more requests on their way than the user may have descriptors: EAGAIN, or waiting" {
+    [ "$(id -u)" = 0 ] || fail "this needs root, to become somebody with limits"
+    stop "$helper_pid"
+    runtime_dir=$(public_dir)
+    helper_lines='allow-users = nobody' write_smuxshim_conf "127.0.0.1:$peer_port"
+    start_helper
+    cat >crowd.py <<END
+import collections, errno, os, resource, signal, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+seen = collections.Counter()
+for _ in range(100):
+    s = socket.socket()
+    s.setblocking(False)
+    seen[errno.errorcode[s.connect_ex(('127.0.0.1', $peer_port))]] += 1
+    s.close()
+print(*sorted(seen), flush=True)
+s = socket.socket()
+print(s.connect_ex(('127.0.0.1', $peer_port)))
+END
+    kill -STOP "$helper_pid"
+    SMUXSHIM_CONFIG=$smuxshim_conf LD_PRELOAD=$BUILD/libsmuxshim.so python3 crowd.py >crowd.log 2>&1 3>&- 4>&- &
+    local crowd=$!
+    wait_until "the crowd" grep -q . crowd.log
+    kill -CONT "$helper_pid"
+    wait "$crowd"
+    assert_equal "$(cat crowd.log)" "EAGAIN EINPROGRESS
+0"
+}
+
 # The library keeps what it knows of descriptors below 65536 in place. It is built with 64 of these
 # here, so that the rest of the way can be tested where ulimit -n is smaller.
 @test "descriptors with large numbers, registered with epoll before they connect" {

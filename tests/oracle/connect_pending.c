@@ -150,6 +150,20 @@ static void restarted(struct full_server *full) {
     close(fd);
 }
 
+/* The usual loop around connect: it is told of the success once. */
+static void interrupted_and_called_again(struct full_server *full) {
+    int fd = tcp_socket(0);
+    catch_alarm(0, 100);
+    observe_result("interrupted", connect_to(fd, &full->server));
+    for (int i = 0; i < 100 && !poll_now(fd, POLLOUT); i++) {
+        accept_all(full);
+        poll(NULL, 0, 100);
+    }
+    observe_result("called again when it is there", connect_to(fd, &full->server));
+    observe_result("and once more", connect_to(fd, &full->server));
+    close(fd);
+}
+
 static void completes_later(struct full_server *full) {
     int fd = tcp_socket(SOCK_NONBLOCK), copy;
     connect_to(fd, &full->server);
@@ -181,6 +195,9 @@ int main(void) {
     end_full(&full);
     full = serve_full();
     completes_later(&full);
+    end_full(&full);
+    full = serve_full();
+    interrupted_and_called_again(&full);
     end_full(&full);
     return 0;
 }

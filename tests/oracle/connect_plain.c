@@ -43,6 +43,27 @@ static void refused_blocking(const struct server *closed, const struct server *s
     close(fd);
 }
 
+/* What the program bound stays bound when a connect fails. */
+static void refused_bound(const struct server *closed, const struct server *server) {
+    struct sockaddr_in own = {.sin_family = AF_INET}, name;
+    socklen_t len = sizeof own;
+    int fd = tcp_socket(0);
+    own.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 8);
+    /* A port that is free: that of a socket which is closed. */
+    int other = tcp_socket(0);
+    bind(other, (struct sockaddr *)&own, sizeof own);
+    getsockname(other, (struct sockaddr *)&own, &len);
+    close(other);
+    observe_result("bound", bind(fd, (struct sockaddr *)&own, sizeof own));
+    observe_result("bound: refused", connect_to(fd, closed));
+    observe_result("bound: another address", connect_to(fd, server));
+    len = sizeof name;
+    getsockname(fd, (struct sockaddr *)&name, &len);
+    observe("bound: still that address", "%s", inet_ntoa(name.sin_addr));
+    observe("bound: and that port", "%d", name.sin_port == own.sin_port);
+    close(fd);
+}
+
 static void refused_nonblocking(const struct server *closed, const struct server *server) {
     int fd = tcp_socket(SOCK_NONBLOCK);
     observe_result("refused, non-blocking", connect_to(fd, closed));
@@ -123,7 +144,9 @@ static void other_sockets(const struct server *server) {
     int udp = socket(AF_INET, SOCK_DGRAM, 0), pair[2], domain = 0;
     socklen_t len = sizeof domain;
     struct sockaddr_in name;
+    errno = 0;
     observe_result("UDP connect", connect_to(udp, server));
+    observe("UDP connect leaves errno alone", "%s", error_name(errno));
     len = sizeof name;
     observe_result("UDP getpeername", getpeername(udp, (struct sockaddr *)&name, &len));
     observe("UDP peer is the one", "%d", name.sin_port == server->addr.sin_port);
@@ -143,6 +166,7 @@ int main(void) {
     nonblocking(&server);
     with_select(&server);
     refused_blocking(&closed, &server);
+    refused_bound(&closed, &server);
     refused_nonblocking(&closed, &server);
     refused_unasked(&closed, &server);
     wrong_arguments(&server);

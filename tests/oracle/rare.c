@@ -41,6 +41,33 @@ static void on_io(int signal) {
     io_signals++;
 }
 
+static volatile sig_atomic_t io_fd = -1;
+
+static void on_io_of(int signal, siginfo_t *info, void *context) {
+    (void)signal;
+    (void)context;
+    io_fd = info->si_fd;
+}
+
+/* With F_SETSIG the signal says which descriptor it is about. */
+static void signal_with_descriptor(const struct server *server) {
+    struct sigaction action = {.sa_sigaction = on_io_of, .sa_flags = SA_SIGINFO};
+    int fd = tcp_socket(0);
+    sigaction(SIGRTMIN, &action, NULL);
+    fcntl(fd, F_SETSIG, SIGRTMIN);
+    fcntl(fd, F_SETOWN, getpid());
+    fcntl(fd, F_SETFL, O_ASYNC);
+    connect_to(fd, server);
+    int accepted = accept(server->fd, NULL, NULL);
+    io_fd = -1;
+    (void)!write(accepted, "x", 1);
+    for (int i = 0; i < WAIT_MS && io_fd < 0; i++)
+        usleep(1000);
+    observe("F_SETSIG: the signal's descriptor", "%d", io_fd == fd);
+    close(accepted);
+    close(fd);
+}
+
 /* The owner and the flag are set before connect, and must hold after it. */
 static void signal_driven(const struct server *server) {
     int fd = tcp_socket(0);
@@ -161,6 +188,7 @@ int main(void) {
     fast_open(&server);
     unconnected();
     signal_driven(&server);
+    signal_with_descriptor(&server);
     ports_and_devices(&server);
     exceptional(&server, &closed);
     listening_after_failure(&closed);
