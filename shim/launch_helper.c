@@ -17,8 +17,8 @@
 #include "control.h"
 #include "launch.h"
 
-#define START_STEP_NS   5000000
-#define START_STEPS_MAX 2000 /* 10 s in total */
+#define START_STEP_NS   1000000
+#define START_STEPS_MAX 10000 /* 10 s in total */
 
 static bool is_program(const char *path) {
     struct stat st;
@@ -139,10 +139,11 @@ static void become_helper(const char *file, const struct launch_helper *helper, 
     _exit(127);
 }
 
-/* Waits until the socket answers, or the helper's first process has failed. */
+/* Waits until the socket answers and the helper's first process has ended: left behind, it would be
+ * the program's child, a SIGCHLD and a stranger to its wait(2). */
 static bool wait_for_helper(pid_t pid, const struct launch_helper *helper) {
     struct timespec step = {.tv_nsec = START_STEP_NS};
-    bool running = true;
+    bool running = true, answers = false;
     int status;
     for (int i = 0; i < START_STEPS_MAX; i++) {
         if (running && waitpid(pid, &status, WNOHANG) == pid) {
@@ -150,10 +151,13 @@ static bool wait_for_helper(pid_t pid, const struct launch_helper *helper) {
             if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
                 return false; /* it has said why */
         }
-        if (launch_helper_answers(helper->socket_path))
+        answers = answers || launch_helper_answers(helper->socket_path);
+        if (answers && !running)
             return true;
         nanosleep(&step, NULL);
     }
+    if (answers)
+        return true;
     fprintf(stderr,
             "smuxshim: smux-helper was started, but nothing answers at %s after 10 seconds\n",
             helper->socket_path);

@@ -174,6 +174,23 @@ END
     assert_output --partial "$BATS_TEST_TMPDIR/smuxshim-helper.sock"
 }
 
+@test "the program has no child of the launcher's" {
+    sed -i 's/^autostart.*/autostart = yes/' "$smuxshim_conf"
+    cat >program.py <<END
+import os
+try:
+    print('a child', os.waitpid(-1, 0))
+except ChildProcessError:
+    print('none')
+END
+    local i
+    for i in 1 2 3 4 5; do
+        run shim python3 program.py
+        assert_output none
+        stop "$(ctl status --json | jq .pid)"
+    done
+}
+
 # ---- Which helper -------------------------------------------------------------------------------
 
 # other_gateway: a second one, whose sessions are in other.log.
