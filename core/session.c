@@ -53,7 +53,7 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
         seed = (uintptr_t)s ^ (uint64_t)(uintptr_t)&seed << 20 ^ now_us << 40;
     s->table.multiplier = (seed * 2 + 1) * 0x9E3779B97F4A7C15u;
     /* As the Go library counts: it adds 2 before the first use. */
-    s->next_id = role == SMUX_CLIENT ? 3 : 2;
+    s->next_id = role == SMUX_CLIENT ? FIRST_CLIENT_ID : 2;
     if (role == SMUX_CLIENT && config->extensions)
         s->owes = OWE_HELLO;
     s->returned_tail = &s->returned;

@@ -239,8 +239,11 @@ void upstream_serve_waiters(struct upstream *upstream) {
         struct pump *pump = NULL;
         smux_stream *stream = NULL;
         int error = open_now(upstream, &pump, &stream);
-        if (error == -EAGAIN)
+        if (error == -EAGAIN) {
+            /* Its session may have given its last stream to the one before. */
+            start_idle_links(upstream);
             return;
+        }
         upstream_cancel(waiter);
         waiter->ready(waiter, -error, pump, stream);
     }

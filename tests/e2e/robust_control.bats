@@ -157,6 +157,8 @@ print(*seen)'
     assert_line --regexp '^Failed requests: +0$'
     assert_equal "$(carriers)" 3
     assert [ "$(streams_total)" -ge 1000 ]
+    # Each of the three has its share.
+    assert [ "$(ctl status --json | jq "[.sessions[].streams_total] | min")" -ge 200 ]
 }
 
 @test "the second address serves when the first does not answer" {
