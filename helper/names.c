@@ -285,6 +285,8 @@ static int add(struct names *names, uid_t uid, const char *name, int family) {
                  shim_range_text(range_of(names, family), text, sizeof text), name);
         return ENOSPC;
     }
+    log_debug("names: uid %u: \"%s\" gets the addresses of number %llu", (unsigned)uid, name,
+              (unsigned long long)number);
     int err = store(names, &record, number);
     if (err == 0 && !insert(names, &record))
         err = EIO;

@@ -2,7 +2,7 @@
 # Routes by host name: names that only the gateway can resolve, and names that resolve here, too.
 #
 # The gateway has a hosts file of its own, which gives each name another address; the server says at
-# which it was reached.
+# which it was reached. No name server is asked: programs are told one that refuses at once.
 
 load lib
 
@@ -21,13 +21,15 @@ setup_file() {
 127.0.0.4 b.db.internal
 ::1 six.db.internal
 END
+    echo 'nameserver 127.0.0.251' >resolv.conf
+    echo 'hosts: files' >nsswitch.conf
     cat >gateway.conf <<END
 [listen]
 address = tcp://127.0.0.1:$gateway_port
 allow = *.internal:*, db.internal:*, 127.0.0.0/8:*, [::1]:*, here.example:*, localhost:*
 END
     serve gateway "$gateway_port" unshare --mount sh -c \
-        "mount --bind '$PWD/hosts' /etc/hosts && exec '$BUILD/smux-gateway' -c gateway.conf"
+        "mount --bind '$PWD/hosts' /etc/hosts && mount --bind '$PWD/nsswitch.conf' /etc/nsswitch.conf && exec '$BUILD/smux-gateway' -c gateway.conf"
 }
 
 teardown_file() { stop_all; }
@@ -50,6 +52,13 @@ configure() {
     [ $# = 0 ] || section=$(printf '[names]'; printf '\\n%s' "$@")
     helper_lines=$section write_smuxshim_conf "db.internal, *.db.internal:1-65535, localhost:$P"
 }
+
+# offline COMMAND...: without a name server.
+offline() {
+    $exec unshare --mount sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' "$BATS_FILE_TMPDIR/resolv.conf" "$@"
+}
+offline_nobody() { offline setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups "$@"; }
+via() { offline "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; }
 
 # python CODE: under the shim, with the server's port as P and where(ADDRESS) to ask it.
 prelude="
@@ -171,7 +180,7 @@ for name in ("nosuch.example", "127.0.0.1", "nosuch.invalid"):
 socket.getnameinfo(("127.0.0.1", 80), 0)
 try: socket.create_connection(("127.0.0.1", 1))
 except ConnectionRefusedError: pass'
-    count() { strace -f -o trace -e trace=network,desc,file "$@" /usr/bin/python3 -c "$code" && sed -n '/"\/etc\/nsswitch.conf"/,$p' trace | sed -nE 's/^[0-9]+ +([a-z0-9_]+)\(.*/\1/p' | sort | uniq -c; }
+    count() { offline strace -f -o trace -e trace=network,desc,file "$@" /usr/bin/python3 -c "$code" && sed -n '/"\/etc\/nsswitch.conf"/,$p' trace | sed -nE 's/^[0-9]+ +([a-z0-9_]+)\(.*/\1/p' | sort | uniq -c; }
     count >plain
     count "$BUILD/smuxshim" -c "$smuxshim_conf" >shim
     [ "$(wc -l <plain)" -gt 3 ] || fail "nothing was traced: $(cat plain)"
@@ -448,7 +457,7 @@ True
 ENETUNREACH"
     write_smuxshim_conf "other.internal"
     start_helper
-    run env SMUXSHIM_SOCKET="$PWD/smuxshim-helper.sock" "$BUILD/smuxshim" -g tcp://127.0.0.1:1 -r db.internal \
+    run offline env SMUXSHIM_SOCKET="$PWD/smuxshim-helper.sock" "$BUILD/smuxshim" -g tcp://127.0.0.1:1 -r db.internal \
         /usr/bin/python3 -c "$prelude
 print(eai('db.internal', P) == eai('db.invalid', P))"
     assert_output True
@@ -457,10 +466,59 @@ print(eai('db.internal', P) == eai('db.invalid', P))"
 @test "a lookup starts the helper where none runs" {
     kill_helper
     helper_lines='autostart = yes' write_smuxshim_conf "*.db.internal"
-    run env SMUXSHIM_CONFIG="$smuxshim_conf" LD_PRELOAD="$BUILD/libsmuxshim.so" /usr/bin/python3 -c "$prelude
+    run offline env SMUXSHIM_CONFIG="$smuxshim_conf" LD_PRELOAD="$BUILD/libsmuxshim.so" /usr/bin/python3 -c "$prelude
 print(where(socket.gethostbyname('a.db.internal')))"
     ctl stop
     assert_output 127.0.0.3
+}
+
+@test "on-failure = direct looks for nobody at the address" {
+    write_smuxshim_conf "*.db.internal" "on-failure = direct"
+    ctl reload
+    spawn client via /usr/bin/python3 -u -c "$prelude
+a = socket.gethostbyname('a.db.internal')
+open('known', 'w').close()
+while not os.path.exists('go'): pass
+print(error(a), error('198.18.0.77'), error('127.0.0.1', 1))"
+    local client=$spawned
+    wait_until "the lookup" test -e known
+    kill_helper
+    touch go
+    wait "$client"
+    assert_equal "$(cat client.log)" "ENETUNREACH ENETUNREACH ECONNREFUSED"
+}
+
+@test "helpers killed again and again while programs ask: one address for a name, one name for an address" {
+    local i pids=()
+    for i in 1 2 3; do
+        spawn "asker$i" via /usr/bin/python3 -u -c "$prelude
+import random
+for _ in range(100000):
+    if os.path.exists('enough'): break
+    n = f'n{random.randrange(150)}.db.internal'
+    try: print(n, socket.gethostbyname(n))
+    except socket.gaierror as e: assert e.errno == socket.EAI_AGAIN, e"
+        pids+=("$spawned")
+    done
+    answers() { cat asker?.log | wc -l; }
+    more() { [ "$(answers)" -gt "$1" ]; }
+    for i in $(seq 12); do
+        wait_until "answers" more "$(answers)"
+        kill_helper
+        start_helper
+    done
+    wait_until "answers" more "$(answers)"
+    touch enough
+    wait "${pids[@]}"
+    sort -u asker?.log >pairs
+    [ "$(wc -l <pairs)" -gt 20 ] || fail "few pairs: $(wc -l <pairs)"
+    cut -d' ' -f1 pairs | sort | uniq -d >twice
+    cut -d' ' -f2 pairs | sort | uniq -d >>twice
+    run cat twice
+    assert_output ""
+    ctl names --json | jq -r '.[] | .name + " " + .ipv4' | sort -u >kept
+    run comm -23 pairs kept
+    assert_output ""
 }
 
 @test "another user has a limit of his own, and the names of all" {
@@ -471,7 +529,7 @@ print(where(socket.gethostbyname('a.db.internal')))"
     cp "$BUILD/libsmuxshim.so" "$runtime_dir"
     local a
     a=$(address a.db.internal)
-    run --separate-stderr as_user nobody env HOME=/nonexistent SMUXSHIM_CONFIG="$smuxshim_conf" LD_PRELOAD="$runtime_dir/libsmuxshim.so" \
+    run --separate-stderr offline_nobody env HOME=/nonexistent SMUXSHIM_CONFIG="$smuxshim_conf" LD_PRELOAD="$runtime_dir/libsmuxshim.so" \
         /usr/bin/python3 -c "$prelude
 print([eai(f'n{i}.db.internal', P)[:4] for i in range(5)])
 print(where('$a'), eai('a.db.internal', P) == '$a')"
@@ -488,7 +546,7 @@ print(where('$a'), eai('a.db.internal', P) == '$a')"
     kill_helper
     start_helper
     cp "$BUILD/libsmuxshim.so" "$runtime_dir"
-    run --separate-stderr as_user nobody env HOME=/nonexistent SMUXSHIM_CONFIG="$smuxshim_conf" LD_PRELOAD="$runtime_dir/libsmuxshim.so" \
+    run --separate-stderr offline_nobody env HOME=/nonexistent SMUXSHIM_CONFIG="$smuxshim_conf" LD_PRELOAD="$runtime_dir/libsmuxshim.so" \
         /usr/bin/python3 -c "$prelude
 print(eai('a.db.internal', P) == eai('a.invalid', P))"
     assert_output True
