@@ -200,6 +200,8 @@ struct smuxb_session {
 
     struct blk_link accepters, enders;
     smuxb_stream *accept_head, *accept_tail;
+    smuxb_stream *spare_streams; /* the memory of some that have ended, linked by `next` */
+    uint32_t spare_streams_len;
     uint64_t accept_deadline_us;
     /* The backlog: how many wait, how many fit, and while it is full: since when, as of how many
      * accepted. */

@@ -7,10 +7,12 @@
 
 #include "core/wire.h"
 
-/* A full backlog holds the input back for as long as streams are being accepted at this pace; only
- * then are further ones refused.  A burst is not lost, and a program that does not accept stops
- * nothing. */
+/* A full backlog holds the input back until half of it has been accepted, or as long as streams are
+ * being accepted at this pace; only then are further ones refused.  A burst is not lost, and a
+ * program that does not accept stops nothing. */
 #define ACCEPT_PATIENCE_US 500000u
+/* The pace that is expected once it is not full any more. */
+#define DRAIN_PATIENCE_US 1000u
 
 _Static_assert(sizeof(((struct blk_scan *)NULL)->header) == WIRE_HEADER_LEN, "a whole header");
 
@@ -20,7 +22,8 @@ static bool backlog_full(const smuxb_session *s) {
 
 /* Whether to wait for smuxb_accept to make room. */
 static bool backlog_holds(smuxb_session *s, uint64_t *until_us) {
-    if (!backlog_full(s)) {
+    bool full = backlog_full(s);
+    if (!full && (!s->full_since_us || s->backlog_len <= s->backlog_max / 2)) {
         s->full_since_us = 0;
         return false;
     }
@@ -29,9 +32,11 @@ static bool backlog_holds(smuxb_session *s, uint64_t *until_us) {
         s->full_since_us = now_us;
         s->full_accepted = s->accepted;
     }
-    uint64_t end_us = s->full_since_us + ACCEPT_PATIENCE_US;
-    if (now_us >= end_us)
+    uint64_t end_us = s->full_since_us + (full ? ACCEPT_PATIENCE_US : DRAIN_PATIENCE_US);
+    if (now_us >= end_us) {
+        s->full_since_us = full ? s->full_since_us : 0;
         return false;
+    }
     if (end_us < *until_us)
         *until_us = end_us;
     return true;

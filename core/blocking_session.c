@@ -11,6 +11,10 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+/* Input is held back while so many streams wait to be accepted, even if the backlog is larger: what
+ * is not received yet needs no memory, and a short queue stays in the caches. */
+#define BACKLOG_HOLD 512u
+
 /* ---- Start ---------------------------------------------------------------------------------- */
 
 void blk_session_destroy(smuxb_session *s) {
@@ -20,6 +24,8 @@ void blk_session_destroy(smuxb_session *s) {
         blk_queue_drop(s, &st->queue);
         free(st);
     }
+    for (smuxb_stream *st; (st = s->spare_streams); free(st))
+        s->spare_streams = st->next;
     smux_session_free(s->engine);
     if (s->in_wake_fd >= 0)
         close(s->in_wake_fd);
@@ -46,7 +52,7 @@ static int engine_new(smuxb_session *s, enum smux_role role, const smux_config *
         c = *config;
     if (!c.hash_seed)
         c.hash_seed = random_seed();
-    s->backlog_max = c.accept_backlog;
+    s->backlog_max = c.accept_backlog < BACKLOG_HOLD ? c.accept_backlog : BACKLOG_HOLD;
     return smux_session_new(&s->engine, role, &c, NULL, smuxb_now_us());
 }
 

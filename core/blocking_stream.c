@@ -7,8 +7,34 @@
 
 /* ---- Life ----------------------------------------------------------------------------------- */
 
+/* Many streams end at once, which is more than malloc keeps at hand. */
+#ifdef __SANITIZE_ADDRESS__
+#define SPARES_MAX 0u
+#else
+#define SPARES_MAX 128u
+#endif
+
+static smuxb_stream *take_memory(smuxb_session *s) {
+    smuxb_stream *st = s->spare_streams;
+    if (!st)
+        return malloc(sizeof *st);
+    s->spare_streams = st->next;
+    s->spare_streams_len--;
+    return st;
+}
+
+static void give_memory(smuxb_session *s, smuxb_stream *st) {
+    if (s->spare_streams_len >= SPARES_MAX) {
+        free(st);
+        return;
+    }
+    st->next = s->spare_streams;
+    s->spare_streams = st;
+    s->spare_streams_len++;
+}
+
 smuxb_stream *blk_stream_new(smuxb_session *s, smux_stream *engine) {
-    smuxb_stream *st = malloc(sizeof *st);
+    smuxb_stream *st = take_memory(s);
     if (!st)
         return NULL;
     *st = (smuxb_stream){.session = s, .engine = engine, .id = smux_stream_id(engine)};
@@ -43,7 +69,7 @@ void blk_stream_unref(smuxb_stream *st) {
         return;
     detach(st, smux_close);
     st->session->refs--;
-    free(st);
+    give_memory(st->session, st);
 }
 
 smuxb_stream *smuxb_hold(smuxb_stream *st) {
@@ -114,9 +140,11 @@ static smuxb_stream *take_accepted(smuxb_session *s) {
         s->accept_tail = NULL;
     st->next = NULL;
     s->accepted++;
-    /* What was held back for want of room may come in again. */
-    if (s->backlog_len-- >= s->backlog_max && !s->in_owner)
+    /* What was held back for want of room may come in again, or soon. */
+    if ((s->backlog_len == s->backlog_max || s->backlog_len == s->backlog_max / 2 + 1) &&
+        !s->in_owner)
         blk_watch(s);
+    s->backlog_len--;
     if (st->engine)
         smux_accept(st->engine);
     return first_handle(st);

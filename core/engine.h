@@ -180,9 +180,24 @@ enum goaway { GOAWAY_NONE, GOAWAY_SENT, GOAWAY_TOLD };
 #define REFUSALS_MAX      65536u
 #define REFUSALS_FOR_DATA 1024u
 
+/* The memory of streams that have ended is kept for those to come: many end at once, which is more
+ * than malloc keeps at hand.  Under ASan nothing is, so that it sees who uses it afterwards. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define SPARES_MAX 0u
+#else
+#define SPARES_MAX 128u
+#endif
+
 struct smux_session {
     smux_config config;
     smux_allocator memory;
+    smux_stream *spares; /* linked by `user` */
+    uint32_t spares_len;
     enum smux_role role;
     int version;
     int error;
@@ -257,6 +272,7 @@ smux_stream *table_next(const smux_session *s, const smux_stream *previous);
 /* stream.c */
 int stream_new(smux_session *s, uint32_t id, uint16_t flags, smux_stream **stream);
 void stream_free(smux_stream *st);
+void stream_free_spares(smux_session *s);
 /* Ends a stream with an error.  `tell` the peer, and the application by SMUX_EVENT_RESET. */
 void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_application);
 /* Frees it if the application has given it up and nothing of it is left to send. */

@@ -110,6 +110,7 @@ void smux_session_free(smux_session *s) {
         b->state_ = 0;
         b->capacity_ = 0;
     }
+    stream_free_spares(s);
     engine_free(s, s->table.slots);
     engine_free(s, s->refusals);
     smux_allocator memory = s->memory;

@@ -28,10 +28,34 @@ void stream_set_out(smux_stream *st, enum out_state to) {
         st->out = (uint8_t)to;
 }
 
+static smux_stream *take_memory(smux_session *s) {
+    smux_stream *st = s->spares;
+    if (!st)
+        return engine_alloc(s, sizeof *st);
+    s->spares = st->user;
+    s->spares_len--;
+    return st;
+}
+
+static void give_memory(smux_session *s, smux_stream *st) {
+    if (s->spares_len >= SPARES_MAX) {
+        engine_free(s, st);
+        return;
+    }
+    st->user = s->spares;
+    s->spares = st;
+    s->spares_len++;
+}
+
+void stream_free_spares(smux_session *s) {
+    for (smux_stream *st; (st = s->spares); engine_free(s, st))
+        s->spares = st->user;
+}
+
 int stream_new(smux_session *s, uint32_t id, uint16_t flags, smux_stream **stream) {
     if (s->table.used >= s->config.max_streams)
         return SMUX_ERR_STREAM_LIMIT;
-    smux_stream *st = engine_alloc(s, sizeof *st);
+    smux_stream *st = take_memory(s);
     if (!st)
         return SMUX_ERR_NOMEM;
     memset(st, 0, sizeof *st);
@@ -40,7 +64,7 @@ int stream_new(smux_session *s, uint32_t id, uint16_t flags, smux_stream **strea
     st->flags = flags;
     st->peer_window = WIRE_INITIAL_WINDOW;
     if (table_put(s, st)) {
-        engine_free(s, st);
+        give_memory(s, st);
         return SMUX_ERR_NOMEM;
     }
     window_start(st);
@@ -59,7 +83,7 @@ void stream_free(smux_stream *st) {
     list_remove(&st->events);
     list_remove(&st->idle);
     table_remove(s, st->id);
-    engine_free(s, st);
+    give_memory(s, st);
 }
 
 void stream_active(smux_stream *st) {
