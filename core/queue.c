@@ -17,6 +17,7 @@ static bool is_own(const smux_sendbuf *b) {
 
 static void append(smux_stream *st, smux_sendbuf *b) {
     b->next_ = NULL;
+    b->done_ = 0; /* bytes of it that are gone */
     b->stream_ = st;
     b->state_ = BUFFER_QUEUED;
     if (st->tail)
@@ -60,7 +61,7 @@ static void pop(smux_stream *st, int error) {
     st->head = b->next_;
     if (!st->head)
         st->tail = NULL;
-    st->head_done = 0;
+    b->done_ = 0;
     release(st, b, error);
 }
 
@@ -153,11 +154,11 @@ void queue_advance(smux_stream *st, size_t n) {
     st->queued -= n;
     s->queued -= n;
     while (n) {
-        size_t left = st->head->len - st->head_done, step = n < left ? n : left;
+        size_t left = st->head->len - st->head->done_, step = n < left ? n : left;
         if (is_own(st->head))
             s->copied -= step;
         n -= step;
-        st->head_done += step;
+        st->head->done_ += step;
         if (step == left)
             pop(st, 0);
     }
@@ -175,7 +176,7 @@ void queue_drop(smux_stream *st) {
     st->queued = 0;
     while (st->head) {
         if (is_own(st->head))
-            s->copied -= st->head->len - st->head_done;
+            s->copied -= st->head->len - st->head->done_;
         pop(st, st->error ? st->error : SMUX_ERR_LOCAL_RESET);
     }
     queue_unblock(s);
@@ -185,7 +186,7 @@ size_t queue_gather(const smux_stream *st, uint64_t from, size_t len, struct iov
                     int *iovcnt, int iov_max) {
     const smux_sendbuf *b = st->head;
     size_t got = 0;
-    from += st->head_done;
+    from += b ? b->done_ : 0;
     while (b && from >= b->len) {
         from -= b->len;
         b = b->next_;
@@ -322,8 +323,8 @@ int smux_send_cancel(smux_session *s, smux_sendbuf *b, size_t *left) {
     smux_sendbuf **at = &st->head, *previous = NULL, *rest = NULL;
     uint64_t before = 0; /* bytes of the queue ahead of b */
     for (; *at != b; previous = *at, at = &(*at)->next_)
-        before += (*at)->len - (*at == st->head ? st->head_done : 0);
-    size_t skip = b == st->head ? st->head_done : 0, have = b->len - skip;
+        before += (*at)->len - (*at)->done_;
+    size_t skip = b->done_, have = b->len - skip;
     /* The begun frame covers the first `planned` bytes of the queue. */
     size_t keep = st->planned > before ? (size_t)(st->planned - before) : 0;
     if (keep > have)
@@ -337,8 +338,7 @@ int smux_send_cancel(smux_session *s, smux_sendbuf *b, size_t *left) {
     }
     replace(st, at, previous, rest);
     s->copied += keep;
-    if (skip)
-        st->head_done = 0;
+    b->done_ = 0;
     st->queued -= have - keep;
     s->queued -= have - keep;
     b->state_ = BUFFER_FREE;

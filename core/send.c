@@ -312,7 +312,7 @@ static bool plan_turn(struct output *o) {
     st->deficit = 0;
     if (data_due(st)) {
         /* What a turn fell short of is made up for by the next ones. */
-        st->deficit = min_u32(credit - got, limit);
+        st->deficit = (uint16_t)min_u32(credit - got, limit);
         list_push_back(&s->ring, &st->ring);
         s->ring_len++;
     }
@@ -381,7 +381,7 @@ static void take_back_data(smux_session *s, const struct frame *f) {
     }
     if (!data_due(st))
         return;
-    st->deficit = f->deficit;
+    st->deficit = (uint16_t)f->deficit;
     list_push_front(&s->ring, &st->ring);
     s->ring_len++;
 }

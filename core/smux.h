@@ -366,6 +366,7 @@ struct smux_sendbuf {
     smux_sendbuf *next_;
     smux_stream *stream_;
     size_t capacity_;
+    size_t done_;
     int state_;
 };
 
