@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -33,6 +34,7 @@ struct control {
     struct control_client *clients;
     int client_count;
     struct sockaddr_un name;
+    ino_t inode; /* of its file: another helper may have put its own there */
 };
 
 bool control_path(char *out, size_t size, const char *path) {
@@ -330,17 +332,29 @@ static void on_listener(struct loop_watch *watch, uint32_t events) {
 
 /* ---- Life ---- */
 
+/* A helper that drains may still answer there. This one has the lock, so the place is its own. */
+static void take_place(const char *path) {
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+        unlink(path);
+}
+
 struct control *control_new(struct helper *helper, const char *path) {
+    struct stat st;
     struct control *control = calloc(1, sizeof *control);
     const char *why = "out of memory";
     int fd = -ENOMEM;
     if (control) {
         control->helper = helper;
         control->name.sun_family = AF_UNIX;
-        if (control_path(control->name.sun_path, sizeof control->name.sun_path, path))
+        if (control_path(control->name.sun_path, sizeof control->name.sun_path, path)) {
+            take_place(control->name.sun_path);
             fd = listen_open_unix((struct sockaddr *)&control->name, sizeof control->name, 0600,
                                   &why);
+        }
     }
+    if (fd >= 0 && lstat(control->name.sun_path, &st) == 0)
+        control->inode = st.st_ino;
     if (fd >= 0 && loop_watch_add(helper->reactor.loop, &control->watch, fd, EPOLLIN | LOOP_LEVEL,
                                   on_listener) == 0)
         return control;
@@ -352,12 +366,14 @@ struct control *control_new(struct helper *helper, const char *path) {
 }
 
 void control_free(struct control *control) {
+    struct stat st;
     if (!control)
         return;
     while (control->clients)
         control_client_close(control->clients);
     loop_timer_clear(control->helper->reactor.loop, &control->pause);
-    unlink(control->name.sun_path);
+    if (lstat(control->name.sun_path, &st) == 0 && st.st_ino == control->inode)
+        unlink(control->name.sun_path);
     loop_watch_close(&control->watch);
     free(control);
 }

@@ -41,6 +41,7 @@ struct helper {
     /* Asked for by smuxctl: set by whoever runs the helper (helper_process.c). */
     bool (*reload)(struct helper *helper, char *message, size_t size);
     void (*stop)(struct helper *helper);
+    void (*give_way)(struct helper *helper); /* at the beginning of a drain: another may start */
 };
 
 /* Creates the loop, the resolver and the upstreams. Takes `config` (malloc'ed). False and a text. */
@@ -60,7 +61,8 @@ struct upstream *helper_upstream(struct helper *helper, const char *gateway);
 /* The upstream that connects directly from this machine. NULL if memory or descriptors are short. */
 struct upstream *helper_direct(struct helper *helper);
 
-/* Accepts nothing more and stops when the last connection has ended. */
+/* Accepts nothing more, lets another helper take the place, and stops when the last connection has
+ * ended. */
 void helper_drain(struct helper *helper);
 
 /* A connection has ended: drain may be complete. */

@@ -178,6 +178,14 @@ static void stop(struct helper *helper) {
     loop_stop(helper->reactor.loop);
 }
 
+/* The lock is what keeps another helper from starting here. It takes the control socket's place as
+ * well (control_new); until then this one answers there. */
+static void give_way(struct helper *helper) {
+    struct process *process = container_of(helper, struct process, helper);
+    close(process->lock_fd);
+    process->lock_fd = -1;
+}
+
 static void on_signal(struct signals *signals, int signo) {
     struct process *process = container_of(signals, struct process, signals);
     char message[sizeof((struct config_error *)0)->text];
@@ -238,6 +246,7 @@ static bool start_helper(struct process *process, struct config *config) {
     helper->admission = process->admission;
     helper->reload = reload;
     helper->stop = stop;
+    helper->give_way = give_way;
     helper->names = names_new(process->path, &config->names, geteuid());
     if (!helper->names) {
         log_error("cannot start: out of memory");
@@ -276,7 +285,8 @@ static int run(struct process *process, struct config *config, int ready_fd) {
     struct local *local = helper->local;
     helper_fini(helper);
     free(local);
-    close(process->lock_fd);
+    if (process->lock_fd >= 0)
+        close(process->lock_fd);
     return status;
 }
 

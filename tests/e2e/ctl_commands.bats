@@ -114,6 +114,33 @@ hold() {
     run -0 wait "$helper_pid"
 }
 
+@test "drain lets a new helper take over at once, while the old one's connections go on" {
+    cd "$BATS_TEST_TMPDIR"
+    mkfifo words
+    via nc -N 127.0.0.1 "$peer_port" <words >answers 3>&- 4>&- &
+    local long_lived=$! old=$helper_pid
+    exec 7>words
+    printf 'echo\nbefore\n' >&7
+    wait_until "the first answer" grep -q before answers
+    ctl drain
+    start_helper 7>&-
+    assert alive "$old"
+    assert_equal "$(ctl status --json | jq .pid)" "$helper_pid"
+    run via python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
+    assert_equal "$(streams_total)" 1
+    printf 'after\n' >&7
+    exec 7>&-
+    wait "$long_lived"
+    assert_equal "$(cat answers)" "before
+after"
+    wait_until "the old helper to end" eval '! alive $old'
+    # It has taken nothing of the new one's with it.
+    run via python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
+    assert_output connected
+    assert_equal "$(ctl status --json | jq .pid)" "$helper_pid"
+}
+
 @test "stop ends the helper at once" {
     hold
     ctl stop
