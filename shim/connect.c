@@ -194,6 +194,29 @@ static int connect_again(int fd, const struct shim_state *state, const struct so
     return err ? fail(err) : connect_new(fd, addr, len);
 }
 
+/* Is a connect to swap->dest the helper's affair? Finds the name that is known for it (kept in `host`)
+ * and the route, which is NULL for a synthetic address that this process or the routes do not know. */
+static bool find_route(struct swap *swap, char host[SHIM_HOST_NAME_MAX + 1],
+                       const struct route **route) {
+    const struct settings *settings = swap->settings;
+    struct shim_endpoint target = swap->dest;
+    bool synthetic = is_synthetic(settings, &swap->dest);
+    if (settings->routes.n_name_rules && names_find(&swap->dest, host, SHIM_HOST_NAME_MAX + 1))
+        swap->host = host;
+    if (synthetic)
+        target.family = 0;
+    *route = route_list_match(&settings->routes, &target, swap->host);
+    return *route || synthetic || settings->deny;
+}
+
+bool shim_connect_is_routed(const struct sockaddr *addr, socklen_t len) {
+    struct swap swap = {.settings = settings_get()};
+    char host[SHIM_HOST_NAME_MAX + 1];
+    const struct route *route;
+    return swap.settings && shim_endpoint_from_sockaddr(&swap.dest, addr, len) &&
+           find_route(&swap, host, &route);
+}
+
 /* connect(2) on a socket that may be the application's own. */
 static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     const struct settings *settings = settings_get();
@@ -201,14 +224,8 @@ static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     char host[SHIM_HOST_NAME_MAX + 1];
     if (!settings || !shim_endpoint_from_sockaddr(&swap.dest, addr, len))
         return real.connect(fd, addr, len);
-    struct shim_endpoint target = swap.dest;
-    bool synthetic = is_synthetic(settings, &swap.dest);
-    if (settings->routes.n_name_rules && names_find(&swap.dest, host, sizeof host))
-        swap.host = host;
-    if (synthetic)
-        target.family = 0;
-    const struct route *route = route_list_match(&settings->routes, &target, swap.host);
-    if (!route && !synthetic && !settings->deny)
+    const struct route *route;
+    if (!find_route(&swap, host, &route))
         return real.connect(fd, addr, len);
     int saved = errno;
     bool swappable = is_fresh_tcp(fd, &swap) && swap.local.family == swap.dest.family;

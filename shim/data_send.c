@@ -8,7 +8,6 @@
 #include "data.h"
 #include "hint.h"
 #include "real.h"
-#include "settings.h"
 #include "state.h"
 #include "window.h"
 
@@ -171,16 +170,9 @@ ssize_t shim_send(int fd, const void *buf, size_t len, int flags) {
     return unhinted(fd, real.send(fd, buf, len, flags));
 }
 
-static bool is_routed(const struct sockaddr *addr, socklen_t len) {
-    const struct settings *settings = settings_get();
-    struct shim_endpoint dest;
-    return settings && shim_endpoint_from_sockaddr(&dest, addr, len) &&
-           (settings->deny || route_list_match(&settings->routes, &dest, NULL));
-}
-
 /* TCP fast open: connect and send in one call. Over a route it is simply both. */
 static bool fast_open(int fd, const struct sockaddr *addr, socklen_t len, int *result) {
-    if (!addr || !is_routed(addr, len))
+    if (!addr || !shim_connect_is_routed(addr, len))
         return false;
     *result = shim_connect(fd, addr, len);
     return true;

@@ -12,10 +12,18 @@
 
 #define NO_HELPER (-1) /* in place of an errno: nobody listens */
 
-/* The answer comes in one piece or in several; the helper closes behind it. */
+static bool is_whole(const char *bytes, size_t len) {
+    struct shim_name_answer answer;
+    if (len < sizeof answer)
+        return false;
+    memcpy(&answer, bytes, sizeof answer);
+    return len >= sizeof answer + answer.name_len;
+}
+
+/* The answer comes in one piece or in several. */
 static size_t receive(int fd, char *out, size_t size) {
     size_t have = 0;
-    while (have < size) {
+    while (have < size && !is_whole(out, have)) {
         long n = real.syscall(SYS_recvfrom, fd, out + have, size - have, 0, NULL, NULL);
         if (n < 0 && errno == EINTR)
             continue;

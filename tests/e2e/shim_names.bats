@@ -359,6 +359,19 @@ print(errno.errorcode[s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)])"
     assert_equal "$(streams_total)" 0
 }
 
+@test "TCP fast open to such an address is a connect as any other" {
+    run ask "
+def fast(address):
+    s = socket.socket()
+    try: s.sendto(b'\r\n', socket.MSG_FASTOPEN, (address, P))
+    except OSError as e: return errno.errorcode[e.errno]
+    text = b''
+    while data := s.recv(100): text += data
+    return text.decode().split()[-1]
+print(fast(socket.gethostbyname('a.db.internal')), fast('198.18.9.9'))"
+    assert_output "127.0.0.3 EHOSTUNREACH"
+}
+
 @test "a port that the name's route does not have: EHOSTUNREACH, and the address is not tried" {
     write_smuxshim_conf "db.internal:$P, *.db.internal:$P"
     ctl reload
