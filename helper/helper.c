@@ -230,6 +230,7 @@ void helper_drain(struct helper *helper) {
     helper->draining = true;
     log_info("draining, %u connections open", helper->conn_count);
     local_stop(helper->local);
+    names_hand_over(helper->names);
     helper->give_way(helper);
     helper_conn_gone(helper);
 }

@@ -31,7 +31,8 @@ struct user {
 
 struct names {
     struct names_file file;
-    bool usable; /* the file takes what is given */
+    bool usable;      /* the file takes what is given */
+    bool handed_over; /* it is another helper's now */
     struct shim_ranges ranges;
     uint32_t max_per_user;
     uid_t owner;
@@ -271,6 +272,8 @@ static int add(struct names *names, uid_t uid, const char *name, int family) {
     struct names_record record = {.uid = uid};
     uint64_t number = names->next;
     char text[SHIM_RANGES_TEXT_SIZE];
+    if (names->handed_over)
+        return EAGAIN;
     if (!names->usable)
         return EIO;
     strcpy(record.name, name);
@@ -416,6 +419,11 @@ struct names *names_new(const char *socket_path, const struct config_names *conf
     names_configure(names, config);
     load(names, socket_path);
     return names;
+}
+
+void names_hand_over(struct names *names) {
+    names->handed_over = true;
+    names_file_close(&names->file);
 }
 
 void names_configure(struct names *names, const struct config_names *config) {

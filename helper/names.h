@@ -35,8 +35,12 @@ void names_free(struct names *names);
 /* Takes other ranges and limits. What was given stays. */
 void names_configure(struct names *names, const struct config_names *config);
 
+/* Gives nothing to new names from now on, and leaves the files to the next helper. What was given
+ * still leads to its name. */
+void names_hand_over(struct names *names);
+
 /* The address of `name` (valid; upper case and a dot at the end do not matter) in `family`, which is
- * given now if it has none. Returns 0, or what struct shim_name_answer tells: ENOSPC, EDQUOT, EIO. */
+ * given now if it has none. Returns 0, or what struct shim_name_answer tells: ENOSPC, EDQUOT, EIO, EAGAIN. */
 int names_give(struct names *names, uid_t uid, const char *name, int family,
                struct shim_endpoint *address);
 

@@ -213,7 +213,8 @@ _Static_assert(sizeof(struct shim_name_answer) == 40, "wire layout of the answer
 
 /* What `err` says: ENOENT (no route has this name, or the address stands for nothing), EACCES (the
  * user may not use the helper), ENOSPC (the range is used up), EDQUOT (this user has too many
- * names), EIO (the helper cannot store what it would have to remember). */
+ * names), EIO (the helper cannot store what it would have to remember), EAGAIN (it drains; the
+ * next helper will answer). */
 
 /* Checks an answer of `len` bytes in total, and copies its name with a terminator. False if it is
  * not one, or does not answer with an address or a valid name where err is 0. Pure. */

@@ -303,6 +303,26 @@ print(where(a), where(b), socket.gethostbyname('a.db.internal') == a)"
     grep -qx "127.0.0.3 127.0.0.4 True" client.log
 }
 
+@test "a helper that drains leaves its names to the next one" {
+    local a
+    a=$(address a.db.internal)
+    spawn client via /usr/bin/python3 -u -c "$prelude
+s = socket.create_connection(('$a', P))
+open('known', 'w').close()
+while not os.path.exists('go'): pass
+s.sendall(b'\r\n')
+print(s.recv(1000).decode().split()[-1])"
+    local client=$spawned
+    wait_until "the connection" test -e known
+    ctl drain
+    start_helper
+    run ask "print(where('$a'), socket.gethostbyname('a.db.internal') == '$a', where(socket.gethostbyname('b.db.internal')))"
+    touch go
+    assert_output "127.0.0.3 True 127.0.0.4"
+    wait "$client"
+    grep -qx 127.0.0.3 client.log
+}
+
 @test "a damaged table: said in one line, what is intact stays, nothing is given twice" {
     local a b c
     a=$(address db.internal)

@@ -257,6 +257,25 @@ static void files_of_another_kind_are_not_touched(void **state) {
     assert_string_equal(give("a.internal"), "EIO");
 }
 
+/* A helper that drains lets the next one start, and still serves what was accepted before. */
+static void who_gave_way_gives_nothing_new(void **state) {
+    (void)state;
+    give("a.internal");
+    struct names *old = names;
+    names_hand_over(old);
+    names = NULL;
+    open_names();
+    assert_string_equal(give("b.internal"), "198.18.0.2");
+    struct names *fresh = names;
+    names = old;
+    assert_string_equal(give("c.internal"), "EAGAIN");
+    assert_string_equal(give("a.internal"), "198.18.0.1");
+    assert_string_equal(find("198.18.0.1"), "a.internal");
+    names_free(old);
+    names = fresh;
+    assert_string_equal(give("c.internal"), "198.18.0.3");
+}
+
 static void an_exhausted_range_says_so_and_the_other_family_goes_on(void **state) {
     char name[40];
     (void)state;
@@ -420,6 +439,7 @@ int main(void) {
         TEST(without_the_number_the_table_tells),
         TEST(with_both_damaged_nothing_new_is_given),
         TEST(files_of_another_kind_are_not_touched),
+        TEST(who_gave_way_gives_nothing_new),
         TEST(an_exhausted_range_says_so_and_the_other_family_goes_on),
         TEST(another_range_leaves_the_old_addresses_valid),
         TEST(a_user_has_a_limit_and_others_do_not_feel_it),
