@@ -217,6 +217,14 @@ bool shim_connect_is_routed(const struct sockaddr *addr, socklen_t len) {
            find_route(&swap, host, &route);
 }
 
+/* IPV6_V6ONLY forbids v4-mapped destinations; the kernel says how. */
+static bool is_refused_by_v6only(int fd, const struct shim_endpoint *dest) {
+    int only = 0;
+    socklen_t len = sizeof only;
+    return shim_endpoint_is_v4_mapped(dest) &&
+           raw_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only;
+}
+
 /* connect(2) on a socket that may be the application's own. */
 static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     const struct settings *settings = settings_get();
@@ -228,7 +236,8 @@ static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     if (!find_route(&swap, host, &route))
         return real.connect(fd, addr, len);
     int saved = errno;
-    bool swappable = is_fresh_tcp(fd, &swap) && swap.local.family == swap.dest.family;
+    bool swappable = is_fresh_tcp(fd, &swap) && swap.local.family == swap.dest.family &&
+                     !is_refused_by_v6only(fd, &swap.dest);
     errno = saved;
     if (!swappable)
         return real.connect(fd, addr, len);

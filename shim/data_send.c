@@ -7,6 +7,7 @@
 #include "connect.h"
 #include "data.h"
 #include "hint.h"
+#include "options.h"
 #include "real.h"
 #include "state.h"
 #include "window.h"
@@ -73,6 +74,18 @@ ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov) {
             return result;
     }
     return unhinted(fd, real.writev(fd, iov, n_iov));
+}
+
+/* ---- Zero-copy ----
+ *
+ * SO_ZEROCOPY set before connect promised that completions would be told, which nobody here can. ENOBUFS
+ * is what TCP says when it cannot (out of optmem, of locked memory): senders then copy. Without
+ * SO_ZEROCOPY the flag means nothing, to TCP as to AF_UNIX. */
+
+static bool is_zerocopy(int fd, int flags) {
+    const struct option_row *row =
+        flags & MSG_ZEROCOPY ? option_find(SOL_SOCKET, SO_ZEROCOPY) : NULL;
+    return row && hint_has(fd, HINT_OURS) && shim_is_ours(fd) && option_kept_get(fd, row);
 }
 
 /* ---- Urgent data ----
@@ -162,6 +175,8 @@ ssize_t shim_send(int fd, const void *buf, size_t len, int flags) {
         struct iovec iov = {(void *)(uintptr_t)buf, len};
         return shim_send_urgent(fd, &iov, 1, flags);
     }
+    if (is_zerocopy(fd, flags))
+        return fail(ENOBUFS);
     if (hint_has(fd, HINT_OURS)) {
         ssize_t result = real.send(fd, buf, len, flags | MSG_NOSIGNAL);
         if (judge(fd, result, flags) == VERDICT_STANDS)
@@ -210,6 +225,8 @@ static bool is_plain(const struct msghdr *msg) {
 static ssize_t send_plain(int fd, const struct msghdr *msg, int flags) {
     if (is_urgent(fd, flags))
         return shim_send_urgent(fd, msg->msg_iov, (size_t)msg->msg_iovlen, flags);
+    if (is_zerocopy(fd, flags))
+        return fail(ENOBUFS);
     struct msghdr plain = plain_message(msg);
     ssize_t result = real.sendmsg(fd, &plain, (flags & ~MSG_FASTOPEN) | MSG_NOSIGNAL);
     return judge(fd, result, flags) == VERDICT_STANDS ? result : real.sendmsg(fd, &plain, flags);

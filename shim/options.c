@@ -148,8 +148,9 @@ uint16_t options_family(int fd) {
 }
 
 /* The first rows, which are the common ones, have a bit each; the others share the last. */
+#define ROW_BIT_SHARED (1u << 23)
 static uint32_t row_bit(size_t index) {
-    return 1u << (index < 23 ? index : 23);
+    return index < 23 ? 1u << index : ROW_BIT_SHARED;
 }
 
 void options_note(int fd, int level, int name) {
@@ -162,6 +163,10 @@ static void carry_kernel(int from, int to, const struct option_row *row, struct 
     char value[64];
     socklen_t len = sizeof value;
     if (raw_getsockopt(from, row->level, row->name, value, &len) != 0)
+        return;
+    /* Of those that share a bit most were not set, and setting one to 0 may unset another. */
+    static const char zeros[sizeof value];
+    if (row_bit((size_t)(row - rows)) == ROW_BIT_SHARED && memcmp(value, zeros, len) == 0)
         return;
     raw_setsockopt(to, row->level, row->name, value, len);
     if (row->name == SO_LINGER) {
@@ -194,11 +199,12 @@ static void carry_row(int from, int to, const struct option_row *row, struct shi
         return;
     }
     if (row->how == OPTION_ANSWER || row->how == OPTION_LATE || row->how == OPTION_IGNORE ||
+        row->how == OPTION_REFUSE ||
         raw_getsockopt(from, row->level, row->name, &value, &len) != 0 || len != sizeof value)
         return;
     if (row->how == OPTION_BUFFER)
         carry_buffer(value, row, store, req, to);
-    else if (row->how == OPTION_STORE && value != row->standard)
+    else if ((row->how == OPTION_STORE || row->how == OPTION_EARLY) && value != row->standard)
         store_put(store, row, value);
     else if (row->how == OPTION_MARK)
         *mark = mark_with(*mark, row, value);

@@ -39,10 +39,12 @@ enum option_how {
     OPTION_KERNEL,
     OPTION_MARK,
     OPTION_STORE,
+    OPTION_EARLY,
     OPTION_LATE,
     OPTION_BUFFER,
     OPTION_IGNORE,
     OPTION_ANSWER,
+    OPTION_REFUSE,
 };
 
 /* The row of an option, or NULL. */

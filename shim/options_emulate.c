@@ -9,6 +9,10 @@
 #include "notice.h"
 #include "options.h"
 #include "real.h"
+#include "window.h"
+
+#define SO_PEERPIDFD_OF_UNIX 77 /* linux: asm-generic/socket.h */
+#define SO_INQ_OF_UNIX       84
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
@@ -71,20 +75,73 @@ static int answer_tcp_info(const struct shim_state *state, void *out, socklen_t 
     return answer(&info, sizeof info, out, len);
 }
 
-/* The congestion controls that are found everywhere; kept as an index. 16 bytes are the kernel's
- * size. */
-static const char congestion_controls[][16] = {"cubic", "reno", "bbr"};
+/* ---- Options of no row: a TCP socket of this kernel is asked ---- */
+
+static int fresh_socket(int fd) {
+    window_open();
+    int tcp = raw_socket(options_family(fd), SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (tcp < 0)
+        window_close();
+    return tcp;
+}
+
+static void close_fresh(int tcp) {
+    int saved = errno;
+    raw_close(tcp);
+    window_close();
+    errno = saved;
+}
+
+/* INT_MIN stands for "never set". */
+static struct option_row row_of(int level, int name) {
+    return (struct option_row){
+        .level = level, .name = name, .how = OPTION_STORE, .standard = INT_MIN};
+}
+
+static int get_fresh(int fd, int level, int name, void *out, socklen_t *len) {
+    struct option_row row = row_of(level, name);
+    int kept = option_kept_get(fd, &row);
+    if (kept != INT_MIN)
+        return answer_int(level, kept, out, len);
+    int tcp = fresh_socket(fd);
+    if (tcp < 0)
+        return -1;
+    int result = raw_getsockopt(tcp, level, name, out, len);
+    close_fresh(tcp);
+    return result;
+}
+
+/* What the fresh socket reads back is kept. */
+static int set_fresh(int fd, int level, int name, const void *value, socklen_t len) {
+    struct option_row row = row_of(level, name);
+    int tcp = fresh_socket(fd), kept;
+    socklen_t kept_len = sizeof kept;
+    if (tcp < 0)
+        return -1;
+    int result = raw_setsockopt(tcp, level, name, value, len);
+    if (result == 0 && raw_getsockopt(tcp, level, name, &kept, &kept_len) == 0 &&
+        kept_len == sizeof kept)
+        option_kept_put(fd, &row, kept);
+    close_fresh(tcp);
+    return result;
+}
+
+/* The congestion controls that are found everywhere; kept as an index, 0 for the system's. 16 bytes are
+ * the kernel's size. */
+static const char congestion_controls[][16] = {"", "cubic", "reno", "bbr"};
 #define N_CONGESTION_CONTROLS (sizeof congestion_controls / sizeof *congestion_controls)
 
 static int get_congestion(int fd, const struct option_row *row, void *out, socklen_t *len) {
     int index = option_kept_get(fd, row);
+    if (index == 0)
+        return get_fresh(fd, row->level, row->name, out, len);
     return answer(congestion_controls[index], sizeof congestion_controls[index], out, len);
 }
 
 static int set_congestion(int fd, const struct option_row *row, const void *value, socklen_t len) {
     char name[16] = {0};
     memcpy(name, value, len < sizeof name - 1 ? len : sizeof name - 1);
-    for (size_t i = 0; i < N_CONGESTION_CONTROLS; i++)
+    for (size_t i = 1; i < N_CONGESTION_CONTROLS; i++)
         if (strcmp(name, congestion_controls[i]) == 0) {
             int err = option_kept_put(fd, row, (int)i);
             return err ? fail(err) : 0;
@@ -97,10 +154,13 @@ static bool is_congestion(const struct option_row *row) {
 }
 
 static bool is_kept(const struct option_row *row) {
-    return row->how == OPTION_MARK || row->how == OPTION_STORE || row->how == OPTION_LATE;
+    return row->how == OPTION_MARK || row->how == OPTION_STORE || row->how == OPTION_EARLY ||
+           row->how == OPTION_LATE;
 }
 
 static int get_row(int fd, const struct option_row *row, void *out, socklen_t *len) {
+    if (row->how == OPTION_REFUSE)
+        return fail(ENOPROTOOPT);
     if (is_congestion(row))
         return get_congestion(fd, row, out, len);
     int value = is_kept(row) ? option_kept_get(fd, row) : row->standard;
@@ -121,6 +181,9 @@ static int get_socket(int fd, const struct shim_state *state, int name, void *ou
     const struct option_row *row = option_find(SOL_SOCKET, name);
     if (row && row->how == OPTION_BUFFER)
         return get_buffer(fd, row, out, len);
+    if (row && row->how == OPTION_STORE && row->name == SO_MAX_PACING_RATE &&
+        *len >= sizeof no_limit && option_kept_get(fd, row) == row->standard)
+        return answer(&no_limit, sizeof no_limit, out, len);
     if (row && row->how == OPTION_STORE)
         return get_row(fd, row, out, len);
     switch (name) {
@@ -136,14 +199,12 @@ static int get_socket(int fd, const struct shim_state *state, int name, void *ou
         return answer(&nobody, sizeof nobody, out, len);
     case SO_PEERGROUPS:
         return fail(ENODATA);
-    case SO_MAX_PACING_RATE:
-        return *len >= sizeof no_limit ? answer(&no_limit, sizeof no_limit, out, len)
-                                       : answer(&(uint32_t){UINT32_MAX}, 4, out, len);
+    case SO_PEERPIDFD_OF_UNIX: /* TCP has none; the kernel has just made one */
+        raw_close(*(int *)out);
+        return fail(ENODATA);
     case SO_GET_FILTER:
         *len = 0;
         return 0;
-    case SO_ZEROCOPY:
-        return answer(&(int){0}, sizeof(int), out, len);
     default:
         return raw_getsockopt(fd, SOL_SOCKET, name, out, len);
     }
@@ -161,7 +222,7 @@ int options_get(int fd, const struct shim_state *state, int level, int name, voi
         return fail(EOPNOTSUPP);
     if (level == IPPROTO_TCP && name == TCP_INFO)
         return answer_tcp_info(state, value, len);
-    return row ? get_row(fd, row, value, len) : fail(ENOPROTOOPT);
+    return row ? get_row(fd, row, value, len) : get_fresh(fd, level, name, value, len);
 }
 
 /* Reads the caller's integer as the kernel does; IP-level options may be one byte. */
@@ -202,19 +263,36 @@ static int set_linger(int fd, const struct shim_state *state, const void *value,
     return 0;
 }
 
+/* What TCP makes of a value before it keeps it. */
+static int as_kept(const struct option_row *row, int value) {
+    const int ecn_bits = 3; /* TCP's own */
+    if ((row->level == IPPROTO_IP && row->name == IP_TOS) ||
+        (row->level == IPPROTO_IPV6 && row->name == IPV6_TCLASS))
+        return value < 0 ? 0 : value & ~ecn_bits;
+    if (row->level == IPPROTO_TCP && row->name == TCP_LINGER2 && value == 0)
+        return row->standard;
+    return value;
+}
+
 static int set_row(int fd, const struct shim_state *state, const struct option_row *row,
                    const void *value, socklen_t len) {
     int number;
     if (row->how == OPTION_KERNEL)
         return raw_setsockopt(fd, row->level, row->name, value, len);
+    if (row->how == OPTION_REFUSE)
+        return fail(ENOPROTOOPT);
     if (!value)
         return fail(EFAULT);
     if (is_congestion(row))
         return len ? set_congestion(fd, row, value, len) : fail(EINVAL);
     if (!take_int(row->level, value, len, &number))
         return fail(EINVAL);
+    if (row->how == OPTION_EARLY)
+        return fail(EINVAL);
     if (row->how == OPTION_ANSWER)
-        return fail(row->name == TCP_MAXSEG && row->level == IPPROTO_TCP ? EINVAL : ENOPROTOOPT);
+        return row->name == TCP_MAXSEG && row->level == IPPROTO_TCP && number == 0
+                   ? 0
+                   : set_fresh(fd, row->level, row->name, value, len);
     if (row->how == OPTION_BUFFER)
         return set_buffer(fd, state, row, number);
     if (number < row->min || number > row->max)
@@ -224,7 +302,7 @@ static int set_row(int fd, const struct shim_state *state, const struct option_r
             return fail(EINVAL);
         number = number < 0 ? row->standard : number; /* -1: the system's */
     }
-    int err = is_kept(row) ? option_kept_put(fd, row, number) : 0;
+    int err = is_kept(row) ? option_kept_put(fd, row, as_kept(row, number)) : 0;
     return err ? fail(err) : 0;
 }
 
@@ -236,11 +314,20 @@ int options_set(int fd, const struct shim_state *state, int level, int name, con
         return fail(ENOPROTOOPT);
     if (level == SOL_SOCKET && name == SO_LINGER)
         return set_linger(fd, state, value, len);
+    if (level == SOL_SOCKET && name == SO_ZEROCOPY)
+        return fail(ENOTSUP); /* nobody would tell of completions */
     if (row)
         return set_row(fd, state, row, value, len);
-    if (level == SOL_SOCKET && (name == SO_MAX_PACING_RATE || name == SO_ATTACH_FILTER))
-        return 0; /* harmless to ignore, and both fields are in use */
-    if (level == SOL_SOCKET)
-        return name == SO_ZEROCOPY ? fail(ENOTSUP) : raw_setsockopt(fd, level, name, value, len);
-    return fail(ENOPROTOOPT);
+    if (level == SOL_SOCKET && name == SO_ATTACH_FILTER) /* harmless to ignore, and in use */
+        return len == sizeof(struct {
+                   short n;
+                   void *code;
+               })
+                   ? 0
+                   : fail(EINVAL);
+    if (level == SOL_SOCKET && name == SO_DETACH_FILTER)
+        return fail(ENOENT);
+    if (level == SOL_SOCKET && name != SO_INQ_OF_UNIX)
+        return raw_setsockopt(fd, level, name, value, len);
+    return set_fresh(fd, level, name, value, len);
 }

@@ -55,7 +55,12 @@ static bool is_telltale(int fd, int name, const void *value, socklen_t len) {
     case SO_MAX_PACING_RATE:
     case SO_GET_FILTER:
     case SO_REUSEPORT:
+    case SO_LOCK_FILTER:
+    case SO_ZEROCOPY:
+    case 72: /* SO_BUF_LOCK */
         return hint_has(fd, HINT_OURS);
+    case 77: /* SO_PEERPIDFD */
+        return true;
     case SO_PEERGROUPS: /* TCP has none, and says so with an error */
         return true;
     default:
@@ -79,6 +84,8 @@ int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
     if (is_tcp_level(level)) {
         if (result == 0 || errno != EOPNOTSUPP)
             return result;
+    } else if (level == SOL_SOCKET && result != 0 && errno == EOPNOTSUPP) {
+        return option_find(level, name) ? emulate_get(fd, level, name, value, len, result) : result;
     } else if (level != SOL_SOCKET || result != 0 || !len) {
         return result;
     } else if (name == SO_ERROR) {
@@ -93,9 +100,12 @@ int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
 
 /* Options whose effect on A must not be left to the kernel. */
 static bool must_ask(int level, int name) {
-    return level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_RCVBUF || name == SO_LINGER ||
-                                   name == SO_MAX_PACING_RATE || name == SO_ATTACH_FILTER ||
-                                   name == SO_REUSEPORT || name == SO_ZEROCOPY);
+    return level == SOL_SOCKET &&
+           (name == SO_SNDBUF || name == SO_RCVBUF || name == SO_LINGER ||
+            name == SO_MAX_PACING_RATE || name == SO_ATTACH_FILTER || name == SO_REUSEPORT ||
+            name == SO_ZEROCOPY || name == SO_DETACH_FILTER || name == SO_LOCK_FILTER ||
+            name == 72 /* SO_BUF_LOCK */ || name == 74 /* SO_TXREHASH */ ||
+            name == 84 /* SO_INQ, of AF_UNIX alone */);
 }
 
 int shim_setsockopt(int fd, int level, int name, const void *value, socklen_t len) {

@@ -24,6 +24,58 @@ static void fast_open(const struct server *server) {
     close(fd);
 }
 
+static void fast_open_connect(const struct server *server) {
+    char buf[8] = {0};
+    int fd = tcp_socket(0), on = 1;
+    observe_result("TCP_FASTOPEN_CONNECT",
+                   setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on));
+    observe_result("connect with it", connect_to(fd, server));
+    observe_result("first write", write(fd, "tfo", 3));
+    int accepted = accept(server->fd, NULL, NULL);
+    observe_result("it arrives", receive_all(accepted, buf, 3));
+    observe_result("set when connected",
+                   setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on));
+    close(accepted);
+    close(fd);
+}
+
+/* What a program makes of it: it may be told to copy (ENOBUFS), or waits for the completion. */
+static bool send_zerocopy(int fd, const char *text) {
+    ssize_t n = send(fd, text, strlen(text), MSG_ZEROCOPY);
+    char control[200];
+    struct msghdr msg = {.msg_control = control, .msg_controllen = sizeof control};
+    if (n < 0 && errno == ENOBUFS)
+        return send(fd, text, strlen(text), 0) == (ssize_t)strlen(text);
+    return n == (ssize_t)strlen(text) && wait_for(fd, POLLERR) &&
+           recvmsg(fd, &msg, MSG_ERRQUEUE) == 0 && msg.msg_controllen > 0;
+}
+
+static void zerocopy(const struct server *server) {
+    char buf[16];
+    int on = 1;
+    struct msghdr nothing = {0};
+    for (int set = 1; set >= 0; set--) {
+        int fd = tcp_socket(0);
+        if (set)
+            observe_result("SO_ZEROCOPY before connect",
+                           setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof on));
+        connect_to(fd, server);
+        int accepted = accept(server->fd, NULL, NULL);
+        socklen_t len = sizeof on;
+        getsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &on, &len);
+        observe("SO_ZEROCOPY", "%d", on);
+        if (set)
+            observe("MSG_ZEROCOPY comes to an end", "%d", send_zerocopy(fd, "zerocopy"));
+        else
+            observe_result("MSG_ZEROCOPY without it", send(fd, "zerocopy", 8, MSG_ZEROCOPY));
+        observe_result("arrives", receive_all(accepted, buf, 8));
+        observe_result("MSG_ERRQUEUE with nothing in it", recvmsg(fd, &nothing, MSG_ERRQUEUE));
+        close(accepted);
+        close(fd);
+        on = 1;
+    }
+}
+
 static void unconnected(void) {
     int fd = tcp_socket(0);
     char byte;
@@ -186,6 +238,8 @@ static void stat_it(const struct server *server) {
 int main(void) {
     struct server server = serve(), closed = refuse();
     fast_open(&server);
+    fast_open_connect(&server);
+    zerocopy(&server);
     unconnected();
     signal_driven(&server);
     signal_with_descriptor(&server);
