@@ -57,13 +57,12 @@ static uint32_t hash(const struct names *names, const void *bytes, size_t len) {
     return (uint32_t)(h >> 32) % HEADS;
 }
 
-static uint32_t *head_of_name(struct names *names, const char *name) {
-    return &names->heads[BY_NAME][hash(names, name, strlen(name))];
+static uint32_t name_bucket(const struct names *names, const char *name) {
+    return hash(names, name, strlen(name));
 }
 
-static uint32_t *head_of_address(struct names *names, const struct shim_endpoint *address) {
-    enum index index = address->family == AF_INET6 ? BY_V6 : BY_V4;
-    return &names->heads[index][hash(names, address->addr, sizeof address->addr)];
+static uint32_t address_bucket(const struct names *names, const struct shim_endpoint *address) {
+    return hash(names, address->addr, sizeof address->addr);
 }
 
 static const struct shim_endpoint *address_of(const struct entry *entry, int family) {
@@ -73,7 +72,7 @@ static const struct shim_endpoint *address_of(const struct entry *entry, int fam
 static uint32_t find_address(const struct names *names, const struct shim_endpoint *address) {
     struct shim_endpoint plain = shim_endpoint_unmapped(address);
     enum index index = plain.family == AF_INET6 ? BY_V6 : BY_V4;
-    uint32_t i = *head_of_address((struct names *)names, &plain);
+    uint32_t i = names->heads[index][address_bucket(names, &plain)];
     while (i && memcmp(address_of(&names->entries[i], plain.family)->addr, plain.addr,
                        sizeof plain.addr) != 0)
         i = names->entries[i].next[index];
@@ -86,13 +85,13 @@ static const struct shim_range *range_of(const struct names *names, int family) 
 
 /* The entry of a name with an address of today's range: ranges may have changed since, and a name
  * then gets a second entry. */
-static uint32_t find_name(struct names *names, const char *name, int family) {
+static uint32_t find_name(const struct names *names, const char *name, int family) {
     const struct shim_range *range = range_of(names, family);
-    for (uint32_t i = *head_of_name(names, name); i; i = names->entries[i].next[BY_NAME])
-        if (strcmp(names->entries[i].name, name) == 0 &&
-            shim_range_holds(range, address_of(&names->entries[i], family)))
-            return i;
-    return 0;
+    uint32_t i = names->heads[BY_NAME][name_bucket(names, name)];
+    while (i && (strcmp(names->entries[i].name, name) != 0 ||
+                 !shim_range_holds(range, address_of(&names->entries[i], family))))
+        i = names->entries[i].next[BY_NAME];
+    return i;
 }
 
 /* ---- Order of use ---- */
@@ -147,15 +146,16 @@ static bool may_have_more(struct names *names, uid_t uid) {
 
 /* ---- Entries ---- */
 
-static void unchain(struct names *names, uint32_t *at, enum index index, uint32_t i) {
+static void unchain(struct names *names, enum index index, uint32_t bucket, uint32_t i) {
+    uint32_t *at = &names->heads[index][bucket];
     while (*at != i)
         at = &names->entries[*at].next[index];
     *at = names->entries[i].next[index];
 }
 
-static void chain(struct names *names, uint32_t *head, enum index index, uint32_t i) {
-    names->entries[i].next[index] = *head;
-    *head = i;
+static void chain(struct names *names, enum index index, uint32_t bucket, uint32_t i) {
+    names->entries[i].next[index] = names->heads[index][bucket];
+    names->heads[index][bucket] = i;
 }
 
 /* Forgets the least recently used and returns its place. */
@@ -164,11 +164,11 @@ static uint32_t evict(struct names *names) {
     struct entry *entry = &names->entries[i];
     struct user *user = known_user(names, entry->uid);
     unlink_use(names, i);
-    unchain(names, head_of_name(names, entry->name), BY_NAME, i);
+    unchain(names, BY_NAME, name_bucket(names, entry->name), i);
     if (entry->v4.family)
-        unchain(names, head_of_address(names, &entry->v4), BY_V4, i);
+        unchain(names, BY_V4, address_bucket(names, &entry->v4), i);
     if (entry->v6.family)
-        unchain(names, head_of_address(names, &entry->v6), BY_V6, i);
+        unchain(names, BY_V6, address_bucket(names, &entry->v6), i);
     if (user)
         user->count--;
     free(entry->name);
@@ -201,11 +201,11 @@ static bool insert(struct names *names, const struct names_record *record) {
     names->entries[i] =
         (struct entry){.v4 = record->v4, .v6 = record->v6, .uid = record->uid, .name = name};
     user->count++;
-    chain(names, head_of_name(names, name), BY_NAME, i);
+    chain(names, BY_NAME, name_bucket(names, name), i);
     if (record->v4.family)
-        chain(names, head_of_address(names, &record->v4), BY_V4, i);
+        chain(names, BY_V4, address_bucket(names, &record->v4), i);
     if (record->v6.family)
-        chain(names, head_of_address(names, &record->v6), BY_V6, i);
+        chain(names, BY_V6, address_bucket(names, &record->v6), i);
     link_newest(names, i);
     return true;
 }

@@ -601,6 +601,12 @@ print(len(good), all(good))"
     assert_output "80 True"
 }
 
+@test "the old functions: buffers of every size, and from many threads at once" {
+    cc -g -fsanitize=address -static-libasan -D_GNU_SOURCE -o lookups "$fixtures/lookups.c" -lpthread
+    run via ./lookups "a.db.internal" "$P"
+    assert_output good
+}
+
 @test "a fork of a program with threads knows the names" {
     run ask "
 import threading, time
