@@ -226,7 +226,7 @@ struct smuxb_session {
     bool full;       /* the carrier takes no more */
     bool broken;     /* nor will it ever */
     bool stalled;    /* reading had to stop because too much is unread */
-    bool poll_first; /* the last attempt to receive found nothing */
+    bool poll_first; /* the last attempt to receive found little: there will be nothing now */
     bool dry;        /* the last attempt to receive found nothing */
     bool more;       /* the carrier had more to give than was received last */
 };

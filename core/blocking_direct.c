@@ -2,11 +2,10 @@
  * Bulk data goes from the kernel straight to the memory of the thread that reads it, which is the
  * one that receives or one that sleeps.  The rest of a frame that has begun is known to be for it.
  * If large frames come for several readers in turn, each is received by itself.  If they are all
- * for the same one, what comes next is guessed: writes of one size make
- * the same sequence of frames each time, so room is laid out for headers and, in the reader's
- * memory, payloads, as they came before.  If a header turns out to be a different one, what came
- * from it on is moved to the input, which is where it would have been received to without the
- * guess, and costs the same copy.
+ * for the same one, what comes next is guessed: writes of one size make the same sequence of frames
+ * each time, so room is laid out for headers and, in the reader's memory, payloads, as they came
+ * before.  If a header turns out to be a different one, what came from it on is moved to the input,
+ * which is where it would have been received to without the guess, and costs the same copy.
  */
 #include "core/blocking.h"
 
@@ -16,6 +15,8 @@
 
 /* Less is not worth the trouble. */
 #define WORTHWHILE 4096u
+/* Copying less than this costs less than a system call of its own. */
+#define SEPARATE_MIN 12288u
 /* How much is received behind, into the input: at least a header, and some small frames. */
 #define BEHIND 256u
 
@@ -29,7 +30,7 @@ static void add(struct blk_plan *p, void *to, size_t len) {
 /* Whether large frames come for several readers: then each is received by itself, to where it
  * belongs, and just enough behind it to know what the next one is. */
 static bool mixed_bulk(const smuxb_session *s) {
-    return s->scan.lens[0] >= WORTHWHILE && (blk_sleeping(s) || !blk_list_empty(&s->held));
+    return s->scan.lens[0] >= SEPARATE_MIN && (blk_sleeping(s) || !blk_list_empty(&s->held));
 }
 
 /* The reader that the rest of the frame being received is for, if there is one with room: `w`
