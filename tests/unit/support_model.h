@@ -307,6 +307,22 @@ static inline void model_lend(model *m, int side, model_stream *t) {
     h->written += len;
 }
 
+/* Bytes are marked urgent only where this holds, so that an event elsewhere is found out. */
+static inline bool model_may_be_urgent(uint64_t end) {
+    return end % 8 == 5;
+}
+
+static inline void model_mark_urgent(model *m, int side, model_stream *t) {
+    model_half *h = &t->half[side];
+    size_t behind = (size_t)((h->written + 3) % 8);
+    if (h->written <= behind)
+        return;
+    int error = smux_mark_urgent(h->handle, behind);
+    CHECK(!error || error == SMUX_ERR_ARGUMENT || (error == SMUX_ERR_SHUT && h->shut) ||
+              model_dead(m, h),
+          "%s", smux_error_name(error));
+}
+
 static inline void model_return_loan(model_loan *l) {
     CHECK(l->lent, "a buffer came back twice");
     memset(l->data, 0xDD, l->buffer.len);
@@ -432,6 +448,7 @@ static inline void model_on_data(model_stream *t, int side, const smux_event *ev
     size_t good = pattern_differs(event->data, event->len, t->id, 1 - side, h->delivered);
     CHECK(good == event->len, "stream %u, byte %" PRIu64, t->id, h->delivered + good);
     h->delivered += event->len;
+    CHECK(!event->urgent || model_may_be_urgent(h->delivered), "urgent at %" PRIu64, h->delivered);
 }
 
 static inline void model_on_accept(model *m, int side, const smux_event *event) {
@@ -571,7 +588,7 @@ static inline void model_time(model *m, uint64_t us) {
 
 /* One operation.  may_move: bytes, time and nested operations too. */
 static inline void model_op(model *m, int side, bool may_move) {
-    static const uint8_t table[] = "wwwwwwwwllloosccrrCCCCCCCaakKpg"; /* stream operations */
+    static const uint8_t table[] = "wwwwwwwwllloosccrrCCCCCCCaakupg"; /* stream operations */
     m->c->steps--;
     if (may_move && choose(m->c, 2)) {
         uint32_t what = choose(m->c, 16);
@@ -626,6 +643,9 @@ static inline void model_op(model *m, int side, bool may_move) {
         break;
     case 'a':
         model_accept(&t->half[side]);
+        break;
+    case 'u':
+        model_mark_urgent(m, side, t);
         break;
     default:
         break;

@@ -7,6 +7,7 @@
 #define TEST_SUPPORT_MODEL_WIRE_H
 
 static inline model_stream *model_find(model *m, uint32_t id);
+static inline bool model_may_be_urgent(uint64_t end);
 
 static const char *const wire_names[] = {"SYN", "FIN", "PSH", "NOP", "UPD"};
 
@@ -23,13 +24,14 @@ static inline uint32_t wire_window_limit(const smux_config *g) {
     return largest > INITIAL_WINDOW ? largest : INITIAL_WINDOW;
 }
 
-static inline void wire_said_psh(model *m, int side, const frame *f) {
+static inline void wire_said_psh(model *m, int side, const frame *f, bool urgent) {
     model_stream *t = model_find(m, f->sid);
     model_half *h = &t->half[side];
     CHECK(f->len > 0 && f->len <= m->side[side].config.max_frame_size, "PSH of %u", f->len);
     CHECK(!h->wire_fin, "PSH behind FIN on %u", f->sid);
     CHECK(side != t->opener || h->wire_syn, "PSH before SYN on %u", f->sid);
     h->wire_sent += f->len;
+    CHECK(!urgent || model_may_be_urgent(h->wire_sent), "urgent at %" PRIu64, h->wire_sent);
     CHECK(f->version == 1 || h->wire_sent <= h->wire_edge, "stream %u: %" PRIu64 " > %" PRIu64,
           f->sid, h->wire_sent, h->wire_edge);
 }
@@ -77,7 +79,8 @@ static inline void wire_said_frame(model *m, int side, const frame *f) {
                 f->cmd == CMD_UPD ? get_u32(f->payload + 4) : 0);
     CHECK(f->version == s->wire_version, "version %d", f->version);
     uint32_t reset = s->reset_frame_of;
-    CHECK(!reset || (f->cmd == CMD_FIN && f->sid == reset), "NOP %u without its FIN", reset);
+    CHECK(!reset || ((f->cmd == CMD_FIN || f->cmd == CMD_PSH) && f->sid == reset),
+          "NOP %u without its FIN or PSH", reset);
     s->reset_frame_of = 0;
     if (side == 0 && s->config.extensions && !s->said_hello)
         CHECK(f->cmd == CMD_FIN && f->sid == FIN_HELLO, "hello is not the first frame");
@@ -93,7 +96,7 @@ static inline void wire_said_frame(model *m, int side, const frame *f) {
         wire_said_fin(m, side, f);
         break;
     case CMD_PSH:
-        wire_said_psh(m, side, f);
+        wire_said_psh(m, side, f, reset);
         break;
     case CMD_NOP:
         wire_said_nop(m, side, f);
