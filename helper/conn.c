@@ -146,14 +146,14 @@ static void succeed(struct conn *conn, const struct shim_endpoint *local) {
 
 static void fail(struct conn *conn, int err, const char *why) {
     char what[CONN_TEXT_SIZE];
-    bool told = conn->told;
+    bool started = conn->started;
     conn->relay.head = false;
     relay_drop_stream(&conn->relay);
     log_info("pid %d, uid %u: connect to %s: %s", (int)conn->pid, (unsigned)conn->uid,
              conn_describe(conn, what, sizeof what), why);
     drop_opening(conn);
     conn->told = true;
-    if (told)
+    if (started)
         conn_end(conn, err);
     else
         conn->ops->outcome(conn, err, NULL);

@@ -21,8 +21,10 @@ struct conn_opening;
 
 struct conn_ops {
     /* The connect has succeeded (err 0, `local` as the target sees it, family 0 if unknown) or failed.
-     * Called once. On success the owner gives the application its end and then calls conn_start; on
-     * failure it tells the application and then calls conn_end. Either may happen later. */
+     * Called once; a second time with a failure if the success was told too early (connect = eager) and
+     * conn_start has not been called since. On success the owner gives the application its end and
+     * then calls conn_start; on failure it tells the application and then calls conn_end. Either may
+     * happen later. */
     void (*outcome)(struct conn *conn, int err, const struct shim_endpoint *local);
     /* Everything is closed; the owner discards the memory at the end of the turn. */
     void (*ended)(struct conn *conn);

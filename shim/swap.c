@@ -90,7 +90,9 @@ static int send_gate(int fd, const struct shim_request *req, const char *host) {
     control.align.cmsg_type = SCM_RIGHTS;
     memcpy(CMSG_DATA(&control.align), &fd, sizeof fd);
     ssize_t n = raw_sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n == SHIM_GATE_LEN)
+    /* A helper that has read the first part and ended it may have closed before the rest was sent:
+     * the outcome tells. */
+    if (n == SHIM_GATE_LEN || (n >= 0 && shim_is_hung_up(fd)))
         return 0;
     /* Fewer skbs fit than control.h reckons with: a kernel unlike any known. Better no
      * connection than one with a gate of unknown length. */

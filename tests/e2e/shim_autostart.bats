@@ -94,14 +94,15 @@ END
     pid=$(running_helper)
     assert_equal "$(readlink "/proc/$pid/fd/"* | grep -c held)" 0
     start_beside
-    assert_equal "$(signals_of "$pid")" "$(signals_of "$helper_pid")"
+    assert_equal "$(signals_of "$pid" Blk)" "$(signals_of "$helper_pid" Blk)"
+    assert_equal "$(signals_of "$pid" Ign)" 0000000000001000 # its own: SIGPIPE
     refute grep -q libsmuxshim "/proc/$pid/maps"
     refute grep -qa -e SECRET -e LD_PRELOAD "/proc/$pid/environ"
     [ "$(ps -o sid= -p "$pid" | tr -d ' ')" != "$(ps -o sid= -p $$ | tr -d ' ')" ]
     assert_equal "$(ps -o tty= -p "$pid" | tr -d ' ')" "?"
 }
 
-signals_of() { grep -E '^Sig(Blk|Ign)' "/proc/$1/status"; }
+signals_of() { awk "/^Sig$2/ { print \$2 }" "/proc/$1/status"; }
 
 # A helper started by hand, for comparison.
 start_beside() {
