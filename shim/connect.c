@@ -250,7 +250,10 @@ static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
 
 /* Would reading it crash where the kernel says EFAULT? Only the cheap cases are recognised. */
 static bool is_readable(const void *pointer) {
-    return (uintptr_t)pointer >= 4096 && (intptr_t)pointer > 0;
+    uintptr_t address = (uintptr_t)pointer;
+    /* Of 64 bits the kernel has the upper half, of 32 bits the last page, and perhaps more. */
+    return address >= 4096 &&
+           (UINTPTR_MAX > UINT32_MAX ? address <= UINTPTR_MAX / 2 : address <= UINTPTR_MAX - 4096);
 }
 
 int shim_connect(int fd, const struct sockaddr *addr, socklen_t len) {

@@ -26,13 +26,16 @@ restart_helper() {
     start_helper
 }
 
-# same_as_direct LAUNCHER PROGRAM...: an oracle's program sees the same as without the shim, and
-# nobody complains.
+# same_as_direct LAUNCHER PROGRAM...: an oracle's program sees the same as without the shim, over the
+# gateway, and nobody complains.
 same_as_direct() {
+    local before
     "${@:2}" >direct 2>&1 </dev/null
     [ "$(grep -c ': ' direct)" -ge 30 ] || fail "$(cat direct)"
+    before=$(streams_total)
     "$1" -c "$smuxshim_conf" "${@:2}" >shim 2>&1 </dev/null || true
     diff direct shim || fail "what differs: < direct, > under the shim"
+    [ "$(streams_total)" -gt "$before" ] || fail "it was not carried"
 }
 
 # ---- 32 bits, musl ------------------------------------------------------------------------------
