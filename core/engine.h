@@ -85,7 +85,7 @@ struct smux_stream {
     uint32_t id;
     uint16_t flags;
     uint8_t in : 4, out : 4; /* enum in_state, out_state: set by stream_set_in/out alone */
-    int8_t error;
+    signed error : 8;
 
     /* Sending.  Positions are those of version 2, modulo 2^32. */
     uint16_t refs;    /* frames of the plan that name this stream */
