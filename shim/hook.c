@@ -1,9 +1,4 @@
-/*
- * hook.c - the exported functions: one line each, the logic is elsewhere.
- *
- * They are defined under names of their own with an assembler label, because libc's headers declare
- * the same functions with attributes and transparent unions that differ from libc to libc.
- */
+/* hook.c - the exported functions: one line each, the logic is elsewhere. */
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -14,40 +9,30 @@
 #include "copies.h"
 #include "data.h"
 #include "environment.h"
+#include "hook_export.h"
 #include "real.h"
 #include "resolve.h"
 #include "sockctl.h"
 #include "syscall_hook.h"
 
 struct real real;
-static bool bound;
+bool hook_bound;
 
 /* All there is to do at the start: look up, and copy some variables. No system call. */
-static void bind_all(void) {
+void hook_bind_all(void) {
 #define HOOK(type, name, params) real.name = (type(*) params)dlsym(RTLD_NEXT, #name);
 #include "hooks.def"
 #undef HOOK
     environment_capture();
-    bound = true;
+    hook_bound = true;
 }
 
 /* A constructor, so that no lookup is left for a forked child or a signal handler to make: dlsym
  * takes a lock of the loader. */
 __attribute__((constructor)) static void bind_at_start(void) {
-    if (!bound)
-        bind_all();
+    if (!hook_bound)
+        hook_bind_all();
 }
-
-#define EXPORT(type, name, params)                                                                 \
-    __attribute__((visibility("default"))) type hook_##name params __asm__(#name);                 \
-    type hook_##name params
-
-/* Another library's constructor may come before ours. */
-#define READY                                                                                      \
-    do {                                                                                           \
-        if (__builtin_expect(!bound, 0))                                                           \
-            bind_all();                                                                            \
-    } while (0)
 
 #define HOOK_LINE(type, name, params, args)                                                        \
     EXPORT(type, name, params) {                                                                   \

@@ -56,9 +56,13 @@ install_both() {
     install_both
     run "$launcher" -c "$smuxshim_conf" sh -c 'echo "$LD_PRELOAD"'
     assert_output "$PWD/stage/opt/\$LIB/libsmuxshim.so"
-    for program in connect_plain epoll_sets data; do
+    for program in connect_plain epoll_sets data options; do
         cc -m32 -w -I"$root" -D_GNU_SOURCE "$root/tests/oracle/$program.c" -o "$program-32" -lpthread
         same_as_direct "$launcher" "./$program-32"
+        # With 64 bits of time, glibc's functions have other names.
+        cc -m32 -w -I"$root" -D_GNU_SOURCE -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64 \
+            "$root/tests/oracle/$program.c" -o "$program-time64" -lpthread
+        same_as_direct "$launcher" "./$program-time64"
     done
     # From a 64-bit program to a 32-bit one and back.
     same_as_direct "$launcher" sh -c './data-32; python3 -c "print(1)"'
