@@ -67,9 +67,15 @@ same_command() {
 
 @test "buffers: writers of every kind, buffers of every size, nothing stalls" { same buffers 45; }
 
+@test "other calls: ppoll, vectors at positions, pages, aio, closefrom" { same other_calls 58; }
+
 @test "python: socket, selectors, asyncio, children" { same_command 75 python3 "$runtimes/observe.py"; }
 
 @test "node: events, ends, errors, pipes, http" { same_command 30 node "$runtimes/observe.js"; }
+
+@test "node with its epoll_ctl calls gathered by io_uring" {
+    UV_USE_IO_URING=1 same_command 30 node "$runtimes/observe.js"
+}
 
 @test "java: Socket, channels, selectors, asynchronous channels" {
     javac -d "$BATS_TEST_TMPDIR" "$runtimes/Observe.java"
