@@ -28,7 +28,7 @@
  * one in smuxb_accept, wait for rare things.  So the session watches whom messages are for: if they
  * have been for the same thread several times in a row ("solo"), only that thread takes the role;
  * it leaves it vacant on its way out, and the others rely on the session's thread to notice when it
- * does not come back.
+ * does not come back, or take it when they could have several times since.
  *
  * Bulk data is received straight into the memory of the reader it is for, even if another thread
  * receives it (blocking_direct.c); a reader does not return before that is over.  Other bytes stay
@@ -182,8 +182,9 @@ struct smuxb_session {
     struct blk_waiter *nudged;   /* was woken to take the role `in`, and has not run yet */
     uintptr_t solo_thread;       /* for whom the last messages were, and how many of them */
     uint32_t solo;
-    uint32_t served;   /* waiters that got what they waited for, in total */
-    uint32_t in_terms; /* how often user threads took or left `in` */
+    uint32_t solo_denials; /* how often others would have read since that thread last did */
+    uint32_t served;       /* waiters that got what they waited for, in total */
+    uint32_t in_terms;     /* how often user threads took or left `in` */
     uint64_t flushed_us;
     struct blk_link cancels; /* writers that want their buffers back while a flush is under way */
     uint32_t wakes_len;

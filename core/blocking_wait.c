@@ -14,6 +14,9 @@
 /* So many messages in a row for one thread make it the only one to read the carrier.  Low, because
  * a wrong guess costs at most a nap of the keeper's, a right one saves a hop for each message. */
 #define SOLO_MIN 4u
+/* So many others that could have read since it last did, and the guess is wrong: it may be gone.
+ * Readers with short deadlines leave the keeper no quiet moment to find that out. */
+#define SOLO_DENIALS_MAX 8u
 
 uint64_t smuxb_now_us(void) {
     struct timespec t;
@@ -294,6 +297,17 @@ void blk_pass_on_out(smuxb_session *s) {
     blk_wake(s, w ? w : &s->keeper);
 }
 
+/* Whether this is the thread to read the carrier, now that nobody does. */
+static bool is_reader(smuxb_session *s, const struct blk_waiter *w, bool nudged) {
+    if (blk_solo(s) && w->thread != s->solo_thread && !nudged) {
+        if (++s->solo_denials < SOLO_DENIALS_MAX)
+            return false;
+        s->solo = 0;
+    }
+    s->solo_denials = 0;
+    return true;
+}
+
 static unsigned take_roles(smuxb_session *s, const struct blk_waiter *w) {
     uint64_t until_us = 0;
     unsigned roles = 0;
@@ -304,8 +318,7 @@ static unsigned take_roles(smuxb_session *s, const struct blk_waiter *w) {
         return 0;
     if (s->full && !s->out_owner && !s->flushing && !s->broken)
         roles |= BLK_OUT;
-    if (!s->in_owner && (!blk_solo(s) || w->thread == s->solo_thread || nudged) &&
-        blk_may_read(s, &until_us))
+    if (!s->in_owner && is_reader(s, w, nudged) && blk_may_read(s, &until_us))
         roles |= BLK_IN;
     return roles;
 }
@@ -313,8 +326,12 @@ static unsigned take_roles(smuxb_session *s, const struct blk_waiter *w) {
 /* On the way out of blk_wait: what the thread has been doing must be done by somebody. */
 static void leave_roles(smuxb_session *s, struct blk_waiter *w) {
     bool nudged = s->nudged == w;
-    if (nudged)
+    if (nudged) {
+        /* Its time was up before it ran.  The one thread that was expected to read does not, and
+         * the next one that comes must: readers with short deadlines would all be too late. */
         s->nudged = NULL;
+        s->solo = 0;
+    }
     if (!s->threaded && !s->error)
         blk_pass_on_out(s);
     if (s->in_owner)

@@ -41,6 +41,9 @@ static void *read_hastily(void *stream) {
         if (n == SMUXB_ERR_TIMEOUT) {
             timeouts++;
         } else {
+            if (n <= 0)
+                fprintf(stderr, "read of stream %u at %zu: %zd (%s)\n", smuxb_stream_id(stream),
+                        done, n, smuxb_strerror((int)n));
             THREAD_ASSERT(n > 0 && (size_t)n <= want && done + (size_t)n <= TOTAL);
             THREAD_ASSERT(pattern_ok(data, (size_t)n, smuxb_stream_id(stream), done));
             done += (size_t)n;
@@ -123,9 +126,46 @@ static void streams_are_reset_while_bulk_is_being_received(void **state) {
     }
 }
 
+enum { MESSAGES = 50 };
+
+static void *read_messages(void *stream) {
+    uint8_t byte;
+    for (int i = 0; i < MESSAGES; i++)
+        THREAD_ASSERT(smuxb_read(stream, &byte, 1) == 1);
+    return NULL;
+}
+
+/* Story: one thread had all the messages for a while, so that it was expected to be the one that
+ * receives, and went.  Nobody received any more for readers whose time was always up before they
+ * could be woken, until the session took its peer for silent. */
+static void readers_that_look_in_again_and_again_get_their_data(void **state) {
+    struct duo *d = *state;
+    struct ends busy = open_ends(d), polled = open_ends(d);
+    pthread_t reader = run(read_messages, busy.far);
+    uint64_t give_up_us = smuxb_now_us() + 20000000;
+    uint8_t byte = 1;
+    for (int i = 0; i < MESSAGES; i++) {
+        assert_int_equal(smuxb_write(busy.near, &byte, 1), 1);
+        usleep(500);
+    }
+    result_of(reader);
+    for (int i = 0; i < MESSAGES; i++) {
+        ssize_t n = SMUXB_ERR_TIMEOUT;
+        assert_int_equal(smuxb_write(polled.near, &byte, 1), 1);
+        while (n == SMUXB_ERR_TIMEOUT && smuxb_now_us() < give_up_us) {
+            smuxb_set_read_deadline(polled.far, smuxb_now_us() + 5);
+            n = smuxb_read(polled.far, &byte, 1);
+        }
+        assert_int_equal(n, 1);
+    }
+    close_ends(&busy);
+    close_ends(&polled);
+}
+
 #define TESTS(X)                                                                                   \
     X(deadlines_pass_while_bulk_is_being_received)                                                 \
-    X(streams_are_reset_while_bulk_is_being_received)
+    X(streams_are_reset_while_bulk_is_being_received)                                              \
+    X(readers_that_look_in_again_and_again_get_their_data)
 
 int main(void) {
     int failed = 0;
