@@ -320,10 +320,6 @@ static bool returned_event(smux_session *s, smux_event *ev) {
     return true;
 }
 
-static int error_of(const smux_stream *st) {
-    return st->error; /* a small negative number in a byte */
-}
-
 static bool stream_event_due(smux_session *s, smux_event *ev) {
     if (list_empty(&s->events))
         return false;
@@ -332,7 +328,7 @@ static bool stream_event_due(smux_session *s, smux_event *ev) {
     if (st->flags & F_TOLD_RESET) {
         st->flags &= (uint16_t)~F_TOLD_RESET;
         event(ev, SMUX_EVENT_RESET, st);
-        ev->error = error_of(st);
+        ev->error = st->error;
     } else {
         st->flags &= (uint16_t)~F_WRITABLE;
         event(ev, SMUX_EVENT_WRITABLE, st);

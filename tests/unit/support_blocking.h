@@ -121,6 +121,19 @@ static inline int duo_teardown(void **state) {
     return 0;
 }
 
+/* A main that runs TESTS, an X-macro, once for each variant, a duo for each test. */
+#define DUO_TEST(test)                                                                             \
+    cmocka_unit_test_prestate_setup_teardown(test, duo_setup, duo_teardown, &variants[i]),
+#define DUO_MAIN(TESTS)                                                                            \
+    int main(void) {                                                                               \
+        int failed = 0;                                                                            \
+        for (size_t i = 0; i < LENGTH(variants); i++) {                                            \
+            const struct CMUnitTest tests[] = {TESTS(DUO_TEST)};                                   \
+            failed += cmocka_run_group_tests_name(variants[i].name, tests, NULL, NULL);            \
+        }                                                                                          \
+        return failed;                                                                             \
+    }
+
 /* A stream's two ends; the server has to see a byte first, for it to know of the stream. */
 struct ends {
     smuxb_stream *near, *far;

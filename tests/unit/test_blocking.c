@@ -431,14 +431,4 @@ static void errors_of_both_kinds_have_names_and_texts(void **state) {
     X(the_clock_and_deadlines_are_monotonic_microseconds)                                          \
     X(errors_of_both_kinds_have_names_and_texts)
 
-int main(void) {
-    int failed = 0;
-    for (size_t i = 0; i < LENGTH(variants); i++) {
-#define X(test)                                                                                    \
-    cmocka_unit_test_prestate_setup_teardown(test, duo_setup, duo_teardown, &variants[i]),
-        const struct CMUnitTest tests[] = {TESTS(X)};
-#undef X
-        failed += cmocka_run_group_tests_name(variants[i].name, tests, NULL, NULL);
-    }
-    return failed;
-}
+DUO_MAIN(TESTS)

@@ -167,13 +167,4 @@ static void readers_that_look_in_again_and_again_get_their_data(void **state) {
     X(streams_are_reset_while_bulk_is_being_received)                                              \
     X(readers_that_look_in_again_and_again_get_their_data)
 
-int main(void) {
-    int failed = 0;
-    for (size_t i = 0; i < LENGTH(variants); i++) {
-#define X(test) {#test, test, duo_setup, duo_teardown, &variants[i]},
-        const struct CMUnitTest tests[] = {TESTS(X)};
-#undef X
-        failed += cmocka_run_group_tests_name(variants[i].name, tests, NULL, NULL);
-    }
-    return failed;
-}
+DUO_MAIN(TESTS)

@@ -377,14 +377,4 @@ static void everything_at_once_and_then_the_end(void **state) {
     X(a_write_cut_short_says_exactly_what_went_out)                                                \
     X(everything_at_once_and_then_the_end)
 
-int main(void) {
-    int failed = 0;
-    for (size_t i = 0; i < LENGTH(variants); i++) {
-#define X(test)                                                                                    \
-    cmocka_unit_test_prestate_setup_teardown(test, duo_setup, duo_teardown, &variants[i]),
-        const struct CMUnitTest tests[] = {TESTS(X)};
-#undef X
-        failed += cmocka_run_group_tests_name(variants[i].name, tests, NULL, NULL);
-    }
-    return failed;
-}
+DUO_MAIN(TESTS)

@@ -191,14 +191,4 @@ static void readers_of_one_stream_share_what_comes(void **state) {
     X(the_bytes_of_each_write_stay_together)                                                       \
     X(readers_of_one_stream_share_what_comes)
 
-int main(void) {
-    int failed = 0;
-    for (size_t i = 0; i < LENGTH(variants); i++) {
-#define X(test)                                                                                    \
-    cmocka_unit_test_prestate_setup_teardown(test, duo_setup, duo_teardown, &variants[i]),
-        const struct CMUnitTest tests[] = {TESTS(X)};
-#undef X
-        failed += cmocka_run_group_tests_name(variants[i].name, tests, NULL, NULL);
-    }
-    return failed;
-}
+DUO_MAIN(TESTS)
