@@ -37,10 +37,15 @@ static uint64_t socket_inode(int dir, const char *name) {
     return strncmp(link, "socket:[", 8) == 0 ? strtoull(link + 8, NULL, 10) : 0;
 }
 
+static struct holders_wanted *find(const struct holders_wanted *wanted, size_t count,
+                                   uint64_t inode) {
+    struct holders_wanted key = {.inode = inode};
+    return bsearch(&key, wanted, count, sizeof key, compare);
+}
+
 static void search_fd(struct search *search, int dir, const char *name) {
-    struct holders_wanted key = {.inode = socket_inode(dir, name)};
-    struct holders_wanted *hit =
-        key.inode ? bsearch(&key, search->wanted, search->count, sizeof key, compare) : NULL;
+    uint64_t inode = socket_inode(dir, name);
+    struct holders_wanted *hit = inode ? find(search->wanted, search->count, inode) : NULL;
     search->any_fd = true;
     if (!hit || hit->found)
         return;
@@ -128,5 +133,11 @@ bool holders_anywhere(struct holders_wanted *wanted, size_t count) {
     struct search search = {.wanted = wanted, .count = count, .left = count};
     for (size_t i = 0; i < count; i++)
         wanted[i].found = false;
+    qsort(wanted, count, sizeof *wanted, compare);
     return each_number("/proc", &search, search_other) == 0;
+}
+
+bool holders_found(const struct holders_wanted *wanted, size_t count, uint64_t inode) {
+    const struct holders_wanted *hit = find(wanted, count, inode);
+    return !hit || hit->found;
 }

@@ -31,8 +31,11 @@ struct holders_wanted {
     bool found;
 };
 
-/* Looks through all processes but this one for all of these sockets, and sets `found`. `wanted` is
- * sorted by inode. False if there is no /proc. Takes milliseconds on a busy machine. */
+/* Looks through all processes but this one for all of these sockets, sorts them by inode and sets
+ * `found`. False if there is no /proc. Takes milliseconds on a busy machine. */
 bool holders_anywhere(struct holders_wanted *wanted, size_t count);
+
+/* After holders_anywhere: was this one found? True if it was not looked for. */
+bool holders_found(const struct holders_wanted *wanted, size_t count, uint64_t inode);
 
 #endif

@@ -21,7 +21,7 @@ struct loop {
     struct epoll_event events[EVENTS_PER_TURN];
 };
 
-static uint64_t clock_us(void) {
+uint64_t loop_clock_us(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
@@ -39,7 +39,7 @@ struct loop *loop_new(void) {
         return NULL;
     }
     loop->tasks_end = &loop->tasks;
-    loop->now_us = clock_us();
+    loop->now_us = loop_clock_us();
     return loop;
 }
 
@@ -255,7 +255,7 @@ static int wait_ms(const struct loop *loop, int max_wait_ms) {
         return 0;
     if (!loop->timers)
         return max_wait_ms;
-    uint64_t now_us = clock_us(), due_us = loop->timers->due_us;
+    uint64_t now_us = loop_clock_us(), due_us = loop->timers->due_us;
     if (due_us <= now_us)
         return 0;
     uint64_t wait = (due_us - now_us + 999) / 1000;
@@ -269,7 +269,7 @@ int loop_turn(struct loop *loop, int max_wait_ms) {
     int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_TURN, timeout);
     if (count < 0 && errno != EINTR)
         return -errno;
-    loop->now_us = clock_us();
+    loop->now_us = loop_clock_us();
     loop->turn++;
     for (int i = 0; i < count; i++) {
         struct loop_watch *watch = loop->events[i].data.ptr;

@@ -59,6 +59,8 @@ void loop_stop(struct loop *loop);
 
 /* CLOCK_MONOTONIC in microseconds, as read when this turn began. */
 uint64_t loop_now_us(const struct loop *loop);
+/* The same, read now. */
+uint64_t loop_clock_us(void);
 
 /* Watches fd for `mask` (EPOLLET is added unless mask has LOOP_LEVEL). `fn` is called with the events
  * of the turn. 0 or a negative errno; on failure the fd stays the caller's, on success it belongs to

@@ -118,12 +118,15 @@ static int read_all(int fd, char *out, size_t len) {
     return 0;
 }
 
+static void next_format(uint64_t next, char out[NEXT_LEN + 1]) {
+    int len = snprintf(out, NEXT_LEN + 1, "%016" PRIx64, next);
+    snprintf(out + len, NEXT_LEN + 1 - (size_t)len, " %08" PRIx32 "\n", crc32(out, (size_t)len));
+}
+
 static bool next_parse(const char *text, uint64_t *next) {
     char again[NEXT_LEN + 1];
     *next = strtoull(text, NULL, 16);
-    int len = snprintf(again, sizeof again, "%016" PRIx64, *next);
-    snprintf(again + len, sizeof again - (size_t)len, " %08" PRIx32 "\n",
-             crc32(again, (size_t)len));
+    next_format(*next, again);
     return memcmp(again, text, NEXT_LEN) == 0;
 }
 
@@ -181,8 +184,7 @@ static int write_at(int fd, const char *bytes, size_t len, uint64_t at) {
 
 int names_file_set_next(struct names_file *file, uint64_t next) {
     char text[NEXT_LEN + 1];
-    int len = snprintf(text, sizeof text, "%016" PRIx64, next);
-    snprintf(text + len, sizeof text - (size_t)len, " %08" PRIx32 "\n", crc32(text, (size_t)len));
+    next_format(next, text);
     int error = write_at(file->next_fd, text, NEXT_LEN, 0);
     /* What stood behind it would make it look damaged. */
     return error == 0 && ftruncate(file->next_fd, NEXT_LEN) < 0 ? -errno : error;

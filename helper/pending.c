@@ -2,9 +2,7 @@
 #include "helper/pending.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "helper/helper.h"
 #include "helper/holders.h"
@@ -20,12 +18,6 @@
 
 static void on_look(struct loop_timer *timer);
 
-static uint64_t clock_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-}
-
 static void look_later(struct pending *pending) {
     struct loop *loop = pending->conn->helper->reactor.loop;
     loop_timer_set(loop, &pending->timer, loop_now_us(loop) + LOOK_US, on_look);
@@ -38,35 +30,22 @@ static void abandon(struct conn *conn) {
     conn_end(conn, ECANCELED);
 }
 
-static int by_inode(const void *a, const void *b) {
-    uint64_t x = ((const struct holders_wanted *)a)->inode;
-    uint64_t y = ((const struct holders_wanted *)b)->inode;
-    return (x > y) - (x < y);
-}
-
-static bool was_found(const struct holders_wanted *wanted, size_t count, uint64_t inode) {
-    struct holders_wanted key = {.inode = inode};
-    const struct holders_wanted *hit = bsearch(&key, wanted, count, sizeof key, by_inode);
-    return !hit || hit->found; /* not among those that were looked for */
-}
-
 /* Those that their own program has no copy of: has any other process one? */
 static void look_everywhere(struct helper *helper) {
     struct holders_wanted wanted[SUSPECTS_MAX] = {{0}};
     size_t count = 0;
-    uint64_t began_us = clock_us();
+    uint64_t began_us = loop_clock_us();
     for (struct pending *p = helper->pending; p && count < SUSPECTS_MAX; p = p->next)
         if (p->suspect)
             wanted[count++].inode = p->inode;
-    qsort(wanted, count, sizeof *wanted, by_inode);
     if (!holders_anywhere(wanted, count))
         return;
     for (struct pending *p = helper->pending, *next; p; p = next) {
         next = p->next;
-        if (p->suspect && !was_found(wanted, count, p->inode))
+        if (p->suspect && !holders_found(wanted, count, p->inode))
             abandon(p->conn);
     }
-    uint64_t pause_us = (clock_us() - began_us) * LOOK_EVERYWHERE_SHARE;
+    uint64_t pause_us = (loop_clock_us() - began_us) * LOOK_EVERYWHERE_SHARE;
     helper->look_due_us = began_us + (pause_us > LOOK_US ? pause_us : LOOK_US);
 }
 

@@ -55,6 +55,14 @@ static ssize_t reading_submit(struct reading *reading, struct relay *relay, size
     return (ssize_t)len;
 }
 
+/* The same; the last byte is urgent if a mark came along. */
+static ssize_t reading_submit_marked(struct reading *reading, struct relay *relay, size_t len) {
+    ssize_t n = reading_submit(reading, relay, len);
+    if (n > 0 && reading->marked)
+        smux_mark_urgent(relay->stream, 0);
+    return n;
+}
+
 static ssize_t receive(const struct relay *relay, struct iovec *iov, int count, bool *marked) {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     ssize_t n;
@@ -83,10 +91,7 @@ static ssize_t read_plain(struct relay *relay, size_t max) {
     relay->bulk = (size_t)n >= BUFFER_SIZE;
     if ((size_t)n < want && !relay->socket_eof && !reading.marked)
         relay->readable = false;
-    n = reading_submit(&reading, relay, (size_t)n);
-    if (n > 0 && reading.marked)
-        smux_mark_urgent(relay->stream, 0);
-    return n;
+    return reading_submit_marked(&reading, relay, (size_t)n);
 }
 
 /* ---- Plain TCP ---- */
@@ -179,30 +184,25 @@ static ssize_t read_ahead(struct relay *relay, size_t max) {
             return -errno;
         relay->peeks = true;
     }
-    struct buffer *buffer = buffer_get(&relay->reactor->pool);
-    if (!buffer)
-        return -ENOMEM;
+    struct reading reading;
     size_t want = max < BUFFER_SIZE ? max : BUFFER_SIZE;
-    bool cut;
-    ssize_t n = closer_peek(relay->watch.fd, buffer->data, want, &cut);
+    if (!reading_init(&reading, relay->reactor, want))
+        return -ENOMEM;
+    ssize_t n = closer_peek(relay->watch.fd, reading.buffer[0]->data, want, &reading.marked);
     if (n <= 0) {
-        buffer_put(&relay->reactor->pool, buffer);
+        reading_submit(&reading, relay, 0);
         return n;
     }
     relay->ahead += (uint32_t)n;
     relay->bulk = (size_t)n >= AHEAD_MAX;
-    if (cut) /* the descriptors are closed for good when their message is consumed: soon */
+    if (reading
+            .marked) /* the descriptors are closed for good when their message is consumed: soon */
         relay->ahead_messages = AHEAD_MESSAGES - 2;
     if (++relay->ahead_messages == AHEAD_MESSAGES || relay->ahead > AHEAD_MAX)
         consume_ahead(relay, relay->ahead - 1);
-    if ((size_t)n < want && !cut && !relay->socket_eof)
+    if ((size_t)n < want && !reading.marked && !relay->socket_eof)
         relay->readable = false;
-    int error = relay_submit(relay, buffer, (size_t)n);
-    if (error)
-        return error == SMUX_ERR_NOMEM ? -ENOMEM : -EAGAIN;
-    if (cut) /* the shim's mark */
-        smux_mark_urgent(relay->stream, 0);
-    return n;
+    return reading_submit_marked(&reading, relay, (size_t)n);
 }
 
 /* Peeks one byte. *marked: it is the urgent one; descriptors wait with it, for which there is no
