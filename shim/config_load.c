@@ -81,20 +81,24 @@ static bool fits(int len, size_t size) {
     return len > 0 && (size_t)len < size;
 }
 
+static const char system_file[] = "/etc/smuxshim/smuxshim.conf";
+
+/* The user's own file, whether it exists or not. False if there is no place for one. */
+static bool user_file(char *out, size_t size) {
+    const char *xdg = shim_getenv("XDG_CONFIG_HOME"), *home = shim_getenv("HOME");
+    if (xdg && xdg[0] == '/')
+        return fits(snprintf(out, size, "%s/smuxshim/smuxshim.conf", xdg), size);
+    return home && home[0] == '/' &&
+           fits(snprintf(out, size, "%s/.config/smuxshim/smuxshim.conf", home), size);
+}
+
 bool config_find(char *out, size_t size) {
-    const char *given = shim_getenv("SMUXSHIM_CONFIG"), *xdg = shim_getenv("XDG_CONFIG_HOME");
-    const char *home = shim_getenv("HOME");
+    const char *given = shim_getenv("SMUXSHIM_CONFIG");
     if (given && *given)
         return fits(snprintf(out, size, "%s", given), size);
-    if (xdg && xdg[0] == '/') {
-        if (fits(snprintf(out, size, "%s/smuxshim/smuxshim.conf", xdg), size) && exists(out))
-            return true;
-    } else if (home && home[0] == '/') {
-        if (fits(snprintf(out, size, "%s/.config/smuxshim/smuxshim.conf", home), size) &&
-            exists(out))
-            return true;
-    }
-    return fits(snprintf(out, size, "/etc/smuxshim/smuxshim.conf"), size) && exists(out);
+    if (user_file(out, size) && exists(out))
+        return true;
+    return fits(snprintf(out, size, "%s", system_file), size) && exists(out);
 }
 
 /* Prefixes the error with where the text came from: "SMUXSHIM_ROUTES: ...". */
@@ -131,14 +135,9 @@ static bool apply_routes(struct config *config, const char *source, const char *
 
 /* Is this one of the files that are read without being named? */
 static bool is_usual_file(const char *file) {
-    const char *xdg = shim_getenv("XDG_CONFIG_HOME"), *home = shim_getenv("HOME");
-    static const char system[] = "/etc/smuxshim/smuxshim.conf";
-    char usual[CONFIG_PATH_MAX + 64];
-    if (xdg && xdg[0] == '/')
-        snprintf(usual, sizeof usual, "%s/smuxshim/smuxshim.conf", xdg);
-    else
-        snprintf(usual, sizeof usual, "%s/.config/smuxshim/smuxshim.conf", home ? home : "");
-    return strcmp(file, usual) == 0 || strcmp(file, system) == 0;
+    char usual[CONFIG_PATH_MAX + 1];
+    return strcmp(file, system_file) == 0 ||
+           (user_file(usual, sizeof usual) && strcmp(file, usual) == 0);
 }
 
 /* FNV-1a, 64 bits, over the text and its end. */

@@ -44,7 +44,10 @@ const char *launch_check_advice(enum launch_preload verdict);
  * an absolute path. */
 bool launch_find_own(const char *name, bool in_path, char *path, size_t size);
 
-/* Finds a file in the folder of the launcher's own executable. */
+/* The folder of the launcher's own executable. */
+bool launch_own_dir(char *dir, size_t size);
+
+/* Finds a file there. */
 bool launch_find_beside(const char *name, char *path, size_t size);
 
 /* Finds libsmuxshim.so: beside the launcher, in ../$LIB from there, or as launch_find_own does. Of

@@ -42,8 +42,7 @@ bool launch_find_program(const char *program, char *path, size_t size) {
     return false;
 }
 
-/* The folder of the launcher's own executable. */
-static bool own_dir(char *dir, size_t size) {
+bool launch_own_dir(char *dir, size_t size) {
     ssize_t len = readlink("/proc/self/exe", dir, size - 1);
     if (len <= 0)
         return false;
@@ -56,8 +55,8 @@ static bool own_dir(char *dir, size_t size) {
 
 bool launch_find_beside(const char *name, char *path, size_t size) {
     char dir[PATH_MAX];
-    return own_dir(dir, sizeof dir) && (size_t)snprintf(path, size, "%s/%s", dir, name) < size &&
-           access(path, R_OK) == 0;
+    return launch_own_dir(dir, sizeof dir) &&
+           (size_t)snprintf(path, size, "%s/%s", dir, name) < size && access(path, R_OK) == 0;
 }
 
 bool launch_find_own(const char *name, bool in_path, char *path, size_t size) {
@@ -65,7 +64,7 @@ bool launch_find_own(const char *name, bool in_path, char *path, size_t size) {
                                          "/../libexec/smuxshim"};
     char dir[PATH_MAX], candidate[2 * PATH_MAX], absolute[PATH_MAX];
     bool found = false;
-    if (own_dir(dir, sizeof dir))
+    if (launch_own_dir(dir, sizeof dir))
         for (size_t i = 0; i < sizeof beside / sizeof *beside && !found; i++) {
             snprintf(candidate, sizeof candidate, "%s%s/%s", dir, beside[i], name);
             found = access(candidate, R_OK) == 0;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "launch.h"
 
@@ -21,17 +20,10 @@ static const char *const lib_folders[] = {"lib/x86_64-linux-gnu",
 
 /* The folder around that of the launcher: PREFIX of an installation. */
 static bool prefix_of_own(char *prefix, size_t size) {
-    ssize_t len = readlink("/proc/self/exe", prefix, size - 1);
-    if (len <= 0)
-        return false;
-    prefix[len] = '\0';
-    for (int up = 0; up < 2; up++) {
-        char *slash = strrchr(prefix, '/');
-        if (!slash)
-            return false;
+    char *slash = launch_own_dir(prefix, size) ? strrchr(prefix, '/') : NULL;
+    if (slash)
         *slash = '\0';
-    }
-    return true;
+    return slash != NULL;
 }
 
 /* Only the loader knows what $LIB is, so it is asked: by loading the library for a moment. */
