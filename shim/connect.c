@@ -136,26 +136,52 @@ static bool is_no_helper(int err) {
     return err == ENOENT || err == ECONNREFUSED || err == EACCES || err == EPERM;
 }
 
-/* `route` is NULL for an address that stands for a name which only the helper knows. */
-static int connect_over_route(struct swap *swap, const struct route *route,
-                              const struct sockaddr *addr, socklen_t len) {
-    uint32_t timeout_ms = route ? route->connect_timeout_ms : ROUTE_DEFAULT_CONNECT_TIMEOUT_MS;
+/* Hands the socket to the helper, which is started where none answers. 0 or an errno. */
+static int hand_over(const struct swap *swap, uint32_t timeout_ms) {
     int err = swap_in_patiently(swap, timeout_ms);
     if ((err == ENOENT || err == ECONNREFUSED) &&
         autostart_helper(swap->settings->socket_path, timeout_ms))
         err = swap_in_patiently(swap, timeout_ms);
     log_connect(swap, err);
-    if (is_no_helper(err) && route && route->on_failure == ROUTE_DIRECT &&
-        !is_synthetic(swap->settings, &swap->dest))
-        return real.connect(swap->fd, addr, len);
-    if (err == ENOENT || err == ECONNREFUSED)
-        return fail(ENETUNREACH);
     if (err)
-        return fail(err);
+        return err;
     early_name_note(swap->fd, &swap->dest, &swap->local);
     /* A blocking connect may also end without an outcome: EINTR, SO_SNDTIMEO. */
     hint_set(swap->fd, (hint_get(swap->fd) & (HINT_EPOLL | HINT_OWNER)) | HINT_OURS | HINT_PENDING);
-    return swap->file_flags & O_NONBLOCK ? fail(EINPROGRESS) : shim_wait_connected(swap->fd);
+    return 0;
+}
+
+/* Did the helper end before it gave an outcome? Then the descriptor is a TCP socket again, bound as
+ * it was: nobody has answered, so another helper may be asked. */
+static bool helper_was_lost(const struct swap *swap) {
+    struct shim_state state = shim_state_read(swap->fd);
+    if (state.kind != SHIM_FAILED || state.outcome.dest.family != 0)
+        return false;
+    state.outcome =
+        (struct shim_outcome){.dest = {.family = swap->local.family}, .local = swap->local};
+    return swap_out(swap->fd, &state, swap->local.family) == 0;
+}
+
+/* `route` is NULL for an address that stands for a name which only the helper knows. */
+static int connect_over_route(struct swap *swap, const struct route *route,
+                              const struct sockaddr *addr, socklen_t len) {
+    uint32_t timeout_ms = route ? route->connect_timeout_ms : ROUTE_DEFAULT_CONNECT_TIMEOUT_MS;
+    for (bool again = false;; again = true) {
+        int err = hand_over(swap, timeout_ms);
+        if (is_no_helper(err) && route && route->on_failure == ROUTE_DIRECT &&
+            !is_synthetic(swap->settings, &swap->dest))
+            return real.connect(swap->fd, addr, len);
+        if (err == ENOENT || err == ECONNREFUSED)
+            return fail(ENETUNREACH);
+        if (err)
+            return fail(err);
+        if (swap->file_flags & O_NONBLOCK)
+            return fail(EINPROGRESS);
+        if (shim_wait_connected(swap->fd) == 0)
+            return 0;
+        if (again || errno != ECONNREFUSED || !helper_was_lost(swap))
+            return -1;
+    }
 }
 
 static int connect_new(int fd, const struct sockaddr *addr, socklen_t len);

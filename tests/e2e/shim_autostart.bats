@@ -209,6 +209,34 @@ END
     assert alive "$(running_helper)"
 }
 
+@test "a helper that ends between request and outcome is replaced while a blocking connect waits" {
+    cat >mortal.py <<END
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind('$helper_socket')
+listener.listen()
+print('listening', flush=True)
+asked, _ = listener.accept()
+while len(asked.recv(80)) == 0: pass
+os.unlink('$helper_socket')
+listener.close()
+END
+    mkdir -p "$(dirname "$helper_socket")"
+    python3 mortal.py >mortal.out 3>&- 4>&- &
+    local mortal=$!
+    wait_until "it to listen" grep -q listening mortal.out
+    cat >program.py <<END
+import socket
+s = socket.socket()
+s.bind(('127.0.0.1', 0))
+bound = s.getsockname()
+print(s.connect_ex(('127.0.0.1', $peer_port)), s.getpeername(), s.getsockname() == bound)
+END
+    run preloaded python3 program.py
+    assert_output "0 ('127.0.0.1', $peer_port) True"
+    wait "$mortal"
+}
+
 @test "a program with its standard descriptors closed keeps them closed" {
     cat >program.py <<END
 import os, socket
