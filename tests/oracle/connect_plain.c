@@ -68,7 +68,7 @@ static void refused_nonblocking(const struct server *closed, const struct server
     int fd = tcp_socket(SOCK_NONBLOCK);
     observe_result("refused, non-blocking", connect_to(fd, closed));
     observe("refused: poll", "%s",
-            events_text((unsigned)wait_for(fd, POLLIN | POLLOUT | POLLRDHUP)));
+            events_text((unsigned)wait_failed(fd, POLLIN | POLLOUT | POLLRDHUP)));
     observe("refused: SO_ERROR first", "%s", error_name(socket_error(fd)));
     observe("refused: SO_ERROR second", "%s", error_name(socket_error(fd)));
     observe_result("refused: next connect", connect_to(fd, server));

@@ -50,12 +50,18 @@ static void before_connect(const char *label, const struct server *server, unsig
     close(epfd);
 }
 
+static unsigned wait_failed_events(int epfd, int fd) {
+    unsigned events = wait_events(epfd, NULL, WAIT_MS);
+    wait_failed(fd, POLLOUT);
+    return events & EPOLLOUT ? events : events | wait_events(epfd, NULL, 0);
+}
+
 static void refused(const struct server *closed, unsigned mode) {
     int epfd = epoll_create1(EPOLL_CLOEXEC), fd = tcp_socket(SOCK_NONBLOCK);
     add(epfd, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | mode, 7);
     wait_events(epfd, NULL, 0);
     connect_to(fd, closed);
-    observe("refused", "%s", events_text(wait_events(epfd, NULL, WAIT_MS)));
+    observe("refused", "%s", events_text(wait_failed_events(epfd, fd)));
     observe("refused: SO_ERROR", "%s", error_name(socket_error(fd)));
     observe("refused: event again", "%s", events_text(wait_events(epfd, NULL, 0)));
     close(fd);

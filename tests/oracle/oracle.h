@@ -122,6 +122,14 @@ __attribute__((unused)) static short poll_now(int fd, short events) {
     return poll(&pfd, 1, 0) > 0 ? pfd.revents : 0;
 }
 
+/* A failed connect has said all it will say when the socket is writable, too: the end of an AF_UNIX
+ * pair tells of its peer's close a moment before. */
+__attribute__((unused)) static short wait_failed(int fd, short events) {
+    for (int ms = 0; ms < WAIT_MS && !(poll_now(fd, POLLOUT) & POLLOUT); ms++)
+        usleep(1000);
+    return poll_now(fd, events);
+}
+
 __attribute__((unused)) static int socket_error(int fd) {
     int err = -1;
     socklen_t len = sizeof err;
