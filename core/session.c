@@ -43,6 +43,7 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
     s->version = config->version;
     if (!s->config.max_window)
         s->config.max_window = default_max_window(config);
+    s->window_limit = UINT32_MAX;
     s->now_us = s->last_received_us = now_us;
     s->keepalive_us = now_us + config->keepalive_interval_us;
     if (s->keepalive_us < now_us)

@@ -281,6 +281,13 @@ SMUX_API bool smux_next_event(smux_session *session, smux_event *event);
  * was delivered and not yet consumed. */
 SMUX_API int smux_consume(smux_stream *stream, size_t n);
 
+/* Limits automatic windows (version 2, auto_window) to `bytes`, at least 4096, below max_window, until
+ * another limit is set; UINT32_MAX lifts it, and windows grow again.  It applies to each stream with the
+ * next update that its consumption makes due: what has been promised is never taken back, and streams
+ * that move little notice nothing.  For carriers that queue more than their path needs: what a window
+ * lets into the queue, a small message of another stream waits behind. */
+SMUX_API void smux_limit_windows(smux_session *session, uint32_t bytes);
+
 /* Whether to read more from the carrier now.  False while the receive budget is used up
  * (SMUX_FULL_STALL), and after the session's end. */
 SMUX_API bool smux_want_read(const smux_session *session);

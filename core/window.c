@@ -21,11 +21,23 @@ static bool under_pressure(const smux_session *s) {
     return s->unread > s->config.max_receive_buffer / 2;
 }
 
+static uint32_t smaller(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+/* Of automatic windows, when they are tuned: a stream that never needs that keeps what it started with. */
+static uint32_t largest_window(const smux_session *s) {
+    return smaller(s->config.max_window, s->window_limit);
+}
+
 static uint32_t initial_window(const smux_session *s) {
     if (!s->config.auto_window)
         return s->config.max_stream_buffer;
-    return s->config.max_receive_buffer < WIRE_INITIAL_WINDOW ? s->config.max_receive_buffer
-                                                              : WIRE_INITIAL_WINDOW;
+    return smaller(s->config.max_receive_buffer, WIRE_INITIAL_WINDOW);
+}
+
+void smux_limit_windows(smux_session *s, uint32_t bytes) {
+    s->window_limit = bytes > WINDOW_MIN ? bytes : WINDOW_MIN;
 }
 
 /* What a stream may be promised under pressure: together, no more than is left. */
@@ -166,7 +178,8 @@ static bool window_limits(const smux_stream *st, uint32_t since, uint32_t elapse
 static void tune(smux_stream *st, uint32_t since) {
     smux_session *s = st->session;
     const smux_config *c = &s->config;
-    uint32_t elapsed = (uint32_t)s->now_us - st->update_us;
+    uint32_t elapsed = (uint32_t)s->now_us - st->update_us, most = largest_window(s);
+    uint32_t least = smaller(initial_window(s), most);
     bool dry = st->flags & F_DRY;
     st->flags &= (uint16_t)~F_DRY;
     st->update_us = (uint32_t)s->now_us;
@@ -174,10 +187,12 @@ static void tune(smux_stream *st, uint32_t since) {
         return;
     if (under_pressure(s)) {
         set_window(st, fair_share(s));
-    } else if (st->window < initial_window(s)) {
-        set_window(st, initial_window(s));
-    } else if (st->window < c->max_window && (dry || window_limits(st, since, elapsed))) {
-        uint32_t twice = st->window < c->max_window / 2 ? st->window * 2 : c->max_window;
+    } else if (st->window < least) {
+        set_window(st, least);
+    } else if (st->window > most) {
+        set_window(st, most);
+    } else if (st->window < most && (dry || window_limits(st, since, elapsed))) {
+        uint32_t twice = st->window < most / 2 ? st->window * 2 : most;
         if (s->granted - extra(st->window) + extra(twice) <= GRANTS_MAX(c))
             set_window(st, twice);
     }

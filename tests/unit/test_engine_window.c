@@ -459,6 +459,8 @@ typedef struct trip {
     uint64_t rtt_us;
     double bytes_per_us, read_bytes_per_us;
     uint64_t run_us;
+    uint32_t first_limit, second_limit; /* smux_limit_windows for each half; 0: none */
+    uint32_t last_window;
     double rate; /* result: bytes per microsecond over the second half */
     bulk bulk;
     uint64_t rtt_seen_us;
@@ -490,9 +492,14 @@ static void trip_run(trip *t) {
     path_begin(&p, &t->client, &t->server);
     assert_int_equal(smux_open(p.side[0], &t->bulk.source), 0);
     bulk_fill(&t->bulk);
+    if (t->first_limit)
+        smux_limit_windows(p.side[1], t->first_limit);
     path_run(&p, t->run_us / 2);
     uint64_t half = t->bulk.received;
+    if (t->second_limit)
+        smux_limit_windows(p.side[1], t->second_limit);
     path_run(&p, t->run_us / 2);
+    t->last_window = stream_info(t->bulk.sink).recv_window;
     t->rate = (double)(t->bulk.received - half) / ((double)t->run_us / 2);
     smux_session_info info;
     smux_session_get_info(p.side[1], &info);
@@ -545,6 +552,50 @@ static void max_window_bounds_the_growth(void **state) {
     assert_in_range(t.bulk.largest_window, 900000, 1 << 20);
     assert_true(t.rate > 0.7 * (1 << 20) / 100000.0);
     assert_true(t.rate < 1.1 * (1 << 20) / 100000.0);
+}
+
+static void a_limit_makes_a_window_that_has_grown_smaller(void **state) {
+    (void)state;
+    trip t;
+    trip_prepare(&t);
+    t.second_limit = 100000;
+    trip_run(&t);
+    assert_true(t.bulk.largest_window >= 2000000);
+    assert_true(t.last_window <= 100000);
+    assert_true(t.rate > 0.5 && t.rate < 2.0); /* 100000 in 100 ms, after what had been promised */
+}
+
+static void a_window_grows_again_when_the_limit_is_lifted(void **state) {
+    (void)state;
+    trip t;
+    trip_prepare(&t);
+    t.first_limit = 50000;
+    t.second_limit = UINT32_MAX;
+    t.run_us = SECONDS(16);
+    trip_run(&t);
+    assert_true(t.last_window >= 2000000);
+    assert_true(t.rate > 0.7 * t.bytes_per_us);
+}
+
+static void streams_that_move_little_do_not_notice_a_limit(void **state) {
+    (void)state;
+    engine e;
+    engine_begin(&e, SMUX_SERVER, 2);
+    smux_limit_windows(e.session, 1);
+    smux_stream *s = engine_accepted(&e, 3);
+    say_pattern(&e, 3, 0, 100000);
+    hear(&e);
+    engine_drop_events(&e);
+    assert_int_equal(smux_consume(s, 100000), 0);
+    expect_silence(&e);
+    say_pattern(&e, 3, 100000, 100000);
+    hear(&e);
+    engine_drop_events(&e);
+    assert_int_equal(smux_consume(s, 100000), 0);
+    frame f = next_frame(&e);
+    assert_int_equal(f.cmd, CMD_UPD);
+    assert_int_equal(get_u32(f.payload + 4), 4096);
+    engine_end(&e);
 }
 
 static void a_slow_reader_on_a_short_path_gets_no_larger_window(void **state) {
@@ -632,6 +683,9 @@ int main(void) {
         cmocka_unit_test(with_a_plain_peer_the_window_grows_too),
         cmocka_unit_test(a_fixed_window_stays_what_it_is),
         cmocka_unit_test(max_window_bounds_the_growth),
+        cmocka_unit_test(a_limit_makes_a_window_that_has_grown_smaller),
+        cmocka_unit_test(a_window_grows_again_when_the_limit_is_lifted),
+        cmocka_unit_test(streams_that_move_little_do_not_notice_a_limit),
         cmocka_unit_test(a_slow_reader_on_a_short_path_gets_no_larger_window),
         cmocka_unit_test(a_slow_reader_on_a_long_path_is_still_kept_busy),
         cmocka_unit_test(windows_of_many_unread_streams_stay_within_the_budget),
