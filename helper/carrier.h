@@ -34,6 +34,9 @@ struct carrier_ops {
     /* A read that returns less than asked for has emptied the source: no need to ask again before the
      * next edge. */
     bool short_read_drains;
+    /* Lets the kernel hold no more unsent bytes than the path needs, or as many as usual again, and
+     * returns what windows should be limited to meanwhile (smux_limit_windows). */
+    uint32_t (*keep_short)(struct carrier *carrier, bool on);
     /* Frees the carrier but not the descriptor, which its watch closes. */
     void (*free)(struct carrier *carrier);
 };

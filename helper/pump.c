@@ -173,6 +173,22 @@ void pump_end(struct pump *pump, int error, const char *why) {
 
 /* ---- The carrier ---- */
 
+/* How long a measured path is believed in. */
+#define KEEP_SHORT_US 5000u
+
+/* `bulk`: many bytes have just moved. While they share the carrier with small messages (reactor_note), its
+ * queues are kept short. */
+static void adapt_queues(struct pump *pump, bool bulk) {
+    uint64_t now_us = loop_now_us(pump->reactor->loop);
+    bool mixed = reactor_is_mixed(pump->reactor);
+    if (mixed ? !bulk || (pump->kept_short && now_us - pump->kept_short_us < KEEP_SHORT_US)
+              : !pump->kept_short)
+        return;
+    smux_limit_windows(pump->session, pump->carrier->ops->keep_short(pump->carrier, mixed));
+    pump->kept_short = mixed;
+    pump->kept_short_us = now_us;
+}
+
 static bool carrier_failed(struct pump *pump, ssize_t n) {
     char why[160];
     if (n < 0 && errno == EINTR)
@@ -192,7 +208,8 @@ static void read_carrier(struct pump *pump) {
         struct receive_buffer *buffer = reactor_receive_buffer(reactor);
         if (!buffer)
             return; /* `readable` stays: the next turn tries again */
-        ssize_t n = pump->carrier->ops->read(pump->carrier, buffer->data, sizeof buffer->data);
+        size_t step = reactor_step(reactor);
+        ssize_t n = pump->carrier->ops->read(pump->carrier, buffer->data, step);
         if (n < 0 && errno == EAGAIN) {
             pump->readable = false;
             return;
@@ -202,12 +219,12 @@ static void read_carrier(struct pump *pump) {
                 return;
             continue;
         }
-        if (n < (ssize_t)REACTOR_RECEIVE_SIZE && pump->carrier->ops->short_read_drains &&
-            !pump->ended)
+        if (n < (ssize_t)step && pump->carrier->ops->short_read_drains && !pump->ended)
             pump->readable = false;
+        adapt_queues(pump, n == (ssize_t)step);
         smux_feed(pump->session, buffer->data, (size_t)n, loop_now_us(reactor->loop));
         drain_events(pump);
-        if ((size_t)n >= budget)
+        if ((size_t)n >= budget || step < REACTOR_RECEIVE_SIZE)
             return;
         budget -= (size_t)n;
     }
@@ -236,6 +253,7 @@ static bool write_once(struct pump *pump) {
     }
     if (n < (ssize_t)total)
         pump->writable = false;
+    adapt_queues(pump, total >= REACTOR_STEP_MIXED);
     drain_events(pump);
     return pump->writable && !pump->closing;
 }

@@ -44,9 +44,11 @@ struct pump {
     struct iovec gather[PUMP_GATHER_MAX]; /* in the reactor's receive buffer */
     int gather_count;
     bool readable, writable, ended, closing;
-    bool failed;       /* SMUX_EVENT_FAILED seen */
-    uint64_t since_us; /* when it was made */
-    char why[160];     /* of the failure */
+    bool kept_short;        /* the carrier's queues, */
+    uint64_t kept_short_us; /* and when that was looked at */
+    bool failed;            /* SMUX_EVENT_FAILED seen */
+    uint64_t since_us;      /* when it was made */
+    char why[160];          /* of the failure */
 };
 
 /* Makes a session on `carrier`, which it takes over together with the descriptor. NULL with errno

@@ -22,8 +22,16 @@ struct receive_buffer {
 /* Free receive buffers kept for reuse: 8 MiB. */
 #define REACTOR_RECEIVE_KEEP 32
 
+/* While small messages pass, and this long after the last, bulk data moves in smaller steps, so that none
+ * of them waits long for its turn. */
+#define REACTOR_MIXED_US   20000u
+#define REACTOR_STEP_MIXED (64u * 1024u)
+#define REACTOR_SMALL_MAX  4096u
+#define REACTOR_SMALL_RUN  4
+
 struct reactor {
     struct loop *loop;
+    uint64_t small_us; /* when a small message passed last */
     struct buffer_pool pool;
     struct receive_buffer *receive; /* the present one */
     struct receive_buffer *receive_free;
@@ -33,6 +41,26 @@ struct reactor {
 /* 0 or a negative errno. */
 int reactor_init(struct reactor *reactor);
 void reactor_fini(struct reactor *reactor);
+
+/* `len` bytes of a stream have been passed on, in one direction. `*few` counts how often in a row these were
+ * few: some in a row are a conversation, others may be pieces of something long. */
+static inline void reactor_note(struct reactor *reactor, uint8_t *few, size_t len) {
+    if (len > REACTOR_SMALL_MAX)
+        *few = 0;
+    else if (*few < REACTOR_SMALL_RUN)
+        ++*few;
+    else
+        reactor->small_us = loop_now_us(reactor->loop);
+}
+
+static inline bool reactor_is_mixed(const struct reactor *reactor) {
+    return loop_now_us(reactor->loop) - reactor->small_us < REACTOR_MIXED_US;
+}
+
+/* How many bytes to move for one descriptor before the others have their turn. */
+static inline size_t reactor_step(const struct reactor *reactor) {
+    return reactor_is_mixed(reactor) ? REACTOR_STEP_MIXED : REACTOR_RECEIVE_SIZE;
+}
 
 /* The buffer to read into now: nobody else refers to it. NULL if memory is short. */
 struct receive_buffer *reactor_receive_buffer(struct reactor *reactor);

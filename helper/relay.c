@@ -238,7 +238,7 @@ void relay_sent(struct relay *relay, struct buffer *buffer) {
 /* How many bytes may be read now. */
 static size_t read_room(const struct relay *relay) {
     size_t cap = RELAY_LOAN_MAX;
-    if (relay->reactor->pool.used_count > RELAY_BUFFERS_PLENTY)
+    if (relay->reactor->pool.used_count > RELAY_BUFFERS_PLENTY || reactor_is_mixed(relay->reactor))
         cap = BUFFER_SIZE;
     return relay->loan_len < cap ? cap - relay->loan_len : 0;
 }

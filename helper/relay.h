@@ -91,20 +91,21 @@ struct relay {
     int error;           /* an errno or smux_error that ends the relay behind the data; 0: none */
     uint8_t in;          /* enum relay_in */
     uint8_t out;         /* enum relay_out */
-    bool head;           /* handshake going on */
-    bool readable;       /* an edge was seen, and not yet EAGAIN */
-    bool blocked;        /* the socket took less than was given */
-    bool socket_eof;     /* RDHUP: no more bytes will come in than are there */
-    bool socket_hup;     /* HUP: the other end is gone */
-    uint8_t ahead_messages; /* that `ahead` came in */
-    bool peeks;             /* SO_PEEK_OFF is set, and is `ahead` */
-    bool urgent;            /* PRI: urgent data may be in the queue, which cuts reads short */
-    bool roomy;             /* the socket's send buffer has been enlarged */
-    bool linger_reset;      /* the application's close is to be a reset */
-    bool bulk;              /* the last read was large */
-    bool discard;           /* the socket takes nothing more: what comes for it is dropped */
-    bool untrusted;         /* the other end is a stranger's: see closer.h */
-    bool over;              /* ended was called */
+    uint8_t in_few, out_few; /* how often in a row only a few bytes passed (reactor_note) */
+    bool head;               /* handshake going on */
+    bool readable;           /* an edge was seen, and not yet EAGAIN */
+    bool blocked;            /* the socket took less than was given */
+    bool socket_eof;         /* RDHUP: no more bytes will come in than are there */
+    bool socket_hup;         /* HUP: the other end is gone */
+    uint8_t ahead_messages;  /* that `ahead` came in */
+    bool peeks;              /* SO_PEEK_OFF is set, and is `ahead` */
+    bool urgent;             /* PRI: urgent data may be in the queue, which cuts reads short */
+    bool roomy; /* the socket has been prepared for bulk: what can be queued, and how it is sent */
+    bool linger_reset; /* the application's close is to be a reset */
+    bool bulk;         /* the last read was large */
+    bool discard;      /* the socket takes nothing more: what comes for it is dropped */
+    bool untrusted;    /* the other end is a stranger's: see closer.h */
+    bool over;         /* ended was called */
 };
 
 /* Zeroes and prepares. */

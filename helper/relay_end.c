@@ -57,6 +57,7 @@ static ssize_t reading_submit(struct reading *reading, struct relay *relay, size
 
 /* The same; the last byte is urgent if a mark came along. */
 static ssize_t reading_submit_marked(struct reading *reading, struct relay *relay, size_t len) {
+    reactor_note(relay->reactor, &relay->in_few, len);
     ssize_t n = reading_submit(reading, relay, len);
     if (n > 0 && reading->marked)
         smux_mark_urgent(relay->stream, 0);

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "helper/log.h"
+#include "helper/near.h"
 #include "helper/relay_internal.h"
 
 /* Bytes kept for a socket that takes no more: a copy, or a reference to where they were received. */
@@ -23,6 +24,9 @@ struct relay_chunk {
 /* From this size on bytes are not copied. A slice keeps all of its receive buffer alive, which is
  * this many times smaller than REACTOR_RECEIVE_SIZE: memory is bounded by 8 times the window. */
 #define SHARE_MIN (REACTOR_RECEIVE_SIZE / 8)
+
+/* So many bytes at a time belong to a long stream. */
+#define BULK_MIN 32768u
 
 /* ---- What is kept ---- */
 
@@ -107,6 +111,14 @@ static bool make_room(struct relay *relay) {
         return false;
     relay->roomy = true;
     return setsockopt(relay->watch.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) == 0;
+}
+
+/* A stream for this socket turned out to be long. */
+static void note_bulk(struct relay *relay) {
+    if (relay->roomy || relay->end != &relay_end_tcp)
+        return;
+    relay->roomy = true;
+    near_stop_pacing(relay->watch.fd);
 }
 
 static void set_blocked(struct relay *relay, bool blocked) {
@@ -230,6 +242,9 @@ void relay_flush(struct relay *relay) {
         return;
     for (int i = 0; i < count; i++)
         total += pump->gather[i].iov_len;
+    reactor_note(relay->reactor, &relay->out_few, total);
+    if (total >= BULK_MIN)
+        note_bulk(relay);
     ssize_t n = write_socket(relay, pump->gather, count, 0);
     if (n < 0) {
         consumed(relay, total);

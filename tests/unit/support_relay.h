@@ -24,6 +24,9 @@
 #include "helper/relay.h"
 #include "helper/session_config.h"
 
+/* Not every test uses all of it. */
+#pragma GCC diagnostic ignored "-Wunused-function"
+
 #define STREAMS_MAX 8
 
 struct end {
