@@ -136,6 +136,20 @@ class Haproxy(Path):
         self.near = [self.start("haproxy", ["haproxy", "-db", "-q", "-f", config], port)]
 
 
+class Bare(Path):
+    """Two relays in a row that do nothing else (bare.c): what two hops cost at least."""
+
+    title = "2 bare relays"
+    descriptors_each = 2
+
+    def begin(self):
+        middle = {name: self.bench.ports.take() for name in self.targets}
+        pairs = [f"{port}:{self.targets[name]}" for name, port in middle.items()]
+        self.far = [self.start("far", [self.bench.tool("bare"), *pairs], max(middle.values()))]
+        pairs = [f"{local}:{self.long_way(middle[name])}" for name, local in self.forwards().items()]
+        self.near = [self.start("near", [self.bench.tool("bare"), *pairs], max(self.ports.values()))]
+
+
 class Ssh(Path):
     """ssh -L as people run it: a master connection that all forwards share."""
 
@@ -263,6 +277,7 @@ class AsyncSmux(Relay):
 
 
 RIVALS = {
+    "bare": Bare,
     "haproxy": Haproxy,
     "ssh": Ssh,
     "proxychains": Proxychains,
