@@ -229,10 +229,10 @@ struct smux_session {
     smux_stream *payload_stream; /* NULL: drop it */
     uint32_t payload_orphan;     /* its stream, if that went in the middle of it; 0: answered */
     uint32_t mark_id;            /* stream of the NOP just before, 0: none */
-    uint32_t window_limit;       /* of automatic windows, for now */
     uint64_t unread, granted;    /* granted: windows beyond the initial one, summed */
     struct link hold[32];
     uint32_t backlog;
+    uint32_t window_limit; /* of automatic windows, for now */
 
     /* Events. */
     smux_sendbuf *returned, **returned_tail;
