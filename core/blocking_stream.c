@@ -5,14 +5,9 @@
 
 #include <stdlib.h>
 
-/* ---- Life ----------------------------------------------------------------------------------- */
+#include "core/spares.h"
 
-/* Many streams end at once, which is more than malloc keeps at hand. */
-#ifdef __SANITIZE_ADDRESS__
-#define SPARES_MAX 0u
-#else
-#define SPARES_MAX 128u
-#endif
+/* ---- Life ----------------------------------------------------------------------------------- */
 
 static smuxb_stream *take_memory(smuxb_session *s) {
     smuxb_stream *st = s->spare_streams;

@@ -11,6 +11,7 @@
 #define SMUX_ENGINE_H
 
 #include "core/smux.h"
+#include "core/spares.h"
 #include "core/wire.h"
 
 /* ---- Lists ---------------------------------------------------------------------------------- */
@@ -180,19 +181,6 @@ enum goaway { GOAWAY_NONE, GOAWAY_SENT, GOAWAY_TOLD };
  * with two engines that refuse each other's streams neither would begin again. */
 #define REFUSALS_MAX      65536u
 #define REFUSALS_FOR_DATA 1024u
-
-/* The memory of streams that have ended is kept for those to come: many end at once, which is more
- * than malloc keeps at hand.  Under ASan nothing is, so that it sees who uses it afterwards. */
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
-#define SPARES_MAX 0u
-#else
-#define SPARES_MAX 128u
-#endif
 
 struct smux_session {
     smux_config config;
