@@ -172,7 +172,10 @@ static ssize_t peek_marked(int b, void *bytes, size_t len, bool *marked) {
  * Returns false if the application reset the connection. */
 static bool receive_from_application(struct relay *relay, bool *hung_up) {
     struct pipe *pipe = &relay->out;
+    /* Whether it has ended is asked before how much there is: then nothing can come in between. */
+    struct pollfd pfd = {.fd = relay->b, .events = POLLRDHUP};
     int have = 0;
+    poll(&pfd, 1, 0);
     ioctl(relay->b, SIOCINQ, &have);
     size_t fresh = (size_t)(have - relay->residue > 0 ? have - relay->residue : 0);
     if (fresh > RELAY_SIZE - 1)
@@ -198,8 +201,6 @@ static bool receive_from_application(struct relay *relay, bool *hung_up) {
         return take == 0 || recv(relay->b, first, take, MSG_DONTWAIT) > 0;
     }
     char byte;
-    struct pollfd pfd = {.fd = relay->b, .events = POLLRDHUP};
-    poll(&pfd, 1, 0);
     if (pfd.revents & (POLLRDHUP | POLLHUP))
         pipe->ended = true;
     if (pfd.revents & POLLHUP)
