@@ -155,11 +155,14 @@ static int hand_over(const struct swap *swap, uint32_t timeout_ms) {
  * it was: nobody has answered, so another helper may be asked. */
 static bool helper_was_lost(const struct swap *swap) {
     struct shim_state state = shim_state_read(swap->fd);
+    int saved = errno;
     if (state.kind != SHIM_FAILED || state.outcome.dest.family != 0)
         return false;
     state.outcome =
         (struct shim_outcome){.dest = {.family = swap->local.family}, .local = swap->local};
-    return swap_out(swap->fd, &state, swap->local.family) == 0;
+    bool fresh = swap_out(swap->fd, &state, swap->local.family) == 0;
+    errno = saved;
+    return fresh;
 }
 
 /* `route` is NULL for an address that stands for a name which only the helper knows. */
