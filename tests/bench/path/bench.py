@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import namespace  # noqa: E402
 import paths
 import report
 import scenarios
@@ -288,8 +290,19 @@ def start_shared(bench, chosen, columns, results):
     return started
 
 
+def enter_namespace(bench, columns):
+    """Before that, what has to be fetched is."""
+    for name in columns:
+        with contextlib.suppress(Failed):  # it is said when the path is to begin
+            KINDS[name].prepare(bench)
+    try:
+        namespace.enter(bench.options.congestion_control)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Failed(str(error)) from error
+
+
 def show(chosen, columns, results, options):
-    print(f"\n{report.machine()}")
+    print(f"\n{report.machine()}, {namespace.congestion_control()}")
     print(f"Command: {options.command}")
     print(f"Medians of {options.rounds} interleaved rounds. The column direct is what was measured; the others "
           "are ratios to it, or measured values where the row has no direct one.\n")
@@ -339,6 +352,8 @@ def parse(argv):
     parser.add_argument("--mbit", type=float, default=200, help="of the long path (200)")
     parser.add_argument("--wait-quiet", type=float, default=0, metavar="SECONDS",
                         help="before each measurement, wait that long at most for others to stop using the machine")
+    parser.add_argument("--congestion-control", metavar="NAME",
+                        help="TCP's, for all, in a network namespace made for it (the system's)")
     parser.add_argument("--json", metavar="FILE", help="all numbers of all rounds")
     parser.add_argument("--build", default=os.environ.get("BUILD", "build"), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -371,6 +386,8 @@ def main(argv):
     folder = tempfile.mkdtemp(prefix="smuxshim-bench.")
     bench = Bench(options, folder, results)
     try:
+        if options.congestion_control:
+            enter_namespace(bench, columns)
         columns = start_shared(bench, chosen, columns, results)
         for scenario in chosen:
             run_scenario(bench, scenario, columns, results)
