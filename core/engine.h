@@ -14,6 +14,10 @@
 #include "core/spares.h"
 #include "core/wire.h"
 
+static inline uint32_t min_u32(uint32_t a, uint64_t b) {
+    return a < b ? a : (uint32_t)b;
+}
+
 /* ---- Lists ---------------------------------------------------------------------------------- */
 
 /* A member or the head of a circular doubly linked list.  A member that is in no list is zeroed. */

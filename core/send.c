@@ -262,10 +262,6 @@ static uint32_t frame_limit(const smux_session *s) {
     return s->ring_len > 1 && max > CONTENDED_FRAME_MAX ? CONTENDED_FRAME_MAX : max;
 }
 
-static uint32_t min_u32(uint32_t a, uint64_t b) {
-    return a < b ? a : (uint32_t)b;
-}
-
 /* How many bytes lie between those in frames and the end of the urgent byte, that one included. */
 static uint32_t until_urgent(const smux_stream *st) {
     return st->urgent_end - ((uint32_t)st->bytes_out + st->planned);

@@ -21,19 +21,15 @@ static bool under_pressure(const smux_session *s) {
     return s->unread > s->config.max_receive_buffer / 2;
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
 /* Of automatic windows, when they are tuned: a stream that never needs that keeps what it started with. */
 static uint32_t largest_window(const smux_session *s) {
-    return smaller(s->config.max_window, s->window_limit);
+    return min_u32(s->config.max_window, s->window_limit);
 }
 
 static uint32_t initial_window(const smux_session *s) {
     if (!s->config.auto_window)
         return s->config.max_stream_buffer;
-    return smaller(s->config.max_receive_buffer, WIRE_INITIAL_WINDOW);
+    return min_u32(s->config.max_receive_buffer, WIRE_INITIAL_WINDOW);
 }
 
 void smux_limit_windows(smux_session *s, uint32_t bytes) {
@@ -179,7 +175,7 @@ static void tune(smux_stream *st, uint32_t since) {
     smux_session *s = st->session;
     const smux_config *c = &s->config;
     uint32_t elapsed = (uint32_t)s->now_us - st->update_us, most = largest_window(s);
-    uint32_t least = smaller(initial_window(s), most);
+    uint32_t least = min_u32(initial_window(s), most);
     bool dry = st->flags & F_DRY;
     st->flags &= (uint16_t)~F_DRY;
     st->update_us = (uint32_t)s->now_us;
