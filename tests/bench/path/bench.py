@@ -270,6 +270,19 @@ def run_scenario(bench, scenario, columns, results):
             measure(bench, scenario, name, results)
 
 
+def prepare(bench, columns, results):
+    """Builds what is missing; returns the columns that can be."""
+    prepared = []
+    for name in columns:
+        try:
+            KINDS[name].prepare(bench)
+            prepared.append(name)
+        except Failed as error:
+            results.fail("start", name, error)
+            say(f"  {name}: {error}")
+    return prepared
+
+
 def start_shared(bench, chosen, columns, results):
     """Starts the servers and a path of each kind; returns the columns that there will be."""
     targets = sorted({target for scenario in chosen for target in scenario.targets})
@@ -278,7 +291,6 @@ def start_shared(bench, chosen, columns, results):
     for name in columns:
         path = KINDS[name](bench, bench.targets)
         try:
-            path.prepare(bench)
             if not all(scenario.own for scenario in chosen):
                 path.begin()
                 bench.shared[name] = path
@@ -290,13 +302,9 @@ def start_shared(bench, chosen, columns, results):
     return started
 
 
-def enter_namespace(bench, columns):
-    """Before that, what has to be fetched is."""
-    for name in columns:
-        with contextlib.suppress(Failed):  # it is said when the path is to begin
-            KINDS[name].prepare(bench)
+def enter_namespace(control):
     try:
-        namespace.enter(bench.options.congestion_control)
+        namespace.enter(control)
     except (OSError, subprocess.CalledProcessError) as error:
         raise Failed(str(error)) from error
 
@@ -386,8 +394,9 @@ def main(argv):
     folder = tempfile.mkdtemp(prefix="smuxshim-bench.")
     bench = Bench(options, folder, results)
     try:
+        columns = prepare(bench, columns, results)  # which may fetch something
         if options.congestion_control:
-            enter_namespace(bench, columns)
+            enter_namespace(options.congestion_control)
         columns = start_shared(bench, chosen, columns, results)
         for scenario in chosen:
             run_scenario(bench, scenario, columns, results)
