@@ -196,8 +196,8 @@ static ssize_t read_ahead(struct relay *relay, size_t max) {
     }
     relay->ahead += (uint32_t)n;
     relay->bulk = (size_t)n >= AHEAD_MAX;
-    if (reading
-            .marked) /* the descriptors are closed for good when their message is consumed: soon */
+    /* Descriptors that came along are closed for good when their message is consumed: soon. */
+    if (reading.marked)
         relay->ahead_messages = AHEAD_MESSAGES - 2;
     if (++relay->ahead_messages == AHEAD_MESSAGES || relay->ahead > AHEAD_MAX)
         consume_ahead(relay, relay->ahead - 1);

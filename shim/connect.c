@@ -158,8 +158,7 @@ static bool helper_was_lost(const struct swap *swap) {
     int saved = errno;
     if (state.kind != SHIM_FAILED || state.outcome.dest.family != 0)
         return false;
-    state.outcome =
-        (struct shim_outcome){.dest = {.family = swap->local.family}, .local = swap->local};
+    state.outcome.local = swap->local;
     bool fresh = swap_out(swap->fd, &state, swap->local.family) == 0;
     errno = saved;
     return fresh;

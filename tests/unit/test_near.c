@@ -95,20 +95,16 @@ static void converse_beside_bulk(int words) {
     }
 }
 
-static bool kept_short(const struct pump *pump) {
-    return pump->kept_short;
-}
-
 static void queues_are_kept_short_while_bulk_and_a_conversation_share_the_carrier(void **state) {
     static char bulk[200000], waste[200000];
     (void)state;
     open_pair(0);
     open_pair(1);
     converse_beside_bulk(100);
-    assert_true(kept_short(world.client) || kept_short(world.server));
+    assert_true(world.client->kept_short || world.server->kept_short);
     until((send(world.app[0], bulk, sizeof bulk, MSG_DONTWAIT | MSG_NOSIGNAL),
            take(world.far[0], waste, sizeof waste),
-           !kept_short(world.client) && !kept_short(world.server)));
+           !world.client->kept_short && !world.server->kept_short));
 }
 
 int main(void) {
