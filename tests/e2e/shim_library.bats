@@ -120,8 +120,11 @@ print(s.connect_ex(('127.0.0.1', $peer_port)))"
 # and version managers would be traced, too.
 traced() { strace -f -o trace "$@" >/dev/null 2>&1; }
 python() { python3 -c 'import sys; print(sys.executable)'; }
-# What differs from run to run: pids, addresses, ports, random bytes, times.
-comparable() { sed -E 's/^[0-9]+ +//; /^(---|\+\+\+|getrandom|sysinfo)/d; s/0x[0-9a-f]+/ADDRESS/g; s/\b[0-9]{4,}\b/NUMBER/g' trace; }
+# What differs from run to run: ids of processes and threads (of any length: a namespace begins at 1),
+# addresses, ports, random bytes, times.
+comparable() {
+    sed -E 's/^[0-9]+ +//; /^(---|\+\+\+|getrandom|sysinfo)/d; s/^(get[tp]+id\(\)) .*/\1/; s/0x[0-9a-f]+/ADDRESS/g; s/htons\([0-9]+\)/PORT/g; s/\b[0-9]{4,}\b/NUMBER/g' trace
+}
 # What the loader does for one library more, and what follows from where it puts things.
 no_loading() { grep -vE '^(brk|mmap|munmap|mprotect|openat|read|newfstatat|close|pread64|execve|set_tid_address|prlimit64|rseq|set_robust_list|arch_prctl|access|getdents64)\('; }
 
