@@ -94,7 +94,7 @@ struct blk_piece {
 
 /* A thread inside a call, on its stack. */
 struct blk_waiter {
-    struct blk_link home;   /* stream.readers, stream.writers, session.accepters, session.enders */
+    struct blk_link home;   /* stream.readers, .writers, session.accepters, .watchers, .enders */
     struct blk_link sleep;  /* session.sleepers[writes], or session.held */
     struct blk_link cancel; /* session.cancels */
     uintptr_t thread;
@@ -111,7 +111,7 @@ struct blk_waiter {
     int error;
 
     smuxb_stream *stream; /* of a reader or writer */
-    uint8_t *data;        /* of a reader: where to store */
+    uint8_t *data;        /* of a reader: where to store; NULL: it borrows */
     size_t room, got;
     int pieces_len;
 
@@ -151,9 +151,12 @@ struct smuxb_stream {
     uint32_t id, refs;   /* refs: handles, and threads inside */
     bool closed;         /* smuxb_close or smuxb_reset */
     bool eof, fin;       /* received; asked for by smuxb_close_write */
+    bool borrows;        /* was last read by smuxb_borrow */
     int error;           /* reset, for that reason */
     uint64_t read_deadline_us, write_deadline_us;
     struct blk_queue queue;
+    bool watched;          /* is to be in session.ready when it can be read */
+    struct blk_link ready; /* in session.ready */
     struct blk_link readers, writers;
     smuxb_stream *next; /* in the accept queue */
 };
@@ -199,7 +202,8 @@ struct smuxb_session {
     uint32_t pinned;         /* and how many blocks these are parts of */
     struct blk_scan scan;
 
-    struct blk_link accepters, enders;
+    struct blk_link accepters, watchers, enders;
+    struct blk_link ready; /* streams that were watched */
     smuxb_stream *accept_head, *accept_tail;
     smuxb_stream *spare_streams; /* the memory of some that have ended, linked by `next` */
     uint32_t spare_streams_len;
@@ -245,6 +249,8 @@ void blk_wake(smuxb_session *s, struct blk_waiter *w);
 void blk_wake_all(smuxb_session *s, struct blk_link *waiters);
 /* What it waits for has come. */
 void blk_satisfy(smuxb_session *s, struct blk_waiter *w);
+/* Of those that have nothing yet, the one that came first. */
+void blk_satisfy_one(smuxb_session *s, struct blk_link *waiters);
 void blk_satisfy_all(smuxb_session *s, struct blk_link *waiters);
 /* Lets go of the mutex until woken or `until_us` (0: for ever).  `sleepers`: where those who may
  * take roles can be found meanwhile, or NULL. */
@@ -317,10 +323,12 @@ struct iovec blk_input_prepare(smuxb_session *s);
 /* Behind what has been received; the first byte that has not been fed. */
 uint8_t *blk_input_end(const smuxb_session *s);
 const uint8_t *blk_input_data(const smuxb_session *s);
-/* Leaves data in the input for a waiter to copy by itself, or copies it at once. */
-void blk_hand_over(smuxb_session *s, struct blk_waiter *w, const uint8_t *data, size_t len);
+/* Leaves data in the input for a waiter to copy by itself or to borrow, or copies it at once.  False:
+ * it borrows, and there is no memory to leave data in. */
+bool blk_hand_over(smuxb_session *s, struct blk_waiter *w, const uint8_t *data, size_t len);
 /* The waiter's part, without the mutex. */
 void blk_copy_pieces(struct blk_waiter *w);
+void blk_lend_pieces(const struct blk_waiter *w, smuxb_loan *loan);
 
 /* False for want of memory; nothing is stored then. */
 bool blk_queue_put(smuxb_session *s, struct blk_queue *q, const uint8_t *data, size_t len);
@@ -365,6 +373,8 @@ bool blk_take_back(smuxb_session *s, struct blk_waiter *w);
 smuxb_stream *blk_stream_new(smuxb_session *s, smux_stream *engine);
 /* One handle or thread less. */
 void blk_stream_unref(smuxb_stream *st);
+/* It can be read: tells those who wait for that. */
+void blk_stream_ready(smuxb_stream *st);
 /* Why calls on the stream (writing to it; on the session) fail now, 0 if they need not. */
 int blk_stream_error(const smuxb_stream *st);
 int blk_write_error(const smuxb_stream *st);

@@ -106,15 +106,23 @@ static bool may_leave(const smuxb_session *s, const uint8_t *data) {
 
 /* ---- To the waiter -------------------------------------------------------------------------- */
 
-void blk_hand_over(smuxb_session *s, struct blk_waiter *w, const uint8_t *data, size_t len) {
-    uint8_t *to = w->data + w->got;
+static uint8_t *next_byte(const struct blk_waiter *w) {
+    return w->data ? w->data + w->got : NULL;
+}
+
+bool blk_hand_over(smuxb_session *s, struct blk_waiter *w, const uint8_t *data, size_t len) {
+    uint8_t *to = next_byte(w);
+    bool leave = may_leave(s, data);
+    if (!to && !leave)
+        return false;
     w->got += len;
     if (data == to)
-        return; /* received where it belongs */
-    if (may_leave(s, data))
+        return true; /* received where it belongs */
+    if (leave)
         w->pieces[w->pieces_len++] = (struct blk_piece){hold(s->input), data, len, to};
     else
         memcpy(to, data, len);
+    return true;
 }
 
 void blk_copy_pieces(struct blk_waiter *w) {
@@ -124,6 +132,20 @@ void blk_copy_pieces(struct blk_waiter *w) {
         blk_block_release(p->block);
     }
     w->pieces_len = 0;
+}
+
+void blk_lend_pieces(const struct blk_waiter *w, smuxb_loan *loan) {
+    for (loan->iovcnt = 0; loan->iovcnt < w->pieces_len; loan->iovcnt++) {
+        const struct blk_piece *p = &w->pieces[loan->iovcnt];
+        loan->iov[loan->iovcnt] = (struct iovec){(void *)(uintptr_t)p->data, p->len};
+        loan->blocks_[loan->iovcnt] = p->block;
+    }
+}
+
+void smuxb_give_back(smuxb_loan *loan) {
+    for (int i = 0; i < loan->iovcnt; i++)
+        blk_block_release(loan->blocks_[i]);
+    loan->iovcnt = 0;
 }
 
 /* ---- Queues --------------------------------------------------------------------------------- */
@@ -236,7 +258,7 @@ void blk_queue_take(smuxb_session *s, struct blk_queue *q, struct blk_waiter *w)
     while (q->head && w->got < w->room && w->pieces_len < BLK_PIECES_MAX) {
         struct blk_piece *p = &q->head->piece, *taken = &w->pieces[w->pieces_len++];
         size_t n = p->len < w->room - w->got ? p->len : w->room - w->got;
-        *taken = (struct blk_piece){p->block, p->data, n, w->data + w->got};
+        *taken = (struct blk_piece){p->block, p->data, n, next_byte(w)};
         w->got += n;
         q->len -= n;
         unpin(s, p->block, n, n == p->len);

@@ -30,6 +30,8 @@ static void add(struct blk_plan *p, void *to, size_t len) {
 /* Whether large frames come for several readers: then each is received by itself, to where it
  * belongs, and just enough behind it to know what the next one is. */
 static bool mixed_bulk(const smuxb_session *s) {
+    if (s->receiving && s->receiving->borrows)
+        return false; /* then it belongs where the rest is */
     return s->scan.lens[0] >= SEPARATE_MIN && (blk_sleeping(s) || !blk_list_empty(&s->held));
 }
 
@@ -41,7 +43,7 @@ static struct blk_waiter *target(const smuxb_session *s, struct blk_waiter *w) {
         wire_unpack_header(s->scan.header).command != WIRE_PSH || blk_list_empty(&st->readers))
         return NULL;
     struct blk_waiter *r = blk_of(struct blk_waiter, st->readers.next, home);
-    if (r->room == r->got)
+    if (r->room == r->got || !r->data)
         return NULL;
     return r == w || (r->where == BLK_ASLEEP && !s->poll_first) ? r : NULL;
 }

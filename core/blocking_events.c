@@ -20,24 +20,21 @@ static void on_accept(smuxb_session *s, const smux_event *ev) {
         s->accept_head = st;
     s->accept_tail = st;
     s->backlog_len++;
-    for (struct blk_link *l = s->accepters.next; l != &s->accepters; l = l->next) {
-        struct blk_waiter *w = blk_of(struct blk_waiter, l, home);
-        if (!w->done) {
-            blk_satisfy(s, w);
-            break;
-        }
-    }
+    blk_satisfy_one(s, &s->accepters);
 }
 
-/* To those who wait for it, in the order of their coming. */
+/* To those who wait for it, in the order of their coming, unless something waits for them. */
 static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, size_t len) {
     size_t done = 0;
+    if (st->queue.len)
+        return 0;
     for (struct blk_link *l = st->readers.next; l != &st->readers && done < len; l = l->next) {
         struct blk_waiter *w = blk_of(struct blk_waiter, l, home);
         size_t n = w->room - w->got < len - done ? w->room - w->got : len - done;
         if (!n || w->pieces_len == BLK_PIECES_MAX || (w->done && !w->got))
             continue; /* full, or on its way out with an error */
-        blk_hand_over(s, w, data + done, n);
+        if (!blk_hand_over(s, w, data + done, n))
+            break;
         done += n;
         blk_served(s, w);
     }
@@ -48,6 +45,7 @@ static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, s
 
 static void end_with(smuxb_session *s, smuxb_stream *st, int error) {
     st->error = error;
+    blk_stream_ready(st);
     if (st->queue.len)
         st->eof = false;           /* what is lost must not look complete */
     blk_queue_drop(s, &st->queue); /* it has left the engine's budget */
@@ -61,8 +59,13 @@ static void on_data(smuxb_session *s, const smux_event *ev) {
         return;
     s->receiving = st;
     size_t done = deliver(s, st, ev->data, ev->len);
-    if (done == ev->len || blk_queue_put(s, &st->queue, ev->data + done, ev->len - done))
+    if (done == ev->len)
         return;
+    if (blk_queue_put(s, &st->queue, ev->data + done, ev->len - done)) {
+        blk_satisfy_all(s, &st->readers); /* those that could not borrow take it from there */
+        blk_stream_ready(st);
+        return;
+    }
     /* A gap in the data is out of the question. */
     st->engine = NULL;
     smux_reset(ev->stream);
@@ -75,6 +78,7 @@ static void on_eof(smuxb_session *s, const smux_event *ev) {
         return;
     st->eof = true;
     blk_satisfy_all(s, &st->readers);
+    blk_stream_ready(st);
 }
 
 static void on_reset(smuxb_session *s, const smux_event *ev) {
@@ -118,8 +122,10 @@ static void describe_end(smuxb_session *s) {
 static void fail_streams(smuxb_session *s, bool readers) {
     for (smux_stream *e = NULL; (e = smux_next_stream(s->engine, e));) {
         smuxb_stream *st = smux_stream_user(e);
-        if (st && readers)
+        if (st && readers) {
             blk_satisfy_all(s, &st->readers);
+            blk_stream_ready(st);
+        }
         if (st)
             blk_satisfy_all(s, &st->writers);
     }
@@ -132,6 +138,7 @@ void blk_fail_writers(smuxb_session *s) {
 void blk_fail_waiters(smuxb_session *s) {
     blk_satisfy_all(s, &s->accepters);
     fail_streams(s, true);
+    blk_satisfy_all(s, &s->watchers);
 }
 
 /* Not left to the event, which waits for a write that is under way: it may be that one which hangs.

@@ -106,7 +106,7 @@ static void end_io(smuxb_session *s, struct blk_waiter *w) {
 /* If nobody else waits, no more is fed than this waiter can take: the rest stays where it is
  * instead of being copied, until the next call fetches it from there. */
 static size_t feed_limit(const smuxb_session *s, const struct blk_waiter *w) {
-    if (w == &s->keeper || blk_sleeping(s) || !blk_list_empty(&s->held))
+    if (!w->waits || blk_sleeping(s) || !blk_list_empty(&s->held))
         return SIZE_MAX;
     return w->room - w->got > FEED_MIN ? w->room - w->got + 8 : FEED_MIN;
 }
@@ -263,9 +263,28 @@ void blk_flush_later(smuxb_session *s) {
         blk_watch(s);
 }
 
+/* What has come meanwhile is read by a thread that sends small frames all the time, so that the
+ * keeper need not wake for it and contend for the mutex. */
+static void read_along(smuxb_session *s) {
+    const uint64_t none = 0;
+    uint64_t until_us = UINT64_MAX;
+    struct blk_waiter w;
+    if (s->in_owner || s->nudged || blk_sleeping(s) || s->error || !blk_may_read(s, &until_us))
+        return;
+    blk_waiter_init(&w, &none);
+    w.done = true;
+    blk_turn(s, &w, BLK_IN, 0);
+}
+
 void blk_flush_gathered(smuxb_session *s) {
-    if (s->threaded || smuxb_now_us() - s->flushed_us < GATHER_US)
+    uint64_t since_us = s->threaded ? 0 : smuxb_now_us() - s->flushed_us;
+    if (since_us < GATHER_US) {
         blk_flush_later(s);
-    else
-        blk_flush(s, NULL);
+        return;
+    }
+    blk_flush(s, NULL);
+    if (since_us < BLK_NAP_US) {
+        s->in_terms++;
+        read_along(s);
+    }
 }

@@ -67,6 +67,8 @@ static void session_init(smuxb_session *s, const smuxb_transport *transport) {
     blk_list_init(&s->held);
     blk_list_init(&s->cancels);
     blk_list_init(&s->accepters);
+    blk_list_init(&s->watchers);
+    blk_list_init(&s->ready);
     blk_list_init(&s->enders);
 }
 

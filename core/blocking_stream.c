@@ -53,6 +53,8 @@ static void detach(smuxb_stream *st, void (*end)(smux_stream *)) {
     if (st->session->receiving == st)
         st->session->receiving = NULL;
     blk_queue_drop(st->session, &st->queue);
+    st->watched = false;
+    blk_list_remove(&st->ready);
     if (!engine)
         return;
     smux_stream_set_user(engine, NULL);
@@ -185,6 +187,8 @@ void smuxb_set_accept_deadline(smuxb_session *s, uint64_t deadline_us) {
 /* ---- Reading -------------------------------------------------------------------------------- */
 
 #define MUST_WAIT INT32_MIN
+/* More than the pieces of one loan can hold. */
+#define BORROW_MAX (1u << 30)
 
 /* What reading gives without waiting: an error, 0 at the end, or how much the waiter has got. */
 static ssize_t read_now(smuxb_stream *st, struct blk_waiter *w) {
@@ -219,29 +223,103 @@ static ssize_t read_waiting(smuxb_stream *st, struct blk_waiter *w) {
     return result;
 }
 
-ssize_t smuxb_read(smuxb_stream *st, void *data, size_t len) {
+/* Into `data`, or for NULL to where it lies: in pieces that are the waiter's. */
+static ssize_t read_into(smuxb_stream *st, struct blk_waiter *w, void *data, size_t len) {
     smuxb_session *s = st->session;
-    struct blk_waiter w;
-    if (!len)
-        return 0;
-    blk_waiter_init(&w, &st->read_deadline_us);
-    w.stream = st;
-    w.data = data;
-    w.room = len;
+    blk_waiter_init(w, &st->read_deadline_us);
+    w->stream = st;
+    w->data = data;
+    w->room = len;
     blk_lock(s);
     st->refs++;
-    ssize_t result = read_now(st, &w);
+    st->borrows = !data;
+    ssize_t result = read_now(st, w);
     if (result == MUST_WAIT)
-        result = read_waiting(st, &w);
-    if (!w.granted) {
+        result = read_waiting(st, w);
+    if (!w->granted) {
         /* The window update that this may have made, and the input that waited for it. */
         blk_flush(s, NULL);
         blk_unstall(s);
         blk_stream_unref(st);
         blk_leave(s);
     }
+    return result;
+}
+
+ssize_t smuxb_read(smuxb_stream *st, void *data, size_t len) {
+    struct blk_waiter w;
+    if (!len)
+        return 0;
+    ssize_t result = read_into(st, &w, data, len);
     blk_copy_pieces(&w);
     return result;
+}
+
+ssize_t smuxb_borrow(smuxb_stream *st, size_t len, smuxb_loan *loan) {
+    struct blk_waiter w;
+    loan->iovcnt = 0;
+    if (!len)
+        return 0;
+    ssize_t result = read_into(st, &w, NULL, len < BORROW_MAX ? len : BORROW_MAX);
+    blk_lend_pieces(&w, loan);
+    return result;
+}
+
+/* ---- Readiness ------------------------------------------------------------------------------ */
+
+/* All that has been received is fed before a thread goes with the first stream of it. */
+#define READY_FEED (1u << 20)
+
+void blk_stream_ready(smuxb_stream *st) {
+    if (!st->watched)
+        return;
+    st->watched = false;
+    blk_list_push(&st->session->ready, &st->ready);
+    blk_satisfy_one(st->session, &st->session->watchers);
+}
+
+void smuxb_watch(smuxb_stream *st) {
+    smuxb_session *s = st->session;
+    blk_lock(s);
+    if (!st->closed && !st->ready.next) {
+        st->watched = true;
+        if (st->queue.len || st->eof || blk_stream_error(st))
+            blk_stream_ready(st);
+    }
+    blk_unlock(s);
+}
+
+static smuxb_stream *take_ready(smuxb_session *s) {
+    if (blk_list_empty(&s->ready))
+        return NULL;
+    smuxb_stream *st = blk_of(smuxb_stream, s->ready.next, ready);
+    blk_list_remove(&st->ready);
+    return st;
+}
+
+int smuxb_ready(smuxb_session *s, uint64_t deadline_us, smuxb_stream **stream) {
+    struct blk_waiter w;
+    bool in_time = true;
+    int error;
+    blk_waiter_init(&w, &deadline_us);
+    w.room = READY_FEED;
+    blk_lock(s);
+    s->refs++;
+    blk_list_push(&s->watchers, &w.home);
+    for (;;) {
+        error = 0;
+        if ((*stream = take_ready(s)) || (error = blk_session_error(s)))
+            break;
+        error = SMUXB_ERR_TIMEOUT;
+        if (!in_time)
+            break;
+        w.done = false;
+        in_time = blk_wait(s, &w);
+    }
+    blk_list_remove(&w.home);
+    s->refs--;
+    blk_leave(s);
+    return error;
 }
 
 /* ---- Closing -------------------------------------------------------------------------------- */

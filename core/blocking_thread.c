@@ -47,15 +47,16 @@ static unsigned keeper_roles(smuxb_session *s, bool quiet, uint64_t *until_us) {
     return roles;
 }
 
-/* False: what came was for user threads, who will want the role themselves. */
+/* False: what came was for user threads, who will want the role themselves, or they have been
+ * active. */
 static bool keeper_turn(smuxb_session *s, unsigned roles, uint64_t until_us) {
-    uint32_t served = s->served;
+    uint32_t served = s->served, in_terms = s->in_terms;
     s->keeper_until_us = until_us;
     blk_turn(s, &s->keeper, roles, until_us);
     s->keeper_until_us = 0;
     if (!s->in_owner)
         blk_release_held(s);
-    return s->served == served;
+    return s->served == served && s->in_terms == in_terms;
 }
 
 static void keeper_rest(smuxb_session *s, bool quiet, uint64_t until_us) {

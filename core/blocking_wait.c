@@ -207,6 +207,16 @@ void blk_release_held(smuxb_session *s) {
         blk_wake(s, blk_of(struct blk_waiter, s->held.next, sleep));
 }
 
+void blk_satisfy_one(smuxb_session *s, struct blk_link *waiters) {
+    for (struct blk_link *l = waiters->next; l != waiters; l = l->next) {
+        struct blk_waiter *w = blk_of(struct blk_waiter, l, home);
+        if (!w->done) {
+            blk_satisfy(s, w);
+            break;
+        }
+    }
+}
+
 void blk_satisfy_all(smuxb_session *s, struct blk_link *waiters) {
     for (struct blk_link *l = waiters->next; l != waiters; l = l->next)
         blk_satisfy(s, blk_of(struct blk_waiter, l, home));

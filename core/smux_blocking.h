@@ -169,6 +169,32 @@ SMUX_API void smuxb_set_accept_deadline(smuxb_session *session, uint64_t deadlin
  * SMUXB_ERR_TIMEOUT, SMUXB_ERR_STREAM_CLOSED, SMUX_ERR_NOMEM, the stream's or the session's. */
 SMUX_API ssize_t smuxb_read(smuxb_stream *stream, void *data, size_t len);
 
+/* Bytes of a stream, lent where they were received: as much as `iov` says, in this order. */
+#define SMUXB_LOAN_PIECES 8
+typedef struct smuxb_loan {
+    struct iovec iov[SMUXB_LOAN_PIECES];
+    int iovcnt;
+    void *blocks_[SMUXB_LOAN_PIECES]; /* the library's */
+} smuxb_loan;
+
+/* smuxb_read without a copy: waits for data and lends what there is, at most `len` bytes.  Returns
+ * what smuxb_read does; above 0, the bytes stay valid until smuxb_give_back, and may be changed.
+ * Otherwise nothing is lent.  A loan belongs to whoever holds it: it outlives stream and session, and
+ * any thread may give it back.  It counts as read, so the peer goes on sending: giving back is what
+ * bounds memory, of which even a small loan may keep 128 KiB. */
+SMUX_API ssize_t smuxb_borrow(smuxb_stream *stream, size_t len, smuxb_loan *loan);
+/* Idempotent: afterwards iovcnt is 0. */
+SMUX_API void smuxb_give_back(smuxb_loan *loan);
+
+/* For programs that serve many streams with few threads.  smuxb_watch asks for a stream to be told of,
+ * once, as soon as reading it need not wait: for data, its end or an error.  smuxb_ready waits for
+ * any such stream of the session and returns it, each to one caller only; to be told of it again,
+ * watch it again, also if not everything was read.  Closing or resetting a stream ends its watch.
+ * When the session ends, all watched streams become ready; only then smuxb_ready fails with the
+ * session's error.  SMUXB_ERR_TIMEOUT: `deadline_us` (0: none) has passed. */
+SMUX_API void smuxb_watch(smuxb_stream *stream);
+SMUX_API int smuxb_ready(smuxb_session *session, uint64_t deadline_us, smuxb_stream **stream);
+
 /* Writes all of it and returns the number of bytes; waits for the peer's window and the carrier.
  * If a deadline or smuxb_close ends it half way, the number of bytes that went out before is
  * returned; the error, if there were none, or if the stream or session failed.  "Out" means handed

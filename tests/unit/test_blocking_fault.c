@@ -166,6 +166,49 @@ static void unread_data_without_memory_is_an_error_of_its_stream(void **state) {
     duo_end(&d);
 }
 
+/* Until the other side has given up. */
+static void *write_until_refused(void *stream) {
+    static uint8_t data[100000];
+    ssize_t n = 1;
+    for (uint64_t done = 0; n > 0; done += (uint64_t)n) {
+        pattern_fill(data, sizeof data, 7, done);
+        n = smuxb_write(stream, data, sizeof data);
+    }
+    return NULL;
+}
+
+/* Loans that are never given back use up what memory there was. */
+static void borrowing_without_memory_is_an_error_and_never_a_gap(void **state) {
+    struct duo d;
+    smuxb_loan *loans = calloc(2000, sizeof *loans);
+    int used = 0;
+    uint64_t done = 0;
+    duo_prepare(&d, *state);
+    duo_start(&d);
+    struct ends e = open_ends(&d), other = open_ends(&d);
+    __atomic_store_n(&all_fail, 1, __ATOMIC_RELAXED);
+    pthread_t writer = run(write_until_refused, e.near);
+    ssize_t n;
+    while (used < 2000 && (n = smuxb_borrow(e.far, SIZE_MAX, &loans[used])) > 0)
+        used++;
+    assert_int_equal(n, SMUX_ERR_NOMEM);
+    __atomic_store_n(&all_fail, 0, __ATOMIC_RELAXED);
+    result_of(writer);
+    for (int i = 0; i < used; i++) {
+        for (int k = 0; k < loans[i].iovcnt; k++) {
+            assert_true(pattern_ok(loans[i].iov[k].iov_base, loans[i].iov[k].iov_len, 7, done));
+            done += loans[i].iov[k].iov_len;
+        }
+        smuxb_give_back(&loans[i]);
+    }
+    say(other.near, "fine");
+    expect_text(other.far, "fine");
+    close_ends(&e);
+    close_ends(&other);
+    duo_end(&d);
+    free(loans);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_start_that_fails_leaves_nothing_behind),
@@ -176,6 +219,10 @@ int main(void) {
                                   &variants[0]),
         cmocka_unit_test_prestate(unread_data_without_memory_is_an_error_of_its_stream,
                                   &variants[1]),
+        cmocka_unit_test_prestate(borrowing_without_memory_is_an_error_and_never_a_gap,
+                                  &variants[0]),
+        cmocka_unit_test_prestate(borrowing_without_memory_is_an_error_and_never_a_gap,
+                                  &variants[3]),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,6 +105,31 @@ static void bytes_and_ends_pass_both_ways(void **state) {
     pair_end(&p);
 }
 
+/* smuxb_watch, smuxb_ready and smuxb_borrow, which the session's reader serves here. */
+static void streams_are_told_of_and_lent_from(void **state) {
+    struct pair p;
+    pair_start(&p, *state, false);
+    struct ends e = open_ends(&p.duo);
+    pthread_t writer = run(write_a_million, e.near);
+    smuxb_stream *st = NULL;
+    smuxb_loan loan;
+    uint64_t done = 0;
+    for (ssize_t n = 1; n;) {
+        smuxb_watch(e.far);
+        assert_int_equal(smuxb_ready(p.duo.server, smuxb_after_ms(PATIENCE_MS), &st), 0);
+        assert_ptr_equal(st, e.far);
+        n = smuxb_borrow(st, 20000, &loan);
+        assert_true(n >= 0);
+        for (int i = 0; i < loan.iovcnt; done += loan.iov[i++].iov_len)
+            assert_true(pattern_ok(loan.iov[i].iov_base, loan.iov[i].iov_len, 2, done));
+        smuxb_give_back(&loan);
+    }
+    assert_int_equal(done, 1000000);
+    result_of(writer);
+    close_ends(&e);
+    pair_end(&p);
+}
+
 static void a_carrier_that_takes_little_at_a_time_is_enough(void **state) {
     struct pair p;
     pair_start(&p, *state, true);
@@ -285,16 +310,13 @@ static void callbacks_that_are_missing_are_refused(void **state) {
 
 #define TESTS(X)                                                                                   \
     X(bytes_and_ends_pass_both_ways)                                                               \
-    X(a_carrier_that_takes_little_at_a_time_is_enough)                                             \
-    X(closing_sends_what_was_written)                                                              \
-    X(close_write_comes_after_writes_that_wait)                                                    \
-    X(close_write_during_a_write_lets_it_finish)                                                   \
-    X(there_are_no_addresses)                                                                      \
-    X(deadlines_hold_though_the_carrier_hangs)                                                     \
-    X(the_keepalive_ends_a_session_whose_carrier_hangs)                                            \
-    X(a_failing_write_ends_the_session_with_its_errno)                                             \
-    X(closing_wakes_everyone)                                                                      \
-    X(callbacks_that_are_missing_are_refused)
+    X(streams_are_told_of_and_lent_from)                                                           \
+    X(a_carrier_that_takes_little_at_a_time_is_enough) X(closing_sends_what_was_written)           \
+        X(close_write_comes_after_writes_that_wait) X(close_write_during_a_write_lets_it_finish)   \
+            X(there_are_no_addresses) X(deadlines_hold_though_the_carrier_hangs)                   \
+                X(the_keepalive_ends_a_session_whose_carrier_hangs)                                \
+                    X(a_failing_write_ends_the_session_with_its_errno) X(closing_wakes_everyone)   \
+                        X(callbacks_that_are_missing_are_refused)
 
 int main(void) {
     int failed = 0;
