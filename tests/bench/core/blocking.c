@@ -1,4 +1,5 @@
-/* libsmux's blocking API, used as a program with threads uses it: one for each busy stream. */
+/* libsmux's blocking API: one thread on either side, or, with BENCH_THREADS set, as programs use it that
+ * have a thread for each stream. */
 #include <pthread.h>
 
 #include "bench.h"
@@ -34,42 +35,94 @@ static void read_all(smuxb_stream *stream, char *data, size_t len) {
     }
 }
 
-/* A busy stream, its thread and the thread's memory. */
+/* What all streams are written from, as the peers do. */
+static const char data_out[WRITE_LEN];
+
+/* Lends what there is of the stream and looks no further, as the peers do: 0 at the end. */
+static uint64_t receive_some(smuxb_stream *stream) {
+    smuxb_loan loan;
+    ssize_t n = smuxb_borrow(stream, SIZE_MAX, &loan);
+    check(n);
+    smuxb_give_back(&loan);
+    return (uint64_t)n;
+}
+
+/* ---- Throughput, one thread on either side ---- */
+
+static void write_in_turn(smuxb_stream **streams, unsigned count) {
+    for (unsigned i = 0; i < count; i++)
+        streams[i] = open_stream();
+    while (now_s() < end_s)
+        for (unsigned i = 0; i < count; i++)
+            check(smuxb_write(streams[i], data_out, WRITE_LEN));
+    for (unsigned i = 0; i < count; i++)
+        smuxb_close(streams[i]);
+    smuxb_wait(session, 0); /* the server, which has seen all ends, closes the carrier */
+}
+
+static void read_what_is_ready(unsigned count) {
+    smuxb_stream *stream;
+    uint64_t total = 0;
+    double first = 0;
+    for (unsigned i = 0; i < count; i++) {
+        stream = accept_stream();
+        if (i == 0)
+            first = now_s();
+        smuxb_watch(stream);
+    }
+    while (count) {
+        check(smuxb_ready(session, 0, &stream));
+        uint64_t n = receive_some(stream);
+        total += n;
+        if (n) {
+            smuxb_watch(stream);
+        } else {
+            smuxb_close(stream);
+            count--;
+        }
+    }
+    report_throughput(total, first, now_s());
+}
+
+static void throughput(const struct bench *b) {
+    smuxb_stream **streams = calloc(b->streams, sizeof *streams);
+    if (b->server)
+        read_what_is_ready(b->streams);
+    else
+        write_in_turn(streams, b->streams);
+    free(streams);
+}
+
+/* ---- Throughput, a thread for each stream ---- */
+
 struct lane {
     pthread_t thread;
     smuxb_stream *stream;
-    char *data;
     uint64_t bytes;
 };
 
 static void *sender(void *argument) {
     struct lane *lane = argument;
     while (now_s() < end_s)
-        check(smuxb_write(lane->stream, lane->data, WRITE_LEN));
+        check(smuxb_write(lane->stream, data_out, WRITE_LEN));
     smuxb_close(lane->stream);
     return NULL;
 }
 
 static void *receiver(void *argument) {
     struct lane *lane = argument;
-    ssize_t n;
-    while ((n = smuxb_read(lane->stream, lane->data, WRITE_LEN)) > 0)
-        lane->bytes += (uint64_t)n;
-    check(n);
+    for (uint64_t n; (n = receive_some(lane->stream));)
+        lane->bytes += n;
     smuxb_close(lane->stream);
     return NULL;
 }
 
-/* The buffers lie together: unmapping hundreds of them while others still run, which interrupts the
- * other processor for each, is not what is measured. */
-static void throughput(const struct bench *b) {
+static void throughput_threads(const struct bench *b) {
     struct lane *lanes = calloc(b->streams, sizeof *lanes);
-    char *data = calloc(b->streams, WRITE_LEN);
     uint64_t total = 0;
     double first = 0;
     for (unsigned i = 0; i < b->streams; i++) {
         lanes[i].stream = b->server ? accept_stream() : open_stream();
-        lanes[i].data = data + (size_t)i * WRITE_LEN;
         if (i == 0)
             first = now_s();
         if (pthread_create(&lanes[i].thread, NULL, b->server ? receiver : sender, &lanes[i]))
@@ -82,10 +135,11 @@ static void throughput(const struct bench *b) {
     if (b->server)
         report_throughput(total, first, now_s());
     else
-        smuxb_wait(session, 0); /* the server, which has seen all ends, closes the carrier */
-    free(data);
+        smuxb_wait(session, 0);
     free(lanes);
 }
+
+/* ---- The rest ---- */
 
 static void *churner(void *argument) {
     (void)argument;
@@ -180,7 +234,10 @@ int main(int argc, char **argv) {
     end_s = now_s() + b.seconds;
     switch (b.mode) {
     case THROUGHPUT:
-        throughput(&b);
+        if (getenv("BENCH_THREADS"))
+            throughput_threads(&b);
+        else
+            throughput(&b);
         break;
     case CHURN:
         if (b.server)

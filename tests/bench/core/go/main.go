@@ -102,13 +102,13 @@ func main() {
 func (b *bench) throughputClient() {
 	var wg sync.WaitGroup
 	end := time.Now().Add(b.seconds)
+	data := make([]byte, writeLen) // all write the same, as the peers do
 	for i := 0; i < b.streams; i++ {
 		s, err := b.session.OpenStream()
 		check(err)
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			data := make([]byte, writeLen)
 			for time.Now().Before(end) {
 				_, err := s.Write(data)
 				check(err)

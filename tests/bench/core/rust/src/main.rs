@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 const WRITE_LEN: usize = 128 << 10;
 const PING_LEN: usize = 64;
 const GREETING_LEN: usize = 64;
+/// All streams write the same, as the peers do.
+static DATA: [u8; WRITE_LEN] = [0; WRITE_LEN];
 
 type Stream = MuxStream<TcpStream>;
 type Connector = MuxConnector<TcpStream>;
@@ -89,9 +91,8 @@ async fn throughput_client(c: &Connector, streams: usize, duration: Duration) ->
     for _ in 0..streams {
         let mut s = open(c)?;
         tasks.spawn(async move {
-            let data = vec![0; WRITE_LEN];
             while Instant::now() < end {
-                s.write_all(&data).await.unwrap();
+                s.write_all(&DATA).await.unwrap();
             }
             let _ = s.shutdown().await; // the server may be faster in ending the session
         });
