@@ -269,7 +269,8 @@ static void read_along(smuxb_session *s) {
     const uint64_t none = 0;
     uint64_t until_us = UINT64_MAX;
     struct blk_waiter w;
-    if (s->in_owner || s->nudged || blk_sleeping(s) || s->error || !blk_may_read(s, &until_us))
+    if (s->in_owner || s->nudged || s->accept_head || blk_sleeping(s) || s->error ||
+        !blk_may_read(s, &until_us))
         return;
     blk_waiter_init(&w, &none);
     w.done = true;

@@ -147,7 +147,7 @@ static smuxb_stream *take_accepted(smuxb_session *s) {
     return first_handle(st);
 }
 
-static int accept_locked(smuxb_session *s, smuxb_stream **stream) {
+static int accept_waiting(smuxb_session *s, smuxb_stream **stream) {
     struct blk_waiter w;
     bool in_time = true;
     int error;
@@ -169,10 +169,13 @@ static int accept_locked(smuxb_session *s, smuxb_stream **stream) {
 }
 
 int smuxb_accept(smuxb_session *s, smuxb_stream **stream) {
+    int error = 0;
     blk_lock(s);
-    s->refs++;
-    int error = accept_locked(s, stream);
-    s->refs--;
+    if (s->closing || !(*stream = take_accepted(s))) {
+        s->refs++;
+        error = accept_waiting(s, stream);
+        s->refs--;
+    }
     blk_leave(s);
     return error;
 }

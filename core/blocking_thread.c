@@ -47,31 +47,41 @@ static unsigned keeper_roles(smuxb_session *s, bool quiet, uint64_t *until_us) {
     return roles;
 }
 
-/* False: what came was for user threads, who will want the role themselves, or they have been
- * active. */
-static bool keeper_turn(smuxb_session *s, unsigned roles, uint64_t until_us) {
-    uint32_t served = s->served, in_terms = s->in_terms;
-    s->keeper_until_us = until_us;
-    blk_turn(s, &s->keeper, roles, until_us);
+/* Ends a wait that blk_watch may have ended, which user threads call. */
+static bool undisturbed(smuxb_session *s) {
+    bool disturbed = !s->keeper_until_us;
     s->keeper_until_us = 0;
-    if (!s->in_owner)
-        blk_release_held(s);
-    return s->served == served && s->in_terms == in_terms;
+    return !disturbed;
 }
 
-static void keeper_rest(smuxb_session *s, bool quiet, uint64_t until_us) {
+/* Both return whether user threads have been quiet meanwhile.  If they have not, the next rest is a
+ * nap, so that a busy one need not wake the keeper again and again. */
+static bool keeper_turn(smuxb_session *s, unsigned roles, uint64_t until_us) {
+    uint32_t served = s->served;
+    if (roles & BLK_IN)
+        s->keeper_until_us = until_us;
+    else
+        until_us = earlier(until_us, smuxb_now_us() + BLK_NAP_US);
+    blk_turn(s, &s->keeper, roles, until_us);
+    bool quiet = undisturbed(s);
+    if (!s->in_owner)
+        blk_release_held(s);
+    return quiet && s->served == served; /* or they will want the role themselves */
+}
+
+static bool keeper_rest(smuxb_session *s, bool quiet, uint64_t until_us) {
     uint64_t ignored = 0;
-    bool watched = s->in_owner ? quiet : s->threaded || !blk_may_read(s, &ignored);
-    if (watched)
+    uint32_t in_terms = s->in_terms;
+    bool watches = s->threaded || (quiet && (s->in_owner || !blk_may_read(s, &ignored)));
+    if (watches)
         s->keeper_until_us = until_us;
     else
         until_us = earlier(until_us, smuxb_now_us() + BLK_NAP_US);
     blk_sleep(s, &s->keeper, NULL, until_us);
-    s->keeper_until_us = 0;
+    return watches ? undisturbed(s) : s->in_terms == in_terms;
 }
 
 static void keeper_work(smuxb_session *s) {
-    uint32_t seen_terms = s->in_terms;
     bool quiet = true;
     while (!s->error) {
         if (smuxb_now_us() >= smux_deadline(s->engine)) {
@@ -84,13 +94,7 @@ static void keeper_work(smuxb_session *s) {
         unsigned roles = keeper_roles(s, quiet, &until_us);
         if (s->error)
             break;
-        if (roles) {
-            quiet = keeper_turn(s, roles, until_us);
-        } else {
-            keeper_rest(s, quiet, until_us);
-            quiet = s->in_terms == seen_terms;
-        }
-        seen_terms = s->in_terms;
+        quiet = roles ? keeper_turn(s, roles, until_us) : keeper_rest(s, quiet, until_us);
     }
 }
 

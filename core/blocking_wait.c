@@ -342,8 +342,8 @@ static void leave_roles(smuxb_session *s, struct blk_waiter *w) {
         s->nudged = NULL;
         s->solo = 0;
     }
-    if (!s->threaded && !s->error)
-        blk_pass_on_out(s);
+    if (s->full && !s->error)
+        blk_pass_on_out(s); /* otherwise, who made something to send sees to it */
     if (s->in_owner)
         return;
     if (!s->threaded && !s->error) {

@@ -246,10 +246,23 @@ static bool payload(smux_session *s, smux_event *ev) {
     return true;
 }
 
-static bool frame(smux_session *s, smux_event *ev) {
-    if (s->partial_len < WIRE_HEADER_LEN && !gather(s, WIRE_HEADER_LEN))
+/* A header that is not cut needs no copy. */
+static bool whole_header(smux_session *s, struct wire_header *h) {
+    if (s->partial_len || s->input_len < WIRE_HEADER_LEN || s->input[1] == WIRE_UPD)
         return false;
-    struct wire_header h = wire_unpack_header(s->partial);
+    *h = wire_unpack_header(s->input);
+    s->input += WIRE_HEADER_LEN;
+    s->input_len -= WIRE_HEADER_LEN;
+    return true;
+}
+
+static bool frame(smux_session *s, smux_event *ev) {
+    struct wire_header h;
+    if (!whole_header(s, &h)) {
+        if (s->partial_len < WIRE_HEADER_LEN && !gather(s, WIRE_HEADER_LEN))
+            return false;
+        h = wire_unpack_header(s->partial);
+    }
     if (!header_ok(s, h))
         return false;
     if (h.command == WIRE_UPD && !gather(s, WIRE_HEADER_LEN + WIRE_UPDATE_LEN))

@@ -14,7 +14,7 @@
 #ifdef __SANITIZE_ADDRESS__
 #define SPARES_MAX 0u
 #else
-#define SPARES_MAX 128u
+#define SPARES_MAX 512u
 #endif
 
 #endif

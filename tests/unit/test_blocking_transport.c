@@ -311,12 +311,16 @@ static void callbacks_that_are_missing_are_refused(void **state) {
 #define TESTS(X)                                                                                   \
     X(bytes_and_ends_pass_both_ways)                                                               \
     X(streams_are_told_of_and_lent_from)                                                           \
-    X(a_carrier_that_takes_little_at_a_time_is_enough) X(closing_sends_what_was_written)           \
-        X(close_write_comes_after_writes_that_wait) X(close_write_during_a_write_lets_it_finish)   \
-            X(there_are_no_addresses) X(deadlines_hold_though_the_carrier_hangs)                   \
-                X(the_keepalive_ends_a_session_whose_carrier_hangs)                                \
-                    X(a_failing_write_ends_the_session_with_its_errno) X(closing_wakes_everyone)   \
-                        X(callbacks_that_are_missing_are_refused)
+    X(a_carrier_that_takes_little_at_a_time_is_enough)                                             \
+    X(closing_sends_what_was_written)                                                              \
+    X(close_write_comes_after_writes_that_wait)                                                    \
+    X(close_write_during_a_write_lets_it_finish)                                                   \
+    X(there_are_no_addresses)                                                                      \
+    X(deadlines_hold_though_the_carrier_hangs)                                                     \
+    X(the_keepalive_ends_a_session_whose_carrier_hangs)                                            \
+    X(a_failing_write_ends_the_session_with_its_errno)                                             \
+    X(closing_wakes_everyone)                                                                      \
+    X(callbacks_that_are_missing_are_refused)
 
 int main(void) {
     int failed = 0;
