@@ -262,6 +262,8 @@ bool blk_wait(smuxb_session *s, struct blk_waiter *w);
 /* See to it that a vacant role is taken where there is need: by a sleeping thread, or the keeper. */
 void blk_pass_on_out(smuxb_session *s);
 void blk_pass_on_in(smuxb_session *s);
+/* After reading: somebody else will, at once or when the keeper finds that nobody does. */
+void blk_left_in(smuxb_session *s, bool at_once);
 /* There is something for the keeper to see to: at once, or when it has napped. */
 void blk_watch(smuxb_session *s);
 /* Gives a reader part of what it waits for.  If it could take much more and more is at hand, it is

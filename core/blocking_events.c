@@ -43,6 +43,14 @@ static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, s
     return done;
 }
 
+/* What those that wait have got is followed by what is queued now: they are to get no more. */
+static void seal_readers(smuxb_stream *st) {
+    for (struct blk_link *l = st->readers.next; l != &st->readers; l = l->next) {
+        struct blk_waiter *w = blk_of(struct blk_waiter, l, home);
+        w->room = w->got ? w->got : w->room;
+    }
+}
+
 static void end_with(smuxb_session *s, smuxb_stream *st, int error) {
     st->error = error;
     blk_stream_ready(st);
@@ -62,6 +70,7 @@ static void on_data(smuxb_session *s, const smux_event *ev) {
     if (done == ev->len)
         return;
     if (blk_queue_put(s, &st->queue, ev->data + done, ev->len - done)) {
+        seal_readers(st);
         blk_satisfy_all(s, &st->readers); /* those that could not borrow take it from there */
         blk_stream_ready(st);
         return;

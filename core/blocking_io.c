@@ -269,12 +269,14 @@ static void read_along(smuxb_session *s) {
     const uint64_t none = 0;
     uint64_t until_us = UINT64_MAX;
     struct blk_waiter w;
-    if (s->in_owner || s->nudged || s->accept_head || blk_sleeping(s) || s->error ||
+    if (s->in_owner || s->nudged || s->accept_head || blk_sleeping(s) || s->error || s->broken ||
         !blk_may_read(s, &until_us))
         return;
     blk_waiter_init(&w, &none);
     w.done = true;
+    s->poll_first = false; /* it does not poll at all */
     blk_turn(s, &w, BLK_IN, 0);
+    blk_left_in(s, true); /* to one that came meanwhile */
 }
 
 void blk_flush_gathered(smuxb_session *s) {
@@ -284,8 +286,6 @@ void blk_flush_gathered(smuxb_session *s) {
         return;
     }
     blk_flush(s, NULL);
-    if (since_us < BLK_NAP_US) {
-        s->in_terms++;
+    if (since_us < BLK_NAP_US)
         read_along(s);
-    }
 }

@@ -138,9 +138,12 @@ static smuxb_stream *take_accepted(smuxb_session *s) {
     st->next = NULL;
     s->accepted++;
     /* What was held back for want of room may come in again, or soon. */
-    if ((s->backlog_len == s->backlog_max || s->backlog_len == s->backlog_max / 2 + 1) &&
-        !s->in_owner)
-        blk_watch(s);
+    if (s->backlog_len == s->backlog_max || s->backlog_len == s->backlog_max / 2 + 1) {
+        if (s->threaded)
+            blk_wake(s, &s->reader);
+        else if (!s->in_owner)
+            blk_watch(s);
+    }
     s->backlog_len--;
     if (st->engine)
         smux_accept(st->engine);

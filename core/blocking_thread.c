@@ -47,23 +47,28 @@ static unsigned keeper_roles(smuxb_session *s, bool quiet, uint64_t *until_us) {
     return roles;
 }
 
-/* Ends a wait that blk_watch may have ended, which user threads call. */
-static bool undisturbed(smuxb_session *s) {
-    bool disturbed = !s->keeper_until_us;
+/* A wait of the keeper's begins and ends.  One that blk_watch may end, which user threads call, was
+ * quiet if it has not; others were if nobody has read meanwhile. */
+static uint32_t begin_wait(smuxb_session *s, bool watches, uint64_t *until_us) {
+    if (watches)
+        s->keeper_until_us = *until_us;
+    else
+        *until_us = earlier(*until_us, smuxb_now_us() + BLK_NAP_US);
+    return s->in_terms;
+}
+
+static bool was_quiet(smuxb_session *s, bool watched, uint32_t in_terms) {
+    bool woken = !s->keeper_until_us;
     s->keeper_until_us = 0;
-    return !disturbed;
+    return watched ? !woken : s->in_terms == in_terms;
 }
 
 /* Both return whether user threads have been quiet meanwhile.  If they have not, the next rest is a
  * nap, so that a busy one need not wake the keeper again and again. */
 static bool keeper_turn(smuxb_session *s, unsigned roles, uint64_t until_us) {
-    uint32_t served = s->served;
-    if (roles & BLK_IN)
-        s->keeper_until_us = until_us;
-    else
-        until_us = earlier(until_us, smuxb_now_us() + BLK_NAP_US);
+    uint32_t served = s->served, in_terms = begin_wait(s, roles & BLK_IN, &until_us);
     blk_turn(s, &s->keeper, roles, until_us);
-    bool quiet = undisturbed(s);
+    bool quiet = was_quiet(s, roles & BLK_IN, in_terms);
     if (!s->in_owner)
         blk_release_held(s);
     return quiet && s->served == served; /* or they will want the role themselves */
@@ -71,14 +76,10 @@ static bool keeper_turn(smuxb_session *s, unsigned roles, uint64_t until_us) {
 
 static bool keeper_rest(smuxb_session *s, bool quiet, uint64_t until_us) {
     uint64_t ignored = 0;
-    uint32_t in_terms = s->in_terms;
     bool watches = s->threaded || (quiet && (s->in_owner || !blk_may_read(s, &ignored)));
-    if (watches)
-        s->keeper_until_us = until_us;
-    else
-        until_us = earlier(until_us, smuxb_now_us() + BLK_NAP_US);
+    uint32_t in_terms = begin_wait(s, watches, &until_us);
     blk_sleep(s, &s->keeper, NULL, until_us);
-    return watches ? undisturbed(s) : s->in_terms == in_terms;
+    return was_quiet(s, watches, in_terms);
 }
 
 static void keeper_work(smuxb_session *s) {

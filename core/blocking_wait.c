@@ -333,6 +333,20 @@ static unsigned take_roles(smuxb_session *s, const struct blk_waiter *w) {
     return roles;
 }
 
+void blk_left_in(smuxb_session *s, bool at_once) {
+    if (s->in_owner)
+        return;
+    if (!s->threaded && !s->error) {
+        s->in_terms++;
+        if (blk_sleeping(s) && (!blk_solo(s) || at_once || blk_unfed(s)))
+            blk_pass_on_in(s);
+        else
+            blk_watch(s);
+    }
+    if (!s->nudged)
+        blk_release_held(s);
+}
+
 /* On the way out of blk_wait: what the thread has been doing must be done by somebody. */
 static void leave_roles(smuxb_session *s, struct blk_waiter *w) {
     bool nudged = s->nudged == w;
@@ -342,19 +356,10 @@ static void leave_roles(smuxb_session *s, struct blk_waiter *w) {
         s->nudged = NULL;
         s->solo = 0;
     }
-    if (s->full && !s->error)
-        blk_pass_on_out(s); /* otherwise, who made something to send sees to it */
-    if (s->in_owner)
-        return;
-    if (!s->threaded && !s->error) {
-        s->in_terms++;
-        if (blk_sleeping(s) && (!blk_solo(s) || nudged || blk_unfed(s)))
-            blk_pass_on_in(s);
-        else
-            blk_watch(s);
-    }
-    if (!s->nudged)
-        blk_release_held(s);
+    /* Who makes something to send sees to it, unless the carrier is full, or a writer is woken. */
+    if ((s->full || w->writes) && !s->error)
+        blk_pass_on_out(s);
+    blk_left_in(s, nudged);
 }
 
 bool blk_wait(smuxb_session *s, struct blk_waiter *w) {

@@ -64,11 +64,12 @@ compile() {
     "$BATS_TEST_TMPDIR/two_engines"
 }
 
-@test "the examples of client and server talk to each other" {
-    compile echo_server
+# talk SERVER: the example is built, and answers the client's.
+talk() {
+    compile "$1"
     compile echo_client
     export LD_LIBRARY_PATH=$stage/opt/smux/lib64
-    "$BATS_TEST_TMPDIR/echo_server" 0 >"$BATS_TEST_TMPDIR/said" 2>&1 3>&- &
+    "$BATS_TEST_TMPDIR/$1" 0 >"$BATS_TEST_TMPDIR/said" 2>&1 3>&- &
     server=$!
     until port=$(grep -oE '[0-9]+$' "$BATS_TEST_TMPDIR/said"); do
         kill -0 $server
@@ -78,6 +79,14 @@ compile() {
     kill $server
     assert_success
     assert_output --regexp 'one.*two.*three'
+}
+
+@test "the examples of client and server talk to each other" {
+    talk echo_server
+}
+
+@test "the example of a server with few threads talks to the client" {
+    talk echo_pool
 }
 
 @test "the headers compile as C99, C11 and C++ without warnings" {

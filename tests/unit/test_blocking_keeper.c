@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The blocking API: that somebody reads and writes the carrier although no user thread waits, though
+ * one sends small frames all the time, and though the carrier is full.
+ */
+#include "support_blocking.h"
+
+#include "core/wire.h"
+
+/* ---- A bare socket as the peer -------------------------------------------------------------- */
+
+struct bare {
+    smuxb_session *session; /* a server */
+    int peer;
+};
+
+static void bare_start(struct bare *b) {
+    int fds[2];
+    smux_config config;
+    smux_config_init(&config);
+    config.version = 1;
+    config.keepalive_disabled = true; /* no clock is to come to the rescue */
+    unix_pair(fds);
+    b->peer = fds[0];
+    assert_int_equal(smuxb_server(&b->session, fds[1], &config), 0);
+}
+
+static void bare_end(struct bare *b) {
+    close(b->peer);
+    smuxb_session_free(b->session);
+}
+
+static void peer_sends(struct bare *b, uint8_t command, uint32_t id, const char *payload) {
+    uint8_t frame[WIRE_HEADER_LEN + 64];
+    uint16_t len = (uint16_t)strlen(payload);
+    wire_pack_header(frame, (struct wire_header){1, command, len, id});
+    memcpy(frame + WIRE_HEADER_LEN, payload, len);
+    assert_int_equal(send(b->peer, frame, WIRE_HEADER_LEN + (size_t)len, MSG_NOSIGNAL),
+                     WIRE_HEADER_LEN + len);
+}
+
+static smuxb_stream *accepted(struct bare *b) {
+    smuxb_stream *st;
+    assert_int_equal(smuxb_accept(b->session, &st), 0);
+    return st;
+}
+
+static uint64_t frames_in(const struct bare *b) {
+    smux_session_info info;
+    smuxb_session_get_info(b->session, &info);
+    return info.frames_in;
+}
+
+static void await_frames(const struct bare *b, uint64_t count) {
+    uint64_t end_us = smuxb_after_ms(PATIENCE_MS);
+    while (frames_in(b) < count && smuxb_now_us() < end_us)
+        usleep(1000);
+    assert_true(frames_in(b) >= count);
+}
+
+/* A writer gave up, nobody else is in a call, and the peer still takes nothing. */
+static void input_is_read_while_the_carrier_is_full(void **state) {
+    static uint8_t much[4000000];
+    struct bare b;
+    (void)state;
+    bare_start(&b);
+    peer_sends(&b, WIRE_SYN, 3, "");
+    smuxb_stream *st = accepted(&b);
+    smuxb_set_write_deadline(st, smuxb_after_ms(30));
+    assert_true(smuxb_write(st, much, sizeof much) < (ssize_t)sizeof much);
+    for (uint32_t id = 5; id < 25; id += 2) {
+        peer_sends(&b, WIRE_SYN, id, "");
+        await_frames(&b, (id - 1) / 2);
+        usleep(3000);
+    }
+    smuxb_reset(st);
+    close(b.peer); /* or closing would wait for it to take the rest */
+    b.peer = -1;
+    bare_end(&b);
+}
+
+enum { PACE_US = 80, NAP_US = 2000, ROUNDS = 100 };
+
+/* The session's thread has polled, and naps now because the program is active, which then closes a
+ * stream at the pace at which it reads by itself what has come. */
+static void an_answer_is_read_though_a_close_finds_the_peer_gone(void **state) {
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        smuxb_stream *opened;
+        struct bare b;
+        bare_start(&b);
+        peer_sends(&b, WIRE_SYN, 3, "");
+        smuxb_stream *st = accepted(&b);
+        usleep(NAP_US);
+        assert_int_equal(smuxb_open(b.session, &opened), 0);
+        usleep(PACE_US);
+        peer_sends(&b, WIRE_PSH, 3, "answer");
+        peer_sends(&b, WIRE_FIN, 3, "");
+        close(b.peer);
+        b.peer = -1;
+        smuxb_close(opened);
+        expect_text(st, "answer");
+        expect_eof(st);
+        smuxb_close(st);
+        bare_end(&b);
+    }
+}
+
+static void input_is_read_though_nobody_accepts_and_one_opens_and_closes(void **state) {
+    struct bare b;
+    smuxb_stream *st;
+    uint64_t end_us = smuxb_after_ms(PATIENCE_MS);
+    (void)state;
+    bare_start(&b);
+    peer_sends(&b, WIRE_SYN, 3, "");
+    await_frames(&b, 1);
+    for (int i = 0; frames_in(&b) < 2 && smuxb_now_us() < end_us; i++) {
+        if (i == 20)
+            peer_sends(&b, WIRE_SYN, 5, "");
+        usleep(PACE_US);
+        assert_int_equal(smuxb_open(b.session, &st), 0);
+        smuxb_close(st);
+    }
+    assert_int_equal(frames_in(&b), 2);
+    bare_end(&b);
+}
+
+/* ---- Two sessions --------------------------------------------------------------------------- */
+
+static bool ended;
+
+static void *open_and_close(void *session) {
+    unsigned random = 1;
+    smuxb_stream *st;
+    while (!__atomic_load_n(&ended, __ATOMIC_RELAXED)) {
+        THREAD_ASSERT(!smuxb_open(session, &st));
+        smuxb_close(st);
+        if (rand_r(&random) % 4 == 0)
+            usleep((useconds_t)rand_r(&random) % 100);
+    }
+    return NULL;
+}
+
+static void *echo(void *stream) {
+    char byte;
+    while (smuxb_read(stream, &byte, 1) == 1)
+        THREAD_ASSERT(smuxb_write(stream, &byte, 1) == 1);
+    return NULL;
+}
+
+static void *accept_and_close(void *session) {
+    smuxb_stream *st;
+    while (!smuxb_accept(session, &st))
+        smuxb_close(st);
+    return NULL;
+}
+
+static void a_conversation_goes_on_beside_threads_that_open_and_close(void **state) {
+    struct duo d;
+    char byte = 'x';
+    duo_prepare(&d, *state);
+    d.config.keepalive_disabled = true;
+    duo_start(&d);
+    struct ends e = open_ends(&d);
+    __atomic_store_n(&ended, false, __ATOMIC_RELAXED);
+    pthread_t others[] = {run(open_and_close, d.client), run(accept_and_close, d.server),
+                          run(echo, e.far)};
+    for (int i = 0; i < 5000 / SLOWNESS; i++) {
+        smuxb_set_read_deadline(e.near, smuxb_after_ms(PATIENCE_MS / 2));
+        assert_int_equal(smuxb_write(e.near, &byte, 1), 1);
+        assert_int_equal(smuxb_read(e.near, &byte, 1), 1);
+    }
+    smuxb_close(e.near);
+    __atomic_store_n(&ended, true, __ATOMIC_RELAXED);
+    result_of(others[0]);
+    result_of(others[2]);
+    smuxb_close(e.far);
+    smuxb_session_close(d.client);
+    result_of(others[1]);
+    duo_end(&d);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(input_is_read_while_the_carrier_is_full),
+        cmocka_unit_test(an_answer_is_read_though_a_close_finds_the_peer_gone),
+        cmocka_unit_test(input_is_read_though_nobody_accepts_and_one_opens_and_closes),
+        cmocka_unit_test_prestate(a_conversation_goes_on_beside_threads_that_open_and_close,
+                                  &variants[0]),
+        cmocka_unit_test_prestate(a_conversation_goes_on_beside_threads_that_open_and_close,
+                                  &variants[3]),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
