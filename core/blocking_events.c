@@ -47,7 +47,10 @@ static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, s
 static void seal_readers(smuxb_stream *st) {
     for (struct blk_link *l = st->readers.next; l != &st->readers; l = l->next) {
         struct blk_waiter *w = blk_of(struct blk_waiter, l, home);
-        w->room = w->got ? w->got : w->room;
+        if (!w->got)
+            continue;
+        w->room = w->got;
+        blk_wake(st->session, w);
     }
 }
 

@@ -32,11 +32,12 @@ struct carrier_io {
     ssize_t got;
     int error; /* errno of recv; EAGAIN: nothing received */
     short revents;
-    bool polled;
+    bool tried, polled;
 };
 
 static void receive(struct carrier_io *io) {
     struct blk_plan *p = io->plan;
+    io->tried = true;
     struct msghdr message = {.msg_iov = p->iov, .msg_iovlen = (size_t)p->iovcnt};
     do
         io->got = p->iovcnt > 1 ? recvmsg(io->fd, &message, MSG_DONTWAIT)
@@ -126,8 +127,8 @@ static void received(smuxb_session *s, const struct carrier_io *io) {
         blk_plan_received(s, io->plan, (size_t)io->got);
     } else if (io->error != EAGAIN) {
         blk_carrier_lost(s, io->error);
-    } else if (s->broken) {
-        blk_carrier_lost(s, s->broken_errno);
+    } else if (s->broken && (io->tried || io->polled)) {
+        blk_carrier_lost(s, s->broken_errno); /* there is nothing left to read */
     }
 }
 

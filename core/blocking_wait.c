@@ -65,7 +65,7 @@ void blk_lock(smuxb_session *s) {
 
 /* Whether the thread need not look at anything of the session's any more. */
 static bool complete(const smuxb_session *s, const struct blk_waiter *w) {
-    return w->stream && w->done && s->lent != w && !w->recalls &&
+    return w->stream && w->done && s->lent != w && s->nudged != w && !w->recalls &&
            (w->writes ? w->bufs && !w->pending && !w->error : w->got > 0);
 }
 
@@ -298,9 +298,10 @@ void blk_pass_on_in(smuxb_session *s) {
 }
 
 void blk_pass_on_out(smuxb_session *s) {
-    if (s->threaded || s->flushing || s->broken || !smux_want_write(s->engine))
+    if (s->threaded || s->flushing || s->broken)
         return;
-    if (s->full && s->out_owner)
+    /* A full carrier is watched even with nothing to send: what will be relies on that (may_copy). */
+    if (s->full ? s->out_owner != NULL : !smux_want_write(s->engine))
         return;
     struct blk_waiter *w = last_sleeper(s, true);
     s->keeper_until_us = w ? s->keeper_until_us : 0;
@@ -356,8 +357,9 @@ static void leave_roles(smuxb_session *s, struct blk_waiter *w) {
         s->nudged = NULL;
         s->solo = 0;
     }
-    /* Who makes something to send sees to it, unless the carrier is full, or a writer is woken. */
-    if ((s->full || w->writes) && !s->error)
+    /* Who makes something to send sees to it, unless the carrier is full, or a writer is woken for it
+     * that has not done it. */
+    if ((s->full || (w->writes && !w->done)) && !s->error)
         blk_pass_on_out(s);
     blk_left_in(s, nudged);
 }
@@ -374,13 +376,13 @@ bool blk_wait(smuxb_session *s, struct blk_waiter *w) {
         unsigned roles = take_roles(s, w);
         if (w->done && !(roles & BLK_IN))
             break;
+        if (!(roles & BLK_IN) && !s->in_owner) { /* it may have been this thread's */
+            blk_release_held(s);
+            blk_watch(s);
+        }
         if (roles) {
             blk_turn(s, w, roles, *w->deadline_us);
         } else {
-            if (!s->in_owner) {
-                blk_release_held(s);
-                blk_watch(s);
-            }
             blk_sleep(s, w, &s->sleepers[w->writes], *w->deadline_us);
             if (w->granted)
                 return true;

@@ -80,7 +80,8 @@ static ssize_t write_lent(smuxb_stream *st, struct blk_waiter *w, const struct i
         return (ssize_t)total;
     if (w->pending) {
         end_loan(s, w);
-        blk_flush(s, NULL); /* an end that had to wait for it */
+        w->done = true;
+        blk_flush(s, w); /* an end that had to wait for it */
     }
     blk_list_remove(&w->home);
     size_t written = total - w->taken_back;
