@@ -27,6 +27,7 @@ struct carrier_io {
     struct blk_plan *plan;
     short events;
     bool poll_first, never_poll;
+    bool broken; /* already when it began */
     uint64_t until_us;
     /* What came of it: */
     ssize_t got;
@@ -127,7 +128,7 @@ static void received(smuxb_session *s, const struct carrier_io *io) {
         blk_plan_received(s, io->plan, (size_t)io->got);
     } else if (io->error != EAGAIN) {
         blk_carrier_lost(s, io->error);
-    } else if (s->broken && (io->tried || io->polled)) {
+    } else if (io->broken && (io->tried || io->polled)) {
         blk_carrier_lost(s, s->broken_errno); /* there is nothing left to read */
     }
 }
@@ -150,6 +151,7 @@ static void io_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint
         .never_poll = w->done || (holds && !patient),
         .until_us = patient ? sooner(until_us, DRY_PATIENCE_US) : until_us,
     };
+    io.broken = s->broken;
     if (s->broken)
         io.until_us = 1;
     if (roles & BLK_OUT)

@@ -125,6 +125,38 @@ static void input_is_read_though_nobody_accepts_and_one_opens_and_closes(void **
     bare_end(&b);
 }
 
+/* A write whose time is up is taken back, so that there is nothing to send, and the carrier is full.
+ * The next one is copied for whoever is told when there is room; the only other thread reads. */
+static void a_small_write_behind_a_full_carrier_goes_out(void **state) {
+    static uint8_t some[1000], drained[65536];
+    struct bare b;
+    (void)state;
+    bare_start(&b);
+    peer_sends(&b, WIRE_SYN, 3, "");
+    peer_sends(&b, WIRE_SYN, 5, "");
+    smuxb_stream *read = accepted(&b), *written = accepted(&b);
+    pthread_t reader = run(read_one, read);
+    settle();
+    for (ssize_t n = 1; n > 0;) {
+        smuxb_set_write_deadline(written, smuxb_after_ms(10));
+        n = smuxb_write(written, some, sizeof some);
+    }
+    settle();
+    smuxb_set_write_deadline(written, smuxb_after_ms(PATIENCE_MS));
+    assert_int_equal(smuxb_write(written, "last", 4), 4);
+    struct timeval patience = {.tv_sec = PATIENCE_MS / 2000};
+    setsockopt(b.peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    for (ssize_t n = 0; n < 4 || memcmp(drained + n - 4, "last", 4);) {
+        n = recv(b.peer, drained, sizeof drained, 0);
+        assert_true(n > 0);
+    }
+    peer_sends(&b, WIRE_PSH, 3, "x");
+    assert_int_equal(result_of(reader), 1);
+    smuxb_close(read);
+    smuxb_close(written);
+    bare_end(&b);
+}
+
 /* ---- Two sessions --------------------------------------------------------------------------- */
 
 static bool ended;
@@ -185,6 +217,7 @@ int main(void) {
         cmocka_unit_test(input_is_read_while_the_carrier_is_full),
         cmocka_unit_test(an_answer_is_read_though_a_close_finds_the_peer_gone),
         cmocka_unit_test(input_is_read_though_nobody_accepts_and_one_opens_and_closes),
+        cmocka_unit_test(a_small_write_behind_a_full_carrier_goes_out),
         cmocka_unit_test_prestate(a_conversation_goes_on_beside_threads_that_open_and_close,
                                   &variants[0]),
         cmocka_unit_test_prestate(a_conversation_goes_on_beside_threads_that_open_and_close,
