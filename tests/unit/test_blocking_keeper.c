@@ -146,7 +146,7 @@ static void a_small_write_behind_a_full_carrier_goes_out(void **state) {
     assert_int_equal(smuxb_write(written, "last", 4), 4);
     struct timeval patience = {.tv_sec = PATIENCE_MS / 2000};
     setsockopt(b.peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    for (ssize_t n = 0; n < 4 || memcmp(drained + n - 4, "last", 4);) {
+    for (ssize_t n = 0; n < 4 || memcmp(drained + n - 4, "last", 4) != 0;) {
         n = recv(b.peer, drained, sizeof drained, 0);
         assert_true(n > 0);
     }
