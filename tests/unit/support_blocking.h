@@ -218,6 +218,17 @@ static inline void say(smuxb_stream *st, const char *text) {
     assert_int_equal(smuxb_write(st, text, strlen(text)), strlen(text));
 }
 
+static inline void await_extensions(smuxb_session *s, struct ends *e) {
+    smux_session_info info;
+    do {
+        say(e->near, ".");
+        expect_text(e->far, ".");
+        say(e->far, ".");
+        expect_text(e->near, ".");
+        smuxb_session_get_info(s, &info);
+    } while (!info.peer_extensions);
+}
+
 /* ---- Threads -------------------------------------------------------------------------------- */
 
 static inline pthread_t run(void *(*what)(void *), void *with) {

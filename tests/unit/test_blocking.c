@@ -202,17 +202,6 @@ static void a_closed_stream_says_so_to_other_handles(void **state) {
     smuxb_close(e.far);
 }
 
-static void await_extensions(smuxb_session *s, struct ends *e) {
-    smux_session_info info;
-    do {
-        say(e->near, ".");
-        expect_text(e->far, ".");
-        say(e->far, ".");
-        expect_text(e->near, ".");
-        smuxb_session_get_info(s, &info);
-    } while (!info.peer_extensions);
-}
-
 static void a_reset_is_an_error_for_the_peer(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d);

@@ -44,6 +44,8 @@ static void the_end_and_a_reset_are_told_of(void **state) {
     struct duo *d = *state;
     struct ends ended = open_ends(d), reset = open_ends(d);
     char byte;
+    await_extensions(d->client, &reset); /* without them a reset is told as an end */
+    await_extensions(d->server, &reset);
     smuxb_watch(ended.far);
     assert_int_equal(smuxb_close_write(ended.near), 0);
     expect_ready(d->server, ended.far);
