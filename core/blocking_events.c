@@ -43,14 +43,14 @@ static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, s
     return done;
 }
 
-/* What those that wait have got is followed by what is queued now: they are to get no more. */
+/* What those that wait have got is followed by what is queued now: they are to get no more.  Those
+ * that have nothing, because they could not borrow, take it from there. */
 static void seal_readers(smuxb_stream *st) {
     for (struct blk_link *l = st->readers.next; l != &st->readers; l = l->next) {
         struct blk_waiter *w = blk_of(struct blk_waiter, l, home);
-        if (!w->got)
-            continue;
-        w->room = w->got;
-        blk_wake(st->session, w);
+        w->room = w->got ? w->got : w->room;
+        blk_satisfy(st->session, w);
+        blk_wake(st->session, w); /* also if it is held */
     }
 }
 
@@ -74,7 +74,6 @@ static void on_data(smuxb_session *s, const smux_event *ev) {
         return;
     if (blk_queue_put(s, &st->queue, ev->data + done, ev->len - done)) {
         seal_readers(st);
-        blk_satisfy_all(s, &st->readers); /* those that could not borrow take it from there */
         blk_stream_ready(st);
         return;
     }

@@ -33,12 +33,11 @@ struct carrier_io {
     ssize_t got;
     int error; /* errno of recv; EAGAIN: nothing received */
     short revents;
-    bool tried, polled;
+    bool polled;
 };
 
 static void receive(struct carrier_io *io) {
     struct blk_plan *p = io->plan;
-    io->tried = true;
     struct msghdr message = {.msg_iov = p->iov, .msg_iovlen = (size_t)p->iovcnt};
     do
         io->got = p->iovcnt > 1 ? recvmsg(io->fd, &message, MSG_DONTWAIT)
@@ -63,11 +62,11 @@ static void wait_for_carrier(struct carrier_io *io) {
         io->revents = fds[0].revents;
 }
 
-/* If the last attempt found nothing, so will this one: then poll at once. */
+/* If the last attempt found nothing, so will this one: then poll at once, if that is allowed. */
 static void use_carrier(struct carrier_io *io) {
     bool receives = io->events & POLLIN;
     io->error = EAGAIN;
-    if (receives && !io->poll_first)
+    if (receives && (!io->poll_first || io->never_poll))
         receive(io);
     if (io->error != EAGAIN || io->never_poll)
         return;
@@ -128,7 +127,7 @@ static void received(smuxb_session *s, const struct carrier_io *io) {
         blk_plan_received(s, io->plan, (size_t)io->got);
     } else if (io->error != EAGAIN) {
         blk_carrier_lost(s, io->error);
-    } else if (io->broken && (io->tried || io->polled)) {
+    } else if (io->broken) {
         blk_carrier_lost(s, s->broken_errno); /* there is nothing left to read */
     }
 }
@@ -149,9 +148,9 @@ static void io_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint
         .plan = &plan,
         .events = (short)((reads ? POLLIN : 0) | (roles & BLK_OUT ? POLLOUT : 0)),
         .never_poll = w->done || (holds && !patient),
+        .broken = s->broken,
         .until_us = patient ? sooner(until_us, DRY_PATIENCE_US) : until_us,
     };
-    io.broken = s->broken;
     if (s->broken)
         io.until_us = 1;
     if (roles & BLK_OUT)
@@ -277,7 +276,6 @@ static void read_along(smuxb_session *s) {
         return;
     blk_waiter_init(&w, &none);
     w.done = true;
-    s->poll_first = false; /* it does not poll at all */
     blk_turn(s, &w, BLK_IN, 0);
     blk_left_in(s, true); /* to one that came meanwhile */
 }

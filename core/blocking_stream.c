@@ -130,7 +130,7 @@ int smuxb_open(smuxb_session *s, smuxb_stream **stream) {
 
 static smuxb_stream *take_accepted(smuxb_session *s) {
     smuxb_stream *st = s->accept_head;
-    if (!st)
+    if (!st || s->closing)
         return NULL;
     s->accept_head = st->next;
     if (!st->next)
@@ -150,34 +150,35 @@ static smuxb_stream *take_accepted(smuxb_session *s) {
     return first_handle(st);
 }
 
-static int accept_waiting(smuxb_session *s, smuxb_stream **stream) {
-    struct blk_waiter w;
+/* What smuxb_accept and smuxb_ready have in common: what `take` finds, or waiting for it in `list`. */
+static int wait_for_stream(smuxb_session *s, struct blk_waiter *w, struct blk_link *list,
+                           smuxb_stream *(*take)(smuxb_session *s), smuxb_stream **stream) {
     bool in_time = true;
     int error;
-    blk_waiter_init(&w, &s->accept_deadline_us);
-    blk_list_push(&s->accepters, &w.home);
+    s->refs++;
+    blk_list_push(list, &w->home);
     for (;;) {
-        error = s->closing ? SMUX_ERR_CLOSED : 0;
-        if (error || (*stream = take_accepted(s)) || (error = s->error))
+        error = 0;
+        if ((*stream = take(s)) || (error = blk_session_error(s)))
             break;
-        if (!in_time) {
-            error = SMUXB_ERR_TIMEOUT;
+        error = SMUXB_ERR_TIMEOUT;
+        if (!in_time)
             break;
-        }
-        w.done = false;
-        in_time = blk_wait(s, &w);
+        w->done = false;
+        in_time = blk_wait(s, w);
     }
-    blk_list_remove(&w.home);
+    blk_list_remove(&w->home);
+    s->refs--;
     return error;
 }
 
 int smuxb_accept(smuxb_session *s, smuxb_stream **stream) {
+    struct blk_waiter w;
     int error = 0;
     blk_lock(s);
-    if (s->closing || !(*stream = take_accepted(s))) {
-        s->refs++;
-        error = accept_waiting(s, stream);
-        s->refs--;
+    if (!(*stream = take_accepted(s))) {
+        blk_waiter_init(&w, &s->accept_deadline_us);
+        error = wait_for_stream(s, &w, &s->accepters, take_accepted, stream);
     }
     blk_leave(s);
     return error;
@@ -305,25 +306,10 @@ static smuxb_stream *take_ready(smuxb_session *s) {
 
 int smuxb_ready(smuxb_session *s, uint64_t deadline_us, smuxb_stream **stream) {
     struct blk_waiter w;
-    bool in_time = true;
-    int error;
     blk_waiter_init(&w, &deadline_us);
     w.room = READY_FEED;
     blk_lock(s);
-    s->refs++;
-    blk_list_push(&s->watchers, &w.home);
-    for (;;) {
-        error = 0;
-        if ((*stream = take_ready(s)) || (error = blk_session_error(s)))
-            break;
-        error = SMUXB_ERR_TIMEOUT;
-        if (!in_time)
-            break;
-        w.done = false;
-        in_time = blk_wait(s, &w);
-    }
-    blk_list_remove(&w.home);
-    s->refs--;
+    int error = wait_for_stream(s, &w, &s->watchers, take_ready, stream);
     blk_leave(s);
     return error;
 }

@@ -49,7 +49,8 @@ static uint64_t receive_some(smuxb_stream *stream) {
 
 /* ---- Throughput, one thread on either side ---- */
 
-static void write_in_turn(smuxb_stream **streams, unsigned count) {
+static void write_in_turn(unsigned count) {
+    smuxb_stream **streams = calloc(count, sizeof *streams);
     for (unsigned i = 0; i < count; i++)
         streams[i] = open_stream();
     while (now_s() < end_s)
@@ -57,6 +58,7 @@ static void write_in_turn(smuxb_stream **streams, unsigned count) {
             check(smuxb_write(streams[i], data_out, WRITE_LEN));
     for (unsigned i = 0; i < count; i++)
         smuxb_close(streams[i]);
+    free(streams);
     smuxb_wait(session, 0); /* the server, which has seen all ends, closes the carrier */
 }
 
@@ -85,12 +87,10 @@ static void read_what_is_ready(unsigned count) {
 }
 
 static void throughput(const struct bench *b) {
-    smuxb_stream **streams = calloc(b->streams, sizeof *streams);
     if (b->server)
         read_what_is_ready(b->streams);
     else
-        write_in_turn(streams, b->streams);
-    free(streams);
+        write_in_turn(b->streams);
 }
 
 /* ---- Throughput, a thread for each stream ---- */
