@@ -197,6 +197,23 @@ static inline void read_pattern(smuxb_stream *st, uint32_t seed, size_t total, s
     free(data);
 }
 
+/* What a loan holds, and whether it is the pattern from `position` on. */
+static inline size_t loan_len(const smuxb_loan *loan) {
+    size_t len = 0;
+    for (int i = 0; i < loan->iovcnt; i++)
+        len += loan->iov[i].iov_len;
+    return len;
+}
+
+static inline bool loan_ok(const smuxb_loan *loan, uint32_t seed, uint64_t position) {
+    for (int i = 0; i < loan->iovcnt; i++) {
+        if (!pattern_ok(loan->iov[i].iov_base, loan->iov[i].iov_len, seed, position))
+            return false;
+        position += loan->iov[i].iov_len;
+    }
+    return true;
+}
+
 static inline void expect_text(smuxb_stream *st, const char *text) {
     char got[256];
     size_t len = strlen(text), done = 0;
@@ -241,6 +258,25 @@ static inline intptr_t result_of(pthread_t thread) {
     void *result;
     THREAD_ASSERT(!pthread_join(thread, &result));
     return (intptr_t)result;
+}
+
+/* That many streams (16 at most) at once, each written by one thread and read by another. */
+static inline void carry_over(struct duo *d, int streams, void *(*writes)(void *),
+                              void *(*reads)(void *)) {
+    struct ends ends[16];
+    pthread_t readers[16], writers[16];
+    assert_in_range(streams, 1, 16);
+    for (int i = 0; i < streams; i++)
+        ends[i] = open_ends(d);
+    for (int i = 0; i < streams; i++) {
+        readers[i] = run(reads, ends[i].far);
+        writers[i] = run(writes, ends[i].near);
+    }
+    for (int i = 0; i < streams; i++) {
+        result_of(readers[i]);
+        result_of(writers[i]);
+        close_ends(&ends[i]);
+    }
 }
 
 /* One call in a thread of its own; its result is the thread's. */

@@ -8,22 +8,6 @@
 enum { STREAMS = 6, LOANS = 24 };
 #define TOTAL (6000000u / SLOWNESS)
 
-static size_t loan_len(const smuxb_loan *loan) {
-    size_t len = 0;
-    for (int i = 0; i < loan->iovcnt; i++)
-        len += loan->iov[i].iov_len;
-    return len;
-}
-
-static bool loan_ok(const smuxb_loan *loan, uint32_t seed, uint64_t position) {
-    for (int i = 0; i < loan->iovcnt; i++) {
-        if (!pattern_ok(loan->iov[i].iov_base, loan->iov[i].iov_len, seed, position))
-            return false;
-        position += loan->iov[i].iov_len;
-    }
-    return true;
-}
-
 static void *write_bulk(void *stream) {
     write_pattern(stream, smuxb_stream_id(stream), TOTAL, 131072);
     return NULL;
@@ -77,20 +61,7 @@ static void *read_all_ways(void *stream) {
 }
 
 static void many_streams_are_borrowed_from_and_read(void **state) {
-    struct duo *d = *state;
-    struct ends ends[STREAMS];
-    pthread_t readers[STREAMS], writers[STREAMS];
-    for (int i = 0; i < STREAMS; i++)
-        ends[i] = open_ends(d);
-    for (int i = 0; i < STREAMS; i++) {
-        readers[i] = run(read_all_ways, ends[i].far);
-        writers[i] = run(write_bulk, ends[i].near);
-    }
-    for (int i = 0; i < STREAMS; i++) {
-        result_of(readers[i]);
-        result_of(writers[i]);
-        close_ends(&ends[i]);
-    }
+    carry_over(*state, STREAMS, write_bulk, read_all_ways);
 }
 
 static void no_more_is_borrowed_than_asked_for(void **state) {

@@ -55,20 +55,7 @@ static void *read_hastily(void *stream) {
 }
 
 static void deadlines_pass_while_bulk_is_being_received(void **state) {
-    struct duo *d = *state;
-    struct ends ends[STREAMS];
-    pthread_t readers[STREAMS], writers[STREAMS];
-    for (int i = 0; i < STREAMS; i++)
-        ends[i] = open_ends(d);
-    for (int i = 0; i < STREAMS; i++) {
-        readers[i] = run(read_hastily, ends[i].far);
-        writers[i] = run(write_bulk, ends[i].near);
-    }
-    for (int i = 0; i < STREAMS; i++) {
-        result_of(readers[i]);
-        result_of(writers[i]);
-        close_ends(&ends[i]);
-    }
+    carry_over(*state, STREAMS, write_bulk, read_hastily);
 }
 
 /* Until its stream is reset; then the memory must be left alone. */
