@@ -3,48 +3,12 @@
  * The blocking API against a carrier that misbehaves, and against the process around it.
  * The peer is a bare socket here.
  */
-#include "support_blocking.h"
+#include "support_bare.h"
 
 #include <dirent.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/resource.h>
-
-#include "core/wire.h"
-
-struct bare {
-    smuxb_session *session; /* a server */
-    int peer;               /* the client's end of the carrier */
-};
-
-static void bare_start(struct bare *b, void (*pair)(int fds[2]), const smux_config *config) {
-    int fds[2];
-    pair(fds);
-    b->peer = fds[0];
-    assert_int_equal(smuxb_server(&b->session, fds[1], config), 0);
-}
-
-static void bare_end(struct bare *b) {
-    smuxb_session_free(b->session);
-    if (b->peer >= 0)
-        close(b->peer);
-}
-
-static void peer_says(struct bare *b, const void *bytes, size_t len) {
-    assert_int_equal(send(b->peer, bytes, len, MSG_NOSIGNAL), len);
-}
-
-static void peer_sends(struct bare *b, uint8_t command, uint32_t id, uint16_t length) {
-    uint8_t header[WIRE_HEADER_LEN];
-    wire_pack_header(header, (struct wire_header){1, command, length, id});
-    peer_says(b, header, sizeof header);
-}
-
-static smuxb_stream *accepted(struct bare *b) {
-    smuxb_stream *st;
-    assert_int_equal(smuxb_accept(b->session, &st), 0);
-    return st;
-}
 
 /* ---- The end of the carrier ----------------------------------------------------------------- */
 

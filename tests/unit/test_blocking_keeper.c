@@ -3,46 +3,16 @@
  * The blocking API: that somebody reads and writes the carrier although no user thread waits, though
  * one sends small frames all the time, and though the carrier is full.
  */
-#include "support_blocking.h"
-
-#include "core/wire.h"
+#include "support_bare.h"
 
 /* ---- A bare socket as the peer -------------------------------------------------------------- */
 
-struct bare {
-    smuxb_session *session; /* a server */
-    int peer;
-};
-
-static void bare_start(struct bare *b) {
-    int fds[2];
+static void bare_start_quiet(struct bare *b) {
     smux_config config;
     smux_config_init(&config);
     config.version = 1;
     config.keepalive_disabled = true; /* no clock is to come to the rescue */
-    unix_pair(fds);
-    b->peer = fds[0];
-    assert_int_equal(smuxb_server(&b->session, fds[1], &config), 0);
-}
-
-static void bare_end(struct bare *b) {
-    close(b->peer);
-    smuxb_session_free(b->session);
-}
-
-static void peer_sends(struct bare *b, uint8_t command, uint32_t id, const char *payload) {
-    uint8_t frame[WIRE_HEADER_LEN + 64];
-    uint16_t len = (uint16_t)strlen(payload);
-    wire_pack_header(frame, (struct wire_header){1, command, len, id});
-    memcpy(frame + WIRE_HEADER_LEN, payload, len);
-    assert_int_equal(send(b->peer, frame, WIRE_HEADER_LEN + (size_t)len, MSG_NOSIGNAL),
-                     WIRE_HEADER_LEN + len);
-}
-
-static smuxb_stream *accepted(struct bare *b) {
-    smuxb_stream *st;
-    assert_int_equal(smuxb_accept(b->session, &st), 0);
-    return st;
+    bare_start(b, unix_pair, &config);
 }
 
 static uint64_t frames_in(const struct bare *b) {
@@ -63,13 +33,13 @@ static void input_is_read_while_the_carrier_is_full(void **state) {
     static uint8_t much[4000000];
     struct bare b;
     (void)state;
-    bare_start(&b);
-    peer_sends(&b, WIRE_SYN, 3, "");
+    bare_start_quiet(&b);
+    peer_sends(&b, WIRE_SYN, 3, 0);
     smuxb_stream *st = accepted(&b);
     smuxb_set_write_deadline(st, smuxb_after_ms(30));
     assert_true(smuxb_write(st, much, sizeof much) < (ssize_t)sizeof much);
     for (uint32_t id = 5; id < 25; id += 2) {
-        peer_sends(&b, WIRE_SYN, id, "");
+        peer_sends(&b, WIRE_SYN, id, 0);
         await_frames(&b, (id - 1) / 2);
         usleep(3000);
     }
@@ -88,14 +58,15 @@ static void an_answer_is_read_though_a_close_finds_the_peer_gone(void **state) {
     for (int round = 0; round < ROUNDS; round++) {
         smuxb_stream *opened;
         struct bare b;
-        bare_start(&b);
-        peer_sends(&b, WIRE_SYN, 3, "");
+        bare_start_quiet(&b);
+        peer_sends(&b, WIRE_SYN, 3, 0);
         smuxb_stream *st = accepted(&b);
         usleep(NAP_US);
         assert_int_equal(smuxb_open(b.session, &opened), 0);
         usleep(PACE_US);
-        peer_sends(&b, WIRE_PSH, 3, "answer");
-        peer_sends(&b, WIRE_FIN, 3, "");
+        peer_sends(&b, WIRE_PSH, 3, 6);
+        peer_says(&b, "answer", 6);
+        peer_sends(&b, WIRE_FIN, 3, 0);
         close(b.peer);
         b.peer = -1;
         smuxb_close(opened);
@@ -111,12 +82,12 @@ static void input_is_read_though_nobody_accepts_and_one_opens_and_closes(void **
     smuxb_stream *st;
     uint64_t end_us = smuxb_after_ms(PATIENCE_MS);
     (void)state;
-    bare_start(&b);
-    peer_sends(&b, WIRE_SYN, 3, "");
+    bare_start_quiet(&b);
+    peer_sends(&b, WIRE_SYN, 3, 0);
     await_frames(&b, 1);
     for (int i = 0; frames_in(&b) < 2 && smuxb_now_us() < end_us; i++) {
         if (i == 20)
-            peer_sends(&b, WIRE_SYN, 5, "");
+            peer_sends(&b, WIRE_SYN, 5, 0);
         usleep(PACE_US);
         assert_int_equal(smuxb_open(b.session, &st), 0);
         smuxb_close(st);
@@ -131,9 +102,9 @@ static void a_small_write_behind_a_full_carrier_goes_out(void **state) {
     static uint8_t some[1000], drained[65536];
     struct bare b;
     (void)state;
-    bare_start(&b);
-    peer_sends(&b, WIRE_SYN, 3, "");
-    peer_sends(&b, WIRE_SYN, 5, "");
+    bare_start_quiet(&b);
+    peer_sends(&b, WIRE_SYN, 3, 0);
+    peer_sends(&b, WIRE_SYN, 5, 0);
     smuxb_stream *read = accepted(&b), *written = accepted(&b);
     pthread_t reader = run(read_one, read);
     settle();
@@ -150,7 +121,8 @@ static void a_small_write_behind_a_full_carrier_goes_out(void **state) {
         n = recv(b.peer, drained, sizeof drained, 0);
         assert_true(n > 0);
     }
-    peer_sends(&b, WIRE_PSH, 3, "x");
+    peer_sends(&b, WIRE_PSH, 3, 1);
+    peer_says(&b, "x", 1);
     assert_int_equal(result_of(reader), 1);
     smuxb_close(read);
     smuxb_close(written);
