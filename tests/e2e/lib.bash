@@ -33,15 +33,7 @@ wait_until() {
     done
 }
 
-# A TCP port that nobody listens on, below the range that the kernel gives to clients.
-free_port() {
-    perl -MIO::Socket::INET -e 'for (1 .. 1000) {
-        my $port = 10000 + int rand 22000;
-        IO::Socket::INET->new(Listen => 1, LocalAddr => "0.0.0.0", LocalPort => $port) or next;
-        print "$port\n";
-        exit }
-    die "no free port\n"'
-}
+free_port() { "${BASH_SOURCE[0]%/*}/../run/port" "$BATS_RUN_TMPDIR"; }
 
 listening() { ss -Hltn "sport = :$1" | grep -q .; }
 
