@@ -65,10 +65,11 @@ static bool was_quiet(smuxb_session *s, bool watched, uint32_t in_terms) {
 
 /* Both return whether user threads have been quiet meanwhile.  If they have not, the next rest is a
  * nap, so that a busy one need not wake the keeper again and again. */
-static bool keeper_turn(smuxb_session *s, unsigned roles, uint64_t until_us) {
-    uint32_t served = s->served, in_terms = begin_wait(s, roles & BLK_IN, &until_us);
+static bool keeper_turn(smuxb_session *s, unsigned roles, bool quiet, uint64_t until_us) {
+    bool watches = roles & BLK_IN || (quiet && s->in_owner);
+    uint32_t served = s->served, in_terms = begin_wait(s, watches, &until_us);
     blk_turn(s, &s->keeper, roles, until_us);
-    bool quiet = was_quiet(s, roles & BLK_IN, in_terms);
+    quiet = was_quiet(s, watches, in_terms);
     if (!s->in_owner)
         blk_release_held(s);
     return quiet && s->served == served; /* or they will want the role themselves */
@@ -95,7 +96,7 @@ static void keeper_work(smuxb_session *s) {
         unsigned roles = keeper_roles(s, quiet, &until_us);
         if (s->error)
             break;
-        quiet = roles ? keeper_turn(s, roles, until_us) : keeper_rest(s, quiet, until_us);
+        quiet = roles ? keeper_turn(s, roles, quiet, until_us) : keeper_rest(s, quiet, until_us);
     }
 }
 

@@ -5,6 +5,8 @@
  */
 #include "support_bare.h"
 
+#include <dirent.h>
+
 /* ---- A bare socket as the peer -------------------------------------------------------------- */
 
 static void bare_start_quiet(struct bare *b) {
@@ -96,10 +98,36 @@ static void input_is_read_though_nobody_accepts_and_one_opens_and_closes(void **
     bare_end(&b);
 }
 
-/* A write whose time is up is taken back, so that there is nothing to send, and the carrier is full.
- * The next one is copied for whoever is told when there is room; the only other thread reads. */
-static void a_small_write_behind_a_full_carrier_goes_out(void **state) {
-    static uint8_t some[1000], drained[65536];
+/* How often threads of this process have gone to sleep. */
+static long sleeps(void) {
+    char path[64], line[128];
+    long sum = 0, n;
+    struct dirent *task;
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    while ((task = readdir(tasks)) != NULL) {
+        snprintf(path, sizeof path, "/proc/self/task/%.16s/status", task->d_name);
+        FILE *status = fopen(path, "r");
+        while (status && fgets(line, sizeof line, status))
+            if (sscanf(line, "voluntary_ctxt_switches: %ld", &n) == 1)
+                sum += n;
+        if (status)
+            fclose(status);
+    }
+    closedir(tasks);
+    return sum;
+}
+
+/* Writes until the peer, which reads nothing, makes that wait. */
+static void fill(smuxb_stream *st) {
+    static uint8_t some[1000];
+    for (ssize_t n = 1; n > 0;) {
+        smuxb_set_write_deadline(st, smuxb_after_ms(10));
+        n = smuxb_write(st, some, sizeof some);
+    }
+}
+
+static void nobody_wakes_while_the_carrier_is_full_and_a_reader_waits(void **state) {
     struct bare b;
     (void)state;
     bare_start_quiet(&b);
@@ -108,10 +136,34 @@ static void a_small_write_behind_a_full_carrier_goes_out(void **state) {
     smuxb_stream *read = accepted(&b), *written = accepted(&b);
     pthread_t reader = run(read_one, read);
     settle();
-    for (ssize_t n = 1; n > 0;) {
-        smuxb_set_write_deadline(written, smuxb_after_ms(10));
-        n = smuxb_write(written, some, sizeof some);
-    }
+    fill(written);
+    settle();
+    long before = sleeps();
+    usleep(100000);
+    assert_in_range(sleeps() - before, 0, 20);
+    peer_sends(&b, WIRE_PSH, 3, 1);
+    peer_says(&b, "x", 1);
+    assert_int_equal(result_of(reader), 1);
+    smuxb_reset(written);
+    close(b.peer); /* or closing would wait for it to take the rest */
+    b.peer = -1;
+    smuxb_close(read);
+    bare_end(&b);
+}
+
+/* A write whose time is up is taken back, so that there is nothing to send, and the carrier is full.
+ * The next one is copied for whoever is told when there is room; the only other thread reads. */
+static void a_small_write_behind_a_full_carrier_goes_out(void **state) {
+    static uint8_t drained[65536];
+    struct bare b;
+    (void)state;
+    bare_start_quiet(&b);
+    peer_sends(&b, WIRE_SYN, 3, 0);
+    peer_sends(&b, WIRE_SYN, 5, 0);
+    smuxb_stream *read = accepted(&b), *written = accepted(&b);
+    pthread_t reader = run(read_one, read);
+    settle();
+    fill(written);
     settle();
     smuxb_set_write_deadline(written, smuxb_after_ms(PATIENCE_MS));
     assert_int_equal(smuxb_write(written, "last", 4), 4);
@@ -189,6 +241,7 @@ int main(void) {
         cmocka_unit_test(input_is_read_while_the_carrier_is_full),
         cmocka_unit_test(an_answer_is_read_though_a_close_finds_the_peer_gone),
         cmocka_unit_test(input_is_read_though_nobody_accepts_and_one_opens_and_closes),
+        cmocka_unit_test(nobody_wakes_while_the_carrier_is_full_and_a_reader_waits),
         cmocka_unit_test(a_small_write_behind_a_full_carrier_goes_out),
         cmocka_unit_test_prestate(a_conversation_goes_on_beside_threads_that_open_and_close,
                                   &variants[0]),
