@@ -117,7 +117,7 @@ struct smux_stream {
     struct link control; /* session.control: owes a control frame */
     struct link events;  /* session.events, .blocked or .starved */
     struct link idle;    /* session.idle, .lingering once given up, or .still */
-    struct link hold;    /* session.hold[log2(unread)], under SMUX_FULL_RESET */
+    struct link hold;    /* session.hold[log2(unread)]; under SMUX_FULL_STALL see there */
 };
 _Static_assert(sizeof(struct smux_stream) <= 200, "an idle stream is to stay below 256 bytes");
 _Static_assert(SMUX_ERR_FLOOD >= INT8_MIN, "errors fit into smux_stream.error");
@@ -186,6 +186,10 @@ enum goaway { GOAWAY_NONE, GOAWAY_SENT, GOAWAY_TOLD };
 #define REFUSALS_MAX      65536u
 #define REFUSALS_FOR_DATA 1024u
 
+/* How long resets wait, in a session's beginning, for a hello that would make them resets: a plain
+ * FIN says that the data is complete. */
+#define HELLO_PATIENCE_US 1000000u
+
 struct smux_session {
     smux_config config;
     smux_allocator memory;
@@ -203,7 +207,9 @@ struct smux_session {
     /* Extensions and keepalive. */
     uint8_t owes; /* enum session_owes */
     bool peer_extensions, peer_goaway, peer_keeps_alive;
-    uint8_t goaway; /* enum goaway */
+    bool resets_wait;        /* some do */
+    uint64_t hello_until_us; /* no reset is sent before, 0: no hello is expected any more */
+    uint8_t goaway;          /* enum goaway */
     uint8_t ping_seq, pong_seq;
     bool ping_pending;
     uint64_t ping_us, rtt_us;
@@ -222,7 +228,9 @@ struct smux_session {
     uint32_t payload_orphan;     /* its stream, if that went in the middle of it; 0: answered */
     uint32_t mark_id;            /* stream of the NOP just before, 0: none */
     uint64_t unread, granted;    /* granted: windows beyond the initial one, summed */
-    struct link hold[32];
+    struct link hold[32]; /* under SMUX_FULL_STALL [0] alone: whose windows have grown, or should,
+                             in the order in which they were last tuned */
+    uint32_t sharers;     /* how many these are */
     uint32_t backlog;
     uint32_t window_limit; /* of automatic windows, for now */
 
@@ -237,6 +245,7 @@ struct smux_session {
     struct link blocked, starved; /* whose smux_send fell short of the session's share */
     uint32_t ring_len;
     uint64_t queued, copied; /* of all streams; of that, what lies in buffers made here */
+    uint64_t chunks;         /* memory of those buffers */
     uint32_t *refusals;      /* stream ids; [refusals_head, refusals_tail) are unsent */
     uint32_t refusals_head, refusals_tail, refusals_size;
     bool outstanding; /* between smux_output and smux_sent */
@@ -300,6 +309,9 @@ void send_leave_ring(smux_stream *st);
 void send_refuse(smux_session *s, uint32_t id, bool for_data);
 void send_void_plan(smux_session *s);
 int64_t send_allowance(const smux_stream *st);
+void send_owe_reset(smux_stream *st);
+/* The peer's hello has come, or will not: resets need not wait any longer. */
+void send_waiting_resets(smux_session *s);
 static inline bool send_fin_due(const smux_stream *st) {
     return st->out == OUT_CLOSING && st->queued == st->planned;
 }

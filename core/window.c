@@ -10,20 +10,15 @@
 
 #define WINDOW_MIN 4096u
 
-/* Windows may promise more than there is, as not all streams are ever unread at once; when they
- * are, the budget stops them. */
-#define GRANTS_MAX(config) (8 * (uint64_t)(config)->max_receive_buffer)
+/* While windows have taken more than half of what they may grow by together, those that have not
+ * been tuned for so long shrink. */
+#define STILL_US 2000000u
 
 /* A probe that took longer tells of the peer's silence, not of the path. */
 #define PROBE_MAX_US 2000000u
 
 static bool under_pressure(const smux_session *s) {
     return s->unread > s->config.max_receive_buffer / 2;
-}
-
-/* Of automatic windows, when they are tuned: a stream that never needs that keeps what it started with. */
-static uint32_t largest_window(const smux_session *s) {
-    return min_u32(s->config.max_window, s->window_limit);
 }
 
 static uint32_t initial_window(const smux_session *s) {
@@ -49,10 +44,71 @@ static uint32_t extra(uint32_t window) {
     return window > WIRE_INITIAL_WINDOW ? window - WIRE_INITIAL_WINDOW : 0;
 }
 
+/* What windows may grow by together.  Where a full budget stops all streams: so little that some
+ * unread ones, however far they have grown, leave room for the others.  Where it costs the largest
+ * holder its stream: more than there is, as not all are ever unread at once. */
+static uint64_t grants_max(const smux_session *s) {
+    uint64_t all = s->config.max_receive_buffer;
+    if (s->config.on_full == SMUX_FULL_RESET)
+        return 8 * all;
+    return all / 2 > WIRE_INITIAL_WINDOW ? all / 2 - WIRE_INITIAL_WINDOW : 0;
+}
+
+static bool keeps_sharers(const smux_session *s) {
+    return s->config.on_full == SMUX_FULL_STALL;
+}
+
+/* The stream goes to the end of those that share what windows may grow by, or out of them. */
+static void file_sharer(smux_stream *st, bool shares) {
+    smux_session *s = st->session;
+    if (!keeps_sharers(s))
+        return;
+    s->sharers += shares - linked(&st->hold);
+    list_remove(&st->hold);
+    if (shares)
+        list_push_back(&s->hold[0], &st->hold);
+}
+
 static void set_window(smux_stream *st, uint32_t window) {
-    if (st->session->config.auto_window)
+    if (st->session->config.auto_window) {
         st->session->granted = st->session->granted - extra(st->window) + extra(window);
+        file_sharer(st, extra(window));
+    }
     st->window = window;
+}
+
+/* Of automatic windows, when they are tuned: a stream that never needs that keeps what it started
+ * with.  No stream gets more than its share of what all may grow by. */
+static uint32_t largest_window(const smux_stream *st) {
+    const smux_session *s = st->session;
+    uint32_t most = min_u32(s->config.max_window, s->window_limit);
+    if (!keeps_sharers(s))
+        return most;
+    uint64_t sharers = s->sharers + !linked(&st->hold);
+    return min_u32(most, initial_window(s) + grants_max(s) / sharers);
+}
+
+/* Takes back what streams got that have moved little since. */
+static void shrink_still(smux_session *s) {
+    for (int i = 0; i < 2 && keeps_sharers(s) && s->granted > grants_max(s) / 2; i++) {
+        smux_stream *st = stream_of(s->hold[0].next, hold);
+        if ((uint32_t)s->now_us - st->update_us < STILL_US)
+            return;
+        set_window(st, initial_window(s));
+        if (st->in == IN_OPEN) {
+            st->flags |= F_OWE_UPDATE;
+            send_schedule(st);
+        }
+    }
+}
+
+static void grow(smux_stream *st, uint32_t most) {
+    smux_session *s = st->session;
+    uint32_t twice = st->window < most / 2 ? st->window * 2 : most;
+    uint64_t others = s->granted - extra(st->window), all = grants_max(s);
+    uint32_t left = min_u32(UINT32_MAX, WIRE_INITIAL_WINDOW + (others < all ? all - others : 0));
+    if (min_u32(twice, left) > st->window)
+        set_window(st, min_u32(twice, left));
 }
 
 void window_start(smux_stream *st) {
@@ -173,25 +229,24 @@ static bool window_limits(const smux_stream *st, uint32_t since, uint32_t elapse
 /* The window for the next update. */
 static void tune(smux_stream *st, uint32_t since) {
     smux_session *s = st->session;
-    const smux_config *c = &s->config;
-    uint32_t elapsed = (uint32_t)s->now_us - st->update_us, most = largest_window(s);
-    uint32_t least = min_u32(initial_window(s), most);
+    uint32_t elapsed = (uint32_t)s->now_us - st->update_us;
     bool dry = st->flags & F_DRY;
     st->flags &= (uint16_t)~F_DRY;
     st->update_us = (uint32_t)s->now_us;
-    if (!c->auto_window)
+    if (!s->config.auto_window)
         return;
-    if (under_pressure(s)) {
+    bool limits = dry || window_limits(st, since, elapsed);
+    file_sharer(st, limits || extra(st->window)); /* so that the others make room for it */
+    shrink_still(s);
+    uint32_t most = largest_window(st), least = min_u32(initial_window(s), most);
+    if (under_pressure(s))
         set_window(st, fair_share(s));
-    } else if (st->window < least) {
+    else if (st->window < least)
         set_window(st, least);
-    } else if (st->window > most) {
+    else if (st->window > most)
         set_window(st, most);
-    } else if (st->window < most && (dry || window_limits(st, since, elapsed))) {
-        uint32_t twice = st->window < most / 2 ? st->window * 2 : most;
-        if (s->granted - extra(st->window) + extra(twice) <= GRANTS_MAX(c))
-            set_window(st, twice);
-    }
+    else if (st->window < most && limits)
+        grow(st, most);
 }
 
 void window_consumed(smux_stream *st) {
