@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Bytes of a buffer of the engine's own: small writes share one, large ones fill several. */
-#define CHUNK_MIN ((size_t)2048 - sizeof(smux_sendbuf) - 32)
+#define CHUNK_MIN ((size_t)256 - sizeof(smux_sendbuf) - 16)
 #define CHUNK_MAX ((size_t)65536)
 
 enum buffer_state { BUFFER_FREE, BUFFER_QUEUED, BUFFER_RETURNED };
@@ -32,6 +32,7 @@ static smux_sendbuf *chunk_new(smux_session *s, size_t capacity) {
     if (!b)
         return NULL;
     *b = (smux_sendbuf){.data = (const uint8_t *)(b + 1), .capacity_ = capacity};
+    s->chunks += sizeof *b + capacity;
     return b;
 }
 
@@ -45,6 +46,7 @@ static size_t chunk_size(const smux_stream *st, size_t len) {
 static void release(smux_stream *st, smux_sendbuf *b, int error) {
     smux_session *s = st->session;
     if (is_own(b)) {
+        s->chunks -= sizeof *b + b->capacity_;
         engine_free(s, b);
         return;
     }
@@ -74,8 +76,14 @@ static uint64_t most_copied(const smux_session *s) {
     return s->config.session_send_buffer * (s->version == 1 ? 1ull : 2ull);
 }
 
+/* Of the session's share: the bytes that wait, or half of the memory they lie in, if that is more:
+ * a byte on each of many streams takes a buffer of its own. */
+static uint64_t load(const smux_session *s) {
+    return s->copied > s->chunks / 2 ? s->copied : s->chunks / 2;
+}
+
 static bool overfull(const smux_session *s) {
-    return s->copied >= most_copied(s);
+    return load(s) >= most_copied(s);
 }
 
 /* Room for who is still there, from those that have been closed and get nowhere for longest. */
@@ -97,8 +105,8 @@ static uint64_t own_room(const smux_stream *st) {
 }
 
 uint64_t queue_room(const smux_stream *st) {
-    uint64_t cap = st->session->config.session_send_buffer, copied = st->session->copied;
-    uint64_t own = own_room(st), all = copied < cap ? cap - copied : 0;
+    uint64_t cap = st->session->config.session_send_buffer, taken = load(st->session);
+    uint64_t own = own_room(st), all = taken < cap ? cap - taken : 0;
     if (!st->queued && all < ROOM_MIN && !overfull(st->session))
         all = ROOM_MIN;
     return own < all ? own : all;
@@ -143,9 +151,9 @@ static void unblock_first(struct link *list) {
 void queue_unblock(smux_session *s) {
     uint64_t share = s->config.session_send_buffer;
     /* No more of these are woken than there is room for. */
-    for (uint64_t n = s->copied; n < most_copied(s) && !list_empty(&s->starved); n += ROOM_MIN)
+    for (uint64_t n = load(s); n < most_copied(s) && !list_empty(&s->starved); n += ROOM_MIN)
         unblock_first(&s->starved);
-    while (s->copied <= share / 2 && !list_empty(&s->blocked))
+    while (load(s) <= share / 2 && !list_empty(&s->blocked))
         unblock_first(&s->blocked);
 }
 

@@ -52,6 +52,7 @@ static bool on_hello(smux_session *s, smux_event *ev) {
     if (!s->config.extensions || s->peer_extensions)
         return ignore(s);
     s->peer_extensions = true;
+    send_waiting_resets(s);
     if (s->goaway == GOAWAY_TOLD) { /* it could not be told before */
         s->goaway = GOAWAY_SENT;
         s->owes |= OWE_GOAWAY;
@@ -268,15 +269,18 @@ static bool frame(smux_session *s, smux_event *ev) {
     if (h.command == WIRE_UPD && !gather(s, WIRE_HEADER_LEN + WIRE_UPDATE_LEN))
         return false;
     s->partial_len = 0;
-    s->count.frames_in++;
+    /* A client's hello is its first frame. */
+    if (s->count.frames_in++ == 0 && s->role == SMUX_SERVER && h.id != WIRE_HELLO)
+        send_waiting_resets(s);
     bool made = commands[h.command].handle(s, h, ev);
     if (h.command != WIRE_NOP)
         s->mark_id = 0;
     return made;
 }
 
+/* What has happened to a stream is told before its id can be that of a new one. */
 static bool parse(smux_session *s, smux_event *ev) {
-    while (s->input_len && !s->error && list_empty(&s->events))
+    while (s->input_len && !s->error && list_empty(&s->events) && !s->returned)
         if (s->payload_left ? payload(s, ev) : frame(s, ev))
             return true;
     return false;

@@ -24,8 +24,13 @@ static bool data_due(const smux_stream *st) {
            send_allowance(st) > 0;
 }
 
+/* The control frames that are owed and may go. */
+static uint16_t owed(const smux_stream *st) {
+    return st->flags & (st->session->hello_until_us ? F_OWED & ~F_OWE_RESET : F_OWED);
+}
+
 static bool control_due(const smux_stream *st) {
-    return st->flags & F_OWED || send_fin_due(st);
+    return owed(st) || send_fin_due(st);
 }
 
 void send_leave_ring(smux_stream *st) {
@@ -50,6 +55,21 @@ void send_schedule(smux_stream *st) {
         list_push_back(&s->ring, &st->ring);
         s->ring_len++;
     }
+}
+
+void send_owe_reset(smux_stream *st) {
+    st->flags |= F_OWE_RESET;
+    st->session->resets_wait |= st->session->hello_until_us != 0;
+}
+
+void send_waiting_resets(smux_session *s) {
+    s->hello_until_us = 0;
+    if (!s->resets_wait)
+        return;
+    s->resets_wait = false;
+    for (smux_stream *st = NULL; (st = table_next(s, st));)
+        if (st->flags & F_OWE_RESET)
+            send_schedule(st);
 }
 
 /* Those that are in the plan lie before the head, and may come back. */
@@ -246,7 +266,7 @@ static void plan_control(struct output *o) {
     while (!list_empty(&s->control) && room_for_frame(o)) {
         smux_stream *st = stream_of(s->control.next, control);
         for (size_t i = 0; i < sizeof stream_frames / sizeof *stream_frames; i++)
-            if (st->flags & stream_frames[i].owed && room_for_frame(o)) {
+            if (owed(st) & stream_frames[i].owed && room_for_frame(o)) {
                 st->flags &= (uint16_t)~stream_frames[i].owed;
                 plan(o, (struct frame){.kind = stream_frames[i].kind, .stream = st});
             }
@@ -386,7 +406,7 @@ static void take_back_data(smux_session *s, const struct frame *f) {
 static void take_back_fin(smux_stream *st) {
     stream_set_out(st, OUT_CLOSING);
     if (st->out == OUT_DEAD && st->error != SMUX_ERR_PEER_RESET)
-        st->flags |= F_OWE_RESET;
+        send_owe_reset(st);
 }
 
 static void take_back(smux_session *s, const struct frame *f) {

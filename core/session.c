@@ -57,6 +57,9 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
     s->next_id = role == SMUX_CLIENT ? FIRST_CLIENT_ID : 2;
     if (role == SMUX_CLIENT && config->extensions)
         s->owes = OWE_HELLO;
+    if (config->extensions)
+        s->hello_until_us =
+            now_us < UINT64_MAX - HELLO_PATIENCE_US ? now_us + HELLO_PATIENCE_US : 1;
     s->returned_tail = &s->returned;
     list_init(&s->events);
     list_init(&s->ring);
@@ -165,7 +168,7 @@ static void kill_streams(smux_session *s, int error) {
 void smux_session_fail(smux_session *s, int error) {
     if (s->error)
         return;
-    s->error = error < 0 ? error : SMUX_ERR_CLOSED;
+    s->error = smux_error_tier(error) == SMUX_TIER_SESSION ? error : SMUX_ERR_CLOSED;
     if (!s->text[0])
         append(s->text, 0, sizeof s->text, smux_strerror(s->error));
     s->input_len = 0;

@@ -14,7 +14,8 @@
  *     the application --> smux_send, smux_close, ... --> smux_output --> writev --> smux_sent
  *     smux_deadline --> wait at most until then --> smux_tick
  *
- * A loop over a non-blocking socket, errors left out:
+ * A loop over a non-blocking socket, errors left out (smux_deadline is 0 while an event waits, as
+ * smux_sent may make some: then poll does not wait):
  *
  *     for (;;) {
  *         poll POLLIN if smux_want_read, POLLOUT if smux_want_write, until smux_deadline
@@ -100,6 +101,7 @@ enum smux_error {
 SMUX_API const char *smux_strerror(int error);
 /* Its name ("SMUX_ERR_PEER_RESET").  Never NULL. */
 SMUX_API const char *smux_error_name(int error);
+/* SMUX_TIER_NONE for SMUX_OK, and for what is none of the errors above. */
 SMUX_API enum smux_tier smux_error_tier(int error);
 
 /* ---- Configuration -------------------------------------------------------------------------- */
@@ -132,11 +134,15 @@ typedef struct smux_config {
                                         well as a NOP.  (Go peers end a
                                         session that has been silent for their own timeout) */
     uint32_t max_frame_size;        /* payload bytes of a frame we send, 1..65535.  Default 32768 */
-    uint32_t max_receive_buffer;    /* bytes unread over all streams, 1..2^31-1.  Default 4 MiB */
+    uint32_t max_receive_buffer;    /* bytes unread over all streams, 1..2^31-1.  Default 4 MiB.
+                                       A version 2 stream may fill 256 KiB of it unread whatever
+                                       we say: who lets many go unread at once (an echo that does
+                                       not read while it cannot write) needs that for each */
     uint32_t max_stream_buffer;     /* version 2 window without auto_window, 1..max_receive_buffer.
                                        Default 64 KiB */
     bool auto_window;               /* version 2: windows start at 256 KiB and grow with the
-                                       measured bandwidth-delay product.  Default true */
+                                       measured bandwidth-delay product, together by less than
+                                       half of max_receive_buffer.  Default true */
     uint32_t max_window;            /* largest automatic window, 0 or 262144..max_receive_buffer.
                                        0: half of max_receive_buffer, at least 256 KiB.  Default 0 */
     uint64_t stream_idle_timeout_us; /* reset a stream without data for that long.  0: never */
@@ -153,7 +159,8 @@ typedef struct smux_config {
     uint32_t session_send_buffer;    /* the same over all streams, 1..2^31-1.  Default 4 MiB.  In
                                         version 2 a stream with nothing queued may still queue
                                         4 KiB, up to twice this in all: those without window
-                                        must not stop the others */
+                                        must not stop the others.  Their memory is bounded by
+                                        twice that */
     enum smux_on_full on_full;       /* default SMUX_FULL_STALL */
     bool extensions;                 /* offer and use the extensions.  Default true */
     uint64_t hash_seed;              /* a random number, against peers that choose stream ids to
@@ -195,7 +202,8 @@ SMUX_API int smux_session_new(smux_session **session, enum smux_role role,
 SMUX_API void smux_session_free(smux_session *session);
 
 /* Ends the session locally, for the reason given (SMUX_ERR_CARRIER when the connection broke,
- * SMUX_ERR_CLOSED when the application is done).  Nothing is sent: smux has no frame for it, the
+ * SMUX_ERR_CLOSED when the application is done; what is no error of a session's counts as that).
+ * Nothing is sent: smux has no frame for it, the
  * carrier's end says it.  Every stream fails with `error`, without an event of its own;
  * SMUX_EVENT_FAILED follows once, behind the SMUX_EVENT_SENT of lent buffers (all of it after
  * smux_sent, if this is called between smux_output and smux_sent: a failed writev is smux_sent of
@@ -204,12 +212,14 @@ SMUX_API void smux_session_fail(smux_session *session, int error);
 
 /* The error that ended the session, 0 while it lives. */
 SMUX_API int smux_session_error(const smux_session *session);
-/* A text with particulars ("bad frame version: 7, expected 2"), valid until smux_session_free. */
+/* A text with particulars ("bad frame version: 7, expected 2"), "no error" while it lives; valid
+ * until smux_session_free. */
 SMUX_API const char *smux_session_error_text(const smux_session *session);
 
 /* Tells the peer to open no more streams (peers with extensions only), and refuses those it opens
- * from now on once it has been told.  Streams that exist go on; smux_open fails here too.
- * Idempotent. */
+ * once it has answered that it knows (other peers: at once).  A peer that never answers may open
+ * streams as before, within accept_backlog and max_streams.  Streams that exist go on; smux_open
+ * fails here too.  Idempotent. */
 SMUX_API void smux_goaway(smux_session *session);
 
 /* Sends a ping to a peer with extensions, for a fresh round-trip time; without, a plain NOP. */
@@ -278,7 +288,8 @@ SMUX_API bool smux_next_event(smux_session *session, smux_event *event);
 
 /* The application is done with n bytes of DATA events of this stream (it may say so in one call or
  * many).  This returns budget and opens the version 2 window.  SMUX_ERR_ARGUMENT if n is more than
- * was delivered and not yet consumed. */
+ * was delivered and not yet consumed; on a stream that has been reset, where nothing is left to
+ * consume, any n is fine. */
 SMUX_API int smux_consume(smux_stream *stream, size_t n);
 
 /* Limits automatic windows (version 2, auto_window) to `bytes`, at least 4096, below max_window, until
@@ -313,7 +324,8 @@ SMUX_API int smux_close_write(smux_stream *stream);
 SMUX_API void smux_close(smux_stream *stream);
 
 /* Ends the stream at once and gives up the handle: what is queued is dropped, the peer sees a
- * reset (a peer without extensions: FIN). */
+ * reset (a peer without extensions: FIN, as an orderly end; in a session's first second it is held
+ * back until the peer has said whether it knows the extensions). */
 SMUX_API void smux_reset(smux_stream *stream);
 
 SMUX_API uint32_t smux_stream_id(const smux_stream *stream);
@@ -415,7 +427,8 @@ SMUX_API bool smux_want_write(const smux_session *session);
 
 #define SMUX_NEVER UINT64_MAX
 
-/* When smux_tick wants to be called next; SMUX_NEVER if there is no need. */
+/* When smux_tick wants to be called next, or smux_next_event: 0, at once, while an event waits.
+ * SMUX_NEVER if there is no need. */
 SMUX_API uint64_t smux_deadline(const smux_session *session);
 
 /* Does what is due: keepalives, timeouts.  Calling it early is harmless. */

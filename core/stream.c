@@ -123,7 +123,7 @@ void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_applicati
         return;
     /* A peer without extensions is told by FIN, if it has not had one. */
     if (tell_peer && (s->peer_extensions || st->out != OUT_CLOSED))
-        st->flags |= F_OWE_RESET;
+        send_owe_reset(st);
     st->error = error;
     stream_set_in(st, IN_DEAD);
     stream_set_out(st, OUT_DEAD);

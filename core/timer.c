@@ -49,12 +49,19 @@ static uint64_t still_deadline(const smux_session *s) {
     return first_due(&s->still, streams_second_look_us(s));
 }
 
+static bool event_waits(const smux_session *s) {
+    return s->returned || !list_empty(&s->events) || s->input_len ||
+           (s->error && !s->failed_told && !s->outstanding);
+}
+
 uint64_t smux_deadline(const smux_session *s) {
+    if (event_waits(s))
+        return 0;
     if (s->error)
         return SMUX_NEVER;
     uint64_t due = s->config.keepalive_disabled ? SMUX_NEVER : s->keepalive_us;
     const uint64_t others[] = {silence_deadline(s), idle_deadline(s), linger_deadline(s),
-                               still_deadline(s)};
+                               still_deadline(s), s->resets_wait ? s->hello_until_us : SMUX_NEVER};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         due = others[i] < due ? others[i] : due;
     return due;
@@ -113,4 +120,6 @@ void smux_tick(smux_session *s, uint64_t now_us) {
     if (s->error)
         return;
     end_still_streams(s);
+    if (s->hello_until_us && s->now_us >= s->hello_until_us)
+        send_waiting_resets(s);
 }

@@ -384,6 +384,7 @@ static inline void pass_time_until(engine *e, uint64_t now_us) {
         if (next > e->now_us)
             e->now_us = next;
         smux_tick(e->session, e->now_us);
+        collect(e);
     }
     e->now_us = now_us;
     smux_tick(e->session, now_us);

@@ -581,8 +581,8 @@ static inline void model_time(model *m, uint64_t us) {
             m->lingered = true;
     for (int i = 0; i < 2; i++) {
         smux_tick(m->side[i].session, m->now_us);
-        CHECK(m->failed || smux_deadline(m->side[i].session) > m->now_us, "deadline in the past");
         model_events(m, i);
+        CHECK(m->failed || smux_deadline(m->side[i].session) > m->now_us, "deadline in the past");
     }
 }
 

@@ -39,6 +39,31 @@ static void expect_payload(engine *e, uint32_t sid, uint64_t offset, size_t len)
     }
 }
 
+/* The event looked its stream up by the id, which the peer had used again meanwhile. */
+static void a_buffer_of_a_closed_stream_is_not_told_as_one_of_a_new_stream(void **state) {
+    (void)state;
+    engine e;
+    engine_prepare(&e, SMUX_SERVER, 2);
+    e.config.extensions = true;
+    engine_start(&e);
+    say_fin(&e, FIN_HELLO);
+    hear(&e);
+    expect_event(&e, SMUX_EVENT_HELLO);
+    smux_stream *s = engine_accepted(&e, 3);
+    loan l;
+    lend(&l, s, 0, INITIAL_WINDOW + 1);
+    drain(&e);
+    smux_close(s);
+    say_nop(&e, 3);
+    say_fin(&e, 3); /* a reset */
+    say_syn(&e, 3);
+    hear(&e);
+    expect_back(&e, &l, NULL, SMUX_ERR_PEER_RESET);
+    expect_accept(&e, 3);
+    e.out.len = 0;
+    engine_end_anyhow(&e);
+}
+
 static void a_lent_buffer_comes_back_when_all_of_it_went_out(void **state) {
     (void)state;
     engine e;
@@ -443,6 +468,7 @@ static void cancel_without_memory_leaves_the_buffer_lent(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_buffer_of_a_closed_stream_is_not_told_as_one_of_a_new_stream),
         cmocka_unit_test(a_lent_buffer_comes_back_when_all_of_it_went_out),
         cmocka_unit_test(lent_bytes_are_not_copied),
         cmocka_unit_test(lent_and_copied_data_keep_their_order),

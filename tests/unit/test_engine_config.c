@@ -296,6 +296,20 @@ static void failing_a_session_fails_every_stream_and_says_so_once(void **state) 
     engine_end(&e);
 }
 
+static void a_session_fails_with_errors_of_sessions_only(void **state) {
+    (void)state;
+    const int others[] = {0, 1, -256, SMUX_ERR_NOMEM, SMUX_ERR_PEER_RESET};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        engine e;
+        engine_begin(&e, SMUX_CLIENT, 1);
+        smux_stream *s = engine_opened(&e);
+        smux_session_fail(e.session, others[i]);
+        expect_failed(&e, SMUX_ERR_CLOSED);
+        assert_int_equal(stream_info(s).error, SMUX_ERR_CLOSED);
+        engine_end(&e);
+    }
+}
+
 static void a_failed_session_can_be_used_on_without_harm(void **state) {
     (void)state;
     engine e;
@@ -382,6 +396,7 @@ int main(void) {
         cmocka_unit_test(an_unknown_error_has_a_text_too),
         cmocka_unit_test(the_library_says_its_version),
         cmocka_unit_test(failing_a_session_fails_every_stream_and_says_so_once),
+        cmocka_unit_test(a_session_fails_with_errors_of_sessions_only),
         cmocka_unit_test(a_failed_session_can_be_used_on_without_harm),
         cmocka_unit_test(a_session_may_fail_while_resets_and_ends_are_still_to_be_sent),
         cmocka_unit_test(data_already_fed_is_not_delivered_after_the_failure),

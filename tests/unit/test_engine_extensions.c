@@ -151,6 +151,64 @@ static void a_reset_before_the_hello_is_an_ordinary_end(void **state) {
     engine_end(&e);
 }
 
+/* A FIN would say that the data is complete. */
+static void a_reset_waits_for_the_hello_that_makes_it_one(void **state) {
+    (void)state;
+    for (int version = 1; version <= 2; version++) {
+        engine e;
+        engine_extended(&e, SMUX_CLIENT, version);
+        smux_stream *s = engine_opened(&e), *other = engine_opened(&e);
+        send_text(s, "half");
+        expect_frame(&e, CMD_FIN, FIN_HELLO);
+        expect_frame(&e, CMD_SYN, 3);
+        expect_frame(&e, CMD_SYN, 5);
+        expect_psh(&e, 3, "half");
+        smux_reset(s);
+        expect_silence(&e);
+        assert_false(smux_want_write(e.session));
+        say_fin(&e, FIN_HELLO);
+        hear(&e);
+        expect_event(&e, SMUX_EVENT_HELLO);
+        expect_ping(&e);
+        expect_reset_frames(&e, 3);
+        expect_silence(&e);
+        assert_int_equal(info_of(&e).streams, 1);
+        smux_reset(other);
+        expect_reset_frames(&e, 5);
+        engine_end(&e);
+    }
+}
+
+static void a_reset_waits_a_second_for_the_hello_of_a_peer_that_says_none(void **state) {
+    (void)state;
+    engine e;
+    engine_extended(&e, SMUX_CLIENT, 2);
+    smux_stream *a = engine_opened(&e), *b = engine_opened(&e);
+    expect_frame(&e, CMD_FIN, FIN_HELLO);
+    expect_frame(&e, CMD_SYN, 3);
+    expect_frame(&e, CMD_SYN, 5);
+    smux_reset(a);
+    assert_int_equal(smux_deadline(e.session), e.now_us + SECONDS(1));
+    pass_time(&e, SECONDS(1) - 1);
+    expect_silence(&e);
+    pass_time(&e, 1);
+    expect_frame(&e, CMD_FIN, 3);
+    smux_reset(b);
+    expect_frame(&e, CMD_FIN, 5);
+    assert_int_equal(info_of(&e).streams, 0);
+    engine_end(&e);
+}
+
+/* A client's hello would have been its first frame. */
+static void a_server_does_not_wait_for_the_hello_of_a_plain_client(void **state) {
+    (void)state;
+    engine e;
+    engine_extended(&e, SMUX_SERVER, 1);
+    smux_reset(engine_accepted(&e, 3));
+    expect_frame(&e, CMD_FIN, 3);
+    engine_end(&e);
+}
+
 /* ---- Ping ----------------------------------------------------------------------------------- */
 
 static void a_ping_is_answered_by_the_pong_of_its_number(void **state) {
@@ -563,6 +621,9 @@ int main(void) {
         cmocka_unit_test(without_extensions_a_hello_is_not_answered),
         cmocka_unit_test(nothing_of_the_extensions_is_used_before_the_hello),
         cmocka_unit_test(a_reset_before_the_hello_is_an_ordinary_end),
+        cmocka_unit_test(a_reset_waits_for_the_hello_that_makes_it_one),
+        cmocka_unit_test(a_reset_waits_a_second_for_the_hello_of_a_peer_that_says_none),
+        cmocka_unit_test(a_server_does_not_wait_for_the_hello_of_a_plain_client),
         cmocka_unit_test(a_ping_is_answered_by_the_pong_of_its_number),
         cmocka_unit_test(pings_that_cannot_be_answered_owe_one_pong),
         cmocka_unit_test(a_pong_measures_the_round_trip_time),

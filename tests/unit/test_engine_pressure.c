@@ -42,6 +42,61 @@ static void what_lingers_is_bounded_by_the_sessions_send_buffer(void **state) {
     engine_end(&e);
 }
 
+/* Each byte took a buffer of two KiB, and only bytes were counted. */
+static void a_byte_that_lingers_on_each_of_many_streams_takes_little_memory(void **state) {
+    (void)state;
+    enum { N = 100000 };
+    engine e;
+    engine_v2(&e, false);
+    for (uint32_t i = 0; i < N; i++) {
+        say_syn(&e, 3 + 2 * i);
+        say_upd(&e, 3 + 2 * i, 0, 0);
+        hear(&e);
+        smux_stream *s = expect_accept(&e, 3 + 2 * i);
+        assert_true(send_text(s, "x") >= 0);
+        smux_close(s);
+        drain(&e);
+        e.out.len = 0;
+        engine_drop_events(&e);
+    }
+    size_t streams = (size_t)info_of(&e).streams * 256;
+    assert_true(e.alloc.live_bytes < streams + 5 * (size_t)e.config.session_send_buffer);
+    engine_end(&e);
+}
+
+/* With the share used up by those, streams that are still open wait for it, and get it back. */
+static void streams_that_wait_for_memory_are_woken_when_there_is_some(void **state) {
+    (void)state;
+    enum { N = 3000 };
+    engine e;
+    engine_prepare(&e, SMUX_CLIENT, 2);
+    e.config.keepalive_disabled = true;
+    e.config.session_send_buffer = 65536;
+    engine_start(&e);
+    smux_stream *streams[N];
+    unsigned short_of = 0, woken = 0;
+    for (unsigned i = 0; i < N; i++) {
+        streams[i] = engine_opened(&e);
+        short_of += send_text(streams[i], "x") == 0;
+    }
+    assert_true(short_of > N / 2);
+    assert_true(e.alloc.live_bytes < N * 300 + 5 * 65536);
+    while (woken < short_of) {
+        drain(&e);
+        e.out.len = 0;
+        for (seen *v; (v = peek_event(&e)); e.event_next++) {
+            assert_int_equal(v->event.type, SMUX_EVENT_WRITABLE);
+            ssize_t n = send_text(v->event.stream, "y"); /* 0: others were quicker, wait again */
+            assert_in_range(n, 0, 1);
+            woken += (unsigned)n;
+        }
+    }
+    drain(&e);
+    e.out.len = 0;
+    assert_int_equal(info_of(&e).queued, 0);
+    engine_end(&e);
+}
+
 /* One byte of window every 50 s renewed the patience with a stream for ever. */
 static void lingering_streams_that_get_a_byte_now_and_then_stay_bounded_too(void **state) {
     (void)state;
@@ -304,6 +359,8 @@ static void two_sides_that_close_with_more_than_a_window_queued_come_to_an_end(v
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_lingers_is_bounded_by_the_sessions_send_buffer),
+        cmocka_unit_test(a_byte_that_lingers_on_each_of_many_streams_takes_little_memory),
+        cmocka_unit_test(streams_that_wait_for_memory_are_woken_when_there_is_some),
         cmocka_unit_test(lingering_streams_that_get_a_byte_now_and_then_stay_bounded_too),
         cmocka_unit_test(every_stream_that_fell_short_is_woken_whatever_the_others_do),
         cmocka_unit_test(a_hundred_unread_streams_do_not_stall_a_peer_that_keeps_its_windows),
