@@ -192,6 +192,15 @@ static bool drain_gate(struct local_request *request) {
     return true;
 }
 
+/* Is the application's close to be a reset? It may have said so while it was connecting, and then sent
+ * no notice: whoever sets SO_LINGER before the outcome's name is bound leaves it to this look. */
+static bool resets_on_close(int app_fd) {
+    struct linger linger = {0};
+    socklen_t len = sizeof linger;
+    getsockopt(app_fd, SOL_SOCKET, SO_LINGER, &linger, &len);
+    return linger.l_onoff && linger.l_linger == 0;
+}
+
 static void tell_success(struct local_request *request) {
     int sndbuf = SHIM_OPEN_SNDBUF;
     if (request->opening->header.sndbuf > SHIM_OPEN_SNDBUF &&
@@ -201,6 +210,7 @@ static void tell_success(struct local_request *request) {
         reject(request, "the gate is not what it should be");
         return;
     }
+    request->conn.relay.linger_reset = resets_on_close(request->opening->app_fd);
     setsockopt(request->opening->app_fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
     close_app_fd(request);
     loop_timer_clear(loop_of(request), &request->opening->timer);

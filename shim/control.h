@@ -36,7 +36,8 @@
  *             c. Success: read the gate except its LAST byte; then SO_SNDBUF of A =
  *                shim_request.sndbuf, at least SHIM_OPEN_SNDBUF (the kernel doubles it). This is
  *                what makes A writable: one wake-up, one EPOLLET edge. (The other way round there
- *                are two, and a blocking connect returns before the second.) Close the copy of A.
+ *                are two, and a blocking connect returns before the second.) Read SO_LINGER of A,
+ *                which the application may have changed since its request. Close the copy of A.
  *                Failure: close the copy of A, then close B with the gate unread: A gets
  *                POLLERR|POLLHUP|POLLIN|POLLOUT and a pending ECONNRESET, which the shim turns
  *                into the errno of the name.
@@ -93,7 +94,8 @@
  * a connection of its own; the helper applies it if SO_PEERCRED's uid is that of the stream's
  * owner (or 0) and then closes, which is the answer: the shim waits for it up to
  * SHIM_NOTICE_WAIT_MS, so that the close that follows cannot overtake it. A lingering set before
- * connect comes as a flag of the request instead.
+ * the outcome was given is not told: the helper reads it from A (step 8c), after the name is bound.
+ * The flag of a request says what it was when connect was called.
  *
  * ## Names A request of kind SHIM_REQUEST_ADDRESS asks for the address that stands for a host name
  * (`name_len` bytes after the header; `dest.family` says of which family), SHIM_REQUEST_NAME for the

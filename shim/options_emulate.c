@@ -258,8 +258,11 @@ static int set_linger(int fd, const struct shim_state *state, const void *value,
     if (raw_setsockopt(fd, SOL_SOCKET, SO_LINGER, value, len) != 0)
         return -1;
     memcpy(&linger, value, sizeof linger);
-    if (state->kind == SHIM_CONNECTED)
-        notice_linger(fd, state->outcome.id, linger.l_onoff && linger.l_linger == 0);
+    /* The helper looks at A once more after it has given the outcome: who sees none now need not
+     * tell. */
+    struct shim_state now = state->kind == SHIM_CONNECTING ? shim_state_read(fd) : *state;
+    if (now.kind == SHIM_CONNECTED)
+        notice_linger(fd, now.outcome.id, linger.l_onoff && linger.l_linger == 0);
     return 0;
 }
 

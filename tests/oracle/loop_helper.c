@@ -153,8 +153,15 @@ static void give_outcome(struct relay *relay, const struct shim_request *req, in
     bind(relay->copy_of_a, (struct sockaddr *)&name, shim_outcome_pack(&outcome, &name));
     if (!err && recv(relay->b, scratch, rest - 1, MSG_WAITALL) != (ssize_t)rest - 1)
         fprintf(stderr, "loop_helper: the gate was shorter than SHIM_GATE_LEN\n");
-    if (!err)
+    if (!err) {
+        struct linger linger = {0};
+        len = sizeof linger;
+        pthread_mutex_lock(&relays_lock); /* what a notice says is newer than what is read first */
+        getsockopt(relay->copy_of_a, SOL_SOCKET, SO_LINGER, &linger, &len);
+        relay->linger_reset = linger.l_onoff && linger.l_linger == 0;
+        pthread_mutex_unlock(&relays_lock);
         setsockopt(relay->copy_of_a, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
+    }
     close(relay->copy_of_a);
     relay->residue = true;
 }

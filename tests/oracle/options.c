@@ -227,11 +227,47 @@ static void info(const struct server *server) {
     close(fd);
 }
 
+/* What the target sees of a close when SO_LINGER {1, 0} was set while the connect was under way. */
+static void linger_while_pending(bool taken_back) {
+    struct full_server full = serve_full();
+    struct linger now = {.l_onoff = 1};
+    int fd = tcp_socket(SOCK_NONBLOCK), accepted[32], n = 0, ours = -1;
+    char byte;
+    connect_to(fd, &full.server);
+    observe_result("SO_LINGER while connecting",
+                   setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now));
+    now.l_onoff = 0;
+    if (taken_back)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    fcntl(full.server.fd, F_SETFL, O_NONBLOCK);
+    for (int ms = 0; ms < WAIT_MS && ours < 0; ms += 10) {
+        if (n < 32 && (accepted[n] = accept(full.server.fd, NULL, NULL)) >= 0)
+            n++;
+        if (poll_now(fd, POLLOUT) & POLLOUT)
+            (void)!send(fd, "x", 1, MSG_NOSIGNAL);
+        for (int i = 0; i < n; i++)
+            if (poll_now(accepted[i], POLLIN))
+                ours = accepted[i];
+        usleep(10000);
+    }
+    observe("connected then", "%s", error_name(socket_error(fd)));
+    close(fd);
+    ssize_t got = 1;
+    while (got > 0 && wait_for(ours, POLLIN))
+        got = read(ours, &byte, 1);
+    observe_result("what the target reads in the end", got);
+    for (int i = 0; i < n; i++)
+        close(accepted[i]);
+    end_full(&full);
+}
+
 int main(void) {
     struct server server = serve();
     each(&server);
     timeouts(&server);
     lengths(&server);
     info(&server);
+    linger_while_pending(false);
+    linger_while_pending(true);
     return 0;
 }
