@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 
 #include "hint.h"
@@ -43,18 +44,30 @@ static int answer_int(int level, int value, void *out, socklen_t *len) {
     return answer(&value, sizeof value, out, len);
 }
 
-static uint8_t tcp_state_of(const struct shim_state *state) {
-    enum { ESTABLISHED = 1, SYN_SENT = 2, CLOSE = 7 }; /* linux: net/tcp_states.h */
-    return state->kind == SHIM_CONNECTING ? SYN_SENT
-           : state->kind == SHIM_FAILED   ? CLOSE
-                                          : ESTABLISHED;
+/* The state that TCP would be in once the other end has acknowledged what was said. An own SHUT_RD
+ * looks like the other end's end of file. */
+static uint8_t tcp_state_of(int fd, const struct shim_state *state) {
+    /* linux: net/tcp_states.h */
+    enum { ESTABLISHED = 1, SYN_SENT = 2, FIN_WAIT2 = 5, CLOSE = 7, CLOSE_WAIT = 8 };
+    struct pollfd pfd = {.fd = fd, .events = POLLRDHUP};
+    struct timespec now = {0};
+    if (state->kind != SHIM_CONNECTED)
+        return state->kind == SHIM_CONNECTING ? SYN_SENT : CLOSE;
+    if (real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1)
+        return pfd.revents & POLLHUP ? CLOSE : CLOSE_WAIT;
+    /* Sending nothing only tells whether writing was shut down. */
+    int saved = errno;
+    bool shut =
+        real.syscall(SYS_sendto, fd, "", (size_t)0, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0) < 0;
+    errno = saved;
+    return shut ? FIN_WAIT2 : ESTABLISHED;
 }
 
 /* Plausible values of a quiet local connection: readers want an MSS, a window and a round-trip time
  * that are not zero. */
-static int answer_tcp_info(const struct shim_state *state, void *out, socklen_t *len) {
+static int answer_tcp_info(int fd, const struct shim_state *state, void *out, socklen_t *len) {
     struct tcp_info info = {
-        .tcpi_state = tcp_state_of(state),
+        .tcpi_state = tcp_state_of(fd, state),
         .tcpi_options = TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE,
         .tcpi_snd_wscale = 7,
         .tcpi_rcv_wscale = 7,
@@ -221,7 +234,7 @@ int options_get(int fd, const struct shim_state *state, int level, int name, voi
     if (level == IPPROTO_IPV6 && (family ? family : options_family(fd)) != AF_INET6)
         return fail(EOPNOTSUPP);
     if (level == IPPROTO_TCP && name == TCP_INFO)
-        return answer_tcp_info(state, value, len);
+        return answer_tcp_info(fd, state, value, len);
     return row ? get_row(fd, row, value, len) : get_fresh(fd, level, name, value, len);
 }
 

@@ -227,6 +227,59 @@ static void info(const struct server *server) {
     close(fd);
 }
 
+/* The state of TCP_INFO once the other end has acknowledged everything. */
+static void observe_state(const char *name, int fd) {
+    enum { FIN_WAIT1 = 4, LAST_ACK = 9, CLOSING = 11 };
+    struct tcp_info info = {.tcpi_state = 0};
+    for (int ms = 0; ms < WAIT_MS; ms++) {
+        socklen_t len = sizeof info;
+        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+        if (info.tcpi_state != FIN_WAIT1 && info.tcpi_state != LAST_ACK &&
+            info.tcpi_state != CLOSING)
+            break;
+        usleep(1000);
+    }
+    observe(name, "%d", info.tcpi_state);
+}
+
+static void states(void) {
+    struct server server = serve(), closed = refuse();
+    struct full_server full = serve_full();
+    struct pair pair = connected_pair(&server, 0);
+    shutdown(pair.accepted, SHUT_WR);
+    wait_for(pair.client, POLLRDHUP);
+    observe_state("state after the target's end", pair.client);
+    shutdown(pair.client, SHUT_WR);
+    wait_for(pair.client, POLLHUP);
+    observe_state("state after both ends", pair.client);
+    close_pair(&pair);
+    pair = connected_pair(&server, 0);
+    shutdown(pair.client, SHUT_WR);
+    wait_for(pair.accepted, POLLRDHUP);
+    observe_state("state after the own end", pair.client);
+    shutdown(pair.accepted, SHUT_WR);
+    wait_for(pair.client, POLLHUP);
+    observe_state("state after both, the own first", pair.client);
+    close_pair(&pair);
+    pair = connected_pair(&server, 0);
+    reset_close(pair.accepted);
+    wait_for(pair.client, POLLHUP);
+    observe_state("state after a reset", pair.client);
+    close(pair.client);
+    int fd = tcp_socket(0);
+    observe_state("state of a fresh socket", fd);
+    connect_to(fd, &closed);
+    observe_state("state after a refusal", fd);
+    close(fd);
+    fd = tcp_socket(SOCK_NONBLOCK);
+    connect_to(fd, &full.server);
+    observe_state("state while connecting", fd);
+    close(fd);
+    end_full(&full);
+    close(server.fd);
+    close(closed.fd);
+}
+
 /* What the target sees of a close when SO_LINGER {1, 0} was set while the connect was under way. */
 static void linger_while_pending(bool taken_back) {
     struct full_server full = serve_full();
@@ -267,6 +320,7 @@ int main(void) {
     timeouts(&server);
     lengths(&server);
     info(&server);
+    states();
     linger_while_pending(false);
     linger_while_pending(true);
     return 0;
