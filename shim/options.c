@@ -143,6 +143,48 @@ int option_kept_put(int fd, const struct option_row *row, int value) {
     return store_write(fd, &store);
 }
 
+/* The integers of a name stand under numbers that no option of TCP has. */
+static struct option_row name_part(const struct option_row *row, unsigned part) {
+    struct option_row key = *row;
+    key.name |= (int)(part + 1) << 12;
+    return key;
+}
+
+static void store_get_name(struct store *store, const struct option_row *row,
+                           char name[OPTION_NAME_SIZE]) {
+    memset(name, 0, OPTION_NAME_SIZE);
+    for (unsigned i = 0; i < OPTION_NAME_SIZE / 4; i++) {
+        struct option_row part = name_part(row, i);
+        const struct instruction *slot = store_find(store, &part);
+        if (slot)
+            memcpy(name + 4 * (size_t)i, &slot->k, 4);
+    }
+}
+
+static void store_put_name(struct store *store, const struct option_row *row,
+                           const char name[OPTION_NAME_SIZE]) {
+    for (unsigned i = 0; i < OPTION_NAME_SIZE / 4; i++) {
+        struct option_row part = name_part(row, i);
+        int value;
+        memcpy(&value, name + 4 * (size_t)i, 4);
+        if (value || store_find(store, &part))
+            store_put(store, &part, value);
+    }
+}
+
+void option_name_get(int fd, const struct option_row *row, char name[OPTION_NAME_SIZE]) {
+    struct store store;
+    store_read(fd, &store);
+    store_get_name(&store, row, name);
+}
+
+int option_name_put(int fd, const struct option_row *row, const char name[OPTION_NAME_SIZE]) {
+    struct store store;
+    store_read(fd, &store);
+    store_put_name(&store, row, name);
+    return store_write(fd, &store);
+}
+
 uint16_t options_family(int fd) {
     return field_get(mark_read(fd), MARK_FAMILY6) ? AF_INET6 : AF_INET;
 }
@@ -198,6 +240,13 @@ static void carry_row(int from, int to, const struct option_row *row, struct shi
         carry_kernel(from, to, row, req);
         return;
     }
+    if (row->how == OPTION_NAME) {
+        char name[OPTION_NAME_SIZE] = {0};
+        len = sizeof name;
+        if (raw_getsockopt(from, row->level, row->name, name, &len) == 0)
+            store_put_name(store, row, name);
+        return;
+    }
     if (row->how == OPTION_ANSWER || row->how == OPTION_LATE || row->how == OPTION_IGNORE ||
         row->how == OPTION_REFUSE ||
         raw_getsockopt(from, row->level, row->name, &value, &len) != 0 || len != sizeof value)
@@ -234,6 +283,13 @@ static void restore_row(int from, int to, const struct option_row *row, uint64_t
     if (row->how == OPTION_KERNEL) {
         if (raw_getsockopt(from, row->level, row->name, bytes, &len) == 0)
             raw_setsockopt(to, row->level, row->name, bytes, len);
+        return;
+    }
+    if (row->how == OPTION_NAME) {
+        store_get_name(store, row, bytes);
+        if (bytes[0])
+            raw_setsockopt(to, row->level, row->name, bytes,
+                           (socklen_t)strnlen(bytes, OPTION_NAME_SIZE));
         return;
     }
     const struct instruction *slot = store_find(store, row);

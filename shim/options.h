@@ -41,6 +41,7 @@ enum option_how {
     OPTION_STORE,
     OPTION_EARLY,
     OPTION_LATE,
+    OPTION_NAME,
     OPTION_BUFFER,
     OPTION_IGNORE,
     OPTION_ANSWER,
@@ -54,6 +55,12 @@ const struct option_row *option_find(int level, int name);
  * `put` returns 0 or an errno. 1 or 2 system calls. */
 int option_kept_get(int fd, const struct option_row *row);
 int option_kept_put(int fd, const struct option_row *row, int value);
+
+#define OPTION_NAME_SIZE 16 /* the kernel's TCP_CA_NAME_MAX */
+
+/* The same for a kept name, which is OPTION_NAME_SIZE bytes, all zero if none was kept. */
+void option_name_get(int fd, const struct option_row *row, char name[OPTION_NAME_SIZE]);
+int option_name_put(int fd, const struct option_row *row, const char name[OPTION_NAME_SIZE]);
 
 /* The family of the application's socket while no outcome says it. 1 system call. */
 uint16_t options_family(int fd);

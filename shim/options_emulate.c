@@ -139,31 +139,25 @@ static int set_fresh(int fd, int level, int name, const void *value, socklen_t l
     return result;
 }
 
-/* The congestion controls that are found everywhere; kept as an index, 0 for the system's. 16 bytes are
- * the kernel's size. */
-static const char congestion_controls[][16] = {"", "cubic", "reno", "bbr"};
-#define N_CONGESTION_CONTROLS (sizeof congestion_controls / sizeof *congestion_controls)
-
-static int get_congestion(int fd, const struct option_row *row, void *out, socklen_t *len) {
-    int index = option_kept_get(fd, row);
-    if (index == 0)
-        return get_fresh(fd, row->level, row->name, out, len);
-    return answer(congestion_controls[index], sizeof congestion_controls[index], out, len);
+static int get_name(int fd, const struct option_row *row, void *out, socklen_t *len) {
+    char name[OPTION_NAME_SIZE];
+    option_name_get(fd, row, name);
+    return name[0] ? answer(name, sizeof name, out, len)
+                   : get_fresh(fd, row->level, row->name, out, len);
 }
 
-static int set_congestion(int fd, const struct option_row *row, const void *value, socklen_t len) {
-    char name[16] = {0};
-    memcpy(name, value, len < sizeof name - 1 ? len : sizeof name - 1);
-    for (size_t i = 1; i < N_CONGESTION_CONTROLS; i++)
-        if (strcmp(name, congestion_controls[i]) == 0) {
-            int err = option_kept_put(fd, row, (int)i);
-            return err ? fail(err) : 0;
-        }
-    return fail(ENOENT);
-}
-
-static bool is_congestion(const struct option_row *row) {
-    return row->level == IPPROTO_TCP && row->name == TCP_CONGESTION;
+/* A fresh socket knows which names there are, and who may use them. */
+static int set_name(int fd, const struct option_row *row, const void *value, socklen_t len) {
+    char name[OPTION_NAME_SIZE] = {0};
+    socklen_t name_len = sizeof name;
+    int tcp = fresh_socket(fd);
+    if (tcp < 0)
+        return -1;
+    int result = raw_setsockopt(tcp, row->level, row->name, value, len);
+    if (result == 0 && raw_getsockopt(tcp, row->level, row->name, name, &name_len) == 0)
+        option_name_put(fd, row, name);
+    close_fresh(tcp);
+    return result;
 }
 
 static bool is_kept(const struct option_row *row) {
@@ -174,8 +168,8 @@ static bool is_kept(const struct option_row *row) {
 static int get_row(int fd, const struct option_row *row, void *out, socklen_t *len) {
     if (row->how == OPTION_REFUSE)
         return fail(ENOPROTOOPT);
-    if (is_congestion(row))
-        return get_congestion(fd, row, out, len);
+    if (row->how == OPTION_NAME)
+        return get_name(fd, row, out, len);
     int value = is_kept(row) ? option_kept_get(fd, row) : row->standard;
     return answer_int(row->level, value, out, len);
 }
@@ -297,10 +291,10 @@ static int set_row(int fd, const struct shim_state *state, const struct option_r
         return raw_setsockopt(fd, row->level, row->name, value, len);
     if (row->how == OPTION_REFUSE)
         return fail(ENOPROTOOPT);
+    if (row->how == OPTION_NAME)
+        return set_name(fd, row, value, len);
     if (!value)
         return fail(EFAULT);
-    if (is_congestion(row))
-        return len ? set_congestion(fd, row, value, len) : fail(EINVAL);
     if (!take_int(row->level, value, len, &number))
         return fail(EINVAL);
     if (row->how == OPTION_EARLY)

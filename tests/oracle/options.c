@@ -227,6 +227,52 @@ static void info(const struct server *server) {
     close(fd);
 }
 
+static bool congestion_is(int fd, const char *name) {
+    char got[16] = {0};
+    socklen_t len = sizeof got;
+    return getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, got, &len) == 0 && len == sizeof got &&
+           strcmp(got, name) == 0;
+}
+
+/* Whatever names there are: set before connect and after, and read back. */
+static void congestion(void) {
+    static const char list[] = "/proc/sys/net/ipv4/tcp_allowed_congestion_control";
+    char name[16];
+    FILE *names = fopen(list, "r");
+    struct server server = serve();
+    bool before = true, after = true, back = true;
+    int n = 0;
+    while (names && fscanf(names, "%15s", name) == 1) {
+        struct sockaddr none = {.sa_family = AF_UNSPEC};
+        int fd = tcp_socket(0), other = tcp_socket(0);
+        before &= setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, strlen(name)) == 0;
+        connect_to(fd, &server);
+        before &= congestion_is(fd, name);
+        connect_to(other, &server);
+        after &= setsockopt(other, IPPROTO_TCP, TCP_CONGESTION, name, strlen(name)) == 0 &&
+                 congestion_is(other, name);
+        connect(other, &none, sizeof none);
+        back &= congestion_is(other, name);
+        close(fd);
+        close(other);
+        n++;
+    }
+    if (names)
+        fclose(names);
+    observe("there are congestion controls", "%d", n > 0);
+    observe("set before connect, they read back", "%d", before);
+    observe("set after it", "%d", after);
+    observe("and after a disconnect", "%d", back);
+    int fd = tcp_socket(0);
+    connect_to(fd, &server);
+    observe_result("an empty name", setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 0));
+    observe_result("a name at NULL", setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, NULL, 4));
+    observe_result("part of a text", setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "renown", 4));
+    observe("is what it names", "%d", congestion_is(fd, "reno"));
+    close(fd);
+    close(server.fd);
+}
+
 /* The state of TCP_INFO once the other end has acknowledged everything. */
 static void observe_state(const char *name, int fd) {
     enum { FIN_WAIT1 = 4, LAST_ACK = 9, CLOSING = 11 };
@@ -320,6 +366,7 @@ int main(void) {
     timeouts(&server);
     lengths(&server);
     info(&server);
+    congestion();
     states();
     linger_while_pending(false);
     linger_while_pending(true);
