@@ -118,7 +118,7 @@ static size_t iov_total(const struct msghdr *msg) {
 }
 
 static void clear_source(int fd, struct msghdr *msg, socklen_t size) {
-    if (size && msg->msg_name && msg->msg_namelen &&
+    if ((size || hint_has(fd, HINT_OURS)) && msg->msg_name && msg->msg_namelen &&
         address_is_ours(fd, msg->msg_name, size, msg->msg_namelen))
         msg->msg_namelen = 0;
 }
@@ -132,10 +132,19 @@ ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags) {
         msg->msg_flags = 0;
         return result;
     }
+    struct sockaddr_storage before;
     socklen_t size = msg ? msg->msg_namelen : 0;
+    size_t kept = size && msg->msg_name && hint_has(fd, HINT_OURS) ? size : 0;
+    if (kept > sizeof before)
+        kept = sizeof before;
+    memcpy(&before, kept ? msg->msg_name : (const void *)"", kept);
     result = received_as(fd, real.recvmsg(fd, msg, flags), flags);
-    if (result >= 0)
-        clear_source(fd, msg, size);
+    if (result < 0)
+        return result;
+    socklen_t named = msg->msg_namelen;
+    clear_source(fd, msg, size);
+    if (named && !msg->msg_namelen && kept)
+        memcpy(msg->msg_name, &before, kept);
     return result;
 }
 

@@ -182,6 +182,18 @@ static int get_buffer(int fd, const struct option_row *row, void *out, socklen_t
     return answer(&value, sizeof value, out, len);
 }
 
+/* SO_PEERNAME wants no more room than the name needs, and fills it. Unlike getpeername's, its answer
+ * outlives the connection. */
+static int get_peer_name(const struct shim_state *state, void *out, socklen_t *len) {
+    struct sockaddr_storage name;
+    if (state->kind != SHIM_CONNECTED)
+        return fail(ENOTCONN);
+    if (*len > shim_endpoint_to_sockaddr(&state->outcome.dest, &name))
+        return fail(EINVAL);
+    memcpy(out, &name, *len);
+    return 0;
+}
+
 static int get_socket(int fd, const struct shim_state *state, int name, void *out, socklen_t *len) {
     static const struct ucred nobody = {0, (uid_t)-1, (gid_t)-1};
     uint64_t no_limit = UINT64_MAX;
@@ -204,6 +216,8 @@ static int get_socket(int fd, const struct shim_state *state, int name, void *ou
     }
     case SO_PEERCRED:
         return answer(&nobody, sizeof nobody, out, len);
+    case SO_PEERNAME:
+        return get_peer_name(state, out, len);
     case SO_PEERGROUPS:
         return fail(ENODATA);
     case SO_PEERPIDFD_OF_UNIX: /* TCP has none; the kernel has just made one */

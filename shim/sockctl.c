@@ -46,6 +46,8 @@ static bool is_telltale(int fd, int name, const void *value, socklen_t len) {
     switch (name) {
     case SO_DOMAIN:
         return number == AF_UNIX;
+    case SO_PEERNAME: /* the family comes first */
+        return len >= sizeof(sa_family_t) && *(const sa_family_t *)value == AF_UNIX;
     case SO_PROTOCOL:
         return number == 0;
     case SO_PEERCRED:
@@ -80,6 +82,10 @@ static int emulate_get(int fd, int level, int name, void *value, socklen_t *len,
 
 int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
     socklen_t size = len ? *len : 0;
+    /* The helper's name must not appear in the caller's memory, not even for a moment. */
+    if (level == SOL_SOCKET && name == SO_PEERNAME && value && len && hint_has(fd, HINT_OURS) &&
+        shim_is_ours(fd))
+        return emulate_get(fd, level, name, value, len, -1);
     int result = real.getsockopt(fd, level, name, value, len);
     if (is_tcp_level(level)) {
         if (result == 0 || errno != EOPNOTSUPP)

@@ -137,6 +137,71 @@ static void version_6(void) {
     close(fd);
 }
 
+/* The peer's name as an option: it takes less room than getpeername, and no more than it needs. */
+static void option(const char *label, int fd, const void *peer) {
+    printf("-- SO_PEERNAME, %s\n", label);
+    for (socklen_t size = 0; size <= sizeof(struct sockaddr_storage); size += 4) {
+        unsigned char name[sizeof(struct sockaddr_storage)];
+        socklen_t len = size;
+        memset(name, 0x5a, sizeof name);
+        int result = getsockopt(fd, SOL_SOCKET, SO_PEERNAME, name, &len);
+        observe("result", "%s length %u", result ? error_name(errno) : "0", len);
+        observe("is the destination", "%d", memcmp(name, peer, size < 8 ? size : 8) == 0);
+        observe("nothing written behind", "%d",
+                size == sizeof name || name[result ? 0 : size] == 0x5a);
+        if (size > 32)
+            size += 20;
+    }
+}
+
+/* TCP names no source of data, and leaves the room for it alone. */
+static void source(void) {
+    struct server server = serve();
+    struct pair pair = connected_pair(&server, 0);
+    unsigned char name[sizeof(struct sockaddr_storage)], untouched[sizeof name];
+    char byte;
+    struct iovec iov = {&byte, 1};
+    struct msghdr msg = {.msg_name = name, .msg_iov = &iov, .msg_iovlen = 1};
+    memset(untouched, 0x5a, sizeof untouched);
+    for (socklen_t size = 0; size <= sizeof name; size = size ? 8 * size : 2) {
+        memcpy(name, untouched, sizeof name);
+        msg.msg_namelen = size;
+        (void)!write(pair.accepted, "x", 1);
+        observe_result("recvmsg with room for a name", recvmsg(pair.client, &msg, 0));
+        observe("length", "%u", msg.msg_namelen);
+        observe("left alone", "%d", memcmp(name, untouched, sizeof name) == 0);
+    }
+    close_pair(&pair);
+    close(server.fd);
+}
+
+static void options(void) {
+    struct server server = serve();
+    struct server closed = refuse();
+    int fd6, fd = tcp_socket(0);
+    struct sockaddr_in6 addr = serve6(&fd6, "::1");
+    option("fresh socket", fd, &server.addr);
+    connect_to(fd, &closed);
+    option("refused", fd, &closed.addr);
+    close(fd);
+    close(closed.fd);
+    struct pair pair = connected_pair(&server, 0);
+    option("connected", pair.client, &server.addr);
+    socklen_t len = 16;
+    observe_result("at NULL", getsockopt(pair.client, SOL_SOCKET, SO_PEERNAME, NULL, &len));
+    close(pair.accepted);
+    shutdown(pair.client, SHUT_WR);
+    wait_for(pair.client, POLLHUP);
+    option("ended", pair.client, &server.addr);
+    close(pair.client);
+    fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    connect(fd, (struct sockaddr *)&addr, sizeof addr);
+    option("IPv6", fd, &addr);
+    close(fd);
+    close(fd6);
+    close(server.fd);
+}
+
 int main(void) {
     struct server server = serve();
     int fd = tcp_socket(0);
@@ -154,5 +219,7 @@ int main(void) {
     local_address(&other);
     bound(&other);
     version_6();
+    options();
+    source();
     return 0;
 }

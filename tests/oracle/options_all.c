@@ -20,7 +20,7 @@ static const struct {
 } left_out[] = {
     {SOL_SOCKET, SO_SNDBUF},
     {SOL_SOCKET, SO_RCVBUF},
-    {SOL_SOCKET, SO_PEERNAME},
+    {SOL_SOCKET, SO_PEERNAME}, /* has a port in it; see names.c */
     {SOL_SOCKET, SO_INCOMING_CPU},
     {SOL_SOCKET, SO_COOKIE},
     {SOL_SOCKET, SO_MEMINFO},

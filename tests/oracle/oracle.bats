@@ -47,7 +47,7 @@ same_command() {
 
 @test "epoll: registered before and after, edges, oneshot, exclusive, nested, several sets" { same epoll_sets 70; }
 
-@test "names: peer and own, cut, bound, IPv6, v4-mapped" { same names 95; }
+@test "names: peer and own, cut, bound, IPv6, v4-mapped" { same names 311; }
 
 @test "lookups: names to addresses and back, that no route is concerned with" { same lookups 95; }
 
