@@ -87,4 +87,8 @@ int options_get(int fd, const struct shim_state *state, int level, int name, voi
 int options_set(int fd, const struct shim_state *state, int level, int name, const void *value,
                 socklen_t len);
 
+/* ioctl as a TCP socket without a connection answers it, of the family of A `fd`: for what the socket
+ * itself has no part in, such as addresses of interfaces. 4 system calls. */
+int options_ioctl(int fd, unsigned long request, void *argument);
+
 #endif

@@ -124,6 +124,15 @@ static int get_fresh(int fd, int level, int name, void *out, socklen_t *len) {
     return result;
 }
 
+int options_ioctl(int fd, unsigned long request, void *argument) {
+    int tcp = fresh_socket(fd);
+    if (tcp < 0)
+        return -1;
+    int result = (int)real.syscall(SYS_ioctl, tcp, request, argument);
+    close_fresh(tcp);
+    return result;
+}
+
 /* What the fresh socket reads back is kept. */
 static int set_fresh(int fd, int level, int name, const void *value, socklen_t len) {
     struct option_row row = row_of(level, name);

@@ -144,11 +144,24 @@ static int unsent_bytes(int fd, int charge) {
     return charge > largest_skb ? charge - largest_skb : 0;
 }
 
+/* Requests of the network's own (0x89 is their kind) that an AF_UNIX socket knows nothing of. */
+static int network_ioctl(int fd, unsigned long request, void *argument, int result) {
+    const unsigned long network = 0x89;
+    int saved = errno;
+    if ((request >> 8 & 0xff) != network || !hint_has(fd, HINT_OURS))
+        return result;
+    bool ours = shim_is_ours(fd);
+    errno = saved;
+    return ours ? options_ioctl(fd, request, argument) : result;
+}
+
 int shim_ioctl(int fd, unsigned long request, void *argument) {
     int result = real.ioctl(fd, request, argument);
     if (request == FIOSETOWN || request == SIOCSPGRP)
         hint_add(fd, HINT_OWNER);
-    if ((request != SIOCOUTQ && request != SIOCOUTQNSD) || !hint_has(fd, HINT_OURS))
+    if (request != SIOCOUTQ && request != SIOCOUTQNSD)
+        return result < 0 ? network_ioctl(fd, request, argument, result) : result;
+    if (!hint_has(fd, HINT_OURS))
         return result;
     int saved = errno;
     if (!shim_is_ours(fd)) {

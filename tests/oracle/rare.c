@@ -1,5 +1,6 @@
 /* rare.c - what few programs do: fast open, signal-driven I/O, bound devices, copies made
  * before. */
+#include <net/if.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
 
@@ -221,6 +222,49 @@ static void kinds(const struct server *server) {
     }
 }
 
+/* Requests that are about the network, not the connection. */
+static void network_requests(const char *family, int fd) {
+    static const struct {
+        const char *name;
+        unsigned long request;
+    } requests[] = {{"SIOCGIFADDR", SIOCGIFADDR},       {"SIOCGIFNETMASK", SIOCGIFNETMASK},
+                    {"SIOCGIFBRDADDR", SIOCGIFBRDADDR}, {"SIOCGIFFLAGS", SIOCGIFFLAGS},
+                    {"SIOCGIFINDEX", SIOCGIFINDEX},     {"SIOCGIFMTU", SIOCGIFMTU},
+                    {"SIOCGIFHWADDR", SIOCGIFHWADDR},   {"SIOCGSTAMP", 0x8906},
+                    {"SIOCGSTAMPNS", 0x8907},           {"SIOCUNIXFILE", 0x89e0},
+                    {"an unknown one", 0x89df},         {"of another kind", 0x1234}};
+    printf("-- ioctl, %s\n", family);
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        union {
+            struct ifreq interface;
+            char room[256];
+        } argument;
+        memset(&argument, 0, sizeof argument);
+        strcpy(argument.interface.ifr_name, "lo");
+        observe_result(requests[i].name, ioctl(fd, requests[i].request, &argument));
+        if (requests[i].request == SIOCGIFADDR)
+            observe("address of lo", "%d",
+                    ((struct sockaddr_in *)(void *)&argument.interface.ifr_addr)->sin_addr.s_addr ==
+                        htonl(INADDR_LOOPBACK));
+        strcpy(argument.interface.ifr_name, "nosuch");
+        observe_result("of no interface", ioctl(fd, requests[i].request, &argument));
+    }
+}
+
+static void network(const struct server *server) {
+    struct pair pair = connected_pair(server, 0);
+    network_requests("connected", pair.client);
+    close_pair(&pair);
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in6 mapped = {.sin6_family = AF_INET6, .sin6_port = server->addr.sin_port};
+    mapped.sin6_addr.s6_addr[10] = mapped.sin6_addr.s6_addr[11] = 0xff;
+    memcpy(mapped.sin6_addr.s6_addr + 12, &server->addr.sin_addr, 4);
+    observe_result("connect", connect(fd, (struct sockaddr *)&mapped, sizeof mapped));
+    network_requests("IPv6", fd);
+    close(fd);
+    close(accept(server->fd, NULL, NULL));
+}
+
 static void stat_it(const struct server *server) {
     struct pair pair = connected_pair(server, 0);
     char link[64], path[64];
@@ -249,5 +293,6 @@ int main(void) {
     struct server fresh = serve();
     kinds(&fresh);
     stat_it(&fresh);
+    network(&fresh);
     return 0;
 }
