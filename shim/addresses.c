@@ -60,12 +60,28 @@ static struct shim_state state_from(int fd, const struct sockaddr *addr, socklen
     return shim_state_read(fd);
 }
 
+/* When TCP's connect has told of its failure it takes its own address back, but not the port. */
+static struct shim_endpoint local_of_failed(int fd, const struct shim_endpoint *dest) {
+    uint16_t family = options_family(fd);
+    struct shim_endpoint local = early_name_get(fd, family, dest);
+    if (!hint_has(fd, HINT_PENDING)) {
+        struct shim_endpoint bound = early_name_bound(fd, family);
+        bound.port = local.port;
+        local = bound;
+    }
+    return local;
+}
+
 static struct shim_endpoint local_of(int fd, const struct shim_state *state) {
-    if (state->outcome.dest.family)
-        return state->outcome.local;
-    if (state->kind == SHIM_CONNECTING)
-        return early_name_get(fd, options_family(fd));
-    return (struct shim_endpoint){.family = options_family(fd)};
+    const struct shim_outcome *outcome = &state->outcome;
+    const struct shim_endpoint *dest = shim_endpoint_is_any(&outcome->dest) ? NULL : &outcome->dest;
+    if (state->kind == SHIM_CONNECTED)
+        return outcome->local.port && !shim_endpoint_is_any(&outcome->local)
+                   ? outcome->local
+                   : early_name_get(fd, outcome->dest.family, dest);
+    if (state->kind == SHIM_FAILED)
+        return local_of_failed(fd, dest);
+    return early_name_get(fd, options_family(fd), NULL);
 }
 
 static int give_peer(int fd, const struct shim_state *state, struct sockaddr *addr, socklen_t size,

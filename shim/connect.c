@@ -138,14 +138,18 @@ static bool is_no_helper(int err) {
 
 /* Hands the socket to the helper, which is started where none answers. 0 or an errno. */
 static int hand_over(const struct swap *swap, uint32_t timeout_ms) {
+    /* For other threads, which may use it as soon as it is there. */
+    early_name_note(swap->fd, &swap->dest);
+    hint_add(swap->fd, HINT_OURS);
     int err = swap_in_patiently(swap, timeout_ms);
     if ((err == ENOENT || err == ECONNREFUSED) &&
         autostart_helper(swap->settings->socket_path, timeout_ms))
         err = swap_in_patiently(swap, timeout_ms);
     log_connect(swap, err);
-    if (err)
+    if (err) {
+        hint_remove(swap->fd, HINT_OURS);
         return err;
-    early_name_note(swap->fd, &swap->dest, &swap->local);
+    }
     /* A blocking connect may also end without an outcome: EINTR, SO_SNDTIMEO. */
     hint_set(swap->fd, (hint_get(swap->fd) & (HINT_EPOLL | HINT_OWNER)) | HINT_OURS | HINT_PENDING);
     return 0;
@@ -237,12 +241,38 @@ static bool find_route(struct swap *swap, char host[SHIM_HOST_NAME_MAX + 1],
     return *route || synthetic || settings->deny;
 }
 
+/* The kernel takes the unspecified address for the one that the socket is bound to, or the loopback
+ * address. No system call for other addresses, and for fd < 0, which is not bound. */
+static void take_any_as_loopback(int fd, struct shim_endpoint *dest) {
+    struct sockaddr_storage name;
+    struct shim_endpoint local = {0}, inner = shim_endpoint_unmapped(dest);
+    socklen_t len = sizeof name;
+    int saved = errno;
+    if (!shim_endpoint_is_any(&inner))
+        return;
+    if (fd < 0 || raw_getsockname(fd, &name, &len) != 0 ||
+        !shim_endpoint_from_sockaddr(&local, (struct sockaddr *)&name, len))
+        memset(&local, 0, sizeof local);
+    errno = saved;
+    local = shim_endpoint_unmapped(&local);
+    if (inner.family == AF_INET6 && local.family != AF_INET) {
+        dest->addr[15] = 1;
+        return;
+    }
+    bool loopback = inner.family == AF_INET6 || shim_endpoint_is_any(&local);
+    inner.family = AF_INET;
+    memcpy(inner.addr, loopback ? (const uint8_t[4]){127, 0, 0, 1} : local.addr, 4);
+    *dest = shim_endpoint_as_family(&inner, dest->family);
+}
+
 bool shim_connect_is_routed(const struct sockaddr *addr, socklen_t len) {
     struct swap swap = {.settings = settings_get()};
     char host[SHIM_HOST_NAME_MAX + 1];
     const struct route *route;
-    return swap.settings && shim_endpoint_from_sockaddr(&swap.dest, addr, len) &&
-           find_route(&swap, host, &route);
+    if (!swap.settings || !shim_endpoint_from_sockaddr(&swap.dest, addr, len))
+        return false;
+    take_any_as_loopback(-1, &swap.dest);
+    return find_route(&swap, host, &route);
 }
 
 /* IPV6_V6ONLY forbids v4-mapped destinations; the kernel says how. */
@@ -260,6 +290,7 @@ static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     char host[SHIM_HOST_NAME_MAX + 1];
     if (!settings || !shim_endpoint_from_sockaddr(&swap.dest, addr, len))
         return real.connect(fd, addr, len);
+    take_any_as_loopback(fd, &swap.dest);
     const struct route *route;
     if (!find_route(&swap, host, &route))
         return real.connect(fd, addr, len);

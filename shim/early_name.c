@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "options.h"
 #include "real.h"
 #include "window.h"
 
@@ -19,7 +20,7 @@ static struct note {
     atomic_flag
         busy; /* whoever finds it set goes without: a handler must not wait for its thread */
     int fd_plus_one;
-    struct shim_endpoint dest, local;
+    struct shim_endpoint dest;
 } notes[NOTES];
 
 static atomic_uint ports;
@@ -28,14 +29,23 @@ static struct note *note_of(int fd) {
     return &notes[(unsigned)fd % NOTES];
 }
 
-void early_name_note(int fd, const struct shim_endpoint *dest, const struct shim_endpoint *local) {
+void early_name_note(int fd, const struct shim_endpoint *dest) {
     struct note *note = note_of(fd);
     if (atomic_flag_test_and_set(&note->busy))
         return;
     note->fd_plus_one = fd + 1;
     note->dest = *dest;
-    note->local = *local;
     atomic_flag_clear(&note->busy);
+}
+
+static bool noted_dest(int fd, struct shim_endpoint *dest) {
+    struct note *note = note_of(fd);
+    if (atomic_flag_test_and_set(&note->busy))
+        return false;
+    bool known = note->fd_plus_one == fd + 1;
+    *dest = note->dest;
+    atomic_flag_clear(&note->busy);
+    return known;
 }
 
 /* The address that packets to `dest` leave from. False if there is no way. */
@@ -58,23 +68,39 @@ static bool routed_address(const struct shim_endpoint *dest, struct shim_endpoin
     return known;
 }
 
-struct shim_endpoint early_name_get(int fd, uint16_t family) {
-    struct shim_endpoint local = {.family = family}, dest = {0}, routed = {0};
-    struct note *note = note_of(fd);
+struct shim_endpoint early_name_bound(int fd, uint16_t family) {
+    struct shim_endpoint bound;
     int saved = errno;
-    if (atomic_flag_test_and_set(&note->busy))
-        return local;
-    if (note->fd_plus_one == fd + 1 && note->local.family == family) {
-        if (note->local.port == 0) /* stays the same from now on */
-            note->local.port =
-                (uint16_t)(PORT_FIRST + (atomic_fetch_add(&ports, 1) * 7919u) % PORT_COUNT);
-        local = note->local;
-        dest = note->dest;
-    }
-    atomic_flag_clear(&note->busy);
-    if (dest.family && shim_endpoint_is_any(&local) && routed_address(&dest, &routed)) {
+    if (!option_address_get(fd, OPTION_BOUND, &bound) || bound.family != family)
+        bound = (struct shim_endpoint){.family = family};
+    errno = saved;
+    return bound;
+}
+
+/* What `bound` becomes with a connect to `dest`. */
+static struct shim_endpoint made_up(const struct shim_endpoint *bound,
+                                    const struct shim_endpoint *dest) {
+    struct shim_endpoint local = *bound, routed;
+    if (local.port == 0)
+        local.port = (uint16_t)(PORT_FIRST + (atomic_fetch_add(&ports, 1) * 7919u) % PORT_COUNT);
+    if (shim_endpoint_is_any(&local) && routed_address(dest, &routed)) {
         memcpy(local.addr, routed.addr, sizeof local.addr);
         local.scope_id = routed.scope_id;
+    }
+    return local;
+}
+
+struct shim_endpoint early_name_get(int fd, uint16_t family, const struct shim_endpoint *dest) {
+    struct shim_endpoint local, noted;
+    int saved = errno;
+    if (!option_address_get(fd, OPTION_OWN, &local) || local.family != family) {
+        local = early_name_bound(fd, family);
+        if (!dest && noted_dest(fd, &noted))
+            dest = &noted;
+        if (dest && dest->family == family) {
+            local = made_up(&local, dest);
+            option_address_put(fd, OPTION_OWN, &local);
+        }
     }
     errno = saved;
     return local;

@@ -1,22 +1,27 @@
 /*
- * early_name.h - the own address of a connection that is under way.
+ * early_name.h - the own address of a connection whose helper has told none.
  *
  * TCP knows it as soon as connect has looked up the route; ours is chosen at the gateway, and known with
- * the outcome. Until then getsockname answers what TCP on this host would: what was bound, else the
- * address that leads to the destination, and some port. It is remembered by descriptor number in this
- * process and its forks; for other copies the address is unspecified. Only ever an answer to
- * getsockname: nothing is decided from it. Lock-free; safe in signal handlers.
+ * the outcome. Until then, and where the outcome does not tell (a failed connect, `connect = eager`),
+ * getsockname answers what TCP on this host would: what was bound, else the address that leads to the
+ * destination, and some port. An answer is kept on the socket, so that it stays the same for everybody.
+ * While the connect is under way only this process and its forks know the destination, by descriptor
+ * number; other copies are told what was bound. Only ever an answer to getsockname: nothing is decided
+ * from it. Lock-free; safe in signal handlers.
  */
 #ifndef SHIM_EARLY_NAME_H
 #define SHIM_EARLY_NAME_H
 
 #include "control_endpoint.h"
 
-/* `fd` has begun to connect to `dest`, bound to `local` (any:0: not bound). */
-void early_name_note(int fd, const struct shim_endpoint *dest, const struct shim_endpoint *local);
+/* `fd` has begun to connect to `dest`. */
+void early_name_note(int fd, const struct shim_endpoint *dest);
 
-/* The own address of `fd`, whose connect is under way, in `family`. 4 system calls, fewer if it is
- * bound to an address. */
-struct shim_endpoint early_name_get(int fd, uint16_t family);
+/* The own address of `fd` in `family`. `dest`: where the connection leads, NULL: as noted. 8 system calls
+ * the first time, fewer if it is bound to an address; then 1. */
+struct shim_endpoint early_name_get(int fd, uint16_t family, const struct shim_endpoint *dest);
+
+/* What the program has bound `fd` to, or any:0, in `family`. 1 system call. */
+struct shim_endpoint early_name_bound(int fd, uint16_t family);
 
 #endif

@@ -185,6 +185,52 @@ int option_name_put(int fd, const struct option_row *row, const char name[OPTION
     return store_write(fd, &store);
 }
 
+/* ---- Addresses: a few words of the store, with keys of a level that no protocol has ---- */
+
+#define ADDRESS_LEVEL 0xffff
+#define ADDRESS_WORDS (sizeof(struct shim_endpoint) / sizeof(uint32_t))
+_Static_assert(sizeof(struct shim_endpoint) % sizeof(uint32_t) == 0, "addresses are words");
+_Static_assert(2 * ADDRESS_WORDS <= STORE_MAX / 2, "addresses leave room for options");
+
+static struct option_row address_row(enum option_address which, size_t word) {
+    return (struct option_row){.level = ADDRESS_LEVEL, .name = (int)(which * ADDRESS_WORDS + word)};
+}
+
+/* Words that are zero take no room. */
+static void store_put_address(struct store *store, enum option_address which,
+                              const struct shim_endpoint *address) {
+    uint32_t words[ADDRESS_WORDS];
+    memcpy(words, address, sizeof words);
+    for (size_t i = 0; i < ADDRESS_WORDS; i++) {
+        struct option_row row = address_row(which, i);
+        if (words[i] || store_find(store, &row))
+            store_put(store, &row, (int)words[i]);
+    }
+}
+
+bool option_address_get(int fd, enum option_address which, struct shim_endpoint *out) {
+    uint32_t words[ADDRESS_WORDS] = {0};
+    struct store store;
+    bool found = false;
+    store_read(fd, &store);
+    for (size_t i = 0; i < ADDRESS_WORDS; i++) {
+        struct option_row row = address_row(which, i);
+        const struct instruction *slot = store_find(&store, &row);
+        found = found || slot;
+        words[i] = slot ? slot->k : 0;
+    }
+    if (found)
+        memcpy(out, words, sizeof words);
+    return found;
+}
+
+int option_address_put(int fd, enum option_address which, const struct shim_endpoint *address) {
+    struct store store;
+    store_read(fd, &store);
+    store_put_address(&store, which, address);
+    return store_write(fd, &store);
+}
+
 uint16_t options_family(int fd) {
     return field_get(mark_read(fd), MARK_FAMILY6) ? AF_INET6 : AF_INET;
 }
@@ -269,6 +315,8 @@ void options_carry(int from, int to, uint16_t family, struct shim_request *req) 
     for (size_t i = 0; set && i < N_ROWS; i++)
         if (set & row_bit(i))
             carry_row(from, to, &rows[i], req, &mark, &store);
+    if (req->flags & SHIM_LOCAL_BOUND)
+        store_put_address(&store, OPTION_BOUND, &req->local);
     if (mark != MARK_OURS)
         mark_write(to, mark);
     if (store.n)

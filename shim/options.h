@@ -62,6 +62,15 @@ int option_kept_put(int fd, const struct option_row *row, int value);
 void option_name_get(int fd, const struct option_row *row, char name[OPTION_NAME_SIZE]);
 int option_name_put(int fd, const struct option_row *row, const char name[OPTION_NAME_SIZE]);
 
+/* Addresses kept on A. `get` returns false if there is none; `put` returns 0 or an errno. 1 or 2 system
+ * calls. */
+enum option_address {
+    OPTION_BOUND, /* what the program had bound the TCP socket to */
+    OPTION_OWN,   /* what getsockname has answered where nobody knows better */
+};
+bool option_address_get(int fd, enum option_address which, struct shim_endpoint *out);
+int option_address_put(int fd, enum option_address which, const struct shim_endpoint *address);
+
 /* The family of the application's socket while no outcome says it. 1 system call. */
 uint16_t options_family(int fd);
 
@@ -69,8 +78,8 @@ uint16_t options_family(int fd);
  * only. */
 void options_note(int fd, int level, int name);
 
-/* Before the swap: what was set on the TCP socket `from` is set on A `to`, or kept there, or
- * told to the helper in *req. No system call if this process set no option (and the socket is
+/* Before the swap: what was set on the TCP socket `from`, and what it is bound to (req->local), is set
+ * on A `to`, or kept there, or told to the helper in *req. No system call if this process set no option (and the socket is
  * AF_INET). */
 void options_carry(int from, int to, uint16_t family, struct shim_request *req);
 

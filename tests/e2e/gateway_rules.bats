@@ -167,6 +167,29 @@ with_gateway_allowing() {
     assert_output --partial 'Connection reset by peer'
 }
 
+@test "connect = eager: the own address is this host's, and the same for everybody" {
+    gateway_allow='127.0.0.1:*' start_both '127.0.0.1:*' 'connect = eager'
+    run --separate-stderr via python3 -c '
+import os, socket, subprocess, sys
+if len(sys.argv) > 2:
+    print(socket.socket(fileno=int(sys.argv[2])).getsockname())
+    sys.exit()
+conn = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+own = conn.getsockname()
+print(own[0], own[1] > 0)
+others = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(100)]
+print(all(other.getsockname()[0] == own[0] for other in others), conn.getsockname() == own)
+print(conn.dup().getsockname() == own)
+command = [sys.executable, "-c", sys.orig_argv[2], sys.argv[1], str(conn.fileno())]
+print(subprocess.check_output(command, pass_fds=[conn.fileno()], text=True).strip() == str(own))
+' "$peer_port"
+    assert_success
+    assert_output "127.0.0.1 True
+True True
+True
+True"
+}
+
 @test "handshake = none speaks to any smux server" {
     gateway_port=$(free_port)
     make -s -C "$root" BUILD="$BUILD" "$BUILD/examples/echo_server" 2>/dev/null || true

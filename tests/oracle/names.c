@@ -202,6 +202,97 @@ static void options(void) {
     close(server.fd);
 }
 
+/* Connecting to the unspecified address leads to the own one. */
+static void unspecified(void) {
+    struct sockaddr_in peer, any = {.sin_family = AF_INET};
+    struct sockaddr_in6 peer6, addr6;
+    char text[64];
+    int listener = tcp_socket(0), fd;
+    socklen_t len = sizeof any;
+    if (bind(listener, (struct sockaddr *)&any, len) != 0 || listen(listener, 8) != 0 ||
+        getsockname(listener, (struct sockaddr *)&any, &len) != 0)
+        die("server");
+    for (in_addr_t own = 0; own <= 1; own++) {
+        struct sockaddr_in local = {.sin_family = AF_INET};
+        local.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 4);
+        fd = tcp_socket(0);
+        if (own)
+            observe_result("bound", bind(fd, (struct sockaddr *)&local, sizeof local));
+        observe_result("connect to 0.0.0.0", connect(fd, (struct sockaddr *)&any, sizeof any));
+        len = sizeof peer;
+        observe_result("getpeername", getpeername(fd, (struct sockaddr *)&peer, &len));
+        observe("is", "%s, port %d", inet_ntoa(peer.sin_addr), peer.sin_port == any.sin_port);
+        getsockname(fd, (struct sockaddr *)&local, &len);
+        observe("own", "%s", inet_ntoa(local.sin_addr));
+        close(fd);
+    }
+    close(listener);
+    addr6 = serve6(&listener, "::");
+    for (int mapped = 0; mapped <= 1; mapped++) {
+        struct sockaddr_in6 local = {.sin6_family = AF_INET6};
+        inet_pton(AF_INET6, "::ffff:127.0.0.5", &local.sin6_addr);
+        fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (mapped)
+            observe_result("bound", bind(fd, (struct sockaddr *)&local, sizeof local));
+        observe_result("connect to ::", connect(fd, (struct sockaddr *)&addr6, sizeof addr6));
+        len = sizeof peer6;
+        observe_result("getpeername", getpeername(fd, (struct sockaddr *)&peer6, &len));
+        observe("is", "%s", inet_ntop(AF_INET6, &peer6.sin6_addr, text, sizeof text));
+        close(fd);
+    }
+    inet_pton(AF_INET6, "::ffff:0.0.0.0", &addr6.sin6_addr);
+    fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    observe_result("to ::ffff:0.0.0.0", connect(fd, (struct sockaddr *)&addr6, sizeof addr6));
+    len = sizeof peer6;
+    getpeername(fd, (struct sockaddr *)&peer6, &len);
+    observe("is", "%s", inet_ntop(AF_INET6, &peer6.sin6_addr, text, sizeof text));
+    close(fd);
+    close(listener);
+}
+
+static struct sockaddr_in own_name(const char *label, int fd) {
+    struct sockaddr_in own = {0};
+    socklen_t len = sizeof own;
+    getsockname(fd, (struct sockaddr *)&own, &len);
+    observe(label, "%s, a port %d", inet_ntoa(own.sin_addr), own.sin_port != 0);
+    return own;
+}
+
+/* What a socket is called whose connect has failed. */
+static void after_failure(void) {
+    struct server closed = refuse();
+    struct sockaddr_in first, own;
+    socklen_t len = sizeof own;
+    int fd = tcp_socket(SOCK_NONBLOCK);
+    observe_result("refused", connect_to(fd, &closed));
+    wait_failed(fd, POLLOUT);
+    first = own_name("refused, and nobody told", fd);
+    observe_result("getpeername", getpeername(fd, (struct sockaddr *)&own, &len));
+    observe("SO_ERROR", "%s", error_name(socket_error(fd)));
+    own = own_name("told by SO_ERROR", fd);
+    observe("the same", "%d", own.sin_port == first.sin_port);
+    int copy = dup(fd);
+    close(fd);
+    own = own_name("a copy", copy);
+    observe("the same", "%d", own.sin_port == first.sin_port);
+    close(copy);
+
+    fd = tcp_socket(SOCK_NONBLOCK);
+    connect_to(fd, &closed);
+    wait_failed(fd, POLLOUT);
+    first = own_name("refused, and asked before", fd);
+    observe_result("connect tells", connect_to(fd, &closed));
+    own = own_name("told by connect", fd);
+    observe("the same port", "%d", own.sin_port == first.sin_port);
+    close(fd);
+
+    fd = tcp_socket(0);
+    observe_result("refused, blocking", connect_to(fd, &closed));
+    first = own_name("then", fd);
+    close(fd);
+    close(closed.fd);
+}
+
 int main(void) {
     struct server server = serve();
     int fd = tcp_socket(0);
@@ -221,5 +312,7 @@ int main(void) {
     version_6();
     options();
     source();
+    unspecified();
+    after_failure();
     return 0;
 }
