@@ -442,7 +442,9 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
     case REQUEST_READING:
         read_request(request);
         break;
-    case REQUEST_OPENING:
+    case REQUEST_OPENING: /* the copy of A is open: only shutdown hangs up */
+        if (events & EPOLLHUP)
+            pending_abandon(&request->opening->pending);
         break;
     case REQUEST_TELLING:
         tell(request);

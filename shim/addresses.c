@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "connect.h"
 #include "early_name.h"
 #include "hint.h"
 #include "options.h"
@@ -135,9 +136,14 @@ int shim_getsockname(int fd, struct sockaddr *addr, socklen_t *len) {
 }
 
 int shim_shutdown(int fd, int how) {
-    if (!hint_has(fd, HINT_OURS) || !shim_is_ours(fd))
+    if (!hint_has(fd, HINT_OURS) || how < SHUT_RD || how > SHUT_RDWR)
+        return real.shutdown(fd, how);
+    struct shim_state state = shim_state_read(fd);
+    if (state.kind == SHIM_FOREIGN)
         return real.shutdown(fd, how);
     if (has_ended(fd))
         return fail(ENOTCONN);
+    if (state.kind == SHIM_CONNECTING)
+        return shim_give_up(fd, &state) ? 0 : real.shutdown(fd, SHUT_RDWR);
     return real.shutdown(fd, how);
 }

@@ -16,6 +16,7 @@
 #include "hint.h"
 #include "log.h"
 #include "names.h"
+#include "notice.h"
 #include "real.h"
 #include "settings.h"
 #include "state.h"
@@ -75,6 +76,11 @@ int shim_wait_connected(int fd) {
     if (err == EAGAIN)
         return fail(EINPROGRESS);
     struct shim_state state = shim_state_read(fd);
+    /* Another thread has disconnected it: it is a TCP socket again (swap_out), and says why. */
+    if (state.kind == SHIM_FOREIGN && (err == EPIPE || err == ECONNRESET)) {
+        shim_take_error(fd);
+        return fail(ECONNRESET);
+    }
     /* Connected, and reset before this thread ran: it has taken the error, which no call would see
      * again. TCP's connect says it as well. */
     if (err == ECONNRESET && state.kind == SHIM_CONNECTED)
@@ -162,8 +168,7 @@ static bool helper_was_lost(const struct swap *swap) {
     int saved = errno;
     if (state.kind != SHIM_FAILED || state.outcome.dest.family != 0)
         return false;
-    state.outcome.local = swap->local;
-    bool fresh = swap_out(swap->fd, &state, swap->local.family) == 0;
+    bool fresh = swap_out(swap->fd, &state) == 0;
     errno = saved;
     return fresh;
 }
@@ -200,15 +205,25 @@ static int wait_again(int fd) {
     return result < 0 && errno == EINPROGRESS ? fail(EALREADY) : result;
 }
 
+/* As TCP disconnects: the target sees a reset. */
+static int disconnect(int fd, const struct shim_state *state) {
+    if (state->kind == SHIM_CONNECTED)
+        notice_linger(fd, state->outcome.id, true);
+    int err = swap_out(fd, state);
+    return err ? fail(err) : 0;
+}
+
+bool shim_give_up(int fd, const struct shim_state *state) {
+    return state->kind == SHIM_CONNECTING && disconnect(fd, state) == 0;
+}
+
 /* connect(2) on a descriptor that is ours already. */
 static int connect_again(int fd, const struct shim_state *state, const struct sockaddr *addr,
                          socklen_t len) {
     bool pending = hint_has(fd, HINT_PENDING);
     int err;
-    if (addr->sa_family == AF_UNSPEC) { /* TCP: disconnect */
-        err = swap_out(fd, state, AF_INET);
-        return err ? fail(err) : 0;
-    }
+    if (addr->sa_family == AF_UNSPEC)
+        return disconnect(fd, state);
     switch (state->kind) {
     case SHIM_CONNECTING:
         return wait_again(fd);
@@ -222,7 +237,7 @@ static int connect_again(int fd, const struct shim_state *state, const struct so
         hint_remove(fd, HINT_PENDING);
         return fail(err ? state->outcome.err : ECONNABORTED);
     }
-    err = swap_out(fd, state, addr->sa_family);
+    err = swap_out(fd, state);
     return err ? fail(err) : connect_new(fd, addr, len);
 }
 
@@ -339,7 +354,7 @@ static bool gives_way(int fd, int result) {
     if (result == 0 || errno != EINVAL || !hint_has(fd, HINT_OURS))
         return false;
     struct shim_state state = shim_state_read(fd);
-    return state.kind == SHIM_FAILED && swap_out(fd, &state, AF_INET) == 0;
+    return state.kind == SHIM_FAILED && swap_out(fd, &state) == 0;
 }
 
 int shim_bind(int fd, const struct sockaddr *addr, socklen_t len) {

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+#include "state.h"
+
 /* The hook of connect(2). */
 int shim_connect(int fd, const struct sockaddr *addr, socklen_t len);
 
@@ -17,6 +19,10 @@ bool shim_connect_is_routed(const struct sockaddr *addr, socklen_t len);
  * else. */
 int shim_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int shim_listen(int fd, int backlog);
+
+/* The part of shutdown(2) on `fd`, one of ours in `state`, whose connect is under way: TCP gives the
+ * connect up and says ECONNRESET. False if it is not under way, or for want of descriptors. */
+bool shim_give_up(int fd, const struct shim_state *state);
 
 /* Waits as TCP's connect does until the connection of `fd`, one of ours, is there or has failed.
  * Returns 0 or -1 with errno: the outcome's, EINTR, or EINPROGRESS when SO_SNDTIMEO is over.

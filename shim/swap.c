@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -13,6 +15,10 @@
 #include "options.h"
 #include "real.h"
 #include "window.h"
+
+/* linux/in.h, linux/tcp.h; not every libc knows them */
+#define IP_BIND_ADDRESS_NO_PORT_OF_LINUX 24
+#define TCP_FASTOPEN_NO_COOKIE_OF_LINUX  34
 
 /* 64 bits that do not repeat: the kernel's random bytes of this process image, the time, and a
  * counter, mixed. No system call. They need not be secret: the helper resolves collisions. */
@@ -165,28 +171,87 @@ int swap_in(const struct swap *swap) {
     return err;
 }
 
-/* Of a failed connect's outcome the own name is what the program had bound, if anything. Somebody
- * else may have the port by now; then the program gets another. */
-static void bind_again(int fd, const struct shim_state *state) {
-    struct sockaddr_storage local;
-    if (state->kind != SHIM_FAILED || state->outcome.err == EPROTO ||
-        (state->outcome.local.port == 0 && shim_endpoint_is_any(&state->outcome.local)))
-        return;
-    socklen_t len = shim_endpoint_to_sockaddr(&state->outcome.local, &local);
-    raw_bind(fd, &local, len);
+static void set_option(int fd, int level, int name, int value) {
+    raw_setsockopt(fd, level, name, &value, sizeof value);
 }
 
-int swap_out(int fd, const struct shim_state *state, int family) {
-    int file_flags = raw_fcntl(fd, F_GETFL, 0);
-    if (state->outcome.dest.family)
-        family = state->outcome.dest.family;
+/* The program had the address from bind(2) until now, whoever else uses it: the helper may, for the
+ * connection that ends here. */
+static void bind_again(int from, int tcp) {
+    struct shim_endpoint bound;
+    struct sockaddr_storage local;
+    int reuse = 0;
+    socklen_t len = sizeof reuse;
+    if (!option_address_get(from, OPTION_BOUND, &bound))
+        return;
+    raw_getsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &reuse, &len);
+    set_option(tcp, SOL_SOCKET, SO_REUSEADDR, 1);
+    raw_bind(tcp, &local, shim_endpoint_to_sockaddr(&bound, &local));
+    set_option(tcp, SOL_SOCKET, SO_REUSEADDR, reuse);
+}
+
+/* A socket keeps the number of the port that it was given for a connect, though not the port. It must not
+ * be taken for one that the program has bound: binding without a port clears it. */
+static void forget_port(int tcp, int family) {
+    struct sockaddr_storage any;
+    socklen_t len =
+        shim_endpoint_to_sockaddr(&(struct shim_endpoint){.family = (uint16_t)family}, &any);
+    set_option(tcp, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT_OF_LINUX, 1);
+    raw_bind(tcp, &any, len);
+    set_option(tcp, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT_OF_LINUX, 0);
+}
+
+/* Leaves `tcp`, which is new, as TCP leaves a socket that was disconnected: with ECONNRESET as its
+ * error. A fast open that needs no cookie begins to connect without sending anything, and shutdown
+ * gives that up. Where the kernel has no such thing there is no error. */
+static void leave_reset(int tcp, int family) {
+    static const struct shim_endpoint loopback[2] = {
+        {.family = AF_INET, .port = 1, .addr = {127, 0, 0, 1}},
+        {.family = AF_INET6, .port = 1, .addr = {[15] = 1}}};
+    struct sockaddr_storage name;
+    int on = 1;
+    socklen_t len = shim_endpoint_to_sockaddr(&loopback[family == AF_INET6], &name);
+    if (raw_setsockopt(tcp, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE_OF_LINUX, &on, sizeof on) != 0 ||
+        raw_setsockopt(tcp, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on) != 0)
+        return;
+    if (raw_connect(tcp, &name, len) == 0) {
+        real.syscall(SYS_shutdown, tcp, SHUT_RDWR);
+    } else { /* it did send something, to where nobody listens: that error is not the one */
+        raw_connect(tcp, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+        shim_take_error(tcp);
+    }
+    forget_port(tcp, family);
+    set_option(tcp, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 0);
+    set_option(tcp, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE_OF_LINUX, 0);
+}
+
+/* Puts `tcp` in the place of `fd`, and ends what was there for everybody who has it, or waits for it. They
+ * wake up when the new socket is in its place, so that it tells them why. */
+static int replace_and_end(int fd, int tcp, int file_flags) {
+    int old = raw_fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (old < 0)
+        real.syscall(SYS_shutdown, fd, SHUT_RDWR);
+    int err = replace(fd, tcp, file_flags);
+    if (old >= 0) {
+        if (err == 0)
+            real.syscall(SYS_shutdown, old, SHUT_RDWR);
+        raw_close(old);
+    }
+    return err;
+}
+
+int swap_out(int fd, const struct shim_state *state) {
+    int file_flags = raw_fcntl(fd, F_GETFL, 0), family = options_family(fd);
+    bool failed = state->kind == SHIM_FAILED;
     window_open();
     int tcp = raw_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int err = tcp < 0 ? errno : 0;
     if (tcp >= 0) {
+        if (!failed)
+            leave_reset(tcp, family);
         options_restore(fd, tcp);
-        bind_again(tcp, state);
-        err = replace(fd, tcp, file_flags);
+        bind_again(fd, tcp);
+        err = failed ? replace(fd, tcp, file_flags) : replace_and_end(fd, tcp, file_flags);
         raw_close(tcp);
     }
     window_close();

@@ -32,9 +32,10 @@ int swap_in(const struct swap *swap);
  * its abstract name, if that is a trusted user's. Returns 0 or an errno. */
 int swap_connect_helper(int fd, const char *path);
 
-/* Makes `fd`, one of ours in `state`, a fresh unconnected TCP socket with the options of the old one
- * and of its family (`family`, if the state does not know it): for a connect to somewhere else.
- * After a failure it is bound to where the program had bound the old one. Returns 0 or an errno. */
-int swap_out(int fd, const struct shim_state *state, int family);
+/* Makes `fd`, one of ours in `state`, an unconnected TCP socket with the family and the options of the
+ * old one, bound to where the program had bound that: for a connect to somewhere else. If it has not
+ * failed it is disconnected as TCP does it: whoever waits for it wakes up, the helper gives it up, and
+ * the new socket's error is ECONNRESET. Returns 0 or an errno. */
+int swap_out(int fd, const struct shim_state *state);
 
 #endif

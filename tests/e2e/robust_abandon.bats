@@ -56,6 +56,16 @@ begin() {
     wait_until "no stream" streams 0
 }
 
+@test "a connect that the program shuts down is given up at once, though a child has a copy" {
+    begin shutdown
+    wait_until "the connect" dials 1
+    wait_until "its stream" streams 1
+    touch "$dir/shutdown"
+    wait_until "the shutdown" test -e "$dir/shutdown-done"
+    wait_until "no connect of the gateway's" dials 0
+    wait_until "no stream" streams 0
+}
+
 @test "a connect that a child still waits for goes on" {
     begin fork
     wait_until "the connect" dials 1

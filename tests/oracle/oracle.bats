@@ -46,6 +46,8 @@ same_command() {
 
 @test "connect under way: poll, names, options, data, signals, timeouts" { same connect_pending 56; }
 
+@test "connect given up: shutdown, disconnect, signals, cancellation, children" { same given_up 105; }
+
 @test "epoll: registered before and after, edges, oneshot, exclusive, nested, several sets" { same epoll_sets 70; }
 
 @test "names: peer and own, cut, bound, IPv6, v4-mapped" { same names 343; }

@@ -5,6 +5,7 @@
     abandon.py close PORT DIR      non-blocking; closes once DIR/close exists, and lives on
     abandon.py block PORT DIR      blocks in connect, until it is killed
     abandon.py fork PORT DIR       closes in the parent; the child waits for the connection
+    abandon.py shutdown PORT DIR   shuts down once DIR/shutdown exists, while a child has a copy
 
 Each makes the file DIR/KIND-ready when it has begun, and DIR/KIND-done when done.
 """
@@ -71,6 +72,20 @@ def fork():
     sock.close()
     tell("ready")
     os.wait()
+
+
+def shutdown():
+    sock = begin()
+    end, mine = os.pipe()
+    if os.fork() == 0:
+        os.close(mine)
+        os.read(end, 1)
+        os._exit(0)
+    tell("ready")
+    wait_for("shutdown")
+    sock.shutdown(socket.SHUT_WR)
+    tell("done")
+    time.sleep(1000)
 
 
 globals()[kind]()
