@@ -121,8 +121,9 @@ void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_applicati
     smux_session *s = st->session;
     if (st->out == OUT_DEAD)
         return;
-    /* A peer without extensions is told by FIN, if it has not had one. */
-    if (tell_peer && (s->peer_extensions || st->out != OUT_CLOSED))
+    /* A peer without extensions is told by FIN, if it has not had one; one that may yet say hello is
+     * told twice rather than not at all. */
+    if (tell_peer && (s->peer_extensions || s->hello_until_us || st->out != OUT_CLOSED))
         send_owe_reset(st);
     st->error = error;
     stream_set_in(st, IN_DEAD);

@@ -179,6 +179,25 @@ static void a_reset_waits_for_the_hello_that_makes_it_one(void **state) {
     }
 }
 
+static void a_reset_behind_an_end_waits_for_the_hello_too(void **state) {
+    (void)state;
+    engine e;
+    engine_extended(&e, SMUX_CLIENT, 2);
+    smux_stream *s = engine_opened(&e);
+    smux_close_write(s);
+    expect_frame(&e, CMD_FIN, FIN_HELLO);
+    expect_frame(&e, CMD_SYN, 3);
+    expect_frame(&e, CMD_FIN, 3);
+    smux_reset(s);
+    expect_silence(&e);
+    say_fin(&e, FIN_HELLO);
+    hear(&e);
+    expect_event(&e, SMUX_EVENT_HELLO);
+    expect_ping(&e);
+    expect_reset_frames(&e, 3);
+    engine_end(&e);
+}
+
 static void a_reset_waits_a_second_for_the_hello_of_a_peer_that_says_none(void **state) {
     (void)state;
     engine e;
@@ -622,6 +641,7 @@ int main(void) {
         cmocka_unit_test(nothing_of_the_extensions_is_used_before_the_hello),
         cmocka_unit_test(a_reset_before_the_hello_is_an_ordinary_end),
         cmocka_unit_test(a_reset_waits_for_the_hello_that_makes_it_one),
+        cmocka_unit_test(a_reset_behind_an_end_waits_for_the_hello_too),
         cmocka_unit_test(a_reset_waits_a_second_for_the_hello_of_a_peer_that_says_none),
         cmocka_unit_test(a_server_does_not_wait_for_the_hello_of_a_plain_client),
         cmocka_unit_test(a_ping_is_answered_by_the_pong_of_its_number),
