@@ -25,11 +25,21 @@ have() { # NAME PROGRAM
     command -v "$2" >/dev/null || { leave_out "$1" "$2 is not installed"; return 1; }
 }
 
+# thrice COMMAND...: for what comes over the network.
+thrice() {
+    local try
+    for try in 1 2 3; do
+        "$@" && return
+        [ $try = 3 ] || sleep $((5 * try))
+    done
+    return 1
+}
+
 # The module's own pinned version.
 build_go_newest() {
     have go-peer go || return 0
     cd "$here/go-peer"
-    go mod download || { leave_out go-peer "its Go modules cannot be fetched"; return 0; }
+    thrice go mod download || { leave_out go-peer "its Go modules cannot be fetched (tried three times)"; return 0; }
     local version
     version=$(go list -m -f '{{.Version}}' github.com/xtaci/smux)
     go build -buildvcs=false -ldflags "-X main.libraryVersion=$version" -o "$out/go-peer" .
@@ -59,7 +69,7 @@ MOD
 build_rust() {
     have rust-peer cargo || return 0
     cd "$here/rust-peer"
-    cargo fetch --locked -q || { leave_out rust-peer "its crates cannot be fetched"; return 0; }
+    thrice cargo fetch --locked -q || { leave_out rust-peer "its crates cannot be fetched (tried three times)"; return 0; }
     CARGO_TARGET_DIR=$out/rust-target cargo build --release --locked -q
     cp "$out/rust-target/release/rust-peer" "$out/rust-peer"
 }
