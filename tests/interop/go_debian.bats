@@ -3,6 +3,8 @@
 
 load peers
 
+setup_file() { begin_waiting go-peer-debian 1 2; }
+
 setup() {
     need go-peer-debian
 }

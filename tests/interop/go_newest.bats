@@ -3,6 +3,8 @@
 
 load peers
 
+setup_file() { begin_waiting go-peer 1 2; }
+
 setup() {
     need go-peer
 }

@@ -3,6 +3,8 @@
 
 load peers
 
+setup_file() { begin_waiting c_peer 2; }
+
 @test "libsmux with itself, version 1: echoes of random sizes come back unchanged" {
     converse c_peer c_peer 1 echo
 }
@@ -82,8 +84,7 @@ load peers
 }
 
 @test "libsmux with itself, keepalive carries an idle session" {
-    keepalive_options c_peer
-    converse c_peer c_peer 2 keepalive "${keepalive[@]}"
+    ours_drives_idle c_peer 2
 }
 
 @test "libsmux with itself, the server's death in mid-transfer is an error to the client" {

@@ -18,30 +18,37 @@ need() { # PEER
     [ -x "$peers/$1" ] || { echo "$peers/$1 does not exist; tests/interop/build.sh makes it" >&2; return 1; }
 }
 
-teardown() {
+kill_all() { # FOLDER
     local pid
     while read -r pid; do
         kill -KILL "$pid" 2>/dev/null || true # stopped ones, too
-    done < <(cat "$BATS_TEST_TMPDIR/pids" 2>/dev/null)
+    done < <(cat "$1/pids" 2>/dev/null)
 }
+
+teardown() { kill_all "$BATS_TEST_TMPDIR"; }
+teardown_file() { kill_all "$BATS_FILE_TMPDIR"; }
+
+# Where the two sides of a conversation leave what they say: the test's folder, or $talk.
+talk=
+said() { echo "${talk:-$BATS_TEST_TMPDIR}/$1.out"; } # NAME
 
 # spawn NAME COMMAND...: in the background; output in NAME.out, pid in $spawned.
 spawn() {
     local name=$1
     shift
-    "$@" >"$BATS_TEST_TMPDIR/$name.out" 2>&1 </dev/null 3>&- &
+    "$@" >"$(said "$name")" 2>&1 </dev/null 3>&- &
     spawned=$!
-    echo $spawned >>"$BATS_TEST_TMPDIR/pids"
+    echo $spawned >>"${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}/pids"
 }
 
 # Polls for 60 s until the output of NAME has a line that matches; then prints the line.
 await_line() { # NAME REGEX
     local tries=3000
-    until grep -E -m 1 "$2" "$BATS_TEST_TMPDIR/$1.out"; do
+    until grep -E -m 1 "$2" "$(said "$1")"; do
         tries=$((tries - 1))
         if [ $tries = 0 ]; then
             echo "$1 never said $2; it said:" >&2
-            cat "$BATS_TEST_TMPDIR/$1.out" >&2
+            cat "$(said "$1")" >&2
             return 1
         fi
         sleep 0.02
@@ -93,70 +100,102 @@ they_drive() { # PEER VERSION SCENARIO OPTIONS...
     converse "$peer" c_peer "$@"
 }
 
-# Keepalive quick enough for a test; async_smux counts in seconds.
-keepalive_options() { # PEER
-    case $1 in
-    rust-peer) keepalive=(--keepalive-interval-ms 1000 --keepalive-timeout-ms 2000 --idle-ms 3000) ;;
-    *) keepalive=(--keepalive-interval-ms 300 --keepalive-timeout-ms 900 --idle-ms 1500) ;;
-    esac
+# Keepalive quick enough for a test, and slow enough for a machine that stands still for some seconds:
+# that much a frame may be late.  async_smux counts in seconds.
+keepalive_options() { # PEER...
+    interval_ms=500 timeout_ms=4000
+    case $* in *rust*) interval_ms=1000 timeout_ms=5000 ;; esac
+    keepalive=(--keepalive-interval-ms "$interval_ms" --keepalive-timeout-ms "$timeout_ms")
 }
 
-ours_drives_idle() { # PEER VERSION
-    keepalive_options "$1"
-    ours_drives "$1" "$2" keepalive "${keepalive[@]}"
-}
-
-they_drive_idle() { # PEER VERSION
-    keepalive_options "$1"
-    they_drive "$1" "$2" keepalive "${keepalive[@]}"
-}
-
-# interrupt DRIVER RESPONDER VERSION SCENARIO SIGNAL WHOM: sends the signal once bytes flow.
+# interrupt DRIVER RESPONDER VERSION WHOM: kills one of them once bytes flow.
 interrupt() {
-    local driver=$1 answering=$2 version=$3 scenario=$4 signal=$5 whom=$6 victim
-    case $driver$answering in *rust*) keepalive_options rust-peer ;; *) keepalive_options other ;; esac
-    start_responder "$answering" --version "$version" "${keepalive[@]}"
-    spawn driver "$peers/$driver" --connect "$address" --version "$version" --run "$scenario" \
-        "${keepalive[@]}"
+    local victim
+    keepalive_options "$1" "$2"
+    start_responder "$2" --version "$3" "${keepalive[@]}"
+    spawn driver "$peers/$1" --connect "$address" --version "$3" --run carrier-loss "${keepalive[@]}"
     victim=$spawned
     await_line driver '^ready$'
-    [ "$whom" = driver ] || victim=$responder
-    kill "-$signal" "$victim"
+    [ "$4" = driver ] || victim=$responder
+    kill -KILL "$victim"
 }
 
 # The one that is killed is the responder; ours must see an error, reading and writing.
 their_server_dies() { # PEER VERSION
-    interrupt c_peer "$1" "$2" carrier-loss KILL responder
+    interrupt c_peer "$1" "$2" responder
     run -0 await_line driver '^ok|^FAIL'
     assert_output "ok carrier-loss read=SMUX_ERR_CARRIER write=SMUX_ERR_CARRIER"
 }
 
 # No transfer may look complete: two streams, two errors.
 their_client_dies() { # PEER VERSION
-    interrupt "$1" c_peer "$2" carrier-loss KILL driver
+    interrupt "$1" c_peer "$2" driver
     run -0 await_line responder '^session ended'
     assert_output --regexp '^session ended: .* accepted=2 completed=0 truncated=0 failed=2$'
 }
 
 # What theirs say of it is up to them, but they must notice.
 our_server_dies() { # PEER VERSION
-    interrupt "$1" c_peer "$2" carrier-loss KILL responder
+    interrupt "$1" c_peer "$2" responder
     run -0 await_line driver '^ok carrier-loss'
 }
 
 our_client_dies() { # PEER VERSION
-    interrupt c_peer "$1" "$2" carrier-loss KILL driver
+    interrupt c_peer "$1" "$2" driver
     run -0 await_line responder '^session ended'
     assert_output --regexp ' completed=0 '
 }
 
+# ---- Conversations that mostly wait --------------------------------------------------------------
+
+# They are begun before the first test of a file, all at once; their tests see how they end.
+
+begin() { # SCENARIO DRIVER RESPONDER VERSION IDLE_MS
+    talk=$BATS_FILE_TMPDIR/$1-$2-$3-$4
+    mkdir "$talk"
+    start_responder "$3" --version "$4" "${keepalive[@]}"
+    echo "$responder" >"$talk/pid"
+    spawn driver "$peers/$2" --connect "$address" --version "$4" --run "$1" "${keepalive[@]}" --idle-ms "$5"
+}
+
+# begin_waiting PEER VERSION...: idle for longer than the timeout, so that only keepalives save them,
+# and frozen; with both drivers.
+begin_waiting() {
+    local peer=$1 version
+    shift
+    [ -x "$peers/$peer" ] || return 0 # `need` says why
+    keepalive_options "$peer"
+    for version; do
+        begin keepalive c_peer "$peer" "$version" $((timeout_ms + 2 * interval_ms))
+        begin frozen c_peer "$peer" "$version" $((interval_ms * 3 / 2))
+        [ "$peer" != c_peer ] || continue
+        begin keepalive "$peer" c_peer "$version" $((timeout_ms + 2 * interval_ms))
+        begin frozen "$peer" c_peer "$version" $((interval_ms * 3 / 2))
+    done
+    for talk in "$BATS_FILE_TMPDIR"/frozen-*; do
+        await_line driver '^ready$' || continue
+        kill -STOP "$(<"$talk/pid")"
+    done
+    talk=
+}
+
+idle_goes_on() { # DRIVER RESPONDER VERSION
+    talk=$BATS_FILE_TMPDIR/keepalive-$1-$2-$3
+    run -0 await_line driver '^ok|^FAIL'
+    assert_output --regexp "^ok keepalive"
+    assert_responder_content
+}
+
+ours_drives_idle() { idle_goes_on c_peer "$1" "$2"; } # PEER VERSION
+they_drive_idle() { idle_goes_on "$1" c_peer "$2"; }  # PEER VERSION
+
 their_server_freezes() { # PEER VERSION
-    interrupt c_peer "$1" "$2" frozen STOP responder
+    talk=$BATS_FILE_TMPDIR/frozen-c_peer-$1-$2
     run -0 await_line driver '^ok|^FAIL'
     assert_output "ok frozen read=SMUX_ERR_KEEPALIVE"
 }
 
 our_server_freezes() { # PEER VERSION
-    interrupt "$1" c_peer "$2" frozen STOP responder
+    talk=$BATS_FILE_TMPDIR/frozen-$1-c_peer-$2
     run -0 await_line driver '^ok frozen read=error'
 }

@@ -3,6 +3,8 @@
 
 load peers
 
+setup_file() { begin_waiting rust-peer 1; }
+
 setup() {
     need rust-peer
 }
