@@ -15,6 +15,13 @@
 #include <sys/uio.h>
 #include <time.h>
 
+static inline size_t iov_bytes(const struct iovec *iov, size_t n_iov) {
+    size_t total = 0;
+    for (size_t i = 0; i < n_iov; i++)
+        total += iov[i].iov_len;
+    return total;
+}
+
 ssize_t shim_read(int fd, void *buf, size_t len);
 ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov);
 ssize_t shim_recv(int fd, void *buf, size_t len, int flags);

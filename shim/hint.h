@@ -24,6 +24,7 @@ enum {
     HINT_PENDING = 1u << 30,   /* connect() has not yet told the application the outcome */
     HINT_EPOLL = 1u << 29,     /* some epoll registration is remembered */
     HINT_OWNER = 1u << 28,     /* F_SETOWN or F_SETSIG was called */
+    HINT_LOWAT = 1u << 27,     /* SO_RCVLOWAT was set */
     HINT_OPTIONS = 0x00ffffff, /* one bit per row of the options carried over a swap */
 };
 

@@ -245,6 +245,8 @@ void options_note(int fd, int level, int name) {
     const struct option_row *row = option_find(level, name);
     if (row)
         hint_add(fd, row_bit((size_t)(row - rows)));
+    if (level == SOL_SOCKET && name == SO_RCVLOWAT)
+        hint_add(fd, HINT_LOWAT);
 }
 
 static void carry_kernel(int from, int to, const struct option_row *row, struct shim_request *req) {

@@ -11,6 +11,7 @@
 #include "hint.h"
 #include "options.h"
 #include "real.h"
+#include "reset.h"
 #include "state.h"
 
 #ifndef SIOCOUTQ
@@ -24,11 +25,11 @@ static bool is_tcp_level(int level) {
     return level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6;
 }
 
-/* SO_ERROR of ours: the kernel's ECONNRESET stands for the errno of a failed connect. */
+/* SO_ERROR of ours: what the kernel says stands for ECONNRESET, or for the errno of a failed connect. */
 static int translate_error(int fd, void *value) {
     int err;
     memcpy(&err, value, sizeof err);
-    if (err == ECONNRESET) {
+    if (reset_is(err)) {
         struct shim_state state = shim_state_read(fd);
         if (state.kind != SHIM_FOREIGN) {
             err = shim_reset_errno(&state);

@@ -256,6 +256,6 @@ int swap_out(int fd, const struct shim_state *state) {
     }
     window_close();
     if (err == 0)
-        hint_set(fd, hint_get(fd) & (HINT_EPOLL | HINT_OWNER));
+        hint_set(fd, hint_get(fd) & (HINT_EPOLL | HINT_OWNER | HINT_LOWAT));
     return err;
 }

@@ -66,6 +66,29 @@ ended() {
     fetch
 }
 
+@test "the helper is killed under a reader that waits for more: what came, then ECONNRESET" {
+    spawn whole probe whole 1000
+    local reader=$spawned
+    wait_until "data to arrive" said whole flowing
+    kill -KILL "$helper_pid"
+    wait_until "the reader to end" gone "$reader"
+    assert_equal "$(tail -n 1 whole.log)" "1000 ECONNRESET"
+}
+
+@test "the helper is killed while connects are under way: each is refused, and told once" {
+    stop "$gateway_pid" KILL # so that they are under way
+    spawn lost probe lost
+    local program=$spawned
+    wait_until "connects under way" said lost begun
+    kill -KILL "$helper_pid"
+    wait_until "the program to end" gone "$program"
+    run cat lost.log
+    assert_line "SO_ERROR ECONNREFUSED 0"
+    assert_line "write ECONNREFUSED EPIPE"
+    assert_line "read ECONNREFUSED 0"
+    assert_line "connect ECONNREFUSED"
+}
+
 @test "the gateway is killed: ECONNRESET, and a new gateway serves as soon as it listens" {
     in_transfer kill -KILL "$gateway_pid"
     start_gateway

@@ -7,6 +7,10 @@
     receive BYTES [hold]     has BYTES sent and prints how it ended: "BYTES eof" or "BYTES ERRNO";
                              "flowing" comes first, when data has arrived; with hold the peer does
                              not close
+    whole BYTES              has BYTES sent, asks for one more with MSG_WAITALL, and prints how many came
+                             and how the next read ended; "flowing" comes first
+    lost                     begins non-blocking connects, prints "begun", waits for their ends, and
+                             prints what SO_ERROR, write, read and connect say of them, and say then
     hoard COUNT              asks for much data on COUNT connections and never reads it; prints
                              "hoarding" when all are connected
     begin COUNT              begins COUNT non-blocking connects, prints "begun" and then, each time
@@ -114,6 +118,45 @@ def receive(*what):
     say(received, end)
 
 
+def whole(length):
+    sock, end = connect(), "eof"
+    sock.sendall(f"send {length} hold\n".encode())
+    sock.recv(1, socket.MSG_PEEK)
+    say("flowing")
+    received = sock.recv(int(length) + 1, socket.MSG_WAITALL)
+    try:
+        if sock.recv(1):
+            end = "data"
+    except OSError as error:
+        end = name(error.errno)
+    say(len(received), end)
+
+
+def result(call, *arguments):
+    try:
+        return name(call(*arguments) or 0)
+    except OSError as error:
+        return name(error.errno)
+
+
+def lost():
+    calls = {"SO_ERROR": lambda sock: sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR),
+             "write": lambda sock: sock.send(b"x"),
+             "read": lambda sock: len(sock.recv(1)),
+             "connect": lambda sock: sock.connect_ex((HOST, PORT))}
+    socks = [socket.socket(FAMILY) for _ in calls]
+    for sock in socks:
+        sock.setblocking(False)
+        sock.connect_ex((HOST, PORT))
+    say("begun")
+    for sock, (title, call) in zip(socks, calls.items()):
+        poller = select.poll()
+        poller.register(sock, select.POLLOUT)
+        poller.poll()
+        times = 1 if title == "connect" else 2  # a second one would begin another
+        say(title, *(result(call, sock) for _ in range(times)))
+
+
 def hoard(count):
     sockets = []
     for _ in range(int(count)):
@@ -147,6 +190,6 @@ def begin(count):
         say(f"{connected} connected, {failed} failed, {len(pending)} pending")
 
 
-KINDS = {"errno": show_errno, "duplex": duplex, "swarm": swarm, "receive": receive, "hoard": hoard,
-         "begin": begin}
+KINDS = {"errno": show_errno, "duplex": duplex, "swarm": swarm, "receive": receive, "whole": whole,
+         "lost": lost, "hoard": hoard, "begin": begin}
 KINDS[sys.argv[1]](*sys.argv[4:])

@@ -1,0 +1,196 @@
+/* resets.c - a reset that comes behind data, or while a call waits in the middle of its work: the call says
+ * how much it has moved, and the next one must say that there was a reset. */
+#include <pthread.h>
+
+#include "oracle.h"
+
+static char big[8 << 20];
+static volatile sig_atomic_t pipes;
+
+static void on_pipe(int signal) {
+    (void)signal;
+    pipes++;
+}
+
+/* The kernel tells of the hang-up last. */
+static void wait_reset(int fd) {
+    for (int i = 0; i < WAIT_MS && !(poll_now(fd, 0) & POLLHUP); i++)
+        poll(NULL, 0, 1);
+}
+
+static void wait_bytes(int fd, int len) {
+    for (int there = 0, i = 0; i < WAIT_MS; i++) {
+        if (ioctl(fd, FIONREAD, &there) == 0 && there >= len)
+            return;
+        poll(NULL, 0, 1);
+    }
+}
+
+/* A connection of which `len` bytes can still be read. */
+static int reset_behind(const struct server *server, int len) {
+    struct pair pair = connected_pair(server, 0);
+    memset(big, 'a', (size_t)len);
+    (void)!write(pair.accepted, big, (size_t)len);
+    wait_bytes(pair.client, len);
+    reset_close(pair.accepted);
+    wait_reset(pair.client);
+    pipes = 0;
+    return pair.client;
+}
+
+enum way {
+    READ,
+    READV,
+    RECV_ALL,
+    RECVFROM_ALL,
+    RECVMSG_ALL,
+    RECV_MORE_PARTS,
+    RECV_AT_ONCE,
+    PEEK_ALL,
+    TRUNC,
+    TRUNC_ALL,
+    N_WAYS,
+};
+
+static const char *const way_names[] = {
+    "read",
+    "readv",
+    "recv MSG_WAITALL",
+    "recvfrom MSG_WAITALL",
+    "recvmsg MSG_WAITALL",
+    "recvmsg MSG_WAITALL, forty vectors",
+    "recv MSG_WAITALL|MSG_DONTWAIT",
+    "recv MSG_WAITALL|MSG_PEEK",
+    "recv MSG_TRUNC",
+    "recv MSG_TRUNC|MSG_WAITALL",
+};
+
+static ssize_t receive(enum way way, int fd) {
+    static char buf[5000];
+    struct iovec iov[40];
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = way == RECV_MORE_PARTS ? 40 : 2};
+    for (int i = 0; i < 40; i++)
+        iov[i] = (struct iovec){buf + 100 * i, 100};
+    switch (way) {
+    case READ:
+        return read(fd, buf, sizeof buf);
+    case READV:
+        return readv(fd, iov, 40);
+    case RECVFROM_ALL:
+        return recvfrom(fd, buf, sizeof buf, MSG_WAITALL, NULL, NULL);
+    case RECVMSG_ALL:
+        iov[1].iov_len = 4900;
+        return recvmsg(fd, &msg, MSG_WAITALL);
+    case RECV_MORE_PARTS:
+        return recvmsg(fd, &msg, MSG_WAITALL);
+    case RECV_AT_ONCE:
+        return recv(fd, buf, sizeof buf, MSG_WAITALL | MSG_DONTWAIT);
+    case PEEK_ALL:
+        return recv(fd, buf, sizeof buf, MSG_WAITALL | MSG_PEEK);
+    case TRUNC:
+        return recv(fd, NULL, sizeof buf, MSG_TRUNC);
+    case TRUNC_ALL:
+        return recv(fd, NULL, sizeof buf, MSG_TRUNC | MSG_WAITALL);
+    default:
+        return recv(fd, buf, sizeof buf, MSG_WAITALL);
+    }
+}
+
+/* Every way to receive more than there is, and what the next calls say. */
+static void behind_data(const struct server *server, int low_water) {
+    for (enum way way = 0; way < N_WAYS; way++) {
+        int fd = reset_behind(server, 3000);
+        setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water);
+        printf("-- %s, SO_RCVLOWAT %d\n", way_names[way], low_water);
+        observe_result("what came before the reset", receive(way, fd));
+        observe("poll", "%s", events_text((unsigned)poll_now(fd, POLLIN | POLLOUT | POLLRDHUP)));
+        if (way == PEEK_ALL)
+            observe_result("it is still there", receive(READ, fd));
+        observe_result("then", receive(READ, fd));
+        observe_result("in the end", receive(READ, fd));
+        observe("SO_ERROR", "%s", error_name(socket_error(fd)));
+        close(fd);
+    }
+}
+
+static void observe_write(const char *name, int fd) {
+    ssize_t n = write(fd, "x", 1);
+    int err = errno;
+    observe(name, "%s, SIGPIPE %d", n < 0 ? error_name(err) : "1", (int)pipes);
+}
+
+/* Who tells of it: another call, once, in whichever process. */
+static void told_by(const struct server *server) {
+    int fd = reset_behind(server, 3);
+    observe_result("before a write", receive(RECV_ALL, fd));
+    observe_write("write", fd);
+    observe_write("write again", fd);
+    observe_result("read", receive(READ, fd));
+    close(fd);
+
+    fd = reset_behind(server, 3);
+    observe_result("before SO_ERROR", receive(RECV_ALL, fd));
+    observe("SO_ERROR", "%s", error_name(socket_error(fd)));
+    observe("SO_ERROR again", "%s", error_name(socket_error(fd)));
+    observe_result("read", receive(READ, fd));
+    close(fd);
+
+    fd = reset_behind(server, 3);
+    pid_t child = fork();
+    if (child == 0) {
+        observe_result("in a child", receive(RECV_ALL, fd));
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    int copy = dup(fd);
+    close(fd);
+    observe_result("a copy in the parent", receive(READ, copy));
+    observe_result("the copy again", receive(READ, copy));
+    close(copy);
+}
+
+/* recvmmsg looks for an error first, and stores one that ends it. */
+static void many_messages(const struct server *server) {
+    for (int flags = 0; flags <= MSG_WAITALL; flags += MSG_WAITALL) {
+        int fd = reset_behind(server, 3);
+        char buf[2][10];
+        struct iovec iov[2] = {{buf[0], 10}, {buf[1], 10}};
+        struct mmsghdr msgs[2] = {{.msg_hdr = {.msg_iov = iov, .msg_iovlen = 1}},
+                                  {.msg_hdr = {.msg_iov = iov + 1, .msg_iovlen = 1}}};
+        printf("-- recvmmsg, flags %d\n", flags);
+        observe_result("recvmmsg", recvmmsg(fd, msgs, 2, flags, NULL));
+        observe_result("recvmmsg again", recvmmsg(fd, msgs, 2, flags, NULL));
+        observe("its messages", "%u %u", msgs[0].msg_len, msgs[1].msg_len);
+        observe_result("read", receive(READ, fd));
+        close(fd);
+    }
+}
+
+static void *reset_behind_three(void *argument) {
+    const struct pair *pair = argument;
+    (void)!write(pair->accepted, "abc", 3);
+    reset_close(pair->accepted);
+    return NULL;
+}
+
+static void waiting_reader(const struct server *server) {
+    struct pair pair = connected_pair(server, 0);
+    pthread_t thread;
+    pthread_create(&thread, NULL, reset_behind_three, &pair);
+    observe_result("a reader that waits", receive(RECV_ALL, pair.client));
+    observe_result("then", receive(READ, pair.client));
+    observe_result("in the end", receive(READ, pair.client));
+    pthread_join(thread, NULL);
+    close(pair.client);
+}
+
+int main(void) {
+    struct server server = serve();
+    signal(SIGPIPE, on_pipe);
+    behind_data(&server, 1);
+    behind_data(&server, 4000);
+    told_by(&server);
+    many_messages(&server);
+    waiting_reader(&server);
+    return 0;
+}
