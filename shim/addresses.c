@@ -145,5 +145,7 @@ int shim_shutdown(int fd, int how) {
         return fail(ENOTCONN);
     if (state.kind == SHIM_CONNECTING)
         return shim_give_up(fd, &state) ? 0 : real.shutdown(fd, SHUT_RDWR);
+    if (how != SHUT_RD)
+        hint_add(fd, HINT_SHUT);
     return real.shutdown(fd, how);
 }

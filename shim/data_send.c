@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 
 #include "connect.h"
@@ -9,6 +10,7 @@
 #include "hint.h"
 #include "options.h"
 #include "real.h"
+#include "reset.h"
 #include "state.h"
 #include "window.h"
 
@@ -23,7 +25,21 @@ enum verdict {
     VERDICT_REPEAT, /* not ours, or TCP would signal: make the application's call as it is */
 };
 
-static enum verdict judge(int fd, ssize_t result, int flags) {
+/* A send that moved less than it was given. If that is because the other end is gone, the kernel gave its
+ * error to this call, which TCP would have left for the next. (It is not gone where this process has shut
+ * writing down. An error that is still there will be told.) */
+static void keep_reset(int fd) {
+    struct pollfd pfd = {.fd = fd};
+    struct timespec now = {0};
+    if (real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1 && pfd.revents & POLLHUP &&
+        !(pfd.revents & POLLERR) && !hint_has(fd, HINT_SHUT) && shim_is_ours(fd))
+        reset_put_back(fd);
+}
+
+/* `len`: the bytes that were to be sent. */
+static enum verdict judge(int fd, ssize_t result, size_t len, int flags) {
+    if (result > 0 && (size_t)result < len)
+        keep_reset(fd);
     if (result >= 0 || (errno != EPIPE && errno != ECONNRESET && errno != ENOTSOCK))
         return VERDICT_STANDS;
     if (errno == ENOTSOCK) {
@@ -44,6 +60,12 @@ static enum verdict judge(int fd, ssize_t result, int flags) {
     return flags & MSG_NOSIGNAL ? VERDICT_STANDS : VERDICT_REPEAT;
 }
 
+/* The same for a message, whose vectors are looked at only after the kernel has accepted them. */
+static enum verdict judge_message(int fd, ssize_t result, const struct iovec *iov, size_t n_iov,
+                                  int flags) {
+    return judge(fd, result, result > 0 ? iov_bytes(iov, n_iov) : 0, flags);
+}
+
 /* EPIPE on a descriptor without a hint, which may be ours by exec or SCM_RIGHTS. The signal, if it was not
  * ignored, cannot be taken back; the errno can be right, and from now on there is a hint. */
 static ssize_t unhinted(int fd, ssize_t result) {
@@ -59,7 +81,7 @@ static ssize_t unhinted(int fd, ssize_t result) {
 ssize_t shim_write(int fd, const void *buf, size_t len) {
     if (hint_has(fd, HINT_OURS)) {
         ssize_t result = real.send(fd, buf, len, MSG_NOSIGNAL);
-        if (judge(fd, result, 0) == VERDICT_STANDS)
+        if (judge(fd, result, len, 0) == VERDICT_STANDS)
             return result;
     }
     return unhinted(fd, real.write(fd, buf, len));
@@ -70,7 +92,7 @@ ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov) {
         struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov,
                              .msg_iovlen = (size_t)n_iov};
         ssize_t result = real.sendmsg(fd, &msg, MSG_NOSIGNAL);
-        if (judge(fd, result, 0) == VERDICT_STANDS)
+        if (judge_message(fd, result, iov, (size_t)n_iov, 0) == VERDICT_STANDS)
             return result;
     }
     return unhinted(fd, real.writev(fd, iov, n_iov));
@@ -165,7 +187,8 @@ static bool is_urgent(int fd, int flags) {
 
 static ssize_t shim_send_urgent(int fd, const struct iovec *iov, size_t n_iov, int flags) {
     ssize_t result = send_urgent(fd, iov, n_iov, flags);
-    if (judge(fd, result, flags) == VERDICT_REPEAT && n_iov > 0) /* for the signal */
+    if (judge_message(fd, result, iov, n_iov, flags) == VERDICT_REPEAT &&
+        n_iov > 0) /* for the signal */
         result = real.send(fd, iov->iov_base, iov->iov_len, flags & ~(MSG_OOB | MSG_FASTOPEN));
     return result;
 }
@@ -179,7 +202,7 @@ ssize_t shim_send(int fd, const void *buf, size_t len, int flags) {
         return fail(ENOBUFS);
     if (hint_has(fd, HINT_OURS)) {
         ssize_t result = real.send(fd, buf, len, flags | MSG_NOSIGNAL);
-        if (judge(fd, result, flags) == VERDICT_STANDS)
+        if (judge(fd, result, len, flags) == VERDICT_STANDS)
             return result;
     }
     return unhinted(fd, real.send(fd, buf, len, flags));
@@ -229,7 +252,9 @@ static ssize_t send_plain(int fd, const struct msghdr *msg, int flags) {
         return fail(ENOBUFS);
     struct msghdr plain = plain_message(msg);
     ssize_t result = real.sendmsg(fd, &plain, (flags & ~MSG_FASTOPEN) | MSG_NOSIGNAL);
-    return judge(fd, result, flags) == VERDICT_STANDS ? result : real.sendmsg(fd, &plain, flags);
+    return judge_message(fd, result, msg->msg_iov, (size_t)msg->msg_iovlen, flags) == VERDICT_STANDS
+               ? result
+               : real.sendmsg(fd, &plain, flags);
 }
 
 ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags) {
@@ -252,7 +277,10 @@ int shim_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags) {
         ssize_t n = send_plain(fd, &msgs[sent].msg_hdr, flags);
         if (n < 0)
             return sent ? (int)sent : (int)fail(errno);
-        msgs[sent++].msg_len = (unsigned)n;
+        msgs[sent].msg_len = (unsigned)n;
+        const struct msghdr *msg = &msgs[sent++].msg_hdr;
+        if ((size_t)n < iov_bytes(msg->msg_iov, (size_t)msg->msg_iovlen))
+            break; /* as the kernel: what came next would tell of the end in vain */
     }
     return (int)sent;
 }

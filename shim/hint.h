@@ -25,6 +25,7 @@ enum {
     HINT_EPOLL = 1u << 29,     /* some epoll registration is remembered */
     HINT_OWNER = 1u << 28,     /* F_SETOWN or F_SETSIG was called */
     HINT_LOWAT = 1u << 27,     /* SO_RCVLOWAT was set */
+    HINT_SHUT = 1u << 26,      /* its writing side was shut down */
     HINT_OPTIONS = 0x00ffffff, /* one bit per row of the options carried over a swap */
 };
 

@@ -62,7 +62,7 @@ same_command() {
 
 @test "ends: shutdown, close, reset, SIGPIPE, and what the target sees" { same ends 97; }
 
-@test "resets: behind data, in the middle of a call, and who tells of them" { same resets 124; }
+@test "resets: behind data, in the middle of a call, and who tells of them" { same resets 145; }
 
 @test "processes: dup, fork, exec, SCM_RIGHTS, threads, signals, cancellation" { same processes 64; }
 

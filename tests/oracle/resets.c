@@ -166,22 +166,88 @@ static void many_messages(const struct server *server) {
     }
 }
 
+struct ending {
+    const struct pair *pair;
+    bool by_shutdown; /* here, instead of a reset there */
+};
+
+/* Resets once the writer can write no more. (If it does not wait yet, the result is the same.) */
+static void *end_of_full(void *argument) {
+    const struct ending *ending = argument;
+    for (int i = 0; i < WAIT_MS && poll_now(ending->pair->client, POLLOUT); i++)
+        poll(NULL, 0, 1);
+    if (ending->by_shutdown)
+        shutdown(ending->pair->client, SHUT_RDWR);
+    else
+        reset_close(ending->pair->accepted);
+    return NULL;
+}
+
 static void *reset_behind_three(void *argument) {
-    const struct pair *pair = argument;
-    (void)!write(pair->accepted, "abc", 3);
-    reset_close(pair->accepted);
+    const struct ending *ending = argument;
+    (void)!write(ending->pair->accepted, "abc", 3);
+    reset_close(ending->pair->accepted);
     return NULL;
 }
 
 static void waiting_reader(const struct server *server) {
     struct pair pair = connected_pair(server, 0);
+    struct ending ending = {.pair = &pair};
     pthread_t thread;
-    pthread_create(&thread, NULL, reset_behind_three, &pair);
+    pthread_create(&thread, NULL, reset_behind_three, &ending);
     observe_result("a reader that waits", receive(RECV_ALL, pair.client));
     observe_result("then", receive(READ, pair.client));
     observe_result("in the end", receive(READ, pair.client));
     pthread_join(thread, NULL);
     close(pair.client);
+}
+
+enum writing { WRITE, WRITEV, SEND, SENDTO, SENDMSG, SENDMMSG, N_WRITINGS };
+
+static const char *const writing_names[] = {"write",  "writev",  "send MSG_NOSIGNAL",
+                                            "sendto", "sendmsg", "sendmmsg"};
+
+static ssize_t write_big(enum writing how, int fd) {
+    struct iovec iov[2] = {{big, sizeof big / 2}, {big + sizeof big / 2, sizeof big / 2}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+    struct mmsghdr msgs[2] = {{.msg_hdr = msg}, {.msg_hdr = msg}};
+    switch (how) {
+    case WRITE:
+        return write(fd, big, sizeof big);
+    case WRITEV:
+        return writev(fd, iov, 2);
+    case SEND:
+        return send(fd, big, sizeof big, MSG_NOSIGNAL);
+    case SENDTO:
+        return sendto(fd, big, sizeof big, 0, NULL, 0);
+    case SENDMSG:
+        return sendmsg(fd, &msg, 0);
+    default:
+        return sendmmsg(fd, msgs, 2, 0);
+    }
+}
+
+/* The write that waits comes back with what it has sent; the error is for the next. */
+static void waiting_writer(const struct server *server, enum writing how, bool by_shutdown) {
+    struct pair pair = connected_pair(server, 0);
+    struct ending ending = {.pair = &pair, .by_shutdown = by_shutdown};
+    char title[80];
+    pthread_t thread;
+    pipes = 0;
+    pthread_create(&thread, NULL, end_of_full, &ending);
+    ssize_t n = write_big(how, pair.client);
+    while (n > 0)
+        n = write_big(how, pair.client);
+    int err = errno;
+    snprintf(title, sizeof title, "a %s that waits, %s", writing_names[how],
+             by_shutdown ? "shut down" : "reset");
+    observe(title, "%s, SIGPIPE %d", error_name(err), (int)pipes);
+    observe_write("then", pair.client);
+    observe_result("read", receive(READ, pair.client));
+    pthread_join(thread, NULL);
+    close(pair.client);
+    if (by_shutdown)
+        close(pair.accepted);
 }
 
 int main(void) {
@@ -192,5 +258,8 @@ int main(void) {
     told_by(&server);
     many_messages(&server);
     waiting_reader(&server);
+    for (enum writing how = 0; how < N_WRITINGS; how++)
+        waiting_writer(&server, how, false);
+    waiting_writer(&server, WRITE, true);
     return 0;
 }
