@@ -83,9 +83,9 @@ static int emulate_get(int fd, int level, int name, void *value, socklen_t *len,
 
 int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
     socklen_t size = len ? *len : 0;
-    /* The helper's name must not appear in the caller's memory, not even for a moment. */
-    if (level == SOL_SOCKET && name == SO_PEERNAME && value && len && hint_has(fd, HINT_OURS) &&
-        shim_is_ours(fd))
+    /* What is kept there must not appear in the caller's memory, nor an error because it is long. */
+    if (level == SOL_SOCKET && (name == SO_PEERNAME || name == SO_GET_FILTER) && value && len &&
+        hint_has(fd, HINT_OURS) && shim_is_ours(fd))
         return emulate_get(fd, level, name, value, len, -1);
     int result = real.getsockopt(fd, level, name, value, len);
     if (is_tcp_level(level)) {
