@@ -17,6 +17,7 @@
 #include "log.h"
 #include "names.h"
 #include "notice.h"
+#include "options.h"
 #include "real.h"
 #include "settings.h"
 #include "state.h"
@@ -299,6 +300,20 @@ static bool is_refused_by_v6only(int fd, const struct shim_endpoint *dest) {
            raw_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only;
 }
 
+/* Is the socket bound to a device that leads elsewhere than a gateway would? One that is bound to the
+ * loopback device may be routed to a loopback address. An address that stands for a name leads nowhere
+ * by itself. */
+static bool is_bound_elsewhere(const struct swap *swap) {
+    char device[IFNAMSIZ];
+    struct shim_endpoint dest = shim_endpoint_unmapped(&swap->dest);
+    if (!options_device(swap->fd, device) || is_synthetic(swap->settings, &swap->dest))
+        return false;
+    struct in6_addr in6;
+    memcpy(&in6, dest.addr, sizeof in6);
+    bool loopback = dest.family == AF_INET ? dest.addr[0] == 127 : IN6_IS_ADDR_LOOPBACK(&in6);
+    return !loopback || strcmp(device, "lo") != 0;
+}
+
 /* connect(2) on a socket that may be the application's own. */
 static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     const struct settings *settings = settings_get();
@@ -313,11 +328,14 @@ static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     int saved = errno;
     bool swappable = is_fresh_tcp(fd, &swap) && swap.local.family == swap.dest.family &&
                      !is_refused_by_v6only(fd, &swap.dest);
+    bool elsewhere = swappable && is_bound_elsewhere(&swap);
     errno = saved;
     if (!swappable)
         return real.connect(fd, addr, len);
     if (settings->deny)
         return fail(EACCES);
+    if (elsewhere)
+        return real.connect(fd, addr, len);
     if (!route && swap.host) /* of this name, but not of this port */
         return fail(EHOSTUNREACH);
     return connect_over_route(&swap, route, addr, len);

@@ -249,6 +249,22 @@ void options_note(int fd, int level, int name) {
         hint_add(fd, HINT_LOWAT);
 }
 
+/* What may have been set on `fd`, as bits of rows. */
+static uint32_t rows_noted(int fd) {
+    return hint_word(fd, true) ? hint_get(fd) & HINT_OPTIONS : HINT_OPTIONS;
+}
+
+bool options_device(int fd, char name[IFNAMSIZ]) {
+    socklen_t len = IFNAMSIZ;
+    int saved = errno;
+    memset(name, 0, IFNAMSIZ);
+    if (rows_noted(fd) & ROW_BIT_SHARED &&
+        raw_getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) != 0)
+        name[0] = '\0';
+    errno = saved;
+    return name[0] != '\0';
+}
+
 static void carry_kernel(int from, int to, const struct option_row *row, struct shim_request *req) {
     char value[64];
     socklen_t len = sizeof value;
@@ -310,7 +326,7 @@ static void carry_row(int from, int to, const struct option_row *row, struct shi
 }
 
 void options_carry(int from, int to, uint16_t family, struct shim_request *req) {
-    uint32_t set = hint_word(from, true) ? hint_get(from) & HINT_OPTIONS : HINT_OPTIONS;
+    uint32_t set = rows_noted(from);
     uint64_t mark = field_put(MARK_OURS, MARK_FAMILY6, family == AF_INET6);
     struct store store = {.n = 0};
     int saved = errno;

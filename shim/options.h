@@ -10,6 +10,7 @@
 #ifndef SHIM_OPTIONS_H
 #define SHIM_OPTIONS_H
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -77,6 +78,10 @@ uint16_t options_family(int fd);
 /* After a successful setsockopt on what is not ours: remember that it must be carried. Memory
  * only. */
 void options_note(int fd, int level, int name);
+
+/* The name of the device that the TCP socket `fd` was bound to by an option; false if it was to none. No
+ * system call if this process set none of the rare options on it. */
+bool options_device(int fd, char name[IFNAMSIZ]);
 
 /* Before the swap: what was set on the TCP socket `from`, and what it is bound to (req->local), is set
  * on A `to`, or kept there, or told to the helper in *req. No system call if this process set no option (and the socket is

@@ -17,6 +17,10 @@
  *     *                    everything, IPv4, IPv6 and names
  * and PORTS is `*` (the default), a port, or a range such as 3306-3310.
  *
+ * Addresses that mean something else on every machine match no address rule and not `*`: multicast,
+ * 255.255.255.255, fe80::/10 (it lies on a link, which no request can name), and 169.254.0.0/16 unless
+ * the rule lies in it. A rule that could match nothing for this reason is a mistake.
+ *
  * A v4-mapped IPv6 destination is matched as the IPv4 one. A name rule matches only when the caller
  * knows the name that the program asked for; address rules match with or without one.
  *

@@ -218,6 +218,28 @@ static bool split_destination(struct slice word, struct slice *host, struct slic
                : route_fail(error, "\"%.*s\": expected ':' after ']'", (int)word.len, word.at);
 }
 
+/* Multicast, broadcast, and IPv6 addresses of a link: no gateway can connect to what is meant. */
+static bool is_beyond_routes(int family, const uint8_t *addr) {
+    static const uint8_t broadcast[4] = {255, 255, 255, 255};
+    if (family == AF_INET6)
+        return addr[0] == 0xff || (addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80);
+    return family == AF_INET && ((addr[0] & 0xf0) == 0xe0 || memcmp(addr, broadcast, 4) == 0);
+}
+
+/* 169.254.0.0/16: the link's, or services that every machine has its own of. */
+static bool is_link_local4(int family, const uint8_t *addr) {
+    return family == AF_INET && addr[0] == 169 && addr[1] == 254;
+}
+
+/* Can the rule match an address at all? */
+static bool is_within_routes(const struct route_rule *rule) {
+    const unsigned link_len = 10, multicast4_len = 4;
+    if (rule->kind == ROUTE_RULE_IPV6)
+        return !is_beyond_routes(AF_INET6, rule->addr) || rule->prefix_len < link_len;
+    return rule->kind != ROUTE_RULE_IPV4 || !is_beyond_routes(AF_INET, rule->addr) ||
+           rule->prefix_len < multicast4_len;
+}
+
 bool route_add_rule(struct route_list *list, uint8_t route, struct slice word,
                     struct route_error *error) {
     struct slice host = {"", 0}, ports = {"", 0};
@@ -236,6 +258,11 @@ bool route_add_rule(struct route_list *list, uint8_t route, struct slice word,
         return false;
     if (!parse_ports(rule, ports))
         return route_fail(error, "\"%.*s\": expected a port, a range such as 3306-3310, or *",
+                          (int)word.len, word.at);
+    if (!is_within_routes(rule))
+        return route_fail(error,
+                          "\"%.*s\": expected no multicast, broadcast or link-local addresses, "
+                          "which are never routed",
                           (int)word.len, word.at);
     list->n_rules++;
     return true;
@@ -296,6 +323,12 @@ static bool rule_matches(const struct route_list *list, const struct route_rule 
                          const struct shim_endpoint *dest, const char *name) {
     if (dest->port < rule->port_min || dest->port > rule->port_max)
         return false;
+    if (rule->kind == ROUTE_RULE_NAME)
+        return name && name_matches(list, rule, name);
+    bool names_link = is_link_local4(AF_INET, rule->addr) && rule->prefix_len >= 16;
+    if (is_beyond_routes(dest->family, dest->addr) ||
+        (is_link_local4(dest->family, dest->addr) && !names_link))
+        return false;
     switch (rule->kind) {
     case ROUTE_RULE_ANY:
         return true;
@@ -303,8 +336,6 @@ static bool rule_matches(const struct route_list *list, const struct route_rule 
         return dest->family == AF_INET && prefix_matches(dest->addr, rule);
     case ROUTE_RULE_IPV6:
         return dest->family == AF_INET6 && prefix_matches(dest->addr, rule);
-    case ROUTE_RULE_NAME:
-        return name && name_matches(list, rule, name);
     default:
         return false;
     }

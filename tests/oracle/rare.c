@@ -165,6 +165,14 @@ static void ports_and_devices(const struct server *server) {
     fd = tcp_socket(0);
     observe_result("SO_BINDTODEVICE", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2));
     observe_result("connect over it", connect_to(fd, server));
+    char device[IFNAMSIZ] = "";
+    int index = 0;
+    len = sizeof device;
+    getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len);
+    observe("the device", "%s length %u", device, len);
+    len = sizeof index;
+    getsockopt(fd, SOL_SOCKET, 62 /* SO_BINDTOIFINDEX */, &index, &len);
+    observe("its index", "%d", index == (int)if_nametoindex("lo"));
     close(fd);
 }
 

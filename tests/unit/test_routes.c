@@ -63,6 +63,35 @@ static void v4_mapped_is_the_same_as_v4(void **state) {
     assert_string_equal(match("2001:db8::1", 80, NULL), "six");
 }
 
+/* What means something else on every machine is no matter of `*` or of networks that happen to hold it. */
+static void addresses_of_links_and_groups_are_not_routed(void **state) {
+    (void)state;
+    parse("*.local name=name; [::/0] name=six; 0.0.0.0/0 name=four; * name=any");
+    assert_string_equal(match("fe80::1", 80, NULL), "-");
+    assert_string_equal(match("febf:ffff::1", 80, NULL), "-");
+    assert_string_equal(match("ff02::1", 80, NULL), "-");
+    assert_string_equal(match("224.0.0.1", 80, NULL), "-");
+    assert_string_equal(match("239.255.255.255", 80, NULL), "-");
+    assert_string_equal(match("255.255.255.255", 80, NULL), "-");
+    assert_string_equal(match("::ffff:224.0.0.1", 80, NULL), "-");
+    assert_string_equal(match("169.254.169.254", 80, NULL), "-");
+    assert_string_equal(match("fe80::1", 80, "host.local"), "name");
+    assert_string_equal(match("fe80::1", 80, "host.example"), "-");
+    assert_string_equal(match("fec0::1", 80, NULL), "six");
+    assert_string_equal(match("fe7f::1", 80, NULL), "six");
+    assert_string_equal(match("223.255.255.255", 80, NULL), "four");
+    assert_string_equal(match("240.0.0.1", 80, NULL), "four");
+    assert_string_equal(match("255.255.255.254", 80, NULL), "four");
+    assert_string_equal(match("169.253.0.1", 80, NULL), "four");
+    parse("169.254.0.0/15 name=wide; 169.254.169.254:80 name=one; 169.254.0.0/16:81 name=all; * "
+          "name=any");
+    assert_string_equal(match("169.254.169.254", 80, NULL), "one");
+    assert_string_equal(match("169.254.1.1", 80, NULL), "-");
+    assert_string_equal(match("169.254.1.1", 81, NULL), "all");
+    assert_string_equal(match("::ffff:169.254.1.1", 81, NULL), "all");
+    assert_string_equal(match("169.255.1.1", 81, NULL), "wide");
+}
+
 static void names(void **state) {
     (void)state;
     parse("db.internal:5432 name=exact; *.Db.Internal:3306-3310 name=wild; *:1 name=any");
@@ -156,6 +185,13 @@ static void mistakes_say_what_was_expected(void **state) {
     refused("10.0.0.1:-8", "a port");
     refused("a_b!c", "host name");
     refused("**.x", "host name");
+    refused("[fe80::]/10", "after ']'");
+    refused("[fe80::/10]", "never routed");
+    refused("[fe80::1]:80", "never routed");
+    refused("[ff02::/16]", "never routed");
+    refused("224.0.0.0/4", "never routed");
+    refused("224.0.0.1:80", "never routed");
+    refused("255.255.255.255", "never routed");
     refused("10.0.0.1 connect=maybe", "confirm or eager");
     refused("10.0.0.1 on-failure=x", "refuse or direct");
     refused("10.0.0.1 connect-timeout=0", "a duration");
@@ -202,6 +238,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(networks),
         cmocka_unit_test(v4_mapped_is_the_same_as_v4),
+        cmocka_unit_test(addresses_of_links_and_groups_are_not_routed),
         cmocka_unit_test(names),
         cmocka_unit_test(the_first_match_wins),
         cmocka_unit_test(settings_and_defaults),

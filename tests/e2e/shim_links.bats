@@ -1,0 +1,53 @@
+#!/usr/bin/env bats
+# What is about this machine's own links is left to its kernel: link-local, multicast and broadcast
+# addresses, and sockets that are bound to a device.
+#
+# Program, gateway and target live in a network of their own, with a pair of devices.
+
+load lib
+
+setup_file() {
+    [ "$(id -u)" = 0 ] || fail "this needs root, for a network of its own"
+    spawn network unshare --net sleep 3600
+    network_pid=$spawned
+    export network_pid
+    wait_until "a network" own_network
+    inside ip link set lo up
+    inside ip link add near type veth peer name far
+    inside ip link set far up
+    inside ip link set near up
+    inside ip address add 192.0.2.1/24 dev near
+    inside ip address add fe80::5/64 dev near nodad
+}
+
+own_network() { [ "$(readlink "/proc/$network_pid/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
+
+inside() { $exec nsenter --net="/proc/$network_pid/ns/net" "$@"; }
+
+teardown_file() { stop_all; }
+
+setup() {
+    local dir=$BATS_TEST_TMPDIR
+    direct && return
+    printf '[listen]\naddress = unix://%s/carrier\nallow = *\n' "$dir" >"$dir/gateway.conf"
+    spawn gateway inside "$BUILD/smux-gateway" -c "$dir/gateway.conf"
+    wait_until "the gateway" test -S "$dir/carrier"
+    gateway_url=unix://$dir/carrier write_smuxshim_conf "*"
+    start_helper
+}
+
+teardown() {
+    stop_all
+    show_logs
+}
+
+@test "link-local, multicast, broadcast, and sockets bound to a device: as without us" {
+    local dir=$BATS_TEST_TMPDIR
+    inside python3 "$fixtures/links.py" fe80::5 near >"$dir/direct"
+    assert_equal "$(grep -c ': connected\|then connected' "$dir/direct")" 6
+    direct && return
+    inside "$BUILD/smuxshim" -c "$smuxshim_conf" python3 "$fixtures/links.py" fe80::5 near >"$dir/shim"
+    diff "$dir/direct" "$dir/shim" >&2 || fail "what differs: < direct, > under the shim"
+    # Only a socket bound to the loopback device was routed to a loopback address, twice.
+    assert_equal "$(streams_total)" 2
+}
