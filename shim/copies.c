@@ -8,9 +8,11 @@
 /* Registrations in epoll sets are those of a descriptor number, and stay with it. Nothing is cleared: a
  * child of vfork writes into its parent's memory, but not into its descriptors. */
 int shim_copied(int from, int result) {
-    uint32_t word = hint_get(from) & ~(uint32_t)HINT_EPOLL;
-    if (result >= 0 && result != from && word)
-        hint_set(result, (hint_get(result) & HINT_EPOLL) | word);
+    uint32_t word = hint_get(from) & ~(uint32_t)HINT_NUMBER;
+    if (result < 0 || result == from)
+        return result;
+    if (word)
+        hint_set(result, (hint_get(result) & HINT_NUMBER) | word);
     return result;
 }
 

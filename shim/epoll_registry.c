@@ -2,183 +2,194 @@
 #include "epoll_registry.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "hint.h"
 #include "real.h"
 
-#define PER_FD       2
-#define OVERFLOW_MAX 4096
+#define PER_FD_MAX 16 /* nodes of one descriptor; what finds no room is asked for at the swap */
+#define NODES_MAX  ((uint32_t)HINT_FDS_MAX * HINT_TABLES_MAX)
+#define CLAIMED    UINT32_MAX /* a key that is no epoll set's: the node is being filled in */
 
 /* `key` is epfd + 1, so that zero pages mean "free"; it is written last and cleared first. A
  * program that changes one registration from two threads at once may get either, as it would
  * from the kernel. */
-struct entry {
-    _Atomic uint32_t key;
-    _Atomic uint32_t events;
+struct node {
     _Atomic uint64_t data;
+    _Atomic uint32_t events;
+    _Atomic uint32_t key;
+    uint32_t next; /* number of another node of this descriptor, or 0; never changes */
 };
 
-struct overflow_entry {
-    _Atomic int32_t fd; /* fd + 1; 0: free */
-    struct entry entry;
-};
+static struct node nodes[HINT_FDS_MAX]; /* number 0 is none */
+static void *_Atomic far_nodes[HINT_TABLES_MAX];
+static _Atomic uint32_t n_nodes; /* numbers given away */
 
-typedef struct entry entry_row[PER_FD];
+static _Atomic uint32_t rows[HINT_FDS_MAX]; /* by descriptor: the number of its first node */
+static void *_Atomic far_rows[HINT_TABLES_MAX];
 
-static entry_row registry[HINT_FDS_MAX];
-static void *_Atomic far_registry[HINT_TABLES_MAX];
-static struct overflow_entry overflow[OVERFLOW_MAX];
-static atomic_int overflow_used; /* slots from here on have never been used */
+static inline struct node *node_at(uint32_t number, bool create) {
+    if (number < HINT_FDS_MAX)
+        return &nodes[number];
+    struct node *table = hint_far_table(far_nodes, (int)number, sizeof *table, create);
+    return table ? &table[number % HINT_FDS_MAX] : NULL;
+}
 
-/* The entries of a descriptor; NULL if it has none (yet). */
-static struct entry *row_of(int fd, bool create) {
+static inline _Atomic uint32_t *row_of(int fd, bool create) {
     if ((unsigned)fd < HINT_FDS_MAX)
-        return registry[fd];
-    entry_row *table = hint_far_table(far_registry, fd, sizeof *table, create);
-    return table ? table[(unsigned)fd % HINT_FDS_MAX] : NULL;
+        return &rows[fd];
+    _Atomic uint32_t *table = hint_far_table(far_rows, fd, sizeof *table, create);
+    return table ? &table[(unsigned)fd % HINT_FDS_MAX] : NULL;
 }
 
-static void entry_store(struct entry *entry, const struct epoll_event *event) {
-    atomic_store_explicit(&entry->events, event->events, memory_order_relaxed);
-    atomic_store_explicit(&entry->data, event->data.u64, memory_order_relaxed);
+static struct node *first_node(int fd) {
+    _Atomic uint32_t *row = row_of(fd, false);
+    uint32_t number = row ? atomic_load(row) : 0;
+    return number ? node_at(number, false) : NULL;
 }
 
-static struct entry *find(int fd, int epfd) {
-    struct entry *row = row_of(fd, false);
-    for (int i = 0; row && i < PER_FD; i++)
-        if (atomic_load(&row[i].key) == (uint32_t)epfd + 1)
-            return &row[i];
-    for (int i = 0; i < atomic_load(&overflow_used); i++)
-        if (atomic_load(&overflow[i].fd) == fd + 1 &&
-            atomic_load(&overflow[i].entry.key) == (uint32_t)epfd + 1)
-            return &overflow[i].entry;
+static struct node *next_node(const struct node *node) {
+    return node->next ? node_at(node->next, false) : NULL;
+}
+
+static struct node *find(int fd, int epfd) {
+    if (!hint_has(fd, HINT_EPOLL))
+        return NULL;
+    for (struct node *node = first_node(fd); node; node = next_node(node))
+        if (atomic_load(&node->key) == (uint32_t)epfd + 1)
+            return node;
     return NULL;
 }
 
-/* A free slot of the shared table; if there is none, the one that has waited longest for its
- * turn. Nothing tells when a descriptor is closed, so old entries are more likely stale than new
- * ones. */
-static struct entry *claim_overflow(int fd) {
-    static _Atomic unsigned turn;
-    for (int i = 0; i < OVERFLOW_MAX; i++) {
-        int32_t free_mark = 0;
-        if (!atomic_compare_exchange_strong(&overflow[i].fd, &free_mark, fd + 1))
-            continue;
-        int used = atomic_load(&overflow_used);
-        while (used <= i && !atomic_compare_exchange_weak(&overflow_used, &used, i + 1))
-            ;
-        return &overflow[i].entry;
-    }
-    struct overflow_entry *victim = &overflow[atomic_fetch_add(&turn, 1) % OVERFLOW_MAX];
-    atomic_store(&victim->entry.key, 0);
-    atomic_store(&victim->fd, fd + 1);
-    return &victim->entry;
+/* A node that nobody has had yet, claimed, at the head of the descriptor's list. */
+static struct node *add_node(int fd) {
+    _Atomic uint32_t *row = row_of(fd, true);
+    uint32_t number = atomic_load(&n_nodes);
+    do {
+        if (!row || number + 1 >= NODES_MAX)
+            return NULL;
+    } while (!atomic_compare_exchange_weak(&n_nodes, &number, number + 1));
+    struct node *node = node_at(++number, true);
+    if (!node)
+        return NULL;
+    atomic_store(&node->key, CLAIMED);
+    uint32_t first = atomic_load(row);
+    do
+        node->next = first;
+    while (!atomic_compare_exchange_weak(row, &first, number));
+    return node;
 }
 
-static void remember(int fd, int epfd, const struct epoll_event *event) {
-    struct entry *entry = find(fd, epfd), *row = row_of(fd, true);
-    for (int i = 0; row && i < PER_FD && !entry; i++) {
+static struct node *claim(int fd) {
+    int n = 0;
+    for (struct node *node = first_node(fd); node; node = next_node(node), n++) {
         uint32_t free_key = 0;
-        /* Claimed under a key that is no epoll set, filled in, then shown. */
-        if (atomic_compare_exchange_strong(&row[i].key, &free_key, UINT32_MAX))
-            entry = &row[i];
+        if (atomic_compare_exchange_strong(&node->key, &free_key, CLAIMED))
+            return node;
     }
-    if (!entry)
-        entry = claim_overflow(fd);
-    entry_store(entry, event);
-    atomic_store(&entry->key, (uint32_t)epfd + 1);
-    hint_add(fd, HINT_EPOLL);
+    return n < PER_FD_MAX ? add_node(fd) : NULL;
 }
 
-static void forget(struct entry *entry) {
-    atomic_store(&entry->key, 0);
-    uintptr_t at = (uintptr_t)entry, base = (uintptr_t)overflow;
-    if (at >= base && at < base + sizeof overflow)
-        atomic_store(&overflow[(at - base) / sizeof *overflow].fd, 0);
+static void forget(struct node *node) {
+    atomic_store_explicit(&node->key, 0, memory_order_release);
+}
+
+/* `node` is where (fd, epfd) is remembered, or NULL. */
+static void remember(struct node *node, int fd, int epfd, const struct epoll_event *event) {
+    if (!node && !(node = claim(fd))) {
+        hint_remove(fd, HINT_TCP);
+        return;
+    }
+    atomic_store_explicit(&node->events, event->events, memory_order_relaxed);
+    atomic_store_explicit(&node->data, event->data.u64, memory_order_relaxed);
+    atomic_store_explicit(&node->key, (uint32_t)epfd + 1, memory_order_release);
+    if (!hint_has(fd, HINT_EPOLL))
+        hint_add(fd, HINT_EPOLL);
+}
+
+/* A child of vfork writes into its parent's memory, but not into its descriptors. That is why copies.c
+ * clears nothing; but such a child redirects, and does not open sockets. */
+void epoll_registry_opened(int fd, bool tcp) {
+    if (hint_has(fd, HINT_EPOLL))
+        for (struct node *node = first_node(fd); node; node = next_node(node))
+            forget(node);
+    hint_set(fd, (hint_get(fd) & HINT_SET) | (tcp ? HINT_TCP : 0));
 }
 
 void epoll_registry_note(int epfd, int op, int fd, const struct epoll_event *event) {
     if (fd < 0 || epfd < 0)
         return;
-    if (op != EPOLL_CTL_DEL && event) {
-        remember(fd, epfd, event);
-    } else if (hint_has(fd, HINT_EPOLL)) {
-        struct entry *entry = find(fd, epfd);
-        if (entry)
-            forget(entry);
-    }
-}
-
-/* A consumed EPOLLONESHOT is still registered, but with no event asked for: the kernel tells in
- * /proc/self/fdinfo. Lines are "tfd:   5 events: 40000000 data: ...". */
-static bool oneshot_consumed(int epfd, int fd) {
-    char path[40], text[4096];
-    size_t len = 0;
-    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", epfd);
-    int info = (int)real.syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (info < 0)
-        return false;
-    bool consumed = false;
-    for (ssize_t n; (n = real.syscall(SYS_read, info, text + len, sizeof text - 1 - len)) > 0;) {
-        len += (size_t)n;
-        text[len] = '\0';
-        char *line = text;
-        for (char *end; (end = strchr(line, '\n')); line = end + 1) {
-            int tfd;
-            unsigned events;
-            if (sscanf(line, "tfd: %d events: %x", &tfd, &events) == 2 && tfd == fd)
-                consumed = (events & ~(EPOLLONESHOT | EPOLLET | EPOLLWAKEUP | EPOLLEXCLUSIVE)) == 0;
-        }
-        len = strlen(line);
-        memmove(text, line, len);
-    }
-    raw_close(info);
-    return consumed;
-}
-
-static void detach_one(int fd, struct entry *entry, struct epoll_moved *moved) {
-    int epfd = (int)(atomic_load(&entry->key) - 1);
-    struct epoll_event event = {.events = atomic_load(&entry->events),
-                                .data.u64 = atomic_load(&entry->data)};
-    if (event.events & EPOLLONESHOT && oneshot_consumed(epfd, fd))
-        event.events &= EPOLLONESHOT | EPOLLET;
-    if (raw_epoll_ctl(epfd, EPOLL_CTL_DEL, fd, &event) != 0) {
-        forget(entry); /* stale: closed since, or another socket */
+    epoll_sets_note(epfd);
+    if (!hint_has(fd, HINT_TCP))
         return;
+    struct node *node = find(fd, epfd);
+    if (op == EPOLL_CTL_DEL) {
+        if (node)
+            forget(node);
+    } else if (event) {
+        remember(node, fd, epfd, event);
+    }
+}
+
+static bool is_moved(const struct epoll_moved *moved, int epfd) {
+    for (int i = 0; i < moved->n; i++)
+        if (moved->set[i].epfd == epfd)
+            return true;
+    return false;
+}
+
+/* Returns 0 or an errno of epoll_sets_read. */
+static int detach_one(int fd, struct node *node, struct epoll_moved *moved) {
+    int epfd = (int)(atomic_load(&node->key) - 1);
+    struct epoll_event event = {.events = atomic_load(&node->events),
+                                .data.u64 = atomic_load(&node->data)};
+    /* A consumed EPOLLONESHOT is still registered, but with no event asked for. */
+    int err = event.events & EPOLLONESHOT ? epoll_sets_read(epfd, fd, &event) : 0;
+    if (err && err != ENOENT)
+        return err;
+    if (raw_epoll_ctl(epfd, EPOLL_CTL_DEL, fd, &event) != 0) {
+        forget(node); /* closed since, or another socket */
+        return 0;
     }
     moved->set[moved->n].epfd = epfd;
     moved->set[moved->n].event = event;
     moved->n++;
+    return 0;
 }
 
-void epoll_registry_detach(int fd, struct epoll_moved *moved) {
-    int saved = errno;
-    moved->n = 0;
-    if (!hint_has(fd, HINT_EPOLL))
-        return;
-    struct entry *row = row_of(fd, false);
-    for (int i = 0; row && i < PER_FD; i++) {
-        uint32_t key = atomic_load(&row[i].key);
-        if (key != 0 && key != UINT32_MAX)
-            detach_one(fd, &row[i], moved);
+static int detach_remembered(int fd, struct epoll_moved *moved) {
+    int err = 0;
+    for (struct node *node = first_node(fd); node && err == 0; node = next_node(node)) {
+        uint32_t key = atomic_load(&node->key);
+        if (key != 0 && key != CLAIMED && moved->n < EPOLL_SETS_MAX &&
+            !is_moved(moved, (int)(key - 1)))
+            err = detach_one(fd, node, moved);
     }
-    for (int i = 0; i < atomic_load(&overflow_used) && moved->n < EPOLL_SETS_MAX; i++)
-        if (atomic_load(&overflow[i].fd) == fd + 1)
-            detach_one(fd, &overflow[i].entry, moved);
+    return err;
+}
+
+int epoll_registry_detach(int fd, struct epoll_moved *moved) {
+    int saved = errno, err = 0;
+    uint32_t hint = hint_get(fd);
+    bool seek = !(hint & HINT_TCP);
+    moved->n = 0;
+    if (seek)
+        err = epoll_sets_take(fd, !(hint & HINT_TCP), moved);
+    if (err == 0 && hint & HINT_EPOLL)
+        err = detach_remembered(fd, moved);
+    if (err == 0 && seek)
+        hint_add(fd, HINT_TCP); /* all that there is will be remembered */
     errno = saved;
+    return err;
 }
 
 void epoll_registry_attach(int fd, const struct epoll_moved *moved) {
     int saved = errno;
     for (int i = 0; i < moved->n; i++) {
+        int epfd = moved->set[i].epfd;
         struct epoll_event event = moved->set[i].event;
-        raw_epoll_ctl(moved->set[i].epfd, EPOLL_CTL_ADD, fd, &event);
+        if (raw_epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event) == 0)
+            remember(find(fd, epfd), fd, epfd, &event);
     }
     errno = saved;
 }

@@ -26,7 +26,12 @@ enum {
     HINT_OWNER = 1u << 28,     /* F_SETOWN or F_SETSIG was called */
     HINT_LOWAT = 1u << 27,     /* SO_RCVLOWAT was set */
     HINT_SHUT = 1u << 26,      /* its writing side was shut down */
+    HINT_TCP = 1u << 25,       /* a TCP socket, whose epoll registrations are all remembered */
+    HINT_SET = 1u << 24,       /* the number has been that of an epoll set */
     HINT_OPTIONS = 0x00ffffff, /* one bit per row of the options carried over a swap */
+
+    HINT_LASTING = HINT_EPOLL | HINT_OWNER | HINT_LOWAT | HINT_TCP | HINT_SET, /* over a swap */
+    HINT_NUMBER = HINT_EPOLL | HINT_SET, /* true of the number, not of a copy */
 };
 
 extern _Atomic uint32_t shim_hints[HINT_FDS_MAX];

@@ -10,6 +10,7 @@
 #include "data.h"
 #include "environment.h"
 #include "hook_export.h"
+#include "opened.h"
 #include "real.h"
 #include "resolve.h"
 #include "sockctl.h"
@@ -46,6 +47,7 @@ HOOK_LINE(int, listen, (int fd, int backlog), (fd, backlog))
 HOOK_LINE(int, getpeername, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len))
 HOOK_LINE(int, getsockname, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len))
 HOOK_LINE(int, shutdown, (int fd, int how), (fd, how))
+HOOK_LINE(int, socket, (int family, int type, int protocol), (family, type, protocol))
 HOOK_LINE(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *len),
           (fd, level, name, value, len))
 HOOK_LINE(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t len),

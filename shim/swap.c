@@ -140,14 +140,9 @@ static int replace(int fd, int new_fd, int file_flags) {
         options_carry_owner(fd, new_fd);
     if (settable != O_NONBLOCK)
         raw_fcntl(new_fd, F_SETFL, settable);
-    epoll_registry_detach(fd, &moved);
-    int err = 0;
-    while (raw_dup3(new_fd, fd, close_on_exec) < 0) {
-        err = errno;
-        if (err != EINTR && err != EBUSY)
-            break;
-        err = 0;
-    }
+    int err = epoll_registry_detach(fd, &moved);
+    while (err == 0 && raw_dup3(new_fd, fd, close_on_exec) < 0)
+        err = errno == EINTR || errno == EBUSY ? 0 : errno;
     /* The kernel noted the temporary number for O_ASYNC's signals; turned on again, it notes this. */
     if (err == 0 && file_flags & O_ASYNC) {
         raw_fcntl(fd, F_SETFL, settable & ~O_ASYNC);
@@ -256,6 +251,6 @@ int swap_out(int fd, const struct shim_state *state) {
     }
     window_close();
     if (err == 0)
-        hint_set(fd, hint_get(fd) & (HINT_EPOLL | HINT_OWNER | HINT_LOWAT));
+        hint_set(fd, hint_get(fd) & HINT_LASTING);
     return err;
 }

@@ -4,6 +4,7 @@
 #include "addresses.h"
 #include "connect.h"
 #include "data.h"
+#include "opened.h"
 #include "real.h"
 #include "sockctl.h"
 
@@ -16,6 +17,8 @@ long shim_syscall(long number, const long args[6]) {
 #ifdef SYS_connect /* 32-bit machines may have only socketcall, which libc itself avoids */
     case SYS_connect:
         return shim_connect(INT(0), POINTER(1), (socklen_t)args[2]);
+    case SYS_socket:
+        return shim_socket(INT(0), INT(1), INT(2));
     case SYS_bind:
         return shim_bind(INT(0), POINTER(1), (socklen_t)args[2]);
     case SYS_listen:

@@ -177,6 +177,63 @@ END
     [ "$calls" -le 15 ] || fail "$calls system calls: $(cat part)"
 }
 
+@test "a routed connect of a socket in an epoll set costs two system calls more for each set" {
+    start_helper
+    local script="
+import socket, select, os
+sets = [select.epoll() for i in range(%s)]
+for i in range(2):  # the second has the number of the first, which was in another set
+    s = socket.socket(); s.setblocking(False)
+    for e in sets[i:i + %s]: e.register(s)
+    s.connect_ex(('127.0.0.1', $peer_port)); print(end='', flush=True); os.getppid(); s.close()"
+    export SMUXSHIM_SOCKET=$BATS_TEST_TMPDIR/smuxshim-helper.sock SMUXSHIM_ROUTES=127.0.0.1
+    local calls none n
+    for n in 0 1 2; do
+        # shellcheck disable=SC2059 # the script is the format
+        traced -E LD_PRELOAD="$library" "$(python)" -S -c "$(printf "$script" 3 $n)"
+        calls=$(cost)
+        : "${none:=$calls}"
+        [ "$calls" -eq $((none + 2 * 2 * n)) ] || fail "$n sets, $calls system calls: $(cat part)"
+    done
+}
+
+# The registry once kept registrations of closed descriptors until its table was full, and searched all
+# of it in every call: 58,000 instructions for each socket.
+@test "sockets closed in many epoll sets, again and again, do not make epoll_ctl dearer" {
+    cat >program.c <<END
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    int sets[16], fds[400];
+    struct epoll_event event = {.events = EPOLLOUT};
+    for (int i = 0; i < 16; i++)
+        sets[i] = epoll_create1(0);
+    for (int round = 0; round < atoi(argv[1]); round++) {
+        for (int i = 0; i < 400; i++) {
+            fds[i] = socket(AF_INET, atoi(argv[2]), 0);
+            epoll_ctl(sets[(i + round) % 16], EPOLL_CTL_ADD, fds[i], &event);
+        }
+        for (int i = 0; i < 400; i++)
+            close(fds[i]);
+    }
+}
+END
+    cc -w -D_GNU_SOURCE program.c -o program
+    local type each
+    for type in 1 2; do # TCP, UDP
+        each=$((($(instructions ./program 24 $type) - $(instructions ./program 12 $type)) / 4800))
+        [ "$each" -lt 600 ] || fail "type $type: $each instructions for socket, epoll_ctl and close"
+    done
+}
+
+# instructions COMMAND...: what it executes in user space, with the library.
+instructions() {
+    SMUXSHIM_ROUTES='*' LD_PRELOAD=$library timeout 60 valgrind --tool=callgrind \
+        --callgrind-out-file=/dev/null "$@" 2>&1 | grep -oP 'Collected : \K\d+'
+}
+
 # System calls from the first look at the socket until the program goes on; the unreadable page and the routes are
 # mapped once in a process and do not count.
 cost() {

@@ -175,6 +175,66 @@ static void edges_of_the_end(void) {
     close(epfd);
 }
 
+/* Sockets in many sets at once, most of which wait while others connect. */
+static void crowd(const struct server *server) {
+    enum { N_FDS = 900, N_SETS = 7, N_CONNECTED = 20 };
+    int epfd[N_SETS], told = 0, right = 0;
+    static int fds[N_FDS];
+    for (int k = 0; k < N_SETS; k++)
+        epfd[k] = epoll_create1(EPOLL_CLOEXEC);
+    for (int i = 0; i < N_FDS; i++) {
+        fds[i] = tcp_socket(SOCK_NONBLOCK);
+        for (int k = 0; k < N_SETS; k++)
+            add(epfd[k], fds[i], EPOLLOUT | EPOLLET, (uint64_t)i);
+    }
+    for (int k = 0; k < N_SETS; k++)
+        while (wait_events(epfd[k], NULL, 0))
+            ;
+    for (int i = 0; i < N_CONNECTED; i++) {
+        connect_to(fds[i], server);
+        wait_for(fds[i], POLLOUT);
+        for (int k = 0; k < N_SETS; k++) {
+            uint64_t data = N_FDS;
+            told += wait_events(epfd[k], &data, 0) == EPOLLOUT;
+            right += data == (uint64_t)i;
+        }
+    }
+    observe("sockets in seven sets each: events", "%d", told);
+    observe("with their data", "%d", right);
+    for (int i = 0; i < N_FDS; i++)
+        close(fds[i]);
+    for (int k = 0; k < N_SETS; k++)
+        close(epfd[k]);
+}
+
+/* One socket in many sets, at a number that was in all of them before, and closed. */
+static void many_sets_again(const struct server *server) {
+    enum { N_SETS = 40 };
+    int epfd[N_SETS], fd = tcp_socket(SOCK_NONBLOCK), number = fd, told = 0, left = 0;
+    for (int k = 0; k < N_SETS; k++) {
+        epfd[k] = epoll_create1(EPOLL_CLOEXEC);
+        add(epfd[k], fd, EPOLLOUT | EPOLLET, 1);
+    }
+    close(fd);
+    fd = tcp_socket(SOCK_NONBLOCK);
+    observe("the number again", "%d", fd == number);
+    for (int k = 0; k < N_SETS; k += 2) {
+        add(epfd[k], fd, EPOLLOUT | EPOLLET, 2);
+        wait_events(epfd[k], NULL, 0);
+    }
+    connect_to(fd, server);
+    wait_for(fd, POLLOUT);
+    for (int k = 0; k < N_SETS; k++) {
+        uint64_t data = 0;
+        told += wait_events(epfd[k], &data, 0) == EPOLLOUT && data == 2;
+        left += epoll_ctl(epfd[k], EPOLL_CTL_DEL, fd, NULL) == 0;
+        close(epfd[k]);
+    }
+    observe("sets of one socket that tell", "%d", told);
+    observe("sets that hold it", "%d", left);
+    close(fd);
+}
+
 int main(void) {
     struct server server = serve(), closed = refuse();
     before_connect("level", &server, 0);
@@ -185,9 +245,11 @@ int main(void) {
     refused(&closed, EPOLLET);
     after_connect(&server);
     many_sets(&server);
+    many_sets_again(&server);
     nested(&server);
     consumed_oneshot(&server);
     changed_and_removed(&server);
     edges_of_the_end();
+    crowd(&server);
     return 0;
 }
