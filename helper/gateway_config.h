@@ -27,6 +27,7 @@ struct gateway_config {
     bool insecure;           /* listen beyond loopback without TLS */
     uint32_t connect_timeout_ms, drain_timeout_ms;
     uint32_t keepalive_interval_ms, keepalive_timeout_ms;
+    uint32_t target_keepalive_ms; /* silence after which a target is probed; 0: never */
     uint32_t max_frame_size, max_receive_buffer, max_stream_buffer; /* bytes */
     uint32_t max_streams;                                           /* of one session */
     uint32_t max_sessions;                                          /* of one worker */

@@ -17,6 +17,8 @@
 /* A client that opens a stream and then does not say where to. */
 #define REQUEST_TIMEOUT_US 30000000u
 
+#define TARGET_KEEPALIVE_MAX_S 32767 /* the kernel's bound of TCP_KEEPIDLE and TCP_KEEPINTVL */
+
 struct target;
 
 /* Needed until the connection stands or has failed, and then thrown away. */
@@ -124,6 +126,20 @@ static void on_dial_fd(struct loop_watch *watch, uint32_t events) {
     dial_event(&target->opening->dial, events);
 }
 
+/* The programs' own SO_KEEPALIVE does not come this far. A target that is silent for `silence_ms` is probed,
+ * and again after every sixth of it; how often in vain is the system's to say. */
+static void keep_alive(int fd, uint32_t silence_ms) {
+    int on = 1, idle_s = (int)(silence_ms / 1000 + (silence_ms % 1000 != 0));
+    if (silence_ms == 0)
+        return;
+    if (idle_s > TARGET_KEEPALIVE_MAX_S)
+        idle_s = TARGET_KEEPALIVE_MAX_S;
+    int interval_s = idle_s < 12 ? 1 : idle_s / 6;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+}
+
 static void on_dialled(struct dial *dial, int error, bool readable) {
     struct target *target = container_of(dial, struct opening, dial)->target;
     struct relay *relay = &target->relay;
@@ -137,6 +153,7 @@ static void on_dialled(struct dial *dial, int error, bool readable) {
     }
     /* What arrives in frames has been gathered already; more waiting would only add delay. */
     setsockopt(relay->watch.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    keep_alive(relay->watch.fd, gateway_config_of(target->session->gateway)->target_keepalive_ms);
     if (getsockname(relay->watch.fd, (struct sockaddr *)&addr, &len) == 0)
         shim_endpoint_from_sockaddr(&bound, (struct sockaddr *)&addr, len);
     if (answer(target, 0, &bound) != 0) {

@@ -171,8 +171,6 @@ enum shim_request_kind {
 enum shim_request_flag {
     SHIM_LOCAL_BOUND = 1 << 0, /* `local` was bound explicitly and wins over what the target sees */
     SHIM_LINGER_RESET = 1 << 1, /* SO_LINGER {on, 0}: close is a reset */
-    SHIM_NODELAY = 1 << 2,      /* TCP_NODELAY was set before connect */
-    SHIM_KEEPALIVE = 1 << 3,    /* SO_KEEPALIVE was set before connect */
 };
 
 /* The first bytes on A. `magic`, `version` and `size` stay where they are in every version, so that

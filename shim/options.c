@@ -280,8 +280,6 @@ static void carry_kernel(int from, int to, const struct option_row *row, struct 
         memcpy(&linger, value, sizeof linger);
         if (linger.l_onoff && linger.l_linger == 0)
             req->flags |= SHIM_LINGER_RESET;
-    } else if (row->name == SO_KEEPALIVE && *(int *)(void *)value) {
-        req->flags |= SHIM_KEEPALIVE;
     }
 }
 
@@ -321,8 +319,6 @@ static void carry_row(int from, int to, const struct option_row *row, struct shi
         store_put(store, row, value);
     else if (row->how == OPTION_MARK)
         *mark = mark_with(*mark, row, value);
-    if (row->level == IPPROTO_TCP && row->name == TCP_NODELAY && value)
-        req->flags |= SHIM_NODELAY;
 }
 
 void options_carry(int from, int to, uint16_t family, struct shim_request *req) {

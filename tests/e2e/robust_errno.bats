@@ -43,6 +43,7 @@ setup() {
 [listen]
 address = unix://$dir/carrier
 allow = 127.0.0.1:4000-4001, 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24, 10.0.0.0/8, [2001:db8::/32]
+target-keepalive = 1s
 END
     spawn gateway inside "$BUILD/smux-gateway" -c "$dir/gateway.conf"
     wait_until "the gateway" test -S "$dir/carrier"
@@ -86,4 +87,25 @@ same() {
     run cat "$BATS_TEST_TMPDIR/helper.log"
     assert_output --partial "127.0.0.1:4002"
     assert_output --partial "not allowed"
+}
+
+# The program set no SO_KEEPALIVE: a silent target must end even so.
+@test "a target whose network has gone: the gateway notices, and the program's read ends" {
+    direct && return
+    inside sysctl -q -w net.ipv4.tcp_keepalive_probes=2
+    spawn reader via python3 -c '
+import errno, socket
+connection = socket.create_connection(("127.0.0.1", 4000))
+print("connected", flush=True)
+try:
+    print("read", connection.recv(1), flush=True)
+except OSError as error:
+    print("read", errno.errorcode[error.errno], flush=True)'
+    wait_until "the connection" grep -q connected "$BATS_TEST_TMPDIR/reader.log"
+    run inside ss -Htno state established dport = :4000
+    assert_output --partial "timer:(keepalive,"
+    inside ip link set lo down
+    wait_until "the end of the read" grep -q read "$BATS_TEST_TMPDIR/reader.log"
+    inside ip link set lo up
+    assert_equal "$(tail -n 1 "$BATS_TEST_TMPDIR/reader.log")" "read ECONNRESET"
 }

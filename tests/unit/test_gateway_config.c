@@ -33,7 +33,8 @@ static void a_full_configuration_is_taken(void **state) {
                      "address = tcp://[::1]:7444\n"
                      "allow = 10.0.0.0/8:*, *.db.internal:3306-3310\n"
                      "version = 2\nworkers = 4\nconnect-timeout = 3s\ndrain-timeout = 0\n"
-                     "keepalive-interval = 0\nmax-frame-size = 32k\nmax-receive-buffer = 8m\n"
+                     "keepalive-interval = 0\ntarget-keepalive = 0\nmax-frame-size = "
+                     "32k\nmax-receive-buffer = 8m\n"
                      "max-streams = 100\nsocket-mode = 0660\nlog-level = warn\nlog-file = syslog\n",
                      &error));
     assert_int_equal(config.n_addresses, 3);
@@ -43,6 +44,8 @@ static void a_full_configuration_is_taken(void **state) {
     assert_int_equal(config.workers, 4);
     assert_int_equal(config.connect_timeout_ms, 3000);
     assert_int_equal(config.drain_timeout_ms, 0);
+    assert_int_equal(config.keepalive_interval_ms, 0);
+    assert_int_equal(config.target_keepalive_ms, 0);
     assert_int_equal(config.max_frame_size, 32768);
     assert_int_equal(config.max_receive_buffer, 8 << 20);
     assert_int_equal(config.max_streams, 100);
