@@ -161,9 +161,10 @@ public class Observe {
             observe("the server sees the reset", () -> accepted.getInputStream().read());
         }
         try (Socket socket = new Socket("127.0.0.1", server.getLocalPort()); Socket accepted = accept()) {
+            InputStream in = socket.getInputStream();
             CompletableFuture<String> waiting = CompletableFuture.supplyAsync(() -> {
                 try {
-                    return "read " + socket.getInputStream().read();
+                    return "read " + in.read();
                 } catch (IOException e) {
                     return e.getClass().getSimpleName() + " " + e.getMessage();
                 }
