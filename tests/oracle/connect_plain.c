@@ -89,6 +89,45 @@ static void refused_unasked(const struct server *closed, const struct server *se
     close(fd);
 }
 
+static long fast_open(int fd, const struct server *server) {
+    return sendto(fd, "fast", 4, MSG_FASTOPEN | MSG_NOSIGNAL,
+                  (const struct sockaddr *)&server->addr, sizeof server->addr);
+}
+
+/* A send that connects: without a cookie of the server's it takes no data along. */
+static void fast_opens(const struct server *closed, const struct server *server) {
+    char buf[16];
+    int fd = tcp_socket(0);
+    observe_result("fast open, refused", fast_open(fd, closed));
+    observe("its SO_ERROR", "%s", error_name(socket_error(fd)));
+    observe_result("its write", send(fd, "x", 1, MSG_NOSIGNAL));
+    observe_result("fast open to another", fast_open(fd, server));
+    close(fd);
+
+    struct server own = serve();
+    fd = tcp_socket(SOCK_NONBLOCK);
+    observe_result("fast open, non-blocking", fast_open(fd, &own));
+    wait_for(fd, POLLOUT);
+    observe("its outcome", "%s", error_name(socket_error(fd)));
+    observe_result("its data is to be sent again", send(fd, "again", 5, 0));
+    close(fd);
+    int accepted = accept(own.fd, NULL, NULL);
+    observe_result("which is all that arrives", receive_all(accepted, buf, sizeof buf));
+    close(accepted);
+    close(own.fd);
+
+    fd = tcp_socket(SOCK_NONBLOCK);
+    observe_result("fast open, non-blocking, refused", fast_open(fd, closed));
+    wait_failed(fd, POLLOUT);
+    observe_result("then", fast_open(fd, closed));
+    close(fd);
+    fd = tcp_socket(SOCK_NONBLOCK);
+    fast_open(fd, closed);
+    wait_failed(fd, POLLOUT);
+    observe("or SO_ERROR", "%s", error_name(socket_error(fd)));
+    close(fd);
+}
+
 static void wrong_arguments(const struct server *server) {
     int fd = tcp_socket(0), file = open("/dev/null", O_RDWR);
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = server->addr.sin_port};
@@ -169,6 +208,7 @@ int main(void) {
     refused_bound(&closed, &server);
     refused_nonblocking(&closed, &server);
     refused_unasked(&closed, &server);
+    fast_opens(&closed, &server);
     wrong_arguments(&server);
     disconnect(&server);
     port_zero();

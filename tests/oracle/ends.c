@@ -1,5 +1,6 @@
 /* ends.c - how connections end, seen from the client: shutdown, close, reset, and what comes
  * after. */
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 
@@ -214,6 +215,67 @@ static void shut_down(const char *label, const struct server *server, int how) {
         close(pair.accepted);
 }
 
+static void *read_in_thread(void *argument) {
+    char byte;
+    return (void *)(intptr_t)read(*(int *)argument, &byte, 1);
+}
+
+/* Who reads, or is about to, learns of the shutdown; so does who waits. */
+static void shutdown_wakes(const struct server *server, int how, const char *label) {
+    struct pair pair = connected_pair(server, 0);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
+    int set = epoll_create1(0);
+    pthread_t reader;
+    void *result;
+    printf("-- %s\n", label);
+    epoll_ctl(set, EPOLL_CTL_ADD, pair.client, &event);
+    pthread_create(&reader, NULL, read_in_thread, &pair.client);
+    shutdown(pair.client, how);
+    pthread_join(reader, &result);
+    observe("a reader in another thread", "%d", (int)(intptr_t)result);
+    observe_result("an event", epoll_wait(set, &event, 1, WAIT_MS));
+    observe("which", "%s", events_text(event.events & (EPOLLIN | EPOLLRDHUP)));
+    close(set);
+    close_pair(&pair);
+}
+
+/* What had come before is read; the other direction goes on. */
+static void reading_shut_down(const struct server *server) {
+    struct pair pair = connected_pair(server, 0);
+    char buf[16];
+    (void)!write(pair.accepted, "unread", 6);
+    wait_for(pair.client, POLLIN);
+    observe_result("SHUT_RD with unread data", shutdown(pair.client, SHUT_RD));
+    observe("poll", "%s", events_text((unsigned)poll_now(pair.client, POLLIN | POLLRDHUP)));
+    observe_read("it is read", pair.client);
+    observe_read("and then", pair.client);
+    observe_read("and again", pair.client);
+    observe_result("write", write(pair.client, "out", 3));
+    observe_result("arrives", receive_all(pair.accepted, buf, 3));
+    observe_result("SHUT_WR", shutdown(pair.client, SHUT_WR));
+    wait_for(pair.accepted, POLLIN);
+    observe_read("the end at the target", pair.accepted);
+    close_pair(&pair);
+
+    pair = connected_pair(server, 0);
+    shutdown(pair.client, SHUT_RD);
+    observe_result("after SHUT_RD the target writes", write(pair.accepted, "late", 4));
+    observe_result("write", write(pair.client, "out", 3));
+    observe_result("arrives", receive_all(pair.accepted, buf, 3));
+    observe("the target is not told", "%s",
+            events_text((unsigned)poll_now(pair.accepted, POLLIN | POLLOUT | POLLRDHUP)));
+    close_pair(&pair);
+
+    pair = connected_pair(server, 0);
+    shutdown(pair.client, SHUT_RDWR);
+    wait_for(pair.accepted, POLLIN);
+    observe_read("SHUT_RDWR: the end at the target", pair.accepted);
+    observe_result("its write", write(pair.accepted, "late", 4));
+    wait_reset(pair.accepted);
+    observe_write("is answered by a reset", pair.accepted);
+    close_pair(&pair);
+}
+
 /* What the target sees. */
 static void own_close(const struct server *server) {
     struct pair pair = connected_pair(server, 0);
@@ -279,6 +341,10 @@ int main(void) {
     shut_down("SHUT_WR", &server, SHUT_WR);
     shut_down("SHUT_RD", &server, SHUT_RD);
     shut_down("SHUT_RDWR", &server, SHUT_RDWR);
+    struct server other = serve();
+    shutdown_wakes(&other, SHUT_RD, "SHUT_RD while reading");
+    shutdown_wakes(&other, SHUT_RDWR, "SHUT_RDWR while reading");
+    reading_shut_down(&other);
     struct server fresh = serve();
     own_close(&fresh);
     both_ways(&fresh);

@@ -47,6 +47,46 @@ static int inherited_reset(int fd, bool looks_first) {
     return 0;
 }
 
+/* Receives a descriptor over `channel`; -1 if none came. */
+static int receive_descriptor(int channel) {
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    char byte;
+    int fd = -1;
+    struct iovec iov = {&byte, 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    if (recvmsg(channel, &msg, MSG_CMSG_CLOEXEC) == 1 && CMSG_FIRSTHDR(&msg))
+        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof fd);
+    return fd;
+}
+
+/* A program that has never seen the connection until it is given it. */
+static int unrelated(int channel) {
+    struct sockaddr_in name = {0};
+    socklen_t len = sizeof name;
+    int domain = 0, fd = receive_descriptor(channel);
+    char buf[8];
+    observe_result("unrelated: write", write(fd, "first", 5));
+    observe_result("unrelated: read", receive_all(fd, buf, 6));
+    wait_for(fd, POLLIN);
+    observe_result("unrelated: read the end", read(fd, buf, sizeof buf));
+    observe_result("unrelated: getpeername", getpeername(fd, (struct sockaddr *)&name, &len));
+    observe("unrelated: peer", "%s", inet_ntoa(name.sin_addr));
+    len = sizeof domain;
+    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+    observe("unrelated: SO_DOMAIN", "%d", domain);
+    observe_result("unrelated: shutdown", shutdown(fd, SHUT_WR));
+    observe_result("unrelated: shutdown again", shutdown(fd, SHUT_WR));
+    len = sizeof name;
+    observe_result("unrelated: getpeername then", getpeername(fd, (struct sockaddr *)&name, &len));
+    return 0;
+}
+
 static void run_self(const char *label, int fd, bool by_vfork) {
     char number[12];
     char *arguments[] = {(char *)(uintptr_t)own_path, number, NULL};
@@ -211,6 +251,44 @@ static void pass_descriptor(const struct server *server) {
     close(pair.accepted);
 }
 
+/* The same to a program that does not descend from the one that connected, as far as memory goes. */
+static void pass_to_stranger(const struct server *server) {
+    int channel[2], status = -1;
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.align = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    char byte = 0, buf[8], number[12];
+    char *arguments[] = {(char *)(uintptr_t)own_path, number, (char *)(uintptr_t) "channel", NULL};
+    struct iovec iov = {&byte, 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    pid_t pid;
+    fflush(stdout);
+    socketpair(AF_UNIX, SOCK_STREAM, 0, channel);
+    fcntl(channel[0], F_SETFD, FD_CLOEXEC);
+    snprintf(number, sizeof number, "%d", channel[1]);
+    if (posix_spawn(&pid, own_path, NULL, NULL, arguments, environ) != 0)
+        die("posix_spawn");
+    close(channel[1]);
+    struct pair pair = connected_pair(server, 0);
+    memcpy(CMSG_DATA(&control.align), &pair.client, sizeof pair.client);
+    sendmsg(channel[0], &msg, 0);
+    close(pair.client);
+    ssize_t received = receive_all(pair.accepted, buf, 5);
+    (void)!write(pair.accepted, "second", 6);
+    shutdown(pair.accepted, SHUT_WR);
+    waitpid(pid, &status, 0);
+    observe_result("from a stranger", received);
+    observe("its exit status", "%d", WEXITSTATUS(status));
+    wait_for(pair.accepted, POLLIN);
+    observe_result("and its end", read(pair.accepted, buf, 1));
+    close(channel[0]);
+    close(pair.accepted);
+}
+
 static void closed_ranges(const struct server *server) {
     syscall(SYS_close_range, 100, ~0U, 0);
     for (int fd = 20; fd < 1024; fd++)
@@ -350,6 +428,8 @@ static void by_number(const struct server *server) {
 
 int main(int argc, char **argv) {
     int fd = argc > 1 ? atoi(argv[1]) : 0;
+    if (argc > 2)
+        return unrelated(fd);
     if (fd < 0)
         return inherited_reset(fd <= -1000 ? -fd - 1000 : -fd, fd <= -1000);
     if (fd > 0)
@@ -363,6 +443,7 @@ int main(int argc, char **argv) {
     forked(&server);
     child_connects(&server);
     pass_descriptor(&server);
+    pass_to_stranger(&server);
     closed_ranges(&server);
     out_of_descriptors(&server);
     handlers(&server);
