@@ -30,9 +30,12 @@ static int connect_to(const char *port) {
  */
 static int talk(smuxb_stream *stream, const char *word) {
     char buffer[4096];
-    ssize_t n = smuxb_write(stream, word, strlen(word));
+    size_t len = strlen(word);
+    ssize_t n = smuxb_write(stream, word, len);
     if (n < 0)
         return (int)n;
+    if ((size_t)n < len) /* what went out before the deadline */
+        return SMUXB_ERR_TIMEOUT;
     int error = smuxb_close_write(stream);
     if (error)
         return error;

@@ -7,7 +7,8 @@
  *
  * Listens on 127.0.0.1, by default at port 7777, and serves one connection after the other.  See
  * echo_client.c for the other side, echo_server.c for a thread for each stream.  A thread that writes
- * to a peer who does not read waits for it: smuxb_set_write_deadline limits that.
+ * to a peer who does not read waits for it: smuxb_set_write_deadline limits that, and smuxb_writev
+ * then says how much went out.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -24,13 +25,14 @@ enum { WORKERS = 4, LOAN_MAX = 65536 };
 /* Sends back what has come.  False: the stream has ended. */
 static bool echo_some(smuxb_stream *stream) {
     smuxb_loan loan;
-    ssize_t n = smuxb_borrow(stream, LOAN_MAX, &loan);
+    ssize_t n = smuxb_borrow(stream, LOAN_MAX, &loan), sent = 0;
     if (n > 0)
-        n = smuxb_writev(stream, loan.iov, loan.iovcnt);
+        sent = smuxb_writev(stream, loan.iov, loan.iovcnt);
     smuxb_give_back(&loan);
-    if (n < 0)
-        fprintf(stderr, "stream %u: %s\n", smuxb_stream_id(stream), smuxb_strerror((int)n));
-    return n > 0;
+    if (n < 0 || sent < 0)
+        fprintf(stderr, "stream %u: %s\n", smuxb_stream_id(stream),
+                smuxb_strerror((int)(n < 0 ? n : sent)));
+    return n > 0 && sent == n; /* after fewer, the rest would be missing */
 }
 
 static void *work(void *session) {

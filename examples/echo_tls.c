@@ -199,7 +199,7 @@ static int talk(smuxb_session *session, const char *text) {
     int error = smuxb_open(session, &stream);
     if (error)
         return error;
-    if ((n = smuxb_write(stream, text, strlen(text))) > 0 && !smuxb_close_write(stream))
+    if ((n = smuxb_write(stream, text, strlen(text))) >= 0 && (n = smuxb_close_write(stream)) == 0)
         while ((n = smuxb_read(stream, buffer, sizeof buffer)) > 0)
             fwrite(buffer, 1, (size_t)n, stdout);
     printf("\n");

@@ -2,112 +2,203 @@
  *
  * The protocol engine without any I/O: a client's and a server's engine in one thread, with two
  * arrays of bytes for the wires between them.  An event loop does the same with sockets.
+ *
+ * The client sends a mebibyte, the server repeats it.  Its wire is the narrower one, so that it
+ * cannot keep up: what smux_send does not take is held until SMUX_EVENT_WRITABLE, and what is held
+ * is not consumed, so that in the end the server reads no more and the client has to wait, too.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <smux.h>
+
+enum { TOTAL = 1 << 20, SEND_BUFFER = 16384, BUDGET = 65536, WIRE = 8192 };
+/* The budget is overstepped by what is fed at a time, at most. */
+enum { HELD_MAX = BUDGET + WIRE };
+
+static const uint64_t END_US = 35000000; /* beyond the keepalive's timeout of 30 s */
+
+/* The engine takes any clock.  This one stands still while there is work. */
+static uint64_t now_us;
+
+static unsigned char data[TOTAL];
 
 struct side {
     const char *name;
     smux_session *session;
-    unsigned char wire[65536]; /* what it has sent and the other one has not been fed yet */
-    size_t wire_len;
+    unsigned char wire[WIRE]; /* what it has sent and the other one has not been fed yet */
+    size_t wire_len, wire_max;
+    unsigned char held[HELD_MAX]; /* server: received, not sent yet and not consumed either */
+    size_t held_len;
+    bool shut;                  /* server: nothing comes after that */
+    size_t sent, received;      /* client: bytes so far */
+    unsigned short_sends, full; /* how often smux_send fell short, and reading had to stop */
     bool finished;
 };
 
-static uint64_t now_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 /* Engine to wire: what writev would do with a socket.  It may take less than it is offered. */
-static void send_out(struct side *side) {
+static bool send_out(struct side *side) {
     struct iovec iov[16];
-    int count = smux_output(side->session, iov, 16, now_us());
     size_t taken = 0;
+    int count = smux_output(side->session, iov, 16, now_us);
     for (int i = 0; i < count; i++) {
-        size_t room = sizeof side->wire - side->wire_len;
+        size_t room = side->wire_max - side->wire_len;
         size_t n = iov[i].iov_len < room ? iov[i].iov_len : room;
         memcpy(side->wire + side->wire_len, iov[i].iov_base, n);
         side->wire_len += n;
         taken += n;
-        if (n < iov[i].iov_len)
-            break;
     }
     smux_sent(side->session, taken);
+    return taken > 0;
 }
 
-/* The server repeats what it hears; the client prints it. */
-static void handle(struct side *side, bool is_server, const smux_event *event) {
-    switch (event->type) {
-    case SMUX_EVENT_ACCEPT:
-        printf("%s: stream %u\n", side->name, smux_stream_id(event->stream));
-        smux_accept(event->stream);
-        break;
-    case SMUX_EVENT_DATA:
-        printf("%s: %zu bytes: %.*s\n", side->name, event->len, (int)event->len,
-               (const char *)event->data);
-        if (is_server && smux_send(event->stream, event->data, event->len) < 0)
-            smux_reset(event->stream);
-        else
-            smux_consume(event->stream, event->len);
-        break;
-    case SMUX_EVENT_EOF:
-        printf("%s: end of stream %u\n", side->name, smux_stream_id(event->stream));
-        smux_close(event->stream);
-        side->finished = true;
-        break;
-    case SMUX_EVENT_RESET:
-        printf("%s: %s\n", side->name, smux_strerror(event->error));
-        smux_close(event->stream);
-        side->finished = true;
-        break;
-    case SMUX_EVENT_FAILED:
-        printf("%s: %s\n", side->name, smux_session_error_text(side->session));
-        exit(1);
-    default: /* WRITABLE, SENT, HELLO, GOAWAY: nothing to do here */
-        break;
-    }
-}
-
-/* Wire to engine: what is done after recv. */
-static void take_in(struct side *side, bool is_server, struct side *other) {
-    smux_event event;
-    smux_feed(side->session, other->wire, other->wire_len, now_us());
-    while (smux_next_event(side->session, &event))
-        handle(side, is_server, &event);
-    other->wire_len = 0; /* only now: the events' data lay there */
-}
-
-static smux_session *session_new(enum smux_role role) {
-    smux_session *session;
-    int error = smux_session_new(&session, role, NULL, NULL, now_us());
-    if (!error)
-        return session;
-    fprintf(stderr, "no session: %s\n", smux_strerror(error));
+static void fail(const struct side *side, const char *why) {
+    fprintf(stderr, "%s: %s\n", side->name, why);
     exit(1);
 }
 
-int main(void) {
-    static struct side client = {.name = "client"}, server = {.name = "server"};
-    smux_stream *stream;
-    client.session = session_new(SMUX_CLIENT);
-    server.session = session_new(SMUX_SERVER);
+/* What smux_send took, which may be less than offered: then SMUX_EVENT_WRITABLE comes later. */
+static size_t offer(struct side *side, smux_stream *stream, const void *bytes, size_t len) {
+    ssize_t n = smux_send(stream, bytes, len);
+    if (n < 0)
+        fail(side, smux_strerror((int)n));
+    side->short_sends += (size_t)n < len;
+    return (size_t)n;
+}
 
-    if (smux_open(client.session, &stream) || smux_send(stream, "hello, engine", 13) != 13)
-        return 1;
-    smux_close_write(stream);
-    while (!client.finished || !server.finished) {
-        send_out(&client);
-        take_in(&server, true, &client);
-        send_out(&server);
-        take_in(&client, false, &server);
+/* The client: as much as the engine takes now; the rest at WRITABLE. */
+static void send_data(struct side *client, smux_stream *stream) {
+    client->sent += offer(client, stream, data + client->sent, TOTAL - client->sent);
+    if (client->sent == TOTAL)
+        smux_close_write(stream);
+}
+
+/* And looks whether it comes back. */
+static void check_data(struct side *client, const smux_event *event) {
+    if (event->len > TOTAL - client->received ||
+        memcmp(event->data, data + client->received, event->len) != 0)
+        fail(client, "other bytes came back");
+    client->received += event->len;
+    smux_consume(event->stream, event->len);
+}
+
+/* The server: only what has been sent is consumed, so that it never holds more than its budget. */
+static void send_held(struct side *server, smux_stream *stream) {
+    size_t n = server->held_len ? offer(server, stream, server->held, server->held_len) : 0;
+    server->held_len -= n;
+    memmove(server->held, server->held + n, server->held_len);
+    smux_consume(stream, n);
+    if (server->shut && server->held_len == 0) {
+        smux_close(stream); /* what the engine has taken still goes out */
+        server->finished = true;
     }
+}
+
+static void handle_server(struct side *server, const smux_event *event) {
+    switch (event->type) {
+    case SMUX_EVENT_ACCEPT:
+        smux_accept(event->stream);
+        break;
+    case SMUX_EVENT_DATA: /* lies in what was fed, and has to be copied to outlive it */
+        memcpy(server->held + server->held_len, event->data, event->len);
+        server->held_len += event->len;
+        send_held(server, event->stream);
+        break;
+    case SMUX_EVENT_EOF:
+        server->shut = true;
+        send_held(server, event->stream);
+        break;
+    case SMUX_EVENT_WRITABLE:
+        send_held(server, event->stream);
+        break;
+    default:
+        break;
+    }
+}
+
+static void handle_client(struct side *client, const smux_event *event) {
+    switch (event->type) {
+    case SMUX_EVENT_DATA:
+        check_data(client, event);
+        break;
+    case SMUX_EVENT_EOF:
+        smux_close(event->stream);
+        client->finished = true;
+        break;
+    case SMUX_EVENT_WRITABLE:
+        send_data(client, event->stream);
+        break;
+    default:
+        break;
+    }
+}
+
+static void take_events(struct side *side, bool is_server) {
+    smux_event event;
+    while (smux_next_event(side->session, &event)) {
+        if (event.type == SMUX_EVENT_RESET || event.type == SMUX_EVENT_FAILED)
+            fail(side, smux_strerror(event.error));
+        (is_server ? handle_server : handle_client)(side, &event);
+    }
+}
+
+/* Wire to engine: what is done after recv, if more is wanted. */
+static bool take_in(struct side *side, bool is_server, struct side *other) {
+    bool wanted = smux_want_read(side->session), any = wanted && other->wire_len > 0;
+    side->full += !wanted;
+    if (any)
+        smux_feed(side->session, other->wire, other->wire_len, now_us);
+    take_events(side, is_server); /* those of smux_sent and smux_tick, too */
+    if (any)
+        other->wire_len = 0; /* only now: the events' data lay there */
+    return any;
+}
+
+/* Nothing moves: an event loop would wait until one of the deadlines, here the clock jumps. */
+static void wait_for_deadline(struct side *client, struct side *server) {
+    uint64_t a = smux_deadline(client->session), b = smux_deadline(server->session);
+    now_us = a < b ? a : b;
+    printf("%4.1f s: time for keepalive\n", (double)now_us / 1e6);
+    smux_tick(client->session, now_us);
+    smux_tick(server->session, now_us);
+}
+
+static void start(struct side *side, enum smux_role role) {
+    smux_config config;
+    smux_config_init(&config);
+    config.max_receive_buffer = BUDGET;
+    config.stream_send_buffer = SEND_BUFFER;
+    int error = smux_session_new(&side->session, role, &config, NULL, now_us);
+    if (error)
+        fail(side, smux_strerror(error));
+}
+
+int main(void) {
+    static struct side client = {.name = "client", .wire_max = WIRE};
+    static struct side server = {.name = "server", .wire_max = WIRE / 2};
+    smux_stream *stream;
+    start(&client, SMUX_CLIENT);
+    start(&server, SMUX_SERVER);
+
+    for (size_t i = 0; i < TOTAL; i++)
+        data[i] = (unsigned char)(i * 31 >> 3);
+    if (smux_open(client.session, &stream))
+        return 1;
+    send_data(&client, stream);
+    while (now_us < END_US) {
+        bool moved = send_out(&client);
+        moved |= take_in(&server, true, &client);
+        moved |= send_out(&server);
+        moved |= take_in(&client, false, &server);
+        if (!moved)
+            wait_for_deadline(&client, &server);
+    }
+    printf("client: sent %zu bytes, %u times fewer than offered; %zu came back\n", client.sent,
+           client.short_sends, client.received);
+    printf("server: sent fewer than offered %u times, stopped reading %u times\n",
+           server.short_sends, server.full);
     smux_session_free(client.session);
     smux_session_free(server.session);
-    return 0;
+    return client.finished && server.finished && client.received == TOTAL ? 0 : 1;
 }
