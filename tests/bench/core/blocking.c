@@ -51,11 +51,14 @@ static uint64_t receive_some(smuxb_stream *stream) {
 
 static void write_in_turn(unsigned count) {
     smuxb_stream **streams = calloc(count, sizeof *streams);
+    uint64_t sent = 0;
     for (unsigned i = 0; i < count; i++)
         streams[i] = open_stream();
-    while (now_s() < end_s)
-        for (unsigned i = 0; i < count; i++)
+    do
+        for (unsigned i = 0; i < count; i++, sent += WRITE_LEN)
             check(smuxb_write(streams[i], data_out, WRITE_LEN));
+    while (now_s() < end_s);
+    report_sent(sent);
     for (unsigned i = 0; i < count; i++)
         smuxb_close(streams[i]);
     free(streams);
@@ -103,9 +106,10 @@ struct lane {
 
 static void *sender(void *argument) {
     struct lane *lane = argument;
-    while (now_s() < end_s)
+    do {
         check(smuxb_write(lane->stream, data_out, WRITE_LEN));
-    smuxb_close(lane->stream);
+        lane->bytes += WRITE_LEN;
+    } while (now_s() < end_s);
     return NULL;
 }
 
@@ -113,7 +117,6 @@ static void *receiver(void *argument) {
     struct lane *lane = argument;
     for (uint64_t n; (n = receive_some(lane->stream));)
         lane->bytes += n;
-    smuxb_close(lane->stream);
     return NULL;
 }
 
@@ -135,6 +138,10 @@ static void throughput_threads(const struct bench *b) {
     if (b->server)
         report_throughput(total, first, now_s());
     else
+        report_sent(total);
+    for (unsigned i = 0; i < b->streams; i++)
+        smuxb_close(lanes[i].stream);
+    if (!b->server)
         smuxb_wait(session, 0);
     free(lanes);
 }
@@ -143,9 +150,10 @@ static void throughput_threads(const struct bench *b) {
 
 static void *churner(void *argument) {
     (void)argument;
-    while (now_s() < end_s)
+    do
         for (int i = 0; i < 8; i++) /* as async_smux's side does */
             smuxb_close(open_stream());
+    while (now_s() < end_s);
     return NULL;
 }
 
@@ -183,7 +191,7 @@ static void latency(const struct bench *b) {
     smuxb_stream *stream = open_stream();
     double begin = now_s(), now = begin;
     uint64_t rounds = 0;
-    for (; now < end_s; rounds++, now = now_s()) {
+    for (; !rounds || now < end_s; rounds++, now = now_s()) {
         check(smuxb_write(stream, data, PING_LEN));
         read_all(stream, data, PING_LEN);
     }

@@ -95,15 +95,20 @@ static smux_stream *open_stream(struct loop *l) {
 static void sender_event(struct loop *l, const smux_event *event) {
     if (event->type != SMUX_EVENT_SENT)
         return;
-    if (now_s() < l->end)
+    l->count += WRITE_LEN;
+    if (now_s() < l->end) {
         check(smux_send_borrowed(event->stream, event->buffer));
-    else
-        smux_close(event->stream);
+        return;
+    }
+    if (--l->open == 0)
+        report_sent(l->count);
+    smux_close(event->stream);
 }
 
 static void throughput_client(struct loop *l) {
     l->on_event = sender_event;
     l->buffers = calloc(l->b->streams, sizeof *l->buffers);
+    l->open = l->b->streams;
     for (unsigned i = 0; i < l->b->streams; i++) {
         l->buffers[i] = (smux_sendbuf){.data = l->data, .len = WRITE_LEN};
         check(smux_send_borrowed(open_stream(l), &l->buffers[i]));
@@ -147,12 +152,12 @@ static void no_event(struct loop *l, const smux_event *event) {
 
 static void churn_client(struct loop *l) {
     l->on_event = no_event;
-    while (now_s() < l->end) {
+    do {
         for (int i = 0; i < CHURN_BATCH; i++)
             smux_close(open_stream(l));
         flush(l);
         receive(l, smux_want_write(l->session));
-    }
+    } while (now_s() < l->end);
     while (smux_want_write(l->session)) {
         flush(l);
         receive(l, smux_want_write(l->session));

@@ -13,13 +13,18 @@ static int watch(int epoll, int fd, uint32_t events) {
 
 static void send_to_all(const struct bench *b, int epoll, const char *data) {
     struct epoll_event events[256];
+    uint64_t sent = 0;
     double end = now_s() + b->seconds;
-    while (now_s() < end) {
+    do {
         int n = epoll_wait(epoll, events, 256, -1);
-        for (int i = 0; i < n; i++)
-            if (send(events[i].data.fd, data, WRITE_LEN, MSG_DONTWAIT) < 0 && errno != EAGAIN)
+        for (int i = 0; i < n; i++) {
+            ssize_t taken = send(events[i].data.fd, data, WRITE_LEN, MSG_DONTWAIT);
+            if (taken < 0 && errno != EAGAIN)
                 die("send");
-    }
+            sent += taken > 0 ? (uint64_t)taken : 0;
+        }
+    } while (now_s() < end);
+    report_sent(sent);
 }
 
 static void receive_from_all(const struct bench *b, int epoll, char *data) {
@@ -59,11 +64,11 @@ static void throughput(const struct bench *b, int listener) {
 /* Connections are reset so that none lingers in TIME_WAIT and uses up the ports. */
 static void churn_client(const struct bench *b) {
     double end = now_s() + b->seconds;
-    while (now_s() < end) {
+    do {
         int fd = connect_to(b->port);
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
         close(fd);
-    }
+    } while (now_s() < end);
     int last = connect_to(b->port);
     if (write(last, "x", 1) != 1)
         die("write");
@@ -102,7 +107,7 @@ static void latency(const struct bench *b, int fd) {
     }
     double begin = now_s(), now = begin;
     uint64_t rounds = 0;
-    for (; now < begin + b->seconds; rounds++, now = now_s())
+    for (; !rounds || now < begin + b->seconds; rounds++, now = now_s())
         if (write(fd, data, PING_LEN) != PING_LEN || !read_ping(fd, data))
             die("ping");
     report_latency(rounds, now - begin);

@@ -218,10 +218,13 @@ def say(text):
 
 
 def wanted_paths(scenario, columns):
-    if scenario.paths is None:
-        return list(columns)
-    names = ["direct", *scenario.paths]
-    return [name for name in names if name in columns or (name == "smuxshim-eager" and "smuxshim" in columns)]
+    names = list(columns)
+    if scenario.paths is not None:
+        names = [name for name in ["direct", *scenario.paths]
+                 if name in columns or (name == "smuxshim-eager" and "smuxshim" in columns)]
+    if scenario.name.startswith("line"):
+        names = [name for name in names if KINDS[name].takes_line]
+    return names
 
 
 def measure(bench, scenario, name, results):
@@ -256,8 +259,6 @@ def wait_for_quiet(limit):
 
 def run_scenario(bench, scenario, columns, results):
     names = wanted_paths(scenario, columns)
-    if scenario.name.startswith("line"):
-        names = [name for name in names if KINDS[name].takes_line]
     if not scenario.own:
         names = [name for name in names if name in bench.shared]
     for turn in range(1 if scenario.once else bench.options.rounds):
@@ -355,6 +356,8 @@ def parse(argv):
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS", "5")))
     parser.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
     parser.add_argument("--short", action="store_true", help="2 rounds of 1 s, 2000 idle connections")
+    parser.add_argument("--smoke", action="store_true",
+                        help="1 round, as short as can be; no time is judged, but whether all cells have a value")
     parser.add_argument("--idle", type=int, default=20000, help="idle connections (20000)")
     parser.add_argument("--rtt-ms", type=float, default=50, help="of the long path (50)")
     parser.add_argument("--mbit", type=float, default=200, help="of the long path (200)")
@@ -369,6 +372,8 @@ def parse(argv):
         options.rounds, options.seconds, options.idle = 2, 1, 2000
     if options.rounds < 1 or options.seconds < 0.5 or options.idle < 100:
         parser.error("expected at least 1 round, 0.5 seconds and 100 idle connections")
+    if options.smoke:
+        options.rounds, options.seconds, options.idle = 1, 0.2, 200
     options.build = os.path.abspath(options.build)
     options.command = "tests/bench/run " + " ".join(argv) if argv else "make bench"
     return options
@@ -387,6 +392,7 @@ def main(argv):
     chosen = [scenario for scenario in scenarios.ALL if scenario.name in options.only]
     columns = ["direct"] + ([] if options.no_smuxshim else ["smuxshim"])
     columns += [rival for rival in options.rivals if rival != "none"]
+    wanted = columns
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     raise_limits(options)
     stop_on_signals()
@@ -408,6 +414,10 @@ def main(argv):
         with open(options.json, "w") as out:
             json.dump({"machine": report.machine(), "values": results.values, "failures": results.failures}, out,
                       indent=1)
+    if options.smoke:
+        empty = report.empty_cells(chosen, lambda scenario: wanted_paths(scenario, wanted), results)
+        print("\n".join(f"no value for {cell}" for cell in empty))
+        return 1 if empty or results.failures else 0
     return 1 if any(path.split()[0] in ("direct", *paths.OURS) for _, path, _ in results.failures) else 0
 
 

@@ -241,6 +241,11 @@ class Relay(Path):
         done = subprocess.run(argv, cwd=cls.sources(), env={**os.environ, **env}, capture_output=True, text=True)
         if done.returncode != 0:
             raise Failed(f"{' '.join(argv)}: {done.stderr.strip()[-300:]}")
+        cls.take(bench)
+
+    @classmethod
+    def take(cls, bench):
+        """Puts the program among the benchmark's tools, if that is not where it was built."""
 
     def begin(self):
         program = self.bench.tool(self.program)
@@ -267,13 +272,20 @@ class GoSmux(Relay):
 class AsyncSmux(Relay):
     title = "async_smux"
     needs = ("cargo",)
-    program = "rust-target/release/rust-relay"
+    program = "rust-relay"
     folder_of_sources = "rust-relay"
 
     @classmethod
+    def target(cls, bench):
+        return os.path.abspath(os.environ.get("CARGO_TARGET_DIR", bench.tool("rust-target")))
+
+    @classmethod
     def build(cls, bench):
-        return (["cargo", "build", "--release", "--quiet", "--locked"],
-                {"CARGO_TARGET_DIR": bench.tool("rust-target")})
+        return ["cargo", "build", "--release", "--quiet", "--locked"], {"CARGO_TARGET_DIR": cls.target(bench)}
+
+    @classmethod
+    def take(cls, bench):
+        shutil.copy2(os.path.join(cls.target(bench), "release/rust-relay"), bench.tool(cls.program))
 
 
 RIVALS = {

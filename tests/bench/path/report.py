@@ -59,6 +59,13 @@ class Results:
         return value / direct if direct else None
 
 
+def empty_cells(scenarios, paths_of, results):
+    """What should have a value and has none. A relay's own cost is asked of ours only: direct has none."""
+    return [f"{path}: {metric.key}" for scenario in scenarios for metric in scenario.metrics
+            for path in paths_of(scenario)
+            if (metric.ratio or path.startswith("smuxshim")) and results.median(metric.key, path) is None]
+
+
 def verdict(results, metric, ours):
     """What smuxshim shall reach, and whether it does."""
     value = results.shown(metric, ours)

@@ -67,7 +67,9 @@ IPERF = {
 
 def received(bench, path, seconds, options):
     """What the receiver of an iperf3 test says. Its server may be busy with the end of the last test."""
-    argv = ["iperf3", "-c", "127.0.0.1", "-p", str(path.port("iperf")), "-J", "-t", f"{seconds:g}"]
+    # It knows whole seconds only, and 0 has no end.
+    amount = ["-t", f"{seconds:.0f}"] if seconds >= 1 else ["-n", "200M"]
+    argv = ["iperf3", "-c", "127.0.0.1", "-p", str(path.port("iperf")), "-J", *amount]
     for _ in range(5):
         said = json.loads(bench.client(path, argv + options))
         if "sum_received" in said["end"]:
@@ -88,10 +90,10 @@ def iperf(bench, path):
     for key, (options, _) in IPERF.items():
 
         def once():
-            return received(bench, path, bench.seconds, options)["bits_per_second"] / 8e9
+            return received(bench, path, bench.seconds, options)
 
-        rate, efficiency = per_cpu(path, lambda rate: rate * bench.seconds, once)
-        values[f"iperf_{key}"] = rate
+        got, efficiency = per_cpu(path, lambda got: got["bytes"] / 1e9, once)
+        values[f"iperf_{key}"] = got["bits_per_second"] / 8e9
         if key == "one":
             values["iperf_cpu"] = efficiency
     return values
@@ -193,7 +195,8 @@ def ping(bench, path):
 
 
 def jain(shares):
-    return sum(shares) ** 2 / (len(shares) * sum(share * share for share in shares))
+    squares = sum(share * share for share in shares)
+    return sum(shares) ** 2 / (len(shares) * squares) if squares else 0.0
 
 
 def line_scenario(name, label, paths, target_request, bulk):
@@ -211,10 +214,11 @@ def line_scenario(name, label, paths, target_request, bulk):
     def run(bench, path_kind):
         path = bench.start_path(path_kind, ("peer",), line=True)
         port = ["--port", str(path.port("peer"))]
+        warm = min(1, 2 * bench.seconds)
 
         def rates(*options):
             words = bench.client(path, [bench.tool("bulk"), *port, "--control-port", str(bench.control_port),
-                                        "--seconds", f"{bench.seconds:g}", "--warm", "1", *options])
+                                        "--seconds", f"{bench.seconds:g}", "--warm", f"{warm:g}", *options])
             bench.drain()
             return [float(word) / 1e6 for word in words.split()]
 
@@ -225,7 +229,7 @@ def line_scenario(name, label, paths, target_request, bulk):
                 values[f"{name}_up"] = rates()[0]
                 values[f"{name}_down"] = rates("--reverse")[0]
                 ping = [bench.tool("ping"), *port, "--seconds", f"{bench.seconds:g}", "--background", "up",
-                        "--settle", "1"]
+                        "--settle", f"{warm:g}"]
                 values[f"{name}_beside"] = float(bench.client(path, ping).split()[1]) / 1e3
                 bench.drain()
                 shares = rates("--streams", "16")
@@ -322,12 +326,12 @@ def untouched_counts(bench, path):
 def relay_calls(bench, path):
     if not path.relay:
         return {}
-    seconds = str(max(1, round(bench.seconds / 2)))
+    seconds = max(1, round(bench.seconds / 2))
     requests = 20000
     with bench.counting_calls(path) as stream:
-        moved = received(bench, path, float(seconds), [])["bytes"]
+        moved = received(bench, path, seconds, [])["bytes"]
     with bench.counting_calls(path) as short:
-        said = bench.client(path, ["ab", "-q", "-c", "16", "-t", seconds, "-n", "1000000",
+        said = bench.client(path, ["ab", "-q", "-c", "16", "-t", str(seconds), "-n", "1000000",
                                    f"http://127.0.0.1:{path.port('web')}/"])
         done = int(said.split("Complete requests:")[1].split()[0])
     with bench.counting_calls(path) as small:

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/xtaci/smux"
@@ -103,20 +104,27 @@ func (b *bench) throughputClient() {
 	var wg sync.WaitGroup
 	end := time.Now().Add(b.seconds)
 	data := make([]byte, writeLen) // all write the same, as the peers do
-	for i := 0; i < b.streams; i++ {
+	streams := make([]*smux.Stream, b.streams)
+	var sent atomic.Int64
+	for i := range streams {
 		s, err := b.session.OpenStream()
 		check(err)
+		streams[i] = s
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			for time.Now().Before(end) {
-				_, err := s.Write(data)
+			for written := false; !written || time.Now().Before(end); written = true {
+				n, err := s.Write(data)
 				check(err)
+				sent.Add(int64(n))
 			}
-			s.Close()
 		}()
 	}
 	wg.Wait()
+	fmt.Printf("bytes_sent=%d\n", sent.Load())
+	for _, s := range streams {
+		s.Close()
+	}
 	<-make(chan struct{}) // the server ends the pair
 }
 
@@ -152,6 +160,7 @@ func (b *bench) throughputServer() {
 	for i := range counts {
 		total += counts[i].bytes
 	}
+	fmt.Printf("bytes_received=%d\n", total)
 	fmt.Printf("throughput_mb_s=%.1f\n", float64(total)/1e6/time.Since(first).Seconds())
 }
 
@@ -162,7 +171,7 @@ func (b *bench) churnClient() {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			for time.Now().Before(end) {
+			for opened := false; !opened || time.Now().Before(end); opened = true {
 				s, err := b.session.OpenStream()
 				check(err)
 				s.Close()
@@ -197,7 +206,7 @@ func (b *bench) latencyClient() {
 	data := make([]byte, pingLen)
 	begin := time.Now()
 	rounds := 0
-	for ; time.Since(begin) < b.seconds; rounds++ {
+	for ; rounds == 0 || time.Since(begin) < b.seconds; rounds++ {
 		_, err := s.Write(data)
 		check(err)
 		_, err = io.ReadFull(s, data)

@@ -91,13 +91,24 @@ async fn throughput_client(c: &Connector, streams: usize, duration: Duration) ->
     for _ in 0..streams {
         let mut s = open(c)?;
         tasks.spawn(async move {
-            while Instant::now() < end {
+            let mut sent = 0;
+            loop {
                 s.write_all(&DATA).await.unwrap();
+                sent += WRITE_LEN;
+                if Instant::now() >= end {
+                    return (s, sent);
+                }
             }
-            let _ = s.shutdown().await; // the server may be faster in ending the session
         });
     }
-    while tasks.join_next().await.is_some() {}
+    let mut done = Vec::new();
+    while let Some(stream) = tasks.join_next().await {
+        done.push(stream.map_err(Error::other)?);
+    }
+    println!("bytes_sent={}", done.iter().map(|(_, sent)| sent).sum::<usize>());
+    for (s, _) in &mut done {
+        let _ = s.shutdown().await; // the server may be faster in ending the session
+    }
     std::future::pending().await // the server ends the pair
 }
 
@@ -122,6 +133,7 @@ async fn throughput_server(acceptor: &mut Acceptor, streams: usize) -> Result<()
     while let Some(bytes) = tasks.join_next().await {
         total += bytes.map_err(Error::other)?;
     }
+    println!("bytes_received={total}");
     println!("throughput_mb_s={:.1}", total as f64 / 1e6 / first.unwrap().elapsed().as_secs_f64());
     Ok(())
 }
@@ -134,11 +146,14 @@ async fn churn_client(c: &Connector, tasks: usize, duration: Duration) -> Result
     for _ in 0..tasks {
         let c = c.clone();
         running.spawn(async move {
-            while Instant::now() < end {
+            loop {
                 for _ in 0..8 {
                     drop(open(&c).unwrap());
                 }
                 tokio::task::yield_now().await;
+                if Instant::now() >= end {
+                    break;
+                }
             }
         });
     }
@@ -165,7 +180,7 @@ async fn latency_client(c: &Connector, duration: Duration) -> Result<()> {
     let mut data = [0; PING_LEN];
     let begin = Instant::now();
     let mut rounds = 0;
-    while begin.elapsed() < duration {
+    while rounds == 0 || begin.elapsed() < duration {
         s.write_all(&data).await?;
         s.read_exact(&mut data).await?;
         rounds += 1;
