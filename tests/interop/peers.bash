@@ -7,7 +7,7 @@ load /usr/lib/bats/bats-support/load
 load /usr/lib/bats/bats-assert/load
 bats_require_minimum_version 1.5.0
 
-peers=$BUILD/interop
+peers=${PEERS:-$BUILD/interop}
 # Where a Go peer takes part, 200 streams of 256 KiB need a budget that holds them all
 # (README.md, fact 5).
 roomy=(--receive-buffer 67108864)
@@ -65,10 +65,22 @@ start_responder() { # PEER OPTIONS...
     address=${address#listening }
 }
 
+# After the session a peer ends by itself, and well: a sanitizer would say otherwise then.
+assert_exits() { # PID
+    local tries=3000
+    while kill -0 "$1" 2>/dev/null; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || { echo "the peer does not end" >&2; return 1; }
+        sleep 0.02
+    done
+    wait "$1"
+}
+
 # Everything that the responder was asked ended well, and so did its session.
 assert_responder_content() {
     run -0 await_line responder '^session ended'
     assert_output --regexp ' truncated=0 failed=0$'
+    assert_exits "$responder"
 }
 
 # converse DRIVER RESPONDER VERSION SCENARIO [OPTIONS for both] [-- OPTIONS of the driver]
@@ -125,6 +137,7 @@ their_server_dies() { # PEER VERSION
     interrupt c_peer "$1" "$2" responder
     run -0 await_line driver '^ok|^FAIL'
     assert_output "ok carrier-loss read=SMUX_ERR_CARRIER write=SMUX_ERR_CARRIER"
+    assert_exits "$spawned"
 }
 
 # No transfer may look complete: two streams, two errors.
@@ -132,6 +145,7 @@ their_client_dies() { # PEER VERSION
     interrupt "$1" c_peer "$2" driver
     run -0 await_line responder '^session ended'
     assert_output --regexp '^session ended: .* accepted=2 completed=0 truncated=0 failed=2$'
+    assert_exits "$responder"
 }
 
 # What theirs say of it is up to them, but they must notice.
