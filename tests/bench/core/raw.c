@@ -1,9 +1,12 @@
-/* The yardstick: plain TCP connections, as many as there are streams. */
+/* The yardstick: plain TCP connections, as many as there are streams; one thread and epoll on either
+ * side or, with BENCH_THREADS set, a thread for each connection. */
+#include <pthread.h>
 #include <sys/epoll.h>
 
 #include "bench.h"
 
-/* One thread and epoll on either side: 256 connections with a thread for each are slower. */
+/* ---- Throughput, one thread on either side ---- */
+
 static int watch(int epoll, int fd, uint32_t events) {
     struct epoll_event event = {.events = events, .data.fd = fd};
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
@@ -60,6 +63,64 @@ static void throughput(const struct bench *b, int listener) {
         send_to_all(b, epoll, data);
     free(data);
 }
+
+/* ---- Throughput, a thread for each connection ---- */
+
+struct lane {
+    pthread_t thread;
+    int fd;
+    double end;
+    uint64_t bytes;
+};
+
+static const char data_out[WRITE_LEN];
+
+static void *sender(void *argument) {
+    struct lane *lane = argument;
+    do {
+        if (send(lane->fd, data_out, WRITE_LEN, 0) != WRITE_LEN)
+            die("send");
+        lane->bytes += WRITE_LEN;
+    } while (now_s() < lane->end);
+    return NULL;
+}
+
+static void *receiver(void *argument) {
+    struct lane *lane = argument;
+    char *data = malloc(WRITE_LEN);
+    ssize_t n;
+    while ((n = recv(lane->fd, data, WRITE_LEN, 0)) > 0)
+        lane->bytes += (uint64_t)n;
+    if (n < 0)
+        die("recv");
+    free(data);
+    return NULL;
+}
+
+static void throughput_threads(const struct bench *b, int listener) {
+    struct lane *lanes = calloc(b->streams, sizeof *lanes);
+    uint64_t total = 0;
+    double first = 0, end = now_s() + b->seconds;
+    for (unsigned i = 0; i < b->streams; i++) {
+        lanes[i].fd = b->server ? accept_from(listener) : connect_to(b->port);
+        lanes[i].end = end;
+        if (i == 0)
+            first = now_s();
+        if (pthread_create(&lanes[i].thread, NULL, b->server ? receiver : sender, &lanes[i]))
+            die("pthread_create");
+    }
+    for (unsigned i = 0; i < b->streams; i++) {
+        pthread_join(lanes[i].thread, NULL);
+        total += lanes[i].bytes;
+    }
+    if (b->server)
+        report_throughput(total, first, now_s());
+    else
+        report_sent(total);
+    free(lanes);
+}
+
+/* ---- The rest ---- */
 
 /* Connections are reset so that none lingers in TIME_WAIT and uses up the ports. */
 static void churn_client(const struct bench *b) {
@@ -118,7 +179,7 @@ int main(int argc, char **argv) {
     int listener = b.server ? listen_and_tell(4096) : -1;
     switch (b.mode) {
     case THROUGHPUT:
-        throughput(&b, listener);
+        (getenv("BENCH_THREADS") ? throughput_threads : throughput)(&b, listener);
         break;
     case CHURN:
         if (b.server)
