@@ -1,6 +1,8 @@
 /* data.c - moving data: flags, addresses, vectors, files, pipes. */
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/time.h>
 
 #include "oracle.h"
 
@@ -170,6 +172,118 @@ static void low_water(const struct pair *pair) {
     setsockopt(pair->client, SOL_SOCKET, SO_RCVLOWAT, &five, sizeof five);
 }
 
+/* MSG_PEEK beside MSG_TRUNC counts, and writes nothing; beside MSG_WAITALL it waits. */
+static void peeks(const struct pair *pair) {
+    char buf[32] = "untouched";
+    struct iovec iov = {buf, sizeof buf};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    send_there(pair, "hello");
+    observe_result("MSG_PEEK|MSG_TRUNC of 3", recv(pair->client, NULL, 3, MSG_PEEK | MSG_TRUNC));
+    observe_result("MSG_PEEK|MSG_TRUNC of 100",
+                   recv(pair->client, NULL, 100, MSG_PEEK | MSG_TRUNC));
+    observe_result("... with a buffer", recv(pair->client, buf, 3, MSG_PEEK | MSG_TRUNC));
+    observe_result("... by recvmsg", recvmsg(pair->client, &msg, MSG_PEEK | MSG_TRUNC));
+    observe("... its flags", "%d", msg.msg_flags);
+    observe("the buffer", "%s", buf);
+    observe_result("MSG_PEEK|MSG_WAITALL|MSG_DONTWAIT",
+                   recv(pair->client, buf, 10, MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT));
+    observe_result("MSG_PEEK|MSG_WAITALL with what is there",
+                   recv(pair->client, buf, 5, MSG_PEEK | MSG_WAITALL));
+    observe_result("all is still there", recv(pair->client, buf, sizeof buf, 0));
+    observe_result("MSG_PEEK|MSG_TRUNC of nothing",
+                   recv(pair->client, NULL, 3, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT));
+}
+
+struct late {
+    const struct pair *pair;
+    pthread_t receiver;
+    volatile bool over;
+};
+
+/* The second half, after the receiver has had time to find only the first. */
+static void *send_late(void *argument) {
+    const struct late *late = argument;
+    usleep(20000);
+    (void)!write(late->pair->accepted, "world", 5);
+    return NULL;
+}
+
+static void *signal_often(void *argument) {
+    const struct late *late = argument;
+    while (!late->over) {
+        pthread_kill(late->receiver, SIGUSR2);
+        usleep(1000);
+    }
+    return NULL;
+}
+
+static void do_nothing(int signal) {
+    (void)signal;
+}
+
+static void receives_in_two(const struct pair *pair, const char *name, int flags, int low_water) {
+    struct late late = {.pair = pair};
+    char buf[32] = {0}, title[80];
+    pthread_t sender;
+    int one = 1;
+    send_there(pair, "hey, ");
+    observe_result("the first byte", recv(pair->client, buf, 1, 0));
+    setsockopt(pair->client, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water);
+    pthread_create(&sender, NULL, send_late, &late);
+    observe_result(name, recv(pair->client, buf, 9, flags));
+    pthread_join(sender, NULL);
+    snprintf(title, sizeof title, "... %s", flags & MSG_TRUNC ? "is gone" : buf);
+    observe_result(title, recv(pair->client, buf, sizeof buf, MSG_DONTWAIT));
+    setsockopt(pair->client, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
+}
+
+/* Receives that want more than is there: what makes them wait, and what ends the wait. */
+static void waits_for_all(const struct pair *pair) {
+    struct late late = {.pair = pair, .receiver = pthread_self()};
+    struct sigaction restarts = {.sa_handler = do_nothing, .sa_flags = SA_RESTART};
+    struct timeval limit = {.tv_usec = 50000}, none = {0};
+    char buf[64] = {0}, parts[40];
+    struct iovec iov[40];
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 40};
+    pthread_t thread;
+    receives_in_two(pair, "MSG_WAITALL", MSG_WAITALL, 1);
+    receives_in_two(pair, "MSG_WAITALL|MSG_TRUNC", MSG_WAITALL | MSG_TRUNC, 1);
+    receives_in_two(pair, "MSG_WAITALL|MSG_PEEK", MSG_WAITALL | MSG_PEEK, 1);
+    receives_in_two(pair, "MSG_WAITALL|MSG_PEEK|MSG_TRUNC", MSG_WAITALL | MSG_PEEK | MSG_TRUNC, 1);
+    /* TCP wakes nobody for less than SO_RCVLOWAT, so the second half alone must be that much. */
+    receives_in_two(pair, "SO_RCVLOWAT", 0, 5);
+    receives_in_two(pair, "SO_RCVLOWAT and MSG_WAITALL", MSG_WAITALL, 5);
+
+    for (int i = 0; i < 40; i++)
+        iov[i] = (struct iovec){parts + i, 1};
+    send_there(pair, "twenty-five bytes and so ");
+    pthread_create(&thread, NULL, send_late, &late);
+    msg.msg_iovlen = 30;
+    observe_result("MSG_WAITALL into thirty vectors", recvmsg(pair->client, &msg, MSG_WAITALL));
+    pthread_join(thread, NULL);
+    observe("... in order", "%.30s", parts);
+
+    setsockopt(pair->client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    send_there(pair, "hello");
+    observe_result("MSG_WAITALL until SO_RCVTIMEO", recv(pair->client, buf, 10, MSG_WAITALL));
+    observe_result("MSG_WAITALL with nothing", recv(pair->client, buf, 10, MSG_WAITALL));
+    send_there(pair, "hello");
+    observe_result("MSG_WAITALL|MSG_PEEK until SO_RCVTIMEO",
+                   recv(pair->client, buf, 10, MSG_WAITALL | MSG_PEEK));
+    setsockopt(pair->client, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof none);
+
+    sigaction(SIGUSR2, &restarts, NULL);
+    pthread_create(&thread, NULL, signal_often, &late);
+    observe_result("MSG_WAITALL until a signal", recv(pair->client, buf, 10, MSG_WAITALL));
+    late.over = true;
+    pthread_join(thread, NULL);
+
+    fcntl(pair->client, F_SETFL, O_NONBLOCK);
+    send_there(pair, "hello");
+    observe_result("MSG_WAITALL, non-blocking", recv(pair->client, buf, 10, MSG_WAITALL));
+    fcntl(pair->client, F_SETFL, 0);
+}
+
 /* More than all buffers hold: a writer that does not wait stops, and goes on when the reader
  * reads. */
 static void back_pressure(const struct pair *pair) {
@@ -209,6 +323,8 @@ int main(void) {
     files_and_pipes(&pair);
     stdio(&pair);
     low_water(&pair);
+    peeks(&pair);
+    waits_for_all(&pair);
     back_pressure(&pair);
     close_pair(&pair);
     return 0;
