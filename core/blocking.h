@@ -176,6 +176,9 @@ struct smuxb_session {
     int carrier_errno, broken_errno;
     char error_text[128];
     struct blk_waiter *drainer; /* smuxb_session_close, waiting for the queue to go out */
+    uint64_t linger_max_ms;     /* SMUXB_LINGER_MAX_MS, or less for tests */
+    uint64_t linger_until_us;   /* when that is over, once it has begun */
+    uint64_t sent_len;          /* bytes that the carrier has taken */
 
     /* Roles. */
     struct blk_waiter *in_owner, *out_owner;
@@ -286,7 +289,7 @@ static inline bool blk_sleeping(const smuxb_session *s) {
  * what is to be done. */
 void blk_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t until_us);
 /* Sends what there is to be sent, as far as the carrier takes it at once; if another thread is at
- * it, that one does.  It ends earlier if `w` is done meanwhile (NULL: if not). */
+ * it, that one does.  It ends earlier if `w` is done meanwhile, or its deadline passes (NULL: if not). */
 void blk_flush(smuxb_session *s, const struct blk_waiter *w);
 /* Leaves it to the next call, or to the keeper within a millisecond; at once if all is quiet. */
 void blk_flush_later(smuxb_session *s);

@@ -231,6 +231,7 @@ static bool send_some(smuxb_session *s) {
     saved_errno = n < 0 ? errno : 0;
     blk_lock(s);
     smux_sent(s->engine, n > 0 ? (size_t)n : 0);
+    s->sent_len += n > 0 ? (size_t)n : 0;
     if (n < 0 && saved_errno != EAGAIN && saved_errno != EWOULDBLOCK && saved_errno != EINTR)
         carrier_broken(s, saved_errno);
     else if ((n >= 0 && (size_t)n < total) || (n < 0 && saved_errno != EINTR))
@@ -240,21 +241,29 @@ static bool send_some(smuxb_session *s) {
     return !s->full && !s->broken && smux_want_write(s->engine);
 }
 
+/* As of the last system call. */
+static bool is_late(const smuxb_session *s, const struct blk_waiter *w) {
+    return w->deadline_us && *w->deadline_us && s->flushed_us >= *w->deadline_us;
+}
+
 void blk_flush(smuxb_session *s, const struct blk_waiter *w) {
+    bool late = false;
     if (s->threaded && smux_want_write(s->engine))
         blk_wake(s, &s->writer);
     if (!blk_flush_due(s))
         return;
     s->flushing = true;
     s->carrier_users++;
-    for (int favours = 0; send_some(s);)
+    for (int favours = 0; !late && send_some(s);) {
         if (w && w->done && favours++ >= FLUSH_FAVOURS)
             break;
+        late = w && !w->done && is_late(s, w);
+    }
     s->flushing = false;
     s->carrier_users--;
     if (s->error)
         blk_wake(s, &s->keeper);
-    if (!w || w->done)
+    if (!w || w->done || late)
         blk_pass_on_out(s); /* otherwise it goes on itself */
 }
 

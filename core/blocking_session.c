@@ -11,6 +11,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "core/wire.h"
+
 /* Input is held back while so many streams wait to be accepted, even if the backlog is larger: what
  * is not received yet needs no memory, and a short queue stays in the caches. */
 #define BACKLOG_HOLD 512u
@@ -58,6 +60,7 @@ static int engine_new(smuxb_session *s, enum smux_role role, const smux_config *
 
 static void session_init(smuxb_session *s, const smuxb_transport *transport) {
     *s = (smuxb_session){.refs = 1, .fd = -1, .in_wake_fd = -1, .out_wake_fd = -1};
+    s->linger_max_ms = SMUXB_LINGER_MAX_MS;
     if (transport)
         s->transport = *transport;
     s->threaded = transport != NULL;
@@ -140,26 +143,47 @@ int smuxb_server_over(smuxb_session **session, const smuxb_transport *transport,
 
 /* ---- End ------------------------------------------------------------------------------------ */
 
-static uint64_t progress(const smuxb_session *s) {
+/* What tells that what has been written goes out: payload that the carrier has taken, also as part
+ * of a frame, and streams that have ended.  Control frames do not, for a peer can have them sent for
+ * ever (answers to pings). */
+struct outflow {
+    uint64_t payload, frames, bytes;
+    uint32_t streams;
+};
+
+#define CONTROL_LEN_MAX (WIRE_HEADER_LEN + WIRE_UPDATE_LEN)
+
+/* Whether there has been more of it; streams count when they are fewer than ever. */
+static bool flows(const smuxb_session *s, struct outflow *o) {
     smux_session_info info;
     smux_session_get_info(s->engine, &info);
-    return info.bytes_out + info.frames_out;
+    /* What so many whole frames, and a part of the next, can amount to if they are control frames. */
+    uint64_t frames = info.frames_out - o->frames, bytes = s->sent_len - o->bytes;
+    uint64_t control_len = frames ? (frames + 1) * CONTROL_LEN_MAX : 0;
+    bool more = info.bytes_out != o->payload || info.streams < o->streams || bytes > control_len;
+    *o = (struct outflow){info.bytes_out, info.frames_out, s->sent_len,
+                          info.streams < o->streams ? info.streams : o->streams};
+    return more;
 }
 
 /* Lets go out what has been written, as long as it does go out. */
 static void linger(smuxb_session *s) {
     struct blk_waiter w;
-    uint64_t deadline_us = 0, before;
+    struct outflow outflow = {.streams = UINT32_MAX};
+    uint64_t deadline_us = 0;
+    (void)flows(s, &outflow);
+    s->linger_until_us = smuxb_after_ms(s->linger_max_ms);
     blk_waiter_init(&w, &deadline_us);
     w.writes = true;
     s->drainer = &w;
     do {
-        before = progress(s);
-        blk_flush(s, NULL);
-        blk_dispatch(s); /* tells the drainer if there is nothing to wait for */
         deadline_us = smuxb_after_ms(SMUXB_LINGER_MS);
+        if (deadline_us > s->linger_until_us)
+            deadline_us = s->linger_until_us;
+        blk_flush(s, &w);
+        blk_dispatch(s); /* tells the drainer if there is nothing to wait for */
         blk_wait(s, &w);
-    } while (!w.done && !s->broken && progress(s) != before);
+    } while (!w.done && !s->broken && flows(s, &outflow) && smuxb_now_us() < s->linger_until_us);
     s->drainer = NULL;
 }
 

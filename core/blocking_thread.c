@@ -100,22 +100,24 @@ static void keeper_work(smuxb_session *s) {
     }
 }
 
-/* Throws away what comes in.  False: the peer is gone. */
+/* Throws away what comes in, but not for as long as the peer likes.  False: it is gone. */
+#define DISCARD_ROUNDS 64
 static bool discard_input(smuxb_session *s) {
     uint8_t waste[16384];
     ssize_t n;
+    int rounds = 0;
     do
         n = recv(s->fd, waste, sizeof waste, MSG_DONTWAIT);
-    while (n == (ssize_t)sizeof waste);
+    while (n == (ssize_t)sizeof waste && ++rounds < DISCARD_ROUNDS);
     return n >= 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
 /* Input that arrives once the socket is closed makes TCP send a reset, and throw away what it has
- * not yet been able to send.  So it is closed when the peer has acknowledged everything, or has
- * stopped doing so.  The writing side has been shut down before. */
+ * not yet been able to send.  So it is closed when the peer has acknowledged everything, has
+ * stopped doing so, or has had SMUXB_LINGER_MAX_MS.  The writing side has been shut down before. */
 static void await_acknowledgement(smuxb_session *s) {
     int left = 0, before = INT32_MAX, idle_ms = 0;
-    while (discard_input(s) && idle_ms < SMUXB_LINGER_MS) {
+    while (discard_input(s) && idle_ms < SMUXB_LINGER_MS && smuxb_now_us() < s->linger_until_us) {
         if (s->local.ss_family == AF_UNIX || ioctl(s->fd, SIOCOUTQ, &left) || !left)
             break;
         idle_ms = left < before ? 0 : idle_ms + 1;
@@ -198,6 +200,7 @@ static void writer_turn(smuxb_session *s) {
     int saved_errno = errno;
     blk_lock(s);
     smux_sent(s->engine, n > 0 ? (size_t)n : 0);
+    s->sent_len += n > 0 ? (size_t)n : 0;
     if (n <= 0)
         blk_carrier_lost(s, n ? saved_errno : EPIPE);
     blk_dispatch(s);

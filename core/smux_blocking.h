@@ -110,13 +110,16 @@ SMUX_API int smuxb_server_over(smuxb_session **session, const smuxb_transport *t
 
 /* Ends the session and all its streams; every thread that waits on them returns with
  * SMUX_ERR_CLOSED.  What streams have been given to send still goes to the carrier, as long as it
- * takes it without pausing for more than SMUXB_LINGER_MS.  The handle stays valid.
- * Idempotent: returns 0, or the error that had ended the session before. */
-#define SMUXB_LINGER_MS 1000
+ * takes it without pausing for more than SMUXB_LINGER_MS (it is given up within twice that), and
+ * for at most SMUXB_LINGER_MAX_MS in all; whatever else the peer does has no influence.  The handle
+ * stays valid.  Idempotent: returns 0, or the error that had ended the session before. */
+#define SMUXB_LINGER_MS     1000
+#define SMUXB_LINGER_MAX_MS 60000
 SMUX_API int smuxb_session_close(smuxb_session *session);
 
 /* smuxb_session_close, and gives up the handle.  The session's threads have ended and the carrier
- * is closed when this returns.  Streams of the session remain to be closed by their owners (before
+ * is closed when this returns; before that, TCP is given the time to deliver, within the same
+ * bounds (both, for it and smuxb_session_close together).  Streams of the session remain to be closed by their owners (before
  * or after).  NULL is fine.  Must not be called from a callback of the transport. */
 SMUX_API void smuxb_session_free(smuxb_session *session);
 
