@@ -117,7 +117,7 @@ struct blk_waiter {
 
     smux_sendbuf *bufs; /* of a writer: what it lent */
     int bufs_len;
-    size_t pending, taken_back; /* buffers still lent; bytes that did not go out */
+    size_t pending, kept_back; /* buffers still lent; bytes not lent, or taken back */
 
     struct blk_piece pieces[BLK_PIECES_MAX]; /* of a reader: what it is to copy to `data` */
 };
@@ -149,7 +149,7 @@ struct smuxb_stream {
     smuxb_session *session;
     smux_stream *engine; /* NULL once closed */
     uint32_t id, refs;   /* refs: handles, and threads inside */
-    bool closed;         /* smuxb_close or smuxb_reset */
+    bool closed, reset;  /* smuxb_close or smuxb_reset; which of them */
     bool eof, fin;       /* received; asked for by smuxb_close_write */
     bool borrows;        /* was last read by smuxb_borrow */
     int error;           /* reset, for that reason */

@@ -49,6 +49,7 @@ static smuxb_stream *first_handle(smuxb_stream *st) {
 static void detach(smuxb_stream *st, void (*end)(smux_stream *)) {
     smux_stream *engine = st->engine;
     st->closed = true;
+    st->reset = end == smux_reset;
     st->engine = NULL;
     if (st->session->receiving == st)
         st->session->receiving = NULL;

@@ -19,6 +19,16 @@
 /* How often to try again to take memory back when there is none for the part of a frame to keep. */
 #define RETRY_US 10000u
 
+/* What a write returns of which `written` bytes are out, because of `reason` if these are not all. */
+static ssize_t write_result(const smuxb_stream *st, size_t written, size_t total, int reason) {
+    if (written == total)
+        return (ssize_t)total;
+    int failed = blk_write_error(st);
+    if (failed && (failed != SMUXB_ERR_STREAM_CLOSED || st->reset))
+        return failed;
+    return written ? (ssize_t)written : failed ? failed : reason;
+}
+
 /* ---- Lending -------------------------------------------------------------------------------- */
 
 bool blk_take_back(smuxb_session *s, struct blk_waiter *w) {
@@ -33,7 +43,7 @@ bool blk_take_back(smuxb_session *s, struct blk_waiter *w) {
         if (error)
             continue; /* its SMUX_EVENT_SENT is about to be taken */
         b->user = NULL;
-        w->taken_back += left;
+        w->kept_back += left;
         w->pending--;
     }
     return !w->pending;
@@ -63,6 +73,7 @@ static int lend(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov,
             break;
         w->bufs_len++;
         w->pending++;
+        w->kept_back -= iov[i].iov_len;
     }
     return error;
 }
@@ -70,6 +81,7 @@ static int lend(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov,
 static ssize_t write_lent(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov,
                           int iovcnt, size_t total) {
     smuxb_session *s = st->session;
+    w->kept_back = total;
     int error = lend(st, w, iov, iovcnt);
     blk_list_push(&st->writers, &w->home);
     if (!error && blk_flush_due(s))
@@ -84,13 +96,9 @@ static ssize_t write_lent(smuxb_stream *st, struct blk_waiter *w, const struct i
         blk_flush(s, w); /* an end that had to wait for it */
     }
     blk_list_remove(&w->home);
-    size_t written = total - w->taken_back;
-    if (error || w->error)
-        return error ? error : st->closed ? SMUXB_ERR_STREAM_CLOSED : w->error;
-    if (written)
-        return (ssize_t)written;
-    error = blk_write_error(st);
-    return error ? error : SMUXB_ERR_TIMEOUT;
+    if (w->error) /* what had not gone out was dropped */
+        return st->closed ? SMUXB_ERR_STREAM_CLOSED : w->error;
+    return write_result(st, total - w->kept_back, total, error ? error : SMUXB_ERR_TIMEOUT);
 }
 
 static void join(uint8_t *to, const struct iovec *iov, int iovcnt) {
@@ -151,17 +159,17 @@ static ssize_t copy_all(smuxb_stream *st, struct blk_waiter *w, const struct iov
     smuxb_session *s = st->session;
     bool in_time = true;
     size_t done = 0;
-    ssize_t n = 0;
+    int reason = SMUXB_ERR_TIMEOUT;
     blk_list_push(&st->writers, &w->home);
-    while (!(n = blk_write_error(st))) {
-        if (st->writers.next == &w->home && (n = copy_some(st, iov, iovcnt, done)) < 0)
+    while (!blk_write_error(st)) {
+        ssize_t n = st->writers.next == &w->home ? copy_some(st, iov, iovcnt, done) : 0;
+        if (n < 0) {
+            reason = (int)n;
             break;
+        }
         done += (size_t)n;
         blk_flush(s, w);
-        if (done == total)
-            break;
-        n = SMUXB_ERR_TIMEOUT;
-        if (!in_time)
+        if (done == total || !in_time)
             break;
         w->done = false;
         in_time = blk_wait(s, w);
@@ -171,7 +179,7 @@ static ssize_t copy_all(smuxb_stream *st, struct blk_waiter *w, const struct iov
         blk_satisfy(s, blk_of(struct blk_waiter, st->writers.next, home));
     else if (st->fin && st->engine)
         (void)smux_close_write(st->engine); /* asked for while this was going on */
-    return done ? (ssize_t)done : n;
+    return write_result(st, done, total, reason);
 }
 
 /* ---- smuxb_write ---------------------------------------------------------------------------- */

@@ -199,9 +199,10 @@ SMUX_API void smuxb_watch(smuxb_stream *stream);
 SMUX_API int smuxb_ready(smuxb_session *session, uint64_t deadline_us, smuxb_stream **stream);
 
 /* Writes all of it and returns the number of bytes; waits for the peer's window and the carrier.
- * If a deadline or smuxb_close ends it half way, the number of bytes that went out before is
- * returned; the error, if there were none, or if the stream or session failed.  "Out" means handed
- * to the carrier, or to a queue before it that takes at most stream_send_buffer bytes of a stream.
+ * If a deadline, want of memory or smuxb_close ends it half way, the number of bytes that went out
+ * before is returned; the error, if there were none.  If the stream or session failed, or was ended
+ * by smuxb_reset or smuxb_session_close, it is the error, whatever went out.  "Out" means handed to
+ * the carrier, or to a queue before it that takes at most stream_send_buffer bytes of a stream.
  * Nothing is sent for len 0.
  * Errors: SMUX_ERR_SHUT after smuxb_close_write, SMUXB_ERR_TIMEOUT, SMUXB_ERR_STREAM_CLOSED,
  * SMUX_ERR_NOMEM, the stream's or the session's error. */
@@ -218,8 +219,9 @@ SMUX_API int smuxb_close_write(smuxb_stream *stream);
  * of the stream; what arrives is dropped.  Threads inside a call on it return with
  * SMUXB_ERR_STREAM_CLOSED (a write that is half way: with what went out).  NULL is fine. */
 SMUX_API void smuxb_close(smuxb_stream *stream);
-/* The same, but drops what has not gone out yet, and the peer sees an error instead of the end (an
- * ordinary smux peer, which knows no reset, sees the end). */
+/* The same, but drops what has not gone out yet (so a write that is half way returns
+ * SMUXB_ERR_STREAM_CLOSED as well), and the peer sees an error instead of the end (an ordinary smux
+ * peer, which knows no reset, sees the end). */
 SMUX_API void smuxb_reset(smuxb_stream *stream);
 
 /* Another handle to the same stream (the same pointer), to be given up by smuxb_release, which does
