@@ -65,6 +65,20 @@ void blk_list_push(struct blk_link *head, struct blk_link *l);
 void blk_list_remove(struct blk_link *l);
 #define blk_of(type, l, member) ((type *)((char *)(l)-offsetof(type, member)))
 
+/* ---- Cancellation --------------------------------------------------------------------------- */
+
+/* A thread that is cancelled must not vanish with roles, the mutex, or a waiter of its stack that is
+ * in lists.  So system calls that are cancellation points are made between these two; what wakes
+ * sleepers (futex) is none.  Returns what the second one needs. */
+static inline int blk_forbid_cancel(void) {
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
+}
+static inline void blk_allow_cancel(int before) {
+    pthread_setcancelstate(before, NULL);
+}
+
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
 enum blk_where {

@@ -159,9 +159,11 @@ static void io_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint
     if (reads)
         blk_plan(s, w, &plan);
     io.never_poll |= s->lent != NULL;
+    int cancel = blk_forbid_cancel();
     begin_io(s, w, io.wake_fd);
     use_carrier(&io);
     end_io(s, w);
+    blk_allow_cancel(cancel);
     if (roles & BLK_OUT && io.revents & (POLLOUT | POLLERR | POLLHUP))
         s->full = false;
     if (reads) {
@@ -227,8 +229,10 @@ static bool send_some(smuxb_session *s) {
     for (int i = 0; i < len; i++)
         total += s->iov[i].iov_len;
     blk_unlock(s);
+    int cancel = blk_forbid_cancel();
     ssize_t n = sendmsg(s->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     saved_errno = n < 0 ? errno : 0;
+    blk_allow_cancel(cancel);
     blk_lock(s);
     smux_sent(s->engine, n > 0 ? (size_t)n : 0);
     s->sent_len += n > 0 ? (size_t)n : 0;

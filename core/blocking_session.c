@@ -20,6 +20,7 @@
 /* ---- Start ---------------------------------------------------------------------------------- */
 
 void blk_session_destroy(smuxb_session *s) {
+    int cancel = blk_forbid_cancel();
     while (s->accept_head) {
         smuxb_stream *st = s->accept_head;
         s->accept_head = st->next;
@@ -37,6 +38,7 @@ void blk_session_destroy(smuxb_session *s) {
     blk_block_release(s->input);
     blk_block_release(s->next_input);
     free(s);
+    blk_allow_cancel(cancel);
 }
 
 /* Without randomness (before the kernel's pool is ready) the clock must do. */
@@ -100,6 +102,7 @@ static int session_new(smuxb_session **session, enum smux_role role, int fd,
     smuxb_session *s = malloc(sizeof *s);
     if (!s)
         return SMUX_ERR_NOMEM;
+    int cancel = blk_forbid_cancel();
     session_init(s, transport);
     int error = engine_new(s, role, config);
     if (!error && !blk_input_new(s))
@@ -112,6 +115,7 @@ static int session_new(smuxb_session **session, enum smux_role role, int fd,
         blk_session_destroy(s);
     else
         *session = s;
+    blk_allow_cancel(cancel);
     return error;
 }
 

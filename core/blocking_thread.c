@@ -252,6 +252,8 @@ int blk_threads_start(smuxb_session *s) {
 }
 
 void blk_threads_join(smuxb_session *s) {
+    int cancel = blk_forbid_cancel();
     while (s->threads_len)
         pthread_join(s->threads[--s->threads_len], NULL);
+    blk_allow_cancel(cancel);
 }

@@ -134,8 +134,10 @@ void blk_wake(smuxb_session *s, struct blk_waiter *w) {
                 futex_wake(futex);
         }
     } else if (w->where == BLK_IN_IO && w->wake_fd >= 0 && !w->kicked) {
+        int cancel = blk_forbid_cancel();
         w->kicked = true;
         eventfd_write(w->wake_fd, 1);
+        blk_allow_cancel(cancel);
     }
 }
 

@@ -31,6 +31,10 @@
  * fail with SMUXB_ERR_TIMEOUT as soon as they would have to wait; it harms nothing, and the calls
  * succeed again once it has been moved or cleared.
  *
+ * Cancellation: no function is a cancellation point.  A thread that is cancelled while it is inside
+ * one goes on, and acts on it at its next cancellation point.  To end the wait of another thread,
+ * move its deadline, or close.
+ *
  * Signals: no call is interrupted by one (they are restarted), and no SIGPIPE is ever raised by a
  * session over a descriptor.
  *
