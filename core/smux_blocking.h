@@ -171,7 +171,9 @@ SMUX_API void smuxb_set_accept_deadline(smuxb_session *session, uint64_t deadlin
 /* ---- Streams -------------------------------------------------------------------------------- */
 
 /* Waits for data and returns how many bytes were stored (1..len); 0 at the peer's end of the
- * stream, or if len is 0.  What arrived before the session's end is delivered first; a reset of the
+ * stream, or if len is 0.  All `len` bytes at `data` are the library's during the call.  Afterwards
+ * those behind what was stored, which is all of them if it returned 0 or an error, are unspecified:
+ * they may have been overwritten, with data of other streams of the session too.  What arrived before the session's end is delivered first; a reset of the
  * stream drops what was unread.  An error is never shown as an end of file.  Errors:
  * SMUXB_ERR_TIMEOUT, SMUXB_ERR_STREAM_CLOSED, SMUX_ERR_NOMEM, the stream's or the session's. */
 SMUX_API ssize_t smuxb_read(smuxb_stream *stream, void *data, size_t len);
