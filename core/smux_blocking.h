@@ -18,10 +18,14 @@
  * all signals.
  *
  * Handles: a smuxb_stream * is given up by smuxb_close or smuxb_reset, a smuxb_session * by
- * smuxb_session_free.  Threads that are inside a call on it at that moment return with an error,
- * and the memory lives as long as they need it; but no call may *begin* on a handle that has been
- * given up.  Threads that share a stream without knowing when another one closes it take a handle
- * of their own with smuxb_hold.
+ * smuxb_session_free.  Threads that wait inside a call on it at that moment return with an error,
+ * and the memory lives as long as they need it.  But no call may begin on a handle that has been
+ * given up, nor have only just begun when it is, which another thread cannot see.  So:
+ *   - a session that threads share is ended by smuxb_session_close, which makes their calls return,
+ *     and freed by smuxb_session_free when none of them will make another one (they have been
+ *     joined, say).  A handle of one of its streams keeps the session's memory, too.
+ *   - threads that share a stream without knowing when another one closes it have a handle each, got
+ *     by smuxb_hold before any of them can close it.
  *
  * Errors: functions that return int or ssize_t return a negative SMUX_ERR_ or SMUXB_ERR_ value,
  * never errno; smuxb_strerror has the text.  errno says nothing.
