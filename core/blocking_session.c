@@ -191,16 +191,28 @@ static void linger(smuxb_session *s) {
     s->drainer = NULL;
 }
 
+/* Until the session has ended, or the deadline passed. */
+static void await_end(smuxb_session *s, const uint64_t *deadline_us) {
+    struct blk_waiter w;
+    blk_waiter_init(&w, deadline_us);
+    blk_list_push(&s->enders, &w.home);
+    if (!s->error)
+        (void)blk_wait(s, &w);
+    blk_list_remove(&w.home);
+}
+
 static int close_locked(smuxb_session *s) {
-    if (s->error || s->closing)
-        return s->closing ? 0 : s->error;
-    s->closing = true;
-    blk_fail_waiters(s);
-    linger(s);
-    int error = s->error;
-    smux_session_fail(s->engine, SMUX_ERR_CLOSED);
-    blk_dispatch(s);
-    return error;
+    const uint64_t none = 0;
+    if (s->closing) { /* by another thread, which may be at it */
+        await_end(s, &none);
+    } else if (!s->error) {
+        s->closing = true;
+        blk_fail_waiters(s);
+        linger(s);
+        smux_session_fail(s->engine, SMUX_ERR_CLOSED);
+        blk_dispatch(s);
+    }
+    return s->error == SMUX_ERR_CLOSED ? 0 : s->error;
 }
 
 int smuxb_session_close(smuxb_session *s) {
@@ -223,16 +235,10 @@ void smuxb_session_free(smuxb_session *s) {
 }
 
 int smuxb_wait(smuxb_session *s, uint64_t deadline_us) {
-    struct blk_waiter w;
-    bool in_time = true;
-    blk_waiter_init(&w, &deadline_us);
     blk_lock(s);
     s->refs++;
-    blk_list_push(&s->enders, &w.home);
-    if (!s->error)
-        in_time = blk_wait(s, &w);
-    blk_list_remove(&w.home);
-    int error = s->error ? s->error : in_time ? SMUX_ERR_CLOSED : SMUXB_ERR_TIMEOUT;
+    await_end(s, &deadline_us);
+    int error = s->error ? s->error : SMUXB_ERR_TIMEOUT;
     s->refs--;
     blk_leave(s);
     return error;

@@ -119,8 +119,10 @@ SMUX_API int smuxb_server_over(smuxb_session **session, const smuxb_transport *t
 /* Ends the session and all its streams; every thread that waits on them returns with
  * SMUX_ERR_CLOSED.  What streams have been given to send still goes to the carrier, as long as it
  * takes it without pausing for more than SMUXB_LINGER_MS (it is given up within twice that), and
- * for at most SMUXB_LINGER_MAX_MS in all; whatever else the peer does has no influence.  The handle
- * stays valid.  Idempotent: returns 0, or the error that had ended the session before. */
+ * for at most SMUXB_LINGER_MAX_MS in all; whatever else the peer does has no influence.  The
+ * session ends when that is over: that is when this returns, to all threads that have called it.
+ * The handle stays valid.  Idempotent: returns 0, or the error that had ended the session before, or
+ * ended it while this was going on. */
 #define SMUXB_LINGER_MS     1000
 #define SMUXB_LINGER_MAX_MS 60000
 SMUX_API int smuxb_session_close(smuxb_session *session);
@@ -131,12 +133,13 @@ SMUX_API int smuxb_session_close(smuxb_session *session);
  * or after).  NULL is fine.  Must not be called from a callback of the transport. */
 SMUX_API void smuxb_session_free(smuxb_session *session);
 
-/* Whether the session has ended, for whatever reason. */
+/* Whether calls on the session fail: it has ended, for whatever reason, or smuxb_session_close has
+ * begun. */
 SMUX_API bool smuxb_is_closed(const smuxb_session *session);
 
 /* Waits for the session's end, until `deadline_us` (0: for ever; one in the past: just asks).
- * Returns the error that ended it, or SMUXB_ERR_TIMEOUT while it lives.  SMUX_ERR_CLOSED: closed by
- * this side.  SMUX_ERR_CARRIER: the connection ended; smuxb_session_errno says how. */
+ * Returns the error that ended it, or SMUXB_ERR_TIMEOUT while it lives, which it does until
+ * smuxb_session_close is through.  SMUX_ERR_CLOSED: closed by this side.  SMUX_ERR_CARRIER: the connection ended; smuxb_session_errno says how. */
 SMUX_API int smuxb_wait(smuxb_session *session, uint64_t deadline_us);
 
 /* With SMUX_ERR_CARRIER: what the connection failed with, such as ECONNRESET; 0 if the peer just

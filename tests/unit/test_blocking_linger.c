@@ -266,6 +266,34 @@ static void so_is_one_that_acknowledges_little(void **state) {
     close(b.peer);
 }
 
+/* ---- Two that close ------------------------------------------------------------------------- */
+
+static void *close_it(void *session) {
+    return (void *)(intptr_t)smuxb_session_close(session);
+}
+
+/* The second one once returned at once, when the session had not ended, and what had been written
+ * not gone out. */
+static void the_second_close_returns_when_the_first_is_through(void **state) {
+    (void)state;
+    int fds[2];
+    unix_pair(fds); /* whose other end does not read: the first lingers for SMUXB_LINGER_MS */
+    struct carrier c = {.fd = fds[0]};
+    smuxb_session *s = start_over(&c, 1);
+    write_and_end(s);
+    assert_false(smuxb_is_closed(s));
+    pthread_t first = run(close_it, s);
+    while (!smuxb_is_closed(s))
+        usleep(100);
+    assert_int_equal(smuxb_session_close(s), 0);
+    assert_int_equal(smuxb_wait(s, 1), SMUX_ERR_CLOSED);
+    assert_int_equal(smuxb_session_close(s), 0);
+    assert_int_equal(result_of(first), 0);
+    smuxb_session_free(s);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_peer_that_only_pings_does_not_hold_the_close),
@@ -274,6 +302,7 @@ int main(void) {
         cmocka_unit_test(a_peer_that_takes_little_is_given_up_in_the_end),
         cmocka_unit_test(a_slow_carrier_is_waited_for_within_a_frame),
         cmocka_unit_test(so_is_one_that_acknowledges_little),
+        cmocka_unit_test(the_second_close_returns_when_the_first_is_through),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
