@@ -7,27 +7,37 @@
 
 /* ---- Errors --------------------------------------------------------------------------------- */
 
-static const struct {
+static const struct error_info {
     int error;
+    enum smux_tier tier;
     const char *name, *text;
 } errors[] = {
-#define X(name, value, text) {value, #name, text},
+#define X(name, value, tier, text) {value, SMUX_TIER_##tier, #name, text},
     SMUXB_ERRORS(X)
 #undef X
 };
 
-const char *smuxb_strerror(int error) {
+/* NULL: it is one of the engine's. */
+static const struct error_info *find(int error) {
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
         if (errors[i].error == error)
-            return errors[i].text;
-    return smux_strerror(error);
+            return &errors[i];
+    return NULL;
+}
+
+const char *smuxb_strerror(int error) {
+    const struct error_info *info = find(error);
+    return info ? info->text : smux_strerror(error);
 }
 
 const char *smuxb_error_name(int error) {
-    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
-        if (errors[i].error == error)
-            return errors[i].name;
-    return smux_error_name(error);
+    const struct error_info *info = find(error);
+    return info ? info->name : smux_error_name(error);
+}
+
+enum smux_tier smuxb_error_tier(int error) {
+    const struct error_info *info = find(error);
+    return info ? info->tier : smux_error_tier(error);
 }
 
 /* ---- Sessions ------------------------------------------------------------------------------- */

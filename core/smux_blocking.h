@@ -61,16 +61,16 @@ typedef struct smuxb_stream smuxb_stream;
 
 /* ---- Errors --------------------------------------------------------------------------------- */
 
-/* name, value, text; beside those of smux.h.  Part of the ABI and never reused. */
+/* name, value, tier, text; beside those of smux.h.  Part of the ABI and never reused. */
 #define SMUXB_ERRORS(X)                                                                            \
-    X(SMUXB_ERR_TIMEOUT, -60, "deadline passed")                                                   \
-    X(SMUXB_ERR_STREAM_CLOSED, -61, "stream closed by another thread")                             \
-    X(SMUXB_ERR_DESCRIPTOR, -62, "not a connected stream socket")                                  \
-    X(SMUXB_ERR_THREAD, -63, "cannot start a thread")                                              \
-    X(SMUXB_ERR_SYSTEM, -64, "out of descriptors or of another system resource")
+    X(SMUXB_ERR_TIMEOUT, -60, CALL, "deadline passed")                                             \
+    X(SMUXB_ERR_STREAM_CLOSED, -61, STREAM, "stream closed by another thread")                     \
+    X(SMUXB_ERR_DESCRIPTOR, -62, CALL, "not a connected stream socket")                            \
+    X(SMUXB_ERR_THREAD, -63, CALL, "cannot start a thread")                                        \
+    X(SMUXB_ERR_SYSTEM, -64, CALL, "out of descriptors or of another system resource")
 
 enum smuxb_error {
-#define X(name, value, text) name = (value),
+#define X(name, value, tier, text) name = (value),
     SMUXB_ERRORS(X)
 #undef X
 };
@@ -78,6 +78,8 @@ enum smuxb_error {
 /* Static text and name for an error of either kind.  Never NULL. */
 SMUX_API const char *smuxb_strerror(int error);
 SMUX_API const char *smuxb_error_name(int error);
+/* What an error of either kind ends; smux_error_tier knows those of smux.h only. */
+SMUX_API enum smux_tier smuxb_error_tier(int error);
 
 /* ---- Sessions ------------------------------------------------------------------------------- */
 

@@ -391,6 +391,10 @@ static void errors_of_both_kinds_have_names_and_texts(void **state) {
     assert_string_equal(smuxb_strerror(SMUX_ERR_SHUT), smux_strerror(SMUX_ERR_SHUT));
     assert_string_equal(smuxb_error_name(SMUX_ERR_SHUT), "SMUX_ERR_SHUT");
     assert_non_null(smuxb_strerror(-9999));
+    assert_int_equal(smuxb_error_tier(SMUXB_ERR_TIMEOUT), SMUX_TIER_CALL);
+    assert_int_equal(smuxb_error_tier(SMUXB_ERR_STREAM_CLOSED), SMUX_TIER_STREAM);
+    assert_int_equal(smuxb_error_tier(SMUX_ERR_CARRIER), SMUX_TIER_SESSION);
+    assert_int_equal(smuxb_error_tier(0), SMUX_TIER_NONE);
 }
 
 /* Each test for each variant. */
