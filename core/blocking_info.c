@@ -62,7 +62,7 @@ int smuxb_session_errno(const smuxb_session *session) {
 const char *smuxb_session_error_text(const smuxb_session *session) {
     smuxb_session *s = blk_mutable(session);
     blk_lock(s);
-    const char *text = s->error ? s->error_text : "";
+    const char *text = s->error ? s->error_text : smux_strerror(SMUX_OK);
     blk_unlock(s);
     return text;
 }

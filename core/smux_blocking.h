@@ -2,7 +2,8 @@
  *
  * libsmux's blocking API: a ready-made smux session over a socket, or over whatever the caller
  * reads and writes, for programs that use threads.  It drives the engine of smux.h and offers what
- * the Go library's Session and Stream offer.
+ * the Go library's Session and Stream offer.  It is for Linux (futexes, eventfds),
+ * unlike the engine.
  *
  *     smuxb_session *session;
  *     smuxb_stream *stream;
@@ -147,8 +148,8 @@ SMUX_API int smuxb_wait(smuxb_session *session, uint64_t deadline_us);
 /* With SMUX_ERR_CARRIER: what the connection failed with, such as ECONNRESET; 0 if the peer just
  * closed it, which is how a smux peer ends its session.  0 otherwise. */
 SMUX_API int smuxb_session_errno(const smuxb_session *session);
-/* The error that ended the session with particulars ("frame version 7, expected 2"); "" while it
- * lives.  Valid as long as the handle. */
+/* The error that ended the session with particulars ("frame version 7, expected 2"); until
+ * smuxb_wait would return one, "no error".  Valid as long as the handle. */
 SMUX_API const char *smuxb_session_error_text(const smuxb_session *session);
 
 /* Streams alive, as of smux_session_info.streams. */
