@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include "early_name.h"
 #include "hint.h"
 
 /* Registrations in epoll sets are those of a descriptor number, and stay with it. Nothing is cleared: a
@@ -13,6 +14,8 @@ int shim_copied(int from, int result) {
         return result;
     if (word)
         hint_set(result, (hint_get(result) & HINT_NUMBER) | word);
+    if (word & HINT_PENDING)
+        early_name_copy(from, result);
     return result;
 }
 

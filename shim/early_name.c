@@ -48,6 +48,12 @@ static bool noted_dest(int fd, struct shim_endpoint *dest) {
     return known;
 }
 
+void early_name_copy(int from, int to) {
+    struct shim_endpoint dest;
+    if (noted_dest(from, &dest))
+        early_name_note(to, &dest);
+}
+
 /* The address that packets to `dest` leave from. False if there is no way. */
 static bool routed_address(const struct shim_endpoint *dest, struct shim_endpoint *address) {
     struct sockaddr_storage name;

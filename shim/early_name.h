@@ -17,6 +17,9 @@
 /* `fd` has begun to connect to `dest`. */
 void early_name_note(int fd, const struct shim_endpoint *dest);
 
+/* `to` is a copy of `from`. Memory only. */
+void early_name_copy(int from, int to);
+
 /* The own address of `fd` in `family`. `dest`: where the connection leads, NULL: as noted. 8 system calls
  * the first time, fewer if it is bound to an address; then 1. */
 struct shim_endpoint early_name_get(int fd, uint16_t family, const struct shim_endpoint *dest);

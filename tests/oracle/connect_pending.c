@@ -169,6 +169,12 @@ static void completes_later(struct full_server *full) {
     connect_to(fd, &full->server);
     copy = dup(fd);
     observe("a copy is pending too", "%s", events_text((unsigned)poll_now(copy, POLLOUT)));
+    struct sockaddr_in own[2] = {{0}, {0}};
+    socklen_t len = sizeof own[0];
+    observe_result("its own name", getsockname(copy, (struct sockaddr *)&own[0], &len));
+    getsockname(fd, (struct sockaddr *)&own[1], &len);
+    observe("is", "%s, and the original's %d", inet_ntoa(own[0].sin_addr),
+            own[0].sin_port && memcmp(&own[0], &own[1], 8) == 0);
     for (int i = 0; i < 100 && !poll_now(copy, POLLOUT); i++) {
         accept_all(full);
         poll(NULL, 0, 100);
