@@ -33,8 +33,9 @@
  * Bulk data is received straight into the memory of the reader it is for, even if another thread
  * receives it (blocking_direct.c); a reader does not return before that is over.  Other bytes stay
  * where they are until the thread that wants them copies them, which it does without the mutex: so
- * copying costs one copy, on the processor that needs the data, and stops nobody.  A thread whose read or write is complete is taken off the session's lists before it is
- * woken, and returns without asking for the mutex ("granted").
+ * copying costs one copy, on the processor that needs the data, and stops nobody.  A thread whose
+ * read or write is complete is taken off the session's lists before it is woken, and returns without
+ * asking for the mutex ("granted").
  *
  * Wake-ups cannot get lost: what a waiter waits for is set under the mutex, together with the word
  * it sleeps on, or with a byte in the eventfd that its poll watches; both last until it looks.
@@ -303,7 +304,7 @@ static inline bool blk_sleeping(const smuxb_session *s) {
  * what is to be done. */
 void blk_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t until_us);
 /* Sends what there is to be sent, as far as the carrier takes it at once; if another thread is at
- * it, that one does.  It ends earlier if `w` is done meanwhile, or its deadline passes (NULL: if not). */
+ * it, that one does.  It ends earlier if `w` (or NULL) is done meanwhile, or its deadline passes. */
 void blk_flush(smuxb_session *s, const struct blk_waiter *w);
 /* Leaves it to the next call, or to the keeper within a millisecond; at once if all is quiet. */
 void blk_flush_later(smuxb_session *s);

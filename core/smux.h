@@ -203,11 +203,10 @@ SMUX_API void smux_session_free(smux_session *session);
 
 /* Ends the session locally, for the reason given (SMUX_ERR_CARRIER when the connection broke,
  * SMUX_ERR_CLOSED when the application is done; what is no error of a session's counts as that).
- * Nothing is sent: smux has no frame for it, the
- * carrier's end says it.  Every stream fails with `error`, without an event of its own;
- * SMUX_EVENT_FAILED follows once, behind the SMUX_EVENT_SENT of lent buffers (all of it after
- * smux_sent, if this is called between smux_output and smux_sent: a failed writev is smux_sent of
- * 0 bytes, then smux_session_fail). */
+ * Nothing is sent: smux has no frame for it, the carrier's end says it.  Every stream fails with
+ * `error`, without an event of its own; SMUX_EVENT_FAILED follows once, behind the SMUX_EVENT_SENT
+ * of lent buffers (all of it after smux_sent, if this is called between smux_output and smux_sent:
+ * a failed writev is smux_sent of 0 bytes, then smux_session_fail). */
 SMUX_API void smux_session_fail(smux_session *session, int error);
 
 /* The error that ended the session, 0 while it lives. */
@@ -292,11 +291,11 @@ SMUX_API bool smux_next_event(smux_session *session, smux_event *event);
  * consume, any n is fine. */
 SMUX_API int smux_consume(smux_stream *stream, size_t n);
 
-/* Limits automatic windows (version 2, auto_window) to `bytes`, at least 4096, below max_window, until
- * another limit is set; UINT32_MAX lifts it, and windows grow again.  It applies to each stream with the
- * next update that its consumption makes due: what has been promised is never taken back, and streams
- * that move little notice nothing.  For carriers that queue more than their path needs: what a window
- * lets into the queue, a small message of another stream waits behind. */
+/* Limits automatic windows (version 2, auto_window) to `bytes`, at least 4096, below max_window,
+ * until another limit is set; UINT32_MAX lifts it, and windows grow again.  It applies to each
+ * stream with the next update that its consumption makes due: what has been promised is never taken
+ * back, and streams that move little notice nothing.  For carriers that queue more than their path
+ * needs: what a window lets into the queue, a small message of another stream waits behind. */
 SMUX_API void smux_limit_windows(smux_session *session, uint32_t bytes);
 
 /* Whether to read more from the carrier now.  False while the receive budget is used up

@@ -2,8 +2,8 @@
  *
  * libsmux's blocking API: a ready-made smux session over a socket, or over whatever the caller
  * reads and writes, for programs that use threads.  It drives the engine of smux.h and offers what
- * the Go library's Session and Stream offer.  It is for Linux (futexes, eventfds),
- * unlike the engine.
+ * the Go library's Session and Stream offer.  It is for Linux (futexes, eventfds), unlike the
+ * engine.
  *
  *     smuxb_session *session;
  *     smuxb_stream *stream;
@@ -132,8 +132,9 @@ SMUX_API int smuxb_session_close(smuxb_session *session);
 
 /* smuxb_session_close, and gives up the handle.  The session's threads have ended and the carrier
  * is closed when this returns; before that, TCP is given the time to deliver, within the same
- * bounds (both, for it and smuxb_session_close together).  Streams of the session remain to be closed by their owners (before
- * or after).  NULL is fine.  Must not be called from a callback of the transport. */
+ * bounds (both, for it and smuxb_session_close together).  Streams of the session remain to be
+ * closed by their owners (before or after).  NULL is fine.  Must not be called from a callback of
+ * the transport. */
 SMUX_API void smuxb_session_free(smuxb_session *session);
 
 /* Whether calls on the session fail: it has ended, for whatever reason, or smuxb_session_close has
@@ -142,7 +143,8 @@ SMUX_API bool smuxb_is_closed(const smuxb_session *session);
 
 /* Waits for the session's end, until `deadline_us` (0: for ever; one in the past: just asks).
  * Returns the error that ended it, or SMUXB_ERR_TIMEOUT while it lives, which it does until
- * smuxb_session_close is through.  SMUX_ERR_CLOSED: closed by this side.  SMUX_ERR_CARRIER: the connection ended; smuxb_session_errno says how. */
+ * smuxb_session_close is through.  SMUX_ERR_CLOSED: closed by this side.  SMUX_ERR_CARRIER: the
+ * connection ended; smuxb_session_errno says how. */
 SMUX_API int smuxb_wait(smuxb_session *session, uint64_t deadline_us);
 
 /* With SMUX_ERR_CARRIER: what the connection failed with, such as ECONNRESET; 0 if the peer just
@@ -183,9 +185,10 @@ SMUX_API void smuxb_set_accept_deadline(smuxb_session *session, uint64_t deadlin
 /* Waits for data and returns how many bytes were stored (1..len); 0 at the peer's end of the
  * stream, or if len is 0.  All `len` bytes at `data` are the library's during the call.  Afterwards
  * those behind what was stored, which is all of them if it returned 0 or an error, are unspecified:
- * they may have been overwritten, with data of other streams of the session too.  What arrived before the session's end is delivered first; a reset of the
- * stream drops what was unread.  An error is never shown as an end of file.  Errors:
- * SMUXB_ERR_TIMEOUT, SMUXB_ERR_STREAM_CLOSED, SMUX_ERR_NOMEM, the stream's or the session's. */
+ * they may have been overwritten, with data of other streams of the session too.  What arrived
+ * before the session's end is delivered first; a reset of the stream drops what was unread.  An
+ * error is never shown as an end of file.  Errors: SMUXB_ERR_TIMEOUT, SMUXB_ERR_STREAM_CLOSED,
+ * SMUX_ERR_NOMEM, the stream's or the session's. */
 SMUX_API ssize_t smuxb_read(smuxb_stream *stream, void *data, size_t len);
 
 /* Bytes of a stream, lent where they were received: as much as `iov` says, in this order. */
