@@ -11,10 +11,15 @@
 #ifndef SHIM_DATA_H
 #define SHIM_DATA_H
 
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8 /* linux/fs.h */
+#endif
 
 static inline size_t iov_bytes(const struct iovec *iov, size_t n_iov) {
     size_t total = 0;
@@ -25,6 +30,7 @@ static inline size_t iov_bytes(const struct iovec *iov, size_t n_iov) {
 
 ssize_t shim_read(int fd, void *buf, size_t len);
 ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov);
+ssize_t shim_preadv2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags);
 ssize_t shim_recv(int fd, void *buf, size_t len, int flags);
 ssize_t shim_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
                       socklen_t *addr_len);
@@ -38,6 +44,7 @@ ssize_t shim_received(int fd, ssize_t result);
 
 ssize_t shim_write(int fd, const void *buf, size_t len);
 ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov);
+ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags);
 ssize_t shim_send(int fd, const void *buf, size_t len, int flags);
 ssize_t shim_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
                     socklen_t addr_len);

@@ -79,13 +79,36 @@ ssize_t shim_read(int fd, void *buf, size_t len) {
     return shim_received(fd, real.read(fd, buf, len));
 }
 
+/* A read into vectors that is to be made of several. Returns true if *result is the answer. */
+static bool read_special(int fd, const struct iovec *iov, int n_iov, int flags, ssize_t *result) {
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = 0};
+    if (!data_low_water(fd) || n_iov <= 0 || n_iov > UIO_MAXIOV || !is_special(fd, flags))
+        return false;
+    msg.msg_iovlen = (size_t)n_iov;
+    *result = receive_special(fd, &msg, flags);
+    return true;
+}
+
 ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov) {
-    if (data_low_water(fd) && n_iov > 0 && n_iov <= UIO_MAXIOV && is_special(fd, 0)) {
-        struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov,
-                             .msg_iovlen = (size_t)n_iov};
-        return receive_special(fd, &msg, 0);
-    }
+    ssize_t result;
+    if (read_special(fd, iov, n_iov, 0, &result))
+        return result;
     return shim_received(fd, real.readv(fd, iov, n_iov));
+}
+
+/* Of libc's two names for it one may be missing, or (in old ones) both. */
+ssize_t shim_preadv2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
+    ssize_t result;
+    if (offset == -1 && !(flags & ~RWF_NOWAIT) &&
+        read_special(fd, iov, n_iov, flags ? MSG_DONTWAIT : 0, &result))
+        return result;
+    if (real.preadv64v2)
+        result = real.preadv64v2(fd, iov, n_iov, offset, flags);
+    else if (real.preadv2)
+        result = real.preadv2(fd, iov, n_iov, (off_t)offset, flags);
+    else
+        result = fail(ENOSYS);
+    return shim_received(fd, result);
 }
 
 ssize_t shim_recv(int fd, void *buf, size_t len, int flags) {

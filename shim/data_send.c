@@ -87,15 +87,50 @@ ssize_t shim_write(int fd, const void *buf, size_t len) {
     return unhinted(fd, real.write(fd, buf, len));
 }
 
+/* A write of vectors without a signal. Returns true if *result is the answer. */
+static bool write_quietly(int fd, const struct iovec *iov, int n_iov, int flags, ssize_t *result) {
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = 0};
+    if (!hint_has(fd, HINT_OURS) || n_iov < 0 || n_iov > IOV_MAX)
+        return false;
+    msg.msg_iovlen = (size_t)n_iov;
+    *result = real.sendmsg(fd, &msg, flags | MSG_NOSIGNAL);
+    return judge_message(fd, *result, iov, (size_t)n_iov, flags) == VERDICT_STANDS;
+}
+
 ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov) {
-    if (hint_has(fd, HINT_OURS) && n_iov >= 0 && n_iov <= IOV_MAX) {
-        struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov,
-                             .msg_iovlen = (size_t)n_iov};
-        ssize_t result = real.sendmsg(fd, &msg, MSG_NOSIGNAL);
-        if (judge_message(fd, result, iov, (size_t)n_iov, 0) == VERDICT_STANDS)
-            return result;
-    }
+    ssize_t result;
+    if (write_quietly(fd, iov, n_iov, 0, &result))
+        return result;
     return unhinted(fd, real.writev(fd, iov, n_iov));
+}
+
+/* Has the connection `fd` been reset, and nobody been told? Then errno says so, as TCP does before it
+ * says EPIPE with a signal. */
+static bool tells_reset(int fd) {
+    int saved = errno;
+    if (!hint_has(fd, HINT_OURS) || !shim_is_hung_up(fd))
+        return false;
+    struct shim_state state = shim_state_read(fd);
+    bool reset = state.kind != SHIM_FOREIGN && shim_take_error(fd);
+    errno = reset ? shim_reset_errno(&state) : saved;
+    return reset;
+}
+
+/* Of libc's two names for it one may be missing, or (in old ones) both. */
+ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
+    ssize_t result;
+    bool plain = offset == -1 && !(flags & ~RWF_NOWAIT);
+    if (plain && write_quietly(fd, iov, n_iov, flags ? MSG_DONTWAIT : 0, &result))
+        return result;
+    if (!plain && offset == -1 && tells_reset(fd))
+        return -1;
+    if (real.pwritev64v2)
+        result = real.pwritev64v2(fd, iov, n_iov, offset, flags);
+    else if (real.pwritev2)
+        result = real.pwritev2(fd, iov, n_iov, (off_t)offset, flags);
+    else
+        result = fail(ENOSYS);
+    return unhinted(fd, result);
 }
 
 /* ---- Zero-copy ----
@@ -283,18 +318,6 @@ int shim_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags) {
             break; /* as the kernel: what came next would tell of the end in vain */
     }
     return (int)sent;
-}
-
-/* Has the connection `fd` been reset, and nobody been told? Then errno says so, as TCP does before it
- * says EPIPE with a signal. */
-static bool tells_reset(int fd) {
-    int saved = errno;
-    if (!hint_has(fd, HINT_OURS) || !shim_is_hung_up(fd))
-        return false;
-    struct shim_state state = shim_state_read(fd);
-    bool reset = state.kind != SHIM_FOREIGN && shim_take_error(fd);
-    errno = reset ? shim_reset_errno(&state) : saved;
-    return reset;
 }
 
 ssize_t shim_sendfile(ssize_t (*real_sendfile)(int, int, void *, size_t), int out, int in,

@@ -103,6 +103,28 @@ HOOK_LINE(int, gethostbyaddr_r,
           (addr, len, family, ret, buf, size, result, h_error))
 
 /* The pairs of names are one function where offsets have 64 bits anyway. */
+EXPORT(ssize_t, preadv2, (int fd, const struct iovec *iov, int n_iov, off_t offset, int flags)) {
+    READY;
+    return shim_preadv2(fd, iov, n_iov, offset, flags);
+}
+
+EXPORT(ssize_t, preadv64v2,
+       (int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags)) {
+    READY;
+    return shim_preadv2(fd, iov, n_iov, offset, flags);
+}
+
+EXPORT(ssize_t, pwritev2, (int fd, const struct iovec *iov, int n_iov, off_t offset, int flags)) {
+    READY;
+    return shim_pwritev2(fd, iov, n_iov, offset, flags);
+}
+
+EXPORT(ssize_t, pwritev64v2,
+       (int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags)) {
+    READY;
+    return shim_pwritev2(fd, iov, n_iov, offset, flags);
+}
+
 EXPORT(ssize_t, sendfile, (int out, int in, void *offset, size_t len)) {
     READY;
     return shim_sendfile(real.sendfile, out, in, offset, len);

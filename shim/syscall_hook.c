@@ -3,6 +3,7 @@
 
 #include "addresses.h"
 #include "connect.h"
+#include "copies.h"
 #include "data.h"
 #include "opened.h"
 #include "real.h"
@@ -11,6 +12,33 @@
 #define INT(i)     ((int)args[i])
 #define SIZE(i)    ((size_t)args[i])
 #define POINTER(i) ((void *)args[i])
+
+/* The kernel's position comes in two halves where a register holds no more. */
+static int64_t position(const long args[6]) {
+    if (sizeof(long) == sizeof(int64_t))
+        return args[3];
+    return (int64_t)((uint64_t)(uint32_t)args[4] << 32 | (uint32_t)args[3]);
+}
+
+/* The calls that copy descriptors, and all that are none of ours. */
+static long copies_by_number(long number, const long args[6]) {
+    long result = real.syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+    switch (number) {
+#ifdef SYS_dup2
+    case SYS_dup2:
+#endif
+    case SYS_dup:
+    case SYS_dup3:
+        return shim_copied(INT(0), (int)result);
+#ifdef SYS_fcntl64
+    case SYS_fcntl64:
+#endif
+    case SYS_fcntl:
+        return shim_fcntl_done(INT(0), INT(1), (int)result);
+    default:
+        return result;
+    }
+}
 
 long shim_syscall(long number, const long args[6]) {
     switch (number) {
@@ -37,6 +65,8 @@ long shim_syscall(long number, const long args[6]) {
         return shim_recvfrom(INT(0), POINTER(1), SIZE(2), INT(3), POINTER(4), POINTER(5));
     case SYS_recvmsg:
         return shim_recvmsg(INT(0), POINTER(1), INT(2));
+    case SYS_recvmmsg:
+        return shim_recvmmsg(INT(0), POINTER(1), (unsigned)args[2], INT(3), POINTER(4));
     case SYS_sendto:
         return shim_sendto(INT(0), POINTER(1), SIZE(2), INT(3), POINTER(4), (socklen_t)args[5]);
     case SYS_sendmsg:
@@ -58,7 +88,17 @@ long shim_syscall(long number, const long args[6]) {
         return shim_write(INT(0), POINTER(1), SIZE(2));
     case SYS_writev:
         return shim_writev(INT(0), POINTER(1), INT(2));
+    case SYS_preadv2:
+        return shim_preadv2(INT(0), POINTER(1), INT(2), position(args), INT(5));
+    case SYS_pwritev2:
+        return shim_pwritev2(INT(0), POINTER(1), INT(2), position(args), INT(5));
+    case SYS_sendfile:
+        return shim_sendfile(real.sendfile, INT(0), INT(1), POINTER(2), SIZE(3));
+#ifdef SYS_sendfile64
+    case SYS_sendfile64:
+        return shim_sendfile(real.sendfile64, INT(0), INT(1), POINTER(2), SIZE(3));
+#endif
     default:
-        return real.syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+        return copies_by_number(number, args);
     }
 }

@@ -72,7 +72,7 @@ same_command() {
 
 @test "buffers: writers of every kind, buffers of every size, nothing stalls" { same buffers 45; }
 
-@test "other calls: ppoll, vectors at positions, pages, aio, closefrom" { same other_calls 58; }
+@test "other calls: ppoll, vectors at positions, pages, aio, closefrom" { same other_calls 105; }
 
 @test "python: socket, selectors, asyncio, children" { same_command 75 python3 "$runtimes/observe.py"; }
 

@@ -1,5 +1,6 @@
 /* other_calls.c - the less usual ways to wait for, read, write and close a socket. */
 #include <aio.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
 
@@ -165,6 +166,124 @@ static void locks_and_leases(const struct server *server) {
     close_pair(&pair);
 }
 
+static volatile sig_atomic_t pipes;
+
+static void on_pipe(int signal) {
+    (void)signal;
+    pipes++;
+}
+
+static int reset_connection(const struct server *server) {
+    struct pair pair = connected_pair(server, 0);
+    reset_close(pair.accepted);
+    for (int i = 0; i < WAIT_MS && !(poll_now(pair.client, 0) & POLLHUP); i++)
+        poll(NULL, 0, 1);
+    pipes = 0;
+    return pair.client;
+}
+
+enum call {
+    PWRITEV2,
+    PWRITEV2_NOWAIT,
+    PWRITEV2_FLAG,
+    SYSCALL_PWRITEV2,
+    SYSCALL_SENDFILE,
+    PREADV2,
+    SYSCALL_PREADV2,
+    SYSCALL_RECVMMSG,
+    WRITE_TO_DUP,
+    WRITE_TO_DUP3,
+    WRITE_TO_F_DUPFD,
+    N_CALLS,
+};
+
+static const char *const call_names[] = {
+    "pwritev2",
+    "pwritev2 RWF_NOWAIT",
+    "pwritev2 RWF_DSYNC",
+    "syscall(SYS_pwritev2)",
+    "syscall(SYS_sendfile)",
+    "preadv2",
+    "syscall(SYS_preadv2)",
+    "syscall(SYS_recvmmsg)",
+    "write to a copy by syscall(SYS_dup)",
+    "write to a copy by syscall(SYS_dup3)",
+    "write to a copy by syscall(SYS_fcntl)",
+};
+
+/* Leaves only a copy of `fd`. */
+static int moved(enum call call, int fd) {
+    long copy = call == WRITE_TO_DUP    ? syscall(SYS_dup, fd)
+                : call == WRITE_TO_DUP3 ? syscall(SYS_dup3, fd, 170, O_CLOEXEC)
+                                        : syscall(SYS_fcntl, fd, F_DUPFD, 180);
+    close(fd);
+    return (int)copy;
+}
+
+static long make(enum call call, int fd, int file) {
+    char byte = 'x';
+    struct iovec iov = {&byte, 1};
+    struct mmsghdr msg = {.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1}};
+    off_t offset = 0;
+    switch (call) {
+    case PWRITEV2:
+        return pwritev2(fd, &iov, 1, -1, 0);
+    case PWRITEV2_NOWAIT:
+        return pwritev2(fd, &iov, 1, -1, RWF_NOWAIT);
+    case PWRITEV2_FLAG:
+        return pwritev2(fd, &iov, 1, -1, RWF_DSYNC);
+    case SYSCALL_PWRITEV2:
+        return syscall(SYS_pwritev2, fd, &iov, 1L, -1L, -1L, 0);
+    case SYSCALL_SENDFILE:
+        return syscall(SYS_sendfile, fd, file, &offset, (size_t)1);
+    case PREADV2:
+        return preadv2(fd, &iov, 1, -1, 0);
+    case SYSCALL_PREADV2:
+        return syscall(SYS_preadv2, fd, &iov, 1L, -1L, -1L, 0);
+    case SYSCALL_RECVMMSG:
+        return syscall(SYS_recvmmsg, fd, &msg, 1U, 0, NULL);
+    default:
+        return write(fd, &byte, 1);
+    }
+}
+
+/* The first of them tells of the reset, without a signal. */
+static void first_after_reset(const struct server *server) {
+    int file = memfd_create("oracle", MFD_CLOEXEC);
+    (void)!write(file, "file", 4);
+    signal(SIGPIPE, on_pipe);
+    for (enum call call = 0; call < N_CALLS; call++) {
+        int fd = reset_connection(server);
+        if (call >= WRITE_TO_DUP)
+            fd = moved(call, fd);
+        printf("-- %s\n", call_names[call]);
+        for (int i = 0; i < 2; i++) {
+            observe_result(i ? "after the reset, again" : "after the reset", make(call, fd, file));
+            observe("its signals", "%d", (int)pipes);
+        }
+        close(fd);
+    }
+    close(file);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Receives of a reset connection whose reader waits for more than one byte. */
+static void low_water_vectors(const struct server *server) {
+    struct pair pair = connected_pair(server, 0);
+    char buf[8];
+    struct iovec iov = {buf, sizeof buf};
+    int four = 4;
+    setsockopt(pair.client, SOL_SOCKET, SO_RCVLOWAT, &four, sizeof four);
+    (void)!write(pair.accepted, "ab", 2);
+    reset_close(pair.accepted);
+    for (int i = 0; i < WAIT_MS && !(poll_now(pair.client, 0) & POLLHUP); i++)
+        poll(NULL, 0, 1);
+    observe_result("preadv2 below SO_RCVLOWAT", preadv2(pair.client, &iov, 1, -1, 0));
+    observe_result("then the reset", preadv2(pair.client, &iov, 1, -1, 0));
+    observe_result("then the end", preadv2(pair.client, &iov, 1, -1, 0));
+    close(pair.client);
+}
+
 int main(void) {
     struct server server = serve();
     signal(SIGPIPE, SIG_IGN);
@@ -174,5 +293,7 @@ int main(void) {
     asynchronous(&server);
     closing_all(&server);
     locks_and_leases(&server);
+    first_after_reset(&server);
+    low_water_vectors(&server);
     return 0;
 }
