@@ -36,11 +36,21 @@ static void keep_reset(int fd) {
         reset_put_back(fd);
 }
 
-/* `len`: the bytes that were to be sent. */
-static enum verdict judge(int fd, ssize_t result, size_t len, int flags) {
-    if (result > 0 && (size_t)result < len)
+/* A send of nothing, with which programs ask whether they are connected: while they are not TCP waits
+ * for it, or says EAGAIN; AF_UNIX would say 0. */
+static ssize_t sent_nothing(int fd, int flags) {
+    if (shim_state_read(fd).kind != SHIM_CONNECTING)
+        return 0;
+    return flags & MSG_DONTWAIT || !shim_is_blocking(fd) ? fail(EAGAIN) : shim_wait_writable(fd);
+}
+
+/* `len`: the bytes that were to be sent. *sent is the result of the call, and may become another. */
+static enum verdict judge(int fd, ssize_t *sent, size_t len, int flags) {
+    if (*sent == 0 && len == 0)
+        *sent = sent_nothing(fd, flags);
+    if (*sent > 0 && (size_t)*sent < len)
         keep_reset(fd);
-    if (result >= 0 || (errno != EPIPE && errno != ECONNRESET && errno != ENOTSOCK))
+    if (*sent >= 0 || (errno != EPIPE && errno != ECONNRESET && errno != ENOTSOCK))
         return VERDICT_STANDS;
     if (errno == ENOTSOCK) {
         hint_remove(fd, HINT_OURS | HINT_PENDING);
@@ -61,9 +71,9 @@ static enum verdict judge(int fd, ssize_t result, size_t len, int flags) {
 }
 
 /* The same for a message, whose vectors are looked at only after the kernel has accepted them. */
-static enum verdict judge_message(int fd, ssize_t result, const struct iovec *iov, size_t n_iov,
+static enum verdict judge_message(int fd, ssize_t *sent, const struct iovec *iov, size_t n_iov,
                                   int flags) {
-    return judge(fd, result, result > 0 ? iov_bytes(iov, n_iov) : 0, flags);
+    return judge(fd, sent, *sent > 0 ? iov_bytes(iov, n_iov) : 0, flags);
 }
 
 /* EPIPE on a descriptor without a hint, which may be ours by exec or SCM_RIGHTS. The signal, if it was not
@@ -81,7 +91,7 @@ static ssize_t unhinted(int fd, ssize_t result) {
 ssize_t shim_write(int fd, const void *buf, size_t len) {
     if (hint_has(fd, HINT_OURS)) {
         ssize_t result = real.send(fd, buf, len, MSG_NOSIGNAL);
-        if (judge(fd, result, len, 0) == VERDICT_STANDS)
+        if (judge(fd, &result, len, 0) == VERDICT_STANDS)
             return result;
     }
     return unhinted(fd, real.write(fd, buf, len));
@@ -94,7 +104,9 @@ static bool write_quietly(int fd, const struct iovec *iov, int n_iov, int flags,
         return false;
     msg.msg_iovlen = (size_t)n_iov;
     *result = real.sendmsg(fd, &msg, flags | MSG_NOSIGNAL);
-    return judge_message(fd, *result, iov, (size_t)n_iov, flags) == VERDICT_STANDS;
+    if (*result == 0) /* nothing is written without a look at the socket */
+        return true;
+    return judge_message(fd, result, iov, (size_t)n_iov, flags) == VERDICT_STANDS;
 }
 
 ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov) {
@@ -222,7 +234,7 @@ static bool is_urgent(int fd, int flags) {
 
 static ssize_t shim_send_urgent(int fd, const struct iovec *iov, size_t n_iov, int flags) {
     ssize_t result = send_urgent(fd, iov, n_iov, flags);
-    if (judge_message(fd, result, iov, n_iov, flags) == VERDICT_REPEAT &&
+    if (judge_message(fd, &result, iov, n_iov, flags) == VERDICT_REPEAT &&
         n_iov > 0) /* for the signal */
         result = real.send(fd, iov->iov_base, iov->iov_len, flags & ~(MSG_OOB | MSG_FASTOPEN));
     return result;
@@ -237,7 +249,7 @@ ssize_t shim_send(int fd, const void *buf, size_t len, int flags) {
         return fail(ENOBUFS);
     if (hint_has(fd, HINT_OURS)) {
         ssize_t result = real.send(fd, buf, len, flags | MSG_NOSIGNAL);
-        if (judge(fd, result, len, flags) == VERDICT_STANDS)
+        if (judge(fd, &result, len, flags) == VERDICT_STANDS)
             return result;
     }
     return unhinted(fd, real.send(fd, buf, len, flags));
@@ -287,7 +299,8 @@ static ssize_t send_plain(int fd, const struct msghdr *msg, int flags) {
         return fail(ENOBUFS);
     struct msghdr plain = plain_message(msg);
     ssize_t result = real.sendmsg(fd, &plain, (flags & ~MSG_FASTOPEN) | MSG_NOSIGNAL);
-    return judge_message(fd, result, msg->msg_iov, (size_t)msg->msg_iovlen, flags) == VERDICT_STANDS
+    return judge_message(fd, &result, msg->msg_iov, (size_t)msg->msg_iovlen, flags) ==
+                   VERDICT_STANDS
                ? result
                : real.sendmsg(fd, &plain, flags);
 }

@@ -76,8 +76,16 @@ static void own_name(const struct server *server, const char *what, in_addr_t ad
 static void data_calls(int fd) {
     char byte = 'x';
     int pending = -1;
+    struct iovec no_bytes = {&byte, 0};
+    struct msghdr nothing = {.msg_iov = &no_bytes, .msg_iovlen = 1};
     observe_result("write", write(fd, &byte, 1));
     observe_result("send", send(fd, &byte, 1, 0));
+    observe_result("write of nothing", write(fd, &byte, 0));
+    observe_result("send of nothing", send(fd, &byte, 0, 0));
+    observe_result("sendto of nothing", sendto(fd, &byte, 0, MSG_DONTWAIT, NULL, 0));
+    observe_result("sendmsg of nothing", sendmsg(fd, &nothing, 0));
+    observe_result("writev of nothing", writev(fd, &no_bytes, 1));
+    observe_result("writev of no vectors", writev(fd, NULL, 0));
     observe_result("read", read(fd, &byte, 1));
     observe_result("recv MSG_PEEK", recv(fd, &byte, 1, MSG_PEEK));
     observe_result("FIONREAD", ioctl(fd, FIONREAD, &pending));
@@ -119,6 +127,7 @@ static void timed(const struct server *server) {
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
     observe_result("SO_SNDTIMEO", connect_to(fd, server));
     observe("pending after SO_SNDTIMEO", "%s", events_text((unsigned)poll_now(fd, POLLOUT)));
+    observe_result("send of nothing until SO_SNDTIMEO", send(fd, &byte, 0, 0));
     observe_result("SO_SNDTIMEO again", connect_to(fd, server));
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     observe_result("read with SO_RCVTIMEO", read(fd, &byte, 1));
