@@ -257,7 +257,9 @@ static void pass_to_stranger(const struct server *server) {
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
-    } control = {.align = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    } control = {.align = {.cmsg_len = CMSG_LEN(sizeof(int)),
+                           .cmsg_level = SOL_SOCKET,
+                           .cmsg_type = SCM_RIGHTS}};
     char byte = 0, buf[8], number[12];
     char *arguments[] = {(char *)(uintptr_t)own_path, number, (char *)(uintptr_t) "channel", NULL};
     struct iovec iov = {&byte, 1};
