@@ -159,6 +159,10 @@ static void fail(struct conn *conn, int err, const char *why) {
         conn->ops->outcome(conn, err, NULL);
 }
 
+void conn_fail(struct conn *conn, int err, const char *why) {
+    fail(conn, err, why);
+}
+
 /* ---- The gateway cannot be had ---- */
 
 static void start_timer(struct conn *conn);

@@ -60,6 +60,9 @@ void conn_open(struct conn *conn);
  * data lies unread in it. */
 void conn_start(struct conn *conn, int fd, bool residue, bool readable);
 
+/* The connect, whose outcome is not known yet, fails with `err`; `why` is for the log. */
+void conn_fail(struct conn *conn, int err, const char *why);
+
 /* Gives up: closes what is open, resets the stream. Harmless when it has ended. */
 void conn_end(struct conn *conn, int error);
 

@@ -442,9 +442,7 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
     case REQUEST_READING:
         read_request(request);
         break;
-    case REQUEST_OPENING: /* the copy of A is open: only shutdown hangs up */
-        if (events & EPOLLHUP)
-            pending_abandon(&request->opening->pending);
+    case REQUEST_OPENING:
         break;
     case REQUEST_TELLING:
         tell(request);
@@ -456,4 +454,7 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
         if (events & EPOLLRDHUP)
             relay->socket_eof = true;
     }
+    /* The copy of A is open: only shutdown hangs up. */
+    if (events & EPOLLHUP && request->state == REQUEST_OPENING && !conn->ended)
+        conn_fail(conn, ECONNRESET, "shut down by the program");
 }

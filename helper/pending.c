@@ -75,11 +75,6 @@ void pending_start(struct pending *pending, struct conn *conn, int app_fd, int h
     look_later(pending);
 }
 
-void pending_abandon(struct pending *pending) {
-    if (pending->conn)
-        abandon(pending->conn);
-}
-
 void pending_stop(struct pending *pending) {
     if (!pending->conn)
         return;

@@ -24,9 +24,6 @@ struct pending {
  * if unknown. The first look is after a quarter of a second: quick connects are never looked at. */
 void pending_start(struct pending *pending, struct conn *conn, int app_fd, int holder_fd);
 
-/* The program has given it up: ends the connection as if nobody had the socket. */
-void pending_abandon(struct pending *pending);
-
 /* Stops watching. Harmless when it is not watched. */
 void pending_stop(struct pending *pending);
 

@@ -82,6 +82,13 @@ int shim_wait_connected(int fd) {
         shim_take_error(fd);
         return fail(ECONNRESET);
     }
+    /* Another process has done so with its copy, and the helper has not yet said so, as it would if it
+     * were lost. What it will say is not for the next connect. */
+    if (err == EPIPE && state.kind == SHIM_FAILED && state.outcome.dest.family == 0 &&
+        shim_take_error(fd) == 0) {
+        swap_out(fd, &state);
+        return fail(ECONNRESET);
+    }
     /* Connected, and reset before this thread ran: it has taken the error, which no call would see
      * again. TCP's connect says it as well. */
     if (err == ECONNRESET && state.kind == SHIM_CONNECTED)
@@ -234,7 +241,8 @@ static int connect_again(int fd, const struct shim_state *state, const struct so
         break;
     }
     err = shim_take_error(fd);
-    if (pending || err) {
+    /* One that was given up owes nobody an answer. */
+    if ((pending || err) && state->outcome.err != ECONNRESET) {
         hint_remove(fd, HINT_PENDING);
         return fail(err ? state->outcome.err : ECONNABORTED);
     }

@@ -56,7 +56,7 @@
  * helper's copy of A lives only from step 5 to step 8c: as long as it is open B cannot see the
  * application's close: the helper looks every quarter of a second whether any process still has A
  * open (holders.h), and the route's connect-timeout bounds it. B is the helper's alone. HUP on B
- * before step 8 is the application's shutdown or disconnect: the connect is given up.
+ * before step 8 is the application's shutdown or disconnect: the outcome is ECONNRESET.
  *
  * ## The residue After step 8c one byte of the gate stays unread in B. The helper forwards new
  * data but leaves at least its last byte unread in its place: small messages are peeked, behind

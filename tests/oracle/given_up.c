@@ -68,6 +68,28 @@ static void shut_down(const struct server *full, const struct server *server, in
     close(fd);
 }
 
+/* What a copy of the descriptor says, when the helper has heard of it. */
+static void copied(const struct server *full, const struct server *server) {
+    int fd = begin(full), copy = dup(fd);
+    shutdown(fd, SHUT_WR);
+    close(fd);
+    observe("a copy: poll", "%s", events_text((unsigned)wait_failed(copy, POLLOUT)));
+    observe("a copy: SO_ERROR", "%s", error_name(socket_error(copy)));
+    observe("a copy: SO_ERROR again", "%s", error_name(socket_error(copy)));
+    observe_result("a copy: send", send(copy, "x", 1, MSG_NOSIGNAL));
+    elsewhere(copy, server);
+    close(copy);
+
+    fd = begin(full);
+    copy = dup(fd);
+    connect(fd, &unspecified, sizeof unspecified);
+    close(fd);
+    wait_failed(copy, POLLOUT);
+    observe_result("a copy: send first", send(copy, "x", 1, MSG_NOSIGNAL));
+    observe_result("a copy: send then", send(copy, "x", 1, MSG_NOSIGNAL));
+    close(copy);
+}
+
 static void watched(const struct server *full) {
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
     int set = epoll_create1(0), fd = begin(full);
@@ -113,6 +135,39 @@ static void by_another_thread(const struct server *full, const struct server *se
     observe_result("the next connect", connect_to(fd, server));
     observe_result("and a write", write(fd, "x", 1));
     close(fd);
+    close(accept(server->fd, NULL, NULL));
+}
+
+struct blocking {
+    int fd;
+    const struct server *server;
+    int result, error;
+};
+
+static void *connect_in_thread(void *argument) {
+    struct blocking *blocking = argument;
+    blocking->result = connect_to(blocking->fd, blocking->server);
+    blocking->error = errno;
+    return NULL;
+}
+
+static void by_another_process(const struct server *full, const struct server *server) {
+    struct blocking blocking = {.fd = tcp_socket(0), .server = full};
+    pthread_t thread;
+    pthread_create(&thread, NULL, connect_in_thread, &blocking);
+    wait_under_way(blocking.fd);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(shutdown(blocking.fd, SHUT_WR) != 0);
+    int status = -1;
+    waitpid(child, &status, 0);
+    pthread_join(thread, NULL);
+    observe("a child's shutdown", "%d", WEXITSTATUS(status));
+    observe("the parent's blocking connect", "%s",
+            error_name(blocking.result < 0 ? blocking.error : 0));
+    observe_result("its next connect", connect_to(blocking.fd, server));
+    observe_result("and a write", write(blocking.fd, "x", 1));
+    close(blocking.fd);
     close(accept(server->fd, NULL, NULL));
 }
 
@@ -310,22 +365,11 @@ static void in_asynchronous_handlers(void) {
 
 /* ---- Other ends ---- */
 
-struct cancelled {
-    int fd;
-    const struct server *server;
-};
-
-static void *connect_for_ever(void *argument) {
-    struct cancelled *cancelled = argument;
-    connect_to(cancelled->fd, cancelled->server);
-    return NULL;
-}
-
 static void cancellation(const struct server *full) {
-    struct cancelled cancelled = {tcp_socket(0), full};
+    struct blocking cancelled = {.fd = tcp_socket(0), .server = full};
     pthread_t thread;
     void *result = NULL;
-    pthread_create(&thread, NULL, connect_for_ever, &cancelled);
+    pthread_create(&thread, NULL, connect_in_thread, &cancelled);
     wait_under_way(cancelled.fd);
     pthread_cancel(thread);
     pthread_join(thread, &result);
@@ -385,8 +429,10 @@ int main(void) {
     shut_down(&full.server, &server, SHUT_RD, "reading");
     shut_down(&full.server, &server, SHUT_WR, "writing");
     shut_down(&full.server, &server, SHUT_RDWR, "both ways");
+    copied(&full.server, &server);
     watched(&full.server);
     by_another_thread(&full.server, &server);
+    by_another_process(&full.server, &server);
     disconnected(&full.server, &server);
     disconnected_ipv6(&full.server, &server);
     bound(&full.server, &server, INADDR_LOOPBACK + 9, "an address");

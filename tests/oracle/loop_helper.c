@@ -97,9 +97,10 @@ static ssize_t receive_request(int b, struct shim_request *req, int *fd) {
     return n;
 }
 
-static int connect_target(int fd, const struct shim_request *req) {
+/* A hang-up of `b` is the application's shutdown: the connect is given up. */
+static int connect_target(int fd, int b, const struct shim_request *req) {
     struct sockaddr_storage addr;
-    struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+    struct pollfd pfd[2] = {{.fd = fd, .events = POLLOUT}, {.fd = eager ? -1 : b}};
     int err = 0, only_v6 = 0;
     socklen_t len = sizeof err;
     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof only_v6);
@@ -121,8 +122,10 @@ static int connect_target(int fd, const struct shim_request *req) {
         return 0;
     if (errno != EINPROGRESS)
         return errno;
-    if (poll(&pfd, 1, timeout_ms) == 0)
+    if (poll(pfd, 2, timeout_ms) == 0)
         return ETIMEDOUT;
+    if (pfd[1].revents & POLLHUP)
+        return ECONNRESET;
     len = sizeof err;
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
     return err;
@@ -318,7 +321,7 @@ static void serve(struct relay *relay, struct shim_request *req) {
     relays_add(relay); /* before the outcome: a notice may follow at once */
     if (eager)
         give_outcome(relay, req, 0);
-    int err = connect_target(relay->target, req);
+    int err = connect_target(relay->target, relay->b, req);
     usleep((useconds_t)delay_ms * 1000);
     if (!eager)
         give_outcome(relay, req, err);
