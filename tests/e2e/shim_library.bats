@@ -114,6 +114,33 @@ print(s.connect_ex(('127.0.0.1', $peer_port)))"
     assert_carried 1
 }
 
+@test "options that would change what goes over the wire fail, so that their users fall back" {
+    # Direct, some of them need privileges or modules, so the oracle cannot compare.
+    start_helper
+    cat >program.py <<END
+import errno, socket, struct
+names = {"TCP_MD5SIG": 14, "TCP_REPAIR": 19, "TCP_REPAIR_QUEUE": 20, "TCP_QUEUE_SEQ": 21, "TCP_REPAIR_OPTIONS": 22,
+         "TCP_REPAIR_WINDOW": 29, "TCP_ULP": 31, "TCP_MD5SIG_EXT": 32, "TCP_ZEROCOPY_RECEIVE": 35, "TCP_INQ": 36,
+         "TCP_AO_ADD_KEY": 38, "TCP_AO_DEL_KEY": 39, "TCP_AO_INFO": 40, "TCP_AO_GET_KEYS": 41, "TCP_AO_REPAIR": 42}
+def result(call, *arguments):
+    try:
+        call(*arguments)
+        return "0"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+sock = socket.create_connection(("127.0.0.1", $peer_port))
+for name, number in names.items():
+    value = b"tls" if name == "TCP_ULP" else struct.pack("i", 1)
+    print(name, result(sock.setsockopt, socket.IPPROTO_TCP, number, value),
+          result(sock.getsockopt, socket.IPPROTO_TCP, number, 64))
+print("SO_ZEROCOPY", result(sock.setsockopt, socket.SOL_SOCKET, 60, 1))
+END
+    run via python3 program.py
+    assert_success
+    assert_line "SO_ZEROCOPY ENOTSUP"
+    assert_equal "$(grep -c ' ENOPROTOOPT ENOPROTOOPT$' <<<"$output")" 15
+}
+
 # ---- What it costs ------------------------------------------------------------------------------
 
 # traced COMMAND...: its system calls in `trace`. The program is named by its path, because a search
