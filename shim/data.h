@@ -4,9 +4,10 @@
  * Receiving calls libc first and looks closer only at ECONNRESET (which may stand for the errno of
  * a failed connect) and at source addresses of family AF_UNIX. Sending is different because of
  * SIGPIPE, which cannot be taken back: where the hint says that the descriptor is ours, the call is
- * made with MSG_NOSIGNAL, and made again without if TCP would have sent the signal, too. sendfile and
- * splice have no such flag: there the hang-up is looked for before (one system call for ours). After a
- * send that was cut short it is looked for, too: the kernel may have told that call of a reset (reset.h).
+ * made with MSG_NOSIGNAL, and made again without if TCP would have sent the signal, too. sendfile
+ * and splice have no such flag: there the hang-up is looked for before (one system call for ours).
+ * After a send that was cut short it is looked for, too: the kernel may have told that call of a
+ * reset (reset.h).
  */
 #ifndef SHIM_DATA_H
 #define SHIM_DATA_H

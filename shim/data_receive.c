@@ -26,8 +26,8 @@ static bool known_ours(int fd) {
     return hint_has(fd, HINT_OURS) && shim_is_ours(fd);
 }
 
-/* The outcome of recv(MSG_OOB). AF_UNIX leaves an empty buffer behind, for which poll says POLLIN until
- * the next read; a read of nothing takes it away. */
+/* The outcome of recv(MSG_OOB). AF_UNIX leaves an empty buffer behind, for which poll says
+ * POLLIN until the next read; a read of nothing takes it away. */
 static ssize_t received_urgent(int fd, ssize_t result, int flags) {
     char nothing;
     int saved = errno;

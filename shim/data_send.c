@@ -7,6 +7,7 @@
 
 #include "connect.h"
 #include "data.h"
+#include "data_whole.h"
 #include "hint.h"
 #include "options.h"
 #include "real.h"
@@ -25,9 +26,9 @@ enum verdict {
     VERDICT_REPEAT, /* not ours, or TCP would signal: make the application's call as it is */
 };
 
-/* A send that moved less than it was given. If that is because the other end is gone, the kernel gave its
- * error to this call, which TCP would have left for the next. (It is not gone where this process has shut
- * writing down. An error that is still there will be told.) */
+/* A send that moved less than it was given. If that is because the other end is gone, the kernel
+ * gave its error to this call, which TCP would have left for the next. (It is not gone where
+ * this process has shut writing down. An error that is still there will be told.) */
 static void keep_reset(int fd) {
     struct pollfd pfd = {.fd = fd};
     struct timespec now = {0};
@@ -36,15 +37,16 @@ static void keep_reset(int fd) {
         reset_put_back(fd);
 }
 
-/* A send of nothing, with which programs ask whether they are connected: while they are not TCP waits
- * for it, or says EAGAIN; AF_UNIX would say 0. */
+/* A send of nothing, with which programs ask whether they are connected: while they are not TCP
+ * waits for it, or says EAGAIN; AF_UNIX would say 0. */
 static ssize_t sent_nothing(int fd, int flags) {
     if (shim_state_read(fd).kind != SHIM_CONNECTING)
         return 0;
     return flags & MSG_DONTWAIT || !shim_is_blocking(fd) ? fail(EAGAIN) : shim_wait_writable(fd);
 }
 
-/* `len`: the bytes that were to be sent. *sent is the result of the call, and may become another. */
+/* `len`: the bytes that were to be sent. *sent is the result of the call, and may become
+ * another. */
 static enum verdict judge(int fd, ssize_t *sent, size_t len, int flags) {
     if (*sent == 0 && len == 0)
         *sent = sent_nothing(fd, flags);
@@ -76,8 +78,9 @@ static enum verdict judge_message(int fd, ssize_t *sent, const struct iovec *iov
     return judge(fd, sent, *sent > 0 ? iov_bytes(iov, n_iov) : 0, flags);
 }
 
-/* EPIPE on a descriptor without a hint, which may be ours by exec or SCM_RIGHTS. The signal, if it was not
- * ignored, cannot be taken back; the errno can be right, and from now on there is a hint. */
+/* EPIPE on a descriptor without a hint, which may be ours by exec or SCM_RIGHTS. The signal, if
+ * it was not ignored, cannot be taken back; the errno can be right, and from now on there is a
+ * hint. */
 static ssize_t unhinted(int fd, ssize_t result) {
     if (result >= 0 || errno != EPIPE || hint_has(fd, HINT_OURS))
         return result;
@@ -116,8 +119,8 @@ ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov) {
     return unhinted(fd, real.writev(fd, iov, n_iov));
 }
 
-/* Has the connection `fd` been reset, and nobody been told? Then errno says so, as TCP does before it
- * says EPIPE with a signal. */
+/* Has the connection `fd` been reset, and nobody been told? Then errno says so, as TCP does
+ * before it says EPIPE with a signal. */
 static bool tells_reset(int fd) {
     int saved = errno;
     if (!hint_has(fd, HINT_OURS) || !shim_is_hung_up(fd))
@@ -342,6 +345,7 @@ ssize_t shim_splice(int in, void *in_offset, int out, void *out_offset, size_t l
                     unsigned flags) {
     if (tells_reset(out))
         return -1;
+    len = data_at_most(in, len);
     return unhinted(out,
                     shim_received(in, real.splice(in, in_offset, out, out_offset, len, flags)));
 }

@@ -52,6 +52,13 @@ static size_t bytes_there(int fd) {
     return real.ioctl(fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
 }
 
+size_t data_at_most(int fd, size_t len) {
+    if (!data_low_water(fd) || len == 0 || !shim_is_ours(fd))
+        return len;
+    size_t there = bytes_there(fd);
+    return least(len, there ? there : 1);
+}
+
 static size_t low_water(int fd) {
     int low = 1;
     socklen_t len = sizeof low;
@@ -75,17 +82,15 @@ static size_t parts_of(const struct whole *whole, size_t max, struct iovec parts
     return n;
 }
 
-/* One receive of what is still wanted. `msg`: what else there is of a message, or NULL. *asked: for how
- * many bytes. */
+/* One receive of what is still wanted. `msg`: what else there is of a message, or NULL. *asked:
+ * for how many bytes. */
 static ssize_t take(struct whole *whole, struct msghdr *msg, int flags, size_t *asked) {
     struct iovec parts[PARTS_MAX];
     struct msghdr part = {.msg_iov = parts};
     char scratch[SCRATCH_SIZE];
     size_t max = whole->len - whole->done;
-    if (whole->low) {
-        size_t there = bytes_there(whole->fd);
-        max = least(max, there ? there : 1);
-    }
+    if (whole->low)
+        max = data_at_most(whole->fd, max);
     if (msg)
         part = *msg;
     part.msg_iov = parts;
@@ -120,9 +125,10 @@ static bool waits(struct whole *whole) {
     return whole->waits;
 }
 
-/* Waits for `events`, `at_most_us` (or for ever, with -1) and no longer than the socket's receive
- * timeout. Returns the events, 0 when the time is over, -1 with errno for a signal, which ends a receive
- * that has something even where signals restart calls. A cancellation point. */
+/* Waits for `events`, `at_most_us` (or for ever, with -1) and no longer than the socket's
+ * receive timeout. Returns the events, 0 when the time is over, -1 with errno for a signal,
+ * which ends a receive that has something even where signals restart calls. A cancellation
+ * point. */
 static int wait_for(const struct whole *whole, short events, int64_t at_most_us) {
     struct pollfd pfd = {.fd = whole->fd, .events = events};
     struct timespec time, *limit = NULL;
@@ -139,17 +145,22 @@ static int wait_for(const struct whole *whole, short events, int64_t at_most_us)
     return n > 0 ? pfd.revents : n;
 }
 
+/* Is the next byte the urgent one? */
+static bool at_mark(int fd) {
+    int there = 0;
+    return real.ioctl(fd, SIOCATMARK, &there) == 0 && there;
+}
+
 /* Waits for more to receive. False: it is over with what there is. TCP stops before urgent data. */
 static bool wait_more(struct whole *whole) {
-    int at_mark = 0;
     if (!waits(whole))
         return false;
     int events = wait_for(whole, POLLIN | POLLPRI, -1);
-    return events > 0 &&
-           !(events & POLLPRI && real.ioctl(whole->fd, SIOCATMARK, &at_mark) == 0 && at_mark);
+    return events > 0 && !(events & POLLPRI && at_mark(whole->fd));
 }
 
-/* Is a second receive part of the first? Not of datagrams, which a descriptor has whose hint is stale. */
+/* Is a second receive part of the first? Not of datagrams, which a descriptor has whose hint is
+ * stale. */
 static bool is_stream(int fd) {
     int type = 0;
     socklen_t len = sizeof type;
@@ -197,6 +208,7 @@ static ssize_t peek(struct whole *whole, struct msghdr *msg, int flags) {
 
 static ssize_t peek_all(struct whole *whole, struct msghdr *msg) {
     int64_t pause_us = LOOK_FIRST_US;
+    short wanted = POLLRDHUP | POLLPRI; /* the end, or urgent data: no peek goes further */
     int events = 0;
     ssize_t seen = peek(whole, msg, 0);
     if (seen <= 0)
@@ -204,10 +216,13 @@ static ssize_t peek_all(struct whole *whole, struct msghdr *msg) {
     if ((size_t)seen >= whole->target || !is_stream(whole->fd))
         return seen;
     int saved = errno;
-    /* The end of the stream wakes at once. */
     while (events == 0 && (size_t)seen < whole->target && waits(whole) &&
            !(whole->limited && now_us() >= whole->deadline_us)) {
-        events = wait_for(whole, POLLRDHUP, pause_us);
+        events = wait_for(whole, wanted, pause_us);
+        if (events == POLLPRI && at_mark(whole->fd)) {
+            events = 0; /* it is the first byte, which is skipped */
+            wanted = POLLRDHUP;
+        }
         ssize_t n = events < 0 ? -1 : peek(whole, msg, MSG_DONTWAIT);
         if (n <= 0)
             break;

@@ -2,10 +2,10 @@
  * data_whole.h - receiving a certain number of bytes.
  *
  * MSG_WAITALL, SO_RCVLOWAT and MSG_TRUNC ask for more than one look at what has come. AF_UNIX takes
- * a pending reset away when it looks in vain after it has copied something, so here several receives
- * are made, each of which is content with what is there; a reset that ends the last one is put back
- * (reset.h). With MSG_PEEK AF_UNIX would not wait at all, and with MSG_TRUNC write into a buffer that
- * TCP leaves alone.
+ * a pending reset away when it looks in vain after it has copied something, so here several
+ * receives are made, each of which is content with what is there; a reset that ends the last one is
+ * put back (reset.h). With MSG_PEEK AF_UNIX would not wait at all, and with MSG_TRUNC write into a
+ * buffer that TCP leaves alone.
  */
 #ifndef SHIM_DATA_WHOLE_H
 #define SHIM_DATA_WHOLE_H
@@ -20,9 +20,14 @@ static inline bool data_low_water(int fd) {
     return (hint_get(fd) & (HINT_OURS | HINT_LOWAT)) == (HINT_OURS | HINT_LOWAT);
 }
 
-/* recvmsg(2) with flags among which is no MSG_OOB and no MSG_ERRQUEUE. With MSG_TRUNC, and on a socket
- * with SO_RCVLOWAT, `fd` must be ours; with MSG_WAITALL it may turn out to be another's. Addresses are
- * left as the kernel gives them. As many system calls as recvmsg if all is there at once. */
+/* How many of `len` bytes a receive that is one call of the kernel's (splice) may ask for
+ * without taking a reset away. No system call unless there is a hint. */
+size_t data_at_most(int fd, size_t len);
+
+/* recvmsg(2) with flags among which is no MSG_OOB and no MSG_ERRQUEUE. With MSG_TRUNC, and on a
+ * socket with SO_RCVLOWAT, `fd` must be ours; with MSG_WAITALL it may turn out to be another's.
+ * Addresses are left as the kernel gives them. As many system calls as recvmsg if all is there
+ * at once. */
 ssize_t shim_receive_whole(int fd, struct msghdr *msg, int flags);
 
 /* recvmmsg(2) of such messages, on a descriptor that is ours. */

@@ -1,10 +1,11 @@
-/* resets.c - a reset that comes behind data, or while a call waits in the middle of its work: the call says
- * how much it has moved, and the next one must say that there was a reset. */
+/* resets.c - a reset that comes behind data, or while a call waits in the middle of its work:
+ * the call says how much it has moved, and the next one must say that there was a reset. */
 #include <pthread.h>
 
 #include "oracle.h"
 
 static char big[8 << 20];
+static int in_pipe[2]; /* with room for what is spliced */
 static volatile sig_atomic_t pipes;
 
 static void on_pipe(int signal) {
@@ -49,6 +50,7 @@ enum way {
     PEEK_ALL,
     TRUNC,
     TRUNC_ALL,
+    SPLICE,
     N_WAYS,
 };
 
@@ -63,6 +65,7 @@ static const char *const way_names[] = {
     "recv MSG_WAITALL|MSG_PEEK",
     "recv MSG_TRUNC",
     "recv MSG_TRUNC|MSG_WAITALL",
+    "splice",
 };
 
 static ssize_t receive(enum way way, int fd) {
@@ -89,6 +92,8 @@ static ssize_t receive(enum way way, int fd) {
         return recv(fd, buf, sizeof buf, MSG_WAITALL | MSG_PEEK);
     case TRUNC:
         return recv(fd, NULL, sizeof buf, MSG_TRUNC);
+    case SPLICE:
+        return splice(fd, NULL, in_pipe[1], NULL, sizeof buf, 0);
     case TRUNC_ALL:
         return recv(fd, NULL, sizeof buf, MSG_TRUNC | MSG_WAITALL);
     default:
@@ -253,6 +258,8 @@ static void waiting_writer(const struct server *server, enum writing how, bool b
 int main(void) {
     struct server server = serve();
     signal(SIGPIPE, on_pipe);
+    if (pipe(in_pipe) != 0)
+        die("pipe");
     behind_data(&server, 1);
     behind_data(&server, 4000);
     told_by(&server);

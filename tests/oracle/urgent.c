@@ -218,6 +218,28 @@ static void ends(const struct server *server) {
     close(pair.client);
 }
 
+/* Who waits for more bytes waits no longer than up to the mark. */
+static void receiving_all(const struct server *server, int in_line) {
+    static const int flags[] = {MSG_WAITALL, MSG_WAITALL | MSG_PEEK, MSG_WAITALL | MSG_TRUNC};
+    static const char *const names[] = {"MSG_WAITALL", "MSG_WAITALL|MSG_PEEK",
+                                        "MSG_WAITALL|MSG_TRUNC"};
+    char buf[16], title[80];
+    for (int i = 0; i < 3; i++) {
+        struct pair pair = connected_pair(server, 0);
+        setsockopt(pair.client, SOL_SOCKET, SO_OOBINLINE, &in_line, sizeof in_line);
+        (void)!write(pair.accepted, "abc", 3);
+        send(pair.accepted, "!", 1, MSG_OOB);
+        wait_for(pair.client, POLLPRI);
+        (void)!write(pair.accepted, "def", 3);
+        snprintf(title, sizeof title, "%s%s", names[i], in_line ? ", in line" : "");
+        observe_result(title, recv(pair.client, buf, 10, flags[i]));
+        if (flags[i] & MSG_PEEK)
+            (void)!read(pair.client, buf, 3);
+        observe_result("... from the mark", recv(pair.client, buf, 3, flags[i]));
+        close_pair(&pair);
+    }
+}
+
 int main(void) {
     struct server server = serve();
     sending(&server);
@@ -225,6 +247,8 @@ int main(void) {
     sending_behind_much(&server);
     receiving(&server);
     receiving_inline(&server);
+    receiving_all(&server, 0);
+    receiving_all(&server, 1);
     synch(&server, true);
     synch(&server, false);
     ftp_abort(&server);
