@@ -87,23 +87,34 @@ static void a_copy_in_another_process_is_found_anywhere(void **state) {
     assert_false(anywhere(inode));
 }
 
+struct known_socket {
+    uint64_t inode;
+    int fd;
+};
+
+static int by_inode(const void *a, const void *b) {
+    const struct known_socket *one = a, *other = b;
+    return (one->inode > other->inode) - (one->inode < other->inode);
+}
+
 static void several_are_looked_for_at_once(void **state) {
     struct holders_wanted wanted[3];
-    int fd[3];
+    struct known_socket sockets[3];
     (void)state;
     for (int i = 0; i < 3; i++)
-        fd[i] = make_socket(&wanted[i].inode);
-    for (int i = 0; i < 3; i++) /* ascending, as they are made */
-        assert_true(i == 0 || wanted[i].inode > wanted[i - 1].inode);
-    close(fd[1]);
+        sockets[i].fd = make_socket(&sockets[i].inode);
+    qsort(sockets, 3, sizeof *sockets, by_inode);
+    for (int i = 0; i < 3; i++)
+        wanted[i] = (struct holders_wanted){.inode = sockets[i].inode};
+    close(sockets[1].fd);
     pid_t child = holding_child();
     assert_true(holders_anywhere(wanted, 3));
     assert_true(wanted[0].found);
     assert_false(wanted[1].found);
     assert_true(wanted[2].found);
     end_child(child);
-    close(fd[0]);
-    close(fd[2]);
+    close(sockets[0].fd);
+    close(sockets[2].fd);
 }
 
 static int pipe_fd[2];

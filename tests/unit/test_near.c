@@ -11,10 +11,22 @@ static void congestion_control(int fd, char name[16]) {
     assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len), 0);
 }
 
+/* A connected pair that has had the time to measure a short round trip: the shortest counts, and on a
+ * busy machine that of the handshake may be long. */
+static void near_pair(int pair[2]) {
+    char byte = 'x';
+    tcp_pair(pair);
+    for (int i = 0; i < 10000 && near_rtt_us(pair[0]) >= NEAR_RTT_US; i++)
+        for (int from = 0; from < 2; from++) {
+            assert_int_equal(send(pair[from], &byte, 1, MSG_NOSIGNAL), 1);
+            assert_int_equal(recv(pair[1 - from], &byte, 1, 0), 1);
+        }
+}
+
 static void loopback_is_near_and_an_unconnected_socket_is_not(void **state) {
     (void)state;
     int pair[2], fresh = socket(AF_INET, SOCK_STREAM, 0), local[2];
-    tcp_pair(pair);
+    near_pair(pair);
     assert_true(near_rtt_us(pair[0]) < NEAR_RTT_US);
     assert_int_equal(near_rtt_us(fresh), UINT32_MAX);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, local), 0);
@@ -43,7 +55,7 @@ static void bbr_gives_way_on_a_near_path_only(void **state) {
     (void)state;
     char name[16];
     int pair[2], fresh = socket(AF_INET, SOCK_STREAM, 0);
-    tcp_pair(pair);
+    near_pair(pair);
     if (setsockopt(pair[0], IPPROTO_TCP, TCP_CONGESTION, "bbr", 3) == 0 &&
         setsockopt(fresh, IPPROTO_TCP, TCP_CONGESTION, "bbr", 3) == 0) {
         near_stop_pacing(pair[0]);
@@ -79,9 +91,11 @@ static void some_small_messages_in_a_row_are_a_conversation(void **state) {
     assert_int_equal(reactor_step(reactor), REACTOR_RECEIVE_SIZE);
 }
 
-/* Sends zeros to the first stream as fast as they are taken, and words to the second, each answered. */
-static void converse_beside_bulk(int words) {
+/* Sends zeros to the first stream as fast as they are taken, and words to the second, each answered.
+ * Were queues kept short at any time? (After a round that took long they are not.) */
+static bool converse_beside_bulk(int words) {
     static char bulk[200000], waste[200000];
+    bool kept_short = false;
     for (int i = 0; i < words; i++) {
         while (send(world.app[0], bulk, sizeof bulk, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
             continue;
@@ -92,7 +106,9 @@ static void converse_beside_bulk(int words) {
         expect(world.far[1], "word");
         say(world.far[1], "answer");
         expect(world.app[1], "answer");
+        kept_short |= world.client->kept_short || world.server->kept_short;
     }
+    return kept_short;
 }
 
 static void queues_are_kept_short_while_bulk_and_a_conversation_share_the_carrier(void **state) {
@@ -100,8 +116,7 @@ static void queues_are_kept_short_while_bulk_and_a_conversation_share_the_carrie
     (void)state;
     open_pair(0);
     open_pair(1);
-    converse_beside_bulk(100);
-    assert_true(world.client->kept_short || world.server->kept_short);
+    assert_true(converse_beside_bulk(100));
     until((send(world.app[0], bulk, sizeof bulk, MSG_DONTWAIT | MSG_NOSIGNAL),
            take(world.far[0], waste, sizeof waste),
            !world.client->kept_short && !world.server->kept_short));
