@@ -72,12 +72,14 @@ defaults
     timeout connect 5s
     timeout client 60s
     timeout server 60s
+    timeout check 30s
 frontend in
     bind 127.0.0.1:$haproxy_front
     default_backend out
 backend out
     option httpchk GET /index.html
-    server one 127.0.0.1:$web_port check inter 200ms fall 2 rise 1
+    # A check's connect must be done within inter, whatever the other times are.
+    server one 127.0.0.1:$web_port check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1
 CONF
     LD_PRELOAD=$shim_library SMUXSHIM_CONFIG=$smuxshim_conf serve front "$nginx_front" \
         nginx -c "$hostile_dir/front.conf"

@@ -15,6 +15,7 @@ bats_require_minimum_version 1.5.0
 # Nothing of the machine's or the user's own configuration may decide a test.
 unset SMUXSHIM_CONFIG SMUXSHIM_ROUTES SMUXSHIM_GATEWAY SMUXSHIM_SOCKET SMUXSHIM_LOG SMUXSHIM_STRICT \
     SMUXSHIM_DISABLE http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY
+export LC_ALL=C.UTF-8
 PATH=$PATH:/usr/sbin:/sbin
 
 # ---- Waiting, ports, processes ------------------------------------------------------------------

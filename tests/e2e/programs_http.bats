@@ -11,6 +11,8 @@ teardown_file() { stop_all; }
 
 setup() {
     log=$BATS_FILE_TMPDIR/access.log
+    # nginx closes a connection after it has logged its requests, those of the test before included.
+    wait_until "nginx to have done" nothing_at_nginx
     : >"$log"
     start_both "127.0.0.1:$web_port, 127.0.0.1:$tls_port, [::1]:$web_port"
     cd "$BATS_TEST_TMPDIR" || return
@@ -21,9 +23,15 @@ teardown() {
     show_logs
 }
 
-# The connections and the requests that nginx saw.
+nothing_at_nginx() {
+    [ -z "$(ss -Htn state established state close-wait "sport = :$web_port or sport = :$tls_port")" ]
+}
+
+# The connections and the requests that nginx saw.  It logs a request after the answer is sent.
 connections_seen() { cut -d' ' -f1 "$log" | sort -u | wc -l; }
 requests_seen() { wc -l <"$log"; }
+logged() { [ "$(requests_seen)" -ge "$1" ]; }
+wait_logged() { wait_until "$1 requests in nginx's log" logged "$1"; }
 
 same_as() { # FILE ORIGINAL
     assert_equal "$(sha256sum <"$1")" "$(sha256sum <"$www/$2")"
@@ -66,6 +74,8 @@ same_as() { # FILE ORIGINAL
     for i in $(seq 200); do echo "file $i"; done >expected
     for i in $(seq 200); do cat "got$i"; done >got
     cmp got expected
+    wait_logged 200
+    assert_equal "$(requests_seen)" 200
     assert [ "$(connections_seen)" -ge 10 ]
     assert_carried "$(connections_seen)"
 }
@@ -80,6 +90,7 @@ same_as() { # FILE ORIGINAL
     for i in $(seq 20); do echo "http://127.0.0.1:$web_port/small$i"; done >list
     via wget -q --no-http-keep-alive -i list
     for i in $(seq 20); do assert_equal "$(cat "small$i")" "file $i"; done
+    wait_logged 20
     assert_equal "$(connections_seen)" 20
     assert_carried 20
 }
@@ -95,6 +106,7 @@ same_as() { # FILE ORIGINAL
     assert_success
     assert_line --regexp '^Complete requests: +2000$'
     assert_line --regexp '^Failed requests: +0$'
+    wait_logged 2000
     assert_equal "$(connections_seen)" 2000
     assert_carried 2000
 }
@@ -103,15 +115,17 @@ same_as() { # FILE ORIGINAL
     run --separate-stderr via ab -q -k -n 5000 -c 100 "http://127.0.0.1:$web_port/medium"
     assert_success
     assert_line --regexp '^Failed requests: +0$'
+    wait_logged 5000
     assert_equal "$(requests_seen)" 5000
     assert_carried 100
 }
 
 @test "wrk keeps 64 connections busy in two threads" {
-    run --separate-stderr via wrk -t 2 -c 64 -d 2 "http://127.0.0.1:$web_port/medium"
+    run --separate-stderr via wrk -t 2 -c 64 -d 5 --timeout 60s "http://127.0.0.1:$web_port/medium"
     assert_success
     refute_output --partial 'Socket errors'
     refute_output --partial 'Non-2xx'
+    wait_until "nginx to have done" nothing_at_nginx # and to have logged what wrk gave up in the end
     assert [ "$(requests_seen)" -gt 100 ]
     assert_equal "$(connections_seen)" 64
     assert_carried 64
@@ -150,6 +164,7 @@ END
     assert_line --regexp '^Failed requests: +0$'
     curl -sSf -o got "http://127.0.0.1:$front/large"
     same_as got large
+    wait_logged 1001
     assert_equal "$(connections_seen)" 1001
     assert_carried 1001
 }
@@ -165,13 +180,15 @@ defaults
     timeout connect 5s
     timeout client 30s
     timeout server 30s
+    timeout check 30s
 frontend in
     bind 127.0.0.1:$front
     default_backend out
 backend out
     option httpchk GET /index.html
     http-reuse never
-    server one 127.0.0.1:$web_port check inter 100ms
+    # A check's connect must be done within inter; a late one or ten do not take the server away.
+    server one 127.0.0.1:$web_port check inter 100ms fall 100
 END
     serve haproxy "$front" via haproxy -db -f haproxy.cfg
     run --separate-stderr ab -q -n 1000 -c 50 "http://127.0.0.1:$front/small7"
@@ -180,5 +197,8 @@ END
     refute_line --partial 'Non-2xx'
     curl -sSf -o got "http://127.0.0.1:$front/large"
     same_as got large
-    assert_carried 1001
+    wait_until "ten health checks" checked 10
+    assert_carried 1011
 }
+
+checked() { [ "$(grep -c ' GET /index.html .* 200 ' "$log")" -ge "$1" ]; }

@@ -12,7 +12,8 @@ setup() {
     fi
     spawn server python3 "$fixtures/abandon.py" server "$port" "$dir"
     wait_until "a full backlog" test -e "$dir/server-ready"
-    fillers=$(dialling)
+    fillers=3 # as abandon.py has it
+    wait_until "those that fill it" dials 0
     export port fillers
 }
 

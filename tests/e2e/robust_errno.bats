@@ -28,7 +28,10 @@ setup_file() {
     spawn server inside perl -MIO::Socket::INET -e '
         my $l = IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1", LocalPort => 4000) or die;
         sleep 1000'
+    wait_until "the server" inside_listens
 }
+
+inside_listens() { inside ss -Hltn 'sport = :4000' | grep -q .; }
 
 own_network() { [ "$(readlink "/proc/$network_pid/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
 

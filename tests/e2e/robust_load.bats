@@ -21,13 +21,21 @@ teardown() {
 }
 
 descriptors() { find "/proc/$1/fd" -mindepth 1 | wc -l; }
-memory_kb() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
+# Counted page by page; what /proc/PID/status says is behind by what each processor has not told yet.
+memory_kb() { awk '/^Rss/ { print $2 }' "/proc/$1/smaps_rollup"; }
 
 # What helper and gateway hold: their descriptors.
 holdings() { direct || echo "helper $(descriptors "$helper_pid") gateway $(descriptors "$gateway_pid")"; }
 
 no_streams() { direct || [ "$(streams_now)" = 0 ]; }
 back_to() { [ "$(holdings)" = "$1" ]; }
+
+# No one is connected to the helper's control socket, or about to be, and the gateway to no server.
+at_rest() {
+    direct && return
+    [ "$(ss -Hxa src "$runtime_dir/smuxshim-helper.sock" | awk '{ print $2, $3 }')" = "LISTEN 0" ] &&
+        [ -z "$(ss -Htn state established state close-wait "dport = :$web_port or dport = :$peer_port")" ]
+}
 
 # The descriptors and streams of before are all there is.
 nothing_left_of() {
@@ -39,7 +47,17 @@ nothing_left_of() {
 warm_up() {
     via curl -sSf -o /dev/null "http://127.0.0.1:$web_port/small1"
     wait_until "the first stream to end" no_streams
-    holdings
+    wait_until "its descriptors to be closed" at_rest
+    steady_holdings
+}
+
+steady_holdings() {
+    local now before=none
+    until now=$(holdings) && [ "$now" = "$before" ]; do
+        before=$now
+        sleep 0.1
+    done
+    echo "$now"
 }
 
 at_peer() { [ "$(ss -Htn state established "sport = :$peer_port" | wc -l)" -ge "$1" ]; }

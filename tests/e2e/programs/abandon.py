@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Connects that never come about, and are given up in several ways.
 
-    abandon.py server PORT DIR     listens with a full backlog; accepts once DIR/accept exists
+    abandon.py server PORT DIR     listens with a full backlog, at which FILLERS connects are under way;
+                                   accepts once DIR/accept exists
     abandon.py close PORT DIR      non-blocking; closes once DIR/close exists, and lives on
     abandon.py block PORT DIR      blocks in connect, until it is killed
     abandon.py fork PORT DIR       closes in the parent; the child waits for the connection
@@ -15,6 +16,7 @@ import socket
 import sys
 import time
 
+FILLERS = 3
 kind, port, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
 
@@ -39,7 +41,10 @@ def server():
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     listener.listen(0)
-    fillers = [begin() for _ in range(4)]
+    # One that is let in and fills the backlog; when it has, the others stay under way.
+    fillers = [socket.create_connection(("127.0.0.1", port))]
+    select.select([listener], [], [])
+    fillers += [begin() for _ in range(FILLERS)]
     tell("ready")
     wait_for("accept")
     for filler in fillers:
