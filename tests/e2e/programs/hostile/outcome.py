@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 
 # A generous limit for one operation: nothing here takes ten seconds on a quiet machine.
 OPERATION_LIMIT_S = 60
@@ -53,15 +54,39 @@ def describe_group(group):
     return "; ".join(lines)
 
 
+def runs(pid):
+    """Does a process run, or wait for a processor only?"""
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rsplit(")", 1)[1].split()[0] == "R"
+
+
+def spins(pid):
+    """It does at two looks: who waits for a connection, and wakes now and then, does not."""
+    if not runs(pid):
+        return False
+    time.sleep(0.5)
+    return runs(pid)
+
+
 def run(argv, stdin=None, env=None, may_fail=None, sigpipe=False, failed_status=None,
-        limit=OPERATION_LIMIT_S):
+        limit=OPERATION_LIMIT_S, may_spin_after=None):
     """Runs a program and returns its output.  A failure that its messages explain with one of
     CONNECTION_ERRORS or `may_fail` (a pattern) is ConnectionFailed, as are `failed_status`, which means
-    just that, and a death by SIGPIPE where the program is known for it."""
+    just that, a death by SIGPIPE where the program is known for it, and running without an end where
+    `may_spin_after` (so many seconds) says so."""
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                env=env, start_new_session=True)
     try:
-        out, err = process.communicate(stdin, timeout=limit)
+        try:
+            out, err = process.communicate(stdin, timeout=may_spin_after or limit)
+        except subprocess.TimeoutExpired:
+            if not may_spin_after:
+                raise
+            if spins(process.pid):
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+                raise ConnectionFailed(f"{argv}: spins") from None
+            out, err = process.communicate(timeout=limit - may_spin_after)
     except subprocess.TimeoutExpired:
         where = describe_group(process.pid)
         os.killpg(process.pid, signal.SIGKILL)
