@@ -1,6 +1,5 @@
 /* connect_pending.c - what can be seen and done while a connect is under way. */
 #include <sys/select.h>
-#include <sys/time.h>
 
 #include "oracle.h"
 
@@ -11,12 +10,55 @@ static void on_alarm(int signal) {
     alarms++;
 }
 
-static void catch_alarm(int flags, int after_ms) {
+static void accept_all(struct full_server *full) {
+    fcntl(full->server.fd, F_SETFL, O_NONBLOCK);
+    for (int fd; (fd = accept(full->server.fd, NULL, NULL)) >= 0;)
+        close(fd);
+    fcntl(full->server.fd, F_SETFL, 0);
+}
+
+/* Is a process asleep, in a wait that a signal ends? */
+static bool sleeps(pid_t pid) {
+    char text[512];
+    snprintf(text, sizeof text, "/proc/%d/stat", (int)pid);
+    int fd = open(text, O_RDONLY | O_CLOEXEC);
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *name_end = strrchr(text, ')');
+    return name_end && name_end[1] == ' ' && name_end[2] == 'S';
+}
+
+/* Returns when it is asleep for good, as in connect, and not for a moment. */
+static void await_sleep(pid_t pid) {
+    for (int times = 0; times < 5; times = sleeps(pid) ? times + 1 : 0)
+        usleep(10000);
+}
+
+static pid_t alarm_child;
+
+/* A signal for the blocking call that comes next: a child sends it when this process is asleep in it.
+ * The child then lets `full`, if given, accept for ever, once the call has been restarted. */
+static void catch_alarm(int flags, struct full_server *full) {
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = flags};
-    struct itimerval timer = {.it_value = {after_ms / 1000, after_ms % 1000 * 1000}};
+    pid_t self = getpid();
     alarms = 0;
     sigaction(SIGALRM, &action, NULL);
-    setitimer(ITIMER_REAL, &timer, NULL);
+    alarm_child = fork();
+    if (alarm_child != 0)
+        return;
+    await_sleep(self);
+    kill(self, SIGALRM);
+    await_sleep(self);
+    for (; full; usleep(100000))
+        accept_all(full); /* those who waited longer come first */
+    _exit(0);
+}
+
+/* After the call. */
+static void end_alarm(void) {
+    kill(alarm_child, SIGKILL);
+    waitpid(alarm_child, NULL, 0);
 }
 
 static void names_and_options(int fd) {
@@ -104,16 +146,18 @@ static void while_pending(const struct server *server) {
     data_calls(fd);
     observe("poll after all that", "%s", events_text((unsigned)poll_now(fd, POLLOUT)));
     fcntl(fd, F_SETFL, 0);
-    catch_alarm(0, 100);
+    catch_alarm(0, NULL);
     observe_result("blocking connect on it, and a signal", connect_to(fd, server));
+    end_alarm();
     observe("signals", "%d", (int)alarms);
     observe_result("close", close(fd));
 }
 
 static void interrupted(const struct server *server) {
     int fd = tcp_socket(0);
-    catch_alarm(0, 100);
+    catch_alarm(0, NULL);
     observe_result("blocking connect and a signal", connect_to(fd, server));
+    end_alarm();
     observe("still pending", "%s", events_text((unsigned)poll_now(fd, POLLOUT)));
     fcntl(fd, F_SETFL, O_NONBLOCK);
     observe_result("connect after the signal", connect_to(fd, server));
@@ -134,36 +178,23 @@ static void timed(const struct server *server) {
     close(fd);
 }
 
-static void accept_all(struct full_server *full) {
-    fcntl(full->server.fd, F_SETFL, O_NONBLOCK);
-    for (int fd; (fd = accept(full->server.fd, NULL, NULL)) >= 0;)
-        close(fd);
-    fcntl(full->server.fd, F_SETFL, 0);
-}
-
 /* A restarted connect: the signal comes first, and then the server makes room. */
 static void restarted(struct full_server *full) {
-    pid_t child = fork();
-    if (child == 0)
-        for (;;) {
-            usleep(300000);
-            accept_all(full); /* those who waited longer come first */
-        }
     int fd = tcp_socket(0);
-    catch_alarm(SA_RESTART, 100);
+    catch_alarm(SA_RESTART, full);
     observe_result("SA_RESTART", connect_to(fd, &full->server));
     observe("signals before it was there", "%d", (int)alarms);
     observe_result("and it is connected", write(fd, "x", 1));
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
+    end_alarm();
     close(fd);
 }
 
 /* The usual loop around connect: it is told of the success once. */
 static void interrupted_and_called_again(struct full_server *full) {
     int fd = tcp_socket(0);
-    catch_alarm(0, 100);
+    catch_alarm(0, NULL);
     observe_result("interrupted", connect_to(fd, &full->server));
+    end_alarm();
     for (int i = 0; i < 100 && !poll_now(fd, POLLOUT); i++) {
         accept_all(full);
         poll(NULL, 0, 100);

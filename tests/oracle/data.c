@@ -291,11 +291,14 @@ static void back_pressure(const struct pair *pair) {
     size_t sent = 0, got = 0;
     ssize_t n;
     fcntl(pair->client, F_SETFL, O_NONBLOCK);
-    for (int quiet = 0; quiet < 3;) {
+    for (int quiet = 0, here = 0, there = 0; quiet < 20;) { /* full: nothing moves for 2 s */
+        int was_here = here, was_there = there;
         n = write(pair->client, chunk, sizeof chunk);
         if (n > 0)
             sent += (size_t)n;
-        quiet = n > 0 ? 0 : quiet + 1;
+        ioctl(pair->client, TIOCOUTQ, &here);
+        ioctl(pair->accepted, FIONREAD, &there);
+        quiet = n > 0 || here != was_here || there != was_there ? 0 : quiet + 1;
         if (n < 0)
             poll(NULL, 0, 100);
     }

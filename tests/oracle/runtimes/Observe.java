@@ -146,6 +146,12 @@ public class Observe {
         }
     }
 
+    /** Is it in a native method of the sockets' implementation, where it waits? */
+    static boolean isInSocketCall(Thread thread) {
+        StackTraceElement[] stack = thread.getStackTrace();
+        return stack.length > 0 && stack[0].isNativeMethod() && stack[0].getClassName().startsWith("sun.nio.ch.");
+    }
+
     static void ends() throws Exception {
         try (Socket socket = new Socket("127.0.0.1", server.getLocalPort()); Socket accepted = accept()) {
             reset(accepted);
@@ -162,14 +168,17 @@ public class Observe {
         }
         try (Socket socket = new Socket("127.0.0.1", server.getLocalPort()); Socket accepted = accept()) {
             InputStream in = socket.getInputStream();
+            CompletableFuture<Thread> reader = new CompletableFuture<>();
             CompletableFuture<String> waiting = CompletableFuture.supplyAsync(() -> {
+                reader.complete(Thread.currentThread());
                 try {
                     return "read " + in.read();
                 } catch (IOException e) {
                     return e.getClass().getSimpleName() + " " + e.getMessage();
                 }
             });
-            Thread.sleep(50);
+            while (!isInSocketCall(reader.get(WAIT_MS, TimeUnit.MILLISECONDS)))
+                Thread.sleep(1);
             socket.close();
             observe("closed under a reader", waiting.get(WAIT_MS, TimeUnit.MILLISECONDS));
             observe("the server sees the end", accepted.getInputStream().read());
