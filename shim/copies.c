@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "early_name.h"
+#include "epoll_sets.h"
 #include "hint.h"
 
 /* Registrations in epoll sets are those of a descriptor number, and stay with it. Nothing is cleared: a
@@ -16,6 +17,7 @@ int shim_copied(int from, int result) {
         hint_set(result, (hint_get(result) & HINT_NUMBER) | word);
     if (word & HINT_PENDING)
         early_name_copy(from, result);
+    epoll_sets_copied(from, result);
     return result;
 }
 

@@ -127,6 +127,10 @@ void epoll_registry_note(int epfd, int op, int fd, const struct epoll_event *eve
         if (node)
             forget(node);
     } else if (event) {
+        /* Added what was there, or changed what was not: by this number the set was another before,
+         * or the registration was made by another number of the set. */
+        if (epoll_sets_have_copies() && (node != NULL) == (op == EPOLL_CTL_ADD))
+            hint_remove(fd, HINT_TCP);
         remember(node, fd, epfd, event);
     }
 }
@@ -138,8 +142,8 @@ static bool is_moved(const struct epoll_moved *moved, int epfd) {
     return false;
 }
 
-/* Returns 0 or an errno of epoll_sets_read. */
-static int detach_one(int fd, struct node *node, struct epoll_moved *moved) {
+/* Returns 0 or an errno of epoll_sets_read. *gone: it was not registered under this number. */
+static int detach_one(int fd, struct node *node, struct epoll_moved *moved, bool *gone) {
     int epfd = (int)(atomic_load(&node->key) - 1);
     struct epoll_event event = {.events = atomic_load(&node->events),
                                 .data.u64 = atomic_load(&node->data)};
@@ -148,7 +152,8 @@ static int detach_one(int fd, struct node *node, struct epoll_moved *moved) {
     if (err && err != ENOENT)
         return err;
     if (raw_epoll_ctl(epfd, EPOLL_CTL_DEL, fd, &event) != 0) {
-        forget(node); /* closed since, or another socket */
+        forget(node); /* closed since, or known by another number */
+        *gone = true;
         return 0;
     }
     moved->set[moved->n].epfd = epfd;
@@ -157,13 +162,13 @@ static int detach_one(int fd, struct node *node, struct epoll_moved *moved) {
     return 0;
 }
 
-static int detach_remembered(int fd, struct epoll_moved *moved) {
+static int detach_remembered(int fd, struct epoll_moved *moved, bool *gone) {
     int err = 0;
     for (struct node *node = first_node(fd); node && err == 0; node = next_node(node)) {
         uint32_t key = atomic_load(&node->key);
         if (key != 0 && key != CLAIMED && moved->n < EPOLL_SETS_MAX &&
             !is_moved(moved, (int)(key - 1)))
-            err = detach_one(fd, node, moved);
+            err = detach_one(fd, node, moved, gone);
     }
     return err;
 }
@@ -171,12 +176,14 @@ static int detach_remembered(int fd, struct epoll_moved *moved) {
 int epoll_registry_detach(int fd, struct epoll_moved *moved) {
     int saved = errno, err = 0;
     uint32_t hint = hint_get(fd);
-    bool seek = !(hint & HINT_TCP);
+    bool seek = !(hint & HINT_TCP) || epoll_sets_have_ring(), gone = false;
     moved->n = 0;
     if (seek)
         err = epoll_sets_take(fd, !(hint & HINT_TCP), moved);
     if (err == 0 && hint & HINT_EPOLL)
-        err = detach_remembered(fd, moved);
+        err = detach_remembered(fd, moved, &gone);
+    if (err == 0 && gone && !seek && epoll_sets_have_copies())
+        err = epoll_sets_take(fd, false, moved);
     if (err == 0 && seek)
         hint_add(fd, HINT_TCP); /* all that there is will be remembered */
     errno = saved;

@@ -16,6 +16,7 @@
 
 static _Atomic int listed[LISTED_MAX]; /* epfd + 1 */
 static atomic_int n_listed;            /* may be larger than LISTED_MAX */
+static atomic_bool have_copies, have_ring;
 
 /* The mark stays with the number when the set is closed: nothing would tell. */
 void epoll_sets_note(int epfd) {
@@ -27,6 +28,25 @@ void epoll_sets_note(int epfd) {
     int at = atomic_fetch_add(&n_listed, 1);
     if (at < LISTED_MAX)
         atomic_store(&listed[at], epfd + 1);
+}
+
+void epoll_sets_copied(int from, int to) {
+    if (!hint_has(from, HINT_SET))
+        return;
+    atomic_store(&have_copies, true);
+    epoll_sets_note(to);
+}
+
+bool epoll_sets_have_copies(void) {
+    return atomic_load_explicit(&have_copies, memory_order_relaxed);
+}
+
+void epoll_sets_note_ring(void) {
+    atomic_store(&have_ring, true);
+}
+
+bool epoll_sets_have_ring(void) {
+    return atomic_load_explicit(&have_ring, memory_order_relaxed);
 }
 
 /* Reads the number behind `label`; false if there is none. */

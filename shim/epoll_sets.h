@@ -25,6 +25,16 @@ struct epoll_moved {
 /* `epfd` is an epoll set. No system call. */
 void epoll_sets_note(int epfd);
 
+/* `to` is a copy of `from`. No system call. */
+void epoll_sets_copied(int from, int to);
+
+/* Has a number that was an epoll set ever been copied? Then a set may be known by several numbers. */
+bool epoll_sets_have_copies(void);
+
+/* An io_uring was set up, which can register without epoll_ctl; and has one been? No system call. */
+void epoll_sets_note_ring(void);
+bool epoll_sets_have_ring(void);
+
 /* How `fd` is registered in the set: 0 and *event, ENOENT if it is not or /proc does not tell, or an
  * errno for want of descriptors or memory. 3 system calls, and one for each 4 KiB of the set's list. */
 int epoll_sets_read(int epfd, int fd, struct epoll_event *event);

@@ -48,6 +48,8 @@ HOOK_LINE(int, getpeername, (int fd, struct sockaddr *addr, socklen_t *len), (fd
 HOOK_LINE(int, getsockname, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len))
 HOOK_LINE(int, shutdown, (int fd, int how), (fd, how))
 HOOK_LINE(int, socket, (int family, int type, int protocol), (family, type, protocol))
+HOOK_LINE(int, epoll_create, (int size), (size))
+HOOK_LINE(int, epoll_create1, (int flags), (flags))
 HOOK_LINE(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *len),
           (fd, level, name, value, len))
 HOOK_LINE(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t len),

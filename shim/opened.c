@@ -14,3 +14,22 @@ int shim_socket(int family, int type, int protocol) {
                                       (type & ~flags) == SOCK_STREAM);
     return fd;
 }
+
+int shim_epoll_create(int size) {
+    int epfd = real.epoll_create(size);
+    epoll_sets_note(epfd);
+    return epfd;
+}
+
+int shim_epoll_create1(int flags) {
+    int epfd = real.epoll_create1(flags);
+    epoll_sets_note(epfd);
+    return epfd;
+}
+
+int shim_io_uring_setup(unsigned n_entries, void *params) {
+    int ring = (int)real.syscall(SYS_io_uring_setup, n_entries, params);
+    if (ring >= 0)
+        epoll_sets_note_ring();
+    return ring;
+}

@@ -6,5 +6,10 @@
 #define SHIM_OPENED_H
 
 int shim_socket(int family, int type, int protocol);
+int shim_epoll_create(int size);
+int shim_epoll_create1(int flags);
+
+/* libc has no function for it; made through syscall(2). */
+int shim_io_uring_setup(unsigned n_entries, void *params);
 
 #endif

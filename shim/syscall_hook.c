@@ -76,6 +76,14 @@ long shim_syscall(long number, const long args[6]) {
 #endif
     case SYS_splice:
         return shim_splice(INT(0), POINTER(1), INT(2), POINTER(3), SIZE(4), (unsigned)args[5]);
+    case SYS_io_uring_setup:
+        return shim_io_uring_setup((unsigned)args[0], POINTER(1));
+#ifdef SYS_epoll_create
+    case SYS_epoll_create:
+        return shim_epoll_create(INT(0));
+#endif
+    case SYS_epoll_create1:
+        return shim_epoll_create1(INT(0));
     case SYS_epoll_ctl:
         return shim_epoll_ctl(INT(0), INT(1), INT(2), POINTER(3));
     case SYS_ioctl:

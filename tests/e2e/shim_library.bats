@@ -261,6 +261,49 @@ instructions() {
         --callgrind-out-file=/dev/null "$@" 2>&1 | grep -oP 'Collected : \K\d+'
 }
 
+@test "where kcmp is forbidden, the sets are read instead" {
+    write_smuxshim_conf 127.0.0.1
+    start_helper
+    "$BUILD/oracle/epoll_unseen" >without
+    via strace -f -qq -o trace -e inject=kcmp:error=EPERM "$BUILD/oracle/epoll_unseen" >with
+    grep -q kcmp trace
+    diff without with
+}
+
+# The socket and its set come by exec: /proc is asked, which takes descriptors.
+@test "too few descriptors to look for epoll registrations: EMFILE, and nothing is lost" {
+    start_helper
+    cat >program.py <<'END'
+import errno, os, resource, select, socket, sys
+if len(sys.argv) == 2:
+    s, e = socket.socket(), select.epoll()
+    e.register(s, select.EPOLLOUT | select.EPOLLET)
+    for fd in s.fileno(), e.fileno(): os.set_inheritable(fd, True)
+    os.execv(sys.executable, [sys.executable, '-S', *sys.argv, str(s.fileno()), str(e.fileno())])
+s, e = socket.socket(fileno=int(sys.argv[2])), select.epoll.fromfd(int(sys.argv[3]))
+s.setblocking(False)
+to = '127.0.0.1', int(sys.argv[1])
+taken, (soft, hard) = [], resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+try:
+    while True: taken.append(os.dup(0))
+except OSError: pass
+for free in range(4):
+    e.poll(0)
+    print(errno.errorcode[s.connect_ex(to)])
+    os.close(taken.pop())
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+print(e.poll(30) == [(s.fileno(), select.EPOLLOUT)], s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+END
+    run via "$(python)" -S program.py "$peer_port"
+    assert_output "EMFILE
+EMFILE
+EMFILE
+EINPROGRESS
+True 0"
+    assert_carried 1
+}
+
 # System calls from the first look at the socket until the program goes on; the unreadable page and the routes are
 # mapped once in a process and do not count.
 cost() {

@@ -56,7 +56,7 @@ install_both() {
     install_both
     run "$launcher" -c "$smuxshim_conf" sh -c 'echo "$LD_PRELOAD"'
     assert_output "$PWD/stage/opt/\$LIB/libsmuxshim.so"
-    for program in connect_plain epoll_sets data options; do
+    for program in connect_plain epoll_sets epoll_unseen data options; do
         cc -m32 -w -I"$root" -D_GNU_SOURCE "$root/tests/oracle/$program.c" -o "$program-32" -lpthread
         same_as_direct "$launcher" "./$program-32"
         # With 64 bits of time, glibc's functions have other names.
@@ -81,7 +81,7 @@ install_both() {
 @test "musl programs, with library and launcher built by musl-gcc" {
     restart_helper 127.0.0.0/8
     make -s -C "$root" BUILD="$BUILD" musl >make.log 2>&1 || { cat make.log; return 1; }
-    for program in connect_plain epoll_sets data processes; do
+    for program in connect_plain epoll_sets epoll_unseen data processes; do
         musl-gcc -w -I"$root" -D_GNU_SOURCE -idirafter "$BUILD/musl/include" "$root/tests/oracle/$program.c" \
             -o "$program-musl" -lpthread
         same_as_direct "$BUILD/musl/smuxshim" "./$program-musl"
@@ -263,6 +263,13 @@ for number in (63, 64, 128, 129, 1000):
 [1, 1, 1, 1] 0 1 0 EISCONN
 [1, 1, 1, 1] 0 1 0 EISCONN"
     assert_carried 5
+    restart_helper 127.0.0.0/8
+    local program
+    for program in epoll_sets epoll_unseen; do
+        "$BUILD/oracle/$program" >without
+        SMUXSHIM_CONFIG=$smuxshim_conf LD_PRELOAD=$PWD/few/libsmuxshim.so "$BUILD/oracle/$program" >with
+        diff without with
+    done
 }
 
 @test "a library path with a blank or a colon is refused, because LD_PRELOAD cannot hold it" {

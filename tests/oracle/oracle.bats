@@ -50,6 +50,8 @@ same_command() {
 
 @test "epoll: registered before and after, edges, oneshot, exclusive, nested, several sets" { same epoll_sets 77; }
 
+@test "epoll: registered by copies of the set, before exec, by io_uring; sockets of others" { same epoll_unseen 37; }
+
 @test "names: peer and own, cut, bound, IPv6, v4-mapped" { same names 343; }
 
 @test "lookups: names to addresses and back, that no route is concerned with" { same lookups 95; }
