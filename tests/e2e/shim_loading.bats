@@ -81,7 +81,7 @@ install_both() {
 @test "musl programs, with library and launcher built by musl-gcc" {
     restart_helper 127.0.0.0/8
     make -s -C "$root" BUILD="$BUILD" musl >make.log 2>&1 || { cat make.log; return 1; }
-    for program in connect_plain epoll_sets epoll_unseen data processes; do
+    for program in connect_plain given_up epoll_sets epoll_unseen data processes urgent; do
         musl-gcc -w -I"$root" -D_GNU_SOURCE -idirafter "$BUILD/musl/include" "$root/tests/oracle/$program.c" \
             -o "$program-musl" -lpthread
         same_as_direct "$BUILD/musl/smuxshim" "./$program-musl"

@@ -13,7 +13,9 @@ static void say_urgent(int fd, const char *text) {
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
-    } control = {.align = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    } control = {.align = {.cmsg_len = CMSG_LEN(sizeof(int)),
+                           .cmsg_level = SOL_SOCKET,
+                           .cmsg_type = SCM_RIGHTS}};
     struct iovec iov = {(void *)(uintptr_t)(text + ordinary), 1};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
