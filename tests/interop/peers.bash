@@ -30,15 +30,29 @@ teardown_file() { kill_all "$BATS_FILE_TMPDIR"; }
 
 # Where the two sides of a conversation leave what they say: the test's folder, or $talk.
 talk=
-said() { echo "${talk:-$BATS_TEST_TMPDIR}/$1.out"; } # NAME
+about() { echo "${talk:-$BATS_TEST_TMPDIR}/$1"; } # NAME
+said() { echo "$(about "$1").out"; }              # NAME
 
-# spawn NAME COMMAND...: in the background; output in NAME.out, pid in $spawned.
+# spawn NAME COMMAND...: in the background; output in NAME.out, exit status in NAME.status, pid in
+# NAME.pid and in $spawned.
 spawn() {
-    local name=$1
+    local base
+    base=$(about "$1")
     shift
-    "$@" >"$(said "$name")" 2>&1 </dev/null 3>&- &
-    spawned=$!
-    echo $spawned >>"${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}/pids"
+    rm -f "$base.pid" "$base.status"
+    tell "$base" "$@" >/dev/null 2>&1 </dev/null 3>&- &
+    until [ -s "$base.pid" ]; do sleep 0.01; done
+    spawned=$(<"$base.pid")
+    echo "$spawned" >>"${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}/pids"
+}
+
+tell() {
+    local base=$1 status=0
+    shift
+    "$@" >"$base.out" 2>&1 &
+    echo $! >"$base.pid"
+    wait $! || status=$?
+    echo $status >"$base.status"
 }
 
 # Polls for 60 s until the output of NAME has a line that matches; then prints the line.
@@ -66,21 +80,22 @@ start_responder() { # PEER OPTIONS...
 }
 
 # After the session a peer ends by itself, and well: a sanitizer would say otherwise then.
-assert_exits() { # PID
-    local tries=3000
-    while kill -0 "$1" 2>/dev/null; do
+assert_exits() { # NAME
+    local tries=3000 status
+    status=$(about "$1").status
+    until [ -s "$status" ]; do
         tries=$((tries - 1))
         [ $tries -gt 0 ] || { echo "the peer does not end" >&2; return 1; }
         sleep 0.02
     done
-    wait "$1"
+    [ "$(<"$status")" = 0 ] || { echo "the $1's exit status is $(<"$status")" >&2; return 1; }
 }
 
 # Everything that the responder was asked ended well, and so did its session.
 assert_responder_content() {
     run -0 await_line responder '^session ended'
     assert_output --regexp ' truncated=0 failed=0$'
-    assert_exits "$responder"
+    assert_exits responder
 }
 
 # converse DRIVER RESPONDER VERSION SCENARIO [OPTIONS for both] [-- OPTIONS of the driver]
@@ -137,7 +152,7 @@ their_server_dies() { # PEER VERSION
     interrupt c_peer "$1" "$2" responder
     run -0 await_line driver '^ok|^FAIL'
     assert_output "ok carrier-loss read=SMUX_ERR_CARRIER write=SMUX_ERR_CARRIER"
-    assert_exits "$spawned"
+    assert_exits driver
 }
 
 # No transfer may look complete: two streams, two errors.
@@ -145,7 +160,7 @@ their_client_dies() { # PEER VERSION
     interrupt "$1" c_peer "$2" driver
     run -0 await_line responder '^session ended'
     assert_output --regexp '^session ended: .* accepted=2 completed=0 truncated=0 failed=2$'
-    assert_exits "$responder"
+    assert_exits responder
 }
 
 # What theirs say of it is up to them, but they must notice.
@@ -168,7 +183,6 @@ begin() { # SCENARIO DRIVER RESPONDER VERSION IDLE_MS
     talk=$BATS_FILE_TMPDIR/$1-$2-$3-$4
     mkdir "$talk"
     start_responder "$3" --version "$4" "${keepalive[@]}"
-    echo "$responder" >"$talk/pid"
     spawn driver "$peers/$2" --connect "$address" --version "$4" --run "$1" "${keepalive[@]}" --idle-ms "$5"
 }
 
@@ -188,7 +202,7 @@ begin_waiting() {
     done
     for talk in "$BATS_FILE_TMPDIR"/frozen-*; do
         await_line driver '^ready$' || continue
-        kill -STOP "$(<"$talk/pid")"
+        kill -STOP "$(<"$talk/responder.pid")"
     done
     talk=
 }
@@ -197,6 +211,7 @@ idle_goes_on() { # DRIVER RESPONDER VERSION
     talk=$BATS_FILE_TMPDIR/keepalive-$1-$2-$3
     run -0 await_line driver '^ok|^FAIL'
     assert_output --regexp "^ok keepalive"
+    assert_exits driver
     assert_responder_content
 }
 
