@@ -43,12 +43,15 @@ static int translate_error(int fd, void *value) {
  * another? */
 static bool is_telltale(int fd, int name, const void *value, socklen_t len) {
     int number = 0;
-    memcpy(&number, value, len < sizeof number ? len : sizeof number);
+    sa_family_t family;
+    if (value)
+        memcpy(&number, value, len < sizeof number ? len : sizeof number);
+    memcpy(&family, &number, sizeof family); /* a name begins with it */
     switch (name) {
     case SO_DOMAIN:
         return number == AF_UNIX;
-    case SO_PEERNAME: /* the family comes first */
-        return len >= sizeof(sa_family_t) && *(const sa_family_t *)value == AF_UNIX;
+    case SO_PEERNAME:
+        return family == AF_UNIX;
     case SO_PROTOCOL:
         return number == 0;
     case SO_PEERCRED:
