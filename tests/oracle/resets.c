@@ -1,11 +1,14 @@
 /* resets.c - a reset that comes behind data, or while a call waits in the middle of its work:
  * the call says how much it has moved, and the next one must say that there was a reset. */
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 
 #include "oracle.h"
 
 static char big[8 << 20];
 static int in_pipe[2]; /* with room for what is spliced */
+static int file;       /* as long as `big` */
 static volatile sig_atomic_t pipes;
 
 static void on_pipe(int signal) {
@@ -207,15 +210,16 @@ static void waiting_reader(const struct server *server) {
     close(pair.client);
 }
 
-enum writing { WRITE, WRITEV, SEND, SENDTO, SENDMSG, SENDMMSG, N_WRITINGS };
+enum writing { WRITE, WRITEV, SEND, SENDTO, SENDMSG, SENDMMSG, SENDFILE, N_WRITINGS };
 
-static const char *const writing_names[] = {"write",  "writev",  "send MSG_NOSIGNAL",
-                                            "sendto", "sendmsg", "sendmmsg"};
+static const char *const writing_names[] = {"write",   "writev",   "send MSG_NOSIGNAL", "sendto",
+                                            "sendmsg", "sendmmsg", "sendfile"};
 
 static ssize_t write_big(enum writing how, int fd) {
     struct iovec iov[2] = {{big, sizeof big / 2}, {big + sizeof big / 2, sizeof big / 2}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
     struct mmsghdr msgs[2] = {{.msg_hdr = msg}, {.msg_hdr = msg}};
+    off_t offset = 0;
     switch (how) {
     case WRITE:
         return write(fd, big, sizeof big);
@@ -225,6 +229,8 @@ static ssize_t write_big(enum writing how, int fd) {
         return send(fd, big, sizeof big, MSG_NOSIGNAL);
     case SENDTO:
         return sendto(fd, big, sizeof big, 0, NULL, 0);
+    case SENDFILE: /* whose next piece takes the error away, also from TCP */
+        return sendfile(fd, file, &offset, sizeof big);
     case SENDMSG:
         return sendmsg(fd, &msg, 0);
     default:
@@ -260,6 +266,9 @@ int main(void) {
     signal(SIGPIPE, on_pipe);
     if (pipe(in_pipe) != 0)
         die("pipe");
+    file = memfd_create("oracle", MFD_CLOEXEC);
+    if (ftruncate(file, sizeof big) != 0)
+        die("file");
     behind_data(&server, 1);
     behind_data(&server, 4000);
     told_by(&server);
