@@ -207,12 +207,11 @@ struct smux_session {
     /* Extensions and keepalive. */
     uint8_t owes; /* enum session_owes */
     bool peer_extensions, peer_goaway, peer_keeps_alive;
-    bool resets_wait;        /* some do */
-    uint64_t hello_until_us; /* no reset is sent before, 0: no hello is expected any more */
-    uint8_t goaway;          /* enum goaway */
+    uint8_t goaway; /* enum goaway */
     uint8_t ping_seq, pong_seq;
     bool ping_pending;
     uint64_t ping_us, rtt_us;
+    uint64_t hello_until_us;   /* no reset is sent before, 0: no hello is expected any more */
     uint64_t keepalive_us;     /* when the next NOP is due */
     uint64_t last_received_us; /* */
     uint64_t suspect_us;       /* when silence was first noticed, 0: not */
@@ -249,6 +248,7 @@ struct smux_session {
     uint32_t *refusals;      /* stream ids; [refusals_head, refusals_tail) are unsent */
     uint32_t refusals_head, refusals_tail, refusals_size;
     bool outstanding; /* between smux_output and smux_sent */
+    bool resets_wait; /* some do, for hello_until_us */
     uint32_t frames_len;
     uint32_t begun; /* bytes of frames[0] that are on the wire; then it alone is in the plan */
     uint32_t headers_len;
