@@ -157,6 +157,24 @@ static void told_by(const struct server *server) {
     close(copy);
 }
 
+/* SO_RCVLOWAT set before connect, and the reader is a copy. */
+static void low_water_before(const struct server *server) {
+    int fd = tcp_socket(0), eight = 8;
+    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &eight, sizeof eight);
+    if (connect_to(fd, server) != 0)
+        die("connect");
+    int accepted = accept(server->fd, NULL, NULL), copy = dup(fd);
+    (void)!write(accepted, "abc", 3);
+    wait_bytes(copy, 3);
+    reset_close(accepted);
+    wait_reset(copy);
+    close(fd);
+    observe_result("SO_RCVLOWAT before connect", receive(READ, copy));
+    observe_result("then", receive(READ, copy));
+    observe_result("in the end", receive(READ, copy));
+    close(copy);
+}
+
 /* recvmmsg looks for an error first, and stores one that ends it. */
 static void many_messages(const struct server *server) {
     for (int flags = 0; flags <= MSG_WAITALL; flags += MSG_WAITALL) {
@@ -271,6 +289,7 @@ int main(void) {
         die("file");
     behind_data(&server, 1);
     behind_data(&server, 4000);
+    low_water_before(&server);
     told_by(&server);
     many_messages(&server);
     waiting_reader(&server);
