@@ -50,9 +50,12 @@ static void catch_alarm(int flags, struct full_server *full) {
     await_sleep(self);
     kill(self, SIGALRM);
     await_sleep(self);
-    for (; full; usleep(100000))
+    if (!full)
+        _exit(0);
+    for (;;) {
         accept_all(full); /* those who waited longer come first */
-    _exit(0);
+        usleep(100000);
+    }
 }
 
 /* After the call. */
