@@ -26,12 +26,14 @@ enum verdict {
     VERDICT_REPEAT, /* not ours, or TCP would signal: make the application's call as it is */
 };
 
-/* A send that moved less than it was given. If that is because the other end is gone, the kernel
- * gave its error to this call, which TCP would have left for the next. (It is not gone where
- * this process has shut writing down. An error that is still there will be told.) */
-static void keep_reset(int fd) {
+/* A send that moved less than it was given. If it waited and that is because the other end is gone,
+ * the kernel gave its error to this call, which TCP would have left for the next. (It is not gone
+ * where this process has shut writing down. An error that is still there will be told.) */
+static void keep_reset(int fd, int flags) {
     struct pollfd pfd = {.fd = fd};
     struct timespec now = {0};
+    if (flags & MSG_DONTWAIT || !shim_is_blocking(fd))
+        return;
     if (real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1 && pfd.revents & POLLHUP &&
         !(pfd.revents & POLLERR) && !hint_has(fd, HINT_SHUT) && shim_is_ours(fd))
         reset_put_back(fd);
@@ -51,7 +53,7 @@ static enum verdict judge(int fd, ssize_t *sent, size_t len, int flags) {
     if (*sent == 0 && len == 0)
         *sent = sent_nothing(fd, flags);
     if (*sent > 0 && (size_t)*sent < len)
-        keep_reset(fd);
+        keep_reset(fd, flags);
     if (*sent >= 0 || (errno != EPIPE && errno != ECONNRESET && errno != ENOTSOCK))
         return VERDICT_STANDS;
     if (errno == ENOTSOCK) {

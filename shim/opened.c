@@ -27,9 +27,11 @@ int shim_epoll_create1(int flags) {
     return epfd;
 }
 
+#ifdef SYS_io_uring_setup
 int shim_io_uring_setup(unsigned n_entries, void *params) {
     int ring = (int)real.syscall(SYS_io_uring_setup, n_entries, params);
     if (ring >= 0)
         epoll_sets_note_ring();
     return ring;
 }
+#endif

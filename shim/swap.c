@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "epoll_registry.h"
@@ -131,8 +132,16 @@ static int open_pair(const struct swap *swap, struct shim_request *req) {
     return -err;
 }
 
-/* Makes `new_fd` stand where `fd` is: same file flags, same close-on-exec, same epoll sets. */
-static int replace(int fd, int new_fd, int file_flags) {
+/* Looks at `b` last. */
+static bool is_same_file(int a, int b) {
+    struct stat file_a, file_b;
+    return fstat(a, &file_a) == 0 && fstat(b, &file_b) == 0 && file_a.st_dev == file_b.st_dev &&
+           file_a.st_ino == file_b.st_ino;
+}
+
+/* Makes `new_fd` stand where `fd` is: same file flags, same close-on-exec, same epoll sets. Unless
+ * `old` is -1: only if `fd` still is what `old` is a copy of, else EBADF. */
+static int replace(int fd, int new_fd, int file_flags, int old) {
     struct epoll_moved moved;
     int close_on_exec = raw_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
     int settable = file_flags & (O_NONBLOCK | O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME);
@@ -141,6 +150,8 @@ static int replace(int fd, int new_fd, int file_flags) {
     if (settable != O_NONBLOCK)
         raw_fcntl(new_fd, F_SETFL, settable);
     int err = epoll_registry_detach(fd, &moved);
+    if (err == 0 && old >= 0 && !is_same_file(old, fd))
+        err = EBADF;
     while (err == 0 && raw_dup3(new_fd, fd, close_on_exec) < 0)
         err = errno == EINTR || errno == EBUSY ? 0 : errno;
     /* The kernel noted the temporary number for O_ASYNC's signals; turned on again, it notes this. */
@@ -159,7 +170,7 @@ int swap_in(const struct swap *swap) {
     int pair = open_pair(swap, &req);
     int err = pair < 0 ? -pair : 0;
     if (pair >= 0) {
-        err = replace(swap->fd, pair, swap->file_flags);
+        err = replace(swap->fd, pair, swap->file_flags, -1);
         raw_close(pair);
     }
     window_close();
@@ -206,9 +217,12 @@ static void leave_reset(int tcp, int family) {
     struct sockaddr_storage name;
     int on = 1;
     socklen_t len = shim_endpoint_to_sockaddr(&loopback[family == AF_INET6], &name);
-    if (raw_setsockopt(tcp, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE_OF_LINUX, &on, sizeof on) != 0 ||
-        raw_setsockopt(tcp, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on) != 0)
+    if (raw_setsockopt(tcp, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on) != 0)
         return;
+    if (raw_setsockopt(tcp, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE_OF_LINUX, &on, sizeof on) != 0) {
+        set_option(tcp, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 0);
+        return;
+    }
     if (raw_connect(tcp, &name, len) == 0) {
         real.syscall(SYS_shutdown, tcp, SHUT_RDWR);
     } else { /* it did send something, to where nobody listens: that error is not the one */
@@ -221,34 +235,40 @@ static void leave_reset(int tcp, int family) {
 }
 
 /* Puts `tcp` in the place of `fd`, and ends what was there for everybody who has it, or waits for it. They
- * wake up when the new socket is in its place, so that it tells them why. */
-static int replace_and_end(int fd, int tcp, int file_flags) {
-    int old = raw_fcntl(fd, F_DUPFD_CLOEXEC, 0);
+ * wake up when the new socket is in its place, so that it tells them why. `old` is a copy of `fd`, or -1;
+ * with one, what another thread may have put in the place of `fd` meanwhile stays there. */
+static int replace_and_end(int fd, int tcp, int file_flags, int old) {
     if (old < 0)
         real.syscall(SYS_shutdown, fd, SHUT_RDWR);
-    int err = replace(fd, tcp, file_flags);
-    if (old >= 0) {
-        if (err == 0)
-            real.syscall(SYS_shutdown, old, SHUT_RDWR);
-        raw_close(old);
-    }
+    int err = replace(fd, tcp, file_flags, old);
+    if (err == 0 && old >= 0)
+        real.syscall(SYS_shutdown, old, SHUT_RDWR);
     return err;
 }
 
 int swap_out(int fd, const struct shim_state *state) {
     int file_flags = raw_fcntl(fd, F_GETFL, 0), family = options_family(fd);
     bool failed = state->kind == SHIM_FAILED;
+    if (file_flags < 0)
+        return errno;
     window_open();
+    int old = failed ? -1 : raw_fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    bool closed = !failed && old < 0 && errno == EBADF;
     int tcp = raw_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int err = tcp < 0 ? errno : 0;
-    if (tcp >= 0) {
+    if (closed || (old >= 0 && !shim_is_ours(old)))
+        err = EBADF; /* another thread has just closed it */
+    if (err == 0) {
         if (!failed)
             leave_reset(tcp, family);
         options_restore(fd, tcp);
         bind_again(fd, tcp);
-        err = failed ? replace(fd, tcp, file_flags) : replace_and_end(fd, tcp, file_flags);
-        raw_close(tcp);
+        err = failed ? replace(fd, tcp, file_flags, -1) : replace_and_end(fd, tcp, file_flags, old);
     }
+    if (tcp >= 0)
+        raw_close(tcp);
+    if (old >= 0)
+        raw_close(old);
     window_close();
     if (err == 0)
         hint_set(fd, hint_get(fd) & HINT_LASTING);

@@ -76,8 +76,10 @@ long shim_syscall(long number, const long args[6]) {
 #endif
     case SYS_splice:
         return shim_splice(INT(0), POINTER(1), INT(2), POINTER(3), SIZE(4), (unsigned)args[5]);
+#ifdef SYS_io_uring_setup
     case SYS_io_uring_setup:
         return shim_io_uring_setup((unsigned)args[0], POINTER(1));
+#endif
 #ifdef SYS_epoll_create
     case SYS_epoll_create:
         return shim_epoll_create(INT(0));
