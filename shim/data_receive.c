@@ -50,9 +50,9 @@ static ssize_t received_as(int fd, ssize_t result, int flags) {
 static bool is_special(int fd, int flags) {
     if (!hint_has(fd, HINT_OURS) || flags & MSG_OOB)
         return false;
-    if (flags & (MSG_ERRQUEUE | MSG_TRUNC) || data_low_water(fd))
+    if (flags & (MSG_ERRQUEUE | MSG_TRUNC | MSG_WAITALL) || data_low_water(fd))
         return shim_is_ours(fd);
-    return flags & MSG_WAITALL;
+    return false;
 }
 
 static ssize_t receive_special(int fd, struct msghdr *msg, int flags) {
@@ -168,7 +168,7 @@ ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags) {
 
 int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
                   struct timespec *timeout) {
-    if (is_special(fd, flags) && shim_is_ours(fd))
+    if (is_special(fd, flags))
         return flags & MSG_ERRQUEUE ? (int)fail(EAGAIN)
                                     : shim_receive_messages(fd, msgs, n_msgs, flags, timeout);
     int n = (int)shim_received(fd, real.recvmmsg(fd, msgs, n_msgs, flags, timeout));

@@ -159,23 +159,12 @@ static bool wait_more(struct whole *whole) {
     return events > 0 && !(events & POLLPRI && at_mark(whole->fd));
 }
 
-/* Is a second receive part of the first? Not of datagrams, which a descriptor has whose hint is
- * stale. */
-static bool is_stream(int fd) {
-    int type = 0;
-    socklen_t len = sizeof type;
-    return shim_is_ours(fd) ||
-           (raw_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM);
-}
-
 static ssize_t take_all(struct whole *whole, struct msghdr *msg) {
     size_t asked;
     ssize_t n = take(whole, msg, 0, &asked);
     if (n <= 0)
         return shim_received(whole->fd, n);
     whole->done = (size_t)n;
-    if (whole->done == whole->len || !is_stream(whole->fd))
-        return n;
     int saved = errno;
     while (whole->done < whole->len) {
         /* Less than asked for: then there was no more. */
@@ -213,7 +202,7 @@ static ssize_t peek_all(struct whole *whole, struct msghdr *msg) {
     ssize_t seen = peek(whole, msg, 0);
     if (seen <= 0)
         return shim_received(whole->fd, seen);
-    if ((size_t)seen >= whole->target || !is_stream(whole->fd))
+    if ((size_t)seen >= whole->target)
         return seen;
     int saved = errno;
     while (events == 0 && (size_t)seen < whole->target && waits(whole) &&

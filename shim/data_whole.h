@@ -24,8 +24,7 @@ static inline bool data_low_water(int fd) {
  * without taking a reset away. No system call unless there is a hint. */
 size_t data_at_most(int fd, size_t len);
 
-/* recvmsg(2) with flags among which is no MSG_OOB and no MSG_ERRQUEUE. With MSG_TRUNC, and on a
- * socket with SO_RCVLOWAT, `fd` must be ours; with MSG_WAITALL it may turn out to be another's.
+/* recvmsg(2), on a descriptor that is ours, with flags among which is no MSG_OOB and no MSG_ERRQUEUE.
  * Addresses are left as the kernel gives them. As many system calls as recvmsg if all is there
  * at once. */
 ssize_t shim_receive_whole(int fd, struct msghdr *msg, int flags);

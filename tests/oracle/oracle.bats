@@ -64,7 +64,7 @@ same_command() {
 
 @test "ends: shutdown, close, reset, SIGPIPE, and what the target sees" { same ends 119; }
 
-@test "resets: behind data, in the middle of a call, and who tells of them" { same resets 161; }
+@test "resets: behind data, in the middle of a call, and who tells of them" { same resets 170; }
 
 @test "processes: dup, fork, exec, SCM_RIGHTS, threads, signals, cancellation" { same processes 76; }
 

@@ -279,6 +279,78 @@ static void waiting_writer(const struct server *server, enum writing how, bool b
         close(pair.accepted);
 }
 
+/* A number that was a connection's and is now, by accept, another socket's. `other`: its other end. */
+static int number_again(const struct server *server, int *other) {
+    *other = tcp_socket(0);
+    struct pair pair = connected_pair(server, 0);
+    close_pair(&pair);
+    if (connect_to(*other, server) != 0)
+        die("connect");
+    int accepted = accept(server->fd, NULL, NULL);
+    observe("the number is used again", "%d", accepted == pair.client);
+    return accepted;
+}
+
+static void send_descriptor(int fd) {
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.align = {.cmsg_len = CMSG_LEN(sizeof(int)),
+                           .cmsg_level = SOL_SOCKET,
+                           .cmsg_type = SCM_RIGHTS}};
+    struct iovec iov = {"message", 7};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    memcpy(CMSG_DATA(&control.align), &fd, sizeof fd);
+    if (sendmsg(fd, &msg, 0) != 7)
+        die("sendmsg");
+}
+
+static void receive_descriptor(int fd) {
+    union {
+        char bytes[CMSG_SPACE(4 * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    char buf[20];
+    struct iovec iov = {buf, sizeof buf};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    observe_result("a message", recvmsg(fd, &msg, MSG_WAITALL));
+    observe("... has descriptors", "%d",
+            msg.msg_controllen == CMSG_LEN(sizeof(int)) ||
+                msg.msg_controllen == CMSG_SPACE(sizeof(int)));
+}
+
+/* What the program's other sockets say to MSG_WAITALL when they have a connection's number. */
+static void other_sockets(const struct server *server) {
+    int other, fd = number_again(server, &other), ends[2];
+    (void)!write(other, "hello", 5);
+    wait_bytes(fd, 5);
+    reset_close(other);
+    wait_reset(fd);
+    observe_result("an accepted socket", receive(RECV_ALL, fd));
+    observe_result("then", receive(READ, fd));
+    observe_result("in the end", receive(READ, fd));
+    close(fd);
+
+    struct pair pair = connected_pair(server, 0);
+    close_pair(&pair);
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
+        die("socketpair");
+    observe("the number is used again", "%d", ends[0] == pair.client);
+    send_descriptor(ends[1]);
+    send_descriptor(ends[1]);
+    shutdown(ends[1], SHUT_WR);
+    receive_descriptor(ends[0]);
+    receive_descriptor(ends[0]);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void) {
     struct server server = serve();
     signal(SIGPIPE, on_pipe);
@@ -292,6 +364,7 @@ int main(void) {
     low_water_before(&server);
     told_by(&server);
     many_messages(&server);
+    other_sockets(&server);
     waiting_reader(&server);
     for (enum writing how = 0; how < N_WRITINGS; how++)
         waiting_writer(&server, how, false);
