@@ -22,6 +22,19 @@ ssize_t shim_received(int fd, ssize_t result) {
     return state.kind == SHIM_FOREIGN ? result : fail(shim_reset_errno(&state));
 }
 
+/* The outcome of a receive of up to `len` bytes. `ours`: what the hint said before it. The end that a
+ * reader saw may be that of a connection that another thread has given up meanwhile: then a TCP
+ * socket is in its place, with the error that TCP gives to such a reader. */
+static ssize_t received(int fd, bool ours, size_t len, ssize_t result) {
+    bool ended = result == 0 && len > 0;
+    if (!ours || !(ended || (result < 0 && reset_is(errno))))
+        return shim_received(fd, result);
+    struct shim_state state = shim_state_read(fd);
+    if (state.kind != SHIM_FOREIGN)
+        return ended ? result : fail(shim_reset_errno(&state));
+    return shim_take_error(fd) == ECONNRESET ? fail(ECONNRESET) : result;
+}
+
 static bool known_ours(int fd) {
     return hint_has(fd, HINT_OURS) && shim_is_ours(fd);
 }
@@ -42,8 +55,8 @@ static ssize_t received_urgent(int fd, ssize_t result, int flags) {
     return shim_received(fd, result);
 }
 
-static ssize_t received_as(int fd, ssize_t result, int flags) {
-    return flags & MSG_OOB ? received_urgent(fd, result, flags) : shim_received(fd, result);
+static ssize_t received_as(int fd, bool ours, size_t len, ssize_t result, int flags) {
+    return flags & MSG_OOB ? received_urgent(fd, result, flags) : received(fd, ours, len, result);
 }
 
 /* Is it a receive that AF_UNIX would take differently? A system call only if it seems so. */
@@ -58,7 +71,8 @@ static bool is_special(int fd, int flags) {
 static ssize_t receive_special(int fd, struct msghdr *msg, int flags) {
     if (flags & MSG_ERRQUEUE)
         return fail(EAGAIN); /* nothing is ever queued there */
-    return shim_receive_whole(fd, msg, flags);
+    return received(fd, true, iov_bytes(msg->msg_iov, (size_t)msg->msg_iovlen),
+                    shim_receive_whole(fd, msg, flags));
 }
 
 /* The same into one buffer. */
@@ -76,7 +90,8 @@ static ssize_t receive_special_into(int fd, void *buf, size_t len, int flags, st
 ssize_t shim_read(int fd, void *buf, size_t len) {
     if (data_low_water(fd) && is_special(fd, 0))
         return receive_special_into(fd, buf, len, 0, NULL, NULL);
-    return shim_received(fd, real.read(fd, buf, len));
+    bool ours = hint_has(fd, HINT_OURS);
+    return received(fd, ours, len, real.read(fd, buf, len));
 }
 
 /* A read into vectors that is to be made of several. Returns true if *result is the answer. */
@@ -93,12 +108,15 @@ ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov) {
     ssize_t result;
     if (read_special(fd, iov, n_iov, 0, &result))
         return result;
-    return shim_received(fd, real.readv(fd, iov, n_iov));
+    bool ours = hint_has(fd, HINT_OURS);
+    result = real.readv(fd, iov, n_iov);
+    return received(fd, ours, ours && result == 0 ? iov_bytes(iov, (size_t)n_iov) : 0, result);
 }
 
 /* Of libc's two names for it one may be missing, or (in old ones) both. */
 ssize_t shim_preadv2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
     ssize_t result;
+    bool ours = hint_has(fd, HINT_OURS);
     if (offset == -1 && !(flags & ~RWF_NOWAIT) &&
         read_special(fd, iov, n_iov, flags ? MSG_DONTWAIT : 0, &result))
         return result;
@@ -108,13 +126,14 @@ ssize_t shim_preadv2(int fd, const struct iovec *iov, int n_iov, int64_t offset,
         result = real.preadv2(fd, iov, n_iov, (off_t)offset, flags);
     else
         result = fail(ENOSYS);
-    return shim_received(fd, result);
+    return received(fd, ours, ours && result == 0 ? iov_bytes(iov, (size_t)n_iov) : 0, result);
 }
 
 ssize_t shim_recv(int fd, void *buf, size_t len, int flags) {
     if (is_special(fd, flags))
         return receive_special_into(fd, buf, len, flags, NULL, NULL);
-    return received_as(fd, real.recv(fd, buf, len, flags), flags);
+    bool ours = hint_has(fd, HINT_OURS);
+    return received_as(fd, ours, len, real.recv(fd, buf, len, flags), flags);
 }
 
 ssize_t shim_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
@@ -123,12 +142,14 @@ ssize_t shim_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr 
     socklen_t size = addr && addr_len ? *addr_len : 0;
     size_t kept = size < sizeof before ? size : sizeof before;
     ssize_t result;
-    if (size && hint_has(fd, HINT_OURS))
+    bool ours = hint_has(fd, HINT_OURS);
+    if (size && ours)
         memcpy(&before, addr, kept);
     if (is_special(fd, flags))
         result = receive_special_into(fd, buf, len, flags, size ? addr : NULL, addr_len);
     else
-        result = received_as(fd, real.recvfrom(fd, buf, len, flags, addr, addr_len), flags);
+        result =
+            received_as(fd, ours, len, real.recvfrom(fd, buf, len, flags, addr, addr_len), flags);
     if (result >= 0 && size && *addr_len && address_is_ours(fd, addr, size, *addr_len)) {
         if (hint_has(fd, HINT_OURS))
             memcpy(addr, &before, kept);
@@ -148,15 +169,20 @@ ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags) {
     ssize_t result;
     if (!msg || msg->msg_iovlen > UIO_MAXIOV)
         return real.recvmsg(fd, msg, flags);
+    bool ours = hint_has(fd, HINT_OURS);
     socklen_t size = msg->msg_namelen;
-    size_t kept = size && msg->msg_name && hint_has(fd, HINT_OURS) ? size : 0;
+    size_t kept = size && msg->msg_name && ours ? size : 0;
     if (kept > sizeof before)
         kept = sizeof before;
     memcpy(&before, kept ? msg->msg_name : (const void *)"", kept);
-    if (is_special(fd, flags))
+    if (is_special(fd, flags)) {
         result = receive_special(fd, msg, flags);
-    else
-        result = received_as(fd, real.recvmsg(fd, msg, flags), flags);
+    } else {
+        result = real.recvmsg(fd, msg, flags);
+        result = received_as(fd, ours,
+                             result == 0 ? iov_bytes(msg->msg_iov, (size_t)msg->msg_iovlen) : 0,
+                             result, flags);
+    }
     if (result < 0)
         return result;
     socklen_t named = msg->msg_namelen;

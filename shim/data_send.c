@@ -63,8 +63,14 @@ static enum verdict judge(int fd, ssize_t *sent, size_t len, int flags) {
     int err = errno;
     struct shim_state state = shim_state_read(fd);
     errno = err;
-    if (state.kind == SHIM_FOREIGN)
-        return err == EPIPE && !(flags & MSG_NOSIGNAL) ? VERDICT_REPEAT : VERDICT_STANDS;
+    /* Another's EPIPE stays, however often it is asked. If a thread has given the connection up meanwhile,
+     * the TCP socket in its place has the error for this call. */
+    if (state.kind == SHIM_FOREIGN) {
+        if (err == EPIPE)
+            return VERDICT_REPEAT;
+        shim_take_error(fd);
+        return VERDICT_STANDS;
+    }
     /* TCP reports the reset first, without a signal, and EPIPE from then on. */
     if (err == ECONNRESET || shim_take_error(fd)) {
         errno = shim_reset_errno(&state);

@@ -274,6 +274,103 @@ static void of_a_connection(const struct server *server) {
     close_pair(&pair);
 }
 
+/* ---- Others wait ---- */
+
+enum waiting {
+    READING,
+    READING_VECTORS,
+    RECEIVING_ALL,
+    RECEIVING_MESSAGE,
+    SENDING,
+    SENDING_MESSAGE
+};
+
+static const char *const waiting_names[] = {"read",    "readv", "recv MSG_WAITALL",
+                                            "recvmsg", "send",  "sendmsg"};
+
+struct waiter {
+    int fd;
+    enum waiting how;
+    pid_t id; /* of its thread, once it is about to wait */
+    ssize_t result;
+    int error;
+};
+
+static ssize_t call(enum waiting how, int fd) {
+    char buf[8] = "message";
+    struct iovec iov = {buf, sizeof buf};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    switch (how) {
+    case READING:
+        return read(fd, buf, sizeof buf);
+    case READING_VECTORS:
+        return readv(fd, &iov, 1);
+    case RECEIVING_ALL:
+        return recv(fd, buf, sizeof buf, MSG_WAITALL);
+    case RECEIVING_MESSAGE:
+        return recvmsg(fd, &msg, 0);
+    case SENDING:
+        return send(fd, buf, sizeof buf, MSG_NOSIGNAL);
+    default:
+        return sendmsg(fd, &msg, MSG_NOSIGNAL);
+    }
+}
+
+static void *call_in_thread(void *argument) {
+    struct waiter *waiter = argument;
+    __atomic_store_n(&waiter->id, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+    waiter->result = call(waiter->how, waiter->fd);
+    waiter->error = errno;
+    return NULL;
+}
+
+/* Waits until the thread sleeps in the kernel. */
+static void wait_asleep(const struct waiter *waiter) {
+    char path[64], stat[128], state = 0;
+    for (int i = 0; i < WAIT_MS && state != 'S'; i++) {
+        pid_t id = __atomic_load_n(&waiter->id, __ATOMIC_ACQUIRE);
+        snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)id);
+        FILE *file = id ? fopen(path, "re") : NULL;
+        if (file && fgets(stat, sizeof stat, file) && strrchr(stat, ')'))
+            state = strrchr(stat, ')')[2];
+        if (file)
+            fclose(file);
+        poll(NULL, 0, 1);
+    }
+}
+
+/* Another thread waits for what will not come: it hears why, and takes the error. */
+static void under_others(const struct server *full) {
+    for (enum waiting how = READING; how <= SENDING_MESSAGE; how++) {
+        struct waiter waiter = {.fd = begin(full), .how = how};
+        char title[80];
+        pthread_t thread;
+        fcntl(waiter.fd, F_SETFL, 0);
+        pthread_create(&thread, NULL, call_in_thread, &waiter);
+        wait_asleep(&waiter);
+        shutdown(waiter.fd, SHUT_WR);
+        pthread_join(thread, NULL);
+        snprintf(title, sizeof title, "shutdown under another thread's %s", waiting_names[how]);
+        errno = waiter.error;
+        observe_result(title, waiter.result);
+        observe("the error has been told", "%s", error_name(socket_error(waiter.fd)));
+        close(waiter.fd);
+    }
+}
+
+/* The errno depends on the kernel: ECONNRESET, or EPIPE since it counts disconnections. */
+static void disconnected_under_a_reader(const struct server *server) {
+    struct pair pair = connected_pair(server, 0);
+    struct waiter waiter = {.fd = pair.client, .how = READING};
+    pthread_t thread;
+    pthread_create(&thread, NULL, call_in_thread, &waiter);
+    wait_asleep(&waiter);
+    connect(pair.client, &unspecified, sizeof unspecified);
+    pthread_join(thread, NULL);
+    observe("AF_UNSPEC under another thread's read: it fails", "%d", waiter.result < 0);
+    close_pair(&pair);
+}
+
 /* ---- Signals ---- */
 
 static sigjmp_buf out_of_connect;
@@ -438,6 +535,8 @@ int main(void) {
     bound(&full.server, &server, INADDR_LOOPBACK + 9, "an address");
     bound(&full.server, &server, INADDR_ANY, "any address");
     of_a_connection(&server);
+    under_others(&full.server);
+    disconnected_under_a_reader(&server);
     jumped(&full.server, &server);
     cancellation(&full.server);
     in_a_child(&full.server);

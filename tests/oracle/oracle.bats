@@ -46,7 +46,7 @@ same_command() {
 
 @test "connect under way: poll, names, options, data, signals, timeouts" { same connect_pending 65; }
 
-@test "connect given up: shutdown, disconnect, signals, cancellation, children" { same given_up 118; }
+@test "connect given up: shutdown, disconnect, signals, cancellation, children" { same given_up 131; }
 
 @test "epoll: registered before and after, edges, oneshot, exclusive, nested, several sets" { same epoll_sets 77; }
 
