@@ -113,7 +113,7 @@ ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov) {
     return received(fd, ours, ours && result == 0 ? iov_bytes(iov, (size_t)n_iov) : 0, result);
 }
 
-/* Of libc's two names for it one may be missing, or (in old ones) both. */
+/* Of libc's two names for it one may be missing, or (in old ones) both: then it was called by number. */
 ssize_t shim_preadv2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
     ssize_t result;
     bool ours = hint_has(fd, HINT_OURS);
@@ -125,7 +125,8 @@ ssize_t shim_preadv2(int fd, const struct iovec *iov, int n_iov, int64_t offset,
     else if (real.preadv2)
         result = real.preadv2(fd, iov, n_iov, (off_t)offset, flags);
     else
-        result = fail(ENOSYS);
+        result =
+            real.syscall(SYS_preadv2, fd, iov, n_iov, (long)offset, (long)(offset >> 32), flags);
     return received(fd, ours, ours && result == 0 ? iov_bytes(iov, (size_t)n_iov) : 0, result);
 }
 

@@ -139,7 +139,7 @@ static bool tells_reset(int fd) {
     return reset;
 }
 
-/* Of libc's two names for it one may be missing, or (in old ones) both. */
+/* Of libc's two names for it one may be missing, or (in old ones) both: then it was called by number. */
 ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
     ssize_t result;
     bool plain = offset == -1 && !(flags & ~RWF_NOWAIT);
@@ -152,7 +152,8 @@ ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, int64_t offset
     else if (real.pwritev2)
         result = real.pwritev2(fd, iov, n_iov, (off_t)offset, flags);
     else
-        result = fail(ENOSYS);
+        result =
+            real.syscall(SYS_pwritev2, fd, iov, n_iov, (long)offset, (long)(offset >> 32), flags);
     return unhinted(fd, result);
 }
 

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 
 #include "oracle.h"
@@ -315,6 +316,22 @@ static void back_pressure(const struct pair *pair) {
     fcntl(pair->client, F_SETFL, 0);
 }
 
+/* By number it works whatever functions libc has, also on what is no socket. */
+static void vectors_by_number(void) {
+    const int64_t far = 3LL << 32 | 5;
+    char text[8] = "far off", buf[8] = {0};
+    struct iovec out = {text, sizeof text}, in = {buf, sizeof buf};
+    int file = memfd_create("oracle", MFD_CLOEXEC);
+    observe_result("pwritev2 by number to a file",
+                   syscall(SYS_pwritev2, file, &out, 1L, (long)far, (long)(far >> 32), 0));
+    observe_result("preadv2 by number",
+                   syscall(SYS_preadv2, file, &in, 1L, (long)far, (long)(far >> 32), 0));
+    observe("... text", "%s", buf);
+    observe_result("... of the beginning", syscall(SYS_preadv2, file, &in, 1L, 0L, 0L, 0));
+    observe("... text", "%s", buf);
+    close(file);
+}
+
 int main(void) {
     struct server server = serve();
     struct pair pair = connected_pair(&server, 0);
@@ -329,6 +346,7 @@ int main(void) {
     peeks(&pair);
     waits_for_all(&pair);
     back_pressure(&pair);
+    vectors_by_number();
     close_pair(&pair);
     return 0;
 }

@@ -60,7 +60,7 @@ same_command() {
 
 @test "options: every number, on both families" { same options_all 2500; }
 
-@test "data: flags, addresses, vectors, sendfile, splice, stdio, back-pressure" { same data 98; }
+@test "data: flags, addresses, vectors, sendfile, splice, stdio, back-pressure" { same data 103; }
 
 @test "ends: shutdown, close, reset, SIGPIPE, and what the target sees" { same ends 119; }
 
