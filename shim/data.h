@@ -2,7 +2,8 @@
  * data.h - the calls that move data, with TCP's errors in place of AF_UNIX's.
  *
  * Receiving calls libc first and looks closer only at ECONNRESET (which may stand for the errno of
- * a failed connect) and at source addresses of family AF_UNIX. Sending is different because of
+ * a failed connect), at the end of file of what was ours (which another thread may have given up),
+ * at source addresses of family AF_UNIX, and before flags such as MSG_WAITALL. Sending is different because of
  * SIGPIPE, which cannot be taken back: where the hint says that the descriptor is ours, the call is
  * made with MSG_NOSIGNAL, and made again without if TCP would have sent the signal, too. sendfile
  * and splice have no such flag: there the hang-up is looked for before (one system call for ours).
