@@ -165,7 +165,7 @@ static int hand_over(const struct swap *swap, uint32_t timeout_ms) {
         return err;
     }
     /* A blocking connect may also end without an outcome: EINTR, SO_SNDTIMEO. */
-    hint_set(swap->fd, (hint_get(swap->fd) & HINT_LASTING) | HINT_OURS | HINT_PENDING);
+    hint_change(swap->fd, HINT_LASTING, HINT_OURS | HINT_PENDING);
     return 0;
 }
 

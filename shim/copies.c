@@ -14,7 +14,7 @@ int shim_copied(int from, int result) {
     if (result < 0 || result == from)
         return result;
     if (word)
-        hint_set(result, (hint_get(result) & HINT_NUMBER) | word);
+        hint_change(result, HINT_NUMBER, word);
     if (word & HINT_PENDING)
         early_name_copy(from, result);
     epoll_sets_copied(from, result);

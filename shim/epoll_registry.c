@@ -113,7 +113,7 @@ void epoll_registry_opened(int fd, bool tcp) {
     if (hint_has(fd, HINT_EPOLL))
         for (struct node *node = first_node(fd); node; node = next_node(node))
             forget(node);
-    hint_set(fd, (hint_get(fd) & HINT_SET) | (tcp ? HINT_TCP : 0));
+    hint_change(fd, HINT_SET, tcp ? HINT_TCP : 0);
 }
 
 void epoll_registry_note(int epfd, int op, int fd, const struct epoll_event *event) {

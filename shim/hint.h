@@ -81,12 +81,18 @@ static inline void hint_remove(int fd, uint32_t bits) {
         atomic_fetch_and_explicit(word, ~bits, memory_order_relaxed);
 }
 
-static inline void hint_set(int fd, uint32_t value) {
-    _Atomic uint32_t *word = hint_word(fd, value != 0);
-    if (value & HINT_OURS)
+/* Of what is remembered only `keep` stays, and `add` is added, in one step: what another thread adds
+ * meanwhile is not lost. */
+static inline void hint_change(int fd, uint32_t keep, uint32_t add) {
+    _Atomic uint32_t *word = hint_word(fd, add != 0);
+    if (add & HINT_OURS)
         atomic_store_explicit(&shim_any_ours, true, memory_order_relaxed);
-    if (word)
-        atomic_store_explicit(word, value, memory_order_relaxed);
+    if (!word)
+        return;
+    uint32_t known = atomic_load_explicit(word, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(word, &known, (known & keep) | add,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
 }
 
 #endif

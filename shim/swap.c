@@ -271,6 +271,6 @@ int swap_out(int fd, const struct shim_state *state) {
         raw_close(old);
     window_close();
     if (err == 0)
-        hint_set(fd, hint_get(fd) & HINT_LASTING);
+        hint_change(fd, HINT_LASTING, 0);
     return err;
 }
