@@ -249,9 +249,40 @@ void options_note(int fd, int level, int name) {
         hint_add(fd, HINT_LOWAT);
 }
 
-/* What may have been set on `fd`, as bits of rows. */
+static bool is_born_here(int fd) {
+    return hint_word(fd, true) && hint_has(fd, HINT_TCP);
+}
+
+/* What may have been set on `fd`, as bits of rows: anything on a socket that came by exec or SCM_RIGHTS. */
 static uint32_t rows_noted(int fd) {
-    return hint_word(fd, true) ? hint_get(fd) & HINT_OPTIONS : HINT_OPTIONS;
+    return is_born_here(fd) ? hint_get(fd) & HINT_OPTIONS : HINT_OPTIONS;
+}
+
+/* As rows_noted, without the sizes of buffers that were left to the kernel, which are TCP's. */
+static uint32_t rows_to_carry(int fd) {
+    enum { SEND_SET = 1, RECEIVE_SET = 2 }; /* of SO_BUF_LOCK, since Linux 5.14 */
+    uint32_t set = rows_noted(fd);
+    int lock = 0;
+    socklen_t len = sizeof lock;
+    if (is_born_here(fd))
+        return set;
+    if (raw_getsockopt(fd, SOL_SOCKET, 72 /* SO_BUF_LOCK */, &lock, &len) != 0)
+        lock = 0;
+    if (!(lock & SEND_SET))
+        set &= ~row_bit((size_t)(option_find(SOL_SOCKET, SO_SNDBUF) - rows));
+    if (!(lock & RECEIVE_SET))
+        set &= ~row_bit((size_t)(option_find(SOL_SOCKET, SO_RCVBUF) - rows));
+    return set;
+}
+
+/* Is this what the kernel starts with? */
+static bool is_standard(const struct option_row *row, const char *value, socklen_t len) {
+    static const char zeros[64];
+    int number;
+    if (len != sizeof number)
+        return memcmp(value, zeros, len) == 0;
+    memcpy(&number, value, sizeof number);
+    return number == row->standard;
 }
 
 bool options_device(int fd, char name[IFNAMSIZ]) {
@@ -271,8 +302,7 @@ static void carry_kernel(int from, int to, const struct option_row *row, struct 
     if (raw_getsockopt(from, row->level, row->name, value, &len) != 0)
         return;
     /* Of those that share a bit most were not set, and setting one to 0 may unset another. */
-    static const char zeros[sizeof value];
-    if (row_bit((size_t)(row - rows)) == ROW_BIT_SHARED && memcmp(value, zeros, len) == 0)
+    if (row_bit((size_t)(row - rows)) == ROW_BIT_SHARED && is_standard(row, value, len))
         return;
     raw_setsockopt(to, row->level, row->name, value, len);
     if (row->name == SO_LINGER) {
@@ -322,10 +352,10 @@ static void carry_row(int from, int to, const struct option_row *row, struct shi
 }
 
 void options_carry(int from, int to, uint16_t family, struct shim_request *req) {
-    uint32_t set = rows_noted(from);
     uint64_t mark = field_put(MARK_OURS, MARK_FAMILY6, family == AF_INET6);
     struct store store = {.n = 0};
     int saved = errno;
+    uint32_t set = rows_to_carry(from);
     for (size_t i = 0; set && i < N_ROWS; i++)
         if (set & row_bit(i))
             carry_row(from, to, &rows[i], req, &mark, &store);
@@ -338,39 +368,45 @@ void options_carry(int from, int to, uint16_t family, struct shim_request *req) 
     errno = saved;
 }
 
-static void restore_row(int from, int to, const struct option_row *row, uint64_t mark,
+/* Was it set? */
+static bool restore_row(int from, int to, const struct option_row *row, uint64_t mark,
                         struct store *store) {
     char bytes[64];
     socklen_t len = sizeof bytes;
     if (row->how == OPTION_KERNEL) {
-        if (raw_getsockopt(from, row->level, row->name, bytes, &len) == 0)
-            raw_setsockopt(to, row->level, row->name, bytes, len);
-        return;
+        if (raw_getsockopt(from, row->level, row->name, bytes, &len) != 0)
+            return false;
+        raw_setsockopt(to, row->level, row->name, bytes, len);
+        return !is_standard(row, bytes, len);
     }
     if (row->how == OPTION_NAME) {
         store_get_name(store, row, bytes);
         if (bytes[0])
             raw_setsockopt(to, row->level, row->name, bytes,
                            (socklen_t)strnlen(bytes, OPTION_NAME_SIZE));
-        return;
+        return bytes[0] != '\0';
     }
     const struct instruction *slot = store_find(store, row);
     int value = row->how == OPTION_MARK ? mark_value(mark, row) : slot ? (int)slot->k : 0;
     if (row->how == OPTION_MARK ? value == row->standard : !slot)
-        return;
+        return false;
     if (row->how == OPTION_BUFFER)
         value /= 2;
     raw_setsockopt(to, row->level, row->name, &value, sizeof value);
+    return true;
 }
 
-void options_restore(int from, int to) {
+uint32_t options_restore(int from, int to) {
+    uint32_t restored = 0;
     struct store store;
     uint64_t mark = mark_read(from);
     int saved = errno;
     store_read(from, &store);
     for (size_t i = 0; i < N_ROWS; i++)
-        restore_row(from, to, &rows[i], mark, &store);
+        if (restore_row(from, to, &rows[i], mark, &store))
+            restored |= row_bit(i);
     errno = saved;
+    return restored;
 }
 
 void options_carry_owner(int from, int to) {

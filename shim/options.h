@@ -80,16 +80,17 @@ uint16_t options_family(int fd);
 void options_note(int fd, int level, int name);
 
 /* The name of the device that the TCP socket `fd` was bound to by an option; false if it was to none. No
- * system call if this process set none of the rare options on it. */
+ * system call if this process made it and set none of the rare options on it. */
 bool options_device(int fd, char name[IFNAMSIZ]);
 
 /* Before the swap: what was set on the TCP socket `from`, and what it is bound to (req->local), is set
- * on A `to`, or kept there, or told to the helper in *req. No system call if this process set no option (and the socket is
- * AF_INET). */
+ * on A `to`, or kept there, or told to the helper in *req. No system call if this process made the socket and set
+ * no option (and the socket is AF_INET); one that it has not made may have had any set. */
 void options_carry(int from, int to, uint16_t family, struct shim_request *req);
 
-/* The way back: what A `from` keeps is set on the TCP socket `to`. */
-void options_restore(int from, int to);
+/* The way back: what A `from` keeps is set on the TCP socket `to`. Returns the HINT_OPTIONS of what stands
+ * there now, for the next options_carry. */
+uint32_t options_restore(int from, int to);
 
 /* F_SETOWN and F_SETSIG, which SIGURG needs as well as SIGIO. */
 void options_carry_owner(int from, int to);

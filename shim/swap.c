@@ -249,6 +249,7 @@ static int replace_and_end(int fd, int tcp, int file_flags, int old) {
 int swap_out(int fd, const struct shim_state *state) {
     int file_flags = raw_fcntl(fd, F_GETFL, 0), family = options_family(fd);
     bool failed = state->kind == SHIM_FAILED;
+    uint32_t restored = 0;
     if (file_flags < 0)
         return errno;
     window_open();
@@ -261,7 +262,7 @@ int swap_out(int fd, const struct shim_state *state) {
     if (err == 0) {
         if (!failed)
             leave_reset(tcp, family);
-        options_restore(fd, tcp);
+        restored = options_restore(fd, tcp);
         bind_again(fd, tcp);
         err = failed ? replace(fd, tcp, file_flags, -1) : replace_and_end(fd, tcp, file_flags, old);
     }
@@ -271,6 +272,6 @@ int swap_out(int fd, const struct shim_state *state) {
         raw_close(old);
     window_close();
     if (err == 0)
-        hint_change(fd, HINT_LASTING, 0);
+        hint_change(fd, HINT_LASTING, restored);
     return err;
 }

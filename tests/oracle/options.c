@@ -360,7 +360,125 @@ static void linger_while_pending(bool taken_back) {
     end_full(&full);
 }
 
-int main(void) {
+/* ---- What a socket keeps over several connects, and over exec ---- */
+
+static void set_kept(int fd) {
+    const struct {
+        int level, name, value;
+    } kept[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},   {IPPROTO_TCP, TCP_USER_TIMEOUT, 7777},
+        {IPPROTO_TCP, TCP_KEEPIDLE, 44}, {IPPROTO_TCP, TCP_LINGER2, 33},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},   {SOL_SOCKET, SO_SNDBUF, 100000},
+        {SOL_SOCKET, SO_PRIORITY, 5},    {SOL_SOCKET, SO_REUSEADDR, 1},
+        {SOL_SOCKET, SO_OOBINLINE, 1},   {SOL_SOCKET, SO_RCVLOWAT, 3},
+        {SOL_SOCKET, SO_REUSEPORT, 1},   {IPPROTO_IP, IP_TOS, 16},
+    };
+    struct timeval little = {.tv_usec = 200000};
+    struct linger now = {.l_onoff = 1};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        setsockopt(fd, kept[i].level, kept[i].name, &kept[i].value, sizeof(int));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &little, sizeof little);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3);
+}
+
+static int integer_of(int fd, int level, int name) {
+    int value = -1;
+    socklen_t len = sizeof value;
+    getsockopt(fd, level, name, &value, &len);
+    return value;
+}
+
+static void observe_kept(const char *when, int fd) {
+    char name[64], device[16] = "";
+    struct timeval receive = {0};
+    struct linger linger = {0};
+    socklen_t len = sizeof receive;
+    getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive, &len);
+    len = sizeof linger;
+    getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len);
+    len = sizeof device;
+    getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len);
+    snprintf(name, sizeof name, "%s: TCP", when);
+    observe(name, "%d %d %d %d %d", integer_of(fd, IPPROTO_TCP, TCP_NODELAY),
+            integer_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT),
+            integer_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), integer_of(fd, IPPROTO_TCP, TCP_LINGER2),
+            integer_of(fd, IPPROTO_IP, IP_TOS));
+    snprintf(name, sizeof name, "%s: SOL_SOCKET", when);
+    observe(name, "%d %d %d %d %d %d %d", integer_of(fd, SOL_SOCKET, SO_KEEPALIVE),
+            integer_of(fd, SOL_SOCKET, SO_SNDBUF), integer_of(fd, SOL_SOCKET, SO_PRIORITY),
+            integer_of(fd, SOL_SOCKET, SO_REUSEADDR), integer_of(fd, SOL_SOCKET, SO_OOBINLINE),
+            integer_of(fd, SOL_SOCKET, SO_RCVLOWAT), integer_of(fd, SOL_SOCKET, SO_REUSEPORT));
+    snprintf(name, sizeof name, "%s: others", when);
+    observe(name, "%ld %d %d %s", (long)receive.tv_usec, linger.l_onoff, linger.l_linger, device);
+}
+
+/* Connects, waits in vain for data, and closes; SO_LINGER makes it a reset. */
+static void end_kept(const char *when, int fd, const struct server *server) {
+    char name[64], byte;
+    snprintf(name, sizeof name, "%s: connect", when);
+    observe_result(name, connect_to(fd, server));
+    int accepted = accept(server->fd, NULL, NULL);
+    observe_kept(when, fd);
+    snprintf(name, sizeof name, "%s: recv", when);
+    observe_result(name, recv(fd, &byte, 1, 0));
+    close(fd);
+    wait_for(accepted, POLLIN);
+    snprintf(name, sizeof name, "%s: the target reads", when);
+    observe_result(name, read(accepted, &byte, 1));
+    close(accepted);
+}
+
+static void kept_over_connects(void) {
+    const struct sockaddr unspecified = {.sa_family = AF_UNSPEC};
+    struct server server = serve(), closed = refuse();
+    int fd = tcp_socket(0);
+    set_kept(fd);
+    connect_to(fd, &closed);
+    observe_kept("refused", fd);
+    end_kept("after a refusal", fd, &server);
+
+    fd = tcp_socket(0);
+    set_kept(fd);
+    connect_to(fd, &server);
+    close(accept(server.fd, NULL, NULL));
+    connect(fd, &unspecified, sizeof unspecified);
+    observe_kept("disconnected", fd);
+    end_kept("after AF_UNSPEC", fd, &server);
+    close(closed.fd);
+    close(server.fd);
+}
+
+static void kept_over_exec(void) {
+    struct server server = serve();
+    char number[12], target[12], *args[] = {"options", number, target, NULL};
+    int fd = socket(AF_INET, SOCK_STREAM, 0), listener = dup(server.fd);
+    set_kept(fd);
+    snprintf(number, sizeof number, "%d", fd);
+    snprintf(target, sizeof target, "%d", listener);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        execv("/proc/self/exe", args);
+        _exit(1);
+    }
+    close(fd);
+    close(listener);
+    waitpid(child, NULL, 0);
+    close(server.fd);
+}
+
+static int inherit(int fd, int listener) {
+    struct server server = {.fd = listener};
+    socklen_t len = sizeof server.addr;
+    getsockname(listener, (struct sockaddr *)&server.addr, &len);
+    end_kept("after exec", fd, &server);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc == 3)
+        return inherit(atoi(argv[1]), atoi(argv[2]));
     struct server server = serve();
     each(&server);
     timeouts(&server);
@@ -370,5 +488,7 @@ int main(void) {
     states();
     linger_while_pending(false);
     linger_while_pending(true);
+    kept_over_connects();
+    kept_over_exec();
     return 0;
 }

@@ -56,7 +56,7 @@ same_command() {
 
 @test "lookups: names to addresses and back, that no route is concerned with" { same lookups 95; }
 
-@test "options: set before and after connect, read back, refused" { same options 430; }
+@test "options: set before and after connect, read back, refused" { same options 454; }
 
 @test "options: every number, on both families" { same options_all 2500; }
 
