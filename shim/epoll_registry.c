@@ -142,35 +142,32 @@ static bool is_moved(const struct epoll_moved *moved, int epfd) {
     return false;
 }
 
-/* Returns 0 or an errno of epoll_sets_read. *gone: it was not registered under this number. */
-static int detach_one(int fd, struct node *node, struct epoll_moved *moved, bool *gone) {
+/* *gone: it was not registered under this number. */
+static void detach_one(int fd, struct node *node, struct epoll_moved *moved, bool *gone) {
     int epfd = (int)(atomic_load(&node->key) - 1);
     struct epoll_event event = {.events = atomic_load(&node->events),
                                 .data.u64 = atomic_load(&node->data)};
-    /* A consumed EPOLLONESHOT is still registered, but with no event asked for. */
-    int err = event.events & EPOLLONESHOT ? epoll_sets_read(epfd, fd, &event) : 0;
-    if (err && err != ENOENT)
-        return err;
+    /* A consumed EPOLLONESHOT is still registered, but with no event asked for. Without a descriptor to
+     * look with it is taken for one that waits: an event too many is better than no connection. */
+    if (event.events & EPOLLONESHOT)
+        epoll_sets_read(epfd, fd, &event);
     if (raw_epoll_ctl(epfd, EPOLL_CTL_DEL, fd, &event) != 0) {
         forget(node); /* closed since, or known by another number */
         *gone = true;
-        return 0;
+        return;
     }
     moved->set[moved->n].epfd = epfd;
     moved->set[moved->n].event = event;
     moved->n++;
-    return 0;
 }
 
-static int detach_remembered(int fd, struct epoll_moved *moved, bool *gone) {
-    int err = 0;
-    for (struct node *node = first_node(fd); node && err == 0; node = next_node(node)) {
+static void detach_remembered(int fd, struct epoll_moved *moved, bool *gone) {
+    for (struct node *node = first_node(fd); node; node = next_node(node)) {
         uint32_t key = atomic_load(&node->key);
         if (key != 0 && key != CLAIMED && moved->n < EPOLL_SETS_MAX &&
             !is_moved(moved, (int)(key - 1)))
-            err = detach_one(fd, node, moved, gone);
+            detach_one(fd, node, moved, gone);
     }
-    return err;
 }
 
 int epoll_registry_detach(int fd, struct epoll_moved *moved) {
@@ -181,7 +178,7 @@ int epoll_registry_detach(int fd, struct epoll_moved *moved) {
     if (seek)
         err = epoll_sets_take(fd, !(hint & HINT_TCP), moved);
     if (err == 0 && hint & HINT_EPOLL)
-        err = detach_remembered(fd, moved, &gone);
+        detach_remembered(fd, moved, &gone);
     if (err == 0 && gone && !seek && epoll_sets_have_copies())
         err = epoll_sets_take(fd, false, moved);
     if (err == 0 && seek)

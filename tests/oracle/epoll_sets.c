@@ -1,4 +1,6 @@
 /* epoll_sets.c - registrations made before and after connect, in every mode. */
+#include <sys/resource.h>
+
 #include "oracle.h"
 
 static unsigned wait_events(int epfd, uint64_t *data, int timeout_ms) {
@@ -120,6 +122,31 @@ static void consumed_oneshot(const struct server *server) {
     observe("consumed oneshot stays silent", "%s", events_text(wait_events(epfd, NULL, 100)));
     modify(epfd, fd, EPOLLOUT | EPOLLONESHOT, 10);
     observe("rearmed", "%s", events_text(wait_events(epfd, NULL, WAIT_MS)));
+    close(fd);
+    close(epfd);
+}
+
+/* TCP's connect needs no descriptor; here there is one that is free. */
+static void oneshot_with_few_descriptors(void) {
+    struct server server = serve();
+    int epfd = epoll_create1(EPOLL_CLOEXEC), fd = tcp_socket(SOCK_NONBLOCK), lowest = dup(fd);
+    struct rlimit old, tight;
+    uint64_t data = 0;
+    getrlimit(RLIMIT_NOFILE, &old);
+    tight = old;
+    tight.rlim_cur = (rlim_t)lowest + 1;
+    close(lowest);
+    add(epfd, fd, EPOLLIN | EPOLLONESHOT, 11);
+    setrlimit(RLIMIT_NOFILE, &tight);
+    observe_result("oneshot, one descriptor free: connect", connect_to(fd, &server));
+    setrlimit(RLIMIT_NOFILE, &old);
+    int accepted = accept(server.fd, NULL, NULL);
+    (void)!write(accepted, "x", 1);
+    observe("its event", "%s", events_text(wait_events(epfd, &data, WAIT_MS)));
+    observe("its data", "%d", (int)data);
+    observe("and no second one", "%s", events_text(wait_events(epfd, NULL, 0)));
+    close(server.fd);
+    close(accepted);
     close(fd);
     close(epfd);
 }
@@ -248,6 +275,7 @@ int main(void) {
     many_sets_again(&server);
     nested(&server);
     consumed_oneshot(&server);
+    oneshot_with_few_descriptors();
     changed_and_removed(&server);
     edges_of_the_end();
     crowd(&server);
