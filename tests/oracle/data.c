@@ -8,8 +8,15 @@
 #include "oracle.h"
 
 static void send_there(const struct pair *pair, const char *text) {
-    (void)!write(pair->accepted, text, strlen(text));
-    wait_for(pair->client, POLLIN);
+    int before = 0, now = 0, len = (int)strlen(text);
+    ioctl(pair->client, FIONREAD, &before);
+    (void)!write(pair->accepted, text, (size_t)len);
+    /* poll would not tell: with SO_RCVLOWAT it says nothing of less. */
+    for (int ms = 0; ms < WAIT_MS && now < before + len; ms++) {
+        ioctl(pair->client, FIONREAD, &now);
+        if (now < before + len)
+            usleep(1000);
+    }
 }
 
 static void receive_flags(const struct pair *pair) {
