@@ -2,7 +2,6 @@
 #include "addresses.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 
 #include "connect.h"
@@ -29,13 +28,6 @@ static int give(const struct shim_endpoint *ep, struct sockaddr *addr, socklen_t
     *len = shim_endpoint_to_sockaddr(ep, &full);
     memcpy(addr, &full, size < *len ? size : *len);
     return 0;
-}
-
-/* Both directions ended: TCP's CLOSE, in which a socket has no peer any more. */
-static bool has_ended(int fd) {
-    struct pollfd pfd = {.fd = fd};
-    struct timespec now = {0};
-    return real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1 && pfd.revents & POLLHUP;
 }
 
 static int fail(int err) {
@@ -87,7 +79,7 @@ static struct shim_endpoint local_of(int fd, const struct shim_state *state) {
 
 static int give_peer(int fd, const struct shim_state *state, struct sockaddr *addr, socklen_t size,
                      socklen_t *len) {
-    if (state->kind != SHIM_CONNECTED || has_ended(fd))
+    if (state->kind != SHIM_CONNECTED || shim_is_hung_up(fd))
         return fail(ENOTCONN);
     return give(&state->outcome.dest, addr, size, len);
 }
@@ -141,7 +133,7 @@ int shim_shutdown(int fd, int how) {
     struct shim_state state = shim_state_read(fd);
     if (state.kind == SHIM_FOREIGN)
         return real.shutdown(fd, how);
-    if (has_ended(fd))
+    if (shim_is_hung_up(fd))
         return fail(ENOTCONN);
     if (state.kind == SHIM_CONNECTING)
         return shim_give_up(fd, &state) ? 0 : real.shutdown(fd, SHUT_RDWR);

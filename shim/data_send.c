@@ -30,12 +30,10 @@ enum verdict {
  * the kernel gave its error to this call, which TCP would have left for the next. (It is not gone
  * where this process has shut writing down. An error that is still there will be told.) */
 static void keep_reset(int fd, int flags) {
-    struct pollfd pfd = {.fd = fd};
-    struct timespec now = {0};
     if (flags & MSG_DONTWAIT || !shim_is_blocking(fd))
         return;
-    if (real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1 && pfd.revents & POLLHUP &&
-        !(pfd.revents & POLLERR) && !hint_has(fd, HINT_SHUT) && shim_is_ours(fd))
+    short ends = shim_poll_now(fd, 0);
+    if (ends & POLLHUP && !(ends & POLLERR) && !hint_has(fd, HINT_SHUT) && shim_is_ours(fd))
         reset_put_back(fd);
 }
 

@@ -151,14 +151,10 @@ static void detach_one(int fd, struct node *node, struct epoll_moved *moved, boo
      * look with it is taken for one that waits: an event too many is better than no connection. */
     if (event.events & EPOLLONESHOT)
         epoll_sets_read(epfd, fd, &event);
-    if (raw_epoll_ctl(epfd, EPOLL_CTL_DEL, fd, &event) != 0) {
+    if (!epoll_sets_move(epfd, fd, event, moved)) {
         forget(node); /* closed since, or known by another number */
         *gone = true;
-        return;
     }
-    moved->set[moved->n].epfd = epfd;
-    moved->set[moved->n].event = event;
-    moved->n++;
 }
 
 static void detach_remembered(int fd, struct epoll_moved *moved, bool *gone) {

@@ -104,13 +104,13 @@ int epoll_sets_read(int epfd, int fd, struct epoll_event *event) {
     return err;
 }
 
-/* False if the kernel says that `fd` is not registered there; true if it is, or kcmp is forbidden. */
-static bool may_hold(int epfd, int fd) {
+/* False if the kernel says that `fd` is not registered there; true if it is, or kcmp is forbidden.
+ * `self`: this thread. */
+static bool may_hold(int epfd, int fd, long self) {
     enum { KCMP_EPOLL_TFD = 7 }; /* linux/kcmp.h */
     struct {
         uint32_t epfd, fd, nth; /* the nth of those that were registered as `fd` */
     } slot = {(uint32_t)epfd, (uint32_t)fd, 0};
-    long self = real.syscall(SYS_gettid);
     for (;; slot.nth++) {
         long order = real.syscall(SYS_kcmp, self, self, KCMP_EPOLL_TFD, fd, &slot);
         if (order == 0)
@@ -120,26 +120,31 @@ static bool may_hold(int epfd, int fd) {
     }
 }
 
-static int take_from(int epfd, int fd, struct epoll_moved *moved) {
+bool epoll_sets_move(int epfd, int fd, struct epoll_event event, struct epoll_moved *moved) {
+    if (raw_epoll_ctl(epfd, EPOLL_CTL_DEL, fd, &event) != 0)
+        return false;
+    moved->set[moved->n].epfd = epfd;
+    moved->set[moved->n].event = event;
+    moved->n++;
+    return true;
+}
+
+static int take_from(int epfd, int fd, long self, struct epoll_moved *moved) {
     struct epoll_event event;
-    if (moved->n == EPOLL_SETS_MAX || epfd == fd || !may_hold(epfd, fd))
+    if (moved->n == EPOLL_SETS_MAX || epfd == fd || !may_hold(epfd, fd, self))
         return 0;
     int err = epoll_sets_read(epfd, fd, &event);
     if (err)
         return err == ENOENT ? 0 : err;
-    if (raw_epoll_ctl(epfd, EPOLL_CTL_DEL, fd, &event) == 0) {
-        moved->set[moved->n].epfd = epfd;
-        moved->set[moved->n].event = event;
-        moved->n++;
-    }
+    epoll_sets_move(epfd, fd, event, moved);
     return 0;
 }
 
-static int take_from_listed(int fd, struct epoll_moved *moved) {
+static int take_from_listed(int fd, long self, struct epoll_moved *moved) {
     int err = 0;
     for (int i = 0; err == 0 && i < LISTED_MAX && i < atomic_load(&n_listed); i++) {
         int epfd = atomic_load(&listed[i]) - 1;
-        err = epfd < 0 ? 0 : take_from(epfd, fd, moved);
+        err = epfd < 0 ? 0 : take_from(epfd, fd, self, moved);
     }
     return err;
 }
@@ -152,7 +157,7 @@ struct entry {
     char name[];
 };
 
-static int take_from_all(int fd, struct epoll_moved *moved) {
+static int take_from_all(int fd, long self, struct epoll_moved *moved) {
     _Alignas(struct entry) char entries[2048];
     int err = 0, folder = (int)real.syscall(SYS_openat, AT_FDCWD, "/proc/self/fd",
                                             O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -164,7 +169,7 @@ static int take_from_all(int fd, struct epoll_moved *moved) {
             const struct entry *entry = (const struct entry *)(entries + at);
             at += entry->size;
             if (entry->name[0] != '.' && atoi(entry->name) != folder)
-                err = take_from(atoi(entry->name), fd, moved);
+                err = take_from(atoi(entry->name), fd, self, moved);
         }
     raw_close(folder);
     return err;
@@ -172,8 +177,9 @@ static int take_from_all(int fd, struct epoll_moved *moved) {
 
 int epoll_sets_take(int fd, bool all, struct epoll_moved *moved) {
     int saved = errno;
-    int err = all || atomic_load(&n_listed) > LISTED_MAX ? take_from_all(fd, moved)
-                                                         : take_from_listed(fd, moved);
+    long self = real.syscall(SYS_gettid);
+    int err = all || atomic_load(&n_listed) > LISTED_MAX ? take_from_all(fd, self, moved)
+                                                         : take_from_listed(fd, self, moved);
     errno = saved;
     return err;
 }

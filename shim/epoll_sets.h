@@ -39,9 +39,13 @@ bool epoll_sets_have_ring(void);
  * errno for want of descriptors or memory. 3 system calls, and one for each 4 KiB of the set's list. */
 int epoll_sets_read(int epfd, int fd, struct epoll_event *event);
 
+/* Takes one registration away, known to be `event`, and appends it to *moved, which must have room.
+ * False if there is none. 1 system call. */
+bool epoll_sets_move(int epfd, int fd, struct epoll_event event, struct epoll_moved *moved);
+
 /* Takes every registration of `fd` away from the sets that are listed or, with `all`, from those that
  * /proc/self/fd names, and appends it to *moved. Returns 0, or EMFILE, ENFILE or ENOMEM. One system
- * call for each candidate, 5 or more for one that holds `fd`; with `all` 3 or more besides. */
+ * call, one more for each candidate, 5 or more for one that holds `fd`; with `all` 3 or more besides. */
 int epoll_sets_take(int fd, bool all, struct epoll_moved *moved);
 
 #endif

@@ -49,12 +49,11 @@ static int answer_int(int level, int value, void *out, socklen_t *len) {
 static uint8_t tcp_state_of(int fd, const struct shim_state *state) {
     /* linux: net/tcp_states.h */
     enum { ESTABLISHED = 1, SYN_SENT = 2, FIN_WAIT2 = 5, CLOSE = 7, CLOSE_WAIT = 8 };
-    struct pollfd pfd = {.fd = fd, .events = POLLRDHUP};
-    struct timespec now = {0};
     if (state->kind != SHIM_CONNECTED)
         return state->kind == SHIM_CONNECTING ? SYN_SENT : CLOSE;
-    if (real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1)
-        return pfd.revents & POLLHUP ? CLOSE : CLOSE_WAIT;
+    short ends = shim_poll_now(fd, POLLRDHUP);
+    if (ends)
+        return ends & POLLHUP ? CLOSE : CLOSE_WAIT;
     /* Sending nothing only tells whether writing was shut down. */
     int saved = errno;
     bool shut =

@@ -24,10 +24,14 @@ bool shim_is_ours(int fd) {
     return ours;
 }
 
-bool shim_is_hung_up(int fd) {
-    struct pollfd pfd = {.fd = fd};
+short shim_poll_now(int fd, short events) {
+    struct pollfd pfd = {.fd = fd, .events = events};
     struct timespec now = {0};
-    return real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1 && pfd.revents & POLLHUP;
+    return real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1 ? pfd.revents : 0;
+}
+
+bool shim_is_hung_up(int fd) {
+    return shim_poll_now(fd, 0) & POLLHUP;
 }
 
 /* The own name, if the helper has given one. *maybe_ours: at least it is an AF_UNIX socket. */

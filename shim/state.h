@@ -40,7 +40,10 @@ int shim_reset_errno(const struct shim_state *state);
 /* Is the descriptor in blocking mode? 1 system call. */
 bool shim_is_blocking(int fd);
 
-/* Has the other end gone (POLLHUP)? 1 system call. */
+/* What poll(2) says of the descriptor now; 0 if nothing. 1 system call. */
+short shim_poll_now(int fd, short events);
+
+/* Has the other end gone (POLLHUP)? On a connection: have both directions ended? 1 system call. */
 bool shim_is_hung_up(int fd);
 
 #endif
