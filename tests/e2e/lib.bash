@@ -303,6 +303,32 @@ start_both() {
     start_helper
 }
 
+# start_network: a network of the file's own, with a loopback device, until its processes are stopped.
+start_network() {
+    [ "$(id -u)" = 0 ] || fail "this needs root, for a network of its own"
+    spawn network unshare --net sleep 3600
+    network_pid=$spawned
+    export network_pid
+    wait_until "a network" own_network
+    inside ip link set lo up
+}
+
+own_network() { [ "$(readlink "/proc/$network_pid/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
+
+# inside COMMAND...: in that network.
+inside() { $exec nsenter --net="/proc/$network_pid/ns/net" "$@"; }
+
+# The gateway in that network, by gateway.conf, whose carrier comes over the unix socket `carrier`; the
+# helper of all destinations outside.
+start_helper_outside() {
+    local dir
+    dir=$(work)
+    spawn gateway inside "$BUILD/smux-gateway" -c "$dir/gateway.conf"
+    wait_until "the gateway" test -S "$dir/carrier"
+    gateway_url=unix://$dir/carrier write_smuxshim_conf "*"
+    start_helper
+}
+
 # via COMMAND...: the command under the shim (a command of another user: see via_launcher).
 via() {
     if direct; then $exec "$@"; else $exec "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; fi

@@ -8,12 +8,7 @@ load lib
 
 setup_file() {
     export network=$BATS_FILE_TMPDIR/network
-    [ "$(id -u)" = 0 ] || fail "this needs root, for a network of its own"
-    spawn network unshare --net sleep 3600
-    network_pid=$spawned
-    export network_pid
-    wait_until "a network" own_network
-    inside ip link set lo up
+    start_network
     # Behind `near` there is nobody but `far`, which forwards nothing: one address has a neighbour
     # there, the others do not even answer ARP.
     inside ip link add near type veth peer name far
@@ -33,10 +28,6 @@ setup_file() {
 
 inside_listens() { inside ss -Hltn 'sport = :4000' | grep -q .; }
 
-own_network() { [ "$(readlink "/proc/$network_pid/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
-
-inside() { $exec nsenter --net="/proc/$network_pid/ns/net" "$@"; }
-
 teardown_file() { stop_all; }
 
 setup() {
@@ -48,10 +39,7 @@ address = unix://$dir/carrier
 allow = 127.0.0.1:4000-4001, 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24, 10.0.0.0/8, [2001:db8::/32]
 target-keepalive = 1s
 END
-    spawn gateway inside "$BUILD/smux-gateway" -c "$dir/gateway.conf"
-    wait_until "the gateway" test -S "$dir/carrier"
-    gateway_url=unix://$dir/carrier write_smuxshim_conf "*"
-    start_helper
+    start_helper_outside
 }
 
 teardown() {

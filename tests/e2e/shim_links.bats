@@ -7,12 +7,7 @@
 load lib
 
 setup_file() {
-    [ "$(id -u)" = 0 ] || fail "this needs root, for a network of its own"
-    spawn network unshare --net sleep 3600
-    network_pid=$spawned
-    export network_pid
-    wait_until "a network" own_network
-    inside ip link set lo up
+    start_network
     inside ip link add near type veth peer name far
     inside ip link set far up
     inside ip link set near up
@@ -20,20 +15,13 @@ setup_file() {
     inside ip address add fe80::5/64 dev near nodad
 }
 
-own_network() { [ "$(readlink "/proc/$network_pid/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
-
-inside() { $exec nsenter --net="/proc/$network_pid/ns/net" "$@"; }
-
 teardown_file() { stop_all; }
 
 setup() {
     local dir=$BATS_TEST_TMPDIR
     direct && return
     printf '[listen]\naddress = unix://%s/carrier\nallow = *\n' "$dir" >"$dir/gateway.conf"
-    spawn gateway inside "$BUILD/smux-gateway" -c "$dir/gateway.conf"
-    wait_until "the gateway" test -S "$dir/carrier"
-    gateway_url=unix://$dir/carrier write_smuxshim_conf "*"
-    start_helper
+    start_helper_outside
 }
 
 teardown() {

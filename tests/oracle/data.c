@@ -103,20 +103,8 @@ static void sends(const struct pair *pair) {
 }
 
 static void rights_are_no_tcp(const struct pair *pair) {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {.align = {.cmsg_len = CMSG_LEN(sizeof(int)),
-                           .cmsg_level = SOL_SOCKET,
-                           .cmsg_type = SCM_RIGHTS}};
-    struct iovec iov = {"r", 1};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
     char byte;
-    memcpy(CMSG_DATA(&control.align), &pair->client, sizeof pair->client);
-    observe_result("SCM_RIGHTS over it", sendmsg(pair->client, &msg, 0));
+    observe_result("SCM_RIGHTS over it", send_descriptor(pair->client, pair->client, "r", 1));
     observe_result("the byte arrives", receive_all(pair->accepted, &byte, 1));
 }
 

@@ -204,39 +204,6 @@ static void over_exec(void) {
     }
 }
 
-static int receive_fd(int from) {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    char byte;
-    struct iovec iov = {&byte, 1};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
-    int fd = -1;
-    if (recvmsg(from, &msg, 0) == 1 && CMSG_FIRSTHDR(&msg))
-        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof fd);
-    return fd;
-}
-
-static void send_fd(int to, int fd) {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {.align = {.cmsg_len = CMSG_LEN(sizeof fd),
-                           .cmsg_level = SOL_SOCKET,
-                           .cmsg_type = SCM_RIGHTS}};
-    struct iovec iov = {"x", 1};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
-    memcpy(CMSG_DATA(&control.align), &fd, sizeof fd);
-    sendmsg(to, &msg, 0);
-}
-
 /* A socket that another process made, at a number that nothing was known of, and at one where there
  * was another socket before. */
 static void received(const char *name, int number) {
@@ -245,11 +212,12 @@ static void received(const char *name, int number) {
         die("socketpair");
     pid_t child = fork();
     if (child == 0) {
-        send_fd(pair[1], tcp_socket(SOCK_NONBLOCK));
+        send_descriptor(pair[1], tcp_socket(SOCK_NONBLOCK), "x", 1);
         _exit(0);
     }
     waitpid(child, NULL, 0);
-    int fd = receive_fd(pair[0]);
+    int fd;
+    receive_descriptor(pair[0], 0, &fd);
     if (number >= 0) {
         dup2(fd, number);
         close(fd);

@@ -204,6 +204,43 @@ struct full_server {
     int fillers[16], n_fillers;
 };
 
+/* sendmsg of `len` bytes with a descriptor. */
+__attribute__((unused)) static ssize_t send_descriptor(int to, int fd, const char *text,
+                                                       size_t len) {
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.align = {.cmsg_len = CMSG_LEN(sizeof fd),
+                           .cmsg_level = SOL_SOCKET,
+                           .cmsg_type = SCM_RIGHTS}};
+    struct iovec iov = {(char *)(uintptr_t)text, len};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    memcpy(CMSG_DATA(&control.align), &fd, sizeof fd);
+    return sendmsg(to, &msg, 0);
+}
+
+/* recvmsg of one byte with a descriptor; *fd is -1 if none came. */
+__attribute__((unused)) static ssize_t receive_descriptor(int from, int flags, int *fd) {
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    char byte;
+    struct iovec iov = {&byte, 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(from, &msg, flags);
+    *fd = -1;
+    if (n == 1 && CMSG_FIRSTHDR(&msg))
+        memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof *fd);
+    return n;
+}
+
 __attribute__((unused)) static struct full_server serve_full(void) {
     struct full_server full = {.server = serve_backlog(0)};
     for (int i = 0; i < 16; i++) {

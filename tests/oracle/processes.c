@@ -47,30 +47,13 @@ static int inherited_reset(int fd, bool looks_first) {
     return 0;
 }
 
-/* Receives a descriptor over `channel`; -1 if none came. */
-static int receive_descriptor(int channel) {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    char byte;
-    int fd = -1;
-    struct iovec iov = {&byte, 1};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
-    if (recvmsg(channel, &msg, MSG_CMSG_CLOEXEC) == 1 && CMSG_FIRSTHDR(&msg))
-        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof fd);
-    return fd;
-}
-
 /* A program that has never seen the connection until it is given it. */
 static int unrelated(int channel) {
     struct sockaddr_in name = {0};
     socklen_t len = sizeof name;
-    int domain = 0, fd = receive_descriptor(channel);
+    int domain = 0, fd;
     char buf[8];
+    receive_descriptor(channel, MSG_CMSG_CLOEXEC, &fd);
     observe_result("unrelated: write", write(fd, "first", 5));
     observe_result("unrelated: read", receive_all(fd, buf, 6));
     wait_for(fd, POLLIN);
@@ -219,28 +202,14 @@ static void child_connects(const struct server *server) {
 static void pass_descriptor(const struct server *server) {
     struct pair pair = connected_pair(server, 0);
     int channel[2];
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {.align = {.cmsg_len = CMSG_LEN(sizeof(int)),
-                           .cmsg_level = SOL_SOCKET,
-                           .cmsg_type = SCM_RIGHTS}};
-    char byte = 0, buf[8];
-    struct iovec iov = {&byte, 1};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
+    char buf[8];
     socketpair(AF_UNIX, SOCK_STREAM, 0, channel);
-    memcpy(CMSG_DATA(&control.align), &pair.client, sizeof pair.client);
-    observe_result("SCM_RIGHTS: sendmsg", sendmsg(channel[0], &msg, 0));
+    observe_result("SCM_RIGHTS: sendmsg", send_descriptor(channel[0], pair.client, "", 1));
     close(pair.client);
     pid_t child = fork();
     if (child == 0) {
         int fd;
-        msg.msg_controllen = sizeof control;
-        observe_result("SCM_RIGHTS: recvmsg", recvmsg(channel[1], &msg, 0));
-        memcpy(&fd, CMSG_DATA(&control.align), sizeof fd);
+        observe_result("SCM_RIGHTS: recvmsg", receive_descriptor(channel[1], 0, &fd));
         observe_result("SCM_RIGHTS: write", write(fd, "passed", 6));
         _exit(0);
     }
@@ -254,19 +223,8 @@ static void pass_descriptor(const struct server *server) {
 /* The same to a program that does not descend from the one that connected, as far as memory goes. */
 static void pass_to_stranger(const struct server *server) {
     int channel[2], status = -1;
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {.align = {.cmsg_len = CMSG_LEN(sizeof(int)),
-                           .cmsg_level = SOL_SOCKET,
-                           .cmsg_type = SCM_RIGHTS}};
-    char byte = 0, buf[8], number[12];
+    char buf[8], number[12];
     char *arguments[] = {(char *)(uintptr_t)own_path, number, (char *)(uintptr_t) "channel", NULL};
-    struct iovec iov = {&byte, 1};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
     pid_t pid;
     fflush(stdout);
     socketpair(AF_UNIX, SOCK_STREAM, 0, channel);
@@ -276,8 +234,7 @@ static void pass_to_stranger(const struct server *server) {
         die("posix_spawn");
     close(channel[1]);
     struct pair pair = connected_pair(server, 0);
-    memcpy(CMSG_DATA(&control.align), &pair.client, sizeof pair.client);
-    sendmsg(channel[0], &msg, 0);
+    send_descriptor(channel[0], pair.client, "", 1);
     close(pair.client);
     ssize_t received = receive_all(pair.accepted, buf, 5);
     (void)!write(pair.accepted, "second", 6);

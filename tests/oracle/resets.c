@@ -291,24 +291,12 @@ static int number_again(const struct server *server, int *other) {
     return accepted;
 }
 
-static void send_descriptor(int fd) {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {.align = {.cmsg_len = CMSG_LEN(sizeof(int)),
-                           .cmsg_level = SOL_SOCKET,
-                           .cmsg_type = SCM_RIGHTS}};
-    struct iovec iov = {"message", 7};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
-    memcpy(CMSG_DATA(&control.align), &fd, sizeof fd);
-    if (sendmsg(fd, &msg, 0) != 7)
+static void send_message(int fd) {
+    if (send_descriptor(fd, fd, "message", 7) != 7)
         die("sendmsg");
 }
 
-static void receive_descriptor(int fd) {
+static void observe_descriptor(int fd) {
     union {
         char bytes[CMSG_SPACE(4 * sizeof(int))];
         struct cmsghdr align;
@@ -342,11 +330,11 @@ static void other_sockets(const struct server *server) {
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
         die("socketpair");
     observe("the number is used again", "%d", ends[0] == pair.client);
-    send_descriptor(ends[1]);
-    send_descriptor(ends[1]);
+    send_message(ends[1]);
+    send_message(ends[1]);
     shutdown(ends[1], SHUT_WR);
-    receive_descriptor(ends[0]);
-    receive_descriptor(ends[0]);
+    observe_descriptor(ends[0]);
+    observe_descriptor(ends[0]);
     close(ends[0]);
     close(ends[1]);
 }

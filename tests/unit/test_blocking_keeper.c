@@ -127,27 +127,43 @@ static void fill(smuxb_stream *st) {
     }
 }
 
+/* The carrier is full by what was written to one stream; the only other thread reads the other. */
+struct full {
+    smuxb_stream *read, *written;
+    pthread_t reader;
+};
+
+static void full_start(struct bare *b, struct full *f) {
+    bare_start_quiet(b);
+    peer_sends(b, WIRE_SYN, 3, 0);
+    peer_sends(b, WIRE_SYN, 5, 0);
+    f->read = accepted(b);
+    f->written = accepted(b);
+    f->reader = run(read_one, f->read);
+    settle();
+    fill(f->written);
+    settle();
+}
+
+static void full_read(struct bare *b, const struct full *f) {
+    peer_sends(b, WIRE_PSH, 3, 1);
+    peer_says(b, "x", 1);
+    assert_int_equal(result_of(f->reader), 1);
+}
+
 static void nobody_wakes_while_the_carrier_is_full_and_a_reader_waits(void **state) {
     struct bare b;
+    struct full f;
     (void)state;
-    bare_start_quiet(&b);
-    peer_sends(&b, WIRE_SYN, 3, 0);
-    peer_sends(&b, WIRE_SYN, 5, 0);
-    smuxb_stream *read = accepted(&b), *written = accepted(&b);
-    pthread_t reader = run(read_one, read);
-    settle();
-    fill(written);
-    settle();
+    full_start(&b, &f);
     long before = sleeps();
     usleep(100000);
     assert_in_range(sleeps() - before, 0, 20);
-    peer_sends(&b, WIRE_PSH, 3, 1);
-    peer_says(&b, "x", 1);
-    assert_int_equal(result_of(reader), 1);
-    smuxb_reset(written);
+    full_read(&b, &f);
+    smuxb_reset(f.written);
     close(b.peer); /* or closing would wait for it to take the rest */
     b.peer = -1;
-    smuxb_close(read);
+    smuxb_close(f.read);
     bare_end(&b);
 }
 
@@ -156,28 +172,20 @@ static void nobody_wakes_while_the_carrier_is_full_and_a_reader_waits(void **sta
 static void a_small_write_behind_a_full_carrier_goes_out(void **state) {
     static uint8_t drained[65536];
     struct bare b;
+    struct full f;
     (void)state;
-    bare_start_quiet(&b);
-    peer_sends(&b, WIRE_SYN, 3, 0);
-    peer_sends(&b, WIRE_SYN, 5, 0);
-    smuxb_stream *read = accepted(&b), *written = accepted(&b);
-    pthread_t reader = run(read_one, read);
-    settle();
-    fill(written);
-    settle();
-    smuxb_set_write_deadline(written, smuxb_after_ms(PATIENCE_MS));
-    assert_int_equal(smuxb_write(written, "last", 4), 4);
+    full_start(&b, &f);
+    smuxb_set_write_deadline(f.written, smuxb_after_ms(PATIENCE_MS));
+    assert_int_equal(smuxb_write(f.written, "last", 4), 4);
     struct timeval patience = {.tv_sec = PATIENCE_MS / 2000};
     setsockopt(b.peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     for (ssize_t n = 0; n < 4 || memcmp(drained + n - 4, "last", 4) != 0;) {
         n = recv(b.peer, drained, sizeof drained, 0);
         assert_true(n > 0);
     }
-    peer_sends(&b, WIRE_PSH, 3, 1);
-    peer_says(&b, "x", 1);
-    assert_int_equal(result_of(reader), 1);
-    smuxb_close(read);
-    smuxb_close(written);
+    full_read(&b, &f);
+    smuxb_close(f.read);
+    smuxb_close(f.written);
     bare_end(&b);
 }
 
