@@ -130,10 +130,13 @@ struct carrier *carrier_new_socket(int fd, bool tcp, const char *peer) {
     return carrier;
 }
 
-int carrier_connect_start(const struct sockaddr_storage *addr, socklen_t len) {
+int carrier_connect_start(const struct sockaddr_storage *addr, socklen_t len, bool reset_on_close) {
+    static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
     int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
+    if (reset_on_close)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     if (connect(fd, (const struct sockaddr *)addr, len) == 0 || errno == EINPROGRESS)
         return fd;
     int saved = errno;

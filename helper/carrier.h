@@ -52,8 +52,10 @@ struct carrier {
  * belongs to the carrier's owner. NULL with errno set (the fd stays open). */
 struct carrier *carrier_new_socket(int fd, bool tcp, const char *peer);
 
-/* Starts a non-blocking connect. Returns the fd (connected or in progress), or a negative errno. */
-int carrier_connect_start(const struct sockaddr_storage *addr, socklen_t len);
+/* Starts a non-blocking connect. Returns the fd (connected or in progress), or a negative errno.
+ * `reset_on_close`: a close resets the connection, whoever closes, also the kernel for a killed
+ * process (SO_LINGER {1, 0}, set before there is a connection). */
+int carrier_connect_start(const struct sockaddr_storage *addr, socklen_t len, bool reset_on_close);
 
 /* Unacknowledged data for this long means that the peer is gone. */
 #define CARRIER_USER_TIMEOUT_MS 30000

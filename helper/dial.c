@@ -56,7 +56,7 @@ static uint64_t attempt_deadline(const struct dial *dial) {
 static bool start_one(struct dial *dial) {
     for (; dial->at < dial->count; dial->at++) {
         const struct dial_address *address = &dial->addresses[dial->at];
-        int fd = carrier_connect_start(&address->addr, address->len);
+        int fd = carrier_connect_start(&address->addr, address->len, dial->reset_on_close);
         int error = fd;
         if (fd >= 0) {
             error = loop_watch_add(dial->loop, dial->watch, fd,

@@ -30,6 +30,7 @@ struct dial {
     void (*done)(struct dial *dial, int error, bool readable);
     uint64_t deadline_us;
     int count, at, error;
+    bool reset_on_close; /* see carrier_connect_start; the caller's to set */
     bool active;
     struct loop_task task;
     struct dial_address addresses[DIAL_ADDRESSES_MAX];

@@ -36,6 +36,7 @@ struct target {
     struct relay relay;
     struct gateway_session *session; /* gone before the target only if the relay is over */
     struct opening *opening;         /* NULL once relaying */
+    struct loop_timer probes;        /* when the socket gets its keep-alive */
     struct loop_garbage garbage;
 };
 
@@ -67,6 +68,7 @@ static void on_ended(struct relay *relay, enum relay_reason reason, int error) {
         log_debug("%s: target connection ended: %s", target->session->pump->carrier->peer,
                   strerror(error));
     drop_opening(target);
+    loop_timer_clear(relay->reactor->loop, &target->probes);
     loop_discard(relay->reactor->loop, &target->garbage, free_target);
 }
 
@@ -126,18 +128,35 @@ static void on_dial_fd(struct loop_watch *watch, uint32_t events) {
     dial_event(&target->opening->dial, events);
 }
 
+static const struct gateway_config *config_of(const struct target *target) {
+    return gateway_config_of(target->session->gateway);
+}
+
 /* The programs' own SO_KEEPALIVE does not come this far. A target that is silent for `silence_ms` is probed,
  * and again after every sixth of it; how often in vain is the system's to say. */
-static void keep_alive(int fd, uint32_t silence_ms) {
+static void set_keep_alive(int fd, uint32_t silence_ms) {
     int on = 1, idle_s = (int)(silence_ms / 1000 + (silence_ms % 1000 != 0));
-    if (silence_ms == 0)
-        return;
     if (idle_s > TARGET_KEEPALIVE_MAX_S)
         idle_s = TARGET_KEEPALIVE_MAX_S;
     int interval_s = idle_s < 12 ? 1 : idle_s / 6;
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+}
+
+static void on_probes_due(struct loop_timer *timer) {
+    const struct target *target = container_of(timer, struct target, probes);
+    if (target->relay.watch.open && config_of(target)->target_keepalive_ms)
+        set_keep_alive(target->relay.watch.fd, config_of(target)->target_keepalive_ms);
+}
+
+/* The kernel reckons from the last segment that came, so half of the silence later is soon enough: most
+ * connections have ended by then, and are spared three system calls. */
+static void keep_alive_later(struct target *target) {
+    struct loop *loop = target->relay.reactor->loop;
+    uint64_t silence_us = (uint64_t)config_of(target)->target_keepalive_ms * 1000u;
+    if (silence_us)
+        loop_timer_set(loop, &target->probes, loop_now_us(loop) + silence_us / 2, on_probes_due);
 }
 
 static void on_dialled(struct dial *dial, int error, bool readable) {
@@ -153,7 +172,7 @@ static void on_dialled(struct dial *dial, int error, bool readable) {
     }
     /* What arrives in frames has been gathered already; more waiting would only add delay. */
     setsockopt(relay->watch.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    keep_alive(relay->watch.fd, gateway_config_of(target->session->gateway)->target_keepalive_ms);
+    keep_alive_later(target);
     if (getsockname(relay->watch.fd, (struct sockaddr *)&addr, &len) == 0)
         shim_endpoint_from_sockaddr(&bound, (struct sockaddr *)&addr, len);
     if (answer(target, 0, &bound) != 0) {
@@ -188,7 +207,7 @@ static bool is_allowed(const struct gateway_config *config, const struct shim_en
 static void dial_allowed(struct target *target, const struct shim_endpoint *addresses, int count) {
     struct opening *opening = target->opening;
     struct dial *dial = &opening->dial;
-    const struct gateway_config *config = gateway_config_of(target->session->gateway);
+    const struct gateway_config *config = config_of(target);
     const char *name = opening->socks.destination.name_len ? opening->socks.destination.name : NULL;
     dial->count = 0;
     for (int i = 0; i < count && dial->count < DIAL_ADDRESSES_MAX; i++) {
@@ -207,6 +226,7 @@ static void dial_allowed(struct target *target, const struct shim_endpoint *addr
     dial->watch = &target->relay.watch;
     dial->on_fd = on_dial_fd;
     dial->done = on_dialled;
+    dial->reset_on_close = true; /* as relay_end_tcp expects it */
     dial_start(dial, (uint64_t)config->connect_timeout_ms * 1000u);
 }
 

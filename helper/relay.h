@@ -64,7 +64,7 @@ struct relay_end {
     bool reader_may_be_deaf; /* EPIPE without HUP is the application's SHUT_RD */
 };
 
-/* A plain socket of the far destination. */
+/* A plain socket of the far destination, which resets when it is closed (carrier_connect_start). */
 extern const struct relay_end relay_end_tcp;
 /* B, the helper's end of an application's connection. */
 extern const struct relay_end relay_end_app;

@@ -95,17 +95,26 @@ static ssize_t read_plain(struct relay *relay, size_t max) {
     return reading_submit_marked(&reading, relay, (size_t)n);
 }
 
-/* ---- Plain TCP ---- */
+/* ---- Plain TCP ----
+ *
+ * Until the stream's FIN has come, a close of the socket is a reset (SO_LINGER {1, 0}, set before the
+ * connect): also when this process is killed, or its machine's memory runs out, the target takes
+ * nothing for complete that is not. */
 
+static void set_linger(const struct relay *relay, bool reset) {
+    struct linger linger = {.l_onoff = reset, .l_linger = 0};
+    setsockopt(relay->watch.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+/* From here on a close is in order: the kernel sends what is queued, and FIN. */
 static void tcp_shut(struct relay *relay, bool closing) {
     if (!closing)
         shutdown(relay->watch.fd, SHUT_WR);
+    set_linger(relay, false);
 }
 
-/* Closing with SO_LINGER {1, 0} sends a RST. */
 static void tcp_reset(struct relay *relay) {
-    struct linger linger = {.l_onoff = 1, .l_linger = 0};
-    setsockopt(relay->watch.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    set_linger(relay, true);
 }
 
 /* Takes the urgent byte out of its slot. */
