@@ -6,11 +6,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "helper/listen.h"
 #include "helper/log.h"
+#include "helper/loop.h"
 
 /* A worker that died sooner than this after its start is replaced only after this. */
 #define RESTART_PAUSE_S 1
@@ -54,8 +54,8 @@ struct supervisor {
     int workers;
     int (*serve)(void *user, const int *fds, int count);
     void *user;
-    pid_t pid[WORKERS_MAX]; /* 0: not running */
-    time_t started[WORKERS_MAX];
+    pid_t pid[WORKERS_MAX];           /* 0: not running */
+    uint64_t started_us[WORKERS_MAX]; /* loop_clock_us; 0: never */
     bool ending;
 };
 
@@ -71,7 +71,7 @@ static void close_others(struct supervisor *supervisor, int me) {
 static int start_worker(struct supervisor *supervisor, int w) {
     pid_t parent = getpid();
     pid_t pid = fork();
-    supervisor->started[w] = time(NULL);
+    supervisor->started_us[w] = loop_clock_us();
     if (pid < 0) {
         log_error("worker %d: fork: %s", w, strerror(errno));
         return -1;
@@ -120,10 +120,16 @@ static void pass_on(const struct supervisor *supervisor, int signo) {
             kill(supervisor->pid[w], signo);
 }
 
+static bool is_due(const struct supervisor *supervisor, int w) {
+    uint64_t started_us = supervisor->started_us[w];
+    return supervisor->pid[w] == 0 &&
+           (started_us == 0 || loop_clock_us() - started_us >= RESTART_PAUSE_S * 1000000u);
+}
+
 /* Starts what is not running. Returns a worker's exit status in it, -1 in the supervisor. */
 static int start_missing(struct supervisor *supervisor) {
     for (int w = 0; w < supervisor->workers; w++) {
-        if (supervisor->pid[w] > 0 || time(NULL) - supervisor->started[w] < RESTART_PAUSE_S)
+        if (!is_due(supervisor, w))
             continue;
         int status = start_worker(supervisor, w);
         if (status >= 0)

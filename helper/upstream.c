@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "helper/log.h"
@@ -150,7 +148,6 @@ struct upstream_session *upstream_session_new(struct link *link, struct carrier 
     }
     session->upstream = upstream;
     session->link = link;
-    session->since = time(NULL);
     session->at = &upstream->sessions;
     session->next = upstream->sessions;
     if (session->next)

@@ -4,8 +4,6 @@
 #ifndef HELPER_UPSTREAM_INTERNAL_H
 #define HELPER_UPSTREAM_INTERNAL_H
 
-#include <time.h>
-
 #include "helper/dial.h"
 #include "helper/upstream.h"
 
@@ -36,7 +34,6 @@ struct upstream_session {
     struct upstream_session *next, **at;
     struct loop_timer timer; /* looks whether it may end, while draining */
     struct loop_garbage garbage;
-    time_t since;
 };
 
 struct upstream {

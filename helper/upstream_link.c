@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "helper/log.h"
@@ -16,7 +15,7 @@
 static uint32_t jittered(uint32_t ms) {
     uint32_t random = 0;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
-        random = (uint32_t)time(NULL);
+        random = (uint32_t)loop_clock_us();
     return ms / 2 + (ms ? random % (ms / 2 + 1) : 0);
 }
 

@@ -1,8 +1,16 @@
 /* upstream_status.c - an upstream's sessions, for smuxctl (upstream.h). */
+#include <time.h>
+
 #include "helper/upstream_internal.h"
 
 static const char *const link_state_names[] = {"idle", "resolving", "connecting", "up",
                                                "reconnecting"};
+
+/* The wall clock's time when the session began, as the wall clock is set now. */
+static json_int_t began_at(const struct pump *pump) {
+    uint64_t age_us = loop_clock_us() - pump->since_us;
+    return (json_int_t)time(NULL) - (json_int_t)(age_us / 1000000u);
+}
 
 static json_t *session_status(const struct upstream_session *session) {
     smux_session_info info;
@@ -10,7 +18,7 @@ static json_t *session_status(const struct upstream_session *session) {
     return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "gateway",
                      session->upstream->config.name, "address", session->pump->carrier->peer,
                      "state", session->link ? "up" : "draining", "version", info.version, "rtt_us",
-                     (json_int_t)info.rtt_us, "since", (json_int_t)session->since, "bytes_in",
+                     (json_int_t)info.rtt_us, "since", began_at(session->pump), "bytes_in",
                      (json_int_t)info.bytes_in, "bytes_out", (json_int_t)info.bytes_out, "streams",
                      (json_int_t)info.streams, "streams_total", (json_int_t)info.opened);
 }
