@@ -18,8 +18,8 @@
 /* After running out of descriptors, accepting pauses: the backlog waits in the kernel. */
 #define ACCEPT_PAUSE_US 100000u
 
-/* The first frame of a client: the helper's hello comes at once, others open a stream. */
-#define FIRST_FRAME_US 30000000u
+/* How long a client that is asked to leave may still use the carrier. */
+#define LEAVE_US 2000000u
 
 struct gateway_listener {
     struct gateway *gateway;
@@ -36,7 +36,6 @@ struct gateway {
     struct resolver *resolver;
     struct gateway_listener *listeners;
     struct gateway_session *sessions;
-    uint32_t session_count;
     bool draining;
     struct loop_timer drain_timer;
     uint64_t drain_deadline_us;
@@ -51,6 +50,10 @@ const struct gateway_config *gateway_config_of(const struct gateway *gateway) {
 
 struct reactor *gateway_reactor(const struct gateway *gateway) {
     return gateway->reactor;
+}
+
+struct gateway_session *gateway_sessions(const struct gateway *gateway) {
+    return gateway->sessions;
 }
 
 struct resolver *gateway_resolver(const struct gateway *gateway) {
@@ -172,7 +175,9 @@ static void free_session(struct loop_garbage *garbage) {
 }
 
 static void on_accepted(struct pump *pump, smux_stream *stream) {
-    gateway_target_accept(pump->user, stream);
+    struct gateway_session *session = pump->user;
+    session->used_us = loop_now_us(pump->reactor->loop);
+    gateway_target_accept(session, stream);
 }
 
 static void on_closed(struct pump *pump, int error, const char *why) {
@@ -189,24 +194,67 @@ static void on_closed(struct pump *pump, int error, const char *why) {
         gateway->sessions = session->next;
     if (session->next)
         session->next->prev = session->prev;
-    gateway->session_count--;
     loop_timer_clear(gateway->reactor->loop, &session->timer);
     loop_discard(gateway->reactor->loop, &session->garbage, free_session);
     check_drained(gateway);
 }
 
-/* A client that has not said a word holds a place that others could use. */
-static void on_first_frame_due(struct loop_timer *timer) {
+static void set_deadline(struct gateway_session *session, uint64_t after_us,
+                         void (*fn)(struct loop_timer *)) {
+    struct loop *loop = session->gateway->reactor->loop;
+    loop_timer_set(loop, &session->timer, loop_now_us(loop) + after_us, fn);
+}
+
+/* Streams that crossed the request to leave are served to their end. */
+static void on_leave_due(struct loop_timer *timer) {
+    struct gateway_session *session = container_of(timer, struct gateway_session, timer);
+    if (pump_streams(session->pump) == 0)
+        pump_fail(session->pump, SMUX_ERR_CLOSED, "gave its place to another carrier");
+    else
+        set_deadline(session, LEAVE_US, on_leave_due);
+}
+
+void gateway_session_dismiss(struct gateway_session *session, bool kindly) {
+    session->leaving = true;
+    smux_goaway(session->pump->session);
+    if (kindly) {
+        pump_kick(session->pump);
+        set_deadline(session, LEAVE_US, on_leave_due);
+        return;
+    }
+    loop_timer_clear(session->gateway->reactor->loop, &session->timer);
+    pump_flush(session->pump);
+    pump_fail(session->pump, SMUX_ERR_CLOSED, "gave its place to another carrier");
+}
+
+/* A client that has opened no stream holds a place that others could use. */
+static void on_first_stream_due(struct loop_timer *timer) {
     struct gateway_session *session = container_of(timer, struct gateway_session, timer);
     smux_session_info info;
     smux_session_get_info(session->pump->session, &info);
+    if (info.accepted > 0)
+        return;
+    smux_goaway(session->pump->session);
+    pump_flush(session->pump);
+    pump_fail(session->pump, SMUX_ERR_CLOSED, "no stream within first-stream-timeout");
+}
+
+static void on_hello_due(struct loop_timer *timer) {
+    struct gateway_session *session = container_of(timer, struct gateway_session, timer);
+    const struct gateway_config *config = session->gateway->config;
+    smux_session_info info;
+    smux_session_get_info(session->pump->session, &info);
     if (info.frames_in == 0)
-        pump_fail(session->pump, SMUX_ERR_CLOSED, "no frame within 30 s");
+        pump_fail(session->pump, SMUX_ERR_CLOSED, "no frame within hello-timeout");
+    else if (config->first_stream_timeout_ms > 0)
+        set_deadline(session, (uint64_t)config->first_stream_timeout_ms * 1000u,
+                     on_first_stream_due);
 }
 
 static const struct pump_ops session_ops = {.accepted = on_accepted, .closed = on_closed};
 
-int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer) {
+int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer,
+                 const struct gateway_source *source) {
     const struct gateway_config *config = gateway->config;
     struct gateway_session *session = calloc(1, sizeof *session);
     struct carrier *carrier = carrier_new_socket(fd, tcp, peer);
@@ -226,9 +274,11 @@ int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer) {
     if (gateway->sessions)
         gateway->sessions->prev = session;
     gateway->sessions = session;
-    gateway->session_count++;
-    loop_timer_set(gateway->reactor->loop, &session->timer,
-                   loop_now_us(gateway->reactor->loop) + FIRST_FRAME_US, on_first_frame_due);
+    session->used_us = loop_now_us(gateway->reactor->loop);
+    if (source) {
+        session->source = *source;
+        set_deadline(session, (uint64_t)config->hello_timeout_ms * 1000u, on_hello_due);
+    }
     log_info("%s: session begins", peer);
     return 0;
 fail:;
@@ -273,12 +323,13 @@ static void admit(struct gateway_listener *listener, int fd, const struct sockad
     struct gateway *gateway = listener->gateway;
     char peer[CARRIER_TEXT_SIZE];
     peer_text(addr, len, fd, peer, sizeof peer);
-    int error = -EMFILE;
-    if (gateway->session_count < gateway->config->max_sessions)
-        error = gateway_take(gateway, fd, listener->tcp, peer);
+    struct gateway_source source = gateway_source_of(addr, fd);
+    const char *why = NULL;
+    int error = gateway_place_make(gateway, &source, &why);
+    if (error == 0)
+        error = gateway_take(gateway, fd, listener->tcp, peer, &source);
     if (error) {
-        log_error("%s: carrier refused: %s", peer,
-                  error == -EMFILE ? "too many sessions" : strerror(-error));
+        log_error("%s: carrier refused: %s", peer, why ? why : strerror(-error));
         close(fd);
     }
 }

@@ -8,6 +8,7 @@
 #define HELPER_GATEWAY_H
 
 #include "helper/gateway_config.h"
+#include "helper/gateway_place.h"
 #include "helper/pump.h"
 #include "helper/reactor.h"
 
@@ -24,9 +25,10 @@ void gateway_free(struct gateway *gateway);
  * errno. */
 int gateway_listen(struct gateway *gateway, int fd, bool tcp);
 
-/* Takes a connected socket as a carrier; `peer` is for the log. 0 or a negative errno (the fd then
- * stays the caller's). */
-int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer);
+/* Takes a connected socket as a carrier; `peer` is for the log. `source` NULL: of this process itself,
+ * without deadlines. 0 or a negative errno (the fd then stays the caller's). */
+int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer,
+                 const struct gateway_source *source);
 
 /* New rules and timeouts, for streams and sessions that begin from now on. */
 void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *config);
@@ -36,12 +38,15 @@ void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *c
 void gateway_drain(struct gateway *gateway, uint32_t timeout_ms,
                    void (*drained)(struct gateway *gateway, void *user), void *user);
 
-/* ---- For gateway_target.c ---- */
+/* ---- For gateway_target.c and gateway_place.c ---- */
 
 struct gateway_session {
     struct gateway *gateway;
     struct pump *pump;
-    struct loop_timer timer; /* until the first frame */
+    struct gateway_source source;
+    uint64_t used_us;        /* when its last stream was opened, at first when it began */
+    bool leaving;            /* it has given up its place */
+    struct loop_timer timer; /* of its deadlines */
     struct gateway_session *next, *prev;
     struct loop_garbage garbage;
 };
@@ -49,6 +54,12 @@ struct gateway_session {
 const struct gateway_config *gateway_config_of(const struct gateway *gateway);
 struct reactor *gateway_reactor(const struct gateway *gateway);
 struct resolver *gateway_resolver(const struct gateway *gateway);
+
+struct gateway_session *gateway_sessions(const struct gateway *gateway);
+
+/* Ends a session without streams. `kindly`: the client is told to open no more, and has a moment to
+ * find another carrier for those that are on the way. */
+void gateway_session_dismiss(struct gateway_session *session, bool kindly);
 
 /* A stream of the session has been opened by the client: serve it. */
 void gateway_target_accept(struct gateway_session *session, smux_stream *stream);

@@ -44,6 +44,9 @@ void gateway_config_init(struct gateway_config *config) {
     config->max_stream_buffer = 16 * 1024 * 1024;
     config->max_streams = 65536;
     config->max_sessions = 1024;
+    config->max_sessions_per_source = 256;
+    config->hello_timeout_ms = 10000;
+    config->first_stream_timeout_ms = 600000;
     config->workers = 1;
     config->socket_mode = 0600;
     config->log_level = LOG_INFO;
@@ -198,6 +201,9 @@ static const struct {
     KEY("max-stream-buffer", max_stream_buffer, set_size),
     KEY("max-streams", max_streams, set_count),
     KEY("max-sessions", max_sessions, set_count),
+    KEY("max-sessions-per-source", max_sessions_per_source, set_count),
+    KEY("hello-timeout", hello_timeout_ms, set_duration),
+    KEY("first-stream-timeout", first_stream_timeout_ms, set_duration_or_zero),
     KEY("workers", workers, set_workers),
     KEY("socket-mode", socket_mode, set_mode),
     KEY("log-level", log_level, set_log_level),

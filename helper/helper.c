@@ -190,7 +190,7 @@ struct upstream *helper_direct(struct helper *helper) {
         close(pair[1]);
         return NULL;
     }
-    if (gateway_take(helper->direct_gateway, pair[1], false, "direct") != 0)
+    if (gateway_take(helper->direct_gateway, pair[1], false, "direct", NULL) != 0)
         close(pair[1]); /* the session ends, its streams with it */
     return helper->direct;
 }

@@ -1,0 +1,23 @@
+"""Carriers that hold a place: carriers.py PORT SOURCE COUNT FRAMES opens COUNT connections to the gateway
+at 127.0.0.1:PORT, from the address SOURCE, says FRAMES on each and then nothing more, and keeps them.
+FRAMES is `silent`, `hello` (the first frame of a client) or `stream` (hello, and a stream is opened).
+Prints `ready` when all are made."""
+
+import socket
+import struct
+import sys
+import time
+
+HELLO = struct.pack("<BBHI", 2, 1, 0, 0xFFFFFF00)
+SYN = struct.pack("<BBHI", 2, 0, 0, 3)
+FRAMES = {"silent": b"", "hello": HELLO, "stream": HELLO + SYN}
+
+kept = []
+for _ in range(int(sys.argv[3])):
+    sock = socket.socket()
+    sock.bind((sys.argv[2], 0))
+    sock.connect(("127.0.0.1", int(sys.argv[1])))
+    sock.sendall(FRAMES[sys.argv[4]])
+    kept.append(sock)
+print("ready", flush=True)
+time.sleep(3600)
