@@ -12,8 +12,7 @@
 #include "real.h"
 #include "window.h"
 
-#define SO_PEERPIDFD_OF_UNIX 77 /* linux: asm-generic/socket.h */
-#define SO_INQ_OF_UNIX       84
+#define SO_INQ_OF_UNIX 84 /* linux: asm-generic/socket.h */
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
@@ -227,9 +226,6 @@ static int get_socket(int fd, const struct shim_state *state, int name, void *ou
     case SO_PEERNAME:
         return get_peer_name(state, out, len);
     case SO_PEERGROUPS:
-        return fail(ENODATA);
-    case SO_PEERPIDFD_OF_UNIX: /* TCP has none; the kernel has just made one */
-        raw_close(*(int *)out);
         return fail(ENODATA);
     case SO_GET_FILTER:
         *len = 0;

@@ -20,6 +20,7 @@
 #ifndef SIOCOUTQNSD
 #define SIOCOUTQNSD 0x894B /* linux/sockios.h */
 #endif
+#define SO_PEERPIDFD_OF_UNIX 77 /* asm-generic/socket.h */
 
 static bool is_tcp_level(int level) {
     return level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6;
@@ -65,8 +66,6 @@ static bool is_telltale(int fd, int name, const void *value, socklen_t len) {
     case SO_ZEROCOPY:
     case 72: /* SO_BUF_LOCK */
         return hint_has(fd, HINT_OURS);
-    case 77: /* SO_PEERPIDFD */
-        return true;
     case SO_PEERGROUPS: /* TCP has none, and says so with an error */
         return true;
     default:
@@ -84,12 +83,18 @@ static int emulate_get(int fd, int level, int name, void *value, socklen_t *len,
     return options_get(fd, &state, level, name, value, len);
 }
 
+/* The kernel answers first, and what it says of a descriptor that is not ours stays untouched. Its
+ * length, which is the caller's cut to the answer, is room enough for TCP's answer too: the two are
+ * of one size wherever there are two. */
 int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
-    socklen_t size = len ? *len : 0;
     /* What is kept there must not appear in the caller's memory, nor an error because it is long. */
     if (level == SOL_SOCKET && (name == SO_PEERNAME || name == SO_GET_FILTER) && value && len &&
         hint_has(fd, HINT_OURS) && shim_is_ours(fd))
         return emulate_get(fd, level, name, value, len, -1);
+    if (level == SOL_SOCKET && name == SO_PEERPIDFD_OF_UNIX && shim_is_ours(fd)) {
+        errno = ENODATA; /* the kernel would open a descriptor, and the caller may not learn which */
+        return -1;
+    }
     int result = real.getsockopt(fd, level, name, value, len);
     if (is_tcp_level(level)) {
         if (result == 0 || errno != EOPNOTSUPP)
@@ -102,8 +107,6 @@ int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
         return *len == sizeof(int) ? translate_error(fd, value) : result;
     } else if (!is_telltale(fd, name, value, *len)) {
         return result;
-    } else {
-        *len = size;
     }
     return emulate_get(fd, level, name, value, len, result);
 }

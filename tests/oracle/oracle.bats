@@ -76,6 +76,8 @@ same_command() {
 
 @test "other calls: ppoll, vectors at positions, pages, aio, closefrom" { same other_calls 105; }
 
+@test "foreign descriptors: every option, of files, pipes and every kind of socket" { same foreign_options 480; }
+
 @test "python: socket, selectors, asyncio, children" { same_command 75 python3 "$runtimes/observe.py"; }
 
 @test "node: events, ends, errors, pipes, http" { same_command 30 node "$runtimes/observe.js"; }
