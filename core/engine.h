@@ -79,6 +79,7 @@ enum stream_flag {
     F_PROBE = 1 << 10,     /* a round-trip time is being taken by the window */
     F_DRY = 1 << 11,       /* the peer has sent all it may, and the application has read it */
     F_URGENT = 1 << 12,    /* urgent_end lies in what no frame has been planned for */
+    F_FAILING = 1 << 13,   /* a reset takes the place of the FIN behind what is queued */
 };
 #define F_OWED (F_OWE_SYN | F_OWE_UPDATE | F_OWE_RESET)
 
@@ -278,6 +279,8 @@ void stream_free(smux_stream *st);
 void stream_free_spares(smux_session *s);
 /* Ends a stream with an error.  `tell` the peer, and the application by SMUX_EVENT_RESET. */
 void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_application);
+/* Kills it if smux_reset_behind was called and nothing of it is left to send. */
+void stream_fail_behind(smux_stream *st);
 /* Frees it if the application has given it up and nothing of it is left to send. */
 void stream_settle(smux_stream *st);
 void stream_owe_nothing(smux_stream *st);
@@ -313,7 +316,7 @@ void send_owe_reset(smux_stream *st);
 /* The peer's hello has come, or will not: resets need not wait any longer. */
 void send_waiting_resets(smux_session *s);
 static inline bool send_fin_due(const smux_stream *st) {
-    return st->out == OUT_CLOSING && st->queued == st->planned;
+    return st->out == OUT_CLOSING && st->queued == st->planned && !(st->flags & F_FAILING);
 }
 
 /* receive.c */

@@ -357,5 +357,7 @@ int smux_send_cancel(smux_session *s, smux_sendbuf *b, size_t *left) {
     unblock(st);
     queue_unblock(s);
     send_schedule(st);
+    stream_fail_behind(st);
+    stream_settle(st);
     return 0;
 }

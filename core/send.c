@@ -382,6 +382,7 @@ static void retire(smux_session *s, const struct frame *f) {
         s->count.bytes_out += f->payload;
         queue_advance(st, f->payload);
         stream_active(st);
+        stream_fail_behind(st);
     }
     unref(st);
 }

@@ -327,6 +327,11 @@ SMUX_API void smux_close(smux_stream *stream);
  * back until the peer has said whether it knows the extensions). */
 SMUX_API void smux_reset(smux_stream *stream);
 
+/* No more data will be sent: a reset goes out behind what is queued, and SMUX_EVENT_RESET with
+ * SMUX_ERR_LOCAL_RESET says that it is owed to the peer.  Until then receiving goes on; smux_reset
+ * does not wait any longer.  Idempotent.  Error: the stream's error if it has been reset. */
+SMUX_API int smux_reset_behind(smux_stream *stream);
+
 SMUX_API uint32_t smux_stream_id(const smux_stream *stream);
 SMUX_API smux_session *smux_stream_session(const smux_stream *stream);
 /* A pointer of the caller's, NULL at first, handed back in events. */

@@ -142,6 +142,11 @@ void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_applicati
         stream_event(st, F_TOLD_RESET);
 }
 
+void stream_fail_behind(smux_stream *st) {
+    if (st->flags & F_FAILING && !st->queued)
+        stream_kill(st, SMUX_ERR_LOCAL_RESET, true, true);
+}
+
 void stream_settle(smux_stream *st) {
     if (st->flags & F_GIVEN_UP && !st->refs && !(st->flags & F_OWED) &&
         (st->out == OUT_CLOSED || st->out == OUT_DEAD))
@@ -204,6 +209,16 @@ void smux_reset(smux_stream *st) {
     give_up(st);
     stream_kill(st, SMUX_ERR_LOCAL_RESET, !st->session->error, false);
     stream_settle(st);
+}
+
+int smux_reset_behind(smux_stream *st) {
+    if (st->error)
+        return st->error;
+    (void)smux_close_write(st);
+    st->flags |= F_FAILING;
+    send_schedule(st); /* the FIN is not due any more */
+    stream_fail_behind(st);
+    return 0;
 }
 
 uint32_t smux_stream_id(const smux_stream *st) {

@@ -133,42 +133,45 @@ void relay_stream_reset(struct relay *relay, int error) {
         relay->error = error;
         return;
     }
-    relay_finish(relay, RELAY_STREAM_RESET, error);
-}
-
-void relay_socket_failed(struct relay *relay, int error) {
-    relay_finish(relay, RELAY_SOCKET_RESET, error);
+    if (relay->failing)
+        relay_finish(relay, RELAY_SOCKET_RESET, relay->error);
+    else
+        relay_finish(relay, RELAY_STREAM_RESET, error);
 }
 
 /* ---- A reset goes behind what its sender said before ---- */
 
-/* How long a window that stays closed can hold it up, and how often is looked. */
-#define FAILING_MAX_US  60000000u
-#define FAILING_LOOK_US 2000u
+/* How long a window that stays closed can hold it up. */
+#define FAILING_MAX_US 60000000u
 
-static void failing_look(struct loop_timer *timer) {
+static void on_failing_too_long(struct loop_timer *timer) {
     struct relay *relay = container_of(timer, struct relay, timer);
-    struct loop *loop = relay->reactor->loop;
-    smux_stream_info info;
-    smux_stream_get_info(relay->stream, &info);
-    relay->failing_us += FAILING_LOOK_US;
-    if (info.queued == 0 || relay->failing_us >= FAILING_MAX_US)
-        relay_socket_failed(relay, relay->error);
-    else
-        loop_timer_set(loop, &relay->timer, loop_now_us(loop) + FAILING_LOOK_US, failing_look);
+    relay_finish(relay, RELAY_SOCKET_RESET, relay->error);
 }
 
-/* The socket has no more to give: reset the stream when all it gave is on the carrier. */
+/* The socket has no more to give: reset the stream when all it gave is on the carrier, which its
+ * event of a reset tells (relay_stream_reset). */
 static void fail_behind_data(struct relay *relay, int error) {
-    if (!relay->watch.open)
-        return; /* it is on its way already */
+    struct loop *loop = relay->reactor->loop;
+    smux_stream_info info = {0};
+    if (relay->failing)
+        return;
+    relay->failing = true;
     relay->error = error;
     relay->readable = false;
     relay->in = RELAY_IN_SHUT;
     relay->discard = true;
     relay_drop_kept(relay);
     close_socket(relay);
-    failing_look(&relay->timer);
+    if (relay->stream)
+        smux_stream_get_info(relay->stream, &info);
+    if (info.queued == 0) {
+        relay_finish(relay, RELAY_SOCKET_RESET, error);
+        return;
+    }
+    smux_reset_behind(relay->stream);
+    pump_kick(relay->pump);
+    loop_timer_set(loop, &relay->timer, loop_now_us(loop) + FAILING_MAX_US, on_failing_too_long);
 }
 
 /* Writing failed. There may be bytes to read before the reading fails as well. */
@@ -330,9 +333,9 @@ static void relay_on_fd(struct loop_watch *watch, uint32_t events) {
         relay->urgent = true;
     if (relay->socket_hup && relay->linger_reset && !relay->error)
         relay_writing_failed(relay, ECONNRESET);
-    if (events & EPOLLOUT)
+    if (events & EPOLLOUT && relay->watch.open)
         relay_socket_writable(relay);
-    if (relay->over)
+    if (!relay->watch.open)
         return;
     if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         relay->readable = true;

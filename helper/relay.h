@@ -87,10 +87,9 @@ struct relay {
     struct buffer *loans;
     size_t loan_len;
     uint32_t ahead; /* bytes that were already forwarded and are still unread (relay_end_app) */
-    uint64_t failing_us; /* how long a reset has waited */
-    int error;           /* an errno or smux_error that ends the relay behind the data; 0: none */
-    uint8_t in;          /* enum relay_in */
-    uint8_t out;         /* enum relay_out */
+    int error;      /* an errno or smux_error that ends the relay behind the data; 0: none */
+    uint8_t in;     /* enum relay_in */
+    uint8_t out;    /* enum relay_out */
     uint8_t in_few, out_few; /* how often in a row only a few bytes passed (reactor_note) */
     bool head;               /* handshake going on */
     bool readable;           /* an edge was seen, and not yet EAGAIN */
@@ -105,6 +104,7 @@ struct relay {
     bool bulk;         /* the last read was large */
     bool discard;      /* the socket takes nothing more: what comes for it is dropped */
     bool untrusted;    /* the other end is a stranger's: see closer.h */
+    bool failing;      /* the socket is gone; the stream's reset waits behind the data */
     bool over;         /* ended was called */
 };
 

@@ -8,8 +8,6 @@
 
 /* Ends it: everything is closed and released, ops->ended is called. Harmless when it is over. */
 void relay_finish(struct relay *relay, enum relay_reason reason, int error);
-/* The socket is of no use any more: the stream is reset now. */
-void relay_socket_failed(struct relay *relay, int error);
 /* Writing to the socket failed; there may be bytes to read before reading fails as well. */
 void relay_writing_failed(struct relay *relay, int error);
 /* Ends it if both directions have ended. */

@@ -137,6 +137,38 @@ through_a_wire() {
     fetch
 }
 
+# The rest of the data lies in the helper, which has no stream for it any more.
+stream_is_gone() { [ "$(ctl status --json | jq '[.streams[] | select(.stream == 0)] | length')" = 1 ]; }
+
+close_behind_a_reset() {
+    spawn closing via python3 -c '
+import os, socket, sys, time
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"reset 600000\n")
+assert len(s.recv(10)) == 10
+while not os.path.exists("close"): time.sleep(0.01)
+s.close()' "$peer_port"
+    local closing=$spawned
+    wait_until "the stream to be reset" stream_is_gone
+    "$@"
+    touch close
+    wait "$closing"
+    wait_until "the connection to end" no_connections
+    assert alive "$helper_pid"
+    fetch
+}
+
+no_connections() { [ "$(ctl status --json | jq '.streams | length')" = 0 ]; }
+
+@test "a program closes with data unread after the target's reset: the helper lives" {
+    close_behind_a_reset
+}
+
+@test "a program closes with data unread after the carrier was lost: the helper lives" {
+    through_a_wire
+    close_behind_a_reset kill -USR1 "$wire_pid"
+}
+
 @test "a second helper does not start beside the first" {
     run timeout 10 "$BUILD/smux-helper" -c "$smuxshim_conf" -f
     refute [ "$status" = 124 ]

@@ -120,6 +120,8 @@ static void on_data(run *r, const smux_event *event) {
         MUST(smux_consume(event->stream, info.unread - r->turn % (info.unread + 1)) == 0);
         MUST(smux_consume(event->stream, SIZE_MAX) == SMUX_ERR_ARGUMENT || info.error);
     }
+    if (r->habits & CLOSE && r->turn % 4 == 1)
+        (void)smux_reset_behind(event->stream);
     if (r->habits & CLOSE && r->turn % 3 == 0)
         (r->turn % 2 ? smux_close : smux_reset)(event->stream);
 }

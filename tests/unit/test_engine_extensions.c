@@ -179,6 +179,69 @@ static void a_reset_waits_for_the_hello_that_makes_it_one(void **state) {
     }
 }
 
+static void a_reset_goes_out_behind_what_is_queued_and_is_told(void **state) {
+    (void)state;
+    for (size_t step = 1; step < 40; step++) {
+        engine e;
+        engine_greeted(&e, SMUX_CLIENT, 2);
+        smux_stream *s = engine_opened(&e);
+        e.output_max = step;
+        send_text(s, "all of it");
+        assert_int_equal(smux_reset_behind(s), 0);
+        assert_int_equal(smux_reset_behind(s), 0);
+        assert_int_equal(send_text(s, "x"), SMUX_ERR_SHUT);
+        say_psh(&e, 3, "still heard");
+        hear(&e);
+        expect_data(&e, s, "still heard");
+        expect_no_event(&e);
+        expect_frame(&e, CMD_SYN, 3);
+        expect_psh(&e, 3, "all of it");
+        expect_reset_frames(&e, 3);
+        collect(&e);
+        expect_stream_event(&e, SMUX_EVENT_RESET, s, SMUX_ERR_LOCAL_RESET);
+        smux_close(s);
+        assert_int_equal(info_of(&e).streams, 0);
+        engine_end(&e);
+    }
+}
+
+static void a_reset_behind_replaces_an_end_that_is_not_out(void **state) {
+    (void)state;
+    engine e;
+    engine_greeted(&e, SMUX_CLIENT, 2);
+    smux_stream *s = engine_opened(&e);
+    send_text(s, "all of it");
+    smux_close_write(s);
+    smux_reset_behind(s);
+    smux_close(s); /* needs no event */
+    expect_frame(&e, CMD_SYN, 3);
+    expect_psh(&e, 3, "all of it");
+    expect_reset_frames(&e, 3);
+    assert_int_equal(info_of(&e).streams, 0);
+    engine_end(&e);
+}
+
+static void a_reset_behind_nothing_goes_out_at_once(void **state) {
+    (void)state;
+    engine e;
+    smux_sendbuf lent = {.data = (const uint8_t *)"taken back", .len = 10};
+    engine_greeted(&e, SMUX_CLIENT, 2);
+    smux_stream *s = engine_opened(&e), *t = engine_opened(&e);
+    expect_frame(&e, CMD_SYN, 3);
+    expect_frame(&e, CMD_SYN, 5);
+    smux_reset_behind(s);
+    assert_int_equal(smux_send_borrowed(t, &lent), 0);
+    smux_reset_behind(t);
+    smux_close(t);
+    assert_int_equal(smux_send_cancel(e.session, &lent, NULL), 0);
+    expect_reset_frames(&e, 3);
+    expect_reset_frames(&e, 5);
+    expect_stream_event(&e, SMUX_EVENT_RESET, s, SMUX_ERR_LOCAL_RESET);
+    assert_int_equal(smux_reset_behind(s), SMUX_ERR_LOCAL_RESET);
+    smux_reset(s);
+    engine_end(&e);
+}
+
 static void a_reset_behind_an_end_waits_for_the_hello_too(void **state) {
     (void)state;
     engine e;
@@ -642,6 +705,9 @@ int main(void) {
         cmocka_unit_test(a_reset_before_the_hello_is_an_ordinary_end),
         cmocka_unit_test(a_reset_waits_for_the_hello_that_makes_it_one),
         cmocka_unit_test(a_reset_behind_an_end_waits_for_the_hello_too),
+        cmocka_unit_test(a_reset_goes_out_behind_what_is_queued_and_is_told),
+        cmocka_unit_test(a_reset_behind_replaces_an_end_that_is_not_out),
+        cmocka_unit_test(a_reset_behind_nothing_goes_out_at_once),
         cmocka_unit_test(a_reset_waits_a_second_for_the_hello_of_a_peer_that_says_none),
         cmocka_unit_test(a_server_does_not_wait_for_the_hello_of_a_plain_client),
         cmocka_unit_test(a_ping_is_answered_by_the_pong_of_its_number),

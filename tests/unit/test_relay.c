@@ -409,6 +409,47 @@ static void what_a_slow_reader_has_not_taken_survives_the_loss_of_the_carrier(vo
     until(world.near[0].ended);
 }
 
+/* More than the application's socket takes, and then its stream ends by a reset. */
+static size_t keep_behind_a_reset(bool by_target) {
+    struct linger linger = {.l_onoff = 1};
+    size_t sent = 0;
+    open_pair(0);
+    while (world.near[0].relay.kept_len == 0) {
+        push(FAR, &sent, 4u << 20, 100000);
+        turns(20);
+    }
+    turns(200);
+    if (by_target) {
+        setsockopt(FAR, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+        close_now(&FAR);
+        until(world.near[0].relay.stream == NULL);
+    } else {
+        pump_end(world.client, SMUX_ERR_CARRIER, "cut");
+    }
+    assert_false(world.near[0].ended);
+    return sent;
+}
+
+static void
+an_application_that_closes_behind_a_reset_with_data_unread_ends_the_relay(void **state) {
+    char some[10];
+    (void)state;
+    keep_behind_a_reset(true);
+    assert_int_equal(recv(APP, some, sizeof some, 0), sizeof some);
+    turns(5);
+    close_now(&APP);
+    until(world.near[0].ended);
+}
+
+static void an_application_that_closes_after_the_carrier_was_lost_ends_the_relay(void **state) {
+    (void)state;
+    keep_behind_a_reset(false);
+    shutdown(APP, SHUT_RD);
+    turns(5);
+    close_now(&APP);
+    until(world.near[0].ended);
+}
+
 static void an_application_that_goes_with_much_kept_for_it_resets(void **state) {
     size_t sent = 0;
     (void)state;
@@ -450,6 +491,8 @@ int main(void) {
         RELAY_TEST(a_reader_that_stops_stops_its_own_stream_only),
         RELAY_TEST(a_target_that_stops_stops_its_own_stream_only),
         RELAY_TEST(what_a_slow_reader_has_not_taken_survives_the_loss_of_the_carrier),
+        RELAY_TEST(an_application_that_closes_behind_a_reset_with_data_unread_ends_the_relay),
+        RELAY_TEST(an_application_that_closes_after_the_carrier_was_lost_ends_the_relay),
         RELAY_TEST(an_application_that_goes_with_much_kept_for_it_resets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
