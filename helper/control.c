@@ -29,7 +29,7 @@
 
 struct control {
     struct helper *helper;
-    struct loop_watch watch;
+    struct loop_watch watch, abstract; /* where the path is gone smuxctl finds the second */
     struct loop_timer pause;
     struct control_client *clients;
     int client_count;
@@ -310,17 +310,17 @@ static void add_client(struct control *control, int fd) {
 static void resume(struct loop_timer *timer) {
     struct control *control = container_of(timer, struct control, pause);
     loop_watch_mask(control->helper->reactor.loop, &control->watch, EPOLLIN | LOOP_LEVEL);
+    loop_watch_mask(control->helper->reactor.loop, &control->abstract, EPOLLIN | LOOP_LEVEL);
 }
 
-static void on_listener(struct loop_watch *watch, uint32_t events) {
-    struct control *control = container_of(watch, struct control, watch);
-    (void)events;
+static void accept_client(struct control *control, struct loop_watch *watch) {
     int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         struct loop *loop = control->helper->reactor.loop;
         if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
             return;
         loop_watch_mask(loop, &control->watch, LOOP_LEVEL);
+        loop_watch_mask(loop, &control->abstract, LOOP_LEVEL);
         loop_timer_set(loop, &control->pause, loop_now_us(loop) + ACCEPT_PAUSE_US, resume);
         return;
     }
@@ -330,6 +330,16 @@ static void on_listener(struct loop_watch *watch, uint32_t events) {
         close(fd);
 }
 
+static void on_listener(struct loop_watch *watch, uint32_t events) {
+    (void)events;
+    accept_client(container_of(watch, struct control, watch), watch);
+}
+
+static void on_abstract_listener(struct loop_watch *watch, uint32_t events) {
+    (void)events;
+    accept_client(container_of(watch, struct control, abstract), watch);
+}
+
 /* ---- Life ---- */
 
 /* A helper that drains may still answer there. This one has the lock, so the place is its own. */
@@ -337,6 +347,19 @@ static void take_place(const char *path) {
     struct stat st;
     if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
         unlink(path);
+}
+
+static void listen_abstract(struct control *control) {
+    struct sockaddr_un name;
+    const char *why = "cannot watch";
+    socklen_t len = shim_abstract_name(&name, control->name.sun_path);
+    int fd = listen_open_unix((struct sockaddr *)&name, len, 0600, &why);
+    if (fd >= 0 && loop_watch_add(control->helper->reactor.loop, &control->abstract, fd,
+                                  EPOLLIN | LOOP_LEVEL, on_abstract_listener) == 0)
+        return;
+    log_warn("smuxctl cannot reach this helper if the file of its socket is deleted: %s", why);
+    if (fd >= 0)
+        close(fd);
 }
 
 struct control *control_new(struct helper *helper, const char *path) {
@@ -356,13 +379,20 @@ struct control *control_new(struct helper *helper, const char *path) {
     if (fd >= 0 && lstat(control->name.sun_path, &st) == 0)
         control->inode = st.st_ino;
     if (fd >= 0 && loop_watch_add(helper->reactor.loop, &control->watch, fd, EPOLLIN | LOOP_LEVEL,
-                                  on_listener) == 0)
+                                  on_listener) == 0) {
+        listen_abstract(control);
         return control;
+    }
     log_error("control socket: %s: %s", why, strerror(fd < 0 ? -fd : errno));
     if (fd >= 0)
         close(fd);
     free(control);
     return NULL;
+}
+
+void control_give_way(struct control *control) {
+    if (control->abstract.open)
+        loop_watch_close(&control->abstract);
 }
 
 void control_free(struct control *control) {
@@ -375,5 +405,6 @@ void control_free(struct control *control) {
     if (lstat(control->name.sun_path, &st) == 0 && st.st_ino == control->inode)
         unlink(control->name.sun_path);
     loop_watch_close(&control->watch);
+    control_give_way(control);
     free(control);
 }

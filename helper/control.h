@@ -23,6 +23,8 @@ bool control_path(char *out, size_t size, const char *path);
 
 /* NULL after logging what failed. */
 struct control *control_new(struct helper *helper, const char *path);
+/* Another helper may start: it needs the abstract name. (It takes the path by itself.) */
+void control_give_way(struct control *control);
 /* Closes listener and clients. NULL is fine. */
 void control_free(struct control *control);
 

@@ -38,13 +38,12 @@ static int wrong_usage(const char *text) {
 /* ---- Talking to the helper ---- */
 
 int ctl_connect_helper(const struct ctl_options *options, bool quiet) {
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    memcpy(name.sun_path, options->socket, strnlen(options->socket, sizeof name.sun_path - 1));
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof name) == 0)
+    int err = fd >= 0 ? shim_connect_helper(fd, options->socket, NULL) : errno;
+    if (err == 0)
         return fd;
     if (!quiet)
-        fprintf(stderr, "smuxctl: no helper answers at %s: %s\n", options->socket, strerror(errno));
+        fprintf(stderr, "smuxctl: no helper answers at %s: %s\n", options->socket, strerror(err));
     if (fd >= 0)
         close(fd);
     return -1;

@@ -182,6 +182,7 @@ static void stop(struct helper *helper) {
  * well (control_new); until then this one answers there. */
 static void give_way(struct helper *helper) {
     struct process *process = container_of(helper, struct process, helper);
+    control_give_way(helper->control);
     close(process->lock_fd);
     process->lock_fd = -1;
 }
@@ -197,11 +198,16 @@ static void on_signal(struct signals *signals, int signo) {
 
 /* ---- Start ---- */
 
-/* Whether to go on starting: returns -1, or the exit status. Two that start at once: who has the lock
- * but does not listen yet is waited for. */
 #define LOCK_TRIES    500
 #define LOCK_PAUSE_US 20000
 
+static int already_running(const char *path) {
+    fprintf(stderr, "smux-helper: already running at %s\n", path);
+    return 0;
+}
+
+/* Whether to go on starting: returns -1, or the exit status. Two that start at once: who has the lock
+ * but does not listen yet is waited for. */
 static int become_the_instance(struct process *process) {
     char why[400];
     if (!runtime_prepare(process->path, why, sizeof why)) {
@@ -210,17 +216,16 @@ static int become_the_instance(struct process *process) {
     }
     for (int i = 0; i < LOCK_TRIES; i++) {
         process->lock_fd = runtime_lock(process->path);
+        /* The lock's file may be another than that of a helper that lives: its folder was deleted. */
         if (process->lock_fd >= 0)
-            return -1;
+            return shim_helper_answers(process->path) ? already_running(process->path) : -1;
         if (process->lock_fd != -EAGAIN) {
             fprintf(stderr, "smux-helper: lock next to %s: %s\n", process->path,
                     strerror(-process->lock_fd));
             return 1;
         }
-        if (runtime_answers(process->path)) {
-            fprintf(stderr, "smux-helper: already running at %s\n", process->path);
-            return 0;
-        }
+        if (shim_helper_answers(process->path))
+            return already_running(process->path);
         usleep(LOCK_PAUSE_US);
     }
     fprintf(stderr, "smux-helper: another instance holds the lock next to %s and does not answer\n",

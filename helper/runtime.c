@@ -14,7 +14,8 @@
 #include "shim/control.h"
 
 #define LOCK_FILE        "smuxshim-helper.lock"
-#define FOLDER_MODE      0711
+#define FOLDER_MODE      0711 /* others may be admitted to the socket in it */
+#define PRIVATE_MODE     0700
 #define RUNTIME_PATH_MAX 256
 
 static bool folder_of(const char *path, char *out, size_t size) {
@@ -27,7 +28,8 @@ static bool folder_of(const char *path, char *out, size_t size) {
 
 /* mkdir's mode is subject to the umask, which may well be 077. */
 static bool make_one(const char *folder) {
-    return mkdir(folder, FOLDER_MODE) == 0 && chmod(folder, FOLDER_MODE) == 0;
+    mode_t mode = shim_is_private_folder(folder) ? PRIVATE_MODE : FOLDER_MODE;
+    return mkdir(folder, mode) == 0 && chmod(folder, mode) == 0;
 }
 
 /* With the folder around it, which is the helpers' as well (shim/config.h, config_own_socket). */
@@ -37,31 +39,48 @@ static bool make_folder(const char *folder) {
                                 make_one(around) && make_one(folder));
 }
 
+static bool is_folder(const char *path, struct stat *st) {
+    /* A link in a folder that is everybody's could be a stranger's. */
+    int failed = shim_is_private_folder(path) ? lstat(path, st) : stat(path, st);
+    return failed == 0 && S_ISDIR(st->st_mode);
+}
+
 static bool check_folder(const char *folder, char *why, size_t size) {
+    bool private = shim_is_private_folder(folder);
     struct stat st;
-    if (stat(folder, &st) < 0 || !S_ISDIR(st.st_mode)) {
+    if (!is_folder(folder, &st)) {
         snprintf(why, size, "%s: expected a folder", folder);
         return false;
     }
-    bool ours = st.st_uid == geteuid() || st.st_uid == 0;
-    bool open_to_others = (st.st_mode & 0022) && !(st.st_mode & S_ISVTX);
-    if (ours && !open_to_others)
+    if (st.st_uid == geteuid() ? !(st.st_mode & 0022) : !private && shim_folder_is_safe(folder, 0))
         return true;
     snprintf(why, size,
-             "%s: expected a folder that belongs to uid %u or root and that others cannot "
+             "%s: expected a folder that belongs to uid %u%s and that others cannot "
              "write to (found uid %u, mode %04o)",
-             folder, (unsigned)geteuid(), (unsigned)st.st_uid, st.st_mode & 07777);
+             folder, (unsigned)geteuid(), private ? "" : " or root", (unsigned)st.st_uid,
+             st.st_mode & 07777);
     return false;
 }
 
-/* The folder around one of ours: SHIM_RUNTIME_SUBDIR, of which we may have made a part. */
-static bool is_ours_as_well(const char *around) {
-    const char *slash = strrchr(around, '/');
-    return slash && strcmp(slash + 1, SHIM_RUNTIME_SUBDIR) == 0;
+/* What is there already, from the time when others could write to the folder perhaps. */
+static bool check_socket(const char *path, char *why, size_t size) {
+    struct stat st;
+    if (lstat(path, &st) < 0 || st.st_uid == geteuid() || st.st_uid == 0)
+        return true;
+    snprintf(why, size, "%s: expected a socket that belongs to uid %u or root (found uid %u)", path,
+             (unsigned)geteuid(), (unsigned)st.st_uid);
+    return false;
+}
+
+/* The folder around that of the socket, if it is a helper's as well: we may have made it. */
+static bool check_around(const char *folder, char *why, size_t size) {
+    char around[RUNTIME_PATH_MAX];
+    return !folder_of(folder, around, sizeof around) || !shim_is_runtime_folder(around) ||
+           check_folder(around, why, size);
 }
 
 bool runtime_prepare(const char *path, char *why, size_t size) {
-    char folder[RUNTIME_PATH_MAX], around[RUNTIME_PATH_MAX];
+    char folder[RUNTIME_PATH_MAX];
     if (!folder_of(path, folder, sizeof folder)) {
         snprintf(why, size, "%s: expected an absolute path", path);
         return false;
@@ -70,9 +89,8 @@ bool runtime_prepare(const char *path, char *why, size_t size) {
         snprintf(why, size, "%s: cannot be created: %s", folder, strerror(errno));
         return false;
     }
-    return check_folder(folder, why, size) &&
-           (!folder_of(folder, around, sizeof around) || !is_ours_as_well(around) ||
-            check_folder(around, why, size));
+    return check_folder(folder, why, size) && check_around(folder, why, size) &&
+           check_socket(path, why, size);
 }
 
 int runtime_lock(const char *path) {
@@ -88,17 +106,6 @@ int runtime_lock(const char *path) {
     int saved = errno;
     close(fd);
     return -saved;
-}
-
-bool runtime_answers(const char *path) {
-    struct sockaddr_un name;
-    socklen_t len = shim_path_name(&name, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool answers =
-        fd >= 0 && len > 0 && (connect(fd, (struct sockaddr *)&name, len) == 0 || errno == EAGAIN);
-    if (fd >= 0)
-        close(fd);
-    return answers;
 }
 
 /* ---- Background ---- */

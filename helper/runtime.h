@@ -7,16 +7,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Makes sure that the folder of the socket `path` exists (created with mode 0711, if need be together
- * with the one around it) and that nobody but this user or root can put anything in it. False and a text otherwise. */
+/* Makes sure that the folder of the socket `path` exists (created with mode 0711, or 0700 below /tmp,
+ * if need be together with the one around it), that nobody but this user or root can put anything in
+ * it, and that nobody else has. False and a text otherwise. */
 bool runtime_prepare(const char *path, char *why, size_t size);
 
 /* Takes the lock next to `path`. Returns its descriptor, to be kept open; -EAGAIN if another instance
  * has it; or another negative errno. The kernel drops it with the process, however that ends. */
 int runtime_lock(const char *path);
-
-/* True if a helper answers at `path`. */
-bool runtime_answers(const char *path);
 
 /* Forks and goes to the background. In the parent it does not return: it waits for
  * runtime_detached or the child's end, and exits with the child's status. In the child it returns the

@@ -20,6 +20,7 @@
 #include "environment.h"
 #include "log.h"
 #include "real.h"
+#include "swap.h"
 #include "window.h"
 
 #define STACK_SIZE           (64 * 1024) /* of each of the two processes between here and the helper */
@@ -129,15 +130,13 @@ static bool spawn(struct start *start) {
 /* ---- Waiting for it ---- */
 
 static bool answers(const char *socket_path) {
-    struct sockaddr_un name;
-    socklen_t len = shim_path_name(&name, socket_path);
     window_open();
     int fd = raw_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool there = fd >= 0 && (raw_connect(fd, &name, len) == 0 || errno == EAGAIN);
+    int err = fd >= 0 ? swap_connect_helper(fd, socket_path) : errno;
     if (fd >= 0)
         raw_close(fd);
     window_close();
-    return there;
+    return err == 0 || err == EAGAIN;
 }
 
 /* Reads what the helper says until it has closed its side: it runs, or has failed. */

@@ -149,19 +149,16 @@ static uint64_t hash_text(uint64_t hash, const char *text) {
 }
 
 void config_own_socket(struct config *config, const char *gateway, const char *routes) {
-    char file[PATH_MAX], shared[CONFIG_PATH_MAX + 1], *end;
-    const char *why;
+    char file[PATH_MAX], folder[CONFIG_PATH_MAX + 1];
     bool usual = !config->file[0] || is_usual_file(config->file);
     if (config->helper.socket[0] || (usual && !gateway && !routes) ||
-        !shim_socket_path(shared, sizeof shared, NULL, &why))
+        !shim_own_folder(folder, sizeof folder))
         return;
     if (!config->file[0] || !realpath(config->file, file))
         snprintf(file, sizeof file, "%s", config->file);
     uint64_t hash = hash_text(0xcbf29ce484222325u, usual ? "" : file);
     hash = hash_text(hash_text(hash, gateway ? gateway : ""), routes ? routes : "");
-    end = strrchr(shared, '/');
-    *end = '\0';
-    int len = snprintf(config->helper.socket, sizeof config->helper.socket, "%s/%016llx/%s", shared,
+    int len = snprintf(config->helper.socket, sizeof config->helper.socket, "%s/%016llx/%s", folder,
                        (unsigned long long)hash, SHIM_SOCKET_FILE);
     if (len >= (int)sizeof((struct sockaddr_un *)0)->sun_path)
         config->helper.socket[0] = '\0';

@@ -2,7 +2,6 @@
 #include "control.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The abstract name, after its leading zero byte, is text so that `ss -x` shows it:
@@ -259,30 +258,4 @@ socklen_t shim_abstract_name(struct sockaddr_un *name, const char *path) {
     memcpy(at, SHIM_ABSTRACT_PREFIX, sizeof SHIM_ABSTRACT_PREFIX - 1);
     at = hex_put_number(at + sizeof SHIM_ABSTRACT_PREFIX - 1, hash, 8);
     return (socklen_t)(at - (char *)name);
-}
-
-static const char *plain_getenv(const char *name) {
-    return getenv(name);
-}
-
-const char *(*shim_getenv)(const char *name) = plain_getenv;
-
-bool shim_socket_path(char *out, size_t size, const char *configured, const char **why) {
-    const char *given = shim_getenv("SMUXSHIM_SOCKET");
-    const char *runtime = shim_getenv("XDG_RUNTIME_DIR");
-    struct sockaddr_un name;
-    int len;
-    if (!given || !*given)
-        given = configured;
-    if (given && *given)
-        len = snprintf(out, size, "%s", given);
-    else if (runtime && runtime[0] == '/')
-        len = snprintf(out, size, "%s/%s/%s", runtime, SHIM_RUNTIME_SUBDIR, SHIM_SOCKET_FILE);
-    else
-        len = snprintf(out, size, "%s/%s", SHIM_SYSTEM_RUNTIME, SHIM_SOCKET_FILE);
-    if (len < 0 || (size_t)len >= size || out[0] != '/' || shim_path_name(&name, out) == 0) {
-        *why = "an absolute path of at most 107 bytes that ends in /" SHIM_SOCKET_FILE;
-        return false;
-    }
-    return true;
 }

@@ -106,11 +106,10 @@
  * the host: the helper puts the name in the address's place, and one that stands for nothing is
  * EHOSTUNREACH. The shim waits SHIM_NAME_WAIT_MS for an answer: getaddrinfo may block.
  *
- * ## Where the helper is One rule for all (shim_socket_path): SMUXSHIM_SOCKET; else `socket` of
- * [helper] in the configuration; else $XDG_RUNTIME_DIR/smuxshim/smuxshim-helper.sock; else
- * /run/smuxshim/smuxshim-helper.sock. The last component is always smuxshim-helper.sock. The
- * abstract name is derived from the path (shim_abstract_name). Anyone may bind an abstract name,
- * so a client that used it must check SO_PEERCRED: uid 0 or its own effective uid.
+ * ## Where the helper is One rule for all, and one look-up: control_place.h. The last component of
+ * the path is always smuxshim-helper.sock. The abstract name is derived from the path
+ * (shim_abstract_name). Anyone may bind an abstract name, so a client that used it must check
+ * SO_PEERCRED: uid 0 or its own.
  *
  * ## How the launcher starts a helper It runs `smux-helper -c FILE` (FILE: the configuration
  * that was named to it) or, without a file, plain `smux-helper` with SMUXSHIM_ROUTES and
@@ -138,6 +137,7 @@
 #include <sys/un.h>
 
 #include "control_endpoint.h"
+#include "control_place.h"
 
 #define SHIM_CONTROL_MAGIC 0x58554d53u /* "SMUX" in memory on a little-endian machine */
 #ifndef SHIM_CONTROL_VERSION           /* tests build a library of another version */
@@ -268,8 +268,9 @@ bool shim_outcome_unpack(struct shim_outcome *outcome, const struct sockaddr_un 
 /* Is this name, as getpeername(2) gave it, that of a helper's listening socket? Pure. */
 bool shim_is_helper_name(const struct sockaddr_un *name, socklen_t len);
 
-/* Fill the address of the helper's sockets. `path` must end in "/smuxshim-helper.sock" and fit
- * sun_path; shim_path_name returns 0 if not, else the address length. */
+/* Fill the address of the helper's sockets. For shim_path_name `path` must end in
+ * "/smuxshim-helper.sock" and fit sun_path: it returns 0 if not, else the address length.
+ * shim_abstract_name makes a name of any path. */
 socklen_t shim_path_name(struct sockaddr_un *name, const char *path);
 socklen_t shim_abstract_name(struct sockaddr_un *name, const char *path);
 
@@ -277,14 +278,7 @@ socklen_t shim_abstract_name(struct sockaddr_un *name, const char *path);
  * put its copy of the environment in its place. */
 extern const char *(*shim_getenv)(const char *name);
 
-/* Writes the helper's socket path after the rule above; `configured` is the [helper] key or NULL.
- * Reads the environment. Returns false if it does not fit `size` or does not end in the fixed last
- * component: *why then says what was expected (static text). */
-bool shim_socket_path(char *out, size_t size, const char *configured, const char **why);
-
 #define SHIM_SOCKET_FILE     "smuxshim-helper.sock"
 #define SHIM_ABSTRACT_PREFIX "smuxshim-helper/"
-#define SHIM_RUNTIME_SUBDIR  "smuxshim"
-#define SHIM_SYSTEM_RUNTIME  "/run/smuxshim"
 
 #endif

@@ -26,6 +26,7 @@ static struct {
     {"XDG_RUNTIME_DIR", NULL},
     {"XDG_CONFIG_HOME", NULL},
     {"HOME", NULL},
+    {"TMPDIR", NULL},
 };
 #define N_VARIABLES (sizeof variables / sizeof *variables)
 _Static_assert(N_VARIABLES <= ENVIRONMENT_MAX, "room for all of them in environment_list");

@@ -59,9 +59,6 @@ bool launch_find_library(char *library, size_t size);
 bool launch_library_is_for(const char *library, bool (*fits)(const char *path, const void *what),
                            const void *what);
 
-/* Does a helper accept connections at this socket? */
-bool launch_helper_answers(const char *socket_path);
-
 /* How a helper is started. NULL members are left out. */
 struct launch_helper {
     const char *socket_path;

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -79,21 +78,6 @@ bool launch_find_own(const char *name, bool in_path, char *path, size_t size) {
            strcpy(path, absolute);
 }
 
-static bool can_connect(const struct sockaddr_un *name, socklen_t len) {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* EAGAIN: somebody listens, and is busy. */
-    bool answers = fd >= 0 && len > 0 &&
-                   (connect(fd, (const struct sockaddr *)name, len) == 0 || errno == EAGAIN);
-    if (fd >= 0)
-        close(fd);
-    return answers;
-}
-
-bool launch_helper_answers(const char *socket_path) {
-    struct sockaddr_un name;
-    return can_connect(&name, shim_path_name(&name, socket_path));
-}
-
 static void export_or_unset(const char *name, const char *value) {
     if (value)
         setenv(name, value, 1);
@@ -150,7 +134,7 @@ static bool wait_for_helper(pid_t pid, const struct launch_helper *helper) {
             if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
                 return false; /* it has said why */
         }
-        answers = answers || launch_helper_answers(helper->socket_path);
+        answers = answers || shim_helper_answers(helper->socket_path);
         if (answers && !running)
             return true;
         nanosleep(&step, NULL);

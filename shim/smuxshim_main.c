@@ -104,7 +104,7 @@ static bool export_names(const struct config *config) {
 static bool ensure_helper(const struct config *config, const struct options *options,
                           const char *socket_path) {
     struct config_error error;
-    if (launch_helper_answers(socket_path)) {
+    if (shim_helper_answers(socket_path)) {
         if (options->verbose)
             fprintf(stderr, "smuxshim: a helper answers at %s\n", socket_path);
         return true;

@@ -38,24 +38,9 @@ static uint64_t random_id(void) {
     return (x ^ x >> 31) + seed[1];
 }
 
-static bool peer_is_trusted(int fd) {
-    struct ucred cred;
-    socklen_t len = sizeof cred;
-    return raw_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
-           (cred.uid == 0 || cred.uid == (uid_t)real.syscall(SYS_geteuid));
-}
-
 int swap_connect_helper(int fd, const char *path) {
-    struct sockaddr_un name;
-    socklen_t len = shim_path_name(&name, path);
-    if (raw_connect(fd, &name, len) == 0)
-        return 0;
-    if (errno != ENOENT && errno != ENOTDIR)
-        return errno;
-    len = shim_abstract_name(&name, path);
-    if (raw_connect(fd, &name, len) != 0)
-        return errno == EAGAIN ? EAGAIN : ENOENT;
-    return peer_is_trusted(fd) ? 0 : EACCES;
+    static const struct shim_calls calls = {raw_connect, raw_getsockopt};
+    return shim_connect_helper(fd, path, &calls);
 }
 
 static void fill_request(struct shim_request *req, const struct swap *swap) {

@@ -28,8 +28,7 @@ struct swap {
  * ECONNREFUSED (no helper), EAGAIN (its backlog is full), EACCES, EMFILE, ENFILE, ENOMEM, ... */
 int swap_in(const struct swap *swap);
 
-/* Connects `fd`, an AF_UNIX socket, to the helper's path; in a chroot, or where the path is gone, to
- * its abstract name, if that is a trusted user's. Returns 0 or an errno. */
+/* shim_connect_helper, past the hooks. */
 int swap_connect_helper(int fd, const char *path);
 
 /* Makes `fd`, one of ours in `state`, an unconnected TCP socket with the family and the options of the

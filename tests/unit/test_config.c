@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -199,16 +200,18 @@ static const char *socket_of(const char *gateway, const char *routes) {
 }
 
 static void every_configuration_has_its_own_helper(void **state) {
-    char first[sizeof config.helper.socket];
+    char first[sizeof config.helper.socket], runtime[] = "/tmp/smuxshim-unit-XXXXXX", longer[100];
     (void)state;
     unsetenv("SMUXSHIM_SOCKET");
-    setenv("XDG_RUNTIME_DIR", "/run/user/1", 1);
+    assert_non_null(mkdtemp(runtime));
+    setenv("XDG_RUNTIME_DIR", runtime, 1);
     setenv("XDG_CONFIG_HOME", "/home/u", 1);
     config_init(&config);
     assert_string_equal(socket_of(NULL, NULL), "");
     strcpy(first, socket_of("tcp://h:1", "10.0.0.1"));
-    assert_memory_equal(first, "/run/user/1/smuxshim/", 21);
-    assert_string_equal(first + 21 + 16, "/smuxshim-helper.sock");
+    assert_memory_equal(first, runtime, strlen(runtime));
+    assert_memory_equal(first + strlen(runtime), "/smuxshim/", 10);
+    assert_string_equal(first + strlen(runtime) + 10 + 16, "/smuxshim-helper.sock");
     assert_string_equal(socket_of("tcp://h:1", "10.0.0.1"), first);
     assert_string_not_equal(socket_of("tcp://h:2", "10.0.0.1"), first);
     assert_string_not_equal(socket_of("tcp://h:1", "10.0.0.2"), first);
@@ -228,10 +231,14 @@ static void every_configuration_has_its_own_helper(void **state) {
     strcpy(config.helper.socket, "/a/smuxshim-helper.sock");
     config_own_socket(&config, "tcp://h:1", NULL);
     assert_string_equal(config.helper.socket, "/a/smuxshim-helper.sock");
-    setenv("XDG_RUNTIME_DIR",
-           "/run/a-folder-with-a-name-that-is-long-enough-to-leave-no-room-for-more", 1);
+    snprintf(longer, sizeof longer, "%s/a-folder-with-a-name-that-is-long-enough-to-leave-no-room",
+             runtime);
+    assert_int_equal(mkdir(longer, 0700), 0);
+    setenv("XDG_RUNTIME_DIR", longer, 1);
     assert_string_equal(socket_of(NULL, NULL), "");
     unsetenv("XDG_RUNTIME_DIR");
+    rmdir(longer);
+    rmdir(runtime);
 }
 
 static void files(void **state) {

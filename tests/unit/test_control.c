@@ -193,29 +193,6 @@ static void helpers_are_known_by_their_names(void **state) {
     assert_false(shim_is_helper_name(&name, 16));
 }
 
-static void socket_paths_follow_the_rule(void **state) {
-    char path[108];
-    const char *why;
-    (void)state;
-    unsetenv("SMUXSHIM_SOCKET");
-    unsetenv("XDG_RUNTIME_DIR");
-    assert_true(shim_socket_path(path, sizeof path, NULL, &why));
-    assert_string_equal(path, "/run/smuxshim/smuxshim-helper.sock");
-    setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
-    assert_true(shim_socket_path(path, sizeof path, "", &why));
-    assert_string_equal(path, "/run/user/7/smuxshim/smuxshim-helper.sock");
-    assert_true(shim_socket_path(path, sizeof path, "/a/smuxshim-helper.sock", &why));
-    assert_string_equal(path, "/a/smuxshim-helper.sock");
-    setenv("SMUXSHIM_SOCKET", "/b/smuxshim-helper.sock", 1);
-    assert_true(shim_socket_path(path, sizeof path, "/a/smuxshim-helper.sock", &why));
-    assert_string_equal(path, "/b/smuxshim-helper.sock");
-    setenv("SMUXSHIM_SOCKET", "b/smuxshim-helper.sock", 1);
-    assert_false(shim_socket_path(path, sizeof path, NULL, &why));
-    setenv("SMUXSHIM_SOCKET", "/b/other.sock", 1);
-    assert_false(shim_socket_path(path, sizeof path, NULL, &why));
-    unsetenv("SMUXSHIM_SOCKET");
-}
-
 struct packed_answer {
     struct shim_name_answer head;
     char name[SHIM_HOST_NAME_MAX + 1];
@@ -286,7 +263,6 @@ int main(void) {
         cmocka_unit_test(a_bound_address_or_port_wins),
         cmocka_unit_test(foreign_names_are_no_outcomes),
         cmocka_unit_test(helpers_are_known_by_their_names),
-        cmocka_unit_test(socket_paths_follow_the_rule),
         cmocka_unit_test(answers_about_names_are_whole_or_none),
         cmocka_unit_test(host_names),
     };
