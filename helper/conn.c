@@ -12,7 +12,7 @@
 #include "helper/socks5.h"
 
 /* A stream that is reset before it was answered (a gateway that drains, a carrier that breaks) is
- * asked for again, this often at most. */
+ * asked for again, this often at most; one on a session whose peer never spoke does not count. */
 #define ATTEMPTS_MAX 5
 
 /* Needed until the outcome is known. */
@@ -20,6 +20,7 @@ struct conn_opening {
     struct conn *conn;
     struct upstream *upstream; /* lives as long as this waits for it */
     struct upstream_waiter waiter;
+    const struct pump *pump; /* of the stream; valid while that is */
     struct loop_timer timer;
     struct loop_garbage garbage;
     struct socks5_client socks;
@@ -219,6 +220,7 @@ static void send_request(struct conn *conn) {
 
 static void stream_ready(struct conn *conn, struct pump *pump, smux_stream *stream) {
     relay_bind(&conn->relay, pump, stream);
+    conn->opening->pump = pump;
     if (conn->opening->handshake == ROUTE_PLAIN && !conn->opening->direct)
         succeed(conn, NULL);
     else
@@ -250,6 +252,7 @@ static void request_stream(struct conn *conn) {
     opening->attempts++;
     opening->waiter.ready = on_ready;
     opening->waiter.impatient = opening->on_failure == ROUTE_DIRECT;
+    opening->waiter.cautious = opening->connect == ROUTE_EAGER || opening->handshake == ROUTE_PLAIN;
     int error = upstream_open(opening->upstream, &opening->waiter, &pump, &stream);
     if (error == 0)
         stream_ready(conn, pump, stream);
@@ -260,6 +263,8 @@ static void request_stream(struct conn *conn) {
 static bool on_lost(struct relay *relay, int error) {
     struct conn *conn = container_of(relay, struct conn, relay);
     relay->head = false;
+    if (conn->opening && !pump_has_heard(conn->opening->pump))
+        conn->opening->attempts--;
     if (conn->told || !conn->opening || conn->opening->attempts >= ATTEMPTS_MAX) {
         fail(conn, ECONNREFUSED, smux_strerror(error));
         return true;

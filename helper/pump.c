@@ -54,6 +54,12 @@ uint32_t pump_streams(const struct pump *pump) {
     return info.streams;
 }
 
+bool pump_has_heard(const struct pump *pump) {
+    smux_session_info info;
+    smux_session_get_info(pump->session, &info);
+    return info.frames_in > 0;
+}
+
 /* ---- Events ---- */
 
 static void flush_batch(struct pump *pump) {
@@ -123,8 +129,11 @@ static void dispatch(struct pump *pump, const smux_event *event) {
     case SMUX_EVENT_FAILED:
         on_failed(pump, event);
         break;
-    case SMUX_EVENT_WRITABLE: /* relays lend what does not fit, so they never wait for it */
     case SMUX_EVENT_HELLO:
+        if (pump->ops->hello)
+            pump->ops->hello(pump);
+        break;
+    case SMUX_EVENT_WRITABLE: /* relays lend what does not fit, so they never wait for it */
         break;
     }
 }

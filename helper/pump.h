@@ -19,6 +19,8 @@ struct pump_ops {
     /* The peer opened a stream: smux_accept it and make a relay of it, or smux_reset it. NULL in
      * clients. */
     void (*accepted)(struct pump *pump, smux_stream *stream);
+    /* The peer has said hello. May be NULL. */
+    void (*hello)(struct pump *pump);
     /* The peer wants no more streams. May be NULL. */
     void (*goaway)(struct pump *pump);
     /* The last call: the session has ended, every relay has been told, and the pump frees itself at
@@ -64,6 +66,9 @@ void pump_fail(struct pump *pump, int error, const char *why);
 
 /* The same at once, events included. Not from within an event (relay_ops, pump_ops). */
 void pump_end(struct pump *pump, int error, const char *why);
+
+/* Has the peer sent anything that is smux? */
+bool pump_has_heard(const struct pump *pump);
 
 /* Number of streams alive, those still flushing included. */
 uint32_t pump_streams(const struct pump *pump);

@@ -100,6 +100,33 @@ static void on_goaway(struct pump *pump) {
         upstream_link_connect(link);
 }
 
+/* A peer that says no hello is believed in after this time: any smux server, or one of ours. */
+#define PLAIN_TRUST_US 250000u
+#define TRUST_US       1000000u
+
+static void established(struct upstream_session *session) {
+    struct upstream *upstream = session->upstream;
+    struct link *link = session->link;
+    if (session->established || !link)
+        return;
+    session->established = true;
+    if (pump_has_heard(session->pump))
+        link->address = 0; /* the next time from the first again */
+    if (link->error[0])
+        link->reconnects++;
+    log_info("gateway %s: session with %s begins", upstream->config.name,
+             session->pump->carrier->peer);
+    upstream_serve_waiters(upstream);
+}
+
+static void on_hello(struct pump *pump) {
+    established(pump->user);
+}
+
+static void on_trusted(struct loop_timer *timer) {
+    established(container_of(timer, struct upstream_session, timer));
+}
+
 static void on_closed(struct pump *pump, int error, const char *why) {
     struct upstream_session *session = pump->user;
     struct upstream *upstream = session->upstream;
@@ -112,20 +139,24 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     *session->at = session->next;
     if (session->next)
         session->next->at = session->at;
-    log_at(error == SMUX_ERR_CLOSED ? LOG_INFO : LOG_WARNING,
-           "gateway %s: session with %s ended: %s", upstream->config.name, pump->carrier->peer,
-           why);
+    bool heard = pump_has_heard(pump) || upstream->config.n_addresses == 0 ||
+                 (session->established && upstream->plain);
+    if (heard || !link) /* else the link says it, once */
+        log_at(error == SMUX_ERR_CLOSED ? LOG_INFO : LOG_WARNING,
+               "gateway %s: session with %s ended: %s", upstream->config.name, pump->carrier->peer,
+               why);
     upstream_session_detach(session);
     loop_timer_clear(upstream->reactor->loop, &session->timer);
     loop_discard(upstream->reactor->loop, &session->garbage, free_session);
-    if (link && loop_now_us(upstream->reactor->loop) - pump->since_us > STABLE_US)
+    if (link && heard && loop_now_us(upstream->reactor->loop) - pump->since_us > STABLE_US)
         link->pause_ms = 0;
     if (link && !upstream->retired)
-        upstream_link_failed(link, why);
+        upstream_link_lost(link, heard, why);
     free_if_retired(upstream);
 }
 
-static const struct pump_ops session_ops = {.goaway = on_goaway, .closed = on_closed};
+static const struct pump_ops session_ops = {
+    .hello = on_hello, .goaway = on_goaway, .closed = on_closed};
 
 struct upstream_session *upstream_session_new(struct link *link, struct carrier *carrier) {
     struct upstream *upstream = link->upstream;
@@ -153,6 +184,9 @@ struct upstream_session *upstream_session_new(struct link *link, struct carrier 
     if (session->next)
         session->next->at = &session->next;
     upstream->sessions = session;
+    loop_timer_set(upstream->reactor->loop, &session->timer,
+                   session->pump->since_us + (upstream->plain ? PLAIN_TRUST_US : TRUST_US),
+                   on_trusted);
     return session;
 }
 
@@ -162,11 +196,17 @@ static uint32_t load_of(const struct link *link) {
     return pump_streams(link->session->pump);
 }
 
-static struct link *least_loaded(struct upstream *upstream) {
+/* A session that has failed is about to say so, and then its link pauses. */
+static bool is_usable(const struct link *link, bool cautious) {
+    return link->state == LINK_UP && !smux_session_error(link->session->pump->session) &&
+           (link->session->established || !cautious);
+}
+
+static struct link *least_loaded(struct upstream *upstream, bool cautious) {
     struct link *best = NULL;
     for (int i = 0; i < upstream->link_count; i++) {
         struct link *link = &upstream->links[i];
-        if (link->state == LINK_UP && (!best || load_of(link) < load_of(best)))
+        if (is_usable(link, cautious) && (!best || load_of(link) < load_of(best)))
             best = link;
     }
     return best;
@@ -190,9 +230,10 @@ static int errno_from_smux(int error) {
 }
 
 /* Opens a stream on a session that still gives any. 0, -EAGAIN if there is none. */
-static int open_now(struct upstream *upstream, struct pump **pump, smux_stream **stream) {
+static int open_now(struct upstream *upstream, bool cautious, struct pump **pump,
+                    smux_stream **stream) {
     struct link *link;
-    while ((link = least_loaded(upstream)) != NULL) {
+    while ((link = least_loaded(upstream, cautious)) != NULL) {
         *pump = link->session->pump;
         int error = smux_open((*pump)->session, stream);
         if (error == 0) {
@@ -219,7 +260,7 @@ int upstream_open(struct upstream *upstream, struct upstream_waiter *waiter, str
                   smux_stream **stream) {
     if (upstream->retired)
         return -ECANCELED;
-    int error = open_now(upstream, pump, stream);
+    int error = open_now(upstream, waiter->cautious, pump, stream);
     start_idle_links(upstream);
     if (error != -EAGAIN)
         return error;
@@ -230,12 +271,23 @@ int upstream_open(struct upstream *upstream, struct upstream_waiter *waiter, str
     return -EAGAIN;
 }
 
+/* The first who waits for no more than there is. */
+static struct upstream_waiter *first_to_serve(const struct upstream *upstream) {
+    struct upstream_waiter *waiter = upstream->first_waiter;
+    bool sure = false;
+    for (int i = 0; i < upstream->link_count; i++)
+        sure |= is_usable(&upstream->links[i], true);
+    while (waiter && waiter->cautious && !sure)
+        waiter = waiter->next;
+    return waiter;
+}
+
 void upstream_serve_waiters(struct upstream *upstream) {
-    while (upstream->first_waiter) {
-        struct upstream_waiter *waiter = upstream->first_waiter;
+    struct upstream_waiter *waiter;
+    while ((waiter = first_to_serve(upstream)) != NULL) {
         struct pump *pump = NULL;
         smux_stream *stream = NULL;
-        int error = open_now(upstream, &pump, &stream);
+        int error = open_now(upstream, waiter->cautious, &pump, &stream);
         if (error == -EAGAIN) {
             /* Its session may have given its last stream to the one before. */
             start_idle_links(upstream);
@@ -272,8 +324,10 @@ struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver
         struct link *link = &upstream->links[0];
         link->session = upstream_session_new(link, carrier);
         link->state = LINK_UP;
-        if (link->session)
+        if (link->session) {
+            link->session->established = true;
             return upstream;
+        }
     }
     if (carrier)
         carrier->ops->free(carrier);

@@ -2,7 +2,9 @@
  * upstream.h - the sessions to one gateway, kept up.
  *
  * The first stream asked for connects; from then on the session is kept, and connected anew when it is
- * lost, after a jittered and growing pause. Addresses are tried in the order of the configuration.
+ * lost, after a jittered and growing pause. Addresses are tried in the order of the configuration; one
+ * that takes a connection and closes it before its peer has said anything (a balancer whose backend is
+ * away) has failed like one that refuses.
  * Whoever asks for a stream while there is no session waits (its own timeout is its own matter).
  * With `connections = N` there are N such links, and streams go to the one with the fewest.
  */
@@ -26,6 +28,8 @@ struct upstream_waiter {
     struct upstream *upstream; /* NULL when not waiting */
     struct upstream_waiter *next, *prev;
     bool impatient; /* fail as soon as an attempt to connect has failed (on-failure = direct) */
+    bool
+        cautious; /* the loss of the stream could not be made good: on an established session only */
 };
 
 /* Copies `config`. NULL if memory is short. Takes no connection yet. `plain`: the peer may be any smux

@@ -32,8 +32,10 @@ struct upstream_session {
     struct link *link; /* NULL: draining */
     struct pump *pump;
     struct upstream_session *next, **at;
-    struct loop_timer timer; /* looks whether it may end, while draining */
+    struct loop_timer
+        timer; /* until it counts as established; looks whether it may end, while draining */
     struct loop_garbage garbage;
+    bool established; /* the peer has said hello, or has kept the connection for a while */
 };
 
 struct upstream {
@@ -52,8 +54,9 @@ struct upstream {
 
 /* Starts to connect, at the address link->address. */
 void upstream_link_connect(struct link *link);
-/* The whole list of addresses has failed, or the session was lost: pause, then connect anew. */
-void upstream_link_failed(struct link *link, const char *why);
+/* The session has ended: pause, then connect anew. `heard`: its peer was one that speaks smux; if not,
+ * its address has failed, and the next one is tried. */
+void upstream_link_lost(struct link *link, bool heard, const char *why);
 /* Gives up whatever is under way; a session drains. */
 void upstream_link_stop(struct link *link);
 /* Somebody waits now: long pauses end soon. */

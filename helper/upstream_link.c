@@ -40,7 +40,7 @@ void upstream_hurry(struct upstream *upstream) {
 }
 
 /* The whole list of addresses has failed, or the session was lost. */
-void upstream_link_failed(struct link *link, const char *why) {
+static void link_failed(struct link *link, const char *why) {
     struct upstream *upstream = link->upstream;
     const struct config_gateway *config = &upstream->config;
     snprintf(link->error, sizeof link->error, "%s", why);
@@ -69,7 +69,14 @@ static void address_failed(struct link *link, const char *why) {
     if (link->address < upstream->config.n_addresses)
         upstream_link_connect(link);
     else
-        upstream_link_failed(link, text);
+        link_failed(link, text);
+}
+
+void upstream_link_lost(struct link *link, bool heard, const char *why) {
+    if (heard)
+        link_failed(link, why);
+    else
+        address_failed(link, "closed before a gateway has said anything");
 }
 
 static void link_up(struct link *link, int fd) {
@@ -88,10 +95,6 @@ static void link_up(struct link *link, int fd) {
     }
     link->session = session;
     link->state = LINK_UP;
-    link->address = 0;
-    if (link->error[0])
-        link->reconnects++;
-    log_info("gateway %s: session with %s begins", upstream->config.name, url);
     upstream_serve_waiters(upstream);
 }
 

@@ -1,0 +1,107 @@
+#!/usr/bin/env bats
+# A gateway's address that takes connections and closes them: a balancer whose backend is away. That is no
+# gateway yet, and connects wait for one as they do where nobody listens.
+
+load lib
+
+setup() {
+    direct && skip "there is no balancer without a gateway"
+    cd "$BATS_TEST_TMPDIR" || return
+    start_peer
+    gateway_port=$(free_port) balancer_port=$(free_port)
+    serve balancer "$balancer_port" python3 "$fixtures/balancer.py" "$balancer_port" "$gateway_port"
+    gateway_url=tcp://127.0.0.1:$balancer_port
+}
+
+teardown() {
+    stop_all
+    show_logs
+}
+
+# with_route [LINE...]: the helper, of a route over the balancer.
+with_route() {
+    write_smuxshim_conf "127.0.0.1:$peer_port" 'connect-timeout = 120s' "$@"
+    start_helper
+}
+
+times() { grep -cx "$1" balancer.log || true; }
+closed_often() { [ "$(times closed)" -ge "$1" ]; }
+
+# begin_connects COUNT: non-blocking ones; `count_connects` says then what has become of them.
+begin_connects() {
+    mkfifo questions
+    via python3 "$fixtures/probe.py" begin 127.0.0.1 "$peer_port" "$1" <questions >begin.log 2>&1 3>&- 4>&- &
+    echo "$! TERM" >>spawned
+    exec 7>questions
+    wait_until "connects to have begun" grep -qx begun begin.log
+}
+
+count_connects() {
+    local lines
+    lines=$(wc -l <begin.log)
+    echo "$1" >&7
+    wait_until "an answer" eval '[ "$(wc -l <begin.log)" -gt '"$lines"' ]'
+    tail -n 1 begin.log
+}
+
+@test "connects wait for a gateway behind a balancer that closes, and then they succeed" {
+    with_route
+    begin_connects 20
+    wait_until "attempts in vain" closed_often 4
+    assert_equal "$(count_connects 0.1)" "0 connected, 0 failed, 20 pending"
+    start_gateway
+    assert_equal "$(count_connects 100)" "20 connected, 0 failed, 0 pending"
+}
+
+@test "the pauses between attempts grow, and one that was closed is told once" {
+    local began
+    began=$(date +%s)
+    with_route
+    begin_connects 200
+    wait_until "attempts in vain" closed_often 6
+    assert_equal "$(count_connects 0.1)" "0 connected, 0 failed, 200 pending"
+    # Pauses of 100, 200 and 400 ms, then of 500, each shortened to half of it at most.
+    assert [ "$(times closed)" -le $((6 + 4 * ($(date +%s) + 1 - began))) ]
+    assert_equal "$(grep -c "warn: gateway main" helper.log)" 1
+    refute grep -q 'session with .* begins' helper.log
+    assert_equal "$(ctl status --json | jq -r '.sessions[0].last_error')" "$gateway_url: closed before a gateway has said anything"
+}
+
+@test "connect = eager: what the program has said is kept for the gateway" {
+    with_route 'connect = eager'
+    spawn duplex via python3 "$fixtures/probe.py" duplex 127.0.0.1 "$peer_port" 300000
+    local duplex=$spawned
+    wait_until "attempts in vain" closed_often 3
+    alive "$duplex"
+    start_gateway
+    wait "$duplex"
+    assert_equal "$(cat duplex.log)" same
+}
+
+@test "handshake = none: the same, with any smux server" {
+    make -s -C "$root" BUILD="$BUILD" "${BUILD#"$root"/}/examples/echo_server"
+    gateway_lines='version = 1' with_route 'handshake = none'
+    spawn echoed ctl connect 127.0.0.1 "$peer_port"
+    wait_until "attempts in vain" closed_often 3
+    alive "$spawned"
+    local client=$spawned
+    serve echo "$gateway_port" "$BUILD/examples/echo_server" "$gateway_port"
+    wait "$client"
+}
+
+@test "on-failure = direct: closed once is enough" {
+    with_route 'on-failure = direct'
+    run via python3 "$fixtures/probe.py" duplex 127.0.0.1 "$peer_port" 300000
+    assert_output same
+    assert [ "$(times closed)" -ge 1 ]
+}
+
+@test "the next address of the gateway serves, if there is one" {
+    local second
+    second=$(free_port)
+    gateway_port=$second start_gateway
+    gateway_url="$gateway_url, tcp://127.0.0.1:$second" with_route
+    run via python3 "$fixtures/probe.py" duplex 127.0.0.1 "$peer_port" 300000
+    assert_output same
+    assert [ "$(times closed)" -ge 1 ]
+}
