@@ -89,6 +89,7 @@ void relay_finish(struct relay *relay, enum relay_reason reason, int error) {
     forget_loans(relay);
     relay_drop_kept(relay);
     loop_timer_clear(loop, &relay->timer);
+    loop_timer_clear(loop, &relay->ahead_timer);
     loop_task_cancel(loop, &relay->task);
     if (reason == RELAY_DONE)
         loop_watch_close(&relay->watch);

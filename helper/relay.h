@@ -80,7 +80,9 @@ struct relay {
     const struct relay_end *end; /* NULL until attached */
     struct loop_watch watch;
     struct loop_task task;
-    struct loop_timer timer; /* of a reset that waits */
+    struct loop_timer timer;       /* of a reset that waits */
+    struct loop_timer ahead_timer; /* when nothing more comes, `ahead` is consumed */
+    uint64_t ahead_us; /* when bytes were last left unread, or all were consumed for it */
     struct relay_chunk *kept, **kept_end;
     size_t kept_len;
     size_t urgent_at; /* that many bytes of what is kept end with the urgent one; 0: none does */
@@ -96,7 +98,10 @@ struct relay {
     bool blocked;            /* the socket took less than was given */
     bool socket_eof;         /* RDHUP: no more bytes will come in than are there */
     bool socket_hup;         /* HUP: the other end is gone */
-    uint8_t ahead_messages;  /* that `ahead` came in */
+    uint8_t ahead_messages;  /* in how many reads `ahead` came */
+    uint8_t ahead_eager;     /* so many messages are consumed at once */
+    bool unanswered;         /* nothing was written to the socket since the last read */
+    bool relieved;           /* what was ahead has been consumed because nothing came */
     bool peeks;              /* SO_PEEK_OFF is set, and is `ahead` */
     bool urgent;             /* PRI: urgent data may be in the queue, which cuts reads short */
     bool roomy; /* the socket has been prepared for bulk: what can be queued, and how it is sent */

@@ -161,10 +161,29 @@ const struct relay_end relay_end_tcp = {.read = tcp_read,
  *
  * Small messages are peeked, behind what is unread (SO_PEEK_OFF), which is one system call for each;
  * now and then all but the last byte is consumed. Bulk data is consumed at once: peeking would copy it
- * twice. What is unread counts against the application's send buffer, so it is bounded: AHEAD_MAX bytes
- * in AHEAD_MESSAGES pieces are at most 40 KB of memory, a fifth of what makes the socket unwritable. */
-#define AHEAD_MAX      16384u
+ * twice.
+ *
+ * What is unread counts against the application's send buffer, and not by its bytes: each write is
+ * charged for a buffer of its own, 768 bytes and more for a single one, and how many writes a peek
+ * spanned cannot be seen from here. A writer with more than a quarter of its send buffer charged is not
+ * writable, and nothing wakes it before that quarter is free again. Therefore:
+ *
+ * - Bytes are left unread only in a conversation, where each message comes after an answer to the one
+ *   before: at most AHEAD_MESSAGES of them and AHEAD_MAX bytes. What comes without an answer is
+ *   consumed at once.
+ * - When nothing has come for AHEAD_US, all is consumed: the writer may be waiting for just that. If
+ *   it was, and goes on before any answer, the next AHEAD_EAGER messages are consumed at once.
+ *
+ * So whatever is written, and however: AHEAD_US after the last byte came, one buffer is charged, that
+ * of the residue. The largest that the kernel makes (37 KiB of a write; up to 101 KiB where, before
+ * Linux 6.5, sendfile adds 16 pages to it) is below a quarter of what A has, 104 KiB (SHIM_OPEN_SNDBUF). */
+#define AHEAD_MAX      4096u
 #define AHEAD_MESSAGES 8
+#define AHEAD_US       25000u
+#define AHEAD_EAGER    250
+
+/* A read of this size belongs to bulk data. */
+#define BULK_MIN 16384u
 
 /* Consumes that many bytes, which have been forwarded. */
 static void consume_ahead(struct relay *relay, uint32_t len) {
@@ -179,6 +198,55 @@ static void consume_ahead(struct relay *relay, uint32_t len) {
         relay->ahead -= (uint32_t)n;
     }
     relay->ahead_messages = 0;
+}
+
+/* Leaves nothing but the residue. */
+static void consume_to_residue(struct relay *relay) {
+    if (relay->ahead > 1)
+        consume_ahead(relay, relay->ahead - 1);
+}
+
+/* Nothing has come for a while, unless something has and the timer was not moved for it. */
+static void silence(struct loop_timer *timer) {
+    struct relay *relay = container_of(timer, struct relay, ahead_timer);
+    struct loop *loop = relay->reactor->loop;
+    if (!relay->watch.open || relay->ahead <= 1)
+        return;
+    if (loop_now_us(loop) < relay->ahead_us + AHEAD_US) {
+        loop_timer_set(loop, timer, relay->ahead_us + AHEAD_US, silence);
+        return;
+    }
+    consume_to_residue(relay);
+    relay->unanswered = relay->relieved = true;
+    relay->ahead_us = loop_now_us(loop);
+}
+
+/* A message was peeked. May it be left unread? */
+static bool may_leave(struct relay *relay, uint64_t now_us) {
+    bool answered = !relay->unanswered, relieved = relay->relieved;
+    relay->unanswered = true;
+    relay->relieved = false;
+    if (!answered) {
+        if (relieved && now_us < relay->ahead_us + AHEAD_US)
+            relay->ahead_eager = AHEAD_EAGER;
+        return false;
+    }
+    if (relay->ahead_eager > 0) {
+        relay->ahead_eager--;
+        return false;
+    }
+    return ++relay->ahead_messages < AHEAD_MESSAGES && relay->ahead <= AHEAD_MAX;
+}
+
+static void leave_or_consume(struct relay *relay) {
+    struct loop *loop = relay->reactor->loop;
+    if (!may_leave(relay, loop_now_us(loop))) {
+        consume_to_residue(relay);
+        return;
+    }
+    relay->ahead_us = loop_now_us(loop);
+    if (!relay->ahead_timer.armed)
+        loop_timer_set(loop, &relay->ahead_timer, relay->ahead_us + AHEAD_US, silence);
 }
 
 static void dissolve_residue(struct relay *relay) {
@@ -204,12 +272,11 @@ static ssize_t read_ahead(struct relay *relay, size_t max) {
         return n;
     }
     relay->ahead += (uint32_t)n;
-    relay->bulk = (size_t)n >= AHEAD_MAX;
+    relay->bulk = (size_t)n >= BULK_MIN;
     /* Descriptors that came along are closed for good when their message is consumed: soon. */
     if (reading.marked)
         relay->ahead_messages = AHEAD_MESSAGES - 2;
-    if (++relay->ahead_messages == AHEAD_MESSAGES || relay->ahead > AHEAD_MAX)
-        consume_ahead(relay, relay->ahead - 1);
+    leave_or_consume(relay);
     if ((size_t)n < want && !reading.marked && !relay->socket_eof)
         relay->readable = false;
     return reading_submit_marked(&reading, relay, (size_t)n);
@@ -261,7 +328,7 @@ static ssize_t app_read(struct relay *relay, size_t max) {
         return read_plain(relay, max);
     if (!relay->bulk && !relay->urgent)
         return read_ahead(relay, max);
-    consume_ahead(relay, relay->ahead - 1);
+    consume_to_residue(relay);
     if (ioctl(relay->watch.fd, SIOCINQ, &unread) < 0)
         return -errno;
     if (unread <= 1) {
@@ -271,7 +338,7 @@ static ssize_t app_read(struct relay *relay, size_t max) {
     ssize_t n = read_keeping_residue(relay, (size_t)unread, max);
     if (n == unread - 1 && !relay->socket_eof)
         relay->readable = false;
-    relay->bulk = n >= (ssize_t)AHEAD_MAX;
+    relay->bulk = n >= (ssize_t)BULK_MIN;
     return n;
 }
 

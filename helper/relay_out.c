@@ -144,6 +144,8 @@ static ssize_t write_socket(struct relay *relay, struct iovec *iov, int count, i
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EOPNOTSUPP && flags) /* unix sockets of this kernel have no urgent data */
         return write_socket(relay, iov, count, 0);
+    if (n > 0)
+        relay->unanswered = false;
     if (n >= 0 || errno == EAGAIN)
         return n < 0 ? 0 : n;
     int error = errno;

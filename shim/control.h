@@ -60,8 +60,9 @@
  *
  * ## The residue After step 8c one byte of the gate stays unread in B. The helper forwards new
  * data but leaves at least its last byte unread in its place: small messages are peeked, behind
- * what is unread (SO_PEEK_OFF), and consumed a few at a time. A close of B, for whatever reason, is
- * then ECONNRESET for the application, after the data already delivered.
+ * what is unread (SO_PEEK_OFF), and consumed a few at a time, or when nothing more comes (what is
+ * unread is charged to the application's send buffer: helper/relay_end.c). A close of B, for
+ * whatever reason, is then ECONNRESET for the application, after the data already delivered.
  *     remote end of file   shutdown(B, SHUT_WR), drain the residue at once, drain fully from now on
  *     HUP on B             the application closed, or SHUT_RDWR: drain, then close
  *     EPIPE, no HUP        the application's SHUT_RD: discard inbound, keep the stream

@@ -117,6 +117,42 @@ static void receive(int size, const struct server *server) {
     observe(name, "sent %d arrived %d good %d", sent == TOTAL, reader.got == TOTAL, reader.good);
 }
 
+/* Very many very small pieces, each charged far beyond its size; poll is asked before each, or not. */
+static void transfer_small(const char *how, send_some *some, size_t piece, bool polls, int size,
+                           const struct server *server) {
+    const size_t total = 30000 * piece;
+    struct pair pair = connected_pair(server, 0);
+    struct reader reader = {.fd = pair.accepted};
+    pthread_t thread;
+    char name[100];
+    size_t sent = 0;
+    if (size)
+        setsockopt(pair.client, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    pthread_create(&thread, NULL, read_all, &reader);
+    while (sent < total && (!polls || wait_for(pair.client, POLLOUT))) {
+        ssize_t n = some(pair.client, sent, piece);
+        if (n <= 0)
+            break;
+        sent += (size_t)n;
+    }
+    close(pair.client);
+    pthread_join(thread, NULL);
+    close(reader.fd);
+    snprintf(name, sizeof name, "%s of %zu bytes%s, SO_SNDBUF of %d", how, piece,
+             polls ? ", poll before each" : "", size);
+    observe(name, "sent %d arrived %d good %d", sent == total, reader.got == total, reader.good);
+}
+
+static void transfer_all_small(const struct server *server) {
+    static const size_t pieces[] = {1, 8, 12, 20};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
+        for (int polls = 0; polls < 2; polls++) {
+            transfer_small("write", by_write, pieces[i], polls, 0, server);
+            transfer_small("write", by_write, pieces[i], polls, 4000, server);
+            transfer_small("sendfile", by_sendfile, pieces[i], polls, 0, server);
+        }
+}
+
 int main(void) {
     static const struct {
         const char *name;
@@ -139,5 +175,6 @@ int main(void) {
                          &server);
     for (size_t size = 0; size < sizeof sizes / sizeof *sizes; size++)
         receive(sizes[size], &server);
+    transfer_all_small(&server);
     return 0;
 }

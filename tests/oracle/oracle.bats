@@ -72,7 +72,7 @@ same_command() {
 
 @test "rare: fast open, SIGIO, bound ports and devices, other kinds of sockets" { same rare 100; }
 
-@test "buffers: writers of every kind, buffers of every size, nothing stalls" { same buffers 45; }
+@test "buffers: writers of every kind, buffers of every size, nothing stalls" { same buffers 69; }
 
 @test "other calls: ppoll, vectors at positions, pages, aio, closefrom" { same other_calls 105; }
 
