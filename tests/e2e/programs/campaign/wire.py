@@ -1,0 +1,94 @@
+"""The carrier's way in the middle: forwards TCP connections and cuts each somewhere, or never."""
+
+import asyncio
+
+import transfers
+
+MODES = ("end", "reset", "end one side", "reset one side", "silence")
+
+
+class Wire:
+    def __init__(self, to_port, rng, counts):
+        self.to_port, self.rng, self.counts = to_port, rng, counts
+        self.pairs = set()
+        self.cutting = True
+
+    async def accept(self, reader, writer):
+        try:
+            await self.connect(reader, writer)
+        except asyncio.CancelledError:
+            pass  # it is all over
+
+    async def connect(self, reader, writer):
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.to_port)
+        except OSError:
+            transfers.reset_at_close(writer.get_extra_info("socket"))
+            writer.close()
+            return
+        pair = Pair(self, (writer, far_writer))
+        self.pairs.add(pair)
+        await asyncio.gather(pair.forward(reader, 0), pair.forward(far_reader, 1))
+        # An end that was told nothing finds out by itself, or not at all.
+        while pair.is_cut and not all(writer.is_closing() for writer in pair.writers) and self.cutting:
+            await asyncio.sleep(0.1)
+        self.pairs.discard(pair)
+        pair.close()
+
+    def cut_one(self, mode):
+        """Cuts one that is there, now."""
+        for pair in [pair for pair in self.pairs if not pair.is_cut][:1]:
+            pair.cut(mode)
+
+
+class Pair:
+    def __init__(self, wire, writers):
+        self.wire, self.writers = wire, writers
+        self.is_cut = False
+        # Bytes of both directions after which it is cut.
+        self.left = int(2 ** wire.rng.uniform(10, 27)) if wire.cutting else 1 << 62
+
+    async def forward(self, reader, side):
+        """From one end to the writer of the other, whose end it passes on, whatever it was."""
+        writer = self.writers[1 - side]
+        try:
+            while data := await reader.read(65536):
+                if self.is_cut:
+                    return
+                kept, self.left = data[:max(self.left, 0)], self.left - len(data)
+                writer.write(kept)
+                if self.left < 0:
+                    self.cut(self.wire.rng.choice(MODES))
+                    return
+                await writer.drain()
+            if not self.is_cut:
+                writer.write_eof()
+        except (OSError, RuntimeError):
+            self.reset(writer)
+
+    def reset(self, writer):
+        try:
+            transfers.reset_at_close(writer.get_extra_info("socket"))
+        except OSError:
+            pass
+        writer.transport.abort()
+
+    def cut(self, mode):
+        """Nothing is forwarded from here on; what the ends are told of it depends."""
+        self.is_cut = True
+        self.wire.counts["carrier: " + mode] = self.wire.counts.get("carrier: " + mode, 0) + 1
+        sides = self.writers if "one side" not in mode else [self.wire.rng.choice(self.writers)]
+        for writer in sides if mode != "silence" else ():
+            if mode.startswith("reset"):
+                self.reset(writer)
+            else:
+                writer.close()
+
+    def close(self):
+        for writer in self.writers:
+            writer.close()
+
+
+async def start(port, to_port, rng, counts):
+    wire = Wire(to_port, rng, counts)
+    return wire, await asyncio.start_server(wire.accept, "127.0.0.1", port)
