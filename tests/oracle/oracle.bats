@@ -80,10 +80,10 @@ same_command() {
 
 @test "python: socket, selectors, asyncio, children" { same_command 75 python3 "$runtimes/observe.py"; }
 
-@test "node: events, ends, errors, pipes, http" { same_command 30 node "$runtimes/observe.js"; }
+@test "node: events, ends, errors, pipes, http" { same_command 33 node "$runtimes/observe.js"; }
 
 @test "node with its epoll_ctl calls gathered by io_uring" {
-    UV_USE_IO_URING=1 same_command 30 node "$runtimes/observe.js"
+    UV_USE_IO_URING=1 same_command 33 node "$runtimes/observe.js"
 }
 
 @test "java: Socket, channels, selectors, asynchronous channels" {

@@ -131,6 +131,33 @@ async function data(server) {
   observe('its events', events);
 }
 
+/**
+ * Where there is less to read than it has room for, and a hang-up, libuv says that this is the end,
+ * without another read: 'end' comes in place of 'error', over TCP as well, if node is busy until data
+ * and reset are both there.  The descriptor still has the error then.
+ */
+async function resetBehindData(server) {
+  const { client, accepted } = await pair(server);
+  accepted.write(Buffer.alloc(30249));
+  accepted.resetAndDestroy();
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  let length = 0;
+  client.on('data', (part) => { length += part.length; });
+  const code = await new Promise((resolve) => {
+    client.on('error', (error) => resolve(error.code));
+    client.on('end', () => resolve(pendingError(client)));
+  });
+  return [length, code];
+}
+
+function pendingError(socket) {
+  try {
+    return fs.readSync(socket._handle.fd, Buffer.alloc(1));
+  } catch (error) {
+    return error.code;
+  }
+}
+
 async function ends(server, nobody) {
   let client = net.connect(nobody, '127.0.0.1');
   let events = telling(client);
@@ -148,6 +175,7 @@ async function ends(server, nobody) {
   accepted.resetAndDestroy();
   await closed(client);
   observe('reset by the server', events);
+  observe('reset behind data', await resetBehindData(server));
 
   ({ client, accepted, events } = await pair(server));
   const seen = telling(accepted);
