@@ -89,16 +89,20 @@ static bool host_bits_clear(const uint8_t *addr, unsigned prefix_len, unsigned b
     return true;
 }
 
-/* An address or network without brackets and port. */
-static bool parse_network(struct route_rule *rule, struct slice host, int family,
-                          struct route_error *error) {
+/* An address or network without brackets and port. `outer` is the prefix length that stood behind the
+ * bracket, if any. */
+static bool parse_network(struct route_rule *rule, struct slice host, struct slice outer,
+                          int family, struct route_error *error) {
     char text[INET6_ADDRSTRLEN];
     unsigned bits = family == AF_INET ? 32 : 128, prefix_len = bits;
     const char *slash = memchr(host.at, '/', host.len);
     size_t addr_len = slash ? (size_t)(slash - host.at) : host.len;
 
-    if (slash) {
-        struct slice prefix = {slash + 1, host.len - addr_len - 1};
+    if (slash && outer.at)
+        return route_fail(error, "\"[%.*s]/%.*s\": expected one prefix length", (int)host.len,
+                          host.at, (int)outer.len, outer.at);
+    if (slash || outer.at) {
+        struct slice prefix = slash ? (struct slice){slash + 1, host.len - addr_len - 1} : outer;
         if (!slice_number(prefix, bits, &prefix_len))
             return route_fail(error, "\"%.*s\": expected a prefix length from 0 to %u after '/'",
                               (int)host.len, host.at, bits);
@@ -178,41 +182,62 @@ static bool looks_like_ipv4(struct slice host) {
     return dot || memchr(host.at, '/', host.len);
 }
 
-static bool parse_host(struct route_list *list, struct route_rule *rule, struct slice host,
-                       bool bracketed, struct route_error *error) {
-    if (bracketed)
-        return parse_network(rule, host, AF_INET6, error);
+/* The parts of "HOST[:PORTS]" and "[HOST][/PREFIX][:PORTS]". */
+struct destination {
+    struct slice host, ports;
+    struct slice prefix; /* behind the bracket; its `at` is NULL if there is none */
+    bool bracketed;
+};
+
+static bool parse_host(struct route_list *list, struct route_rule *rule,
+                       const struct destination *destination, struct route_error *error) {
+    struct slice host = destination->host;
+    if (destination->bracketed)
+        return parse_network(rule, host, destination->prefix, AF_INET6, error);
     if (route_slice_equals(host, "*")) {
         rule->kind = ROUTE_RULE_ANY;
         return true;
     }
-    return looks_like_ipv4(host) ? parse_network(rule, host, AF_INET, error)
+    return looks_like_ipv4(host) ? parse_network(rule, host, destination->prefix, AF_INET, error)
                                  : parse_name(list, rule, host, error);
 }
 
-/* Splits "HOST[:PORTS]" or "[HOST][:PORTS]". */
-static bool split_destination(struct slice word, struct slice *host, struct slice *ports,
-                              bool *bracketed, struct route_error *error) {
+/* What is in brackets, and a prefix length behind them. Returns where the ports begin, or NULL. */
+static const char *split_bracketed(struct slice word, struct destination *destination) {
+    const char *end = word.at + word.len, *close = memchr(word.at, ']', word.len);
+    if (!close)
+        return NULL;
+    destination->bracketed = true;
+    destination->host = (struct slice){word.at + 1, (size_t)(close - word.at - 1)};
+    const char *after = close + 1;
+    if (after == end || *after != '/')
+        return after;
+    const char *colon = memchr(after, ':', (size_t)(end - after));
+    const char *prefix_end = colon ? colon : end;
+    destination->prefix = (struct slice){after + 1, (size_t)(prefix_end - after - 1)};
+    return prefix_end;
+}
+
+static bool split_destination(struct slice word, struct destination *destination,
+                              struct route_error *error) {
     const char *end = word.at + word.len, *after;
-    *bracketed = word.at[0] == '[';
-    if (*bracketed) {
-        const char *close = memchr(word.at, ']', word.len);
-        if (!close)
+    memset(destination, 0, sizeof *destination);
+    if (word.at[0] == '[') {
+        after = split_bracketed(word, destination);
+        if (!after)
             return route_fail(error, "\"%.*s\": expected a ']'", (int)word.len, word.at);
-        *host = (struct slice){word.at + 1, (size_t)(close - word.at - 1)};
-        after = close + 1;
     } else {
         const char *colon = memchr(word.at, ':', word.len);
         after = colon ? colon : end;
-        *host = (struct slice){word.at, (size_t)(after - word.at)};
+        destination->host = (struct slice){word.at, (size_t)(after - word.at)};
         if (colon && memchr(colon + 1, ':', (size_t)(end - colon - 1)))
             return route_fail(error, "\"%.*s\": expected an IPv6 address in brackets, as [::1]:80",
                               (int)word.len, word.at);
     }
-    *ports = (struct slice){"*", 1};
+    destination->ports = (struct slice){"*", 1};
     if (after == end)
         return true;
-    *ports = (struct slice){after + 1, (size_t)(end - after - 1)};
+    destination->ports = (struct slice){after + 1, (size_t)(end - after - 1)};
     return *after == ':'
                ? true
                : route_fail(error, "\"%.*s\": expected ':' after ']'", (int)word.len, word.at);
@@ -242,8 +267,7 @@ static bool is_within_routes(const struct route_rule *rule) {
 
 bool route_add_rule(struct route_list *list, uint8_t route, struct slice word,
                     struct route_error *error) {
-    struct slice host = {"", 0}, ports = {"", 0};
-    bool bracketed;
+    struct destination destination;
     if (word.len > 300)
         return route_fail(error, "\"%.60s...\": expected a destination, HOST or HOST:PORTS",
                           word.at);
@@ -253,10 +277,10 @@ bool route_add_rule(struct route_list *list, uint8_t route, struct slice word,
     struct route_rule *rule = &list->rule[list->n_rules];
     memset(rule, 0, sizeof *rule);
     rule->route = route;
-    if (!split_destination(word, &host, &ports, &bracketed, error) ||
-        !parse_host(list, rule, host, bracketed, error))
+    if (!split_destination(word, &destination, error) ||
+        !parse_host(list, rule, &destination, error))
         return false;
-    if (!parse_ports(rule, ports))
+    if (!parse_ports(rule, destination.ports))
         return route_fail(error, "\"%.*s\": expected a port, a range such as 3306-3310, or *",
                           (int)word.len, word.at);
     if (!is_within_routes(rule))

@@ -185,7 +185,8 @@ static void mistakes_say_what_was_expected(void **state) {
     refused("10.0.0.1:-8", "a port");
     refused("a_b!c", "host name");
     refused("**.x", "host name");
-    refused("[fe80::]/10", "after ']'");
+    refused("[fe80::]/10", "never routed");
+    refused("[fe80::]x/10", "':' after ']'");
     refused("[fe80::/10]", "never routed");
     refused("[fe80::1]:80", "never routed");
     refused("[ff02::/16]", "never routed");
@@ -234,8 +235,41 @@ static void a_list_of_destinations_alone(void **state) {
     assert_false(route_list_parse_destinations(&list, " , ", &error));
 }
 
+/* Many people write the prefix length behind the bracket. */
+static void a_prefix_length_may_stand_behind_the_bracket(void **state) {
+    static const char *const same[][2] = {
+        {"[::1]/128:*", "[::1/128]:*"},
+        {"[2001:db8::]/32:80-90", "[2001:db8::/32]:80-90"},
+        {"[2001:db8::]/32", "[2001:db8::/32]"},
+        {"[::]/0:443", "[::/0]:443"},
+    };
+    char odd[2048], usual[2048];
+    (void)state;
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        parse(same[i][0]);
+        route_list_format(&list, odd, sizeof odd);
+        parse(same[i][1]);
+        route_list_format(&list, usual, sizeof usual);
+        assert_string_equal(odd, usual);
+    }
+    refused("[::1/128]/128:*", "one prefix length");
+    refused("[::1/]/128", "one prefix length");
+    refused("[::1]/129", "prefix length from 0 to 128");
+    refused("[::1]/", "prefix length from 0 to 128");
+    refused("[::1]/:80", "prefix length from 0 to 128");
+    refused("[::1]/-1", "prefix length from 0 to 128");
+    refused("[::1]/12x:80", "prefix length from 0 to 128");
+    refused("[::1]/64:80", "a network, but bits after /64 are set");
+    refused("[::1]/128:", "a port");
+    refused("[::1]/128]:80", "prefix length from 0 to 128");
+    refused("[10.0.0.0]/8:80", "IPv6 address");
+    refused("[]/0", "IPv6 address");
+    refused("10.0.0.0/8/8", "prefix length from 0 to 32");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_prefix_length_may_stand_behind_the_bracket),
         cmocka_unit_test(networks),
         cmocka_unit_test(v4_mapped_is_the_same_as_v4),
         cmocka_unit_test(addresses_of_links_and_groups_are_not_routed),
