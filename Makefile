@@ -45,6 +45,7 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 CORE_SRC        := $(wildcard core/*.c)
 SHIM_COMMON_SRC := $(wildcard shim/control*.c shim/routes*.c shim/config*.c)
+SHIM_LIBRARY_COMMON := $(filter-out shim/config_options.c,$(SHIM_COMMON_SRC))
 SHIM_MAIN_SRC   := $(wildcard shim/*_main.c)
 SHIM_LAUNCH_SRC := $(wildcard shim/launch*.c)
 SHIM_SRC        := $(filter-out $(SHIM_MAIN_SRC) $(SHIM_LAUNCH_SRC) $(SHIM_COMMON_SRC),$(wildcard shim/*.c))
@@ -88,7 +89,7 @@ $(BUILD)/libsmux.so: $(call obj,$(CORE_SRC)) core/smux.map
 	$(ld_) $(LDFLAGS_ALL) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=core/smux.map \
 	    -Wl,-z,defs -o $@ $(filter %.o,$^) -lpthread
 
-$(BUILD)/libsmuxshim.so: $(call obj,$(SHIM_SRC) $(SHIM_COMMON_SRC)) $(wildcard shim/shim.map)
+$(BUILD)/libsmuxshim.so: $(call obj,$(SHIM_SRC) $(SHIM_LIBRARY_COMMON)) $(wildcard shim/shim.map)
 	$(ld_) $(LDFLAGS_ALL) -shared -Wl,--version-script=shim/shim.map -Wl,--exclude-libs,ALL \
 	    -o $@ $(filter %.o,$^)
 
@@ -98,7 +99,8 @@ $(call obj,$(HELPER_SRC) $(HELPER_MAIN_SRC)): CFLAGS_ALL += -fstack-protector-st
     $(if $(SAN),,$(if $(filter -O2 -O3,$(OPT)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
 
 # A launcher beside ../lib finds the preload library by itself; this is where to look otherwise.
-$(call obj,$(SHIM_MAIN_SRC) $(SHIM_LAUNCH_SRC)): CFLAGS_ALL += -DSMUXSHIM_LIBDIR='"$(LIBDIR)"'
+$(call obj,$(SHIM_MAIN_SRC) $(SHIM_LAUNCH_SRC)): CFLAGS_ALL += -DSMUXSHIM_LIBDIR='"$(LIBDIR)"' \
+    -DSMUXSHIM_VERSION='"$(VERSION)"'
 
 define shim_prog
 $(call progname,$(1)): $(call obj,$(1) $(SHIM_LAUNCH_SRC)) $(BUILD)/libshimcommon.a

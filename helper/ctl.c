@@ -2,7 +2,7 @@
 #include "helper/ctl.h"
 
 #include <errno.h>
-#include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +12,10 @@
 
 #include "core/smux.h"
 #include "helper/control.h"
+#include "shim/config_options.h"
 #include "shim/control.h"
 
-static const char usage[] =
-    "Usage: smuxctl [-c FILE] COMMAND\n"
+static const char commands_usage[] =
     "  status [--json]               sessions and streams of the running helper\n"
     "  routes [HOST:PORT]            the helper's routes, or the one that would match\n"
     "  names [--json]                host names that have addresses of their own, and these\n"
@@ -23,16 +23,26 @@ static const char usage[] =
     "  reload                        make the helper read its configuration again\n"
     "  drain                         accept nothing new, stop after the last connection\n"
     "  stop                          stop the helper now\n"
-    "  connect [--fdpass] HOST PORT  connect stdin and stdout to HOST:PORT through the helper;\n"
-    "                                with --fdpass pass the connection over stdout (ssh's\n"
-    "                                ProxyUseFdpass)\n"
-    "  -c, --config FILE             use FILE instead of the usual configuration\n"
-    "  -h, --help                    this text\n"
-    "      --version                 the version\n";
+    "  connect [--fdpass] HOST PORT  connect stdin and stdout to HOST:PORT through the helper\n";
+
+static const struct program_option option_table[] = {
+    {"config", 'c', "FILE", "use FILE instead of the usual configuration",
+     offsetof(struct ctl_options, file), NULL},
+    {"json", 0, NULL, "print JSON", offsetof(struct ctl_options, json), NULL},
+    {"fdpass", 0, NULL, "pass the connection over stdout (ssh's ProxyUseFdpass)",
+     offsetof(struct ctl_options, fdpass), NULL},
+    {0}};
+
+static const struct program smuxctl = {
+    .name = "smuxctl",
+    .version = SMUX_LIBRARY_VERSION,
+    .synopsis = "[-c FILE] COMMAND",
+    .details = commands_usage,
+    .options = option_table,
+};
 
 static int wrong_usage(const char *text) {
-    fprintf(stderr, "smuxctl: %s; see smuxctl --help\n", text);
-    return CTL_USAGE;
+    return program_misused(&smuxctl, "%s", text);
 }
 
 /* ---- Talking to the helper ---- */
@@ -196,40 +206,13 @@ static const struct {
                 {"stop", 0, 0, "expected no argument after stop", run_stop},
                 {"connect", 2, 2, "expected HOST PORT after connect", run_connect}};
 
-enum { OPT_JSON = 256, OPT_FDPASS, OPT_VERSION };
-
-static const struct option long_options[] = {
-    {"config", required_argument, NULL, 'c'},    {"json", no_argument, NULL, OPT_JSON},
-    {"fdpass", no_argument, NULL, OPT_FDPASS},   {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, OPT_VERSION}, {NULL, 0, NULL, 0}};
-
 /* Returns -1 to go on, or the exit status. */
 static int parse_options(struct ctl_options *options, int argc, char **argv) {
-    int opt;
-    while ((opt = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
-        switch (opt) {
-        case 'c':
-            options->file = optarg;
-            break;
-        case OPT_JSON:
-            options->json = true;
-            break;
-        case OPT_FDPASS:
-            options->fdpass = true;
-            break;
-        case OPT_VERSION:
-            puts("smuxctl " SMUX_LIBRARY_VERSION);
-            return CTL_OK;
-        case 'h':
-            fputs(usage, stdout);
-            return CTL_OK;
-        default: /* getopt has said what is wrong */
-            return CTL_USAGE;
-        }
-    }
-    return optind < argc ? -1
-                         : wrong_usage("expected a command: status, routes, names, check, reload, "
-                                       "drain, stop or connect");
+    int status = program_options(&smuxctl, argc, argv, options);
+    if (status < 0 && optind == argc)
+        return wrong_usage("expected a command: status, routes, names, check, reload, drain, stop "
+                           "or connect");
+    return status;
 }
 
 /* The socket's place may be configured, so a broken configuration is told, unless the environment says

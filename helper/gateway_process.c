@@ -2,32 +2,21 @@
 #include "helper/gateway_process.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "helper/gateway.h"
 #include "helper/gateway_workers.h"
+#include "helper/inherited.h"
 #include "helper/listen.h"
 #include "helper/log.h"
 #include "helper/signals.h"
-
-static const char usage[] =
-    "Usage: smux-gateway [-c FILE] [--listen URL]... [--allow DESTINATIONS] [--workers N]\n"
-    "                    [--insecure] [-v]\n"
-    "  -c, --config FILE    read the configuration from FILE ([listen] section)\n"
-    "      --listen URL     listen at tcp://ADDRESS:PORT or unix:///PATH as well\n"
-    "      --allow LIST     destinations that may be connected to, e.g. 10.0.0.0/8:*\n"
-    "      --workers N      number of processes\n"
-    "      --insecure       listen beyond loopback without TLS\n"
-    "  -v, --verbose        log every connection\n"
-    "  -h, --help           this text\n"
-    "      --version        the version\n";
+#include "shim/config_options.h"
 
 /* What the command line says, kept for reloading. */
 struct options {
@@ -56,69 +45,44 @@ static int complain(const char *text) {
 
 /* ---- Command line and configuration ---- */
 
-enum { OPT_LISTEN = 256, OPT_ALLOW, OPT_WORKERS, OPT_INSECURE, OPT_VERSION };
-
-static const struct option long_options[] = {{"config", required_argument, NULL, 'c'},
-                                             {"listen", required_argument, NULL, OPT_LISTEN},
-                                             {"allow", required_argument, NULL, OPT_ALLOW},
-                                             {"workers", required_argument, NULL, OPT_WORKERS},
-                                             {"insecure", no_argument, NULL, OPT_INSECURE},
-                                             {"verbose", no_argument, NULL, 'v'},
-                                             {"help", no_argument, NULL, 'h'},
-                                             {"version", no_argument, NULL, OPT_VERSION},
-                                             {NULL, 0, NULL, 0}};
-
-static bool add_setting(struct options *options, const char *key, const char *value) {
+/* The keys of the flags have one value that a command line can give. */
+static bool add_setting(void *out, const char *key, const char *value) {
+    struct options *options = out;
     const int max = (int)(sizeof options->setting / sizeof *options->setting);
     if (options->setting_count == max)
         return false;
+    if (!value)
+        value = strcmp(key, "log-level") == 0 ? "debug" : "yes";
     options->setting[options->setting_count].key = key;
     options->setting[options->setting_count++].value = value;
     return true;
 }
 
+static const struct program_option option_table[] = {
+    {"config", 'c', "FILE", "read the configuration from FILE ([listen] section)",
+     offsetof(struct options, file), NULL},
+    {"listen", 0, "URL", "listen at tcp://ADDRESS:PORT or unix:///PATH as well", 0, "address"},
+    {"allow", 0, "LIST", "destinations that may be connected to, e.g. 10.0.0.0/8:*", 0, "allow"},
+    {"workers", 0, "N", "number of processes", 0, "workers"},
+    {"insecure", 0, NULL, "listen beyond loopback without TLS", 0, "insecure"},
+    {"verbose", 'v', NULL, "log every connection", 0, "log-level"},
+    {0}};
+
+static const struct program smux_gateway = {
+    .name = "smux-gateway",
+    .version = SMUX_LIBRARY_VERSION,
+    .synopsis =
+        "[-c FILE] [--listen URL]... [--allow DESTINATIONS] [--workers N] [--insecure] [-v]",
+    .options = option_table,
+    .take = add_setting,
+};
+
 /* Returns -1 to go on, or the exit status. */
 static int parse_options(struct options *options, int argc, char **argv) {
-    bool fits = true;
-    int opt;
-    while ((opt = getopt_long(argc, argv, "c:vh", long_options, NULL)) != -1) {
-        switch (opt) {
-        case 'c':
-            options->file = optarg;
-            break;
-        case OPT_LISTEN:
-            fits = add_setting(options, "address", optarg);
-            break;
-        case OPT_ALLOW:
-            fits = add_setting(options, "allow", optarg);
-            break;
-        case OPT_WORKERS:
-            fits = add_setting(options, "workers", optarg);
-            break;
-        case OPT_INSECURE:
-            fits = add_setting(options, "insecure", "yes");
-            break;
-        case 'v':
-            fits = add_setting(options, "log-level", "debug");
-            break;
-        case OPT_VERSION:
-            puts("smux-gateway " SMUX_LIBRARY_VERSION);
-            return 0;
-        case 'h':
-            fputs(usage, stdout);
-            return 0;
-        default: /* getopt has said what is wrong */
-            return 2;
-        }
-        if (!fits)
-            return complain("too many options");
-    }
-    if (optind < argc) {
-        fprintf(stderr, "smux-gateway: unexpected argument \"%s\", expected options only\n",
-                argv[optind]);
-        return 2;
-    }
-    return -1;
+    int status = program_options(&smux_gateway, argc, argv, options);
+    if (status < 0 && optind < argc)
+        return program_misused(&smux_gateway, "\"%s\": expected options only", argv[optind]);
+    return status;
 }
 
 static struct gateway_config *load_config(const struct options *options,
@@ -234,15 +198,6 @@ static int serve_worker(void *user, const int *fds, int count) {
     return serve(arguments->options, config, fds, count);
 }
 
-/* As many descriptors as the hard limit allows: one per stream is needed. */
-static void raise_descriptor_limit(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 int gateway_process(int argc, char **argv) {
     struct options options = {0};
     struct config_error error;
@@ -258,7 +213,8 @@ int gateway_process(int argc, char **argv) {
         fprintf(stderr, "smux-gateway: log-file %s: %s\n", config->log_file, strerror(-failed));
         return 2;
     }
-    raise_descriptor_limit();
+    inherited_lift_limits();
+    inherited_log();
     signals_block(1);
     if (!worker_sockets_open(&sockets, config))
         return 1;

@@ -2,45 +2,52 @@
 #include "helper/helper_process.h"
 
 #include <errno.h>
-#include <getopt.h>
+#include <limits.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "helper/admission.h"
 #include "helper/control.h"
 #include "helper/helper.h"
+#include "helper/inherited.h"
 #include "helper/local.h"
 #include "helper/log.h"
 #include "helper/names.h"
 #include "helper/runtime.h"
 #include "helper/signals.h"
+#include "shim/config_options.h"
 #include "shim/control.h"
 
 #define PATH_SIZE 256
 
-static const char usage[] =
-    "Usage: smux-helper [-c FILE | -g GATEWAY -r DESTINATIONS] [-f] [-v]\n"
-    "  -c, --config FILE          read the configuration from FILE\n"
-    "  -g, --gateway ADDRESSES    carry everything to this gateway\n"
-    "  -r, --routes DESTINATIONS  the destinations to carry\n"
-    "  -f, --foreground           stay in the foreground and log to stderr\n"
-    "  -v, --verbose              log every connection\n"
-    "  -h, --help                 this text\n"
-    "      --version              the version\n";
-
-static const struct option long_options[] = {
-    {"config", required_argument, NULL, 'c'}, {"gateway", required_argument, NULL, 'g'},
-    {"routes", required_argument, NULL, 'r'}, {"foreground", no_argument, NULL, 'f'},
-    {"verbose", no_argument, NULL, 'v'},      {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
-
 struct options {
     const char *file, *gateway, *routes;
-    bool foreground, verbose;
+    bool foreground, verbose, on_demand;
+};
+
+static const struct program_option option_table[] = {
+    {"config", 'c', "FILE", "read the configuration from FILE", offsetof(struct options, file),
+     NULL},
+    {"gateway", 'g', "ADDRESSES", "carry everything to this gateway",
+     offsetof(struct options, gateway), NULL},
+    {"routes", 'r', "DESTINATIONS", "the destinations to carry", offsetof(struct options, routes),
+     NULL},
+    {"foreground", 'f', NULL, "stay in the foreground and log to stderr",
+     offsetof(struct options, foreground), NULL},
+    {"on-demand", 0, NULL, "started for a program: end when idle where its end is waited for",
+     offsetof(struct options, on_demand), NULL},
+    {"verbose", 'v', NULL, "log every connection", offsetof(struct options, verbose), NULL},
+    {0}};
+
+static const struct program smux_helper = {
+    .name = "smux-helper",
+    .version = SMUX_LIBRARY_VERSION,
+    .synopsis = "[-c FILE | -g ADDRESSES -r DESTINATIONS] [-f] [-v]",
+    .options = option_table,
 };
 
 struct process {
@@ -50,6 +57,8 @@ struct process {
     struct admission admission; /* at the start */
     char path[PATH_SIZE];       /* of the socket */
     int lock_fd;
+    struct loop_timer second; /* for the birthplace */
+    unsigned idle_seconds;
 };
 
 static int complain(const char *text) {
@@ -59,39 +68,10 @@ static int complain(const char *text) {
 
 /* Returns -1 to go on, or the exit status. */
 static int parse_options(struct options *options, int argc, char **argv) {
-    int opt;
-    while ((opt = getopt_long(argc, argv, "c:g:r:fvh", long_options, NULL)) != -1) {
-        switch (opt) {
-        case 'c':
-            options->file = optarg;
-            break;
-        case 'g':
-            options->gateway = optarg;
-            break;
-        case 'r':
-            options->routes = optarg;
-            break;
-        case 'f':
-            options->foreground = true;
-            break;
-        case 'v':
-            options->verbose = true;
-            break;
-        case 'V':
-            puts("smux-helper " SMUX_LIBRARY_VERSION);
-            return 0;
-        case 'h':
-            fputs(usage, stdout);
-            return 0;
-        default: /* getopt has said what is wrong */
-            return 2;
-        }
-    }
-    if (optind == argc)
-        return -1;
-    fprintf(stderr, "smux-helper: unexpected argument \"%s\", expected options only\n",
-            argv[optind]);
-    return 2;
+    int status = program_options(&smux_helper, argc, argv, options);
+    if (status < 0 && optind < argc)
+        return program_misused(&smux_helper, "\"%s\": expected options only", argv[optind]);
+    return status;
 }
 
 /* ---- Configuration ---- */
@@ -233,14 +213,6 @@ static int become_the_instance(struct process *process) {
     return 1;
 }
 
-static void raise_descriptor_limit(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 static bool start_helper(struct process *process, struct config *config) {
     struct helper *helper = &process->helper;
     const char *why = "";
@@ -267,16 +239,54 @@ static bool start_helper(struct process *process, struct config *config) {
     return helper->local != NULL;
 }
 
+/* ---- A birthplace that does not last ---- */
+
+#define BIRTHPLACE_LOOK_US 1000000u
+#define IDLE_SECONDS_MAX   5
+
+static void on_idle_second(struct loop_timer *timer) {
+    struct process *process = container_of(timer, struct process, second);
+    struct helper *helper = &process->helper;
+    process->idle_seconds = helper->conns ? 0 : process->idle_seconds + 1;
+    if (process->idle_seconds < IDLE_SECONDS_MAX) {
+        loop_timer_set(helper->reactor.loop, timer,
+                       loop_now_us(helper->reactor.loop) + BIRTHPLACE_LOOK_US, on_idle_second);
+        return;
+    }
+    log_info("no connection for %u seconds, and somebody may wait for this helper's end",
+             IDLE_SECONDS_MAX);
+    helper_drain(helper);
+}
+
+/* By now the process that started this one has ended, and this has the parent that stays. */
+static void look_at_birthplace(struct loop_timer *timer) {
+    struct process *process = container_of(timer, struct process, second);
+    const char *where = inherited_birthplace();
+    if (!where)
+        return;
+    log_info("started %s%s", where,
+             process->options.on_demand
+                 ? ": it ends when it is idle; a smux-helper that was started outside does not"
+                 : "");
+    if (process->options.on_demand)
+        on_idle_second(timer);
+}
+
 static int run(struct process *process, struct config *config, int ready_fd) {
     struct helper *helper = &process->helper;
+    struct loop *loop;
     int status = 1;
-    raise_descriptor_limit();
     if (start_helper(process, config)) {
         log_info("listening at %s, %u gateways, %u routes", process->path, config->n_gateways,
                  config->routes.n_routes);
-        if (ready_fd >= 0)
+        inherited_log();
+        loop = helper->reactor.loop;
+        if (ready_fd >= 0) {
             runtime_detached(ready_fd, true);
-        int error = loop_run(helper->reactor.loop);
+            loop_timer_set(loop, &process->second, loop_now_us(loop) + BIRTHPLACE_LOOK_US,
+                           look_at_birthplace);
+        }
+        int error = loop_run(loop);
         if (error)
             log_error("event loop failed: %s", strerror(-error));
         status = error ? 1 : 0;
@@ -295,6 +305,20 @@ static int run(struct process *process, struct config *config, int ready_fd) {
     return status;
 }
 
+/* The configuration is read again later, from another working directory. */
+static void keep_paths(struct options *options) {
+    static char file[2 * PATH_MAX];
+    char folder[PATH_MAX];
+    const char *given = options->file ? options->file : getenv("SMUXSHIM_CONFIG");
+    if (!given || given[0] == '/' || !given[0] || !getcwd(folder, sizeof folder))
+        return;
+    snprintf(file, sizeof file, "%s/%s", folder, given);
+    if (options->file)
+        options->file = file;
+    else
+        setenv("SMUXSHIM_CONFIG", file, 1);
+}
+
 int helper_process(int argc, char **argv) {
     static struct process process;
     struct config_error error;
@@ -310,6 +334,11 @@ int helper_process(int argc, char **argv) {
         fprintf(stderr, "smux-helper: socket: expected %s\n", why);
         return 2;
     }
+    if (!process.options.foreground) {
+        keep_paths(&process.options);
+        inherited_reset();
+    }
+    inherited_lift_limits();
     if (!process.options.foreground) {
         ready_fd = runtime_detach();
         if (ready_fd < 0) {

@@ -30,7 +30,7 @@ static const struct {
 #define LEVEL_COUNT (sizeof level_names / sizeof *level_names)
 
 static int open_file(const char *path) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
     return fd < 0 ? -errno : fd;
 }
 

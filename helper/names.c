@@ -11,8 +11,10 @@
 
 #define HEADS   65536 /* of hash chains */
 #define INDEXES 3
-#define REWRITE_SLACK                                                                              \
-    1024 /* lines of forgotten names that the file may have, beside as many again */
+/* Lines of forgotten names that the file may have, beside as many again. */
+#define REWRITE_SLACK 1024
+/* Lines from one attempt that failed to the next. */
+#define REWRITE_RETRY 256
 
 enum index { BY_NAME, BY_V4, BY_V6 };
 
@@ -33,6 +35,8 @@ struct names {
     struct names_file file;
     bool usable;      /* the file takes what is given */
     bool handed_over; /* it is another helper's now */
+    bool unsaved;     /* the file lacks some of what was given ... */
+    size_t retry_at;  /* ... and is written anew when it has so many lines */
     struct shim_ranges ranges;
     uint32_t max_per_user;
     uid_t owner;
@@ -250,19 +254,41 @@ static bool next_record(void *ctx, struct names_record *record) {
 static void rewrite_file(struct names *names) {
     struct walk walk = {names, names->oldest};
     int error = names_file_rewrite(&names->file, next_record, &walk);
+    names->unsaved = error != 0;
+    names->retry_at = names->file.lines + REWRITE_RETRY;
     if (error)
         log_warn("%s: cannot be written anew: %s", names->file.path, strerror(-error));
 }
 
-/* Stored first, told afterwards. */
+static bool is_full(int error) {
+    return error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
+}
+
+/* There is no room for the line. */
+static void note_unsaved(struct names *names, int error) {
+    if (names->unsaved)
+        return;
+    log_warn("%s: cannot be written: %s: new names are known until this helper ends",
+             names->file.path, strerror(-error));
+    names->unsaved = true;
+    names->retry_at = names->file.lines + 1; /* one more shows that there is room again */
+}
+
+/* Stored first, told afterwards. Without room for the name it is told all the same: as long as this
+ * helper lives it is known, and its number, once stored, is never given to another. */
 static int store(struct names *names, const struct names_record *record, uint64_t next) {
     int error = names_file_set_next(&names->file, next);
-    if (error == 0) {
+    bool numbered = error == 0;
+    if (numbered) {
         names->next = next;
         error = names_file_append(&names->file, record);
     }
     if (error == 0)
         return 0;
+    if (numbered && is_full(error)) {
+        note_unsaved(names, error);
+        return 0;
+    }
     log_error("%s: cannot be written: %s: \"%s\" gets no address", names->file.path,
               strerror(-error), record->name);
     return EIO;
@@ -293,7 +319,8 @@ static int add(struct names *names, uid_t uid, const char *name, int family) {
     int err = store(names, &record, number);
     if (err == 0 && !insert(names, &record))
         err = EIO;
-    if (err == 0 && names->file.lines > 2u * names->count + REWRITE_SLACK)
+    bool retry = names->unsaved && names->file.lines >= names->retry_at;
+    if (err == 0 && (retry || names->file.lines > 2u * names->count + REWRITE_SLACK))
         rewrite_file(names);
     return err;
 }

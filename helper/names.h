@@ -3,7 +3,8 @@
  *
  * A program that looks up a name which only the gateway can resolve is given a synthetic address
  * (shim/control_range.h). This table says which, and what it stands for when a connect to it comes,
- * from whatever process. It is in memory, and in a file (names_file.h) that outlives the helper.
+ * from whatever process. It is in memory, and in a file (names_file.h) that outlives the helper;
+ * where that may not grow (a full disk, a quota, RLIMIT_FSIZE), in memory until it may again.
  *
  * An address is given to one name, ever: numbers count up, and what is forgotten is not given again.
  * Forgotten is what was used least recently, when there are NAMES_MAX. Users who are neither root nor

@@ -83,7 +83,7 @@ static bool is_configured(void) {
 /* In the helper-to-be, which still shares the program's memory: nothing but system calls. */
 static int become_helper(void *argument) {
     struct start *start = argument;
-    char *arguments[] = {start->file, NULL};
+    char *arguments[] = {start->file, (char *)(uintptr_t) "--on-demand", NULL};
     static const char usual[KERNEL_SIGACTION_MAX]; /* SIG_DFL, no flags */
     uint64_t none[KERNEL_SIGSET / sizeof(uint64_t)] = {0};
     for (int i = 1; i < NSIG; i++)

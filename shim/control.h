@@ -112,8 +112,8 @@
  * (shim_abstract_name). Anyone may bind an abstract name, so a client that used it must check
  * SO_PEERCRED: uid 0 or its own.
  *
- * ## How the launcher starts a helper It runs `smux-helper -c FILE` (FILE: the configuration
- * that was named to it) or, without a file, plain `smux-helper` with SMUXSHIM_ROUTES and
+ * ## How the launcher starts a helper It runs `smux-helper --on-demand -c FILE` (FILE: the
+ * configuration that was named to it) or, without a file, `smux-helper --on-demand` with SMUXSHIM_ROUTES and
  * SMUXSHIM_GATEWAY in the environment. SMUXSHIM_SOCKET is always set to the path the launcher
  * will wait for; LD_PRELOAD is removed and SMUXSHIM_DISABLE=1 set, so that the helper's own
  * connections are never routed. It runs in a new session (setsid) with stdin and stdout on
@@ -123,7 +123,7 @@
  * accepts connections and stderr of the child is detached.
  *
  * ## How the library starts a helper Where nothing answers at step 2 and the configuration says
- * autostart = yes, the library runs plain `smux-helper`, with what it captured of the environment
+ * autostart = yes, the library runs `smux-helper --on-demand`, with what it captured of the environment
  * (environment.h), SMUXSHIM_SOCKET and SMUXSHIM_DISABLE=1, as a process that the program cannot
  * see (autostart.h). The same rules hold; the end of stderr tells that it has detached or failed.
  * The launcher exports SMUXSHIM_CONFIG or SMUXSHIM_GATEWAY for this case.

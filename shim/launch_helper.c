@@ -88,7 +88,7 @@ static void export_or_unset(const char *name, const char *value) {
 /* In the child: nothing of the program's is to live on in the helper. What it says until it
  * detaches goes to `messages`. */
 static void become_helper(const char *file, const struct launch_helper *helper, int messages) {
-    char *arguments[] = {(char *)(uintptr_t)file,
+    char *arguments[] = {(char *)(uintptr_t)file, (char *)(uintptr_t) "--on-demand",
                          (char *)(uintptr_t)(helper->config_file ? "-c" : NULL),
                          (char *)(uintptr_t)helper->config_file, NULL};
     sigset_t none;

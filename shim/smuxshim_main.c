@@ -8,21 +8,15 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "config.h"
+#include "config_options.h"
 #include "launch.h"
-
-static const char usage[] =
-    "usage: smuxshim [-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM [ARG...]\n"
-    "  -c FILE          the configuration, smuxshim.conf\n"
-    "  -g GATEWAY       tcp://HOST:PORT, unix:///PATH, or the name of a gateway of the "
-    "configuration\n"
-    "  -r DESTINATIONS  what goes over it, such as 10.0.0.0/8:5432,*.db.internal:3306\n"
-    "  -v               say what is done\n";
 
 struct options {
     const char *file, *gateway, *routes;
@@ -30,38 +24,34 @@ struct options {
     char **program;
 };
 
+static const struct program_option option_table[] = {
+    {"config", 'c', "FILE", "read the configuration from FILE", offsetof(struct options, file),
+     NULL},
+    {"gateway", 'g', "GATEWAY", "tcp://HOST:PORT, unix:///PATH, or a gateway's name in the file",
+     offsetof(struct options, gateway), NULL},
+    {"routes", 'r', "DESTINATIONS", "what goes over it: 10.0.0.0/8:5432,*.db.internal:3306",
+     offsetof(struct options, routes), NULL},
+    {"verbose", 'v', NULL, "say what is done", offsetof(struct options, verbose), NULL},
+    {0}};
+
+static const struct program smuxshim = {
+    .name = "smuxshim",
+    .version = SMUXSHIM_VERSION,
+    .synopsis = "[-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM [ARGUMENT...]",
+    .options = option_table,
+    .stops = true,
+};
+
 /* Returns -1 to go on, else the exit status. */
 static int parse_options(struct options *options, int argc, char **argv) {
-    for (int option; (option = getopt(argc, argv, "+c:g:r:vh")) != -1;) {
-        switch (option) {
-        case 'c':
-            options->file = optarg;
-            break;
-        case 'g':
-            options->gateway = optarg;
-            break;
-        case 'r':
-            options->routes = optarg;
-            break;
-        case 'v':
-            options->verbose = true;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            return 0;
-        default:
-            return 2; /* getopt has said what */
-        }
-    }
+    int status = program_options(&smuxshim, argc, argv, options);
+    if (status >= 0)
+        return status;
     options->program = argv + optind;
-    if (options->file && (options->gateway || options->routes)) {
-        fputs("smuxshim: expected -c or -g and -r, not both\n", stderr);
-        return 2;
-    }
-    if (!*options->program) {
-        fputs("smuxshim: expected a PROGRAM to run; smuxshim -h shows the usage\n", stderr);
-        return 2;
-    }
+    if (options->file && (options->gateway || options->routes))
+        return program_misused(&smuxshim, "expected -c or -g and -r, not both");
+    if (!*options->program)
+        return program_misused(&smuxshim, "expected a PROGRAM to run");
     return -1;
 }
 

@@ -95,7 +95,7 @@ END
     assert_equal "$(readlink "/proc/$pid/fd/"* | grep -c held)" 0
     start_beside
     assert_equal "$(signals_of "$pid" Blk)" "$(signals_of "$helper_pid" Blk)"
-    assert_equal "$(signals_of "$pid" Ign)" 0000000000001000 # its own: SIGPIPE
+    assert_equal "$(signals_of "$pid" Ign)" 0000000001801000 # its own: SIGPIPE, SIGXCPU, SIGXFSZ
     refute grep -q libsmuxshim "/proc/$pid/maps"
     refute grep -qa -e SECRET -e LD_PRELOAD "/proc/$pid/environ"
     [ "$(ps -o sid= -p "$pid" | tr -d ' ')" != "$(ps -o sid= -p $$ | tr -d ' ')" ]

@@ -65,6 +65,31 @@ shim() { "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; }
     assert_output --partial 'smuxshim-helper.sock'
 }
 
+@test "all four programs have --help, --version and a long name for each short option" {
+    local program letter
+    for program in smuxshim smux-helper smux-gateway smuxctl; do
+        for option in --help -h; do
+            run --separate-stderr "$BUILD/$program" $option
+            assert_success
+            assert_line --regexp "^Usage: $program "
+            assert_equal "$stderr" ""
+            refute_output --regexp '^ *-[a-zA-Z] '
+        done
+        for letter in $(grep -oE '^ +-[a-zA-Z],? ' <<<"$output" | tr -d ' ,'); do
+            grep -qE "^ +$letter, --[a-z-]+" <<<"$output" || fail "$program: $letter has no long name"
+        done
+        for option in --version -V; do
+            run --separate-stderr "$BUILD/$program" $option
+            assert_success
+            assert_output --regexp "^$program [0-9]+\.[0-9]+\.[0-9]+$"
+        done
+        run --separate-stderr "$BUILD/$program" --nonsense
+        assert_failure 2
+        assert_output ""
+        assert_equal "$stderr" "$program: unknown option --nonsense; see $program --help"
+    done
+}
+
 @test "without a helper it starts one, which lives on alone" {
     sed -i 's/^autostart.*/autostart = yes/' "$smuxshim_conf"
     run shim python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
