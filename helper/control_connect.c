@@ -146,5 +146,7 @@ void control_connect(struct control_client *client, const struct control_destina
     if (destination->name[0])
         connect->conn.name = strdup(destination->name);
     client->connect = connect;
+    /* It is no longer idle: the route's connect-timeout is what ends the waiting. */
+    loop_timer_clear(client->helper->reactor.loop, &client->timer);
     conn_open(&connect->conn);
 }

@@ -176,6 +176,37 @@ after"
     assert_output --partial 'smuxctl: connection broke: Connection reset by peer'
 }
 
+# A minute passes in a tenth of a second for this helper.
+impatient_helper() {
+    (cd "$root" && cc -std=gnu11 -fPIC -D_GNU_SOURCE -I. -DIDLE_TIMEOUT_US=100000u -c helper/control.c -o "$BATS_TEST_TMPDIR/control.o") &&
+        cc -o "$BATS_TEST_TMPDIR/impatient" "$BATS_TEST_TMPDIR/control.o" "$BUILD/obj/helper/smux_helper_main.o" \
+            "$BUILD/libhelper.a" "$BUILD/libshimcommon.a" "$BUILD/libsmux.a" -lcares -ljansson
+}
+
+@test "connect waits as long as connect-timeout says, not a minute" {
+    stop "$helper_pid"
+    stop "$gateway_pid"
+    impatient_helper
+    write_smuxshim_conf "127.0.0.1:$peer_port" "connect-timeout = 10m"
+    spawn helper "$BATS_TEST_TMPDIR/impatient" -c "$smuxshim_conf" -f
+    helper_pid=$spawned
+    wait_until "the helper" helper_answers
+    printf 'sum\nhello' | ctl connect 127.0.0.1 "$peer_port" >"$BATS_TEST_TMPDIR/answer" 2>&1 3>&- 4>&- &
+    local connecting=$!
+    sleep 1
+    assert alive "$connecting"
+    serve gateway "$gateway_port" "$BUILD/smux-gateway" -c "$gateway_conf"
+    wait "$connecting"
+    assert_equal "$(cat "$BATS_TEST_TMPDIR/answer")" "5 $(printf hello | sha256sum | cut -d' ' -f1)"
+    # One that asks nothing is sent away all the same.
+    run timeout 60 python3 -c "
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+print(s.recv(1))" "$BATS_TEST_TMPDIR/smuxshim-control.sock"
+    assert_output "b''"
+}
+
 @test "connect --fdpass hands the connection over" {
     run python3 "$fixtures/fdpass.py" "$BUILD/smuxctl" -c "$smuxshim_conf" connect --fdpass 127.0.0.1 "$peer_port"
     assert_success
