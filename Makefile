@@ -23,9 +23,16 @@ SAN    ?=
 WARN   ?= -Wall -Wextra $(if $(SAN),,-Werror)
 # V=1 shows the commands.
 V      ?= 0
-SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+SANFLAGS := $(if $(SAN),-DSMUX_SANITIZED -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 
-CFLAGS_ALL  = -std=gnu11 -fPIC -fvisibility=hidden -D_GNU_SOURCE -I. $(WARN) $(OPT) $(SANFLAGS) $(CFLAGS)
+# What the compiler adds against errors in memory; -fcf-protection is x86's.
+MACHINE := $(shell $(CC) -dumpmachine)
+HARDEN  := -fstack-protector-strong -fstack-clash-protection \
+    $(if $(filter x86_64-% i386-% i486-% i586-% i686-%,$(MACHINE)),-fcf-protection)
+FORTIFY := $(if $(SAN),,$(if $(filter -O2 -O3,$(OPT)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
+
+CFLAGS_ALL  = -std=gnu11 -fPIC -fvisibility=hidden -D_GNU_SOURCE -I. $(WARN) $(OPT) $(HARDEN) \
+    $(SANFLAGS) $(CFLAGS)
 LDFLAGS_ALL = $(SANFLAGS) -Wl,-z,relro,-z,now $(LDFLAGS)
 
 VERSION := $(shell sed -n 's/^\#define SMUX_LIBRARY_VERSION "\(.*\)"/\1/p' core/smux.h)
@@ -74,12 +81,22 @@ LIBS := $(BUILD)/libsmux.a $(BUILD)/libsmux.so $(if $(SHIM_SRC),$(BUILD)/libsmux
 .PHONY: all clean
 all: $(LIBS) $(SHIM_PROGS) $(HELPER_PROGS)
 
-$(BUILD)/obj/%.o: %.c
+$(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(cc_) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# The preloaded library must not call the checking variants of libc's functions, which are hooks
+# themselves: what it shares with the programs is compiled once more for them.
+fortified = $(patsubst %.c,$(BUILD)/obj/fortified/%.o,$(1))
+$(BUILD)/obj/fortified/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(cc_) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+$(call fortified,$(SHIM_COMMON_SRC)) \
+$(call obj,$(CORE_SRC) $(SHIM_MAIN_SRC) $(SHIM_LAUNCH_SRC) $(HELPER_SRC) $(HELPER_MAIN_SRC)): \
+    CFLAGS_ALL += $(FORTIFY)
+
 $(BUILD)/libsmux.a: $(call obj,$(CORE_SRC))
-$(BUILD)/libshimcommon.a: $(call obj,$(SHIM_COMMON_SRC))
+$(BUILD)/libshimcommon.a: $(call fortified,$(SHIM_COMMON_SRC))
 $(BUILD)/libhelper.a: $(call obj,$(HELPER_SRC))
 $(BUILD)/%.a:
 	@mkdir -p $(@D)
@@ -92,11 +109,6 @@ $(BUILD)/libsmux.so: $(call obj,$(CORE_SRC)) core/smux.map
 $(BUILD)/libsmuxshim.so: $(call obj,$(SHIM_SRC) $(SHIM_LIBRARY_COMMON)) $(wildcard shim/shim.map)
 	$(ld_) $(LDFLAGS_ALL) -shared -Wl,--version-script=shim/shim.map -Wl,--exclude-libs,ALL \
 	    -o $@ $(filter %.o,$^)
-
-# The daemons talk to strangers.  (The preloaded library must not call the checking variants of
-# libc's functions, which are hooks themselves.)
-$(call obj,$(HELPER_SRC) $(HELPER_MAIN_SRC)): CFLAGS_ALL += -fstack-protector-strong \
-    $(if $(SAN),,$(if $(filter -O2 -O3,$(OPT)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
 
 # A launcher beside ../lib finds the preload library by itself; this is where to look otherwise.
 $(call obj,$(SHIM_MAIN_SRC) $(SHIM_LAUNCH_SRC)): CFLAGS_ALL += -DSMUXSHIM_LIBDIR='"$(LIBDIR)"' \

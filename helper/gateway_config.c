@@ -191,6 +191,7 @@ static const struct {
     KEY("allow", allow, set_allow),
     KEY("version", version, set_version),
     KEY("insecure", insecure, set_bool),
+    KEY("core-dumps", core_dumps, set_bool),
     KEY("connect-timeout", connect_timeout_ms, set_duration),
     KEY("drain-timeout", drain_timeout_ms, set_duration_or_zero),
     KEY("keepalive-interval", keepalive_interval_ms, set_duration_or_zero),

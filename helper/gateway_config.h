@@ -25,6 +25,7 @@ struct gateway_config {
     struct route_list allow; /* no rule: nothing is allowed */
     uint8_t version;         /* 0: as the client's first frame says */
     bool insecure;           /* listen beyond loopback without TLS */
+    bool core_dumps;
     uint32_t connect_timeout_ms, drain_timeout_ms;
     uint32_t keepalive_interval_ms, keepalive_timeout_ms;
     uint32_t target_keepalive_ms; /* silence after which a target is probed; 0: never */

@@ -215,6 +215,8 @@ int gateway_process(int argc, char **argv) {
     }
     inherited_lift_limits();
     inherited_log();
+    if (!config->core_dumps)
+        inherited_forbid_dumps();
     signals_block(1);
     if (!worker_sockets_open(&sockets, config))
         return 1;

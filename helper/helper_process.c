@@ -353,6 +353,8 @@ int helper_process(int argc, char **argv) {
         free(config);
         return status;
     }
+    if (!config->helper.core_dumps)
+        inherited_forbid_dumps();
     signals_block(1);
     return run(&process, config, ready_fd);
 }

@@ -56,6 +56,7 @@ static const struct limit {
     {RLIMIT_DATA, "bytes of data", RLIM_INFINITY, RLIM_INFINITY},
     {RLIMIT_AS, "bytes of address space", RLIM_INFINITY, RLIM_INFINITY},
     {RLIMIT_STACK, NULL, 0, RLIM_INFINITY},
+    {RLIMIT_CORE, NULL, 0, RLIM_INFINITY},
     {RLIMIT_NPROC, NULL, 0, RLIM_INFINITY},
 };
 
@@ -147,6 +148,14 @@ void inherited_log(void) {
     if (kept[0])
         log_warn("inherited from the program that started it, and kept for want of permission: %s",
                  kept);
+}
+
+void inherited_forbid_dumps(void) {
+#ifndef SMUX_SANITIZED
+    static const struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
 }
 
 /* ---- The birthplace ---- */

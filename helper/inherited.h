@@ -24,4 +24,9 @@ void inherited_log(void);
  * user's systemd: a text that says so, or NULL. Static. True once the starting process has ended. */
 const char *inherited_birthplace(void);
 
+/* For every daemon, which has the data of many programs in its memory: no core dump, and no look into
+ * it for other processes of the same user (ptrace, /proc/PID/mem). Not under sanitizers, which look
+ * into themselves that way. */
+void inherited_forbid_dumps(void);
+
 #endif

@@ -208,6 +208,7 @@ static const struct key_row helper_keys[] = {
     HELPER("allow-users", allow_users, set_accounts),
     HELPER("allow-groups", allow_groups, set_accounts),
     HELPER("autostart", autostart, set_bool),
+    HELPER("core-dumps", core_dumps, set_bool),
     HELPER("log-level", log_level, set_log_level),
     HELPER("log-file", log_file, set_path),
     HELPER("max-streams", max_streams, set_max_streams),

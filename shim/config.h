@@ -75,7 +75,8 @@ struct config_helper {
     uint32_t socket_mode;                  /* default 0600 */
     char allow_users[CONFIG_LIST_MAX + 1]; /* names or ids, separated by single commas */
     char allow_groups[CONFIG_LIST_MAX + 1];
-    bool autostart; /* may the launcher (and the shim) start a helper? default yes */
+    bool autostart;  /* may the launcher (and the shim) start a helper? default yes */
+    bool core_dumps; /* default no */
     uint8_t log_level;
     char log_file[CONFIG_PATH_MAX + 1]; /* empty: stderr, or nowhere when detached */
     uint32_t max_streams;               /* at once, over all gateways; default 65536 */

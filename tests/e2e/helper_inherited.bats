@@ -232,3 +232,31 @@ END
     sleep 8
     assert [ -n "$(helpers)" ]
 }
+
+# looks_private PID: another process of its user may not look into it, and it leaves no core.
+looks_private() {
+    [ "$(stat -c %u "/proc/$1/environ")" = 0 ] && [ "$(limit_of "$1" 'Max core file size')" = "0 0" ]
+}
+
+@test "helper and gateway leave no core dump and let nobody look into them, unless core-dumps = yes" {
+    local pid port
+    port=$(free_port)
+    run as_nobody by_hand
+    assert_success
+    pid=$(helpers)
+    assert looks_private "$pid"
+    stop "$pid"
+    sed -i 's/^autostart.*/core-dumps = yes/' "$smuxshim_conf"
+    run as_nobody by_hand
+    assert_success
+    pid=$(helpers)
+    refute looks_private "$pid"
+    cp "$BUILD/smux-gateway" "$bin"
+    printf '[listen]\naddress = tcp://127.0.0.1:%s\n' "$port" >"$bin/gateway.conf"
+    serve private "$port" as_user nobody "$bin/smux-gateway" -c "$bin/gateway.conf"
+    assert looks_private "$spawned"
+    stop "$spawned"
+    echo "core-dumps = yes" >>"$bin/gateway.conf"
+    serve private "$port" as_user nobody "$bin/smux-gateway" -c "$bin/gateway.conf"
+    refute looks_private "$spawned"
+}

@@ -61,3 +61,40 @@ engine_objects() {
             expect_empty "$library needs" || return
     done
 }
+
+# Objects of what is installed: the library's, the programs', and those of what these share.
+installed_objects() {
+    (cd "$root" && ls core/*.c helper/*.c shim/*.c) | grep -vx shim/config_options.c | sed "s|^|$BUILD/obj/|; s|c\$|o|"
+    ls "$BUILD"/obj/fortified/shim/*.o
+}
+
+# compiled_without FLAG: objects of which the compiler says that it was not given the flag.
+compiled_without() {
+    local object producer
+    installed_objects | while read -r object; do
+        [ -e "$object" ] || echo "$object: missing"
+        producer=$(readelf --debug-dump=info "$object" 2>/dev/null | grep -m 1 DW_AT_producer) || continue # it is empty
+        grep -q -- "$1" <<<"$producer" || echo "$object"
+    done
+}
+
+@test "everything that is installed is compiled with stack protector, clash protection and control flow protection" {
+    local flag
+    [ "$(installed_objects | wc -l)" -gt 80 ]
+    readelf --debug-dump=info "$(built obj/core/stream.o)" | grep -q DW_AT_producer
+    for flag in -fstack-protector-strong -fstack-clash-protection $(uname -m | sed -n 's/x86_64/-fcf-protection/p'); do
+        compiled_without "$flag" | expect_empty "compiled without $flag" || return
+    done
+}
+
+@test "programs and libsmux.so call libc's checking functions, and the preloaded library none" {
+    local file
+    for file in smuxshim smux-helper smux-gateway smuxctl libsmux.so; do
+        nm -D "$(built $file)" | grep -q ' U __[a-z0-9]*_chk@' || { echo "$file calls none" >&2; return 1; }
+        nm -D "$BUILD/$file" | grep -q ' U __stack_chk_fail@' || { echo "$file has no stack protector" >&2; return 1; }
+        readelf -lW "$BUILD/$file" | grep -q 'GNU_STACK.* RW ' || { echo "$file has an executable stack" >&2; return 1; }
+        readelf -dW "$BUILD/$file" | grep -q 'BIND_NOW\|NOW' || { echo "$file is bound lazily" >&2; return 1; }
+    done
+    nm -D "$(built libsmuxshim.so)" | grep ' U __[a-z0-9]*_chk@' | expect_empty "libsmuxshim.so calls"
+    nm -D "$BUILD/libsmuxshim.so" | grep -q ' U __stack_chk_fail@'
+}
