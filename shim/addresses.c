@@ -2,20 +2,23 @@
 #include "addresses.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "connect.h"
 #include "early_name.h"
 #include "hint.h"
 #include "options.h"
+#include "readable.h"
 #include "real.h"
 #include "state.h"
 
 bool address_is_ours(int fd, const struct sockaddr *addr, socklen_t size, socklen_t len) {
+    const socklen_t least = offsetof(struct sockaddr_un, sun_path) + sizeof SHIM_ABSTRACT_PREFIX;
     struct sockaddr_un name;
-    if (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX)
+    if (len < least || (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX))
         return false;
-    if (len > size || len > sizeof name)
+    if (len > size || len > sizeof name || size == ADDRESS_SIZE_UNKNOWN)
         return shim_is_ours(fd);
     memcpy(&name, addr, len);
     return shim_is_helper_name(&name, len);
@@ -93,7 +96,7 @@ static int give_own(int fd, const struct shim_state *state, struct sockaddr *add
 /* Answers for a descriptor that seems to be ours from the state alone, so that nothing but the
  * address is written to the caller's memory. Returns false if it is not ours. */
 static bool answer_hinted(int fd, struct sockaddr *addr, socklen_t *len, bool peer, int *result) {
-    if (!hint_has(fd, HINT_OURS) || !addr || !len || (int)*len < 0)
+    if (!hint_has(fd, HINT_OURS) || !addr || (int)*len < 0)
         return false;
     struct shim_state state = shim_state_read(fd);
     if (state.kind == SHIM_FOREIGN)
@@ -103,25 +106,29 @@ static bool answer_hinted(int fd, struct sockaddr *addr, socklen_t *len, bool pe
 }
 
 int shim_getpeername(int fd, struct sockaddr *addr, socklen_t *len) {
-    socklen_t size = len ? *len : 0;
     int result;
+    if (!readable(len))
+        return real.getpeername(fd, addr, len);
+    socklen_t size = *len;
     if (answer_hinted(fd, addr, len, true, &result))
         return result;
     result = real.getpeername(fd, addr, len);
-    if (result != 0 || !len || !address_is_ours(fd, addr, size, *len))
+    if (result != 0 || !address_is_ours(fd, addr, size, *len))
         return result;
     struct shim_state state = shim_state_read(fd);
     return give_peer(fd, &state, addr, size, len);
 }
 
 int shim_getsockname(int fd, struct sockaddr *addr, socklen_t *len) {
-    socklen_t size = len ? *len : 0;
     int result;
+    if (!readable(len))
+        return real.getsockname(fd, addr, len);
+    socklen_t size = *len;
     if (answer_hinted(fd, addr, len, false, &result))
         return result;
     result = real.getsockname(fd, addr, len);
     /* The own name is unset or an outcome: only a look at the peer's tells whose socket this is. */
-    if (result != 0 || !len || (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX))
+    if (result != 0 || (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX))
         return result;
     struct shim_state state = state_from(fd, addr, size, *len);
     return state.kind == SHIM_FOREIGN ? result : give_own(fd, &state, addr, size, len);

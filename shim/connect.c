@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +19,7 @@
 #include "names.h"
 #include "notice.h"
 #include "options.h"
+#include "readable.h"
 #include "real.h"
 #include "settings.h"
 #include "state.h"
@@ -96,14 +98,23 @@ int shim_wait_connected(int fd) {
     return state.kind == SHIM_FOREIGN ? fail(EBADF) : report(fd, &state);
 }
 
+/* A TCP connection that has been reset, by its own state no different from a new socket, is EISCONN for
+ * every connect but one of AF_UNSPEC. One of a family that TCP does not know changes nothing. */
+static bool is_still_connected(int fd) {
+    struct sockaddr_in6 other = {.sin6_family = AF_UNIX};
+    return raw_connect(fd, &other, sizeof other) < 0 && errno == EISCONN;
+}
+
 /* What a connect needs to know of the socket, read from the kernel. */
 static bool is_fresh_tcp(int fd, struct swap *swap) {
     enum { CLOSE = 7 }; /* linux: net/tcp_states.h */
     struct sockaddr_storage local;
-    uint8_t state = 0;
-    socklen_t len = sizeof state;
-    /* One byte of TCP_INFO is the state, and only TCP sockets have it. */
-    if (raw_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len) != 0 || state != CLOSE)
+    struct tcp_info info = {0};
+    socklen_t len = offsetof(struct tcp_info, tcpi_rto); /* the state is first; others have none */
+    if (raw_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || info.tcpi_state != CLOSE)
+        return false;
+    const uint8_t agreed = TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE;
+    if (info.tcpi_options & agreed && is_still_connected(fd))
         return false;
     len = sizeof local;
     if (raw_getsockname(fd, &local, &len) != 0 ||
@@ -289,14 +300,20 @@ static void take_any_as_loopback(int fd, struct shim_endpoint *dest) {
     *dest = shim_endpoint_as_family(&inner, dest->family);
 }
 
-bool shim_connect_is_routed(const struct sockaddr *addr, socklen_t len) {
-    struct swap swap = {.settings = settings_get()};
+bool shim_connect_is_routed(int fd, const struct sockaddr *addr, socklen_t len) {
+    struct swap swap = {.fd = fd, .settings = settings_get()};
     char host[SHIM_HOST_NAME_MAX + 1];
     const struct route *route;
-    if (!swap.settings || !shim_endpoint_from_sockaddr(&swap.dest, addr, len))
+    if (!swap.settings || len > sizeof(struct sockaddr_storage) || !readable_bytes(addr, len) ||
+        !shim_endpoint_from_sockaddr(&swap.dest, addr, len))
         return false;
     take_any_as_loopback(-1, &swap.dest);
-    return find_route(&swap, host, &route);
+    if (!find_route(&swap, host, &route))
+        return false;
+    int saved = errno;
+    bool can = is_fresh_tcp(fd, &swap) || shim_is_ours(fd);
+    errno = saved;
+    return can;
 }
 
 /* IPV6_V6ONLY forbids v4-mapped destinations; the kernel says how. */
@@ -348,16 +365,9 @@ static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     return connect_over_route(&swap, route, addr, len);
 }
 
-/* Would reading it crash where the kernel says EFAULT? Only the cheap cases are recognised. */
-static bool is_readable(const void *pointer) {
-    uintptr_t address = (uintptr_t)pointer;
-    /* Of 64 bits the kernel has the upper half, of 32 bits the last page, and perhaps more. */
-    return address >= 4096 &&
-           (UINTPTR_MAX > UINT32_MAX ? address <= UINTPTR_MAX / 2 : address <= UINTPTR_MAX - 4096);
-}
-
 int shim_connect(int fd, const struct sockaddr *addr, socklen_t len) {
-    if (!is_readable(addr) || len < sizeof addr->sa_family || len > sizeof(struct sockaddr_storage))
+    if (!readable_perhaps(addr) || len < sizeof addr->sa_family ||
+        len > sizeof(struct sockaddr_storage))
         return real.connect(fd, addr, len);
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6) {
         struct shim_state state = {.kind = SHIM_FOREIGN};

@@ -12,8 +12,8 @@
 /* The hook of connect(2). */
 int shim_connect(int fd, const struct sockaddr *addr, socklen_t len);
 
-/* Is a connect of a TCP socket to this address more than libc's? */
-bool shim_connect_is_routed(const struct sockaddr *addr, socklen_t len);
+/* Is a connect of this descriptor, a new TCP socket or ours, to this address more than libc's? */
+bool shim_connect_is_routed(int fd, const struct sockaddr *addr, socklen_t len);
 
 /* The hooks of bind(2) and listen(2): after a failed connect a TCP socket may be used for something
  * else. */

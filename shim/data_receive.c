@@ -6,6 +6,7 @@
 #include "data.h"
 #include "data_whole.h"
 #include "hint.h"
+#include "readable.h"
 #include "real.h"
 #include "reset.h"
 #include "state.h"
@@ -137,23 +138,38 @@ ssize_t shim_recv(int fd, void *buf, size_t len, int flags) {
     return received_as(fd, ours, len, real.recv(fd, buf, len, flags), flags);
 }
 
+/* What the caller had where the address goes, for a descriptor that seems to be ours: TCP writes
+ * nothing there. */
+struct kept {
+    struct sockaddr_storage bytes;
+    size_t len;
+};
+
+static void keep(struct kept *kept, const void *addr, socklen_t size) {
+    kept->len = size < sizeof kept->bytes ? size : sizeof kept->bytes;
+    if (!readable_bytes(addr, kept->len))
+        kept->len = 0;
+    memcpy(&kept->bytes, kept->len ? addr : (const void *)"", kept->len);
+}
+
 ssize_t shim_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
                       socklen_t *addr_len) {
-    struct sockaddr_storage before;
-    socklen_t size = addr && addr_len ? *addr_len : 0;
-    size_t kept = size < sizeof before ? size : sizeof before;
+    struct kept kept = {.len = 0};
     ssize_t result;
     bool ours = hint_has(fd, HINT_OURS);
-    if (size && ours)
-        memcpy(&before, addr, kept);
-    if (is_special(fd, flags))
+    socklen_t size = addr ? ADDRESS_SIZE_UNKNOWN : 0;
+    if (addr && (readable_near(addr_len) || (ours && readable(addr_len))))
+        size = *addr_len;
+    if (ours && size != ADDRESS_SIZE_UNKNOWN)
+        keep(&kept, addr, size);
+    if (size != ADDRESS_SIZE_UNKNOWN && is_special(fd, flags))
         result = receive_special_into(fd, buf, len, flags, size ? addr : NULL, addr_len);
     else
         result =
             received_as(fd, ours, len, real.recvfrom(fd, buf, len, flags, addr, addr_len), flags);
-    if (result >= 0 && size && *addr_len && address_is_ours(fd, addr, size, *addr_len)) {
-        if (hint_has(fd, HINT_OURS))
-            memcpy(addr, &before, kept);
+    if (result >= 0 && size && addr_len && address_is_ours(fd, addr, size, *addr_len)) {
+        if (kept.len)
+            memcpy(addr, &kept.bytes, kept.len);
         *addr_len = 0; /* TCP names no source */
     }
     return result;
@@ -165,22 +181,29 @@ static void clear_source(int fd, struct msghdr *msg, socklen_t size) {
         msg->msg_namelen = 0;
 }
 
+/* A descriptor that has no hint: the message is looked at when the kernel has accepted it. */
+static ssize_t receive_message(int fd, struct msghdr *msg, int flags) {
+    socklen_t size = readable_near(msg) ? msg->msg_namelen : ADDRESS_SIZE_UNKNOWN;
+    ssize_t result = received_as(fd, false, 0, real.recvmsg(fd, msg, flags), flags);
+    if (result >= 0)
+        clear_source(fd, msg, size);
+    return result;
+}
+
 ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags) {
-    struct sockaddr_storage before;
+    struct kept kept = {.len = 0};
     ssize_t result;
-    if (!msg || msg->msg_iovlen > UIO_MAXIOV)
-        return real.recvmsg(fd, msg, flags);
-    bool ours = hint_has(fd, HINT_OURS);
+    if (!hint_has(fd, HINT_OURS) || !readable_bytes(msg, sizeof *msg) ||
+        msg->msg_iovlen > UIO_MAXIOV)
+        return receive_message(fd, msg, flags);
     socklen_t size = msg->msg_namelen;
-    size_t kept = size && msg->msg_name && ours ? size : 0;
-    if (kept > sizeof before)
-        kept = sizeof before;
-    memcpy(&before, kept ? msg->msg_name : (const void *)"", kept);
+    if (msg->msg_name)
+        keep(&kept, msg->msg_name, size);
     if (is_special(fd, flags)) {
         result = receive_special(fd, msg, flags);
     } else {
         result = real.recvmsg(fd, msg, flags);
-        result = received_as(fd, ours,
+        result = received_as(fd, true,
                              result == 0 ? iov_bytes(msg->msg_iov, (size_t)msg->msg_iovlen) : 0,
                              result, flags);
     }
@@ -188,8 +211,8 @@ ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags) {
         return result;
     socklen_t named = msg->msg_namelen;
     clear_source(fd, msg, size);
-    if (named && !msg->msg_namelen && kept)
-        memcpy(msg->msg_name, &before, kept);
+    if (named && !msg->msg_namelen && kept.len)
+        memcpy(msg->msg_name, &kept.bytes, kept.len);
     return result;
 }
 
@@ -200,6 +223,6 @@ int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
                                     : shim_receive_messages(fd, msgs, n_msgs, flags, timeout);
     int n = (int)shim_received(fd, real.recvmmsg(fd, msgs, n_msgs, flags, timeout));
     for (int i = 0; i < n; i++)
-        clear_source(fd, &msgs[i].msg_hdr, msgs[i].msg_hdr.msg_namelen ? sizeof(sa_family_t) : 0);
+        clear_source(fd, &msgs[i].msg_hdr, ADDRESS_SIZE_UNKNOWN);
     return n;
 }

@@ -10,6 +10,7 @@
 #include "data_whole.h"
 #include "hint.h"
 #include "options.h"
+#include "readable.h"
 #include "real.h"
 #include "reset.h"
 #include "state.h"
@@ -52,6 +53,8 @@ static enum verdict judge(int fd, ssize_t *sent, size_t len, int flags) {
         *sent = sent_nothing(fd, flags);
     if (*sent > 0 && (size_t)*sent < len)
         keep_reset(fd, flags);
+    if (*sent < 0 && errno == EFAULT) /* what was asked decides which error comes first */
+        return VERDICT_REPEAT;
     if (*sent >= 0 || (errno != EPIPE && errno != ECONNRESET && errno != ENOTSOCK))
         return VERDICT_STANDS;
     if (errno == ENOTSOCK) {
@@ -99,23 +102,30 @@ static ssize_t unhinted(int fd, ssize_t result) {
 
 ssize_t shim_write(int fd, const void *buf, size_t len) {
     if (hint_has(fd, HINT_OURS)) {
+        int saved = errno;
         ssize_t result = real.send(fd, buf, len, MSG_NOSIGNAL);
         if (judge(fd, &result, len, 0) == VERDICT_STANDS)
             return result;
+        errno = saved;
     }
     return unhinted(fd, real.write(fd, buf, len));
 }
 
-/* A write of vectors without a signal. Returns true if *result is the answer. */
+/* A write of vectors without a signal. Returns true if *result is the answer. (One of no bytes at all
+ * never reaches a socket, but as a message it would reach one of datagrams that has the number of a
+ * connection.) */
 static bool write_quietly(int fd, const struct iovec *iov, int n_iov, int flags, ssize_t *result) {
     struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = 0};
-    if (!hint_has(fd, HINT_OURS) || n_iov < 0 || n_iov > IOV_MAX)
+    if (!hint_has(fd, HINT_OURS) || n_iov <= 0 || n_iov > IOV_MAX ||
+        !readable_bytes(iov, (size_t)n_iov * sizeof *iov) || iov_bytes(iov, (size_t)n_iov) == 0)
         return false;
+    int saved = errno;
     msg.msg_iovlen = (size_t)n_iov;
     *result = real.sendmsg(fd, &msg, flags | MSG_NOSIGNAL);
-    if (*result == 0) /* nothing is written without a look at the socket */
+    if (judge_message(fd, result, iov, (size_t)n_iov, flags) == VERDICT_STANDS)
         return true;
-    return judge_message(fd, result, iov, (size_t)n_iov, flags) == VERDICT_STANDS;
+    errno = saved;
+    return false;
 }
 
 ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov) {
@@ -245,9 +255,12 @@ static bool is_urgent(int fd, int flags) {
 }
 
 static ssize_t shim_send_urgent(int fd, const struct iovec *iov, size_t n_iov, int flags) {
+    int saved = errno;
     ssize_t result = send_urgent(fd, iov, n_iov, flags);
-    if (judge_message(fd, &result, iov, n_iov, flags) == VERDICT_REPEAT &&
-        n_iov > 0) /* for the signal */
+    if (judge_message(fd, &result, iov, n_iov, flags) != VERDICT_REPEAT)
+        return result;
+    errno = saved;
+    if (n_iov > 0) /* for the signal */
         result = real.send(fd, iov->iov_base, iov->iov_len, flags & ~(MSG_OOB | MSG_FASTOPEN));
     return result;
 }
@@ -260,25 +273,27 @@ ssize_t shim_send(int fd, const void *buf, size_t len, int flags) {
     if (is_zerocopy(fd, flags))
         return fail(ENOBUFS);
     if (hint_has(fd, HINT_OURS)) {
+        int saved = errno;
         ssize_t result = real.send(fd, buf, len, flags | MSG_NOSIGNAL);
         if (judge(fd, &result, len, flags) == VERDICT_STANDS)
             return result;
+        errno = saved;
     }
     return unhinted(fd, real.send(fd, buf, len, flags));
 }
 
 /* TCP fast open: connect and send in one call. Over a route it is simply both. */
 static bool fast_open(int fd, const struct sockaddr *addr, socklen_t len, int *result) {
-    if (!addr || !shim_connect_is_routed(addr, len))
+    if (!addr || !shim_connect_is_routed(fd, addr, len))
         return false;
     *result = shim_connect(fd, addr, len);
     return true;
 }
 
 /* A destination address on a connected socket: TCP ignores it, AF_UNIX says EISCONN or
- * EOPNOTSUPP. */
-static bool rejects_address(int fd, ssize_t result, const void *addr) {
-    return result < 0 && addr && (errno == EISCONN || errno == EOPNOTSUPP) && shim_is_ours(fd);
+ * EOPNOTSUPP. (It has looked at the address, or the message, then.) */
+static bool rejects_address(int fd, ssize_t result) {
+    return result < 0 && (errno == EISCONN || errno == EOPNOTSUPP) && shim_is_ours(fd);
 }
 
 ssize_t shim_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
@@ -289,7 +304,7 @@ ssize_t shim_sendto(int fd, const void *buf, size_t len, int flags, const struct
     if (flags & MSG_FASTOPEN && fast_open(fd, addr, addr_len, &connected))
         return connected == 0 ? shim_send(fd, buf, len, flags & ~MSG_FASTOPEN) : -1;
     ssize_t result = real.sendto(fd, buf, len, flags, addr, addr_len);
-    if (!rejects_address(fd, result, addr))
+    if (!rejects_address(fd, result))
         return result;
     hint_add(fd, HINT_OURS);
     return shim_send(fd, buf, len, flags & ~MSG_FASTOPEN);
@@ -310,23 +325,25 @@ static ssize_t send_plain(int fd, const struct msghdr *msg, int flags) {
     if (is_zerocopy(fd, flags))
         return fail(ENOBUFS);
     struct msghdr plain = plain_message(msg);
+    int saved = errno;
     ssize_t result = real.sendmsg(fd, &plain, (flags & ~MSG_FASTOPEN) | MSG_NOSIGNAL);
-    return judge_message(fd, &result, msg->msg_iov, (size_t)msg->msg_iovlen, flags) ==
-                   VERDICT_STANDS
-               ? result
-               : real.sendmsg(fd, &plain, flags);
+    if (judge_message(fd, &result, msg->msg_iov, (size_t)msg->msg_iovlen, flags) == VERDICT_STANDS)
+        return result;
+    errno = saved;
+    return real.sendmsg(fd, &plain, flags);
 }
 
 ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags) {
     int connected = 0;
-    if (!msg)
+    bool ours = hint_has(fd, HINT_OURS);
+    if ((ours || flags & MSG_FASTOPEN) && !readable_bytes(msg, sizeof *msg))
         return real.sendmsg(fd, msg, flags);
     if (flags & MSG_FASTOPEN && fast_open(fd, msg->msg_name, msg->msg_namelen, &connected))
         return connected == 0 ? send_plain(fd, msg, flags) : -1;
-    if (hint_has(fd, HINT_OURS) && (is_plain(msg) || shim_is_ours(fd)))
+    if (ours && ((is_plain(msg) && !(flags & MSG_FASTOPEN)) || shim_is_ours(fd)))
         return send_plain(fd, msg, flags);
     ssize_t result = unhinted(fd, real.sendmsg(fd, msg, flags));
-    return rejects_address(fd, result, msg->msg_name) ? send_plain(fd, msg, flags) : result;
+    return rejects_address(fd, result) && msg->msg_name ? send_plain(fd, msg, flags) : result;
 }
 
 int shim_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags) {

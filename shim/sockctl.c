@@ -92,7 +92,8 @@ int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
         hint_has(fd, HINT_OURS) && shim_is_ours(fd))
         return emulate_get(fd, level, name, value, len, -1);
     if (level == SOL_SOCKET && name == SO_PEERPIDFD_OF_UNIX && shim_is_ours(fd)) {
-        errno = ENODATA; /* the kernel would open a descriptor, and the caller may not learn which */
+        errno =
+            ENODATA; /* the kernel would open a descriptor, and the caller may not learn which */
         return -1;
     }
     int result = real.getsockopt(fd, level, name, value, len);

@@ -5,7 +5,7 @@
 load ../e2e/lib
 
 # With names among them, so that lookups are watched.
-routes="127.0.0.0/8:*, 0.0.0.0:*, [::1]:*, [::]:*, localhost:*, *.route.invalid:*"
+routes="127.0.0.0/9:*, 0.0.0.0:*, [::1]:*, [::]:*, localhost:*, *.route.invalid:*"
 
 setup_file() {
     export runtimes=$BATS_TEST_DIRNAME/runtimes
@@ -33,13 +33,22 @@ same() { same_command "$2" "$BUILD/oracle/$1"; }
 same_command() {
     local minimum=$1 dir=$BATS_TEST_TMPDIR
     shift
-    timeout 100 "$@" >"$dir/direct" 2>&1 </dev/null
-    [ "$(grep -c ': ' "$dir/direct")" -ge "$minimum" ] || fail "fewer than $minimum observations: $(cat "$dir/direct")"
-    with_loop timeout 100 "$@" >"$dir/loop" 2>&1 </dev/null || true
-    diff "$dir/direct" "$dir/loop" >&2 || fail "what differs: < direct, > under the shim"
+    same_command_with_loop "$minimum" "$@"
     direct && return
     via timeout 100 "$@" >"$dir/full" 2>&1 </dev/null || true
     diff "$dir/direct" "$dir/full" >&2 || fail "what differs: < direct, > through helper and gateway"
+}
+
+# Without helper and gateway, for what is none of theirs.
+same_with_loop() { limit=400 same_command_with_loop "$2" "$BUILD/oracle/$1"; }
+
+same_command_with_loop() {
+    local minimum=$1 dir=$BATS_TEST_TMPDIR limit=${limit:-100}
+    shift
+    timeout "$limit" "$@" >"$dir/direct" 2>&1 </dev/null
+    [ "$(grep -c ': ' "$dir/direct")" -ge "$minimum" ] || fail "fewer than $minimum observations: $(cat "$dir/direct")"
+    with_loop timeout "$limit" "$@" >"$dir/loop" 2>&1 </dev/null || true
+    diff "$dir/direct" "$dir/loop" >&2 || fail "what differs: < direct, > under the shim"
 }
 
 @test "connect: results, errors, retries, wrong arguments" { same connect_plain 74; }
@@ -76,7 +85,9 @@ same_command() {
 
 @test "other calls: ppoll, vectors at positions, pages, aio, closefrom" { same other_calls 105; }
 
-@test "foreign descriptors: every option, of files, pipes and every kind of socket" { same foreign_options 480; }
+@test "foreign descriptors: every option, of files, pipes and every kind of socket" { same_with_loop foreign_options 480; }
+
+@test "foreign descriptors: every other call, by name and by number, and what it leaves" { same_with_loop foreign_calls 230; }
 
 @test "python: socket, selectors, asyncio, children" { same_command 75 python3 "$runtimes/observe.py"; }
 
