@@ -113,6 +113,10 @@ bool config_parse(struct config *config, const char *file, const char *text, siz
 /* Reads and parses a file. A file that cannot be read is an error that names it and the reason. */
 bool config_read(struct config *config, const char *file, struct config_error *error);
 
+/* For the programs, at their start: SMUXSHIM_CONFIG, if it is relative, becomes absolute in the
+ * environment, for those that they start, and for themselves elsewhere. */
+void config_make_absolute(void);
+
 /* Which file applies, after the order SMUXSHIM_CONFIG, $XDG_CONFIG_HOME/smuxshim/smuxshim.conf
  * (default ~/.config), /etc/smuxshim/smuxshim.conf. Files named by SMUXSHIM_CONFIG are returned
  * whether they exist or not (a missing one is then a mistake), others only if they exist. Returns

@@ -101,6 +101,13 @@ bool config_find(char *out, size_t size) {
     return fits(snprintf(out, size, "%s", system_file), size) && exists(out);
 }
 
+void config_make_absolute(void) {
+    static char absolute[PATH_MAX];
+    const char *given = getenv("SMUXSHIM_CONFIG");
+    if (given && *given && *given != '/' && realpath(given, absolute))
+        setenv("SMUXSHIM_CONFIG", absolute, 1);
+}
+
 /* Prefixes the error with where the text came from: "SMUXSHIM_ROUTES: ...". */
 static bool fail_source(struct config_error *error, const char *source, const char *text) {
     char copy[sizeof error->text];

@@ -174,6 +174,7 @@ int main(int argc, char **argv) {
     struct options options = {0};
     char library[PATH_MAX], socket_path[sizeof((struct sockaddr_un *)0)->sun_path];
     const char *why;
+    config_make_absolute();
     int status = parse_options(&options, argc, argv);
     if (status >= 0)
         return status;
