@@ -398,7 +398,9 @@ int shim_bind(int fd, const struct sockaddr *addr, socklen_t len) {
     return gives_way(fd, result) ? real.bind(fd, addr, len) : result;
 }
 
+/* Before connect has told of the failure the socket is still connecting to TCP, and cannot listen. */
 int shim_listen(int fd, int backlog) {
     int result = real.listen(fd, backlog);
-    return gives_way(fd, result) ? real.listen(fd, backlog) : result;
+    bool told = !hint_has(fd, HINT_PENDING);
+    return told && gives_way(fd, result) ? real.listen(fd, backlog) : result;
 }

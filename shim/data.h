@@ -13,6 +13,7 @@
 #ifndef SHIM_DATA_H
 #define SHIM_DATA_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -43,6 +44,10 @@ int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
 /* A result of receiving from `fd`: ECONNRESET of a connection that never was becomes the connect's
  * errno. Returns it. */
 ssize_t shim_received(int fd, ssize_t result);
+
+/* Is it a connection of ours that failed to be made, of which connect has told? A system call if this
+ * process knows it as ours and connect has nothing left to tell. */
+bool shim_is_disconnected(int fd);
 
 ssize_t shim_write(int fd, const void *buf, size_t len);
 ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov);

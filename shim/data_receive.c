@@ -23,6 +23,19 @@ ssize_t shim_received(int fd, ssize_t result) {
     return state.kind == SHIM_FOREIGN ? result : fail(shim_reset_errno(&state));
 }
 
+/* Has its connect failed, and said so? TCP has disconnected such a socket: there is no end of file, but
+ * no connection. (A failure that SO_ERROR has told, or nobody, leaves an end of file.) */
+static bool is_disconnected(int fd, const struct shim_state *state) {
+    return state->kind == SHIM_FAILED && !hint_has(fd, HINT_PENDING);
+}
+
+bool shim_is_disconnected(int fd) {
+    if (!hint_has(fd, HINT_OURS) || hint_has(fd, HINT_PENDING))
+        return false;
+    struct shim_state state = shim_state_read(fd);
+    return is_disconnected(fd, &state);
+}
+
 /* The outcome of a receive of up to `len` bytes. `ours`: what the hint said before it. The end that a
  * reader saw may be that of a connection that another thread has given up meanwhile: then a TCP
  * socket is in its place, with the error that TCP gives to such a reader. */
@@ -31,6 +44,8 @@ static ssize_t received(int fd, bool ours, size_t len, ssize_t result) {
     if (!ours || !(ended || (result < 0 && reset_is(errno))))
         return shim_received(fd, result);
     struct shim_state state = shim_state_read(fd);
+    if (ended && is_disconnected(fd, &state))
+        return fail(ENOTCONN);
     if (state.kind != SHIM_FOREIGN)
         return ended ? result : fail(shim_reset_errno(&state));
     return shim_take_error(fd) == ECONNRESET ? fail(ECONNRESET) : result;
@@ -57,7 +72,11 @@ static ssize_t received_urgent(int fd, ssize_t result, int flags) {
 }
 
 static ssize_t received_as(int fd, bool ours, size_t len, ssize_t result, int flags) {
-    return flags & MSG_OOB ? received_urgent(fd, result, flags) : received(fd, ours, len, result);
+    if (flags & MSG_OOB)
+        return received_urgent(fd, result, flags);
+    if (ours && result == 0 && len == 0 && shim_is_disconnected(fd)) /* recv looks, read does not */
+        return fail(ENOTCONN);
+    return received(fd, ours, len, result);
 }
 
 /* Is it a receive that AF_UNIX would take differently? A system call only if it seems so. */
@@ -222,6 +241,8 @@ int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
         return flags & MSG_ERRQUEUE ? (int)fail(EAGAIN)
                                     : shim_receive_messages(fd, msgs, n_msgs, flags, timeout);
     int n = (int)shim_received(fd, real.recvmmsg(fd, msgs, n_msgs, flags, timeout));
+    if (n > 0 && msgs[0].msg_len == 0 && shim_is_disconnected(fd))
+        return (int)fail(ENOTCONN);
     for (int i = 0; i < n; i++)
         clear_source(fd, &msgs[i].msg_hdr, ADDRESS_SIZE_UNKNOWN);
     return n;

@@ -372,6 +372,8 @@ ssize_t shim_splice(int in, void *in_offset, int out, void *out_offset, size_t l
     if (tells_reset(out))
         return -1;
     len = data_at_most(in, len);
-    return unhinted(out,
-                    shim_received(in, real.splice(in, in_offset, out, out_offset, len, flags)));
+    ssize_t result = shim_received(in, real.splice(in, in_offset, out, out_offset, len, flags));
+    if (result == 0 && len > 0 && shim_is_disconnected(in))
+        return fail(ENOTCONN);
+    return unhinted(out, result);
 }

@@ -57,6 +57,8 @@ same_command_with_loop() {
 
 @test "connect given up: shutdown, disconnect, signals, cancellation, children" { same given_up 131; }
 
+@test "connect refused: every call afterwards, however the program was told" { same refused 370; }
+
 @test "epoll: registered before and after, edges, oneshot, exclusive, nested, several sets" { same epoll_sets 81; }
 
 @test "epoll: registered by copies of the set, before exec, by io_uring; sockets of others" { same epoll_unseen 37; }
