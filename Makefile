@@ -6,7 +6,7 @@
 #   helper/NAME_main.c  the program NAME (with - for _); every other helper/*.c is shared by them
 #   examples/*.c        one program each
 #   tests/unit/test_*.c, tests/fuzz/fuzz_*.c, tests/oracle/*.c, tests/bench/core/*.c  one program each
-#   tests/interop/*.c   together the C interop peer
+#   tests/interop/*.c   together the C interop peer; tests/oracle/conversation/*.c likewise a program
 BUILD  ?= build
 # An absolute folder in this tree is the same as a relative one: the .d files name only one of them.
 override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
@@ -69,6 +69,7 @@ TLS_USERS    := $(BUILD)/examples/echo_tls $(BUILD)/unit/test_blocking_tls
 EXAMPLES     := $(patsubst examples/%.c,$(BUILD)/examples/%,$(EXAMPLES_SRC))
 UNIT_TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 ORACLE       := $(patsubst tests/oracle/%.c,$(BUILD)/oracle/%,$(wildcard tests/oracle/*.c))
+CONVERSATION := $(BUILD)/oracle/conversation
 BENCH_CORE   := $(patsubst tests/bench/core/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/core/*.c))
 BENCH_PATH   := $(patsubst tests/bench/path/%.c,$(BUILD)/bench-path/%,$(wildcard tests/bench/path/*.c))
 INTEROP_SRC  := $(wildcard tests/interop/*.c)
@@ -145,6 +146,12 @@ $(ORACLE): $(BUILD)/oracle/%: $(BUILD)/obj/tests/oracle/%.o $(BUILD)/libshimcomm
 	@mkdir -p $(@D)
 	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
+$(BUILD)/oracle/plain_peer: $(BUILD)/libsmux.a
+
+$(CONVERSATION): $(call obj,$(wildcard tests/oracle/conversation/*.c))
+	@mkdir -p $(@D)
+	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+
 $(BENCH_CORE): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/core/%.o $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
 	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
@@ -163,7 +170,7 @@ examples:
 	    $(MAKE) --no-print-directory $(filter-out $(TLS_USERS),$(EXAMPLES)); \
 	fi
 interop: $(C_PEER)
-oracle: $(ORACLE)
+oracle: $(ORACLE) $(CONVERSATION)
 unit-build: $(UNIT_TESTS)
 bench-core-build: $(BENCH_CORE)
 
