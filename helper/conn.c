@@ -205,9 +205,11 @@ static void start_timer(struct conn *conn) {
 /* ---- The stream ---- */
 
 static void send_request(struct conn *conn) {
-    struct socks5_destination destination = {.address = conn->dest};
+    struct socks5_destination destination = {.address = shim_endpoint_unmapped(&conn->dest)};
     uint8_t message[SOCKS5_REQUEST_MAX];
     if (conn->opening->by_name) {
+        if (helper_is_synthetic(conn->helper, &conn->dest))
+            destination.address.family = 0;
         destination.name_len = (uint8_t)strlen(conn->name);
         memcpy(destination.name, conn->name, destination.name_len);
     }

@@ -203,6 +203,13 @@ static bool is_allowed(const struct gateway_config *config, const struct shim_en
     return rule != NULL;
 }
 
+/* The address that the program chose goes first. */
+static void order_addresses(struct dial *dial, const struct shim_endpoint *chosen) {
+    struct dial_address preferred;
+    preferred.len = shim_endpoint_to_sockaddr(chosen, &preferred.addr);
+    dial_order(dial, chosen->family ? &preferred : NULL);
+}
+
 /* Dials those of the addresses that the rules allow. */
 static void dial_allowed(struct target *target, const struct shim_endpoint *addresses, int count) {
     struct opening *opening = target->opening;
@@ -222,6 +229,7 @@ static void dial_allowed(struct target *target, const struct shim_endpoint *addr
         refuse(target, SOCKS5_DENIED, "not in the allow list");
         return;
     }
+    order_addresses(dial, &opening->socks.destination.address);
     dial->loop = target->relay.reactor->loop;
     dial->watch = &target->relay.watch;
     dial->on_fd = on_dial_fd;

@@ -118,6 +118,19 @@ int loop_watch_release(struct loop *loop, struct loop_watch *watch) {
     return fd;
 }
 
+int loop_watch_move(struct loop *loop, struct loop_watch *from, struct loop_watch *to,
+                    void (*fn)(struct loop_watch *, uint32_t)) {
+    struct epoll_event event = registration(to, from->mask);
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, from->fd, &event) < 0)
+        return -errno;
+    *to = *from;
+    to->fn = fn;
+    to->turn = loop->turn;
+    from->open = false;
+    from->fd = -1;
+    return 0;
+}
+
 /* ---- Timers: a pairing heap, whose nodes are the timers themselves ---- */
 
 static struct loop_timer *heap_meld(struct loop_timer *a, struct loop_timer *b) {

@@ -75,6 +75,10 @@ int loop_watch_mask(struct loop *loop, struct loop_watch *watch, uint32_t mask);
 void loop_watch_close(struct loop_watch *watch);
 /* The same without closing: the fd is the caller's again. -1 when not open. */
 int loop_watch_release(struct loop *loop, struct loop_watch *watch);
+/* Hands the fd of `from` over to `to`, which is not open; what is ready now is repeated there. 0 or a
+ * negative errno, and then nothing has changed. */
+int loop_watch_move(struct loop *loop, struct loop_watch *from, struct loop_watch *to,
+                    void (*fn)(struct loop_watch *watch, uint32_t events));
 
 /* Arms or moves the timer. `fn` is called once, with the timer disarmed. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_us,

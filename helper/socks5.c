@@ -7,6 +7,7 @@
 
 #define VERSION     5
 #define METHOD_NONE 0
+#define METHOD_BITS 0xE0 /* to 0xEF: four bits of an address */
 #define CMD_CONNECT 1
 #define ATYP_IPV4   1
 #define ATYP_NAME   3
@@ -44,8 +45,37 @@ static uint16_t message_len(const uint8_t *part, size_t have) {
     }
 }
 
-static void get_destination(struct socks5_destination *out, const uint8_t *part, size_t len) {
+static size_t put_chosen(uint8_t *methods, const struct shim_endpoint *address) {
+    size_t len = address->family == AF_INET6 ? 16 : address->family == AF_INET ? 4 : 0;
+    for (size_t i = 0; i < len; i++) {
+        methods[2 * i] = METHOD_BITS | address->addr[i] >> 4;
+        methods[2 * i + 1] = METHOD_BITS | (address->addr[i] & 0x0f);
+    }
+    return 2 * len;
+}
+
+/* What tells no whole address tells nothing. */
+static void get_chosen(struct shim_endpoint *out, const uint8_t *methods, size_t count) {
+    size_t bits = 0;
     memset(out, 0, sizeof *out);
+    for (size_t i = 0; i < count; i++) {
+        if ((methods[i] & 0xf0) != METHOD_BITS)
+            continue;
+        if (bits / 8 < sizeof out->addr)
+            out->addr[bits / 8] |= (uint8_t)((methods[i] & 0x0f) << (bits % 8 ? 0 : 4));
+        bits += 4;
+    }
+    if (bits == 32 || bits == 128)
+        out->family = bits == 32 ? AF_INET : AF_INET6;
+    else
+        memset(out, 0, sizeof *out);
+}
+
+static void get_destination(struct socks5_destination *out, const uint8_t *part, size_t len,
+                            const struct shim_endpoint *chosen) {
+    memset(out, 0, sizeof *out);
+    if (part[AT_TYPE] == ATYP_NAME)
+        out->address = *chosen;
     out->address.port = (uint16_t)(part[len - 2] << 8 | part[len - 1]);
     if (part[AT_TYPE] == ATYP_NAME) {
         out->name_len = part[AT_ADDRESS];
@@ -100,7 +130,7 @@ static void server_request_part(struct socks5_server *server) {
     } else if (server->have < len) {
         server->want = len;
     } else {
-        get_destination(&server->destination, server->part, len);
+        get_destination(&server->destination, server->part, len, &server->chosen);
         server->state = SERVER_DONE;
         if (server->part[AT_TYPE] == ATYP_NAME && server->destination.name_len == 0)
             server_break(server, SOCKS5_GENERAL_FAILURE, "empty host name");
@@ -124,6 +154,7 @@ static void server_part(struct socks5_server *server) {
             break;
         }
         server->greeted = true;
+        get_chosen(&server->chosen, server->part, server->have);
         server_next(server, SERVER_REQUEST, HEADER_LEN);
         break;
     default:
@@ -185,6 +216,11 @@ size_t socks5_request_write(uint8_t *out, const struct socks5_destination *desti
     *at++ = VERSION;
     *at++ = 1;
     *at++ = METHOD_NONE;
+    if (destination->name_len) {
+        size_t chosen = put_chosen(at, &destination->address);
+        out[1] = (uint8_t)(out[1] + chosen);
+        at += chosen;
+    }
     *at++ = VERSION;
     *at++ = CMD_CONNECT;
     *at++ = 0;
@@ -244,7 +280,7 @@ static void client_reply_part(struct socks5_client *client) {
     } else if (client->have < len) {
         client->want = len;
     } else {
-        get_destination(&bound, client->part, len);
+        get_destination(&bound, client->part, len, &(struct shim_endpoint){0});
         client->reply = client->part[AT_CODE];
         client->error = errno_from_reply(client->part[AT_CODE], &bound);
         client->bound = bound.address;

@@ -15,8 +15,8 @@
 
 #define SOCKS5_NAME_MAX 255
 
-/* Where to: an address, or a name to be resolved by the server (then name_len > 0, and only the port
- * of `address` counts). */
+/* Where to: an address, or a name to be resolved by the server. Then name_len > 0, and `address` is that
+ * one of the name's which the program chose, to be tried first; family 0: only its port counts. */
 struct socks5_destination {
     struct shim_endpoint address;
     uint8_t name_len;
@@ -41,6 +41,7 @@ struct socks5_server {
     uint16_t have, want; /* bytes of the present part */
     uint8_t part[SOCKS5_MESSAGE_MAX];
     struct socks5_destination destination; /* when DONE */
+    struct shim_endpoint chosen;           /* as the greeting says; family 0: it does not */
     const char *why;
 };
 
@@ -76,10 +77,12 @@ size_t socks5_reply_write(uint8_t *out, int error, const struct shim_endpoint *b
 
 /* ---- Client ---- */
 
-/* Writes greeting and CONNECT in one piece: with "no authentication" as the only method offered the
- * answer is known, and waiting for it would cost a round trip. Returns the length. */
+/* Writes greeting and CONNECT in one piece: with "no authentication" as the only known method offered the
+ * answer is known, and waiting for it would cost a round trip. RFC 1928 has no place for an address beside
+ * a name: it is told by methods of the private range, 0xE0 plus 4 bits of it each, which other servers
+ * pass over. Returns the length. */
 size_t socks5_request_write(uint8_t *out, const struct socks5_destination *destination);
-#define SOCKS5_REQUEST_MAX (3 + SOCKS5_MESSAGE_MAX)
+#define SOCKS5_REQUEST_MAX (3 + 32 + SOCKS5_MESSAGE_MAX)
 
 struct socks5_client {
     uint8_t state;

@@ -133,6 +133,7 @@ static void on_resolved(struct resolver_query *query, int error,
         struct dial_address *to = &link->dial.addresses[link->dial.count++];
         to->len = shim_endpoint_to_sockaddr(&addresses[i], &to->addr);
     }
+    dial_order(&link->dial, NULL);
     start_dial(link);
 }
 

@@ -46,10 +46,8 @@ static void assert_same_destination(const struct socks5_destination *a,
     assert_int_equal(a->name_len, b->name_len);
     assert_string_equal(a->name, b->name);
     assert_int_equal(a->address.port, b->address.port);
-    if (a->name_len == 0) {
-        assert_int_equal(a->address.family, b->address.family);
-        assert_memory_equal(a->address.addr, b->address.addr, 16);
-    }
+    assert_int_equal(a->address.family, b->address.family);
+    assert_memory_equal(a->address.addr, b->address.addr, 16);
 }
 
 static void check_request(struct socks5_destination destination) {
@@ -73,6 +71,30 @@ static void a_request_is_understood_at_every_split(void **state) {
     memset(longest, 'a', SOCKS5_NAME_MAX);
     longest[SOCKS5_NAME_MAX] = '\0';
     check_request(named(longest, 443));
+}
+
+/* The name goes to the gateway, and which of its addresses the program would have. */
+static void a_name_and_the_address_chosen_of_it_arrive(void **state) {
+    struct socks5_destination four = ipv4("\x0a\x00\xff\xe5", 5432), six = ipv6(65535), of;
+    (void)state;
+    of = named("db.internal", 5432);
+    of.address = four.address;
+    check_request(of);
+    of.address = six.address;
+    check_request(of);
+    memset(of.address.addr, 0xee, 16);
+    memset(of.name, 'a', SOCKS5_NAME_MAX);
+    of.name_len = SOCKS5_NAME_MAX;
+    check_request(of);
+}
+
+static void methods_that_are_no_whole_address_are_passed_over(void **state) {
+    static const uint8_t message[] = {5, 4, 0xe7, 0, 0x80, 0xe1, 5, 1, 0, 3, 1, 'a', 0, 80};
+    struct socks5_server server;
+    struct socks5_destination expected = named("a", 80);
+    (void)state;
+    assert_int_equal(feed_server(&server, message, sizeof message, 3), SOCKS5_DONE);
+    assert_same_destination(&server.destination, &expected);
 }
 
 static void bytes_behind_the_request_are_left_alone(void **state) {
@@ -244,6 +266,8 @@ static void a_far_end_that_is_no_socks_server_is_found_out(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_understood_at_every_split),
+        cmocka_unit_test(a_name_and_the_address_chosen_of_it_arrive),
+        cmocka_unit_test(methods_that_are_no_whole_address_are_passed_over),
         cmocka_unit_test(bytes_behind_the_request_are_left_alone),
         cmocka_unit_test(a_client_that_waits_after_the_greeting_is_told_to_go_on),
         cmocka_unit_test(mistakes_are_named_and_answered),

@@ -1,0 +1,89 @@
+#!/usr/bin/env bats
+# The names that the gateway resolves, with a name server of the test's own in a network of its own: which
+# are asked, who waits for whom, which of several addresses is taken.
+
+load lib
+
+setup_file() {
+    direct && return
+    start_network
+    # Behind `near` there is nobody but `far`, which forwards nothing; .77 to .79 take what is sent to
+    # them, and never answer.
+    inside ip link add near type veth peer name far
+    inside ip address add 192.0.2.1/24 dev near
+    inside ip address add 192.0.2.2/24 dev near
+    inside ip link set near up
+    inside ip link set far up
+    local i
+    for i in 77 78 79; do inside ip neighbour add 192.0.2.$i dev near lladdr 02:00:00:00:00:$i; done
+    export P
+    P=$(free_port)
+    spawn where inside python3 "$fixtures/where.py" "$P"
+    wait_until "the server" inside_listens
+    cd "$BATS_FILE_TMPDIR" || return
+    cat >zone <<END
+silent-first.db.example 192.0.2.77 192.0.2.78 192.0.2.1
+two.db.example 192.0.2.1 192.0.2.2
+far.db.example 10.9.9.9
+x.db.internal.corp.example 192.0.2.1
+only.corp.example 192.0.2.1
+END
+    printf '%s\n' 'nameserver 127.0.0.1' 'search corp.example' 'options ndots:4' >resolv.conf
+    printf '%s\n' '127.0.0.1 localhost' '192.0.2.2 listed.in.hosts' >hosts
+    echo 'hosts: files dns' >nsswitch.conf
+    spawn names inside python3 "$fixtures/nameserver.py" "$PWD/zone"
+    wait_until "the name server" grep -qx serving names.log
+}
+
+teardown_file() { stop_all; }
+
+inside_listens() { inside ss -Hltn "sport = :$P" | grep -q .; }
+
+setup() {
+    direct && skip "there is no gateway without the shim"
+    cd "$BATS_TEST_TMPDIR" || return
+    asked_before=$(wc -l <"$BATS_FILE_TMPDIR/names.log")
+}
+
+teardown() {
+    stop_all
+    show_logs
+}
+
+# with_gateway ALLOW [LINE...]: the gateway, inside, and the helper of all names of these tests, outside.
+with_gateway() {
+    printf '%s\n' '[listen]' "address = unix://$PWD/carrier" "allow = $1" 'log-level = debug' "${@:2}" >gateway.conf
+    spawn gateway inside unshare --mount sh -c 'cd "$0" && mount --bind resolv.conf /etc/resolv.conf &&
+        mount --bind hosts /etc/hosts && mount --bind nsswitch.conf /etc/nsswitch.conf && exec "$@"' \
+        "$BATS_FILE_TMPDIR" "$BUILD/smux-gateway" -c "$PWD/gateway.conf"
+    wait_until "the gateway" test -S carrier
+    gateway_url=unix://$PWD/carrier write_smuxshim_conf "*.example, *.silent, *.internal, *.hosts, localhost, *" \
+        'connect-timeout = 1h'
+    start_helper
+}
+
+# where HOST: at which address the connection to it arrived, or why it did not.
+where() { printf '\r\n' | timeout 100 "$BUILD/smuxctl" -c "$smuxshim_conf" connect "$1" "$P" 2>&1 | tail -n 1 | tr -d '\r'; }
+asked() { tail -n +$((asked_before + 1)) "$BATS_FILE_TMPDIR/names.log" | cut -d' ' -f1 | sort -u; }
+
+@test "of several addresses the first is silent: the next is tried a moment later" {
+    # Shares of the time, one after the other, would be 20 minutes each.
+    with_gateway '*.example:*, 192.0.2.1, 192.0.2.2' 'connect-timeout = 1h'
+    assert_equal "$(where silent-first.db.example)" 192.0.2.1
+}
+
+@test "the address that the program chose goes first, and the name decides" {
+    with_gateway '*.example:*, 192.0.2.1, 192.0.2.2'
+    printf '192.0.2.1 two.db.example\n192.0.2.2 two.db.example\n' >hosts
+    # shellcheck disable=SC2016
+    run --separate-stderr unshare --mount sh -c 'mount --bind hosts /etc/hosts && exec "$@"' sh \
+        "$BUILD/smuxshim" -c "$smuxshim_conf" python3 -c '
+import socket, sys
+def where(address):
+    sock = socket.create_connection(address)
+    sock.sendall(b"\r\n")
+    return sock.makefile().read().split()[-1]
+known = sorted({each[4] for each in socket.getaddrinfo("two.db.example", int(sys.argv[1]), socket.AF_INET)})
+print(*(where(address) for address in known + known))' "$P"
+    assert_output "192.0.2.1 192.0.2.2 192.0.2.1 192.0.2.2"
+}
