@@ -68,7 +68,7 @@ struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config
         return NULL;
     gateway->reactor = reactor;
     gateway->config = config;
-    gateway->resolver = resolver_new(reactor->loop, why);
+    gateway->resolver = resolver_new(reactor->loop, !config->of_helper, why);
     if (gateway->resolver)
         return gateway;
     free(gateway);
@@ -195,6 +195,7 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     if (session->next)
         session->next->prev = session->prev;
     loop_timer_clear(gateway->reactor->loop, &session->timer);
+    resolver_client_free(session->names);
     loop_discard(gateway->reactor->loop, &session->garbage, free_session);
     check_drained(gateway);
 }

@@ -43,6 +43,7 @@ void gateway_drain(struct gateway *gateway, uint32_t timeout_ms,
 struct gateway_session {
     struct gateway *gateway;
     struct pump *pump;
+    struct resolver_client *names; /* NULL until it asks for one */
     struct gateway_source source;
     uint64_t used_us;        /* when its last stream was opened, at first when it began */
     bool leaving;            /* it has given up its place */

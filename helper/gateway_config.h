@@ -26,6 +26,7 @@ struct gateway_config {
     uint8_t version;         /* 0: as the client's first frame says */
     bool insecure;           /* listen beyond loopback without TLS */
     bool core_dumps;
+    bool of_helper; /* not a gateway to others: the user's own helper, whose host is the user's */
     uint32_t connect_timeout_ms, drain_timeout_ms;
     uint32_t keepalive_interval_ms, keepalive_timeout_ms;
     uint32_t target_keepalive_ms; /* silence after which a target is probed; 0: never */

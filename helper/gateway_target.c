@@ -27,7 +27,8 @@ struct opening {
     struct socks5_server socks;
     struct resolver_query query;
     struct dial dial;
-    struct loop_timer timer; /* for the request */
+    struct loop_timer timer; /* for the request, then for the name */
+    uint64_t deadline_us;    /* of the connection, the look-up of the name included */
     struct loop_garbage garbage;
     bool greeting_sent;
 };
@@ -203,6 +204,11 @@ static bool is_allowed(const struct gateway_config *config, const struct shim_en
     return rule != NULL;
 }
 
+static uint64_t time_left_us(const struct opening *opening) {
+    uint64_t now_us = loop_now_us(opening->target->relay.reactor->loop);
+    return opening->deadline_us > now_us ? opening->deadline_us - now_us : 0;
+}
+
 /* The address that the program chose goes first. */
 static void order_addresses(struct dial *dial, const struct shim_endpoint *chosen) {
     struct dial_address preferred;
@@ -235,29 +241,69 @@ static void dial_allowed(struct target *target, const struct shim_endpoint *addr
     dial->on_fd = on_dial_fd;
     dial->done = on_dialled;
     dial->reset_on_close = true; /* as relay_end_tcp expects it */
-    dial_start(dial, (uint64_t)config->connect_timeout_ms * 1000u);
+    dial_start(dial, time_left_us(opening));
+}
+
+/* Whether a name exists is told of those only that rules name: of the others a client learns no more than
+ * that no rule allows them, whatever the name server says. */
+static void refuse_name(struct target *target, int error, const char *why) {
+    const struct socks5_destination *destination = &target->opening->socks.destination;
+    bool covered = route_list_name_chance(&config_of(target)->allow, destination->name,
+                                          destination->address.port) == ROUTE_NAME_COVERED;
+    refuse(target, covered ? error : SOCKS5_DENIED, why);
 }
 
 static void on_resolved(struct resolver_query *query, int error,
                         const struct shim_endpoint *addresses, int count) {
     struct target *target = container_of(query, struct opening, query)->target;
+    loop_timer_clear(target->relay.reactor->loop, &target->opening->timer);
     if (error)
-        refuse(target, error, "the name cannot be resolved");
+        refuse_name(target, error, "the name cannot be resolved");
     else
         dial_allowed(target, addresses, count);
+}
+
+static void on_name_timeout(struct loop_timer *timer) {
+    struct target *target = container_of(timer, struct opening, timer)->target;
+    refuse_name(target, ETIMEDOUT, "the name was not resolved within connect-timeout");
+}
+
+/* Names that no rule could allow are not asked for. */
+static void look_up(struct target *target) {
+    struct opening *opening = target->opening;
+    struct gateway_session *session = target->session;
+    const struct socks5_destination *destination = &opening->socks.destination;
+    const struct route_list *allow = &config_of(target)->allow;
+    if (route_list_name_chance(allow, destination->name, destination->address.port) ==
+        ROUTE_NAME_NEVER) {
+        refuse(target, SOCKS5_DENIED, "not in the allow list");
+        return;
+    }
+    if (!session->names)
+        session->names = resolver_client_new(gateway_resolver(session->gateway));
+    if (!session->names) {
+        refuse_name(target, ENOMEM, "out of memory");
+        return;
+    }
+    loop_timer_set(target->relay.reactor->loop, &opening->timer, opening->deadline_us,
+                   on_name_timeout);
+    resolver_start(session->names, &opening->query, destination->name, destination->address.port,
+                   on_resolved);
 }
 
 static void open_destination(struct target *target) {
     struct opening *opening = target->opening;
     const struct socks5_destination *destination = &opening->socks.destination;
-    loop_timer_clear(target->relay.reactor->loop, &opening->timer);
+    struct loop *loop = target->relay.reactor->loop;
+    loop_timer_clear(loop, &opening->timer);
+    opening->deadline_us =
+        loop_now_us(loop) + (uint64_t)config_of(target)->connect_timeout_ms * 1000u;
     if (destination->name_len == 0)
         dial_allowed(target, &destination->address, 1);
     else if (!shim_host_name_valid(destination->name, destination->name_len))
         refuse(target, EHOSTUNREACH, "the host name has characters that no host name has");
     else
-        resolver_start(gateway_resolver(target->session->gateway), &opening->query,
-                       destination->name, destination->address.port, on_resolved);
+        look_up(target);
 }
 
 /* ---- The request ---- */

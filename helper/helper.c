@@ -27,7 +27,7 @@ static bool is_plain(const struct config *config, const struct config_gateway *g
 static bool make_upstreams(struct helper *helper, const struct config *config,
                            struct upstream **upstreams) {
     for (int i = 0; i < config->n_gateways; i++) {
-        upstreams[i] = upstream_new(&helper->reactor, helper->resolver, &config->gateway[i],
+        upstreams[i] = upstream_new(&helper->reactor, helper->lookups, &config->gateway[i],
                                     is_plain(config, &config->gateway[i]));
         if (!upstreams[i])
             return false;
@@ -43,10 +43,13 @@ bool helper_init(struct helper *helper, struct config *config, const char **why)
         return false;
     }
     helper->began_us = loop_now_us(helper->reactor.loop);
-    helper->resolver = resolver_new(helper->reactor.loop, why);
+    helper->resolver = resolver_new(helper->reactor.loop, false, why);
     if (!helper->resolver)
         return false;
     *why = "out of memory";
+    helper->lookups = resolver_client_new(helper->resolver);
+    if (!helper->lookups)
+        return false;
     helper->config = config;
     return make_upstreams(helper, config, helper->upstreams);
 }
@@ -71,6 +74,7 @@ void helper_fini(struct helper *helper) {
     gateway_free(helper->direct_gateway);
     free(helper->direct_config);
     names_free(helper->names);
+    resolver_client_free(helper->lookups);
     resolver_free(helper->resolver);
     if (helper->reactor.loop)
         reactor_fini(&helper->reactor);
@@ -159,6 +163,7 @@ static bool make_direct_gateway(struct helper *helper) {
     if (!helper->direct_config)
         return false;
     gateway_config_init(helper->direct_config);
+    helper->direct_config->of_helper = true;
     /* The routes have been checked; the gateway has nothing to add. */
     if (gateway_config_set(helper->direct_config, "allow", "*", &error))
         helper->direct_gateway = gateway_new(&helper->reactor, helper->direct_config, &why);
@@ -184,7 +189,7 @@ struct upstream *helper_direct(struct helper *helper) {
         return NULL;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
         return NULL;
-    helper->direct = upstream_new_connected(&helper->reactor, helper->resolver, &config, pair[0]);
+    helper->direct = upstream_new_connected(&helper->reactor, helper->lookups, &config, pair[0]);
     if (!helper->direct) {
         close(pair[0]);
         close(pair[1]);

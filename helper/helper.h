@@ -20,6 +20,7 @@ struct names;
 struct helper {
     struct reactor reactor;
     struct resolver *resolver;
+    struct resolver_client *lookups; /* of all upstreams */
     struct config *config;
     struct upstream *upstreams[CONFIG_GATEWAYS_MAX]; /* in the order of config->gateway */
     struct upstream *direct;                         /* to the gateway below; NULL until needed */

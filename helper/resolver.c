@@ -11,8 +11,10 @@
 #define TRY_MS 2000
 #define TRIES  3
 
-/* At once. The library looks at all of them again and again, and cancelled ones stay until answered. */
-#define QUERIES_MAX 1000
+/* Under way, in all and of one client. The library looks at all of them again and again, and cancelled
+ * ones stay until answered. */
+#define QUERIES_MAX        1024u
+#define CLIENT_QUERIES_MAX 128u
 
 struct resolver_socket {
     struct resolver *resolver;
@@ -25,13 +27,24 @@ struct resolver {
     struct loop *loop;
     ares_channel channel;
     struct loop_timer timer;
+    struct loop_task task; /* starts what waits */
     struct resolver_socket *sockets;
-    unsigned pending; /* queries under way, cancelled ones included */
+    unsigned under_way; /* queries, cancelled ones included */
+    struct resolver_client
+        *clients; /* a ring of those whose next query may start; the next one first */
+};
+
+struct resolver_client {
+    struct resolver *resolver;
+    struct resolver_query *first, *last; /* that wait */
+    unsigned under_way;
+    struct resolver_client *next, *prev; /* in the ring; NULL: not in it */
+    bool freed;                          /* when the last one under way has ended */
 };
 
 /* Outlives a cancelled query: the library offers no cancelling of one query. */
 struct resolver_ticket {
-    struct resolver *resolver;
+    struct resolver_client *client;
     struct resolver_query *query; /* NULL: cancelled */
     uint16_t port;
 };
@@ -104,7 +117,15 @@ static void socket_state(void *user, ares_socket_t fd, int readable, int writabl
     }
 }
 
-struct resolver *resolver_new(struct loop *loop, const char **why) {
+/* No search domains; a single word is asked as it is. */
+static int make_absolute(struct ares_options *options) {
+    options->flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
+    options->ndots = 0;
+    options->ndomains = 0;
+    return ARES_OPT_FLAGS | ARES_OPT_NDOTS | ARES_OPT_DOMAINS;
+}
+
+struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why) {
     struct resolver *resolver = calloc(1, sizeof *resolver);
     int status = ARES_ENOMEM;
     if (resolver) {
@@ -112,12 +133,13 @@ struct resolver *resolver_new(struct loop *loop, const char **why) {
                                        .tries = TRIES,
                                        .sock_state_cb = socket_state,
                                        .sock_state_cb_data = resolver};
+        int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+        if (absolute)
+            mask |= make_absolute(&options);
         resolver->loop = loop;
         status = ares_library_init(ARES_LIB_INIT_ALL);
         if (status == ARES_SUCCESS)
-            status =
-                ares_init_options(&resolver->channel, &options,
-                                  ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+            status = ares_init_options(&resolver->channel, &options, mask);
     }
     if (status == ARES_SUCCESS)
         return resolver;
@@ -131,6 +153,7 @@ void resolver_free(struct resolver *resolver) {
         return;
     ares_destroy(resolver->channel);
     loop_timer_clear(resolver->loop, &resolver->timer);
+    loop_task_cancel(resolver->loop, &resolver->task);
     free(resolver);
 }
 
@@ -150,8 +173,97 @@ static int errno_from_status(int status) {
     }
 }
 
+/* ---- Whose turn it is ---- */
+
+static void ring_leave(struct resolver_client *client) {
+    struct resolver *resolver = client->resolver;
+    if (!client->next)
+        return;
+    client->prev->next = client->next;
+    client->next->prev = client->prev;
+    if (resolver->clients == client)
+        resolver->clients = client->next == client ? NULL : client->next;
+    client->next = client->prev = NULL;
+}
+
+/* As the last. */
+static void ring_join(struct resolver_client *client) {
+    struct resolver_client *head = client->resolver->clients;
+    client->next = head ? head : client;
+    client->prev = head ? head->prev : client;
+    client->prev->next = client;
+    client->next->prev = client;
+    if (!head)
+        client->resolver->clients = client;
+}
+
+/* In the ring if, and only if, it has a query that may start. */
+static void ring_settle(struct resolver_client *client) {
+    bool may_start = client->first && client->under_way < CLIENT_QUERIES_MAX;
+    if (may_start && !client->next)
+        ring_join(client);
+    else if (!may_start)
+        ring_leave(client);
+}
+
+static void enqueue(struct resolver_client *client, struct resolver_query *query) {
+    query->client = client;
+    query->next = NULL;
+    query->prev = client->last;
+    if (query->prev)
+        query->prev->next = query;
+    else
+        client->first = query;
+    client->last = query;
+    ring_settle(client);
+}
+
+static void dequeue(struct resolver_query *query) {
+    struct resolver_client *client = query->client;
+    if (query->prev)
+        query->prev->next = query->next;
+    else
+        client->first = query->next;
+    if (query->next)
+        query->next->prev = query->prev;
+    else
+        client->last = query->prev;
+    query->client = NULL;
+    query->next = query->prev = NULL;
+    ring_settle(client);
+}
+
+struct resolver_client *resolver_client_new(struct resolver *resolver) {
+    struct resolver_client *client = calloc(1, sizeof *client);
+    if (client)
+        client->resolver = resolver;
+    return client;
+}
+
+void resolver_client_free(struct resolver_client *client) {
+    if (!client)
+        return;
+    client->freed = true;
+    if (client->under_way == 0)
+        free(client);
+}
+
+static void one_ended(struct resolver_client *client) {
+    client->resolver->under_way--;
+    client->under_way--;
+    if (client->freed && client->under_way == 0)
+        free(client);
+    else
+        ring_settle(client);
+}
+
+/* ---- One query ---- */
+
+static void start_waiting(struct loop_task *task);
+
 static void on_result(void *user, int status, int timeouts, struct ares_addrinfo *result) {
     struct resolver_ticket *ticket = user;
+    struct resolver *resolver = ticket->client->resolver;
     struct resolver_query *query = ticket->query;
     struct shim_endpoint addresses[RESOLVER_ADDRESSES_MAX];
     int count = 0;
@@ -164,38 +276,62 @@ static void on_result(void *user, int status, int timeouts, struct ares_addrinfo
     }
     if (result)
         ares_freeaddrinfo(result);
-    ticket->resolver->pending--;
+    one_ended(ticket->client);
     free(ticket);
-    if (!query)
-        return;
-    query->ticket = NULL;
-    if (status == ARES_SUCCESS && count == 0)
-        status = ARES_ENODATA;
-    query->done(query, errno_from_status(status), addresses, count);
+    if (query) {
+        query->ticket = NULL;
+        if (status == ARES_SUCCESS && count == 0)
+            status = ARES_ENODATA;
+        query->done(query, errno_from_status(status), addresses, count);
+    }
+    /* Not from within the library, and not when it is about to be gone. */
+    if (resolver->clients && status != ARES_EDESTRUCTION)
+        loop_task_post(resolver->loop, &resolver->task, start_waiting);
 }
 
-void resolver_start(struct resolver *resolver, struct resolver_query *query, const char *name,
-                    uint16_t port,
-                    void (*done)(struct resolver_query *, int, const struct shim_endpoint *, int)) {
-    struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct resolver_ticket *ticket = NULL;
-    if (resolver->pending < QUERIES_MAX)
-        ticket = calloc(1, sizeof *ticket);
-    query->done = done;
-    query->ticket = ticket;
+static void start_one(struct resolver_client *client, struct resolver_query *query) {
+    static const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC,
+                                                     .ai_socktype = SOCK_STREAM};
+    struct resolver *resolver = client->resolver;
+    struct resolver_ticket *ticket = calloc(1, sizeof *ticket);
+    dequeue(query);
     if (!ticket) {
-        done(query, EHOSTUNREACH, NULL, 0);
+        query->done(query, ENOMEM, NULL, 0);
         return;
     }
-    resolver->pending++;
-    ticket->resolver = resolver;
-    ticket->query = query;
-    ticket->port = port;
-    ares_getaddrinfo(resolver->channel, name, NULL, &hints, on_result, ticket);
+    *ticket = (struct resolver_ticket){.client = client, .query = query, .port = query->port};
+    query->ticket = ticket;
+    resolver->under_way++;
+    client->under_way++;
+    ring_settle(client);
+    ares_getaddrinfo(resolver->channel, query->name, NULL, &hints, on_result, ticket);
+}
+
+/* One of each client in turn. */
+static void start_waiting(struct loop_task *task) {
+    struct resolver *resolver = container_of(task, struct resolver, task);
+    while (resolver->clients && resolver->under_way < QUERIES_MAX) {
+        struct resolver_client *client = resolver->clients;
+        resolver->clients = client->next;
+        start_one(client, client->first);
+    }
     arm(resolver);
 }
 
+void resolver_start(struct resolver_client *client, struct resolver_query *query, const char *name,
+                    uint16_t port,
+                    void (*done)(struct resolver_query *, int, const struct shim_endpoint *, int)) {
+    query->done = done;
+    query->name = name;
+    query->port = port;
+    query->ticket = NULL;
+    enqueue(client, query);
+    loop_task_post(client->resolver->loop, &client->resolver->task, start_waiting);
+}
+
 void resolver_cancel(struct resolver_query *query) {
+    if (query->client)
+        dequeue(query);
     if (query->ticket)
         query->ticket->query = NULL;
     query->ticket = NULL;

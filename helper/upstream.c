@@ -300,14 +300,14 @@ void upstream_serve_waiters(struct upstream *upstream) {
 
 /* ---- Life ---- */
 
-struct upstream *upstream_new(struct reactor *reactor, struct resolver *resolver,
+struct upstream *upstream_new(struct reactor *reactor, struct resolver_client *names,
                               const struct config_gateway *config, bool plain) {
     struct upstream *upstream =
         calloc(1, sizeof *upstream + config->connections * sizeof *upstream->links);
     if (!upstream)
         return NULL;
     upstream->reactor = reactor;
-    upstream->resolver = resolver;
+    upstream->names = names;
     upstream->config = *config;
     upstream->plain = plain;
     upstream->link_count = config->connections;
@@ -316,9 +316,9 @@ struct upstream *upstream_new(struct reactor *reactor, struct resolver *resolver
     return upstream;
 }
 
-struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver *resolver,
+struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver_client *names,
                                         const struct config_gateway *config, int fd) {
-    struct upstream *upstream = upstream_new(reactor, resolver, config, false);
+    struct upstream *upstream = upstream_new(reactor, names, config, false);
     struct carrier *carrier = carrier_new_socket(fd, false, config->name);
     if (upstream && carrier) {
         struct link *link = &upstream->links[0];

@@ -34,12 +34,12 @@ struct upstream_waiter {
 
 /* Copies `config`. NULL if memory is short. Takes no connection yet. `plain`: the peer may be any smux
  * server, not one of our gateways. */
-struct upstream *upstream_new(struct reactor *reactor, struct resolver *resolver,
+struct upstream *upstream_new(struct reactor *reactor, struct resolver_client *names,
                               const struct config_gateway *config, bool plain);
 
 /* The same with a session on a connected unix socket, which it takes over, and no way to connect anew.
  * NULL: the fd stays the caller's. */
-struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver *resolver,
+struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver_client *names,
                                         const struct config_gateway *config, int fd);
 
 /* No new streams; waiters fail with ECANCELED; frees itself once the last session has ended, sessions

@@ -40,7 +40,7 @@ struct upstream_session {
 
 struct upstream {
     struct reactor *reactor;
-    struct resolver *resolver;
+    struct resolver_client *names;
     struct config_gateway config;
     struct upstream_session *sessions;
     struct upstream_waiter *first_waiter, *last_waiter;

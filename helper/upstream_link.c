@@ -154,7 +154,7 @@ void upstream_link_connect(struct link *link) {
         address_failed(link, "path is longer than a socket address holds");
     } else {
         link->state = LINK_RESOLVING;
-        resolver_start(upstream->resolver, &link->query, address->host, address->port, on_resolved);
+        resolver_start(upstream->names, &link->query, address->host, address->port, on_resolved);
     }
 }
 

@@ -129,6 +129,15 @@ const struct route_rule *route_list_match_rule(const struct route_list *list,
 const struct route *route_list_match(const struct route_list *list,
                                      const struct shim_endpoint *dest, const char *name);
 
+/* What can become of a name and a port before the name's addresses are known. */
+enum route_name_chance {
+    ROUTE_NAME_NEVER,      /* no rule can match */
+    ROUTE_NAME_BY_ADDRESS, /* rules of addresses, if it has one of them */
+    ROUTE_NAME_COVERED     /* a rule of names, or `*` */
+};
+enum route_name_chance route_list_name_chance(const struct route_list *list, const char *name,
+                                              uint16_t port);
+
 /* Does any name rule match `name` (whatever the port)? Tells whether a lookup is worth remembering.
  */
 bool route_list_watches_name(const struct route_list *list, const char *name);

@@ -392,6 +392,22 @@ const struct route_rule *route_list_rule_within(const struct route_list *list,
     return NULL;
 }
 
+enum route_name_chance route_list_name_chance(const struct route_list *list, const char *name,
+                                              uint16_t port) {
+    enum route_name_chance chance = ROUTE_NAME_NEVER;
+    for (size_t i = 0; i < list->n_rules; i++) {
+        const struct route_rule *rule = &list->rule[i];
+        if (port < rule->port_min || port > rule->port_max)
+            continue;
+        if (rule->kind == ROUTE_RULE_ANY ||
+            (rule->kind == ROUTE_RULE_NAME && name_matches(list, rule, name)))
+            return ROUTE_NAME_COVERED;
+        if (rule->kind != ROUTE_RULE_NAME)
+            chance = ROUTE_NAME_BY_ADDRESS;
+    }
+    return chance;
+}
+
 bool route_list_watches_name(const struct route_list *list, const char *name) {
     for (size_t i = 0; list->n_name_rules && i < list->n_rules; i++)
         if (list->rule[i].kind == ROUTE_RULE_NAME && name_matches(list, &list->rule[i], name))

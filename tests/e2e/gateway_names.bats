@@ -86,4 +86,56 @@ def where(address):
 known = sorted({each[4] for each in socket.getaddrinfo("two.db.example", int(sys.argv[1]), socket.AF_INET)})
 print(*(where(address) for address in known + known))' "$P"
     assert_output "192.0.2.1 192.0.2.2 192.0.2.1 192.0.2.2"
+    assert_equal "$(asked)" two.db.example
+}
+
+@test "a name that no rule could allow is refused, and no name server is asked" {
+    with_gateway "*.internal:*, two.db.example:1, 192.0.2.0/24:1, 192.0.2.1:$((P + 1))-65535"
+    assert_equal "$(where two.db.example)" "smuxctl: Permission denied"
+    assert_equal "$(where no-such.db.example)" "smuxctl: Permission denied"
+    assert_equal "$(asked)" ""
+}
+
+@test "where rules of addresses might allow a name, the answer does not tell whether it exists" {
+    with_gateway "*.internal:*, 192.0.2.0/24:$P"
+    assert_equal "$(where two.db.example)" 192.0.2.1
+    assert_equal "$(where far.db.example)" "smuxctl: Permission denied"
+    assert_equal "$(where no-such.db.example)" "smuxctl: Permission denied"
+    assert grep -q 'no-such.db.example:.* refused: the name cannot be resolved' gateway.log
+    # Of what a rule names it may be told.
+    assert_equal "$(where x.db.internal)" "smuxctl: No route to host"
+}
+
+@test "names are absolute: no search domain, whatever resolv.conf says, and hosts are looked at" {
+    with_gateway '*.internal:*, only:*, *.hosts:*, localhost:*, 127.0.0.0/8, 192.0.2.1, 192.0.2.2'
+    assert_equal "$(where x.db.internal)" "smuxctl: No route to host"
+    assert_equal "$(where only)" "smuxctl: No route to host"
+    assert_equal "$(where listed.in.hosts)" 192.0.2.2
+    assert_equal "$(where localhost)" 127.0.0.1
+    assert_equal "$(asked)" "$(printf 'only\nx.db.internal')"
+}
+
+questions() { tail -n +$((asked_before + 1)) "$BATS_FILE_TMPDIR/names.log" | grep -c "$1" || true; }
+silence() { [ "$(questions '\.silent')" -ge "$1" ]; }
+
+@test "who asks a thousand names of a silent name server holds up nobody else" {
+    with_gateway '*.example:*, *.silent:*, 192.0.2.1, 192.0.2.2' 'connect-timeout = 1h'
+    spawn crowd via python3 -c '
+import errno, socket, sys, time
+socks = []
+for i in range(1500):
+    address = socket.gethostbyname(f"n{i}.silent")
+    socks.append(socket.socket())
+    socks[-1].setblocking(False)
+    assert socks[-1].connect_ex((address, 80)) == errno.EINPROGRESS
+time.sleep(3600)'
+    # As many as may be under way for one client, A and AAAA each.
+    wait_until "the crowd to have asked" silence 256
+    local smuxshim_conf gateway_url=unix://$PWD/carrier runtime_dir=$PWD/second
+    mkdir "$runtime_dir"
+    write_smuxshim_conf '*.example, *' 'connect-timeout = 1h'
+    start_helper
+    assert_equal "$(where two.db.example)" 192.0.2.1
+    assert_equal "$(where no-such.db.example)" "smuxctl: No route to host"
+    assert_equal "$(where silent-first.db.example)" 192.0.2.1
 }

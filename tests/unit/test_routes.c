@@ -108,6 +108,21 @@ static void names(void **state) {
     assert_false(route_list_watches_name(&list, "internal"));
 }
 
+static void what_can_become_of_a_name_is_known_before_its_addresses(void **state) {
+    (void)state;
+    parse("*.db.internal:3306-3310, 10.0.0.0/8:5432, [2001:db8::/32]:5433, one.example");
+    assert_int_equal(route_list_name_chance(&list, "a.db.internal", 3306), ROUTE_NAME_COVERED);
+    assert_int_equal(route_list_name_chance(&list, "A.DB.internal.", 3310), ROUTE_NAME_COVERED);
+    assert_int_equal(route_list_name_chance(&list, "a.db.internal", 3311), ROUTE_NAME_NEVER);
+    assert_int_equal(route_list_name_chance(&list, "a.db.internal", 5432), ROUTE_NAME_BY_ADDRESS);
+    assert_int_equal(route_list_name_chance(&list, "db.internal", 3306), ROUTE_NAME_NEVER);
+    assert_int_equal(route_list_name_chance(&list, "db.internal", 5433), ROUTE_NAME_BY_ADDRESS);
+    assert_int_equal(route_list_name_chance(&list, "one.example", 5433), ROUTE_NAME_COVERED);
+    parse("*:80");
+    assert_int_equal(route_list_name_chance(&list, "db.internal", 80), ROUTE_NAME_COVERED);
+    assert_int_equal(route_list_name_chance(&list, "db.internal", 81), ROUTE_NAME_NEVER);
+}
+
 static void the_first_match_wins(void **state) {
     (void)state;
     parse("10.1.0.0/16 name=first; 10.0.0.0/8 name=second; * name=last");
@@ -274,6 +289,7 @@ int main(void) {
         cmocka_unit_test(v4_mapped_is_the_same_as_v4),
         cmocka_unit_test(addresses_of_links_and_groups_are_not_routed),
         cmocka_unit_test(names),
+        cmocka_unit_test(what_can_become_of_a_name_is_known_before_its_addresses),
         cmocka_unit_test(the_first_match_wins),
         cmocka_unit_test(settings_and_defaults),
         cmocka_unit_test(the_text_form_round_trips),
