@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "helper/log.h"
+#include "helper/own_addresses.h"
 #include "helper/resolver.h"
 #include "helper/session_config.h"
 #include "shim/control_endpoint.h"
@@ -34,6 +35,7 @@ struct gateway {
     struct reactor *reactor;
     const struct gateway_config *config;
     struct resolver *resolver;
+    struct own_addresses own;
     struct gateway_listener *listeners;
     struct gateway_session *sessions;
     bool draining;
@@ -54,6 +56,10 @@ struct reactor *gateway_reactor(const struct gateway *gateway) {
 
 struct gateway_session *gateway_sessions(const struct gateway *gateway) {
     return gateway->sessions;
+}
+
+bool gateway_is_own_address(struct gateway *gateway, const struct shim_endpoint *address) {
+    return own_addresses_have(&gateway->own, address, loop_now_us(gateway->reactor->loop));
 }
 
 struct resolver *gateway_resolver(const struct gateway *gateway) {
@@ -103,6 +109,7 @@ void gateway_free(struct gateway *gateway) {
     loop_timer_clear(gateway->reactor->loop, &gateway->drain_timer);
     loop_task_cancel(gateway->reactor->loop, &gateway->drain_task);
     resolver_free(gateway->resolver);
+    own_addresses_fini(&gateway->own);
     free(gateway);
 }
 

@@ -54,6 +54,8 @@ struct gateway_session {
 
 const struct gateway_config *gateway_config_of(const struct gateway *gateway);
 struct reactor *gateway_reactor(const struct gateway *gateway);
+/* Does the address belong to an interface of this host? */
+bool gateway_is_own_address(struct gateway *gateway, const struct shim_endpoint *address);
 struct resolver *gateway_resolver(const struct gateway *gateway);
 
 struct gateway_session *gateway_sessions(const struct gateway *gateway);

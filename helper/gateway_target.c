@@ -184,24 +184,31 @@ static void on_dialled(struct dial *dial, int error, bool readable) {
     relay_attach(relay, -1, &relay_end_tcp, readable);
 }
 
-/* Loopback, link-local, unspecified (which connects to loopback): where a name in somebody else's
- * zone must not lead. */
-static bool is_private_to_host(const struct shim_endpoint *address) {
+/* Loopback, link-local, unspecified (which connects to loopback), metadata services: they are the host's
+ * own, and so is what listens at the addresses of its interfaces. */
+static bool is_own(struct gateway *gateway, const struct shim_endpoint *address) {
     const uint8_t *a = address->addr;
-    if (address->family == AF_INET)
-        return a[0] == 127 || a[0] == 0 || (a[0] == 169 && a[1] == 254);
     struct in6_addr in6;
+    if (route_is_machine_service(address))
+        return true;
+    if (address->family == AF_INET && (a[0] == 127 || a[0] == 0))
+        return true;
     memcpy(&in6, a, sizeof in6);
-    return IN6_IS_ADDR_LOOPBACK(&in6) || IN6_IS_ADDR_LINKLOCAL(&in6) ||
-           IN6_IS_ADDR_UNSPECIFIED(&in6);
+    if (address->family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&in6) || IN6_IS_ADDR_LINKLOCAL(&in6) ||
+                                        IN6_IS_ADDR_UNSPECIFIED(&in6)))
+        return true;
+    return gateway_is_own_address(gateway, address);
 }
 
-static bool is_allowed(const struct gateway_config *config, const struct shim_endpoint *address,
+/* The host's own addresses are reached only where a rule lists them, or a network that they lie in:
+ * neither by `*` nor by a name, which may lie in somebody else's zone. */
+static bool is_allowed(const struct target *target, const struct shim_endpoint *address,
                        const char *name) {
-    const struct route_rule *rule = route_list_match_rule(&config->allow, address, name);
-    if (rule && rule->kind == ROUTE_RULE_NAME && is_private_to_host(address))
-        rule = route_list_match_rule(&config->allow, address, NULL);
-    return rule != NULL;
+    const struct gateway_config *config = config_of(target);
+    if (!route_list_match_rule(&config->allow, address, name))
+        return false;
+    return config->of_helper || route_list_match_network(&config->allow, address) ||
+           !is_own(target->session->gateway, address);
 }
 
 static uint64_t time_left_us(const struct opening *opening) {
@@ -220,13 +227,12 @@ static void order_addresses(struct dial *dial, const struct shim_endpoint *chose
 static void dial_allowed(struct target *target, const struct shim_endpoint *addresses, int count) {
     struct opening *opening = target->opening;
     struct dial *dial = &opening->dial;
-    const struct gateway_config *config = config_of(target);
     const char *name = opening->socks.destination.name_len ? opening->socks.destination.name : NULL;
     dial->count = 0;
     for (int i = 0; i < count && dial->count < DIAL_ADDRESSES_MAX; i++) {
         struct shim_endpoint address = shim_endpoint_unmapped(&addresses[i]);
         struct dial_address *to = &dial->addresses[dial->count];
-        if (!is_allowed(config, &address, name))
+        if (!is_allowed(target, &address, name))
             continue;
         to->len = shim_endpoint_to_sockaddr(&address, &to->addr);
         dial->count++;

@@ -251,9 +251,37 @@ static bool is_beyond_routes(int family, const uint8_t *addr) {
     return family == AF_INET && ((addr[0] & 0xf0) == 0xe0 || memcmp(addr, broadcast, 4) == 0);
 }
 
-/* 169.254.0.0/16: the link's, or services that every machine has its own of. */
-static bool is_link_local4(int family, const uint8_t *addr) {
-    return family == AF_INET && addr[0] == 169 && addr[1] == 254;
+static bool prefix_matches(const uint8_t *addr, const struct route_rule *rule) {
+    unsigned whole = rule->prefix_len / 8, rest = rule->prefix_len % 8;
+    if (memcmp(addr, rule->addr, whole) != 0)
+        return false;
+    return rest == 0 || ((addr[whole] ^ rule->addr[whole]) & (0xff00u >> rest) & 0xff) == 0;
+}
+
+/* Services that every machine has its own of, such as a cloud's metadata; the first is the link's, too. */
+static const struct route_rule machine_services[] = {
+    {.kind = ROUTE_RULE_IPV4, .prefix_len = 16, .addr = {169, 254}},
+    {.kind = ROUTE_RULE_IPV6, .prefix_len = 32, .addr = {0xfd, 0x00, 0x0e, 0xc2}},
+    {.kind = ROUTE_RULE_IPV6, .prefix_len = 32, .addr = {0xfd, 0x20, 0x00, 0xce}}};
+
+/* The one of these networks that the address lies in, or NULL. */
+static const struct route_rule *machine_service(int family, const uint8_t *addr) {
+    uint8_t kind = family == AF_INET ? ROUTE_RULE_IPV4 : ROUTE_RULE_IPV6;
+    for (size_t i = 0; i < sizeof machine_services / sizeof *machine_services; i++)
+        if (machine_services[i].kind == kind && prefix_matches(addr, &machine_services[i]))
+            return &machine_services[i];
+    return NULL;
+}
+
+bool route_is_machine_service(const struct shim_endpoint *dest) {
+    struct shim_endpoint plain = shim_endpoint_unmapped(dest);
+    return machine_service(plain.family, plain.addr) != NULL;
+}
+
+/* May the rule, of its kind, match an address of this network? It must lie in it. */
+static bool lies_in(const struct route_rule *rule, const struct route_rule *network) {
+    return rule->kind == network->kind && rule->prefix_len >= network->prefix_len &&
+           prefix_matches(rule->addr, network);
 }
 
 /* Can the rule match an address at all? */
@@ -321,13 +349,6 @@ size_t route_rule_format(const struct route_list *list, const struct route_rule 
     return (size_t)snprintf(out, size, "%s:%s", host, ports);
 }
 
-static bool prefix_matches(const uint8_t *addr, const struct route_rule *rule) {
-    unsigned whole = rule->prefix_len / 8, rest = rule->prefix_len % 8;
-    if (memcmp(addr, rule->addr, whole) != 0)
-        return false;
-    return rest == 0 || ((addr[whole] ^ rule->addr[whole]) & (0xff00u >> rest) & 0xff) == 0;
-}
-
 static bool name_matches(const struct route_list *list, const struct route_rule *rule,
                          const char *name) {
     const char *want = list->pool + rule->name_off;
@@ -349,9 +370,8 @@ static bool rule_matches(const struct route_list *list, const struct route_rule 
         return false;
     if (rule->kind == ROUTE_RULE_NAME)
         return name && name_matches(list, rule, name);
-    bool names_link = is_link_local4(AF_INET, rule->addr) && rule->prefix_len >= 16;
-    if (is_beyond_routes(dest->family, dest->addr) ||
-        (is_link_local4(dest->family, dest->addr) && !names_link))
+    const struct route_rule *service = machine_service(dest->family, dest->addr);
+    if (is_beyond_routes(dest->family, dest->addr) || (service && !lies_in(rule, service)))
         return false;
     switch (rule->kind) {
     case ROUTE_RULE_ANY:
@@ -370,6 +390,15 @@ const struct route_rule *route_list_match_rule(const struct route_list *list,
     struct shim_endpoint plain = shim_endpoint_unmapped(dest);
     for (size_t i = 0; i < list->n_rules; i++)
         if (rule_matches(list, &list->rule[i], &plain, name))
+            return &list->rule[i];
+    return NULL;
+}
+
+const struct route_rule *route_list_match_network(const struct route_list *list,
+                                                  const struct shim_endpoint *dest) {
+    struct shim_endpoint plain = shim_endpoint_unmapped(dest);
+    for (size_t i = 0; i < list->n_rules; i++)
+        if (list->rule[i].prefix_len > 0 && rule_matches(list, &list->rule[i], &plain, NULL))
             return &list->rule[i];
     return NULL;
 }

@@ -12,6 +12,8 @@ setup_file() {
     inside ip link add near type veth peer name far
     inside ip address add 192.0.2.1/24 dev near
     inside ip address add 192.0.2.2/24 dev near
+    inside ip address add 2001:db8::1/64 dev near nodad
+    inside ip address add fd00:ec2::254/64 dev near nodad
     inside ip link set near up
     inside ip link set far up
     local i
@@ -29,7 +31,7 @@ x.db.internal.corp.example 192.0.2.1
 only.corp.example 192.0.2.1
 END
     printf '%s\n' 'nameserver 127.0.0.1' 'search corp.example' 'options ndots:4' >resolv.conf
-    printf '%s\n' '127.0.0.1 localhost' '192.0.2.2 listed.in.hosts' >hosts
+    printf '%s\n' '127.0.0.1 localhost' '192.0.2.2 listed.in.hosts' '192.0.2.9 later.in.hosts' >hosts
     echo 'hosts: files dns' >nsswitch.conf
     spawn names inside python3 "$fixtures/nameserver.py" "$PWD/zone"
     wait_until "the name server" grep -qx serving names.log
@@ -56,8 +58,9 @@ with_gateway() {
     spawn gateway inside unshare --mount sh -c 'cd "$0" && mount --bind resolv.conf /etc/resolv.conf &&
         mount --bind hosts /etc/hosts && mount --bind nsswitch.conf /etc/nsswitch.conf && exec "$@"' \
         "$BATS_FILE_TMPDIR" "$BUILD/smux-gateway" -c "$PWD/gateway.conf"
+    spawned_gateway=$spawned
     wait_until "the gateway" test -S carrier
-    gateway_url=unix://$PWD/carrier write_smuxshim_conf "*.example, *.silent, *.internal, *.hosts, localhost, *" \
+    gateway_url=unix://$PWD/carrier write_smuxshim_conf "*.example, *.silent, *.internal, *.hosts, localhost, *, [fd00:ec2::/32]" \
         'connect-timeout = 1h'
     start_helper
 }
@@ -138,4 +141,41 @@ time.sleep(3600)'
     assert_equal "$(where two.db.example)" 192.0.2.1
     assert_equal "$(where no-such.db.example)" "smuxctl: No route to host"
     assert_equal "$(where silent-first.db.example)" 192.0.2.1
+}
+
+denied='smuxctl: Permission denied'
+
+@test "the gateway host's own addresses: only where they are listed, or a network that they lie in" {
+    with_gateway '*, *.hosts:*, *.example:*, localhost:*, 0.0.0.0/0, [::/0]'
+    local host
+    for host in 192.0.2.1 192.0.2.2 2001:db8::1 127.0.0.1 ::1 ::ffff:192.0.2.1 0.0.0.0 :: \
+        localhost listed.in.hosts two.db.example; do
+        assert_equal "$host: $(where "$host")" "$host: $denied"
+    done
+    sed -i 's|^allow = .*|allow = *, *.hosts:*, 192.0.2.0/24, [2001:db8::1]:*|' gateway.conf
+    kill -HUP "$spawned_gateway"
+    wait_until "the gateway to reload" grep -q 'configuration reloaded' gateway.log
+    assert_equal "$(where 192.0.2.1)" 192.0.2.1
+    assert_equal "$(where 2001:db8::1)" 2001:db8::1
+    assert_equal "$(where listed.in.hosts)" 192.0.2.2
+    assert_equal "$(where 127.0.0.1)" "$denied"
+}
+
+@test "an address that an interface gets later is the host's own, too" {
+    with_gateway '*'
+    assert_equal "$(where 192.0.2.1)" "$denied"
+    inside ip address add 192.0.2.9/24 dev near
+    sleep 3 # what was known of the interfaces is two seconds old at most
+    assert_equal "$(where 192.0.2.9)" "$denied"
+    assert_equal "$(where later.in.hosts)" "$denied"
+    inside ip address del 192.0.2.9/24 dev near
+}
+
+@test "metadata services of the gateway's host: only where they are listed themselves" {
+    with_gateway '*, [fd00::/8]:*, [::/0]'
+    assert_equal "$(where fd00:ec2::254)" "$denied"
+    sed -i 's|^allow = .*|allow = [fd00:ec2::254]|' gateway.conf
+    kill -HUP "$spawned_gateway"
+    wait_until "the gateway to reload" grep -q 'configuration reloaded' gateway.log
+    assert_equal "$(where fd00:ec2::254)" fd00:ec2::254
 }

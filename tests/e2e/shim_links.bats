@@ -20,7 +20,7 @@ teardown_file() { stop_all; }
 setup() {
     local dir=$BATS_TEST_TMPDIR
     direct && return
-    printf '[listen]\naddress = unix://%s/carrier\nallow = *\n' "$dir" >"$dir/gateway.conf"
+    printf '[listen]\naddress = unix://%s/carrier\nallow = *, 127.0.0.0/8\n' "$dir" >"$dir/gateway.conf"
     start_helper_outside
 }
 

@@ -90,6 +90,30 @@ static void addresses_of_links_and_groups_are_not_routed(void **state) {
     assert_string_equal(match("169.254.1.1", 81, NULL), "all");
     assert_string_equal(match("::ffff:169.254.1.1", 81, NULL), "all");
     assert_string_equal(match("169.255.1.1", 81, NULL), "wide");
+    parse(
+        "[::/0] name=six; [fd00::/8]:80 name=wide; [fd00:ec2::254]:80 name=one; [fd00:ec2::/32]:81 "
+        "name=all; [fd20:ce::254]:80 name=other; * name=any");
+    assert_string_equal(match("fd00:ec2::254", 80, NULL), "one");
+    assert_string_equal(match("fd00:ec2::253", 80, NULL), "-");
+    assert_string_equal(match("fd00:ec2::253", 81, NULL), "all");
+    assert_string_equal(match("fd00:ec3::254", 80, NULL), "six");
+    assert_string_equal(match("fd20:ce::254", 80, NULL), "other");
+    assert_string_equal(match("fd20:ce::253", 80, NULL), "-");
+}
+
+static void assert_listed(const char *address, bool listed) {
+    struct shim_endpoint dest = endpoint(address, 80);
+    assert_int_equal(route_list_match_network(&list, &dest) != NULL, listed);
+}
+
+static void everything_is_no_list_of_networks(void **state) {
+    (void)state;
+    parse("*, 0.0.0.0/0, [::/0], *.internal, 10.0.0.0/8:80, 192.0.2.1:81, [2001:db8::1]");
+    assert_listed("10.1.2.3", true);
+    assert_listed("::ffff:10.1.2.3", true);
+    assert_listed("192.0.2.1", false);
+    assert_listed("2001:db8::1", true);
+    assert_listed("2001:db8::2", false);
 }
 
 static void names(void **state) {
@@ -289,6 +313,7 @@ int main(void) {
         cmocka_unit_test(v4_mapped_is_the_same_as_v4),
         cmocka_unit_test(addresses_of_links_and_groups_are_not_routed),
         cmocka_unit_test(names),
+        cmocka_unit_test(everything_is_no_list_of_networks),
         cmocka_unit_test(what_can_become_of_a_name_is_known_before_its_addresses),
         cmocka_unit_test(the_first_match_wins),
         cmocka_unit_test(settings_and_defaults),
