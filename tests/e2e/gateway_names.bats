@@ -75,6 +75,20 @@ asked() { tail -n +$((asked_before + 1)) "$BATS_FILE_TMPDIR/names.log" | cut -d'
     assert_equal "$(where silent-first.db.example)" 192.0.2.1
 }
 
+@test "a gateway's own name has several addresses, the first silent: the session begins a moment later" {
+    local port
+    port=$(free_port)
+    printf '%s\n' '[listen]' "address = tcp://192.0.2.1:$port" 'insecure = yes' "allow = 192.0.2.2:$P" >gateway.conf
+    spawn gateway inside "$BUILD/smux-gateway" -c "$PWD/gateway.conf"
+    gateway_url=tcp://silent-first.db.example:$port gateway_lines='dial-timeout = 1h' \
+        write_smuxshim_conf 192.0.2.2 'connect-timeout = 1h'
+    spawn helper inside unshare --mount sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' \
+        "$BATS_FILE_TMPDIR/resolv.conf" "$BUILD/smux-helper" -c "$smuxshim_conf" -f
+    wait_until "the helper" inside "$BUILD/smuxctl" -c "$smuxshim_conf" status
+    assert_equal "$(printf '\r\n' | inside timeout 100 "$BUILD/smuxctl" -c "$smuxshim_conf" connect 192.0.2.2 "$P" |
+        tail -n 1 | tr -d '\r')" 192.0.2.2
+}
+
 @test "the address that the program chose goes first, and the name decides" {
     with_gateway '*.example:*, 192.0.2.1, 192.0.2.2'
     printf '192.0.2.1 two.db.example\n192.0.2.2 two.db.example\n' >hosts
