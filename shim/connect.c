@@ -21,6 +21,7 @@
 #include "options.h"
 #include "readable.h"
 #include "real.h"
+#include "reset.h"
 #include "settings.h"
 #include "state.h"
 #include "swap.h"
@@ -91,10 +92,10 @@ int shim_wait_connected(int fd) {
         swap_out(fd, &state);
         return fail(ECONNRESET);
     }
-    /* Connected, and reset before this thread ran: it has taken the error, which no call would see
-     * again. TCP's connect says it as well. */
+    /* Connected, and reset before this thread ran, which has taken the error: it is told behind what
+     * the target said before. */
     if (err == ECONNRESET && state.kind == SHIM_CONNECTED)
-        return fail(ECONNRESET);
+        reset_put_back(fd);
     return state.kind == SHIM_FOREIGN ? fail(EBADF) : report(fd, &state);
 }
 
