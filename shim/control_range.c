@@ -3,8 +3,9 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "number.h"
 
 /* Networks that mean something of their own to the kernel, or to every program. */
 static const struct shim_range taken[] = {
@@ -49,8 +50,8 @@ void shim_ranges_default(struct shim_ranges *ranges) {
 
 const char *shim_range_parse(struct shim_range *range, int family, const char *text) {
     struct shim_range fresh = {.family = (uint16_t)family};
-    char address[INET6_ADDRSTRLEN], *end = NULL;
-    const char *slash = strchr(text, '/');
+    char address[INET6_ADDRSTRLEN];
+    const char *slash = strchr(text, '/'), *end;
     size_t len = slash ? (size_t)(slash - text) : sizeof address;
     bool v6 = family == AF_INET6;
     if (len < sizeof address) {
@@ -60,7 +61,7 @@ const char *shim_range_parse(struct shim_range *range, int family, const char *t
     if (len >= sizeof address || inet_pton(family, address, fresh.addr) != 1)
         return v6 ? "an IPv6 network such as " SHIM_RANGE_DEFAULT_V6
                   : "an IPv4 network such as " SHIM_RANGE_DEFAULT_V4;
-    unsigned long prefix_len = strtoul(slash + 1, &end, 10);
+    unsigned long long prefix_len = number_read(slash + 1, 10, &end);
     if (slash[1] < '0' || slash[1] > '9' || *end || prefix_len < (v6 ? 16 : 8) ||
         prefix_len > (v6 ? 112 : 28))
         return v6 ? "a prefix length from 16 to 112" : "a prefix length from 8 to 28";

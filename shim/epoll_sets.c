@@ -5,11 +5,11 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "hint.h"
+#include "number.h"
 #include "real.h"
 
 #define LISTED_MAX 256 /* numbers; with more of them /proc/self/fd is asked */
@@ -50,11 +50,11 @@ bool epoll_sets_have_ring(void) {
 }
 
 /* Reads the number behind `label`; false if there is none. */
-static bool field(const char *line, const char *label, int base, unsigned long long *value) {
+static bool field(const char *line, const char *label, unsigned base, unsigned long long *value) {
     const char *at = strstr(line, label);
     if (!at)
         return false;
-    *value = strtoull(at + strlen(label), NULL, base);
+    *value = number_read(at + strlen(label), base, NULL);
     return true;
 }
 
@@ -157,6 +157,10 @@ struct entry {
     char name[];
 };
 
+static int number_of(const struct entry *entry) {
+    return (int)number_read(entry->name, 10, NULL);
+}
+
 static int take_from_all(int fd, long self, struct epoll_moved *moved) {
     _Alignas(struct entry) char entries[2048];
     int err = 0, folder = (int)real.syscall(SYS_openat, AT_FDCWD, "/proc/self/fd",
@@ -168,8 +172,8 @@ static int take_from_all(int fd, long self, struct epoll_moved *moved) {
         for (long at = 0; err == 0 && at < n;) {
             const struct entry *entry = (const struct entry *)(entries + at);
             at += entry->size;
-            if (entry->name[0] != '.' && atoi(entry->name) != folder)
-                err = take_from(atoi(entry->name), fd, self, moved);
+            if (entry->name[0] != '.' && number_of(entry) != folder)
+                err = take_from(number_of(entry), fd, self, moved);
         }
     raw_close(folder);
     return err;

@@ -16,6 +16,8 @@ bats_require_minimum_version 1.5.0
 unset SMUXSHIM_CONFIG SMUXSHIM_ROUTES SMUXSHIM_GATEWAY SMUXSHIM_SOCKET SMUXSHIM_LOG SMUXSHIM_STRICT \
     SMUXSHIM_DISABLE http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY
 export LC_ALL=C.UTF-8
+# A fork beside threads, of which Python 3.12 and later warn, is what some tests are about.
+export PYTHONWARNINGS=ignore::DeprecationWarning
 PATH=$PATH:/usr/sbin:/sbin
 
 # ---- Waiting, ports, processes ------------------------------------------------------------------
@@ -301,6 +303,14 @@ start_both() {
     start_gateway
     write_smuxshim_conf "$@"
     start_helper
+}
+
+# own_mounts COMMAND...: in a mount namespace of its own, out of which no mount gets. Where / is no mount
+# point (in a chroot), it is the namespace's root whose mounts are made private.
+own_mounts() {
+    $exec unshare --mount --propagation unchanged sh -c '
+        mount --make-rprivate / 2>/dev/null || nsenter --mount=/proc/self/ns/mnt mount --make-rprivate / || exit
+        exec "$@"' - "$@"
 }
 
 # start_network: a network of the file's own, with a loopback device, until its processes are stopped.

@@ -153,7 +153,7 @@ comparable() {
     sed -E 's/^[0-9]+ +//; /^(---|\+\+\+|getrandom|sysinfo)/d; s/^(get[tp]+id\(\)) .*/\1/; s/0x[0-9a-f]+/ADDRESS/g; s/htons\([0-9]+\)/PORT/g; s/\b[0-9]{4,}\b/NUMBER/g' trace
 }
 # What the loader does for one library more, and what follows from where it puts things.
-no_loading() { grep -vE '^(brk|mmap|munmap|mprotect|openat|read|newfstatat|close|pread64|execve|set_tid_address|prlimit64|rseq|set_robust_list|arch_prctl|access|getdents64)\('; }
+no_loading() { grep -vE '^(brk|mmap|munmap|mprotect|openat|read|fstat|newfstatat|close|pread64|execve|set_tid_address|prlimit64|rseq|set_robust_list|arch_prctl|access|getdents64)\('; }
 
 @test "a program that never connects makes no system call more" {
     cat >program.py <<END

@@ -28,7 +28,7 @@ END
 address = tcp://127.0.0.1:$gateway_port
 allow = *.internal:*, db.internal:*, 127.0.0.0/8:*, [::1]:*, here.example:*, localhost:*
 END
-    serve gateway "$gateway_port" unshare --mount sh -c \
+    serve gateway "$gateway_port" own_mounts sh -c \
         "mount --bind '$PWD/hosts' /etc/hosts && mount --bind '$PWD/nsswitch.conf' /etc/nsswitch.conf && exec '$BUILD/smux-gateway' -c gateway.conf"
 }
 
@@ -55,7 +55,7 @@ configure() {
 
 # offline COMMAND...: without a name server.
 offline() {
-    $exec unshare --mount sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' "$BATS_FILE_TMPDIR/resolv.conf" "$@"
+    own_mounts sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' "$BATS_FILE_TMPDIR/resolv.conf" "$@"
 }
 offline_nobody() { offline setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups "$@"; }
 via() { offline "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; }
@@ -211,7 +211,7 @@ except ConnectionRefusedError: pass'
     sed -i "s/^destinations = .*/&, here.example/" "$smuxshim_conf"
     ctl reload
     printf '127.0.0.1 here.example localhost\n' >myhosts
-    run via unshare --mount sh -c "mount --bind '$PWD/myhosts' /etc/hosts && exec /usr/bin/python3 -c \"
+    run offline sh -c "mount --bind '$PWD/myhosts' /etc/hosts && exec '$BUILD/smuxshim' -c '$smuxshim_conf' /usr/bin/python3 -c \"
 import socket
 print(socket.gethostbyname('here.example'))
 try: print(socket.getaddrinfo('here.example', 80, socket.AF_INET6))
