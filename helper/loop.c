@@ -13,6 +13,7 @@ struct loop {
     int epoll_fd;
     bool running;
     uint32_t turn;
+    unsigned behind; /* turns until it has caught up */
     uint64_t now_us;
     struct loop_timer *timers; /* root of a pairing heap */
     struct loop_task *tasks;
@@ -277,13 +278,30 @@ static int wait_ms(const struct loop *loop, int max_wait_ms) {
     return wait > 3600000 ? 3600000 : (int)wait;
 }
 
+/* Turns that a listener's connection takes until what it says is heard, and one. */
+#define BEHIND_US    500000u
+#define BEHIND_TURNS 4
+
+static void note_turn(struct loop *loop, int event_count) {
+    uint64_t before_us = loop->now_us;
+    loop->now_us = loop_clock_us();
+    loop->turn++;
+    if (loop->now_us - before_us >= BEHIND_US)
+        loop->behind = BEHIND_TURNS;
+    else if (loop->behind && event_count < EVENTS_PER_TURN)
+        loop->behind--;
+}
+
+bool loop_is_behind(const struct loop *loop) {
+    return loop->behind > 0;
+}
+
 int loop_turn(struct loop *loop, int max_wait_ms) {
     int timeout = wait_ms(loop, max_wait_ms);
     int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_TURN, timeout);
     if (count < 0 && errno != EINTR)
         return -errno;
-    loop->now_us = loop_clock_us();
-    loop->turn++;
+    note_turn(loop, count);
     for (int i = 0; i < count; i++) {
         struct loop_watch *watch = loop->events[i].data.ptr;
         if (watch->open && watch->turn != loop->turn)

@@ -62,6 +62,11 @@ uint64_t loop_now_us(const struct loop *loop);
 /* The same, read now. */
 uint64_t loop_clock_us(void);
 
+/* Half a second has passed since the last turn began, and not all that happened meanwhile has been seen
+ * yet: events on one descriptor may be told before older ones on another. (It may have been idle: it
+ * is so for a few turns, then, too.) */
+bool loop_is_behind(const struct loop *loop);
+
 /* Watches fd for `mask` (EPOLLET is added unless mask has LOOP_LEVEL). `fn` is called with the events
  * of the turn. 0 or a negative errno; on failure the fd stays the caller's, on success it belongs to
  * the watch. */

@@ -277,6 +277,12 @@ static void socket_ended(struct relay *relay) {
         application_gone(relay);
 }
 
+/* A notice that the application's close is to be a reset (shim/control.h) comes on a connection of its
+ * own: after a pause it may be there already, unseen, behind the end that came after it. */
+static bool notice_may_come(const struct relay *relay) {
+    return relay->end == &relay_end_app && !relay->error && loop_is_behind(relay->reactor->loop);
+}
+
 static void read_socket(struct relay *relay) {
     size_t budget = RELAY_LOAN_MAX;
     while (relay->readable && relay->in == RELAY_IN_OPEN) {
@@ -288,6 +294,10 @@ static void read_socket(struct relay *relay) {
             break;
         }
         ssize_t n = relay->end->read(relay, room < budget ? room : budget);
+        if (n == 0 && notice_may_come(relay)) {
+            again_later(relay);
+            break;
+        }
         if (n <= 0 && relay->error)
             fail_behind_data(relay, relay->error);
         else if (n == -EAGAIN)

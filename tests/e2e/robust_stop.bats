@@ -40,6 +40,56 @@ full() { [ "$(ss -Htn "sport = :$peer_port" | awk '$3 > 0' | wc -l)" -ge "$1" ];
     assert_carried 513
 }
 
+# resetting_program: two processes in one, the target (direct) and a client, which ends by a reset when
+# it is told to.
+resetting_program() {
+    cat <<END
+import os, socket, struct, sys
+if sys.argv[1] == 'target':
+    listener = socket.create_server(('127.0.0.1', 0))
+    print(listener.getsockname()[1], flush=True)
+    accepted, _ = listener.accept()
+    accepted.recv(6)
+    accepted.sendall(b'ok')
+    try:
+        while accepted.recv(100): pass
+        print('end of file', flush=True)
+    except ConnectionResetError:
+        print('reset', flush=True)
+else:
+    sock = socket.create_connection(('127.0.0.1', int(sys.argv[2])))
+    sock.sendall(b'first ')
+    sock.recv(2)
+    print('ready', flush=True)
+    sys.stdin.readline()
+    sock.sendall(b'part of a whole')
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    sock.close()
+END
+}
+
+@test "a reset by SO_LINGER is one for the target, also if the helper stood still when it was told" {
+    direct && skip "there is no helper to stop without the shim"
+    resetting_program >program.py
+    spawn target python3 program.py target
+    wait_until "a port" test -s target.log
+    write_smuxshim_conf "127.0.0.1:$(cat target.log)"
+    ctl reload
+    mkfifo ask
+    via python3 program.py client "$(cat target.log)" <ask >client.log 2>&1 3>&- &
+    local client=$!
+    echo "$client TERM" >>spawned
+    exec 7>ask
+    wait_until "the client" said client ready
+    kill -STOP "$helper_pid"
+    echo now >&7
+    wait "$client"
+    kill -CONT "$helper_pid"
+    exec 7>&-
+    wait_until "the target to see an end" grep -q '[a-z]' target.log
+    assert_equal "$(tail -n 1 target.log)" reset
+}
+
 @test "a stopped helper does not hang a program in a non-blocking connect" {
     direct && skip "there is no helper to stop without the shim"
     mkfifo ask

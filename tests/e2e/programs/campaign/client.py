@@ -1,4 +1,4 @@
-"""Transfers, one after the other: client.py SEED SECONDS COUNT PORT...  Prints one line for each:
+"""Transfers, one after the other: client.py SEED SECONDS FIRST COUNT KINDS PORT...  Prints one line for each:
 
     NUMBER KIND complete|failed|WRONG|HUNG ...
 
@@ -123,21 +123,22 @@ def outcome(rng, port, chosen):
         return f"WRONG {problem!r}"
 
 
-def work(seed, until, numbers, ports):
+def work(seed, until, numbers, kinds, ports):
     rng = random.Random(seed)
     for number in numbers:
         if time.monotonic() > until:
             break
-        chosen = transfers.choose(rng, number)
+        chosen = transfers.choose(rng, number, kinds)
         said = outcome(rng, rng.choice(ports), chosen)
         sys.stdout.write(f"{number} {chosen[0]} {said}\n")
 
 
 def main():
     seed, seconds, first, count = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    ports = [int(port) for port in sys.argv[5:]]
+    kinds, ports = sys.argv[5].split(","), [int(port) for port in sys.argv[6:]]
     until = time.monotonic() + seconds
-    threads = [threading.Thread(target=work, args=(f"{seed} {i}", until, range(first + i, first + count, THREADS), ports))
+    threads = [threading.Thread(target=work, args=(f"{seed} {i}", until, range(first + i, first + count, THREADS),
+                                                   kinds, ports))
                for i in range(THREADS)]
     for thread in threads:
         thread.start()

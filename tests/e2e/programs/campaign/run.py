@@ -22,6 +22,7 @@ import sys
 import tempfile
 
 import target as targets
+import transfers
 import wire as wires
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -52,6 +53,7 @@ connect = eager
 [helper]
 socket = {folder}/smuxshim-helper.sock
 autostart = no
+log-level = info
 """
 
 
@@ -181,7 +183,7 @@ class Campaign:
     def client_command(self, i):
         share = self.args.transfers // PROCESSES
         return [sys.executable, str(HERE / "client.py"), str(self.args.seed * PROCESSES + i),
-                str(self.args.seconds), str(i * share), str(share), str(self.ports["confirmed"]),
+                str(self.args.seconds), str(i * share), str(share), self.args.kinds, str(self.ports["confirmed"]),
                 str(self.ports["eager"])]
 
     async def clients(self):
@@ -256,6 +258,7 @@ def options():
     parser.add_argument("--load", type=int, default=0, help="busy processes beside it")
     parser.add_argument("--pause", type=float, default=4, help="at most so many seconds between deeds")
     parser.add_argument("--without", action="append", default=[], metavar="DEED")
+    parser.add_argument("--kinds", default=",".join(transfers.KINDS), help="of transfers (transfers.py)")
     parser.add_argument("--keep", metavar="FOLDER", help="for logs and configuration, which stay")
     return parser.parse_args()
 

@@ -26,9 +26,9 @@ def content(number, length):
     return _BYTES[at:at + length]
 
 
-def choose(rng, number):
+def choose(rng, number, kinds=KINDS):
     """(kind, number, length, cut) of one transfer."""
-    kind = rng.choices(KINDS, WEIGHTS)[0]
+    kind = rng.choices(kinds, [WEIGHTS[KINDS.index(kind)] for kind in kinds])[0]
     length = int(2 ** rng.uniform(0, 21)) + rng.randrange(3)
     return kind, number, length, rng.randrange(length)
 
