@@ -43,7 +43,7 @@ bool shim_is_runtime_folder(const char *folder);
 /* May only its owner use what is in that folder? True for those of 7, which lie among strangers'. */
 bool shim_is_private_folder(const char *folder);
 
-/* Can anybody but `uid` (and root) put files into the folder? False as well if it cannot be seen. */
+/* Can nobody but `uid` and root put files into the folder? False as well if it cannot be seen. */
 bool shim_folder_is_safe(const char *folder, unsigned uid);
 
 /* The system calls of the look-up: the library makes them past its own hooks. */

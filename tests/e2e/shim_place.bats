@@ -143,6 +143,7 @@ by_user_inside() {
     local pid what
     pid=$(helpers)
     for what in smuxshim-helper.sock smuxshim-control.sock '*'; do
+        # shellcheck disable=SC2086 # a pattern
         rm "$own_place"/$what
         run --separate-stderr by_user smuxshim "${probe[@]}"
         assert_output connected
