@@ -6,6 +6,8 @@
  *   stream.c   open, close, reset, states  queue.c    bytes waiting on a stream
  *   receive.c  bytes -> events             window.c   budget, windows, round-trip time
  *   send.c     frames -> bytes             timer.c    keepalive and timeouts
+ *   promise.c  the sum of what has been promised to the peer
+ *   refusal.c  resets for streams that do not exist
  */
 #ifndef SMUX_ENGINE_H
 #define SMUX_ENGINE_H
@@ -80,6 +82,7 @@ enum stream_flag {
     F_DRY = 1 << 11,       /* the peer has sent all it may, and the application has read it */
     F_URGENT = 1 << 12,    /* urgent_end lies in what no frame has been planned for */
     F_FAILING = 1 << 13,   /* a reset takes the place of the FIN behind what is queued */
+    F_SMALL = 1 << 14,     /* opened with a small window for us, and no update has come since */
 };
 #define F_OWED (F_OWE_SYN | F_OWE_UPDATE | F_OWE_RESET)
 
@@ -118,7 +121,7 @@ struct smux_stream {
     struct link control; /* session.control: owes a control frame */
     struct link events;  /* session.events, .blocked or .starved */
     struct link idle;    /* session.idle, .lingering once given up, or .still */
-    struct link hold;    /* session.hold[log2(unread)]; under SMUX_FULL_STALL see there */
+    struct link hold;    /* session.hold[log2(unread)], or .shrunk; see there */
 };
 _Static_assert(sizeof(struct smux_stream) <= 200, "an idle stream is to stay below 256 bytes");
 _Static_assert(SMUX_ERR_FLOOD >= INT8_MIN, "errors fit into smux_stream.error");
@@ -136,7 +139,11 @@ enum frame_kind {
     FRAME_GOAWAY,
     FRAME_NOP,
     FRAME_PING,
-    FRAME_PONG
+    FRAME_PONG,
+    FRAME_WINDOWS, /* WIRE_FULL or WIRE_SMALL */
+    FRAME_CREDIT,
+    FRAME_SYNC,
+    FRAME_SYNCED
 };
 
 /* A frame in the plan: given to the caller by smux_output, not yet reported by smux_sent. */
@@ -149,6 +156,7 @@ struct frame {
     uint8_t header_len;
     uint8_t kind;
     bool urgent; /* its last byte is */
+    bool small;  /* SYN: the stream is opened small; WINDOWS: what the one before said */
 };
 
 #ifndef FIRST_CLIENT_ID /* tests begin near the end of the ids */
@@ -176,8 +184,15 @@ enum session_owes {
     OWE_GOAWAY = 1 << 1,
     OWE_NOP = 1 << 2,
     OWE_PING = 1 << 3,
-    OWE_PONG = 1 << 4
+    OWE_PONG = 1 << 4,
+    OWE_WINDOWS = 1 << 5,
+    OWE_CREDIT = 1 << 6,
+    OWE_SYNC = 1 << 7,
+    OWE_SYNCED = 1 << 8
 };
+
+/* Whether promises are kept to (PROTOCOL.md, 7): not known before the peer's second frame. */
+enum terms { TERMS_UNKNOWN, TERMS_KEPT, TERMS_NONE };
 
 enum goaway { GOAWAY_NONE, GOAWAY_SENT, GOAWAY_TOLD };
 
@@ -206,7 +221,7 @@ struct smux_session {
     uint32_t next_id;
 
     /* Extensions and keepalive. */
-    uint8_t owes; /* enum session_owes */
+    uint16_t owes; /* enum session_owes */
     bool peer_extensions, peer_goaway, peer_keeps_alive;
     uint8_t goaway; /* enum goaway */
     uint8_t ping_seq, pong_seq;
@@ -228,11 +243,24 @@ struct smux_session {
     uint32_t payload_orphan;     /* its stream, if that went in the middle of it; 0: answered */
     uint32_t mark_id;            /* stream of the NOP just before, 0: none */
     uint64_t unread, granted;    /* granted: windows beyond the initial one, summed */
-    struct link hold[32]; /* under SMUX_FULL_STALL [0] alone: whose windows have grown, or should,
+    struct link hold[32]; /* where promises are kept to: [log2(window)], in the order in which they
+                             were last tuned; under SMUX_FULL_STALL [0] alone: whose windows have grown, or should,
                              in the order in which they were last tuned */
     uint32_t sharers;     /* how many these are */
     uint32_t backlog;
     uint32_t window_limit; /* of automatic windows, for now */
+
+    /* Promises, ours and the peer's. */
+    bool offers;            /* we keep to the peer's if it keeps to ours */
+    uint8_t terms;          /* enum terms */
+    bool tight, told_tight; /* streams that we open are to give the peer a small window; it knows */
+    bool sync_pending;
+    uint64_t held;        /* the most that can ever lie unread, if the peer keeps to it */
+    struct link shrunk;   /* windows that were lowered, in updates before the next SYNC(ED) */
+    uint32_t credits_out; /* streams of the peer that may begin with a full window */
+    uint32_t credits;     /* and of ours */
+    uint32_t small_id;    /* stream of the FIN just before, 0: none */
+    uint32_t peer_first;  /* the window that streams opened by the peer give us */
 
     /* Events. */
     smux_sendbuf *returned, **returned_tail;
@@ -274,7 +302,8 @@ void table_remove(smux_session *s, uint32_t id);
 smux_stream *table_next(const smux_session *s, const smux_stream *previous);
 
 /* stream.c */
-int stream_new(smux_session *s, uint32_t id, uint16_t flags, smux_stream **stream);
+/* `first`: what the peer may send before any update; 0: there is no room for it. */
+int stream_new(smux_session *s, uint32_t id, uint16_t flags, uint32_t first, smux_stream **stream);
 void stream_free(smux_stream *st);
 void stream_free_spares(smux_session *s);
 /* Ends a stream with an error.  `tell` the peer, and the application by SMUX_EVENT_RESET. */
@@ -308,8 +337,6 @@ uint64_t queue_room(const smux_stream *st);
 /* Puts the stream into the lists of those that have something to send, or takes it out. */
 void send_schedule(smux_stream *st);
 void send_leave_ring(smux_stream *st);
-/* A reset for a stream that there is not, in answer to SYN or to data. */
-void send_refuse(smux_session *s, uint32_t id, bool for_data);
 void send_void_plan(smux_session *s);
 int64_t send_allowance(const smux_stream *st);
 void send_owe_reset(smux_stream *st);
@@ -319,11 +346,16 @@ static inline bool send_fin_due(const smux_stream *st) {
     return st->out == OUT_CLOSING && st->queued == st->planned && !(st->flags & F_FAILING);
 }
 
+/* refusal.c */
+/* A reset for a stream that there is not, in answer to SYN or to data. */
+void send_refuse(smux_session *s, uint32_t id, bool for_data);
+
 /* receive.c */
 void receive_forget(smux_session *s, const smux_stream *st);
 
 /* window.c */
-void window_start(smux_stream *st);
+void window_start(smux_stream *st, uint32_t first);
+void window_set(smux_stream *st, uint32_t window);
 void window_end(smux_stream *st);
 void window_consumed(smux_stream *st);
 bool window_admits(const smux_stream *st, uint32_t len);
@@ -334,5 +366,49 @@ void window_delivered(smux_stream *st, uint32_t len);
 void window_release(smux_stream *st, uint32_t n);
 struct wire_update window_update(smux_stream *st);
 void window_rtt(smux_session *s, uint64_t sample_us);
+
+/* promise.c */
+void promise_init(smux_session *s);
+/* Whether what is promised is bounded by the budget, as far as is known yet. */
+static inline bool promise_bounds(const smux_session *s) {
+    return s->offers && s->terms != TERMS_NONE && s->version != 1;
+}
+/* What of the budget the stream takes, or may take. */
+static inline uint64_t promise_held(const smux_stream *st) {
+    if (st->flags & F_GIVEN_UP)
+        return 0; /* what comes is dropped */
+    if (st->in != IN_OPEN)
+        return st->unread;
+    uint32_t held = st->limit - (uint32_t)(st->bytes_in - st->unread);
+    return held > WIRE_SMALL_WINDOW ? held : WIRE_SMALL_WINDOW;
+}
+/* To be called after a change, with what promise_held said before. */
+static inline void promise_note(smux_stream *st, uint64_t before) {
+    st->session->held += promise_held(st) - before;
+}
+/* What may still be promised. */
+uint64_t promise_left(const smux_session *s);
+/* What a stream may be promised that has just begun. */
+uint32_t promise_usual(const smux_session *s);
+/* The window for an update, growth left aside: less than now while others are short of room, more if
+ * the stream has less than its share. */
+uint32_t promise_fair(const smux_stream *st);
+/* The largest window that a stream may grow to. */
+uint64_t promise_growth(const smux_stream *st);
+/* The window that the peer has on a new stream without any update. 0: there is no room for it. */
+uint32_t promise_open(smux_session *s);
+uint32_t promise_accept(smux_session *s, uint32_t id);
+/* A stream has begun, or ended: makes room, or uses it. */
+void promise_balance(smux_session *s);
+/* Takes windows back from streams that are still, or from all that have more than their share. */
+void promise_shrink(smux_session *s, bool all);
+/* The SYN is planned; true: it opens the stream small. */
+bool promise_plan_syn(smux_stream *st);
+void promise_take_back_syn(smux_stream *st, bool small);
+/* The peer's frames. */
+void promise_windows(smux_session *s, uint32_t id);
+void promise_synced(smux_session *s);
+/* The peer does not keep to anything. */
+void promise_none(smux_session *s);
 
 #endif

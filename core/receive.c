@@ -39,8 +39,9 @@ static bool on_syn(smux_session *s, struct wire_header h, smux_event *ev) {
     }
     if (table_get(s, h.id))
         return ignore(s);
+    uint32_t first = promise_accept(s, h.id);
     if (s->goaway == GOAWAY_TOLD || s->backlog >= s->config.accept_backlog ||
-        stream_new(s, h.id, 0, &st))
+        stream_new(s, h.id, 0, first, &st))
         return refuse(s, h.id);
     s->backlog++;
     s->count.accepted++;
@@ -58,7 +59,7 @@ static bool on_hello(smux_session *s, smux_event *ev) {
         s->owes |= OWE_GOAWAY;
     }
     if (s->role == SMUX_SERVER)
-        s->owes |= OWE_HELLO;
+        s->owes |= OWE_HELLO | (promise_bounds(s) ? OWE_WINDOWS : 0);
     s->owes |= OWE_PING;
     return event(ev, SMUX_EVENT_HELLO, NULL);
 }
@@ -67,6 +68,12 @@ static bool on_fin(smux_session *s, struct wire_header h, smux_event *ev) {
     smux_stream *st = table_get(s, h.id);
     if (h.id == WIRE_HELLO)
         return on_hello(s, ev);
+    if (h.id == WIRE_FULL || h.id == WIRE_SMALL) {
+        promise_windows(s, h.id);
+        return false;
+    }
+    if (!st)
+        s->small_id = h.id;
     if (!st || st->in == IN_DEAD)
         return ignore(s);
     if (s->mark_id == h.id && s->peer_extensions) {
@@ -95,7 +102,7 @@ static smux_stream *payload_target(smux_session *s, struct wire_header h) {
         stream_kill(st, SMUX_ERR_WINDOW, true, true);
         return NULL;
     }
-    if (s->config.on_full == SMUX_FULL_RESET && !(st->flags & F_GIVEN_UP))
+    if (s->config.on_full == SMUX_FULL_RESET && !promise_bounds(s) && !(st->flags & F_GIVEN_UP))
         window_make_room(s, h.length);
     return st->in == IN_OPEN ? st : NULL;
 }
@@ -127,6 +134,15 @@ static void on_pong(smux_session *s, uint32_t id) {
         s->goaway = GOAWAY_TOLD;
 }
 
+static void promise_nop(smux_session *s, uint32_t id) {
+    if (id == WIRE_CREDIT)
+        s->credits = min_u32(s->config.max_streams, (uint64_t)s->credits + WIRE_CREDITS);
+    else if (id == WIRE_SYNC)
+        s->owes |= OWE_SYNCED; /* one answer for all */
+    else if (id == WIRE_SYNCED)
+        promise_synced(s);
+}
+
 static bool on_nop(smux_session *s, struct wire_header h, smux_event *ev) {
     s->mark_id = 0;
     if (h.id < WIRE_RESERVED)
@@ -142,6 +158,8 @@ static bool on_nop(smux_session *s, struct wire_header h, smux_event *ev) {
         on_pong(s, h.id);
     } else if (h.id < WIRE_RESERVED) {
         s->mark_id = h.id;
+    } else if (s->terms == TERMS_KEPT) {
+        promise_nop(s, h.id);
     }
     return false;
 }
@@ -162,6 +180,7 @@ static bool on_upd(smux_session *s, struct wire_header h, smux_event *ev) {
         return ignore(s); /* older than what we know */
     st->peer_consumed = u.consumed;
     st->peer_window = u.window < INT32_MAX ? u.window : INT32_MAX;
+    st->flags &= (uint16_t)~F_SMALL;
     send_schedule(st);
     return false;
 }
@@ -275,6 +294,10 @@ static bool frame(smux_session *s, smux_event *ev) {
     bool made = commands[h.command].handle(s, h, ev);
     if (h.command != WIRE_NOP)
         s->mark_id = 0;
+    if (h.command != WIRE_FIN)
+        s->small_id = 0;
+    if (s->terms == TERMS_UNKNOWN && (h.command != WIRE_FIN || h.id != WIRE_HELLO))
+        promise_none(s);
     return made;
 }
 

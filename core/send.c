@@ -72,38 +72,6 @@ void send_waiting_resets(smux_session *s) {
             send_schedule(st);
 }
 
-/* Those that are in the plan lie before the head, and may come back. */
-static int refusals_grow(smux_session *s) {
-    uint32_t from = s->outstanding ? 0 : s->refusals_head, len = s->refusals_tail - from;
-    uint32_t size = len < 32 ? 64 : len * 2;
-    uint32_t *refusals = engine_alloc(s, size * sizeof *refusals);
-    if (!refusals)
-        return SMUX_ERR_NOMEM;
-    if (len)
-        memcpy(refusals, s->refusals + from, len * sizeof *refusals);
-    engine_free(s, s->refusals);
-    s->refusals = refusals;
-    s->refusals_size = size;
-    s->refusals_head -= from;
-    s->refusals_tail -= from;
-    return 0;
-}
-
-/* Without memory the peer is not told; it will find out by its own timeouts. */
-void send_refuse(smux_session *s, uint32_t id, bool for_data) {
-    uint32_t waiting = s->refusals_tail - s->refusals_head;
-    if (for_data &&
-        (waiting >= REFUSALS_FOR_DATA || (waiting && s->refusals[s->refusals_tail - 1] == id)))
-        return;
-    if (waiting >= REFUSALS_MAX) {
-        session_fail_got(s, SMUX_ERR_FLOOD, waiting, "the peer to read its refusals");
-        return;
-    }
-    if (s->refusals_tail == s->refusals_size && refusals_grow(s))
-        return;
-    s->refusals[s->refusals_tail++] = id;
-}
-
 bool smux_want_write(const smux_session *s) {
     return !s->error && s->version &&
            (s->begun || s->owes || s->refusals_head < s->refusals_tail ||
@@ -166,13 +134,20 @@ static uint8_t put_data(smux_session *s, uint8_t *at, const struct frame *f, uin
     return len + put_header(s, at + len, WIRE_PSH, (uint16_t)f->payload, id);
 }
 
+/* A FIN before it, which says nothing to a peer that does not know, opens the stream small. */
+static uint8_t put_syn(smux_session *s, uint8_t *at, const struct frame *f, uint32_t id) {
+    uint8_t len = f->small ? put_header(s, at, WIRE_FIN, 0, id) : 0;
+    return len + put_header(s, at + len, WIRE_SYN, 0, id);
+}
+
 static uint8_t put_frame(smux_session *s, uint8_t *at, const struct frame *f) {
     uint32_t id = f->stream ? f->stream->id : f->id;
     switch ((enum frame_kind)f->kind) {
     case FRAME_SYN:
-        return put_header(s, at, WIRE_SYN, 0, id);
+        return put_syn(s, at, f, id);
     case FRAME_FIN:
     case FRAME_HELLO:
+    case FRAME_WINDOWS:
         return put_header(s, at, WIRE_FIN, 0, id);
     case FRAME_DATA:
         return put_data(s, at, f, id);
@@ -185,6 +160,9 @@ static uint8_t put_frame(smux_session *s, uint8_t *at, const struct frame *f) {
     case FRAME_NOP:
     case FRAME_PING:
     case FRAME_PONG:
+    case FRAME_CREDIT:
+    case FRAME_SYNC:
+    case FRAME_SYNCED:
         break;
     }
     return put_header(s, at, WIRE_NOP, 0, id);
@@ -219,20 +197,21 @@ static void plan_begun(struct output *o) {
 }
 
 static const struct {
-    uint8_t owed, kind;
+    uint16_t owed;
+    uint8_t kind;
     uint32_t id;
 } session_frames[] = {
-    {OWE_HELLO, FRAME_HELLO, WIRE_HELLO},
-    {OWE_GOAWAY, FRAME_GOAWAY, WIRE_GOAWAY},
-    {OWE_PONG, FRAME_PONG, WIRE_PONG},
-    {OWE_PING, FRAME_PING, WIRE_PING},
-    {OWE_NOP, FRAME_NOP, 0},
+    {OWE_HELLO, FRAME_HELLO, WIRE_HELLO},    {OWE_WINDOWS, FRAME_WINDOWS, WIRE_FULL},
+    {OWE_CREDIT, FRAME_CREDIT, WIRE_CREDIT}, {OWE_SYNCED, FRAME_SYNCED, WIRE_SYNCED},
+    {OWE_GOAWAY, FRAME_GOAWAY, WIRE_GOAWAY}, {OWE_PONG, FRAME_PONG, WIRE_PONG},
+    {OWE_PING, FRAME_PING, WIRE_PING},       {OWE_NOP, FRAME_NOP, 0},
 };
 
 static void plan_session_frames(struct output *o) {
     smux_session *s = o->s;
-    for (size_t i = 0; i < sizeof session_frames / sizeof *session_frames; i++) {
+    for (size_t i = 0; s->owes && i < sizeof session_frames / sizeof *session_frames; i++) {
         uint32_t id = session_frames[i].id;
+        bool was_tight = s->told_tight;
         if (!(s->owes & session_frames[i].owed) || !room_for_frame(o))
             continue;
         if (session_frames[i].kind == FRAME_PING) {
@@ -242,9 +221,12 @@ static void plan_session_frames(struct output *o) {
             id |= s->ping_seq;
         } else if (session_frames[i].kind == FRAME_PONG) {
             id |= s->pong_seq;
+        } else if (session_frames[i].kind == FRAME_WINDOWS) {
+            s->told_tight = s->tight;
+            id = s->tight ? WIRE_SMALL : WIRE_FULL;
         }
-        s->owes &= (uint8_t)~session_frames[i].owed;
-        plan(o, (struct frame){.kind = session_frames[i].kind, .id = id});
+        s->owes &= (uint16_t)~session_frames[i].owed;
+        plan(o, (struct frame){.kind = session_frames[i].kind, .id = id, .small = was_tight});
     }
     while (s->refusals_head < s->refusals_tail && room_for_frame(o))
         plan(o, (struct frame){.kind = FRAME_REFUSE, .id = s->refusals[s->refusals_head++]});
@@ -268,12 +250,20 @@ static void plan_control(struct output *o) {
         for (size_t i = 0; i < sizeof stream_frames / sizeof *stream_frames; i++)
             if (owed(st) & stream_frames[i].owed && room_for_frame(o)) {
                 st->flags &= (uint16_t)~stream_frames[i].owed;
-                plan(o, (struct frame){.kind = stream_frames[i].kind, .stream = st});
+                plan(o, (struct frame){.kind = stream_frames[i].kind,
+                                       .stream = st,
+                                       .small = i == 0 && promise_plan_syn(st)});
             }
         if (send_fin_due(st) && !(st->flags & F_OWED) && room_for_frame(o))
             plan_fin(o, st);
         if (!control_due(st))
             list_remove(&st->control);
+    }
+    /* Behind all the updates that it asks about. */
+    if (s->owes & OWE_SYNC && list_empty(&s->control) && room_for_frame(o)) {
+        s->owes &= (uint16_t)~OWE_SYNC;
+        s->sync_pending = true;
+        plan(o, (struct frame){.kind = FRAME_SYNC, .id = WIRE_SYNC});
     }
 }
 
@@ -410,6 +400,11 @@ static void take_back_fin(smux_stream *st) {
         send_owe_reset(st);
 }
 
+static void take_back_sync(smux_session *s) {
+    s->owes |= OWE_SYNC;
+    s->sync_pending = false;
+}
+
 static void take_back(smux_session *s, const struct frame *f) {
     smux_stream *st = f->stream;
     if (f->kind == FRAME_DATA)
@@ -418,6 +413,12 @@ static void take_back(smux_session *s, const struct frame *f) {
         take_back_fin(st);
     else if (f->kind == FRAME_REFUSE)
         s->refusals_head--;
+    else if (f->kind == FRAME_SYN)
+        promise_take_back_syn(st, f->small);
+    else if (f->kind == FRAME_WINDOWS)
+        s->told_tight = f->small;
+    else if (f->kind == FRAME_SYNC)
+        take_back_sync(s);
     for (size_t i = 0; i < sizeof stream_frames / sizeof *stream_frames; i++)
         if (st && f->kind == stream_frames[i].kind)
             st->flags |= stream_frames[i].owed;

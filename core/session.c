@@ -60,6 +60,7 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
     if (config->extensions)
         s->hello_until_us =
             now_us < UINT64_MAX - HELLO_PATIENCE_US ? now_us + HELLO_PATIENCE_US : 1;
+    promise_init(s);
     s->returned_tail = &s->returned;
     list_init(&s->events);
     list_init(&s->ring);
@@ -69,6 +70,7 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
     list_init(&s->idle);
     list_init(&s->lingering);
     list_init(&s->still);
+    list_init(&s->shrunk);
     for (size_t i = 0; i < sizeof s->hold / sizeof *s->hold; i++)
         list_init(&s->hold[i]);
 }

@@ -118,7 +118,10 @@ enum smux_on_full {
      * delivered. */
     SMUX_FULL_STALL,
     /* The stream that holds the most (within a factor of two) is reset with SMUX_ERR_OVERRUN, so
-     * that the others flow on. */
+     * that the others flow on.  Never between two sides of this library in version 2 that are both
+     * configured so, with extensions, auto_window and max_receive_buffer of 16 MiB at least: they
+     * promise each other no more than the budget holds, and refuse streams for which there is no
+     * room (PROTOCOL.md, 7). */
     SMUX_FULL_RESET
 };
 

@@ -19,8 +19,10 @@ static const uint8_t out_moves[] = {
 };
 
 void stream_set_in(smux_stream *st, enum in_state to) {
+    uint64_t before = promise_held(st);
     if (in_moves[st->in] & 1 << to)
         st->in = (uint8_t)to;
+    promise_note(st, before);
 }
 
 void stream_set_out(smux_stream *st, enum out_state to) {
@@ -52,8 +54,8 @@ void stream_free_spares(smux_session *s) {
         s->spares = st->user;
 }
 
-int stream_new(smux_session *s, uint32_t id, uint16_t flags, smux_stream **stream) {
-    if (s->table.used >= s->config.max_streams)
+int stream_new(smux_session *s, uint32_t id, uint16_t flags, uint32_t first, smux_stream **stream) {
+    if (!first || s->table.used >= s->config.max_streams)
         return SMUX_ERR_STREAM_LIMIT;
     smux_stream *st = take_memory(s);
     if (!st)
@@ -62,12 +64,13 @@ int stream_new(smux_session *s, uint32_t id, uint16_t flags, smux_stream **strea
     st->session = s;
     st->id = id;
     st->flags = flags;
-    st->peer_window = WIRE_INITIAL_WINDOW;
+    st->peer_window = flags & F_LOCAL ? WIRE_INITIAL_WINDOW : s->peer_first;
     if (table_put(s, st)) {
         give_memory(s, st);
         return SMUX_ERR_NOMEM;
     }
-    window_start(st);
+    window_start(st, first);
+    promise_balance(s);
     stream_active(st);
     *stream = st;
     return 0;
@@ -84,6 +87,7 @@ void stream_free(smux_stream *st) {
     list_remove(&st->idle);
     table_remove(s, st->id);
     give_memory(s, st);
+    promise_balance(s);
 }
 
 void stream_active(smux_stream *st) {
@@ -161,7 +165,7 @@ int smux_open(smux_session *s, smux_stream **stream) {
         return SMUX_ERR_GOAWAY;
     if (s->next_id >= WIRE_RESERVED)
         return SMUX_ERR_EXHAUSTED;
-    int error = stream_new(s, s->next_id, F_LOCAL | F_OWE_SYN, stream);
+    int error = stream_new(s, s->next_id, F_LOCAL | F_OWE_SYN, promise_open(s), stream);
     if (error)
         return error;
     s->next_id += 2;
@@ -188,8 +192,10 @@ int smux_close_write(smux_stream *st) {
 
 /* From here on the stream is the engine's alone. */
 static void give_up(smux_stream *st) {
+    uint64_t before = promise_held(st);
     leave_backlog(st);
     st->flags |= F_GIVEN_UP;
+    promise_note(st, before);
     st->flags &= (uint16_t) ~(F_BLOCKED | F_WRITABLE | F_TOLD_RESET);
     list_remove(&st->events);
 }

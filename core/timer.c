@@ -49,6 +49,11 @@ static uint64_t still_deadline(const smux_session *s) {
     return first_due(&s->still, streams_second_look_us(s));
 }
 
+static uint64_t hello_deadline(const smux_session *s) {
+    bool waits = s->resets_wait || (s->offers && s->terms == TERMS_UNKNOWN && s->table.used);
+    return waits && s->hello_until_us ? s->hello_until_us : SMUX_NEVER;
+}
+
 static bool event_waits(const smux_session *s) {
     return s->returned || !list_empty(&s->events) || s->input_len ||
            (s->error && !s->failed_told && !s->outstanding);
@@ -61,7 +66,7 @@ uint64_t smux_deadline(const smux_session *s) {
         return SMUX_NEVER;
     uint64_t due = s->config.keepalive_disabled ? SMUX_NEVER : s->keepalive_us;
     const uint64_t others[] = {silence_deadline(s), idle_deadline(s), linger_deadline(s),
-                               still_deadline(s), s->resets_wait ? s->hello_until_us : SMUX_NEVER};
+                               still_deadline(s), hello_deadline(s)};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         due = others[i] < due ? others[i] : due;
     return due;
@@ -120,6 +125,8 @@ void smux_tick(smux_session *s, uint64_t now_us) {
     if (s->error)
         return;
     end_still_streams(s);
-    if (s->hello_until_us && s->now_us >= s->hello_until_us)
+    if (s->hello_until_us && s->now_us >= s->hello_until_us) {
         send_waiting_resets(s);
+        promise_none(s);
+    }
 }

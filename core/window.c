@@ -70,11 +70,21 @@ static void file_sharer(smux_stream *st, bool shares) {
 }
 
 static void set_window(smux_stream *st, uint32_t window) {
-    if (st->session->config.auto_window) {
-        st->session->granted = st->session->granted - extra(st->window) + extra(window);
+    smux_session *s = st->session;
+    if (s->config.auto_window) {
+        s->granted = s->granted - extra(st->window) + extra(window);
         file_sharer(st, extra(window));
     }
     st->window = window;
+    if (promise_bounds(s)) {
+        list_remove(&st->hold);
+        if (window)
+            list_push_back(&s->hold[31 - __builtin_clz(window)], &st->hold);
+    }
+}
+
+void window_set(smux_stream *st, uint32_t window) {
+    set_window(st, window);
 }
 
 /* Of automatic windows, when they are tuned: a stream that never needs that keeps what it started
@@ -105,18 +115,39 @@ static void shrink_still(smux_session *s) {
 static void grow(smux_stream *st, uint32_t most) {
     smux_session *s = st->session;
     uint32_t twice = st->window < most / 2 ? st->window * 2 : most;
+    if (promise_bounds(s)) {
+        if (promise_growth(st) < twice)
+            promise_shrink(s, false); /* for the next time */
+        if (min_u32(twice, promise_growth(st)) > st->window)
+            set_window(st, min_u32(twice, promise_growth(st)));
+        return;
+    }
     uint64_t others = s->granted - extra(st->window), all = grants_max(s);
     uint32_t left = min_u32(UINT32_MAX, WIRE_INITIAL_WINDOW + (others < all ? all - others : 0));
     if (min_u32(twice, left) > st->window)
         set_window(st, min_u32(twice, left));
 }
 
-void window_start(smux_stream *st) {
+static void start_bounded(smux_stream *st, uint32_t first) {
     smux_session *s = st->session;
+    st->limit = first;
+    s->held += promise_held(st);
+    uint32_t usual = promise_usual(s);
+    set_window(st, usual > first ? usual : first);
+    if (st->window > first)
+        st->flags |= F_OWE_UPDATE;
+}
+
+void window_start(smux_stream *st, uint32_t first) {
+    smux_session *s = st->session;
+    st->update_us = (uint32_t)s->now_us;
+    if (promise_bounds(s)) {
+        start_bounded(st, first);
+        return;
+    }
     bool scarce = s->config.auto_window && under_pressure(s);
     set_window(st, scarce ? fair_share(s) : initial_window(s));
     st->limit = WIRE_INITIAL_WINDOW;
-    st->update_us = (uint32_t)s->now_us;
     if (s->version == 2 && (scarce || st->window > WIRE_INITIAL_WINDOW))
         st->flags |= F_OWE_UPDATE;
 }
@@ -129,7 +160,7 @@ void window_end(smux_stream *st) {
 /* Files the stream under the logarithm of what it holds. */
 static void hold(smux_stream *st) {
     smux_session *s = st->session;
-    if (s->config.on_full != SMUX_FULL_RESET)
+    if (s->config.on_full != SMUX_FULL_RESET || promise_bounds(s))
         return;
     list_remove(&st->hold);
     if (st->unread)
@@ -187,7 +218,7 @@ static void notice_dry(smux_stream *st, uint32_t len) {
 /* A stream that fills up under pressure is told to stop early. */
 static void stop_early(smux_stream *st) {
     smux_session *s = st->session;
-    if (s->version != 2 || !s->config.auto_window || !under_pressure(s))
+    if (s->version != 2 || !s->config.auto_window || promise_bounds(s) || !under_pressure(s))
         return;
     uint32_t share = fair_share(s);
     if (st->unread <= share || st->window <= 2 * share)
@@ -210,8 +241,10 @@ void window_delivered(smux_stream *st, uint32_t len) {
 void window_release(smux_stream *st, uint32_t n) {
     smux_session *s = st->session;
     bool stopped = !smux_want_read(s);
+    uint64_t before = promise_held(st);
     st->unread -= n;
     s->unread -= n;
+    promise_note(st, before);
     hold(st);
     if (stopped && smux_want_read(s)) {
         s->last_received_us = s->now_us; /* the peer's silence begins now */
@@ -226,6 +259,15 @@ static bool window_limits(const smux_stream *st, uint32_t since, uint32_t elapse
     return 4 * rtt_us * since > (uint64_t)st->window * elapsed_us;
 }
 
+static void tune_bounded(smux_stream *st, bool limits) {
+    uint32_t most = largest_window(st), fair = min_u32(most, promise_fair(st));
+    if (fair == st->window && fair < most && limits)
+        grow(st, most);
+    else
+        set_window(st, fair); /* it is among the last tuned, also if it stays */
+    promise_balance(st->session);
+}
+
 /* The window for the next update. */
 static void tune(smux_stream *st, uint32_t since) {
     smux_session *s = st->session;
@@ -236,6 +278,10 @@ static void tune(smux_stream *st, uint32_t since) {
     if (!s->config.auto_window)
         return;
     bool limits = dry || window_limits(st, since, elapsed);
+    if (promise_bounds(s)) {
+        tune_bounded(st, limits);
+        return;
+    }
     file_sharer(st, limits || extra(st->window)); /* so that the others make room for it */
     shrink_still(s);
     uint32_t most = largest_window(st), least = min_u32(initial_window(s), most);
@@ -267,6 +313,9 @@ void window_consumed(smux_stream *st) {
 
 struct wire_update window_update(smux_stream *st) {
     uint32_t consumed = (uint32_t)(st->bytes_in - st->unread), before = st->limit;
+    uint64_t held = promise_held(st);
+    if (promise_bounds(st->session) && st->window > held + promise_left(st->session))
+        set_window(st, (uint32_t)(held + promise_left(st->session)));
     if ((int32_t)(consumed + st->window - before) > 0) {
         st->limit = consumed + st->window;
         if (!(st->flags & F_PROBE)) {
@@ -276,6 +325,7 @@ struct wire_update window_update(smux_stream *st) {
         }
     }
     st->update_at = consumed;
+    promise_note(st, held);
     return (struct wire_update){consumed, st->window};
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "helper/log.h"
 #include "helper/relay.h"
 
 /* Bytes moved in one direction before other descriptors get their turn. */
@@ -116,6 +117,10 @@ static void dispatch(struct pump *pump, const smux_event *event) {
             relay_eof(relay);
         break;
     case SMUX_EVENT_RESET:
+        if (event->error == SMUX_ERR_OVERRUN)
+            log_warn("%s: stream %u reset: its reader pauses, and what lies unread on all streams "
+                     "has reached max-receive-buffer",
+                     pump->carrier->peer, smux_stream_id(event->stream));
         if (relay)
             relay_stream_reset(relay, event->error);
         break;

@@ -14,9 +14,10 @@
  * carrier that dies ends it. Callers whose peer may be a plain one set linger_timeout_us, as that one
  * may have closed without a word.
  *
- * A full receive budget resets the stream that holds most of it, rather than stalling all: version 2
- * windows keep honest peers below it, so it happens only to version 1 streams whose reader has
- * stopped. */
+ * A full receive budget resets the stream that holds most of it, rather than stalling all. Between
+ * our own two ends it is never full in version 2, as no more is promised than it holds
+ * (core/PROTOCOL.md, 7); in version 1, and with plain peers, readers that stop may lose their stream,
+ * which the pump logs as a warning. */
 void session_config_fill(smux_config *smux, int version, uint32_t receive_buffer,
                          uint32_t stream_buffer, uint32_t frame_size,
                          uint32_t keepalive_interval_ms, uint32_t keepalive_timeout_ms);
