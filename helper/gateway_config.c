@@ -200,6 +200,7 @@ static const struct {
     KEY("max-frame-size", max_frame_size, set_frame_size),
     KEY("max-receive-buffer", max_receive_buffer, set_size),
     KEY("max-stream-buffer", max_stream_buffer, set_size),
+    KEY("max-memory", max_memory, set_size),
     KEY("max-streams", max_streams, set_count),
     KEY("max-sessions", max_sessions, set_count),
     KEY("max-sessions-per-source", max_sessions_per_source, set_count),

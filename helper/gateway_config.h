@@ -31,6 +31,7 @@ struct gateway_config {
     uint32_t keepalive_interval_ms, keepalive_timeout_ms;
     uint32_t target_keepalive_ms; /* silence after which a target is probed; 0: never */
     uint32_t max_frame_size, max_receive_buffer, max_stream_buffer; /* bytes */
+    uint32_t max_memory; /* for data in passing, of one worker; 0: reactor_default_memory */
     uint32_t max_streams;                                           /* of one session */
     uint32_t max_sessions;                                          /* of one worker */
     uint32_t max_sessions_per_source;                               /* the same */

@@ -158,6 +158,8 @@ static int serve(const struct options *options, struct gateway_config *config, c
     if (error == 0)
         error = signals_start(&process.signals, process.reactor.loop, on_signal);
     if (error == 0) {
+        if (config->max_memory > 0)
+            reactor_set_memory(&process.reactor, config->max_memory);
         process.gateway = gateway_new(&process.reactor, config, &why);
         error = process.gateway ? 0 : -ENOMEM;
     }

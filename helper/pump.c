@@ -27,6 +27,7 @@ struct pump *pump_new(struct reactor *reactor, struct carrier *carrier, enum smu
     pump->ops = ops;
     pump->user = user;
     pump->writable = true;
+    pump->parked_end = &pump->parked;
     pump->since_us = loop_now_us(reactor->loop);
     if (smux_session_new(&pump->session, role, config, NULL, pump->since_us) != 0)
         goto fail;
@@ -89,6 +90,8 @@ static void on_sent(struct pump *pump, const smux_event *event) {
     if (buffer->relay)
         relay_sent(buffer->relay, buffer);
     buffer_put(&pump->reactor->pool, buffer);
+    pump->loans--;
+    relay_unpark(pump);
 }
 
 /* The streams have no event of their own then. */

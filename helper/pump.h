@@ -41,8 +41,11 @@ struct pump {
     struct loop_timer timer;
     struct loop_task task;
     struct loop_garbage garbage;
-    struct relay *relays;                 /* of all streams that have one */
-    struct relay *batch;                  /* whose DATA is gathered below and not yet written */
+    struct relay *relays; /* of all streams that have one */
+    struct relay *parked,
+        **parked_end;    /* those that wait for buffers, in the order of their coming */
+    uint32_t loans;      /* buffers that the engine has of them */
+    struct relay *batch; /* whose DATA is gathered below and not yet written */
     struct iovec gather[PUMP_GATHER_MAX]; /* in the reactor's receive buffer */
     int gather_count;
     bool readable, writable, ended, closing;

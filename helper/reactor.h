@@ -33,6 +33,8 @@ struct reactor {
     struct loop *loop;
     uint64_t small_us; /* when a small message passed last */
     struct buffer_pool pool;
+    size_t
+        loans_max; /* buffers of the pool that all sessions may have on loan (reactor_set_memory) */
     struct receive_buffer *receive; /* the present one */
     struct receive_buffer *receive_free;
     unsigned receive_free_count;
@@ -41,6 +43,12 @@ struct reactor {
 /* 0 or a negative errno. */
 int reactor_init(struct reactor *reactor);
 void reactor_fini(struct reactor *reactor);
+
+/* What one process may use for data in passing, unless it is told: a quarter of what the machine or the
+ * control group has, 64 MiB at least and 1 GiB at most. */
+uint32_t reactor_default_memory(void);
+/* Half of `bytes` is for buffers on loan; reactor_init takes the default. */
+void reactor_set_memory(struct reactor *reactor, uint64_t bytes);
 
 /* `len` bytes of a stream have been passed on, in one direction. `*few` counts how often in a row these were
  * few: some in a row are a conversation, others may be pieces of something long. */

@@ -12,6 +12,7 @@
 #include "helper/relay_internal.h"
 
 static void relay_task(struct loop_task *task);
+static void again_later(struct relay *relay);
 
 void relay_init(struct relay *relay, struct reactor *reactor, const struct relay_ops *ops) {
     memset(relay, 0, sizeof *relay);
@@ -32,12 +33,54 @@ void relay_bind(struct relay *relay, struct pump *pump, smux_stream *stream) {
     pump->relays = relay;
 }
 
+/* ---- Buffers are short ---- */
+
+/* A session whose peer reads nothing keeps what it has borrowed: the others must have some too. */
+static bool may_borrow(const struct pump *pump) {
+    const struct reactor *reactor = pump->reactor;
+    if (pump->loans < RELAY_SESSION_LOANS_MIN)
+        return true;
+    return pump->loans < RELAY_SESSION_LOANS_MAX && pump->loans < reactor->loans_max / 4 &&
+           reactor->pool.used_count < reactor->loans_max;
+}
+
+static void park(struct relay *relay) {
+    struct pump *pump = relay->pump;
+    if (relay->parked_at)
+        return;
+    relay->parked_next = NULL;
+    relay->parked_at = pump->parked_end;
+    *pump->parked_end = relay;
+    pump->parked_end = &relay->parked_next;
+}
+
+static void leave_parking(struct relay *relay) {
+    if (!relay->parked_at)
+        return;
+    *relay->parked_at = relay->parked_next;
+    if (relay->parked_next)
+        relay->parked_next->parked_at = relay->parked_at;
+    else
+        relay->pump->parked_end = relay->parked_at;
+    relay->parked_at = NULL;
+}
+
+void relay_unpark(struct pump *pump) {
+    struct relay *relay = pump->parked;
+    if (!relay || !may_borrow(pump))
+        return;
+    leave_parking(relay);
+    again_later(relay);
+}
+
 static void unbind(struct relay *relay, void (*close_stream)(smux_stream *stream)) {
     struct pump *pump = relay->pump;
     if (pump->batch == relay) {
         pump->batch = NULL;
         pump->gather_count = 0;
     }
+    leave_parking(relay);
+    relay_unpark(pump); /* it may have been its turn */
     *relay->at = relay->next;
     if (relay->next)
         relay->next->at = relay->at;
@@ -67,8 +110,6 @@ static void forget_loans(struct relay *relay) {
     }
     relay->loan_len = 0;
 }
-
-static void again_later(struct relay *relay);
 
 /* Closes by a reset. A unix socket may have something unread whose closing blocks (closer.h). */
 static void close_socket(struct relay *relay) {
@@ -224,6 +265,7 @@ int relay_submit(struct relay *relay, struct buffer *buffer, size_t len) {
         relay->loans->prev = buffer;
     relay->loans = buffer;
     relay->loan_len += BUFFER_SIZE;
+    relay->pump->loans++;
     return 0;
 }
 
@@ -289,6 +331,10 @@ static void read_socket(struct relay *relay) {
         size_t room = read_room(relay);
         if (room == 0)
             break; /* relay_sent goes on */
+        if (!may_borrow(relay->pump)) {
+            park(relay); /* relay_unpark does */
+            break;
+        }
         if (budget == 0) {
             again_later(relay);
             break;
@@ -320,6 +366,8 @@ static void read_socket(struct relay *relay) {
 static void relay_task(struct loop_task *task) {
     struct relay *relay = container_of(task, struct relay, task);
     read_socket(relay);
+    if (relay->pump)
+        relay_unpark(relay->pump); /* it may have had no use for its turn */
 }
 
 /* News from a socket that has no more bytes to give: gone, or gone with a reset. */

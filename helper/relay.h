@@ -24,6 +24,11 @@
 #define RELAY_LOAN_MAX       (4u * BUFFER_SIZE)
 #define RELAY_BUFFERS_PLENTY 2048
 
+/* Buffers of one session on loan: so many it may always have, and never more than that, whatever it has
+ * streams. In between reactor.loans_max decides. */
+#define RELAY_SESSION_LOANS_MIN 16
+#define RELAY_SESSION_LOANS_MAX 1024
+
 /* Reads up to this size are copied into the engine, which is cheaper than a loan. */
 #define RELAY_COPY_MAX 4096u
 
@@ -88,10 +93,12 @@ struct relay {
     size_t urgent_at; /* that many bytes of what is kept end with the urgent one; 0: none does */
     struct buffer *loans;
     size_t loan_len;
-    uint32_t ahead; /* bytes that were already forwarded and are still unread (relay_end_app) */
-    int error;      /* an errno or smux_error that ends the relay behind the data; 0: none */
-    uint8_t in;     /* enum relay_in */
-    uint8_t out;    /* enum relay_out */
+    struct relay *parked_next,
+        **parked_at; /* in pump->parked, while its session may borrow no more */
+    uint32_t ahead;  /* bytes that were already forwarded and are still unread (relay_end_app) */
+    int error;       /* an errno or smux_error that ends the relay behind the data; 0: none */
+    uint8_t in;      /* enum relay_in */
+    uint8_t out;     /* enum relay_out */
     uint8_t in_few, out_few; /* how often in a row only a few bytes passed (reactor_note) */
     bool head;               /* handshake going on */
     bool readable;           /* an edge was seen, and not yet EAGAIN */
@@ -146,6 +153,8 @@ void relay_urgent(struct relay *relay);
 void relay_eof(struct relay *relay);
 void relay_stream_reset(struct relay *relay, int error);
 void relay_sent(struct relay *relay, struct buffer *buffer);
+/* The session may borrow again, perhaps: the relay that has waited for longest has its turn. */
+void relay_unpark(struct pump *pump);
 
 /* ---- For relay_end implementations ---- */
 

@@ -47,3 +47,32 @@ slow() { via timeout 120 python3 "$fixtures/slow.py" "$1" "$slow_port" "${@:2}";
     run -0 slow upload 300 1200000 4
     assert_output "300 complete"
 }
+
+# Resident memory of a process, in KiB.
+resident() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
+# It has not grown for two seconds.
+settled() {
+    local before
+    before=$(resident "$gateway_pid")
+    sleep 2
+    [ "$(resident "$gateway_pid")" -le $((before + 1024)) ]
+}
+
+@test "clients that ask for much and read nothing pin no more than max-memory" {
+    if direct; then skip "there is no gateway without the shim"; fi
+    local pour_port
+    pour_port=$(free_port)
+    serve pour "$pour_port" python3 "$fixtures/silent.py" serve "$pour_port"
+    start_slow
+    gateway_conf_lines='max-memory = 64m' start_both '127.0.0.1:*'
+    spawn ask python3 "$fixtures/silent.py" ask "$gateway_port" "$pour_port" 3 1200
+    wait_until "all to be asked for" grep -q ready "$(work)/ask.log"
+    wait_until "the memory to settle" settled
+    run -0 resident "$gateway_pid"
+    echo "resident: $output KiB"
+    # Half of max-memory in buffers, a start of 4 buffers for each session, and what 3,600 streams and three
+    # carriers are themselves.
+    [ "$output" -lt $((100 * 1024)) ]
+    run -0 slow download 20 1000000 0
+    assert_output "20 complete"
+}
