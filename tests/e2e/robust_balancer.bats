@@ -30,7 +30,7 @@ closed_often() { [ "$(times closed)" -ge "$1" ]; }
 # begin_connects COUNT: non-blocking ones; `count_connects` says then what has become of them.
 begin_connects() {
     mkfifo questions
-    via python3 "$fixtures/probe.py" begin 127.0.0.1 "$peer_port" "$1" <questions >begin.log 2>&1 3>&- 4>&- &
+    run_spawned via python3 "$fixtures/probe.py" begin 127.0.0.1 "$peer_port" "$1" <questions >begin.log 2>&1 3>&- 4>&- &
     echo "$! TERM" >>spawned
     exec 7>questions
     wait_until "connects to have begun" grep -qx begun begin.log

@@ -28,7 +28,7 @@ begin_uploads() {
 }
 
 spawn_from_line() {
-    "$@" <line >sender.log 2>&1 3>&- 4>&- 7>&- &
+    run_spawned "$@" <line >sender.log 2>&1 3>&- 4>&- 7>&- &
     echo "$! KILL" >>spawned
 }
 
