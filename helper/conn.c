@@ -120,18 +120,18 @@ void conn_end(struct conn *conn, int error) {
 
 static void attach_if_ready(struct conn *conn) {
     struct relay *relay = &conn->relay;
-    if (!conn->started || relay->end || !relay->stream || conn->ended)
+    if (!conn->started || relay->end || !(relay->stream || relay->error) || conn->ended)
         return;
-    if (relay_attach(relay, relay->watch.fd, &relay_end_app, relay->readable) != 0)
+    if (relay_attach(relay, relay->watch.fd, &relay_end_app, 0) != 0)
         conn_end(conn, ENOMEM);
 }
 
-void conn_start(struct conn *conn, int fd, bool residue, bool readable) {
+void conn_start(struct conn *conn, int fd, bool residue, uint32_t events) {
     struct relay *relay = &conn->relay;
     if (!relay->watch.open)
         relay->watch.fd = fd;
     relay->ahead = residue;
-    relay->readable = readable;
+    relay_hear(relay, events);
     conn->started = true;
     attach_if_ready(conn);
 }

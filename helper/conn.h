@@ -57,8 +57,8 @@ void conn_init(struct conn *conn, struct helper *helper, const struct conn_ops *
 void conn_open(struct conn *conn);
 
 /* The application has its end, `relay.watch` (or fd) is ours: relay. `residue`: one byte that is not
- * data lies unread in it. */
-void conn_start(struct conn *conn, int fd, bool residue, bool readable);
+ * data lies unread in it. `events`: as in relay_attach. */
+void conn_start(struct conn *conn, int fd, bool residue, uint32_t events);
 
 /* The connect, whose outcome is not known yet, fails with `err`; `why` is for the log. */
 void conn_fail(struct conn *conn, int err, const char *why);

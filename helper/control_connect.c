@@ -70,12 +70,7 @@ static bool hand_over(int client_fd, int fd) {
 
 /* Until the stream is there (connect = eager): remember what happened. */
 static void on_early_event(struct loop_watch *watch, uint32_t events) {
-    struct relay *relay = container_of(watch, struct relay, watch);
-    relay->readable = true;
-    if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
-        relay->socket_eof = true;
-    if (events & (EPOLLHUP | EPOLLERR))
-        relay->socket_hup = true;
+    relay_hear(container_of(watch, struct relay, watch), events);
 }
 
 /* Makes the pair: the residue is put in, B is watched, A goes to the client. */
@@ -95,7 +90,7 @@ static void succeed(struct control_connect *connect, struct control_client *clie
     control_client_close(client);
     if (handed && loop_watch_add(loop, &conn->relay.watch, pair[1], relay_end_app.mask,
                                  on_early_event) == 0) {
-        conn_start(conn, -1, true, true);
+        conn_start(conn, -1, true, EPOLLIN);
         return;
     }
     close(pair[1]);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "helper/carrier.h"
+#include "helper/events.h"
 
 #define MASK (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI)
 
@@ -88,11 +89,11 @@ static void give_up(struct loop_task *task) {
     struct dial *dial = container_of(task, struct dial, task);
     close_attempts(dial, NULL);
     stop(dial);
-    dial->done(dial, dial->error ? dial->error : ETIMEDOUT, false);
+    dial->done(dial, dial->error ? dial->error : ETIMEDOUT, 0);
 }
 
 /* The connection in `watch` wins. Handing it over makes the kernel repeat its events. */
-static void connected(struct dial *dial, struct loop_watch *watch, bool readable) {
+static void connected(struct dial *dial, struct loop_watch *watch, uint32_t events) {
     int error = 0;
     close_attempts(dial, watch);
     if (watch != dial->watch) {
@@ -101,7 +102,7 @@ static void connected(struct dial *dial, struct loop_watch *watch, bool readable
             loop_watch_close(watch);
     }
     stop(dial);
-    dial->done(dial, -error, readable);
+    dial->done(dial, -error, events);
 }
 
 /* How much an errno tells of a name's addresses: a host that refuses has answered, a network that is
@@ -192,21 +193,28 @@ static void on_timer(struct loop_timer *timer) {
 
 /* ---- Events ---- */
 
-static void attempt_event(struct dial *dial, struct loop_watch *watch, uint32_t events) {
+/* A connect that is refused ends otherwise: so says a connection that stood, and that the peer has
+ * reset since. What it said before can still be read. */
+static bool has_stood(int error) {
+    return error == ECONNRESET || error == EPIPE;
+}
+
+static void attempt_event(struct dial *dial, struct loop_watch *watch, uint32_t bits) {
+    uint8_t events = events_of(bits);
     int error = 0;
     socklen_t len = sizeof error;
     if (!dial->active)
         return;
     /* Writable without an error is connected: no need to ask. */
-    if ((events & (EPOLLERR | EPOLLHUP)) &&
-        getsockopt(watch->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+    if (events & EVENT_GONE && getsockopt(watch->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
         error = errno;
-    if (error) {
+    dial->broken = has_stood(error) ? error : 0;
+    if (error && !dial->broken) {
         note_error(dial, error);
         loop_watch_close(watch);
         start_next(dial);
-    } else if (events & EPOLLOUT) {
-        connected(dial, watch, events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP));
+    } else if (events & EVENT_WRITE) {
+        connected(dial, watch, bits);
     }
 }
 

@@ -37,9 +37,10 @@ struct dial {
     void (*on_fd)(struct loop_watch *watch, uint32_t events);
     struct loop_timer timer; /* of the next attempt, or of the end */
     /* Called once, never from within dial_start. error 0: the watch holds the connection, and its fn
-     * is the caller's to set; `readable`: data may be there. Otherwise an errno: of those of all
-     * addresses the one that tells most. */
-    void (*done)(struct dial *dial, int error, bool readable);
+     * is the caller's to set; `events` are all EPOLL bits that came with the success and will not
+     * come again. Otherwise an errno: of those of all addresses the one that tells most. */
+    void (*done)(struct dial *dial, int error, uint32_t events);
+    int broken; /* in done: the connection stood, and broke with this errno, which was taken from it */
     uint64_t deadline_us;
     int count;           /* of addresses */
     int next;            /* the first that was not tried yet */

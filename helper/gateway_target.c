@@ -125,7 +125,6 @@ static void refuse(struct target *target, int error, const char *why) {
 static void on_dial_fd(struct loop_watch *watch, uint32_t events) {
     struct relay *relay = container_of(watch, struct relay, watch);
     struct target *target = container_of(relay, struct target, relay);
-    relay->urgent = events & EPOLLPRI; /* it is an edge, which will not come again */
     dial_event(&target->opening->dial, events);
 }
 
@@ -160,7 +159,7 @@ static void keep_alive_later(struct target *target) {
         loop_timer_set(loop, &target->probes, loop_now_us(loop) + silence_us / 2, on_probes_due);
 }
 
-static void on_dialled(struct dial *dial, int error, bool readable) {
+static void on_dialled(struct dial *dial, int error, uint32_t events) {
     struct target *target = container_of(dial, struct opening, dial)->target;
     struct relay *relay = &target->relay;
     struct sockaddr_storage addr;
@@ -180,8 +179,10 @@ static void on_dialled(struct dial *dial, int error, bool readable) {
         relay_abort(relay, ENOMEM);
         return;
     }
+    if (dial->broken)
+        relay_broke(relay, dial->broken);
     drop_opening(target);
-    relay_attach(relay, -1, &relay_end_tcp, readable);
+    relay_attach(relay, -1, &relay_end_tcp, events);
 }
 
 /* Loopback, link-local, unspecified (which connects to loopback), metadata services: they are the host's

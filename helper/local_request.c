@@ -217,7 +217,7 @@ static void tell_success(struct local_request *request) {
     free(request->opening);
     request->opening = NULL;
     request->state = REQUEST_OPEN;
-    conn_start(&request->conn, -1, true, false);
+    conn_start(&request->conn, -1, true, 0);
 }
 
 /* Tells the outcome if the whole gate has arrived; otherwise the next edge of B calls again. */
@@ -438,6 +438,9 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
     struct relay *relay = container_of(watch, struct relay, watch);
     struct conn *conn = container_of(relay, struct conn, relay);
     struct local_request *request = container_of(conn, struct local_request, conn);
+    /* What is read here need not be read again, but an end comes once. */
+    if (request->state != REQUEST_OPEN)
+        relay_hear(relay, events & ~(uint32_t)(EPOLLIN | EPOLLOUT));
     switch (request->state) {
     case REQUEST_READING:
         read_request(request);
@@ -448,11 +451,7 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
         tell(request);
         break;
     case REQUEST_OPEN: /* eager: told, and the stream is still to come */
-        relay->readable = true;
-        if (events & (EPOLLHUP | EPOLLERR))
-            relay->socket_hup = relay->socket_eof = true;
-        if (events & EPOLLRDHUP)
-            relay->socket_eof = true;
+        relay_hear(relay, events);
     }
     /* The copy of A is open: only shutdown hangs up. */
     if (events & EPOLLHUP && request->state == REQUEST_OPENING && !conn->ended)

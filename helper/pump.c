@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "helper/events.h"
 #include "helper/log.h"
 #include "helper/relay.h"
 
@@ -319,16 +320,17 @@ static void pump_task(struct loop_task *task) {
         pump_kick(pump);
 }
 
-static void pump_on_fd(struct loop_watch *watch, uint32_t events) {
+static void pump_on_fd(struct loop_watch *watch, uint32_t bits) {
     struct pump *pump = container_of(watch, struct pump, watch);
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    uint8_t events = events_of(bits);
+    if (events & EVENT_EOF)
         pump->ended = true;
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+    if (events & EVENT_WRITE)
+        pump->writable = true;
+    if (events & EVENT_READ) {
         pump->readable = true;
         read_carrier(pump);
     }
-    if (events & EPOLLOUT)
-        pump->writable = true;
     if (!pump->closing)
         pump_kick(pump);
 }

@@ -158,6 +158,13 @@ void relay_drop_stream(struct relay *relay) {
     relay->out = RELAY_OUT_OPEN;
 }
 
+/* The application is told that its connection stands, or knows it, and can still read. */
+static bool outlives_stream(const struct relay *relay) {
+    if (!relay->end)
+        return relay->ops->lost;
+    return relay->kept && relay->end == &relay_end_app && !relay->socket_hup;
+}
+
 void relay_stream_reset(struct relay *relay, int error) {
     if (relay->over)
         return;
@@ -166,9 +173,9 @@ void relay_stream_reset(struct relay *relay, int error) {
         if (relay->ops->lost(relay, error))
             return;
     }
-    if (relay->kept && relay->end == &relay_end_app && !relay->socket_hup) {
+    if (outlives_stream(relay)) {
         /* What came before the reset can still be read, as from a kernel's receive queue; the socket
-         * is closed behind it. */
+         * is closed behind it, also one that is still to be attached. */
         forget_loans(relay);
         unbind(relay, smux_reset);
         relay->in = RELAY_IN_SHUT;
@@ -222,7 +229,8 @@ void relay_writing_failed(struct relay *relay, int error) {
         fail_behind_data(relay, error);
         return;
     }
-    relay->error = error;
+    if (!relay->error)
+        relay->error = error;
     relay->discard = true;
     relay->readable = true;
     again_later(relay);
@@ -363,18 +371,11 @@ static void read_socket(struct relay *relay) {
 
 /* ---- The turn ---- */
 
-static void relay_task(struct loop_task *task) {
-    struct relay *relay = container_of(task, struct relay, task);
-    read_socket(relay);
-    if (relay->pump)
-        relay_unpark(relay->pump); /* it may have had no use for its turn */
-}
-
 /* News from a socket that has no more bytes to give: gone, or gone with a reset. */
-static void news_after_eof(struct relay *relay, uint32_t events) {
+static void news_after_eof(struct relay *relay, uint8_t events) {
     int error = 0;
     socklen_t len = sizeof error;
-    if (events & EPOLLERR)
+    if (events & EVENT_ERROR)
         getsockopt(relay->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error)
         fail_behind_data(relay, error);
@@ -382,30 +383,53 @@ static void news_after_eof(struct relay *relay, uint32_t events) {
         application_gone(relay);
 }
 
-static void relay_on_fd(struct loop_watch *watch, uint32_t events) {
-    struct relay *relay = container_of(watch, struct relay, watch);
-    if (events & (EPOLLHUP | EPOLLERR))
-        relay->socket_hup = relay->socket_eof = true;
-    if (events & EPOLLRDHUP)
+static void react(struct relay *relay, uint8_t events) {
+    if (events & EVENT_GONE)
+        relay->socket_hup = true;
+    if (events & EVENT_EOF)
         relay->socket_eof = true;
-    if (events & EPOLLPRI)
+    if (events & EVENT_URGENT)
         relay->urgent = true;
     if (relay->socket_hup && relay->linger_reset && !relay->error)
         relay_writing_failed(relay, ECONNRESET);
-    if (events & EPOLLOUT && relay->watch.open)
+    if (events & EVENT_WRITE && relay->watch.open)
         relay_socket_writable(relay);
-    if (!relay->watch.open)
+    if (!relay->watch.open || !(events & EVENT_READ))
         return;
-    if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-        relay->readable = true;
-        if (relay->in == RELAY_IN_OPEN)
-            read_socket(relay);
-        else
-            news_after_eof(relay, events);
-    }
+    relay->readable = true;
+    if (relay->in == RELAY_IN_OPEN)
+        read_socket(relay);
+    else
+        news_after_eof(relay, events);
 }
 
-int relay_attach(struct relay *relay, int fd, const struct relay_end *end, bool readable) {
+static void relay_task(struct loop_task *task) {
+    struct relay *relay = container_of(task, struct relay, task);
+    uint8_t events = relay->early;
+    relay->early = 0;
+    if (events)
+        react(relay, events);
+    else
+        read_socket(relay);
+    if (relay->pump)
+        relay_unpark(relay->pump); /* it may have had no use for its turn */
+}
+
+static void relay_on_fd(struct loop_watch *watch, uint32_t events) {
+    react(container_of(watch, struct relay, watch), events_of(events));
+}
+
+void relay_hear(struct relay *relay, uint32_t events) {
+    relay->early |= events_of(events);
+}
+
+void relay_broke(struct relay *relay, int error) {
+    relay->error = error;
+    relay->discard = true;
+    relay->early |= EVENT_READ;
+}
+
+int relay_attach(struct relay *relay, int fd, const struct relay_end *end, uint32_t events) {
     if (relay->watch.open) {
         relay->watch.fn = relay_on_fd;
     } else {
@@ -414,12 +438,10 @@ int relay_attach(struct relay *relay, int fd, const struct relay_end *end, bool 
             return error;
     }
     relay->end = end;
-    relay->readable = readable;
-    if (readable)
+    relay_hear(relay, events);
+    if (relay->early)
         again_later(relay);
-    if (relay->kept && !relay_write_kept(relay))
-        return 0;
-    if (!relay->over && relay->out == RELAY_OUT_DRAINING)
-        relay_pass_fin(relay);
+    if (relay_write_kept(relay))
+        relay_pass_end(relay);
     return 0;
 }

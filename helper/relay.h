@@ -16,6 +16,7 @@
 #define HELPER_RELAY_H
 
 #include "core/smux.h"
+#include "helper/events.h"
 #include "helper/pump.h"
 #include "helper/reactor.h"
 
@@ -97,6 +98,7 @@ struct relay {
         **parked_at; /* in pump->parked, while its session may borrow no more */
     uint32_t ahead;  /* bytes that were already forwarded and are still unread (relay_end_app) */
     int error;       /* an errno or smux_error that ends the relay behind the data; 0: none */
+    uint8_t early;   /* enum event_flag, heard before there was an end to act on them */
     uint8_t in;      /* enum relay_in */
     uint8_t out;     /* enum relay_out */
     uint8_t in_few, out_few; /* how often in a row only a few bytes passed (reactor_note) */
@@ -129,10 +131,17 @@ void relay_bind(struct relay *relay, struct pump *pump, smux_stream *stream);
 /* Puts bytes of the handshake on the stream. 0 or a negative smux_error; short messages only. */
 int relay_say(struct relay *relay, const void *data, size_t len);
 
+/* EPOLL bits of the watch that came before relay_attach and will not come again. */
+void relay_hear(struct relay *relay, uint32_t events);
+
+/* Before relay_attach: the socket has broken with `error`, which was taken from it (SO_ERROR). What
+ * is still to be read from it goes before the reset. */
+void relay_broke(struct relay *relay, int error);
+
 /* Starts relaying to the socket `relay->watch.fd` if the watch is open already (a dial handed it
- * over), else to `fd`. Takes over the descriptor. `readable`: it may have data now. 0 or a negative
- * errno (the fd then stays the caller's). */
-int relay_attach(struct relay *relay, int fd, const struct relay_end *end, bool readable);
+ * over), else to `fd`. Takes over the descriptor. `events`: as in relay_hear. 0 or a negative errno
+ * (the fd then stays the caller's). It may end the relay. */
+int relay_attach(struct relay *relay, int fd, const struct relay_end *end, uint32_t events);
 
 /* Resets both sides, and ends with RELAY_GIVEN_UP. */
 void relay_abort(struct relay *relay, int error);

@@ -19,6 +19,8 @@ void relay_drop_kept(struct relay *relay);
 bool relay_write_kept(struct relay *relay);
 /* Everything before the stream's FIN has been written: passes it on. */
 void relay_pass_fin(struct relay *relay);
+/* What was kept has been written: what comes behind it, if that is known. */
+void relay_pass_end(struct relay *relay);
 /* The socket takes bytes again. */
 void relay_socket_writable(struct relay *relay);
 

@@ -318,6 +318,13 @@ void relay_eof(struct relay *relay) {
         relay_pass_fin(relay);
 }
 
+void relay_pass_end(struct relay *relay) {
+    if (!relay->stream)
+        relay_finish(relay, RELAY_STREAM_RESET, relay->error);
+    else if (relay->out == RELAY_OUT_DRAINING)
+        relay_pass_fin(relay);
+}
+
 void relay_socket_writable(struct relay *relay) {
     if (!relay->blocked) {
         /* Nobody waits: stop hearing of every read of the application's. */
@@ -325,10 +332,6 @@ void relay_socket_writable(struct relay *relay) {
             loop_watch_mask(relay->reactor->loop, &relay->watch, relay->end->mask);
         return;
     }
-    if (!relay_write_kept(relay))
-        return;
-    if (!relay->stream)
-        relay_finish(relay, RELAY_STREAM_RESET, relay->error);
-    else if (relay->out == RELAY_OUT_DRAINING)
-        relay_pass_fin(relay);
+    if (relay_write_kept(relay))
+        relay_pass_end(relay);
 }

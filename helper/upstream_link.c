@@ -102,11 +102,11 @@ static void on_link_fd(struct loop_watch *watch, uint32_t events) {
     dial_event(&container_of(watch, struct link, watch)->dial, events);
 }
 
-static void on_dialled(struct dial *dial, int error, bool readable) {
+static void on_dialled(struct dial *dial, int error, uint32_t events) {
     struct link *link = container_of(dial, struct link, dial);
-    (void)readable; /* the pump's own registration reports it again */
-    if (error)
-        address_failed(link, strerror(error));
+    (void)events; /* the pump's own registration reports them again */
+    if (error || dial->broken)
+        address_failed(link, strerror(error ? error : dial->broken));
     else
         link_up(link, loop_watch_release(link->upstream->reactor->loop, &link->watch));
 }

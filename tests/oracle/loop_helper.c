@@ -46,7 +46,7 @@ struct relay {
     struct relay *next;
     uint64_t id;
     int b, target, copy_of_a;
-    bool linger_reset, residue;
+    bool linger_reset, residue, broken;
     struct pipe out, in; /* application -> target, target -> application */
 };
 
@@ -97,6 +97,9 @@ static ssize_t receive_request(int b, struct shim_request *req, int *fd) {
     return n;
 }
 
+/* It stood, and the target has reset it since. */
+#define BROKEN (-1)
+
 /* A hang-up of `b` is the application's shutdown: the connect is given up. */
 static int connect_target(int fd, int b, const struct shim_request *req) {
     struct sockaddr_storage addr;
@@ -128,7 +131,7 @@ static int connect_target(int fd, int b, const struct shim_request *req) {
         return ECONNRESET;
     len = sizeof err;
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
-    return err;
+    return err == ECONNRESET || err == EPIPE ? BROKEN : err;
 }
 
 /* Step 8a: the gate must be complete before anything is drained. */
@@ -300,7 +303,7 @@ static bool turn(struct relay *relay) {
     }
     if (!relay->in.ended && relay->in.len == 0) {
         ssize_t n = receive_from_target(relay, pfd[1].revents & POLLPRI);
-        if (n < 0 && errno != EAGAIN)
+        if ((n < 0 && errno != EAGAIN) || (n == 0 && relay->broken))
             return false; /* B is closed with the residue: the application sees the reset */
         relay->in.at = 0;
         relay->in.len = n > 0 ? (size_t)n : 0;
@@ -322,6 +325,9 @@ static void serve(struct relay *relay, struct shim_request *req) {
     if (eager)
         give_outcome(relay, req, 0);
     int err = connect_target(relay->target, relay->b, req);
+    relay->broken = err == BROKEN;
+    if (relay->broken)
+        err = 0;
     usleep((useconds_t)delay_ms * 1000);
     if (!eager)
         give_outcome(relay, req, err);

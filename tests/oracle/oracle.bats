@@ -75,6 +75,8 @@ same_command_with_loop() {
 
 @test "ends: shutdown, close, reset, SIGPIPE, and what the target sees" { same ends 119; }
 
+@test "early ends: within microseconds of the connect, by both sides" { same ends_early 32; }
+
 @test "resets: behind data, in the middle of a call, and who tells of them" { same resets 170; }
 
 @test "processes: dup, fork, exec, SCM_RIGHTS, threads, signals, cancellation" { same processes 76; }

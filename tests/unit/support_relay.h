@@ -61,7 +61,7 @@ static void on_accepted(struct pump *pump, smux_stream *stream) {
     relay_init(relay, &world.reactor, &end_ops);
     relay_bind(relay, pump, stream);
     smux_accept(stream);
-    assert_int_equal(relay_attach(relay, world.tcp_for_next, &relay_end_tcp, true), 0);
+    assert_int_equal(relay_attach(relay, world.tcp_for_next, &relay_end_tcp, EPOLLIN), 0);
 }
 
 static void on_closed(struct pump *pump, int error, const char *why) {
@@ -168,7 +168,7 @@ static void open_pair(int i) {
     relay_bind(relay, world.client, stream);
     relay->ahead = 1;
     relay->untrusted = true;
-    assert_int_equal(relay_attach(relay, app[1], &relay_end_app, true), 0);
+    assert_int_equal(relay_attach(relay, app[1], &relay_end_app, EPOLLIN), 0);
     until(world.accepted > i);
 }
 

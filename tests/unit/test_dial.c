@@ -98,9 +98,9 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
     dial_event(&container_of(watch, struct scene, watch)->dial, events);
 }
 
-static void on_done(struct dial *dial, int error, bool readable) {
+static void on_done(struct dial *dial, int error, uint32_t events) {
     struct scene *scene = container_of(dial, struct scene, dial);
-    (void)readable;
+    (void)events;
     scene->done++;
     scene->error = error;
 }
