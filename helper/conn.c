@@ -120,7 +120,7 @@ void conn_end(struct conn *conn, int error) {
 
 static void attach_if_ready(struct conn *conn) {
     struct relay *relay = &conn->relay;
-    if (!conn->started || relay->end || !(relay->stream || relay->error) || conn->ended)
+    if (!conn->started || !relay_wants_socket(relay))
         return;
     if (relay_attach(relay, relay->watch.fd, &relay_end_app, 0) != 0)
         conn_end(conn, ENOMEM);
@@ -148,8 +148,9 @@ static void succeed(struct conn *conn, const struct shim_endpoint *local) {
 static void fail(struct conn *conn, int err, const char *why) {
     char what[CONN_TEXT_SIZE];
     bool started = conn->started;
-    conn->relay.head = false;
-    relay_drop_stream(&conn->relay);
+    relay_head_over(&conn->relay);
+    if (!relay_is_attached(&conn->relay))
+        relay_drop_stream(&conn->relay);
     log_info("pid %d, uid %u: connect to %s: %s", (int)conn->pid, (unsigned)conn->uid,
              conn_describe(conn, what, sizeof what), why);
     drop_opening(conn);
@@ -214,7 +215,7 @@ static void send_request(struct conn *conn) {
         memcpy(destination.name, conn->name, destination.name_len);
     }
     socks5_client_init(&conn->opening->socks);
-    conn->relay.head = true;
+    relay_expect_head(&conn->relay);
     size_t len = socks5_request_write(message, &destination);
     if (relay_say(&conn->relay, message, len) != 0)
         fail(conn, ENETUNREACH, "the request cannot be sent");
@@ -264,7 +265,6 @@ static void request_stream(struct conn *conn) {
 
 static bool on_lost(struct relay *relay, int error) {
     struct conn *conn = container_of(relay, struct conn, relay);
-    relay->head = false;
     if (conn->opening && !pump_has_heard(conn->opening->pump))
         conn->opening->attempts--;
     if (conn->told || !conn->opening || conn->opening->attempts >= ATTEMPTS_MAX) {
@@ -287,11 +287,11 @@ static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
     case SOCKS5_MORE:
         break;
     case SOCKS5_BROKEN:
-        relay->head = false;
+        relay_head_over(relay);
         fail(conn, ECONNREFUSED, socks->why);
         break;
     case SOCKS5_DONE:
-        relay->head = false;
+        relay_head_over(relay);
         if (socks->error)
             fail(conn, socks->error,
                  socks->reply == SOCKS5_NOT_ALLOWED ? "not allowed by the gateway"
@@ -399,7 +399,7 @@ json_t *conn_status(const struct conn *conn) {
     return json_pack("{s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "pid",
                      (int)conn->pid, "program", program, "uid", (int)conn->uid, "destination",
                      address, "name", conn->name ? conn->name : "", "gateway", conn->gateway,
-                     "state", conn->relay.end ? "open" : "connecting", "stream", (int)info.id,
-                     "age_ms", (json_int_t)(age_us / 1000), "bytes_in", (json_int_t)info.bytes_in,
-                     "bytes_out", (json_int_t)info.bytes_out);
+                     "state", relay_is_attached(&conn->relay) ? "open" : "connecting", "stream",
+                     (int)info.id, "age_ms", (json_int_t)(age_us / 1000), "bytes_in",
+                     (json_int_t)info.bytes_in, "bytes_out", (json_int_t)info.bytes_out);
 }

@@ -343,7 +343,7 @@ static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
         bad_request(target);
         return len;
     case SOCKS5_DONE:
-        relay->head = false;
+        relay_head_over(relay);
         open_destination(target);
         return taken;
     case SOCKS5_MORE:
@@ -381,8 +381,8 @@ void gateway_target_accept(struct gateway_session *session, smux_stream *stream)
     opening->target = target;
     socks5_server_init(&opening->socks);
     relay_init(&target->relay, reactor, &target_ops);
-    target->relay.head = true;
     relay_bind(&target->relay, session->pump, stream);
+    relay_expect_head(&target->relay);
     smux_accept(stream);
     loop_timer_set(reactor->loop, &opening->timer, loop_now_us(reactor->loop) + REQUEST_TIMEOUT_US,
                    on_request_timeout);

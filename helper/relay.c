@@ -14,6 +14,8 @@
 static void relay_task(struct loop_task *task);
 static void again_later(struct relay *relay);
 
+/* ---- Life ---- */
+
 void relay_init(struct relay *relay, struct reactor *reactor, const struct relay_ops *ops) {
     memset(relay, 0, sizeof *relay);
     relay->reactor = reactor;
@@ -23,6 +25,10 @@ void relay_init(struct relay *relay, struct reactor *reactor, const struct relay
 }
 
 void relay_bind(struct relay *relay, struct pump *pump, smux_stream *stream) {
+    if (!relay_move(relay, RELAY_WAITING)) {
+        smux_reset(stream);
+        return;
+    }
     relay->pump = pump;
     relay->stream = stream;
     smux_stream_set_user(stream, relay);
@@ -124,9 +130,9 @@ static void close_socket(struct relay *relay) {
 }
 void relay_finish(struct relay *relay, enum relay_reason reason, int error) {
     struct loop *loop = relay->reactor->loop;
-    if (relay->over)
+    if (relay_is_over(relay))
         return;
-    relay->over = true;
+    relay_move(relay, RELAY_OVER);
     forget_loans(relay);
     relay_drop_kept(relay);
     loop_timer_clear(loop, &relay->timer);
@@ -150,7 +156,7 @@ void relay_hang_up(struct relay *relay) {
 }
 
 void relay_drop_stream(struct relay *relay) {
-    if (!relay->stream)
+    if (!relay->stream || !relay_move(relay, RELAY_IDLE))
         return;
     forget_loans(relay);
     relay_drop_kept(relay);
@@ -158,34 +164,49 @@ void relay_drop_stream(struct relay *relay) {
     relay->out = RELAY_OUT_OPEN;
 }
 
-/* The application is told that its connection stands, or knows it, and can still read. */
-static bool outlives_stream(const struct relay *relay) {
-    if (!relay->end)
-        return relay->ops->lost;
-    return relay->kept && relay->end == &relay_end_app && !relay->socket_hup;
+/* What came before a reset can still be read, as from a kernel's receive queue; the socket is closed
+ * behind it, also one that is still to be attached. */
+static void leave_stream(struct relay *relay, enum relay_state to, int error) {
+    relay_move(relay, to);
+    forget_loans(relay);
+    unbind(relay, smux_reset);
+    relay->in = RELAY_IN_SHUT;
+    relay->error = error;
 }
 
 void relay_stream_reset(struct relay *relay, int error) {
-    if (relay->over)
-        return;
-    if (relay->head && !relay->end && relay->ops->lost) {
-        relay_drop_stream(relay);
-        if (relay->ops->lost(relay, error))
+    bool kept = relay->kept && relay->end == &relay_end_app && !relay->socket_hup;
+    switch ((enum relay_state)relay->state) {
+    case RELAY_HEAD:
+        if (relay->ops->lost) {
+            relay_drop_stream(relay);
+            if (relay->ops->lost(relay, error))
+                return;
+        }
+        break;
+    case RELAY_WAITING: /* the application may know that its connection stands */
+        if (relay->ops->lost) {
+            leave_stream(relay, RELAY_ORPHANED, error);
             return;
-    }
-    if (outlives_stream(relay)) {
-        /* What came before the reset can still be read, as from a kernel's receive queue; the socket
-         * is closed behind it, also one that is still to be attached. */
-        forget_loans(relay);
-        unbind(relay, smux_reset);
-        relay->in = RELAY_IN_SHUT;
-        relay->error = error;
-        return;
-    }
-    if (relay->failing)
+        }
+        break;
+    case RELAY_OPEN_HEAD:
+    case RELAY_OPEN:
+        if (kept) {
+            leave_stream(relay, RELAY_LEAVING, error);
+            return;
+        }
+        break;
+    case RELAY_FAILING:
         relay_finish(relay, RELAY_SOCKET_RESET, relay->error);
-    else
-        relay_finish(relay, RELAY_STREAM_RESET, error);
+        return;
+    case RELAY_IDLE:
+    case RELAY_ORPHANED:
+    case RELAY_LEAVING:
+    case RELAY_OVER:
+        return; /* it has no stream */
+    }
+    relay_finish(relay, RELAY_STREAM_RESET, error);
 }
 
 /* ---- A reset goes behind what its sender said before ---- */
@@ -198,26 +219,30 @@ static void on_failing_too_long(struct loop_timer *timer) {
     relay_finish(relay, RELAY_SOCKET_RESET, relay->error);
 }
 
+static uint64_t queued(const struct relay *relay) {
+    smux_stream_info info = {0};
+    if (relay->stream)
+        smux_stream_get_info(relay->stream, &info);
+    return info.queued;
+}
+
 /* The socket has no more to give: reset the stream when all it gave is on the carrier, which its
  * event of a reset tells (relay_stream_reset). */
 static void fail_behind_data(struct relay *relay, int error) {
     struct loop *loop = relay->reactor->loop;
-    smux_stream_info info = {0};
-    if (relay->failing)
+    if (!relay_is_attached(relay))
         return;
-    relay->failing = true;
     relay->error = error;
     relay->readable = false;
     relay->in = RELAY_IN_SHUT;
     relay->discard = true;
     relay_drop_kept(relay);
     close_socket(relay);
-    if (relay->stream)
-        smux_stream_get_info(relay->stream, &info);
-    if (info.queued == 0) {
+    if (queued(relay) == 0) {
         relay_finish(relay, RELAY_SOCKET_RESET, error);
         return;
     }
+    relay_move(relay, RELAY_FAILING);
     smux_reset_behind(relay->stream);
     pump_kick(relay->pump);
     loop_timer_set(loop, &relay->timer, loop_now_us(loop) + FAILING_MAX_US, on_failing_too_long);
@@ -323,7 +348,7 @@ static void socket_ended(struct relay *relay) {
     relay->in = RELAY_IN_SHUT;
     smux_close_write(relay->stream);
     relay_check_done(relay);
-    if (!relay->over && relay->socket_hup && relay->end == &relay_end_app)
+    if (!relay_is_over(relay) && relay->socket_hup && relay->end == &relay_end_app)
         application_gone(relay);
 }
 
@@ -362,7 +387,7 @@ static void read_socket(struct relay *relay) {
             socket_ended(relay);
         else
             budget -= (size_t)n < budget ? (size_t)n : budget;
-        if (relay->over)
+        if (relay_is_over(relay))
             return;
     }
     if (relay->pump)
@@ -430,6 +455,11 @@ void relay_broke(struct relay *relay, int error) {
 }
 
 int relay_attach(struct relay *relay, int fd, const struct relay_end *end, uint32_t events) {
+    static const uint8_t attached[] = {[RELAY_HEAD] = RELAY_OPEN_HEAD,
+                                       [RELAY_WAITING] = RELAY_OPEN,
+                                       [RELAY_ORPHANED] = RELAY_LEAVING};
+    if (!relay_wants_socket(relay))
+        return -EINVAL;
     if (relay->watch.open) {
         relay->watch.fn = relay_on_fd;
     } else {
@@ -437,6 +467,7 @@ int relay_attach(struct relay *relay, int fd, const struct relay_end *end, uint3
         if (error)
             return error;
     }
+    relay_move(relay, attached[relay->state]);
     relay->end = end;
     relay_hear(relay, events);
     if (relay->early)

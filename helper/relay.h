@@ -19,6 +19,7 @@
 #include "helper/events.h"
 #include "helper/pump.h"
 #include "helper/reactor.h"
+#include "helper/state.h"
 
 /* Bytes of one stream on loan to the engine: as much as one write to the carrier takes, so that one
  * stream can fill it. With many buffers in use, each stream may have one. */
@@ -33,6 +34,20 @@
 /* Reads up to this size are copied into the engine, which is cheaper than a loan. */
 #define RELAY_COPY_MAX 4096u
 
+/* A relay's life. What each has, and which may follow, is the table in relay_state.c. */
+enum relay_state {
+    RELAY_IDLE,      /* no stream, no socket: before the first stream, and between two */
+    RELAY_HEAD,      /* a stream, on which the handshake goes on */
+    RELAY_WAITING,   /* a stream; the socket is still to come */
+    RELAY_OPEN_HEAD, /* both, and the handshake goes on: data may precede its answer */
+    RELAY_OPEN,      /* both */
+    RELAY_ORPHANED,  /* the stream was reset; what it said is kept for the socket to come */
+    RELAY_LEAVING, /* the stream was reset; the socket takes what is kept, and is reset behind it */
+    RELAY_FAILING, /* the socket is gone; the stream's reset waits behind what it said */
+    RELAY_OVER     /* ended was called */
+};
+
+/* The directions, while there is a socket. */
 enum relay_in { RELAY_IN_OPEN, RELAY_IN_SHUT };
 enum relay_out { RELAY_OUT_OPEN, RELAY_OUT_DRAINING, RELAY_OUT_SHUT };
 
@@ -44,8 +59,8 @@ enum relay_reason {
 };
 
 struct relay_ops {
-    /* Bytes from the stream before relay_attach, while relay->head is set: the handshake. Returns how
-     * many it took; having taken fewer than all, it must have cleared relay->head. */
+    /* Bytes from the stream during the handshake (relay_expect_head). Returns how many it took;
+     * having taken fewer than all, it must have called relay_head_over. */
     size_t (*head)(struct relay *relay, const uint8_t *data, size_t len);
     /* The stream was reset before the handshake was over and a socket attached. True: the relay goes
      * on without a stream, and its owner binds another one; false: it ends. May be NULL. */
@@ -99,10 +114,10 @@ struct relay {
     uint32_t ahead;  /* bytes that were already forwarded and are still unread (relay_end_app) */
     int error;       /* an errno or smux_error that ends the relay behind the data; 0: none */
     uint8_t early;   /* enum event_flag, heard before there was an end to act on them */
+    uint8_t state;   /* enum relay_state */
     uint8_t in;      /* enum relay_in */
     uint8_t out;     /* enum relay_out */
     uint8_t in_few, out_few; /* how often in a row only a few bytes passed (reactor_note) */
-    bool head;               /* handshake going on */
     bool readable;           /* an edge was seen, and not yet EAGAIN */
     bool blocked;            /* the socket took less than was given */
     bool socket_eof;         /* RDHUP: no more bytes will come in than are there */
@@ -118,8 +133,6 @@ struct relay {
     bool bulk;         /* the last read was large */
     bool discard;      /* the socket takes nothing more: what comes for it is dropped */
     bool untrusted;    /* the other end is a stranger's: see closer.h */
-    bool failing;      /* the socket is gone; the stream's reset waits behind the data */
-    bool over;         /* ended was called */
 };
 
 /* Zeroes and prepares. */
@@ -127,6 +140,10 @@ void relay_init(struct relay *relay, struct reactor *reactor, const struct relay
 
 /* Binds it to a stream, which it owns from now on. */
 void relay_bind(struct relay *relay, struct pump *pump, smux_stream *stream);
+
+/* What comes from the stream is the handshake's, until its owner says that it is over. */
+void relay_expect_head(struct relay *relay);
+void relay_head_over(struct relay *relay);
 
 /* Puts bytes of the handshake on the stream. 0 or a negative smux_error; short messages only. */
 int relay_say(struct relay *relay, const void *data, size_t len);
@@ -146,11 +163,31 @@ int relay_attach(struct relay *relay, int fd, const struct relay_end *end, uint3
 /* Resets both sides, and ends with RELAY_GIVEN_UP. */
 void relay_abort(struct relay *relay, int error);
 
-/* Resets the stream but keeps the relay and its socket, which wait for another stream or the end. */
+/* Before relay_attach: resets the stream but keeps the relay, which waits for another or the end. */
 void relay_drop_stream(struct relay *relay);
 
 /* Ends it in order: what was said still goes out, then FIN. Ends with RELAY_DONE. */
 void relay_hang_up(struct relay *relay);
+
+static inline bool relay_is_over(const struct relay *relay) {
+    return relay->state == RELAY_OVER;
+}
+
+static inline bool relay_has_head(const struct relay *relay) {
+    return relay->state == RELAY_HEAD || relay->state == RELAY_OPEN_HEAD;
+}
+
+/* There is nothing to relay yet, but a socket would be taken. */
+static inline bool relay_wants_socket(const struct relay *relay) {
+    return relay->state == RELAY_HEAD || relay->state == RELAY_WAITING ||
+           relay->state == RELAY_ORPHANED;
+}
+
+/* It has its socket. */
+static inline bool relay_is_attached(const struct relay *relay) {
+    return relay->state == RELAY_OPEN || relay->state == RELAY_OPEN_HEAD ||
+           relay->state == RELAY_LEAVING;
+}
 
 /* ---- For pump.c ---- */
 

@@ -6,6 +6,9 @@
 
 #include "helper/relay.h"
 
+/* The one way to change its state; false for a move that is not in the table (helper/state.h). */
+bool relay_move(struct relay *relay, enum relay_state to);
+
 /* Ends it: everything is closed and released, ops->ended is called. Harmless when it is over. */
 void relay_finish(struct relay *relay, enum relay_reason reason, int error);
 /* Writing to the socket failed; there may be bytes to read before reading fails as well. */

@@ -195,9 +195,9 @@ bool relay_write_kept(struct relay *relay) {
         int count = gather_kept(relay, iov, &total);
         ssize_t n = write_socket(relay, iov, count, relay->urgent_at == 1 ? MSG_OOB : 0);
         if (n < 0) {
-            if (!relay->over)
+            if (!relay_is_over(relay))
                 discard_kept(relay);
-            return !relay->over;
+            return !relay_is_over(relay);
         }
         size_t left = (size_t)n;
         relay->kept_len -= left;
@@ -240,7 +240,7 @@ void relay_flush(struct relay *relay) {
     int count = pump->gather_count;
     size_t total = 0;
     pump->gather_count = 0;
-    if (relay->over || count == 0)
+    if (relay_is_over(relay) || count == 0)
         return;
     for (int i = 0; i < count; i++)
         total += pump->gather[i].iov_len;
@@ -255,7 +255,7 @@ void relay_flush(struct relay *relay) {
     consumed(relay, (size_t)n);
     if ((size_t)n < total) {
         keep_gathered(relay, pump->gather, count, (size_t)n);
-        if (relay->over)
+        if (relay_is_over(relay))
             return;
         if (make_room(relay))
             relay_write_kept(relay);
@@ -266,24 +266,24 @@ void relay_flush(struct relay *relay) {
 
 void relay_urgent(struct relay *relay) {
     struct pump *pump = relay->pump;
-    if (relay->over || !pump || relay->discard)
+    if (relay_is_over(relay) || !pump || relay->discard)
         return;
     if (!relay->kept && pump->batch == relay) {
         int count = pump->gather_count;
         pump->gather_count = 0;
         keep_gathered(relay, pump->gather, count, 0);
     }
-    if (relay->over || !relay->kept)
+    if (relay_is_over(relay) || !relay->kept)
         return;
     relay->urgent_at = relay->kept_len;
-    if (relay->end && !relay->blocked)
+    if (relay_is_attached(relay) && !relay->blocked)
         relay_write_kept(relay);
 }
 
 bool relay_data(struct relay *relay, const uint8_t *data, size_t len) {
-    if (relay->head) {
+    if (relay_has_head(relay)) {
         size_t taken = relay->ops->head(relay, data, len);
-        if (relay->over || !relay->stream)
+        if (relay_is_over(relay) || !relay->stream)
             return false;
         consumed(relay, taken);
         data += taken;
@@ -296,30 +296,30 @@ bool relay_data(struct relay *relay, const uint8_t *data, size_t len) {
         return false;
     }
     struct pump *pump = relay->pump;
-    if (!relay->end || relay->kept || relay->blocked) {
+    if (!relay_is_attached(relay) || relay->kept || relay->blocked) {
         keep_gathered(relay, &(struct iovec){(void *)data, len}, 1, 0);
         return false;
     }
     if (pump->gather_count == PUMP_GATHER_MAX) {
         relay_flush(relay);
-        return !relay->over && relay_data(relay, data, len);
+        return !relay_is_over(relay) && relay_data(relay, data, len);
     }
     pump->gather[pump->gather_count++] = (struct iovec){(void *)data, len};
     return true;
 }
 
 void relay_eof(struct relay *relay) {
-    if (relay->over || relay->error)
+    if (relay_is_over(relay) || relay->error)
         return;
     relay->out = RELAY_OUT_DRAINING;
-    if (relay->head) /* the handshake was cut short: its owner decides */
+    if (relay_has_head(relay)) /* the handshake was cut short: its owner decides */
         relay->ops->head(relay, NULL, 0);
-    else if (relay->end && !relay->kept)
+    else if (relay_is_attached(relay) && !relay->kept)
         relay_pass_fin(relay);
 }
 
 void relay_pass_end(struct relay *relay) {
-    if (!relay->stream)
+    if (relay->state == RELAY_LEAVING)
         relay_finish(relay, RELAY_STREAM_RESET, relay->error);
     else if (relay->out == RELAY_OUT_DRAINING)
         relay_pass_fin(relay);

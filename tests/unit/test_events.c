@@ -118,8 +118,8 @@ static const struct relay_ops heard_ops = {.head = on_heard, .ended = on_heard_e
 static void on_stream(struct pump *pump, smux_stream *stream) {
     struct relay *relay = &world.near[0].relay;
     relay_init(relay, &world.reactor, &heard_ops);
-    relay->head = true;
     relay_bind(relay, pump, stream);
+    relay_expect_head(relay);
     smux_accept(stream);
 }
 

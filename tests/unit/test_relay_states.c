@@ -1,0 +1,456 @@
+/* Every event in every state of a relay: each alone, and thousands of random sequences (the seed is
+ * printed; SEED=N repeats one). Whatever happens, the state says what the relay has, no wrong move is
+ * asked for, it ends once, and nothing is left behind. */
+#include "support_relay.h"
+
+#include <stdio.h>
+#include <sys/epoll.h>
+
+static struct subject {
+    struct relay relay;
+    const struct relay_end *end;
+    bool keeps; /* it has ops->lost, as the helper's have */
+    int other;  /* the other end of its socket, -1 when closed */
+    int ended;
+} subject;
+
+/* For the message of a failure. */
+static const char *doing = "";
+static uint64_t seed_now;
+static bool passed;
+
+/* ---- The owner of the relay ---- */
+
+static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
+    if (!data)
+        relay_abort(relay, EPIPE);
+    else if (data[0] == '!')
+        relay_head_over(relay);
+    return len < 10 ? len : 10;
+}
+
+static size_t on_whole_head(struct relay *relay, const uint8_t *data, size_t len) {
+    size_t taken = on_head(relay, data, len);
+    relay_head_over(relay);
+    return taken;
+}
+
+static bool on_lost(struct relay *relay, int error) {
+    (void)error;
+    assert_int_equal(relay->state, RELAY_IDLE);
+    return true;
+}
+
+static void on_over(struct relay *relay, enum relay_reason reason, int error) {
+    (void)reason;
+    (void)error;
+    assert_ptr_equal(relay, &subject.relay);
+    subject.ended++;
+}
+
+static const struct relay_ops keeping = {.head = on_whole_head, .lost = on_lost, .ended = on_over};
+static const struct relay_ops leaving = {.head = on_whole_head, .ended = on_over};
+
+static void on_stream(struct pump *pump, smux_stream *stream) {
+    (void)pump;
+    smux_accept(stream);
+}
+
+static const struct pump_ops quiet_ops = {.accepted = on_stream, .closed = on_closed};
+
+/* ---- Steps ---- */
+
+static void bind_one(void) {
+    smux_stream *stream;
+    if (subject.relay.state == RELAY_IDLE && !world.client_closed &&
+        smux_open(world.client->session, &stream) == 0)
+        relay_bind(&subject.relay, world.client, stream);
+}
+
+static void expect_head(void) {
+    if (subject.relay.state == RELAY_WAITING)
+        relay_expect_head(&subject.relay);
+}
+
+static void head_over(void) {
+    relay_head_over(&subject.relay);
+}
+
+static void attach_to(uint32_t events) {
+    int pair[2], one = 1;
+    if (!relay_wants_socket(&subject.relay)) {
+        assert_int_equal(relay_attach(&subject.relay, -1, subject.end, events), -EINVAL);
+        return;
+    }
+    if (subject.end == &relay_end_tcp)
+        tcp_pair(pair);
+    else
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    for (int i = 0; i < 2; i++)
+        fcntl(pair[i], F_SETFL, O_NONBLOCK);
+    if (subject.end == &relay_end_app) {
+        setsockopt(pair[1], SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
+        assert_int_equal(send(pair[0], "", 1, 0), 1);
+        subject.relay.ahead = 1;
+        subject.relay.untrusted = true;
+    }
+    if (subject.other >= 0)
+        close(subject.other);
+    subject.other = pair[0];
+    assert_int_equal(relay_attach(&subject.relay, pair[1], subject.end, events), 0);
+}
+
+static void attach(void) {
+    attach_to(EPOLLIN);
+}
+
+static void attach_with_its_end(void) {
+    attach_to(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+}
+
+static void attach_broken(void) {
+    if (relay_wants_socket(&subject.relay) && subject.relay.state != RELAY_ORPHANED)
+        relay_broke(&subject.relay, ECONNRESET);
+    attach();
+}
+
+/* As the pump does. */
+static void give(const uint8_t *data, size_t len) {
+    struct pump *pump = subject.relay.pump;
+    if (pump && relay_data(&subject.relay, data, len)) {
+        pump->batch = &subject.relay;
+        relay_flush(&subject.relay);
+        pump->batch = NULL;
+    }
+}
+
+static void data(void) {
+    give((const uint8_t *)"some bytes of the stream", 24);
+}
+
+static void much_data(void) {
+    static uint8_t much[1 << 20];
+    give(much, sizeof much);
+}
+
+static void urgent_data(void) {
+    data();
+    if (subject.relay.stream)
+        relay_urgent(&subject.relay);
+}
+
+static void stream_eof(void) {
+    if (subject.relay.stream)
+        relay_eof(&subject.relay);
+}
+
+static void stream_reset(void) {
+    if (subject.relay.stream)
+        relay_stream_reset(&subject.relay, SMUX_ERR_PEER_RESET);
+}
+
+static void session_ends(void) {
+    if (!world.client_closed)
+        pump_end(world.client, SMUX_ERR_CARRIER, "cut");
+}
+
+static void other_speaks(void) {
+    static char bytes[3000];
+    if (subject.other >= 0)
+        send(subject.other, bytes, sizeof bytes, MSG_NOSIGNAL);
+}
+
+static void other_speaks_much(void) {
+    static char bytes[1 << 20];
+    if (subject.other >= 0)
+        send(subject.other, bytes, sizeof bytes, MSG_NOSIGNAL);
+}
+
+static void other_is_urgent(void) {
+    if (subject.other >= 0)
+        send(subject.other, "abc", 3, MSG_NOSIGNAL | MSG_OOB);
+}
+
+static void other_reads(void) {
+    static char bytes[1 << 20];
+    if (subject.other >= 0)
+        (void)!recv(subject.other, bytes, sizeof bytes, 0);
+}
+
+static void other_shuts_writing(void) {
+    if (subject.other >= 0)
+        shutdown(subject.other, SHUT_WR);
+}
+
+static void other_shuts_reading(void) {
+    if (subject.other >= 0)
+        shutdown(subject.other, SHUT_RD);
+}
+
+static void other_closes(void) {
+    if (subject.other >= 0)
+        close_now(&subject.other);
+}
+
+static void other_resets(void) {
+    struct linger linger = {.l_onoff = 1};
+    if (subject.other < 0)
+        return;
+    subject.relay.linger_reset = subject.end == &relay_end_app;
+    setsockopt(subject.other, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    close_now(&subject.other);
+}
+
+static void say_something(void) {
+    if (subject.relay.stream)
+        relay_say(&subject.relay, "said", 4);
+}
+
+static void time_passes(void) {
+    struct loop_timer *timer = &subject.relay.timer;
+    if (!timer->armed)
+        return;
+    void (*fn)(struct loop_timer *) = timer->fn;
+    loop_timer_clear(world.reactor.loop, timer);
+    fn(timer);
+}
+
+static void a_turn(void) {
+    turns(1);
+}
+
+static void some_turns(void) {
+    turns(5);
+}
+
+static void abort_it(void) {
+    relay_abort(&subject.relay, ECANCELED);
+}
+
+static void hang_up(void) {
+    relay_hang_up(&subject.relay);
+}
+
+/* Its owner does so only before there is a socket. */
+static void drop_stream(void) {
+    if (subject.relay.state == RELAY_HEAD || subject.relay.state == RELAY_WAITING)
+        relay_drop_stream(&subject.relay);
+}
+
+static const struct {
+    const char *name;
+    void (*fn)(void);
+} steps[] = {{"bind", bind_one},
+             {"expect_head", expect_head},
+             {"head_over", head_over},
+             {"attach", attach},
+             {"attach_with_its_end", attach_with_its_end},
+             {"attach_broken", attach_broken},
+             {"data", data},
+             {"much_data", much_data},
+             {"urgent_data", urgent_data},
+             {"stream_eof", stream_eof},
+             {"stream_reset", stream_reset},
+             {"session_ends", session_ends},
+             {"other_speaks", other_speaks},
+             {"other_speaks_much", other_speaks_much},
+             {"other_is_urgent", other_is_urgent},
+             {"other_reads", other_reads},
+             {"other_shuts_writing", other_shuts_writing},
+             {"other_shuts_reading", other_shuts_reading},
+             {"other_closes", other_closes},
+             {"other_resets", other_resets},
+             {"say", say_something},
+             {"time_passes", time_passes},
+             {"a_turn", a_turn},
+             {"some_turns", some_turns},
+             {"abort", abort_it},
+             {"hang_up", hang_up},
+             {"drop_stream", drop_stream}};
+
+#define STEPS  (sizeof steps / sizeof *steps)
+#define EVENTS 64 /* every set of six epoll bits, told whatever the socket's true state is */
+
+static uint32_t bits_of(unsigned set) {
+    static const uint32_t bits[] = {EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLLHUP, EPOLLERR};
+    uint32_t all = 0;
+    for (unsigned i = 0; i < 6; i++)
+        all |= set >> i & 1 ? bits[i] : 0;
+    return all;
+}
+
+/* ---- What must hold after each ---- */
+
+static void check(void) {
+    static const struct {
+        bool stream, socket;
+    } has[] = {[RELAY_HEAD] = {true, false},      [RELAY_WAITING] = {true, false},
+               [RELAY_OPEN_HEAD] = {true, true},  [RELAY_OPEN] = {true, true},
+               [RELAY_LEAVING] = {false, true},   [RELAY_FAILING] = {true, false},
+               [RELAY_ORPHANED] = {false, false}, [RELAY_OVER] = {false, false}};
+    const struct relay *relay = &subject.relay;
+    assert_int_equal(state_wrong_moves, 0);
+    assert_in_range(relay->state, RELAY_IDLE, RELAY_OVER);
+    assert_int_equal(has[relay->state].stream, relay->stream != NULL);
+    assert_int_equal(has[relay->state].stream, relay->pump != NULL);
+    assert_int_equal(has[relay->state].socket, relay->watch.open);
+    assert_int_equal(has[relay->state].socket, relay_is_attached(relay));
+    assert_int_equal(subject.ended, relay_is_over(relay));
+    assert_int_equal(relay->kept != NULL, relay->kept_len != 0);
+    if (relay_is_over(relay) || relay->state == RELAY_FAILING)
+        assert_int_equal(relay->kept_len, 0);
+    if (relay_is_over(relay)) {
+        assert_int_equal(relay->loan_len, 0);
+        assert_false(relay->timer.armed);
+        assert_false(relay->task.posted);
+    }
+}
+
+static void step(unsigned number) {
+    static char name[40];
+    if (number < STEPS) {
+        doing = steps[number].name;
+        steps[number].fn();
+    } else {
+        snprintf(name, sizeof name, "event %#x", (unsigned)bits_of(number - STEPS));
+        doing = name;
+        if (subject.relay.watch.open)
+            subject.relay.watch.fn(&subject.relay.watch, bits_of(number - STEPS));
+    }
+    check();
+}
+
+/* ---- Into each state ---- */
+
+static void begin(const struct relay_end *end, bool keeps) {
+    setup_world(NULL);
+    world.client->ops = world.server->ops = &quiet_ops;
+    memset(&subject, 0, sizeof subject);
+    subject.end = end;
+    subject.keeps = keeps;
+    subject.other = -1;
+    relay_init(&subject.relay, &world.reactor, keeps ? &keeping : &leaving);
+    state_wrong_moves = 0;
+}
+
+/* False if a relay of this kind does not come there. */
+static bool enter(enum relay_state state) {
+    if (state != RELAY_IDLE)
+        bind_one();
+    if (state == RELAY_HEAD || state == RELAY_OPEN_HEAD)
+        expect_head();
+    if (state == RELAY_OPEN || state == RELAY_OPEN_HEAD || state >= RELAY_LEAVING)
+        attach();
+    if (state == RELAY_LEAVING)
+        much_data();
+    if (state == RELAY_LEAVING || state == RELAY_ORPHANED)
+        stream_reset();
+    if (state == RELAY_FAILING) {
+        say_something();
+        other_resets();
+        subject.relay.watch.fn(&subject.relay.watch, EPOLLIN | EPOLLHUP | EPOLLRDHUP | EPOLLERR);
+        relay_eof(&subject.relay); /* before any turn: what was said is still queued */
+    }
+    if (state == RELAY_OVER)
+        abort_it();
+    check();
+    return subject.relay.state == state;
+}
+
+static void finish(void) {
+    if (!relay_is_over(&subject.relay))
+        step(24);
+    assert_int_equal(subject.ended, 1);
+    if (subject.other >= 0)
+        close(subject.other);
+    teardown_world(NULL);
+}
+
+/* ---- The tests ---- */
+
+static void every_event_in_every_state(void **unused) {
+    bool reached[RELAY_OVER + 1] = {false};
+    (void)unused;
+    for (unsigned kind = 0; kind < 4; kind++)
+        for (enum relay_state state = RELAY_IDLE; state <= RELAY_OVER; state++)
+            for (unsigned number = 0; number < STEPS + EVENTS; number++) {
+                begin(kind & 1 ? &relay_end_app : &relay_end_tcp, kind & 2);
+                if (enter(state)) {
+                    reached[state] = true;
+                    step(number);
+                    step(23); /* some turns */
+                    step(number);
+                    step(23);
+                }
+                finish();
+            }
+    for (enum relay_state state = RELAY_IDLE; state <= RELAY_OVER; state++)
+        assert_true(reached[state]);
+    passed = true;
+}
+
+static unsigned next_random(uint64_t *seed) {
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(*seed >> 33);
+}
+
+static void random_sequence(uint64_t seed) {
+    uint64_t random = seed;
+    begin(next_random(&random) % 2 ? &relay_end_app : &relay_end_tcp, next_random(&random) % 2);
+    enter((enum relay_state)(next_random(&random) % (RELAY_OVER + 1)));
+    for (unsigned left = 2 + next_random(&random) % 14; left > 0; left--) {
+        unsigned number = next_random(&random) % (STEPS + 8);
+        step(number < STEPS ? number : STEPS + next_random(&random) % EVENTS);
+    }
+    finish();
+}
+
+static void random_sequences_of_events(void **unused) {
+    const char *one = getenv("SEED"), *many = getenv("SEQUENCES");
+    uint64_t first = one ? strtoull(one, NULL, 0) : 1;
+    uint64_t count = many ? strtoull(many, NULL, 0) : one ? 1 : 4000;
+    (void)unused;
+    for (seed_now = first; seed_now < first + count; seed_now++)
+        random_sequence(seed_now);
+    passed = true;
+}
+
+static int begin_test(void **unused) {
+    (void)unused;
+    passed = false;
+    seed_now = 0;
+    return 0;
+}
+
+static int say_where(void **unused) {
+    (void)unused;
+    if (!passed)
+        fprintf(stderr, "failed at SEED=%llu, state %u, \"%s\"\n", (unsigned long long)seed_now,
+                subject.relay.state, doing);
+    return 0;
+}
+
+static void a_move_that_the_table_does_not_have_is_refused(void **unused) {
+    static const struct state_table table = {.what = "thing",
+                                             .state = {{"begun", 1 << 1}, {"ended", 0}}};
+    uint8_t state = 0;
+    (void)unused;
+    state_wrong_moves = 0;
+    assert_true(state_move(&table, &state, 1));
+    assert_false(state_move(&table, &state, 0));
+    assert_false(state_move(&table, &state, 7));
+    assert_false(state_move(&table, &state, 99));
+    assert_int_equal(state, 1);
+    assert_int_equal(state_wrong_moves, 3);
+    passed = true;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(every_event_in_every_state, begin_test, say_where),
+        cmocka_unit_test_setup_teardown(random_sequences_of_events, begin_test, say_where),
+        cmocka_unit_test_setup_teardown(a_move_that_the_table_does_not_have_is_refused, begin_test,
+                                        say_where),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
