@@ -2,7 +2,8 @@
  * hook_time64.c - the names that glibc has for 32-bit programs built with _TIME_BITS=64.
  *
  * They are the same functions; only what holds a time is wider. SO_RCVTIMEO and SO_SNDTIMEO have
- * other numbers there, which mean the same two values of the socket.
+ * other numbers there, which mean the same two values of the socket. A kernel that does not know them
+ * (before 5.1) says ENOPROTOOPT, and has looked at the caller's pointers then.
  */
 #include <features.h>
 
@@ -17,6 +18,7 @@
 #include "copies.h"
 #include "data.h"
 #include "hook_export.h"
+#include "options.h"
 #include "sockctl.h"
 
 enum { RCVTIMEO_64 = 66, SNDTIMEO_64 = 67 }; /* linux: asm-generic/socket.h, SO_RCVTIMEO_NEW */
@@ -39,8 +41,11 @@ EXPORT(int, __setsockopt64, (int fd, int level, int name, const void *value, soc
     int narrower = narrow_name(level, name);
     struct time64 wide;
     READY;
-    if (!narrower || !value || len < sizeof wide)
-        return shim_setsockopt(fd, level, name, value, len);
+    int result = shim_setsockopt(fd, level, name, value, len);
+    if (result == 0 && narrower)
+        options_note(fd, level, narrower);
+    if (result == 0 || !narrower || errno != ENOPROTOOPT || len < sizeof wide)
+        return result;
     memcpy(&wide, value, sizeof wide);
     struct timeval time = {.tv_sec = narrow(wide.sec), .tv_usec = narrow(wide.part)};
     return shim_setsockopt(fd, level, narrower, &time, sizeof time);
@@ -51,9 +56,10 @@ EXPORT(int, __getsockopt64, (int fd, int level, int name, void *value, socklen_t
     struct timeval time;
     socklen_t time_len = sizeof time;
     READY;
-    if (!narrower || !value || !len || *len < sizeof(struct time64))
-        return shim_getsockopt(fd, level, name, value, len);
-    int result = shim_getsockopt(fd, level, narrower, &time, &time_len);
+    int result = shim_getsockopt(fd, level, name, value, len);
+    if (result == 0 || !narrower || errno != ENOPROTOOPT || *len < sizeof(struct time64))
+        return result;
+    result = shim_getsockopt(fd, level, narrower, &time, &time_len);
     if (result == 0) {
         struct time64 wide = {time.tv_sec, time.tv_usec};
         memcpy(value, &wide, sizeof wide);

@@ -56,7 +56,7 @@ install_both() {
     install_both
     run "$launcher" -c "$smuxshim_conf" sh -c 'echo "$LD_PRELOAD"'
     assert_output "$PWD/stage/opt/\$LIB/libsmuxshim.so"
-    for program in connect_plain epoll_sets epoll_unseen data options; do
+    for program in connect_plain epoll_sets epoll_unseen data options refused foreign_options; do
         cc -m32 -w -I"$root" -D_GNU_SOURCE "$root/tests/oracle/$program.c" -o "$program-32" -lpthread
         same_as_direct "$launcher" "./$program-32"
         # With 64 bits of time, glibc's functions have other names.

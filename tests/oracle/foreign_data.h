@@ -182,7 +182,8 @@ static long c_recvmmsg(const struct calls *c, const struct subject *s, int varia
     static const unsigned numbers[] = {0, 1, 2};
     struct timespec *time = (void *)OTHER;
     int n = 3 * N_OF(receive_flags), more = variant - n;
-    if (variant >= n + 2 * N_POINTERS)
+    /* glibc itself reads the time where it has to widen it. */
+    if (variant >= n + (sizeof(long) == 4 ? 1 : 2) * N_POINTERS)
         return NO_MORE;
     USE(recvmmsg);
     set_message(0, 64, 64, 2);
