@@ -183,7 +183,7 @@ static void (*const handlers[])(smuxb_session *s, const smux_event *ev) = {
     [SMUX_EVENT_EOF] = on_eof,           [SMUX_EVENT_RESET] = on_reset,
     [SMUX_EVENT_WRITABLE] = on_writable, [SMUX_EVENT_SENT] = on_sent,
     [SMUX_EVENT_HELLO] = on_notice,      [SMUX_EVENT_GOAWAY] = on_notice,
-    [SMUX_EVENT_FAILED] = on_notice,
+    [SMUX_EVENT_FAILED] = on_notice,     [SMUX_EVENT_PEER_CLOSED] = on_notice,
 };
 
 void blk_dispatch(smuxb_session *s) {

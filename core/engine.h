@@ -8,6 +8,7 @@
  *   send.c     frames -> bytes             timer.c    keepalive and timeouts
  *   promise.c  the sum of what has been promised to the peer
  *   refusal.c  resets for streams that do not exist
+ *   hello.c    what waits for the peer's hello
  */
 #ifndef SMUX_ENGINE_H
 #define SMUX_ENGINE_H
@@ -59,7 +60,12 @@ static inline void list_remove(struct link *l) {
 
 /* ---- Stream --------------------------------------------------------------------------------- */
 
-enum in_state { IN_OPEN, IN_EOF, IN_DEAD };
+enum in_state {
+    IN_OPEN,
+    IN_EOF,    /* the peer sends nothing more */
+    IN_CLOSED, /* and reads nothing more */
+    IN_DEAD
+};
 enum out_state {
     OUT_OPEN,
     OUT_CLOSING, /* FIN is owed behind what is queued */
@@ -68,21 +74,22 @@ enum out_state {
 };
 
 enum stream_flag {
-    F_LOCAL = 1 << 0,      /* opened here */
-    F_ACCEPTED = 1 << 1,   /* out of the backlog */
-    F_GIVEN_UP = 1 << 2,   /* the application has closed it: no more events */
-    F_OWE_SYN = 1 << 3,    /* control frames that are owed */
-    F_OWE_UPDATE = 1 << 4, /* */
-    F_OWE_RESET = 1 << 5,  /* */
-    F_TOLD_RESET = 1 << 6, /* the event SMUX_EVENT_RESET is owed */
-    F_WRITABLE = 1 << 7,   /* the event SMUX_EVENT_WRITABLE is owed */
-    F_BLOCKED = 1 << 8,    /* smux_send fell short */
-    F_DROP = 1 << 9,       /* drop the queue once no frame refers to it */
-    F_PROBE = 1 << 10,     /* a round-trip time is being taken by the window */
-    F_DRY = 1 << 11,       /* the peer has sent all it may, and the application has read it */
-    F_URGENT = 1 << 12,    /* urgent_end lies in what no frame has been planned for */
-    F_FAILING = 1 << 13,   /* a reset takes the place of the FIN behind what is queued */
-    F_SMALL = 1 << 14,     /* opened with a small window for us, and no update has come since */
+    F_LOCAL = 1 << 0,       /* opened here */
+    F_ACCEPTED = 1 << 1,    /* out of the backlog */
+    F_GIVEN_UP = 1 << 2,    /* the application has closed it: no more events */
+    F_OWE_SYN = 1 << 3,     /* control frames that are owed */
+    F_OWE_UPDATE = 1 << 4,  /* */
+    F_OWE_RESET = 1 << 5,   /* */
+    F_TOLD_RESET = 1 << 6,  /* the event SMUX_EVENT_RESET is owed */
+    F_WRITABLE = 1 << 7,    /* the event SMUX_EVENT_WRITABLE is owed */
+    F_BLOCKED = 1 << 8,     /* smux_send fell short */
+    F_DROP = 1 << 9,        /* drop the queue once no frame refers to it */
+    F_PROBE = 1 << 10,      /* a round-trip time is being taken by the window */
+    F_DRY = 1 << 11,        /* the peer has sent all it may, and the application has read it */
+    F_URGENT = 1 << 12,     /* urgent_end lies in what no frame has been planned for */
+    F_FAILING = 1 << 13,    /* a reset takes the place of the FIN behind what is queued */
+    F_SMALL = 1 << 14,      /* opened with a small window for us, and no update has come since */
+    F_OWE_CLOSED = 1 << 15, /* CLOSED is owed behind the FIN: it must not keep the FIN back */
 };
 #define F_OWED (F_OWE_SYN | F_OWE_UPDATE | F_OWE_RESET)
 
@@ -131,7 +138,8 @@ _Static_assert(SMUX_ERR_FLOOD >= INT8_MIN, "errors fit into smux_stream.error");
 enum frame_kind {
     FRAME_SYN,
     FRAME_FIN,
-    FRAME_RESET, /* NOP and FIN, or FIN alone */
+    FRAME_RESET,  /* NOP and FIN, or FIN alone */
+    FRAME_CLOSED, /* two NOPs */
     FRAME_UPDATE,
     FRAME_DATA,
     FRAME_REFUSE, /* a reset for a stream that does not exist */
@@ -277,7 +285,7 @@ struct smux_session {
     uint32_t *refusals;      /* stream ids; [refusals_head, refusals_tail) are unsent */
     uint32_t refusals_head, refusals_tail, refusals_size;
     bool outstanding; /* between smux_output and smux_sent */
-    bool resets_wait; /* some do, for hello_until_us */
+    bool hello_waits; /* a RESET or CLOSED does, for hello_until_us */
     uint32_t frames_len;
     uint32_t begun; /* bytes of frames[0] that are on the wire; then it alone is in the plan */
     uint32_t headers_len;
@@ -339,12 +347,16 @@ void send_schedule(smux_stream *st);
 void send_leave_ring(smux_stream *st);
 void send_void_plan(smux_session *s);
 int64_t send_allowance(const smux_stream *st);
-void send_owe_reset(smux_stream *st);
-/* The peer's hello has come, or will not: resets need not wait any longer. */
-void send_waiting_resets(smux_session *s);
 static inline bool send_fin_due(const smux_stream *st) {
     return st->out == OUT_CLOSING && st->queued == st->planned && !(st->flags & F_FAILING);
 }
+
+/* hello.c */
+void send_owe_reset(smux_stream *st);
+/* The application has closed the stream, and the peer may still send: it is to know. */
+void send_owe_closed(smux_stream *st);
+/* The peer's hello has come, or will not: resets and CLOSED need not wait for it any longer. */
+void send_waiting(smux_session *s);
 
 /* refusal.c */
 /* A reset for a stream that there is not, in answer to SYN or to data. */

@@ -53,7 +53,7 @@ static bool on_hello(smux_session *s, smux_event *ev) {
     if (!s->config.extensions || s->peer_extensions)
         return ignore(s);
     s->peer_extensions = true;
-    send_waiting_resets(s);
+    send_waiting(s);
     if (s->goaway == GOAWAY_TOLD) { /* it could not be told before */
         s->goaway = GOAWAY_SENT;
         s->owes |= OWE_GOAWAY;
@@ -81,10 +81,25 @@ static bool on_fin(smux_session *s, struct wire_header h, smux_event *ev) {
         stream_settle(st);
         return false;
     }
-    if (st->in == IN_EOF)
+    if (st->in != IN_OPEN)
         return ignore(s);
     stream_set_in(st, IN_EOF);
-    return !(st->flags & F_GIVEN_UP) && event(ev, SMUX_EVENT_EOF, st);
+    if (!(st->flags & F_GIVEN_UP))
+        return event(ev, SMUX_EVENT_EOF, st);
+    /* Closed on both sides: there is nothing left that the peer must be told not to send. */
+    st->flags &= (uint16_t)~F_OWE_CLOSED;
+    send_schedule(st);
+    stream_settle(st);
+    return false;
+}
+
+/* The peer has closed in both directions; its FIN has said half of that. */
+static bool on_closed(smux_session *s, uint32_t id, smux_event *ev) {
+    smux_stream *st = table_get(s, id);
+    if (!st || st->in != IN_EOF || st->flags & F_GIVEN_UP)
+        return ignore(s);
+    stream_set_in(st, IN_CLOSED);
+    return event(ev, SMUX_EVENT_PEER_CLOSED, st);
 }
 
 /* The stream that is to get a PSH, NULL if its payload is to be dropped. */
@@ -144,6 +159,7 @@ static void promise_nop(smux_session *s, uint32_t id) {
 }
 
 static bool on_nop(smux_session *s, struct wire_header h, smux_event *ev) {
+    bool marked = s->mark_id != 0 && s->mark_id == h.id;
     s->mark_id = 0;
     if (h.id < WIRE_RESERVED)
         s->peer_keeps_alive = true;
@@ -158,6 +174,7 @@ static bool on_nop(smux_session *s, struct wire_header h, smux_event *ev) {
         on_pong(s, h.id);
     } else if (h.id < WIRE_RESERVED) {
         s->mark_id = h.id;
+        return marked && on_closed(s, h.id, ev);
     } else if (s->terms == TERMS_KEPT) {
         promise_nop(s, h.id);
     }
@@ -290,7 +307,7 @@ static bool frame(smux_session *s, smux_event *ev) {
     s->partial_len = 0;
     /* A client's hello is its first frame. */
     if (s->count.frames_in++ == 0 && s->role == SMUX_SERVER && h.id != WIRE_HELLO)
-        send_waiting_resets(s);
+        send_waiting(s);
     bool made = commands[h.command].handle(s, h, ev);
     if (h.command != WIRE_NOP)
         s->mark_id = 0;

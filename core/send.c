@@ -29,8 +29,13 @@ static uint16_t owed(const smux_stream *st) {
     return st->flags & (st->session->hello_until_us ? F_OWED & ~F_OWE_RESET : F_OWED);
 }
 
+/* CLOSED follows the FIN, at once or later. */
+static bool closed_due(const smux_stream *st) {
+    return st->flags & F_OWE_CLOSED && st->out == OUT_CLOSED && !st->session->hello_until_us;
+}
+
 static bool control_due(const smux_stream *st) {
-    return owed(st) || send_fin_due(st);
+    return owed(st) || send_fin_due(st) || closed_due(st);
 }
 
 void send_leave_ring(smux_stream *st) {
@@ -55,21 +60,6 @@ void send_schedule(smux_stream *st) {
         list_push_back(&s->ring, &st->ring);
         s->ring_len++;
     }
-}
-
-void send_owe_reset(smux_stream *st) {
-    st->flags |= F_OWE_RESET;
-    st->session->resets_wait |= st->session->hello_until_us != 0;
-}
-
-void send_waiting_resets(smux_session *s) {
-    s->hello_until_us = 0;
-    if (!s->resets_wait)
-        return;
-    s->resets_wait = false;
-    for (smux_stream *st = NULL; (st = table_next(s, st));)
-        if (st->flags & F_OWE_RESET)
-            send_schedule(st);
 }
 
 bool smux_want_write(const smux_session *s) {
@@ -121,6 +111,11 @@ static uint8_t put_reset(smux_session *s, uint8_t *at, uint32_t id) {
     return len + put_header(s, at + len, WIRE_FIN, 0, id);
 }
 
+static uint8_t put_closed(smux_session *s, uint8_t *at, uint32_t id) {
+    uint8_t len = put_header(s, at, WIRE_NOP, 0, id);
+    return len + put_header(s, at + len, WIRE_NOP, 0, id);
+}
+
 static uint8_t put_update(smux_stream *st, uint8_t *at) {
     uint8_t len = put_header(st->session, at, WIRE_UPD, WIRE_UPDATE_LEN, st->id);
     wire_pack_update(at + len, window_update(st));
@@ -154,6 +149,8 @@ static uint8_t put_frame(smux_session *s, uint8_t *at, const struct frame *f) {
     case FRAME_RESET:
     case FRAME_REFUSE:
         return put_reset(s, at, id);
+    case FRAME_CLOSED:
+        return put_closed(s, at, id);
     case FRAME_UPDATE:
         return put_update(f->stream, at);
     case FRAME_GOAWAY:
@@ -232,6 +229,11 @@ static void plan_session_frames(struct output *o) {
         plan(o, (struct frame){.kind = FRAME_REFUSE, .id = s->refusals[s->refusals_head++]});
 }
 
+static void plan_closed(struct output *o, smux_stream *st) {
+    st->flags &= (uint16_t)~F_OWE_CLOSED;
+    plan(o, (struct frame){.kind = FRAME_CLOSED, .stream = st});
+}
+
 static void plan_fin(struct output *o, smux_stream *st) {
     stream_set_out(st, OUT_CLOSED);
     plan(o, (struct frame){.kind = FRAME_FIN, .stream = st});
@@ -256,6 +258,8 @@ static void plan_control(struct output *o) {
             }
         if (send_fin_due(st) && !(st->flags & F_OWED) && room_for_frame(o))
             plan_fin(o, st);
+        if (closed_due(st) && room_for_frame(o))
+            plan_closed(o, st);
         if (!control_due(st))
             list_remove(&st->control);
     }
@@ -325,8 +329,7 @@ static bool plan_turn(struct output *o) {
     if (send_fin_due(st) && !(st->flags & F_OWED)) {
         if (room_for_frame(o))
             plan_fin(o, st);
-        else
-            send_schedule(st);
+        send_schedule(st); /* the FIN, or CLOSED behind it, may be left */
     }
     return true;
 }
@@ -411,6 +414,8 @@ static void take_back(smux_session *s, const struct frame *f) {
         take_back_data(s, f);
     else if (f->kind == FRAME_FIN)
         take_back_fin(st);
+    else if (f->kind == FRAME_CLOSED && st->out != OUT_DEAD)
+        st->flags |= F_OWE_CLOSED;
     else if (f->kind == FRAME_REFUSE)
         s->refusals_head--;
     else if (f->kind == FRAME_SYN)

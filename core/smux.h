@@ -267,7 +267,9 @@ typedef enum smux_event_type {
                               `stream` is NULL if it has been closed meanwhile */
     SMUX_EVENT_HELLO,      /* the peer knows the extensions */
     SMUX_EVENT_GOAWAY,     /* the peer wants no more streams */
-    SMUX_EVENT_FAILED      /* the session has ended with `error`; the last event of a session */
+    SMUX_EVENT_FAILED,     /* the session has ended with `error`; the last event of a session */
+    SMUX_EVENT_PEER_CLOSED /* behind EOF, from peers with extensions: the peer has closed `stream`
+                              in both directions, and reads nothing that is sent from now on */
 } smux_event_type;
 
 typedef struct smux_sendbuf smux_sendbuf;
@@ -322,7 +324,9 @@ SMUX_API void smux_accept(smux_stream *stream);
 SMUX_API int smux_close_write(smux_stream *stream);
 
 /* Ends the stream orderly and gives up the handle: what is queued still goes out, then FIN; what
- * arrives is dropped, what was unread counts as consumed.  Always succeeds. */
+ * arrives is dropped, what was unread counts as consumed.  A peer with extensions whose own FIN has
+ * not come is told (SMUX_EVENT_PEER_CLOSED); another cannot tell this from smux_close_write.
+ * Always succeeds. */
 SMUX_API void smux_close(smux_stream *stream);
 
 /* Ends the stream at once and gives up the handle: what is queued is dropped, the peer sees a

@@ -8,7 +8,8 @@
 /* The moves each half may make.  A wrong one is a bug of the engine; it is refused, not made. */
 static const uint8_t in_moves[] = {
     [IN_OPEN] = 1 << IN_EOF | 1 << IN_DEAD,
-    [IN_EOF] = 1 << IN_DEAD,
+    [IN_EOF] = 1 << IN_CLOSED | 1 << IN_DEAD,
+    [IN_CLOSED] = 1 << IN_DEAD,
     [IN_DEAD] = 0,
 };
 static const uint8_t out_moves[] = {
@@ -136,7 +137,7 @@ void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_applicati
     window_end(st);
     send_leave_ring(st);
     list_remove(&st->idle);
-    st->flags &= (uint16_t) ~(F_BLOCKED | F_WRITABLE | F_OWE_UPDATE);
+    st->flags &= (uint16_t) ~(F_BLOCKED | F_WRITABLE | F_OWE_UPDATE | F_OWE_CLOSED);
     list_remove(&st->events);
     queue_drop(st);
     if (!tell_peer)
@@ -152,7 +153,7 @@ void stream_fail_behind(smux_stream *st) {
 }
 
 void stream_settle(smux_stream *st) {
-    if (st->flags & F_GIVEN_UP && !st->refs && !(st->flags & F_OWED) &&
+    if (st->flags & F_GIVEN_UP && !st->refs && !(st->flags & (F_OWED | F_OWE_CLOSED)) &&
         (st->out == OUT_CLOSED || st->out == OUT_DEAD))
         stream_free(st);
 }
@@ -202,12 +203,15 @@ static void give_up(smux_stream *st) {
 
 void smux_close(smux_stream *st) {
     (void)smux_close_write(st);
+    if (st->out != OUT_DEAD)
+        send_owe_closed(st);
     give_up(st);
     /* A peer that waits for window is to go on, and find out. */
     window_release(st, st->unread);
     window_consumed(st);
     list_remove(&st->idle);
     stream_active(st);
+    send_schedule(st);
     stream_settle(st);
 }
 

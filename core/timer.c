@@ -50,7 +50,7 @@ static uint64_t still_deadline(const smux_session *s) {
 }
 
 static uint64_t hello_deadline(const smux_session *s) {
-    bool waits = s->resets_wait || (s->offers && s->terms == TERMS_UNKNOWN && s->table.used);
+    bool waits = s->hello_waits || (s->offers && s->terms == TERMS_UNKNOWN && s->table.used);
     return waits && s->hello_until_us ? s->hello_until_us : SMUX_NEVER;
 }
 
@@ -126,7 +126,7 @@ void smux_tick(smux_session *s, uint64_t now_us) {
         return;
     end_still_streams(s);
     if (s->hello_until_us && s->now_us >= s->hello_until_us) {
-        send_waiting_resets(s);
+        send_waiting(s);
         promise_none(s);
     }
 }

@@ -39,6 +39,7 @@ void gateway_config_init(struct gateway_config *config) {
     config->keepalive_interval_ms = 10000;
     config->keepalive_timeout_ms = 30000;
     config->target_keepalive_ms = 120000;
+    config->half_closed_timeout_ms = 300000;
     config->max_frame_size = 65535;
     config->max_receive_buffer = 64 * 1024 * 1024;
     config->max_stream_buffer = 16 * 1024 * 1024;
@@ -197,6 +198,7 @@ static const struct {
     KEY("keepalive-interval", keepalive_interval_ms, set_duration_or_zero),
     KEY("keepalive-timeout", keepalive_timeout_ms, set_duration),
     KEY("target-keepalive", target_keepalive_ms, set_duration_or_zero),
+    KEY("half-closed-timeout", half_closed_timeout_ms, set_duration_or_zero),
     KEY("max-frame-size", max_frame_size, set_frame_size),
     KEY("max-receive-buffer", max_receive_buffer, set_size),
     KEY("max-stream-buffer", max_stream_buffer, set_size),

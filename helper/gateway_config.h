@@ -30,6 +30,8 @@ struct gateway_config {
     uint32_t connect_timeout_ms, drain_timeout_ms;
     uint32_t keepalive_interval_ms, keepalive_timeout_ms;
     uint32_t target_keepalive_ms; /* silence after which a target is probed; 0: never */
+    uint32_t
+        half_closed_timeout_ms; /* of a silent target whose plain client has said FIN; 0: none */
     uint32_t max_frame_size, max_receive_buffer, max_stream_buffer; /* bytes */
     uint32_t max_memory; /* for data in passing, of one worker; 0: reactor_default_memory */
     uint32_t max_streams;                                           /* of one session */

@@ -128,6 +128,10 @@ static void dispatch(struct pump *pump, const smux_event *event) {
         if (relay)
             relay_stream_reset(relay, event->error);
         break;
+    case SMUX_EVENT_PEER_CLOSED:
+        if (relay)
+            relay_peer_closed(relay);
+        break;
     case SMUX_EVENT_SENT:
         on_sent(pump, event);
         break;

@@ -49,11 +49,13 @@ struct pump {
     struct iovec gather[PUMP_GATHER_MAX]; /* in the reactor's receive buffer */
     int gather_count;
     bool readable, writable, ended, closing;
-    bool kept_short;        /* the carrier's queues, */
-    uint64_t kept_short_us; /* and when that was looked at */
-    bool failed;            /* SMUX_EVENT_FAILED seen */
-    uint64_t since_us;      /* when it was made */
-    char why[160];          /* of the failure */
+    bool kept_short;         /* the carrier's queues, */
+    uint64_t kept_short_us;  /* and when that was looked at */
+    bool failed;             /* SMUX_EVENT_FAILED seen */
+    uint64_t since_us;       /* when it was made */
+    uint64_t half_closed_us; /* how long a relay whose peer cannot say that it has closed in both
+                                directions waits for a silent socket; 0: for ever */
+    char why[160];           /* of the failure */
 };
 
 /* Makes a session on `carrier`, which it takes over together with the descriptor. NULL with errno

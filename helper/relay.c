@@ -164,12 +164,16 @@ void relay_drop_stream(struct relay *relay) {
     relay->out = RELAY_OUT_OPEN;
 }
 
+void relay_release_stream(struct relay *relay) {
+    forget_loans(relay);
+    unbind(relay, smux_reset);
+}
+
 /* What came before a reset can still be read, as from a kernel's receive queue; the socket is closed
  * behind it, also one that is still to be attached. */
 static void leave_stream(struct relay *relay, enum relay_state to, int error) {
     relay_move(relay, to);
-    forget_loans(relay);
-    unbind(relay, smux_reset);
+    relay_release_stream(relay);
     relay->in = RELAY_IN_SHUT;
     relay->error = error;
 }

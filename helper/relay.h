@@ -83,6 +83,7 @@ struct relay_end {
     uint32_t mask;           /* EPOLL flags watched from the start */
     bool out_on_demand;      /* watch EPOLLOUT only while blocked: unix sockets tell every read */
     bool reader_may_be_deaf; /* EPIPE without HUP is the application's SHUT_RD */
+    bool closes_with_peer;   /* closed when the stream's peer has closed in both directions */
 };
 
 /* A plain socket of the far destination, which resets when it is closed (carrier_connect_start). */
@@ -101,7 +102,7 @@ struct relay {
     const struct relay_end *end; /* NULL until attached */
     struct loop_watch watch;
     struct loop_task task;
-    struct loop_timer timer;       /* of a reset that waits */
+    struct loop_timer timer;       /* of a reset that waits, or of a half-closed relay */
     struct loop_timer ahead_timer; /* when nothing more comes, `ahead` is consumed */
     uint64_t ahead_us; /* when bytes were last left unread, or all were consumed for it */
     struct relay_chunk *kept, **kept_end;
@@ -133,6 +134,8 @@ struct relay {
     bool bulk;         /* the last read was large */
     bool discard;      /* the socket takes nothing more: what comes for it is dropped */
     bool untrusted;    /* the other end is a stranger's: see closer.h */
+    bool peer_closed;  /* the stream's peer reads nothing more */
+    uint64_t moved; /* bytes that had come from the socket when a half-closed relay was looked at */
 };
 
 /* Zeroes and prepares. */
@@ -197,6 +200,9 @@ void relay_flush(struct relay *relay);
 /* The last byte given to relay_data is urgent: it goes on as such, now or when its turn comes. */
 void relay_urgent(struct relay *relay);
 void relay_eof(struct relay *relay);
+/* The peer reads nothing that is sent from now on. A target is closed behind what it is to get, so
+ * that its kernel forgets the connection as it forgets that of a program that has closed. */
+void relay_peer_closed(struct relay *relay);
 void relay_stream_reset(struct relay *relay, int error);
 void relay_sent(struct relay *relay, struct buffer *buffer);
 /* The session may borrow again, perhaps: the relay that has waited for longest has its turn. */

@@ -151,7 +151,8 @@ static ssize_t tcp_read(struct relay *relay, size_t max) {
 const struct relay_end relay_end_tcp = {.read = tcp_read,
                                         .shut = tcp_shut,
                                         .reset = tcp_reset,
-                                        .mask = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI};
+                                        .mask = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI,
+                                        .closes_with_peer = true};
 
 /* ---- The application's end ----
  *

@@ -15,6 +15,11 @@ void relay_finish(struct relay *relay, enum relay_reason reason, int error);
 void relay_writing_failed(struct relay *relay, int error);
 /* Ends it if both directions have ended. */
 void relay_check_done(struct relay *relay);
+/* Resets the stream and gives it up; the relay goes on without one, or ends. */
+void relay_release_stream(struct relay *relay);
+/* The stream's FIN has been passed on. Ends the relay if both directions have ended, or if its peer
+ * has closed both. */
+void relay_out_ended(struct relay *relay);
 
 /* Frees what is kept for the socket. */
 void relay_drop_kept(struct relay *relay);

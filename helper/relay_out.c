@@ -167,7 +167,7 @@ static void discard_kept(struct relay *relay) {
 void relay_pass_fin(struct relay *relay) {
     relay->out = RELAY_OUT_SHUT;
     relay->end->shut(relay, relay->in == RELAY_IN_SHUT);
-    relay_check_done(relay);
+    relay_out_ended(relay);
 }
 
 #define KEPT_IOV_MAX 16

@@ -88,7 +88,8 @@ typedef struct model_half {
     bool fell_short;
     uint64_t written, delivered, consumed;
     /* what its side has put on the wire */
-    bool wire_syn, wire_fin, wire_reset_begun;
+    bool wire_syn, wire_fin, wire_closed, wire_reset_begun;
+    bool peer_closed;
     uint64_t wire_sent;
     uint64_t wire_edge; /* the highest position that its peer ever allowed */
 } model_half;
@@ -488,6 +489,10 @@ static inline void model_on_stream_event(model *m, int side, const smux_event *e
         break;
     case SMUX_EVENT_RESET:
         model_on_reset(m, side, h, &t->half[1 - side], event->error);
+        break;
+    case SMUX_EVENT_PEER_CLOSED:
+        CHECK(h->eof && !h->peer_closed && t->half[1 - side].closed, "closed by the peer");
+        h->peer_closed = true;
         break;
     default:
         CHECK(event->type == SMUX_EVENT_WRITABLE, "event %d", event->type);

@@ -70,6 +70,14 @@ static inline void wire_said_upd(model *m, int side, const frame *f) {
     CHECK(window <= wire_window_limit(&m->side[side].config), "window %u", window);
 }
 
+static inline void wire_said_closed(model *m, int side, uint32_t id) {
+    model_half *h = &model_find(m, id)->half[side];
+    CHECK(h->wire_fin && h->closed, "CLOSED of %u, FIN said %d, closed %d", id, h->wire_fin,
+          h->closed);
+    CHECK(!h->wire_closed, "CLOSED of %u twice", id);
+    h->wire_closed = true;
+}
+
 /* A whole frame has left `side`. */
 static inline void wire_said_frame(model *m, int side, const frame *f) {
     model_side *s = &m->side[side];
@@ -79,9 +87,14 @@ static inline void wire_said_frame(model *m, int side, const frame *f) {
                 f->cmd == CMD_UPD ? get_u32(f->payload + 4) : 0);
     CHECK(f->version == s->wire_version, "version %d", f->version);
     uint32_t reset = s->reset_frame_of;
-    CHECK(!reset || ((f->cmd == CMD_FIN || f->cmd == CMD_PSH) && f->sid == reset),
-          "NOP %u without its FIN or PSH", reset);
+    CHECK(!reset ||
+              ((f->cmd == CMD_FIN || f->cmd == CMD_PSH || f->cmd == CMD_NOP) && f->sid == reset),
+          "NOP %u without its FIN, PSH or NOP", reset);
     s->reset_frame_of = 0;
+    if (reset && f->cmd == CMD_NOP) {
+        wire_said_closed(m, side, f->sid);
+        return;
+    }
     if (side == 0 && s->config.extensions && !s->said_hello)
         CHECK(f->cmd == CMD_FIN && f->sid == FIN_HELLO, "hello is not the first frame");
     switch (f->cmd) {

@@ -44,6 +44,7 @@ static struct world {
     int app[STREAMS_MAX], far[STREAMS_MAX];
     int accepted; /* streams so far */
     int tcp_for_next;
+    bool plain_client; /* set before setup_world: the client knows no extensions */
 } world;
 
 static void on_end(struct relay *relay, enum relay_reason reason, int error) {
@@ -76,6 +77,7 @@ static struct pump *make_pump(int fd, enum smux_role role) {
     smux_config config;
     session_config_fill(&config, role == SMUX_CLIENT ? 2 : SMUX_VERSION_AUTO, 64u << 20, 4u << 20,
                         65535, 10000, 30000);
+    config.extensions = role == SMUX_SERVER || !world.plain_client;
     struct carrier *carrier = carrier_new_socket(fd, false, "test");
     assert_non_null(carrier);
     struct pump *pump = pump_new(&world.reactor, carrier, role, &config, &pump_ops_of_test, NULL);
@@ -99,8 +101,10 @@ static void tcp_pair(int pair[2]) {
 
 static int setup_world(void **state) {
     int carrier[2];
+    bool plain_client = world.plain_client;
     (void)state;
     memset(&world, 0, sizeof world);
+    world.plain_client = plain_client;
     memset(world.app, -1, sizeof world.app);
     memset(world.far, -1, sizeof world.far);
     assert_int_equal(reactor_init(&world.reactor), 0);

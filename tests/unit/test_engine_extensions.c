@@ -42,6 +42,11 @@ static void expect_reset_frames(engine *e, uint32_t sid) {
     expect_frame(e, CMD_FIN, sid);
 }
 
+static void expect_closed_frames(engine *e, uint32_t sid) {
+    expect_frame(e, CMD_NOP, sid);
+    expect_frame(e, CMD_NOP, sid);
+}
+
 /* ---- Hello ---------------------------------------------------------------------------------- */
 
 static void the_client_says_hello_first_and_before_anything_else(void **state) {
@@ -532,6 +537,7 @@ static void data_for_a_stream_that_is_gone_is_answered_by_a_reset(void **state) 
     engine_greeted(&e, SMUX_SERVER, 1);
     smux_close(engine_accepted(&e, 3));
     expect_frame(&e, CMD_FIN, 3);
+    expect_closed_frames(&e, 3);
     say_psh(&e, 3, "into the void");
     hear(&e);
     expect_reset_frames(&e, 3);

@@ -144,6 +144,11 @@ static void stream_eof(void) {
         relay_eof(&subject.relay);
 }
 
+static void stream_peer_closed(void) {
+    if (subject.relay.stream)
+        relay_peer_closed(&subject.relay);
+}
+
 static void stream_reset(void) {
     if (subject.relay.stream)
         relay_stream_reset(&subject.relay, SMUX_ERR_PEER_RESET);
@@ -266,7 +271,8 @@ static const struct {
              {"some_turns", some_turns},
              {"abort", abort_it},
              {"hang_up", hang_up},
-             {"drop_stream", drop_stream}};
+             {"drop_stream", drop_stream},
+             {"stream_peer_closed", stream_peer_closed}};
 
 #define STEPS  (sizeof steps / sizeof *steps)
 #define EVENTS 64 /* every set of six epoll bits, told whatever the socket's true state is */

@@ -1,0 +1,135 @@
+/* A full close of the application is a full close of the target's connection: the gateway does not
+ * keep it half open for as long as the target likes. */
+
+#include "support_relay.h"
+
+#define APP world.app[0]
+#define FAR world.far[0]
+
+/* What the far end's kernel knows of its peer: it has sent FIN or not, and nobody owns it. */
+static bool far_is_answered_by_reset(void) {
+    char byte = 'x';
+    turns(3);
+    return send(FAR, &byte, 1, MSG_NOSIGNAL) < 0 && (errno == EPIPE || errno == ECONNRESET);
+}
+
+static void greet(void) {
+    smux_session_info info;
+    do {
+        turns(1);
+        smux_session_get_info(world.client->session, &info);
+    } while (!info.peer_extensions);
+}
+
+static void a_target_that_stays_open_is_closed_when_the_application_has_closed(void **state) {
+    (void)state;
+    open_pair(0);
+    greet();
+    say(APP, "bye");
+    expect(FAR, "bye");
+    close_now(&APP);
+    expect_end(FAR, 0);
+    until(world.near[0].ended && world.distant[0].ended);
+    assert_int_equal(world.distant[0].reason, RELAY_DONE);
+    until(far_is_answered_by_reset());
+}
+
+static void what_the_application_said_arrives_before_the_close(void **state) {
+    (void)state;
+    char data[100000] = {0};
+    size_t got = 0;
+    int small = 2048;
+    open_pair(0);
+    greet();
+    setsockopt(FAR, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    assert_int_equal(send(APP, data, sizeof data, 0), sizeof data);
+    close_now(&APP);
+    turns(50);
+    for (ssize_t n = -EAGAIN; n != 0;) {
+        until((n = take(FAR, data, sizeof data)) != -EAGAIN);
+        assert_true(n >= 0);
+        got += (size_t)n;
+    }
+    assert_int_equal(got, sizeof data);
+    until(world.distant[0].ended);
+    assert_int_equal(world.distant[0].reason, RELAY_DONE);
+}
+
+static void a_half_close_is_no_close(void **state) {
+    (void)state;
+    open_pair(0);
+    greet();
+    world.server->half_closed_us = 1000; /* for plain peers: this one would say it */
+    shutdown(APP, SHUT_WR);
+    expect_end(FAR, 0);
+    usleep(20000);
+    turns(20);
+    assert_false(world.distant[0].ended);
+    say(FAR, "late");
+    expect(APP, "late");
+}
+
+/* ---- Plain peers ---- */
+
+static void a_plain_peers_half_close_ends_with_a_silent_target(void **state) {
+    (void)state;
+    world.plain_client = true;
+    setup_world(NULL);
+    world.server->half_closed_us = 20000;
+    open_pair(0);
+    shutdown(APP, SHUT_WR);
+    expect_end(FAR, 0);
+    until(world.distant[0].ended);
+    assert_int_equal(world.distant[0].reason, RELAY_DONE);
+}
+
+static void a_target_that_speaks_is_not_silent(void **state) {
+    (void)state;
+    world.plain_client = true;
+    setup_world(NULL);
+    world.server->half_closed_us = 200000;
+    open_pair(0);
+    shutdown(APP, SHUT_WR);
+    expect_end(FAR, 0);
+    for (int i = 0; i < 8; i++) {
+        usleep(50000);
+        say(FAR, "more");
+        expect(APP, "more");
+    }
+    assert_false(world.distant[0].ended);
+}
+
+static void zero_waits_for_ever(void **state) {
+    (void)state;
+    world.plain_client = true;
+    setup_world(NULL);
+    open_pair(0);
+    shutdown(APP, SHUT_WR);
+    expect_end(FAR, 0);
+    usleep(20000);
+    turns(20);
+    assert_false(world.distant[0].ended);
+}
+
+static int no_world(void **state) {
+    (void)state;
+    memset(&world, 0, sizeof world);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            a_target_that_stays_open_is_closed_when_the_application_has_closed, setup_world,
+            teardown_world),
+        cmocka_unit_test_setup_teardown(what_the_application_said_arrives_before_the_close,
+                                        setup_world, teardown_world),
+        cmocka_unit_test_setup_teardown(a_half_close_is_no_close, setup_world, teardown_world),
+        cmocka_unit_test_setup_teardown(a_plain_peers_half_close_ends_with_a_silent_target,
+                                        no_world, teardown_world),
+        cmocka_unit_test_setup_teardown(a_target_that_speaks_is_not_silent, no_world,
+                                        teardown_world),
+        cmocka_unit_test_setup_teardown(zero_waits_for_ever, no_world, teardown_world),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
