@@ -100,9 +100,10 @@ static void on_goaway(struct pump *pump) {
         upstream_link_connect(link);
 }
 
-/* A peer that says no hello is believed in after this time: any smux server, or one of ours. */
+/* Any smux server is believed in after this time, whether it has said hello or not. A gateway of ours
+ * says hello; one that does not may only be slow, and a stream that was begun before could not be
+ * reset as such: a plain FIN would make its data look complete. */
 #define PLAIN_TRUST_US 250000u
-#define TRUST_US       1000000u
 
 static void established(struct upstream_session *session) {
     struct upstream *upstream = session->upstream;
@@ -123,8 +124,20 @@ static void on_hello(struct pump *pump) {
     established(pump->user);
 }
 
-static void on_trusted(struct loop_timer *timer) {
-    established(container_of(timer, struct upstream_session, timer));
+/* No hello came. What a gateway has said instead proves that there is one; silence proves nothing. */
+static void on_hello_due(struct loop_timer *timer) {
+    struct upstream_session *session = container_of(timer, struct upstream_session, timer);
+    if (session->upstream->plain || pump_has_heard(session->pump))
+        established(session);
+    else if (!session->established)
+        pump_fail(session->pump, SMUX_ERR_CLOSED,
+                  "no hello within dial-timeout, expected a smux-gateway");
+}
+
+static uint64_t hello_due_us(const struct upstream_session *session) {
+    const struct upstream *upstream = session->upstream;
+    return session->pump->since_us +
+           (upstream->plain ? PLAIN_TRUST_US : upstream->config.dial_timeout_ms * UINT64_C(1000));
 }
 
 static void on_closed(struct pump *pump, int error, const char *why) {
@@ -151,7 +164,9 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     if (link && heard && loop_now_us(upstream->reactor->loop) - pump->since_us > STABLE_US)
         link->pause_ms = 0;
     if (link && !upstream->retired)
-        upstream_link_lost(link, heard, why);
+        upstream_link_lost(
+            link, heard,
+            heard || error == SMUX_ERR_CLOSED ? why : "closed before a gateway has said anything");
     free_if_retired(upstream);
 }
 
@@ -184,9 +199,7 @@ struct upstream_session *upstream_session_new(struct link *link, struct carrier 
     if (session->next)
         session->next->at = &session->next;
     upstream->sessions = session;
-    loop_timer_set(upstream->reactor->loop, &session->timer,
-                   session->pump->since_us + (upstream->plain ? PLAIN_TRUST_US : TRUST_US),
-                   on_trusted);
+    loop_timer_set(upstream->reactor->loop, &session->timer, hello_due_us(session), on_hello_due);
     return session;
 }
 

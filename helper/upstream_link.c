@@ -76,7 +76,7 @@ void upstream_link_lost(struct link *link, bool heard, const char *why) {
     if (heard)
         link_failed(link, why);
     else
-        address_failed(link, "closed before a gateway has said anything");
+        address_failed(link, why);
 }
 
 static void link_up(struct link *link, int fd) {

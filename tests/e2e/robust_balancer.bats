@@ -105,3 +105,55 @@ count_connects() {
     assert_output same
     assert [ "$(times closed)" -ge 1 ]
 }
+
+# What says no hello in time is no plain server yet: it may be a gateway that is stopped. Towards a plain
+# one a reset is an end of file, and what was cut off would look complete.
+@test "a reset of an eager connection over a gateway that is slow to greet is a reset" {
+    local target_port
+    target_port=$(free_port)
+    serve target "$target_port" python3 -c '
+import socket, sys
+s, _ = socket.create_server(("127.0.0.1", int(sys.argv[1]))).accept()
+try:
+    while s.recv(65536): pass
+    print("eof", flush=True)
+except OSError: print("reset", flush=True)
+s.recv(1)' "$target_port"
+    start_gateway
+    gateway_url=tcp://127.0.0.1:$gateway_port write_smuxshim_conf "127.0.0.1:$target_port" \
+        'connect = eager' 'connect-timeout = 60s'
+    start_helper
+    kill -STOP "$gateway_pid"
+    spawn client via python3 -c '
+import socket, struct, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"x" * 1000)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+s.close()
+print("gone", flush=True)' "$target_port"
+    sleep 3 # longer than anybody waits for a hello before a reset
+    kill -CONT "$gateway_pid"
+    wait_until "the client" grep -qx gone client.log
+    wait_until "the target to see an end" grep -q . target.log
+    assert_equal "$(cat target.log)" reset
+}
+
+@test "a gateway that takes the connection and never greets is given up after dial-timeout" {
+    local silent_port
+    silent_port=$(free_port)
+    serve silent "$silent_port" python3 -c '
+import socket, sys
+s, held = socket.create_server(("127.0.0.1", int(sys.argv[1]))), []
+while True: held.append(s.accept())' "$silent_port"
+    gateway_url=tcp://127.0.0.1:$silent_port gateway_lines='dial-timeout = 1s' \
+        write_smuxshim_conf "127.0.0.1:$peer_port" 'connect = eager' 'connect-timeout = 4s'
+    start_helper
+    run --separate-stderr via python3 -c '
+import errno, socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"size 1\n")
+try: print(s.recv(1))
+except OSError as e: print(errno.errorcode[e.errno])' "$peer_port"
+    assert_output ECONNRESET
+    grep -q "no hello within dial-timeout, expected a smux-gateway" helper.log
+}
