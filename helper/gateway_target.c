@@ -6,12 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "helper/dial.h"
-#include "helper/gateway.h"
+#include "helper/gateway_target.h"
 #include "helper/log.h"
-#include "helper/relay.h"
-#include "helper/resolver.h"
-#include "helper/socks5.h"
+#include "helper/state.h"
 #include "shim/control.h"
 
 /* A client that opens a stream and then does not say where to. */
@@ -19,27 +16,25 @@
 
 #define TARGET_KEEPALIVE_MAX_S 32767 /* the kernel's bound of TCP_KEEPIDLE and TCP_KEEPINTVL */
 
-struct target;
+/* ---- States ---- */
 
-/* Needed until the connection stands or has failed, and then thrown away. */
-struct opening {
-    struct target *target;
-    struct socks5_server socks;
-    struct resolver_query query;
-    struct dial dial;
-    struct loop_timer timer; /* for the request, then for the name */
-    uint64_t deadline_us;    /* of the connection, the look-up of the name included */
-    struct loop_garbage garbage;
-    bool greeting_sent;
-};
+#define TO(state) (1u << TARGET_##state)
 
-struct target {
-    struct relay relay;
-    struct gateway_session *session; /* gone before the target only if the relay is over */
-    struct opening *opening;         /* NULL once relaying */
-    struct loop_timer probes;        /* when the socket gets its keep-alive */
-    struct loop_garbage garbage;
-};
+static const struct state_table states = {
+    .what = "target",
+    .state = {[TARGET_REQUEST] = {"request", TO(RESOLVING) | TO(DIALLING) | TO(OVER)},
+              [TARGET_RESOLVING] = {"resolving", TO(DIALLING) | TO(OVER)},
+              [TARGET_DIALLING] = {"dialling", TO(RELAYING) | TO(OVER)},
+              [TARGET_RELAYING] = {"relaying", TO(OVER)},
+              [TARGET_OVER] = {"over", 0}}};
+
+/* The one way to change its state. A wrong move ends this target alone. */
+static bool move(struct target *target, enum target_state to) {
+    if (state_move(&states, &target->state, to))
+        return true;
+    relay_abort(&target->relay, EPROTO);
+    return false;
+}
 
 /* ---- Life ---- */
 
@@ -68,6 +63,7 @@ static void on_ended(struct relay *relay, enum relay_reason reason, int error) {
     if (reason == RELAY_SOCKET_RESET)
         log_debug("%s: target connection ended: %s", target->session->pump->carrier->peer,
                   strerror(error));
+    move(target, TARGET_OVER);
     drop_opening(target);
     loop_timer_clear(relay->reactor->loop, &target->probes);
     loop_discard(relay->reactor->loop, &target->garbage, free_target);
@@ -125,7 +121,8 @@ static void refuse(struct target *target, int error, const char *why) {
 static void on_dial_fd(struct loop_watch *watch, uint32_t events) {
     struct relay *relay = container_of(watch, struct relay, watch);
     struct target *target = container_of(relay, struct target, relay);
-    dial_event(&target->opening->dial, events);
+    if (target->state == TARGET_DIALLING)
+        dial_event(&target->opening->dial, events);
 }
 
 static const struct gateway_config *config_of(const struct target *target) {
@@ -179,6 +176,8 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
         relay_abort(relay, ENOMEM);
         return;
     }
+    if (!move(target, TARGET_RELAYING))
+        return;
     if (dial->broken)
         relay_broke(relay, dial->broken);
     drop_opening(target);
@@ -242,6 +241,8 @@ static void dial_allowed(struct target *target, const struct shim_endpoint *addr
         refuse(target, SOCKS5_DENIED, "not in the allow list");
         return;
     }
+    if (!move(target, TARGET_DIALLING))
+        return;
     order_addresses(dial, &opening->socks.destination.address);
     dial->loop = target->relay.reactor->loop;
     dial->watch = &target->relay.watch;
@@ -292,6 +293,8 @@ static void look_up(struct target *target) {
         refuse_name(target, ENOMEM, "out of memory");
         return;
     }
+    if (!move(target, TARGET_RESOLVING))
+        return;
     loop_timer_set(target->relay.reactor->loop, &opening->timer, opening->deadline_us,
                    on_name_timeout);
     resolver_start(session->names, &opening->query, destination->name, destination->address.port,

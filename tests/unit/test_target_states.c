@@ -1,0 +1,505 @@
+/* Every event in every state of a gateway's target: a real gateway, a client that is a session of its
+ * own, a listener that is dialled, and a resolver that answers when told to. */
+#include "support_states.h"
+
+#include "helper/gateway_target.h"
+#include "helper/log.h"
+
+static struct subject {
+    struct gateway *gateway;
+    struct gateway_config config;
+    struct target *target;   /* NULL once its memory is gone */
+    struct opening *opening; /* of the target; likewise */
+    struct resolver_query *asked;
+    int listener, other; /* the latter: what was accepted, or -1 */
+    uint16_t port;
+    bool draining;
+    struct {
+        uint8_t bytes[64];
+        size_t len;
+        bool eof, ended;
+    } client; /* what it has heard */
+    struct relay relay;
+} subject;
+
+/* ---- The resolver ---- */
+
+struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why) {
+    (void)loop;
+    (void)absolute;
+    (void)why;
+    return (struct resolver *)&subject;
+}
+
+void resolver_free(struct resolver *resolver) {
+    (void)resolver;
+}
+
+struct resolver_client *resolver_client_new(struct resolver *resolver) {
+    return (struct resolver_client *)resolver;
+}
+
+void resolver_client_free(struct resolver_client *client) {
+    (void)client;
+    assert_null(subject.asked);
+}
+
+void resolver_start(struct resolver_client *client, struct resolver_query *query, const char *name,
+                    uint16_t port,
+                    void (*done)(struct resolver_query *, int, const struct shim_endpoint *, int)) {
+    assert_non_null(client);
+    assert_true(strcmp(name, "db.internal") == 0 || strcmp(name, "db.example") == 0);
+    assert_int_equal(port, subject.port);
+    assert_null(subject.asked);
+    query->port = port;
+    query->done = done;
+    subject.asked = query;
+}
+
+void resolver_cancel(struct resolver_query *query) {
+    if (subject.asked == query)
+        subject.asked = NULL;
+}
+
+static void resolved(int error, uint8_t last, int count) {
+    struct resolver_query *query = subject.asked;
+    struct shim_endpoint addresses[RESOLVER_ADDRESSES_MAX];
+    if (!query)
+        return;
+    for (int i = 0; i < count; i++)
+        addresses[i] =
+            (struct shim_endpoint){AF_INET, query->port, 0, {127, 0, 0, (uint8_t)(last + i)}};
+    subject.asked = NULL;
+    query->done(query, error, addresses, count);
+}
+
+/* ---- The client ---- */
+
+static size_t on_told(struct relay *relay, const uint8_t *data, size_t len) {
+    (void)relay;
+    for (size_t i = 0; data && i < len && subject.client.len < sizeof subject.client.bytes; i++)
+        subject.client.bytes[subject.client.len++] = data[i];
+    subject.client.eof |= !data;
+    return len;
+}
+
+static void on_client_end(struct relay *relay, enum relay_reason reason, int error) {
+    (void)relay;
+    (void)reason;
+    (void)error;
+    subject.client.ended = true;
+}
+
+static const struct relay_ops client_ops = {.head = on_told, .ended = on_client_end};
+
+static void begin_client(void) {
+    smux_stream *stream;
+    relay_init(&subject.relay, &world.reactor, &client_ops);
+    assert_int_equal(smux_open(world.client->session, &stream), 0);
+    relay_bind(&subject.relay, world.client, stream);
+    relay_expect_head(&subject.relay);
+    pump_kick(world.client);
+    until(gateway_sessions(subject.gateway)->pump->relays);
+    subject.target =
+        container_of(gateway_sessions(subject.gateway)->pump->relays, struct target, relay);
+    subject.opening = subject.target->opening;
+}
+
+/* ---- Steps ---- */
+
+static void some_turns(void) {
+    turns(5);
+    struct gateway_session *session = gateway_sessions(subject.gateway);
+    if (!session || !session->pump->relays)
+        subject.target = NULL;
+    subject.opening = subject.target ? subject.target->opening : NULL;
+}
+
+/* As the pump does. */
+static void give(const void *data, size_t len) {
+    struct pump *pump = subject.target ? subject.target->relay.pump : NULL;
+    if (pump && relay_data(&subject.target->relay, data, len)) {
+        pump->batch = &subject.target->relay;
+        relay_flush(&subject.target->relay);
+        pump->batch = NULL;
+    }
+}
+
+static const uint8_t greeting[] = {5, 1, 0};
+
+static void greet(void) {
+    give(greeting, sizeof greeting);
+}
+
+static void give_one_byte(void) {
+    give("\5", 1);
+}
+
+static void give_much(void) {
+    static uint8_t much[1 << 20];
+    give(much, sizeof much);
+}
+
+/* `command` 1 is CONNECT. */
+static void ask_address(uint8_t command, uint8_t last, uint16_t port) {
+    uint8_t request[] = {
+        5, command, 0, 1, 127, 0, 0, last, (uint8_t)(port >> 8), (uint8_t)port, 'b', 'y', 't', 'e'};
+    give(request, sizeof request);
+}
+
+static void ask_name(const char *name, uint16_t port) {
+    uint8_t request[64] = {5, 1, 0, 3, (uint8_t)strlen(name)};
+    size_t len = strlen(name);
+    memcpy(request + 5, name, len);
+    request[5 + len] = (uint8_t)(port >> 8);
+    request[6 + len] = (uint8_t)port;
+    give(request, 7 + len);
+}
+
+static void ask_for_listener(void) {
+    ask_address(1, 1, subject.port);
+}
+
+static void ask_all_at_once(void) {
+    uint8_t request[] = {
+        5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, (uint8_t)(subject.port >> 8), (uint8_t)subject.port};
+    give(request, sizeof request);
+}
+
+static void ask_for_refused(void) {
+    ask_address(1, 1, 1);
+}
+
+static void ask_for_denied(void) {
+    ask_address(1, 9, subject.port);
+}
+
+static void ask_to_bind(void) {
+    ask_address(2, 1, subject.port);
+}
+
+static void ask_for_name(void) {
+    ask_name("db.internal", subject.port);
+}
+
+static void ask_for_other_name(void) {
+    ask_name("db.example", subject.port);
+}
+
+static void ask_for_denied_name(void) {
+    ask_name("db.example", 7);
+}
+
+static void ask_for_bad_name(void) {
+    ask_name("a b", subject.port);
+}
+
+static void name_is_known(void) {
+    resolved(0, 1, 1);
+}
+
+/* The first refuses. */
+static void name_has_many(void) {
+    resolved(0, 1, RESOLVER_ADDRESSES_MAX);
+}
+
+static void name_is_elsewhere(void) {
+    resolved(0, 99, 1);
+}
+
+static void name_has_none(void) {
+    resolved(0, 1, 0);
+}
+
+static void name_is_unknown(void) {
+    resolved(EHOSTUNREACH, 1, 0);
+}
+
+static void stream_eof(void) {
+    if (subject.target && subject.target->relay.stream)
+        relay_eof(&subject.target->relay);
+}
+
+static void stream_reset(void) {
+    if (subject.target && subject.target->relay.stream)
+        relay_stream_reset(&subject.target->relay, SMUX_ERR_PEER_RESET);
+}
+
+static void client_leaves(void) {
+    relay_abort(&subject.relay, ECANCELED);
+}
+
+static void client_closes(void) {
+    relay_hang_up(&subject.relay);
+}
+
+static void session_ends(void) {
+    struct gateway_session *session = gateway_sessions(subject.gateway);
+    if (session)
+        pump_end(session->pump, SMUX_ERR_CARRIER, "cut");
+}
+
+static void on_drained(struct gateway *gateway, void *user) {
+    (void)gateway;
+    (void)user;
+}
+
+static void gateway_drains(void) {
+    gateway_drain(subject.gateway, 0, on_drained, NULL);
+}
+
+static void time_passes(void) {
+    struct target *target = subject.target;
+    if (!target)
+        return;
+    fire(&target->probes);
+    if (!target->opening)
+        return;
+    if (target->state == TARGET_DIALLING)
+        target->opening->dial.deadline_us = 0;
+    if (target->state == TARGET_DIALLING)
+        fire(&target->opening->dial.timer);
+    else
+        fire(&target->opening->timer);
+}
+
+static void next_address_is_due(void) {
+    if (subject.target && subject.target->state == TARGET_DIALLING)
+        fire(&subject.target->opening->dial.timer);
+}
+
+static void other_accepts(void) {
+    int fd = accept4(subject.listener, NULL, NULL, SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    if (subject.other >= 0)
+        close(subject.other);
+    subject.other = fd;
+}
+
+static void other_speaks(void) {
+    other_accepts();
+    if (subject.other >= 0)
+        (void)!send(subject.other, "some bytes", 10, MSG_NOSIGNAL);
+}
+
+static void other_closes(void) {
+    other_accepts();
+    if (subject.other >= 0)
+        close_now(&subject.other);
+}
+
+static void other_resets(void) {
+    struct linger linger = {.l_onoff = 1};
+    other_accepts();
+    if (subject.other >= 0)
+        setsockopt(subject.other, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    other_closes();
+}
+
+/* It speaks, and breaks before the gateway has looked. */
+static void other_speaks_and_resets(void) {
+    other_speaks();
+    other_resets();
+}
+
+static void target_is_given_up(void) {
+    if (subject.target)
+        relay_abort(&subject.target->relay, ECANCELED);
+}
+
+static const struct step steps[] = {{"some_turns", some_turns},
+                                    {"greet", greet},
+                                    {"give_one_byte", give_one_byte},
+                                    {"give_much", give_much},
+                                    {"ask_for_listener", ask_for_listener},
+                                    {"ask_all_at_once", ask_all_at_once},
+                                    {"ask_for_refused", ask_for_refused},
+                                    {"ask_for_denied", ask_for_denied},
+                                    {"ask_to_bind", ask_to_bind},
+                                    {"ask_for_name", ask_for_name},
+                                    {"ask_for_other_name", ask_for_other_name},
+                                    {"ask_for_denied_name", ask_for_denied_name},
+                                    {"ask_for_bad_name", ask_for_bad_name},
+                                    {"name_is_known", name_is_known},
+                                    {"name_has_many", name_has_many},
+                                    {"name_is_elsewhere", name_is_elsewhere},
+                                    {"name_has_none", name_has_none},
+                                    {"name_is_unknown", name_is_unknown},
+                                    {"stream_eof", stream_eof},
+                                    {"stream_reset", stream_reset},
+                                    {"client_leaves", client_leaves},
+                                    {"client_closes", client_closes},
+                                    {"session_ends", session_ends},
+                                    {"gateway_drains", gateway_drains},
+                                    {"time_passes", time_passes},
+                                    {"next_address_is_due", next_address_is_due},
+                                    {"other_accepts", other_accepts},
+                                    {"other_speaks", other_speaks},
+                                    {"other_closes", other_closes},
+                                    {"other_resets", other_resets},
+                                    {"other_speaks_and_resets", other_speaks_and_resets},
+                                    {"target_is_given_up", target_is_given_up}};
+
+/* ---- What must hold after each ---- */
+
+static void check(void) {
+    const struct target *target = subject.target;
+    assert_int_equal(state_wrong_moves, 0);
+    if (!target) {
+        assert_null(subject.asked);
+        return;
+    }
+    const struct relay *relay = &target->relay;
+    const struct opening *opening = target->opening;
+    assert_int_equal(opening != NULL, target->state < TARGET_RELAYING);
+    assert_int_equal(subject.asked != NULL, target->state == TARGET_RESOLVING);
+    assert_int_equal(relay_is_over(relay), target->state == TARGET_OVER);
+    if (!opening && subject.opening) { /* thrown away in this turn */
+        assert_false(subject.opening->timer.armed);
+        assert_false(subject.opening->dial.active);
+    }
+    if (opening) {
+        assert_int_equal(relay->state,
+                         target->state == TARGET_REQUEST ? RELAY_HEAD : RELAY_WAITING);
+        assert_int_equal(opening->timer.armed, target->state != TARGET_DIALLING);
+        assert_int_equal(opening->dial.active, target->state == TARGET_DIALLING);
+        if (target->state != TARGET_DIALLING)
+            assert_false(relay->watch.open);
+    } else if (target->state == TARGET_RELAYING) {
+        assert_true(relay_is_attached(relay) || relay->state == RELAY_FAILING);
+    } else {
+        assert_false(target->probes.armed);
+        assert_false(relay->watch.open);
+    }
+}
+
+/* ---- Into each state ---- */
+
+static void begin(unsigned kind) {
+    const char *why;
+    struct config_error error;
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof name;
+    int carrier[2];
+    char allow[120];
+    memset(&world, 0, sizeof world);
+    memset(&subject, 0, sizeof subject);
+    subject.other = -1;
+    subject.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(subject.listener, (struct sockaddr *)&name, len), 0);
+    assert_int_equal(listen(subject.listener, 8), 0);
+    assert_int_equal(getsockname(subject.listener, (struct sockaddr *)&name, &len), 0);
+    subject.port = ntohs(name.sin_port);
+    assert_int_equal(reactor_init(&world.reactor), 0);
+    gateway_config_init(&subject.config);
+    snprintf(allow, sizeof allow, "127.0.0.1:%u, 127.0.0.1:1, 127.0.0.2:%u, db.internal:%u",
+             subject.port, subject.port, subject.port);
+    assert_true(gateway_config_set(&subject.config, "allow", allow, &error));
+    subject.gateway = gateway_new(&world.reactor, &subject.config, &why);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, carrier), 0);
+    assert_int_equal(gateway_take(subject.gateway, carrier[1], false, "test", NULL), 0);
+    world.client = make_pump(carrier[0], SMUX_CLIENT);
+    begin_client();
+    if (kind)
+        greet();
+}
+
+static bool enter(unsigned state) {
+    bool greeted = subject.target->opening->greeting_sent;
+    if (state == TARGET_RESOLVING && greeted)
+        ask_for_name();
+    if (state == TARGET_RESOLVING && !greeted) {
+        greet();
+        ask_for_name();
+    }
+    if (state == TARGET_DIALLING || state == TARGET_RELAYING)
+        (greeted ? ask_for_listener : ask_all_at_once)();
+    if (state == TARGET_RELAYING)
+        subject.target->relay.watch.fn(&subject.target->relay.watch, EPOLLOUT);
+    if (state == TARGET_OVER)
+        target_is_given_up();
+    return subject.target->state == state;
+}
+
+/* Whatever has happened, the client is told of the end. */
+static void finish(void) {
+    if (subject.target)
+        relay_abort(&subject.target->relay, ECANCELED);
+    some_turns();
+    assert_null(subject.target);
+    until(subject.client.eof || subject.client.ended);
+    if (!subject.client.ended)
+        relay_abort(&subject.relay, ECANCELED);
+    if (!world.client_closed)
+        pump_end(world.client, SMUX_ERR_CLOSED, "test over");
+    gateway_free(subject.gateway);
+    if (subject.other >= 0)
+        close(subject.other);
+    close(subject.listener);
+    turns(1);
+    assert_int_equal(world.reactor.pool.used_count, 0);
+    reactor_fini(&world.reactor);
+    assert_int_equal(state_wrong_moves, 0);
+}
+
+static struct loop_watch *watch(void) {
+    return subject.target ? &subject.target->relay.watch : NULL;
+}
+
+static int state(void) {
+    return subject.target ? subject.target->state : -1;
+}
+
+static const struct machine targets = {.kinds = 2,
+                                       .states = TARGET_OVER + 1,
+                                       .steps = steps,
+                                       .count = sizeof steps / sizeof *steps,
+                                       .begin = begin,
+                                       .enter = enter,
+                                       .check = check,
+                                       .finish = finish,
+                                       .watch = watch,
+                                       .state = state};
+
+/* ---- A wrong move ---- */
+
+static void a_wrong_move_ends_its_target_alone(void **unused) {
+    (void)unused;
+    begin_one(0);
+    struct target *first = subject.target;
+    struct relay another;
+    smux_stream *stream;
+    relay_init(&another, &world.reactor, &client_ops);
+    assert_int_equal(smux_open(world.client->session, &stream), 0);
+    relay_bind(&another, world.client, stream);
+    relay_expect_head(&another);
+    pump_kick(world.client);
+    struct pump *pump = gateway_sessions(subject.gateway)->pump;
+    until(pump->relays != &first->relay);
+    subject.target = container_of(pump->relays, struct target, relay);
+    subject.target->state = TARGET_RELAYING;
+    ask_all_at_once();
+    assert_int_equal(state_wrong_moves, 1);
+    assert_int_equal(subject.target->state, TARGET_OVER);
+    assert_true(relay_is_over(&subject.target->relay));
+    until(subject.client.ended);
+    assert_ptr_equal(pump->relays, &first->relay);
+    assert_int_equal(first->state, TARGET_REQUEST);
+    subject.client.ended = false;
+    state_wrong_moves = 0;
+    subject.target = first;
+    finish();
+    passed = true;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(every_event_in_every_state, begin_test, say_where),
+        cmocka_unit_test_setup_teardown(random_sequences_of_events, begin_test, say_where),
+        cmocka_unit_test_setup_teardown(a_wrong_move_ends_its_target_alone, begin_test, say_where),
+    };
+    machine = &targets;
+    log_set_level(-1);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
