@@ -137,17 +137,16 @@ static void shrink(smux_stream *st, uint32_t target) {
 /* The largest windows above `target` whose streams have been still for so long. */
 static int shrink_still(smux_session *s, uint32_t target, uint32_t still_us) {
     int shrunk = 0;
-    for (int level = 31; level >= 0 && shrunk < SHRINK_MAX;) {
-        smux_stream *st = stream_of(s->hold[level].next, hold);
-        bool none = list_empty(&s->hold[level]) || (uint32_t)s->now_us - st->update_us < still_us;
-        if (!none && st->window <= target)
-            break;
-        if (none) {
-            level--;
-            continue;
+    for (int level = 31; level >= 0; level--) {
+        while (!list_empty(&s->hold[level])) {
+            smux_stream *st = stream_of(s->hold[level].next, hold);
+            if ((uint32_t)s->now_us - st->update_us < still_us)
+                break;
+            if (st->window <= target || shrunk == SHRINK_MAX)
+                return shrunk;
+            shrink(st, target);
+            shrunk++;
         }
-        shrink(st, target);
-        shrunk++;
     }
     return shrunk;
 }

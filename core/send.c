@@ -116,9 +116,9 @@ static uint8_t put_closed(smux_session *s, uint8_t *at, uint32_t id) {
     return len + put_header(s, at + len, WIRE_NOP, 0, id);
 }
 
-static uint8_t put_update(smux_stream *st, uint8_t *at) {
-    uint8_t len = put_header(st->session, at, WIRE_UPD, WIRE_UPDATE_LEN, st->id);
-    wire_pack_update(at + len, window_update(st));
+static uint8_t put_update(smux_session *s, uint8_t *at, const struct frame *f, uint32_t id) {
+    uint8_t len = put_header(s, at, WIRE_UPD, WIRE_UPDATE_LEN, id);
+    wire_pack_update(at + len, window_update(f->stream));
     return len + WIRE_UPDATE_LEN;
 }
 
@@ -152,7 +152,7 @@ static uint8_t put_frame(smux_session *s, uint8_t *at, const struct frame *f) {
     case FRAME_CLOSED:
         return put_closed(s, at, id);
     case FRAME_UPDATE:
-        return put_update(f->stream, at);
+        return put_update(s, at, f, id);
     case FRAME_GOAWAY:
     case FRAME_NOP:
     case FRAME_PING:

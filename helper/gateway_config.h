@@ -33,11 +33,11 @@ struct gateway_config {
     uint32_t
         half_closed_timeout_ms; /* of a silent target whose plain client has said FIN; 0: none */
     uint32_t max_frame_size, max_receive_buffer, max_stream_buffer; /* bytes */
-    uint32_t max_memory; /* for data in passing, of one worker; 0: reactor_default_memory */
-    uint32_t max_streams;                                           /* of one session */
-    uint32_t max_sessions;                                          /* of one worker */
-    uint32_t max_sessions_per_source;                               /* the same */
-    uint32_t hello_timeout_ms, first_stream_timeout_ms;             /* the latter 0: none */
+    uint32_t max_memory;   /* for data in passing, of one worker; 0: reactor_default_memory */
+    uint32_t max_streams;  /* of one session */
+    uint32_t max_sessions; /* of one worker */
+    uint32_t max_sessions_per_source;                   /* the same */
+    uint32_t hello_timeout_ms, first_stream_timeout_ms; /* the latter 0: none */
     uint32_t workers;
     uint32_t socket_mode;               /* of unix sockets */
     int log_level;                      /* syslog's */

@@ -221,7 +221,7 @@ static const char *split_bracketed(struct slice word, struct destination *destin
 static bool split_destination(struct slice word, struct destination *destination,
                               struct route_error *error) {
     const char *end = word.at + word.len, *after;
-    memset(destination, 0, sizeof *destination);
+    *destination = (struct destination){.host = {word.at, 0}, .ports = {"*", 1}};
     if (word.at[0] == '[') {
         after = split_bracketed(word, destination);
         if (!after)
@@ -234,7 +234,6 @@ static bool split_destination(struct slice word, struct destination *destination
             return route_fail(error, "\"%.*s\": expected an IPv6 address in brackets, as [::1]:80",
                               (int)word.len, word.at);
     }
-    destination->ports = (struct slice){"*", 1};
     if (after == end)
         return true;
     destination->ports = (struct slice){after + 1, (size_t)(end - after - 1)};

@@ -160,9 +160,24 @@ static long c_epoll(const struct calls *c, const struct subject *s, int variant)
     CALL(write)                                                                                    \
     CALL(readv)                                                                                    \
     CALL(writev)                                                                                   \
-    CALL(positions) CALL(recv) CALL(recvfrom) CALL(recvmsg) CALL(recvmmsg) CALL(send) CALL(sendto) \
-        CALL(sendmsg) CALL(sendmmsg) CALL(moves) CALL(shutdown) CALL(connect) CALL(bind)           \
-            CALL(listen) CALL(copies) CALL(fcntl) CALL(ioctl) CALL(epoll)
+    CALL(positions)                                                                                \
+    CALL(recv)                                                                                     \
+    CALL(recvfrom)                                                                                 \
+    CALL(recvmsg)                                                                                  \
+    CALL(recvmmsg)                                                                                 \
+    CALL(send)                                                                                     \
+    CALL(sendto)                                                                                   \
+    CALL(sendmsg)                                                                                  \
+    CALL(sendmmsg)                                                                                 \
+    CALL(moves)                                                                                    \
+    CALL(shutdown)                                                                                 \
+    CALL(connect)                                                                                  \
+    CALL(bind)                                                                                     \
+    CALL(listen)                                                                                   \
+    CALL(copies)                                                                                   \
+    CALL(fcntl)                                                                                    \
+    CALL(ioctl)                                                                                    \
+    CALL(epoll)
 
 static const struct {
     const char *name;
