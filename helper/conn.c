@@ -56,6 +56,50 @@ void conn_init(struct conn *conn, struct helper *helper, const struct conn_ops *
     helper->conns = conn;
 }
 
+void conn_set_user(struct conn *conn, const struct ucred *cred, struct account *account) {
+    conn->pid = cred->pid;
+    conn->uid = conn->relay.uid = cred->uid;
+    conn->account = account;
+}
+
+/* Users choose ids, so they must not know the hash. */
+static struct conn **id_bucket(struct helper *helper, uint64_t id) {
+    uint64_t h = (id ^ helper->ids_seed) * 0x9e3779b97f4a7c15u;
+    h = (h ^ h >> 29) * (helper->ids_seed | 1);
+    return &helper->ids[(h >> 32) % HELPER_IDS];
+}
+
+void conn_set_id(struct conn *conn, uint64_t id) {
+    struct conn **bucket = id_bucket(conn->helper, id);
+    conn->id = id;
+    conn->id_next = *bucket;
+    conn->id_at = bucket;
+    if (conn->id_next)
+        conn->id_next->id_at = &conn->id_next;
+    *bucket = conn;
+}
+
+static void forget_id(struct conn *conn) {
+    if (!conn->id_at)
+        return;
+    *conn->id_at = conn->id_next;
+    if (conn->id_next)
+        conn->id_next->id_at = conn->id_at;
+    conn->id_at = NULL;
+}
+
+struct conn *conn_find(struct helper *helper, uint64_t id, uid_t uid, bool *found) {
+    *found = false;
+    for (struct conn *conn = *id_bucket(helper, id); conn; conn = conn->id_next) {
+        if (conn->id != id || !conn->started)
+            continue;
+        *found = true;
+        if (uid == conn->uid || uid == 0)
+            return conn;
+    }
+    return NULL;
+}
+
 static void free_opening(struct loop_garbage *garbage) {
     free(container_of(garbage, struct conn_opening, garbage));
 }
@@ -104,6 +148,9 @@ static void on_relay_ended(struct relay *relay, enum relay_reason reason, int er
     if (conn->next)
         conn->next->at = conn->at;
     helper->conn_count -= conn->counted;
+    if (conn->account)
+        conn->account->streams -= conn->counted;
+    forget_id(conn);
     drop_opening(conn);
     free(conn->name);
     conn->name = NULL;
@@ -151,8 +198,8 @@ static void fail(struct conn *conn, int err, const char *why) {
     relay_head_over(&conn->relay);
     if (!relay_is_attached(&conn->relay))
         relay_drop_stream(&conn->relay);
-    log_info("pid %d, uid %u: connect to %s: %s", (int)conn->pid, (unsigned)conn->uid,
-             conn_describe(conn, what, sizeof what), why);
+    log_of(conn->uid, LOG_INFO, "pid %d, uid %u: connect to %s: %s", (int)conn->pid,
+           (unsigned)conn->uid, conn_describe(conn, what, sizeof what), why);
     drop_opening(conn);
     conn->told = true;
     if (started)
@@ -173,7 +220,7 @@ static void unreachable(struct conn *conn, int err, const char *why) {
     struct conn_opening *opening = conn->opening;
     char text[400];
     if (opening->on_failure == ROUTE_DIRECT && !opening->direct) {
-        log_info("gateway %s: %s; connecting directly", opening->gateway, why);
+        log_of(conn->uid, LOG_INFO, "gateway %s: %s; connecting directly", opening->gateway, why);
         opening->direct = true;
         opening->attempts = 0;
         start_timer(conn);
@@ -351,6 +398,10 @@ void conn_open(struct conn *conn) {
         fail(conn, EAGAIN, "more connections than max-streams");
         return;
     }
+    if (conn->account && conn->account->streams >= helper_streams_per_user(helper)) {
+        fail(conn, EAGAIN, "more connections of one user than max-streams-per-user");
+        return;
+    }
     conn->opening = opening_new(conn, &routes->route[rule->route]);
     if (!conn->opening) {
         fail(conn, ENETUNREACH, "out of memory");
@@ -358,6 +409,8 @@ void conn_open(struct conn *conn) {
     }
     conn->counted = true;
     helper->conn_count++;
+    if (conn->account)
+        conn->account->streams++;
     helper->conns_total++;
     conn->opening->by_name = conn->name && (rule->kind == ROUTE_RULE_NAME || !target.family);
     start_timer(conn);

@@ -8,6 +8,7 @@
 #define HELPER_CONN_H
 
 #include <jansson.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "helper/relay.h"
@@ -15,6 +16,7 @@
 #include "shim/control_endpoint.h"
 #include "shim/routes.h"
 
+struct account;
 struct helper;
 struct conn;
 struct conn_opening;
@@ -38,9 +40,11 @@ struct conn {
     char gateway[ROUTE_NAME_MAX + 1]; /* empty before the route is known */
     struct conn *next, **at;          /* the helper's list */
     struct shim_endpoint dest;
-    char *name;  /* the host name asked for; NULL if only the address is known */
-    uint64_t id; /* as the outcome's name tells it; 0: none */
+    char *name;                    /* the host name asked for; NULL if only the address is known */
+    uint64_t id;                   /* as the outcome's name tells it; 0: none */
+    struct conn *id_next, **id_at; /* those of the same hash */
     uint64_t began_us;
+    struct account *account; /* of the user; NULL: nothing limits him */
     pid_t pid;
     uid_t uid;
     bool counted; /* among the helper's connections: it has a route */
@@ -51,6 +55,16 @@ struct conn {
 
 /* Prepares a connection and enters it in the helper's list. */
 void conn_init(struct conn *conn, struct helper *helper, const struct conn_ops *ops);
+
+/* Whose it is. */
+void conn_set_user(struct conn *conn, const struct ucred *cred, struct account *account);
+
+/* Its id is known, and conn_find finds it. */
+void conn_set_id(struct conn *conn, uint64_t id);
+
+/* The connection of that id that is user `uid`'s, or anybody's if that is root. NULL if there is none;
+ * *found then tells whether somebody else has such a one. */
+struct conn *conn_find(struct helper *helper, uint64_t id, uid_t uid, bool *found);
 
 /* Looks for the route to conn->dest / conn->name and opens a stream to it. The outcome comes later,
  * or from within this call. */

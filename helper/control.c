@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/smux.h"
+#include "helper/closer.h"
 #include "helper/control_client.h"
 #include "helper/helper.h"
 #include "helper/listen.h"
@@ -284,8 +285,8 @@ static bool is_owner(int fd) {
         return false;
     if (cred.uid == geteuid() || cred.uid == 0)
         return true;
-    log_warn("pid %d, uid %u: control connection refused: not the owner", (int)cred.pid,
-             (unsigned)cred.uid);
+    log_of(cred.uid, LOG_WARNING, "pid %d, uid %u: control connection refused: not the owner",
+           (int)cred.pid, (unsigned)cred.uid);
     return false;
 }
 
@@ -328,8 +329,8 @@ static void accept_client(struct control *control, struct loop_watch *watch) {
     }
     if (control->client_count < CLIENTS_MAX && is_owner(fd))
         add_client(control, fd);
-    else
-        close(fd);
+    else /* with what was not read of it, see closer.h */
+        closer_refuse(fd, (uid_t)-1);
 }
 
 static void on_listener(struct loop_watch *watch, uint32_t events) {

@@ -135,8 +135,7 @@ void control_connect(struct control_client *client, const struct control_destina
     getsockopt(client->watch.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
     conn_init(&connect->conn, client->helper, &connect_ops);
     connect->client = client;
-    connect->conn.pid = cred.pid;
-    connect->conn.uid = cred.uid;
+    conn_set_user(&connect->conn, &cred, NULL); /* the owner, or root */
     connect->conn.dest = destination->endpoint;
     if (destination->name[0])
         connect->conn.name = strdup(destination->name);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,6 +37,18 @@ static bool make_upstreams(struct helper *helper, const struct config *config,
     return true;
 }
 
+static uint32_t descriptor_limit(void) {
+    struct rlimit limit = {.rlim_cur = UINT32_MAX};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur < UINT32_MAX ? (uint32_t)limit.rlim_cur : UINT32_MAX;
+}
+
+uint32_t helper_streams_per_user(const struct helper *helper) {
+    uint32_t configured = helper->config->helper.max_streams_per_user;
+    uint32_t share = helper->descriptors / 4;
+    return configured < share ? configured : share;
+}
+
 bool helper_init(struct helper *helper, struct config *config, const char **why) {
     memset(helper, 0, sizeof *helper);
     int error = reactor_init(&helper->reactor);
@@ -43,6 +57,10 @@ bool helper_init(struct helper *helper, struct config *config, const char **why)
         return false;
     }
     helper->began_us = loop_now_us(helper->reactor.loop);
+    helper->descriptors = descriptor_limit();
+    pendings_init(&helper->pendings);
+    if (getrandom(&helper->ids_seed, sizeof helper->ids_seed, GRND_NONBLOCK) < 0)
+        helper->ids_seed = helper->began_us;
     helper->resolver = resolver_new(helper->reactor.loop, false, why);
     if (!helper->resolver)
         return false;
@@ -73,6 +91,7 @@ void helper_fini(struct helper *helper) {
         upstream_free(helper->direct);
     gateway_free(helper->direct_gateway);
     free(helper->direct_config);
+    pendings_fini(&helper->pendings);
     names_free(helper->names);
     resolver_client_free(helper->lookups);
     resolver_free(helper->resolver);

@@ -4,8 +4,10 @@
 #ifndef HELPER_HELPER_H
 #define HELPER_HELPER_H
 
+#include "helper/accounts.h"
 #include "helper/admission.h"
 #include "helper/conn.h"
+#include "helper/pending.h"
 #include "helper/reactor.h"
 #include "helper/resolver.h"
 #include "helper/upstream.h"
@@ -16,6 +18,8 @@ struct gateway_config;
 struct local;
 struct control;
 struct names;
+
+#define HELPER_IDS 16384
 
 struct helper {
     struct reactor reactor;
@@ -30,10 +34,12 @@ struct helper {
     struct control *control;
     struct names *names; /* NULL until the socket's place is known */
     struct admission admission;
-    struct conn *conns;       /* all, requests without a route yet included */
-    struct pending *pending;  /* connects under way */
-    uint64_t look_due_us;     /* not before then are abandoned ones looked for everywhere */
-    uint32_t refused_pending; /* requests of users who are not allowed, until they are told so */
+    struct accounts accounts;
+    struct conn *conns;           /* all, requests without a route yet included */
+    struct conn *ids[HELPER_IDS]; /* those with an id, by its hash */
+    uint64_t ids_seed;
+    struct pendings pendings; /* connects under way */
+    uint32_t descriptors;     /* at most */
     uint32_t conn_count;      /* with a route */
     uint64_t conns_total;
     uint64_t began_us;
@@ -55,6 +61,10 @@ bool helper_reconfigure(struct helper *helper, struct config *config);
 
 /* Does the address stand for a host name (names.h)? Never if no route has a name. */
 bool helper_is_synthetic(const struct helper *helper, const struct shim_endpoint *address);
+
+/* How many connections a user may have who is neither the helper's own nor root: max-streams-per-user, and
+ * no more than a quarter of what there are descriptors for. */
+uint32_t helper_streams_per_user(const struct helper *helper);
 
 /* The upstream for a gateway's name. NULL if there is none. */
 struct upstream *helper_upstream(struct helper *helper, const char *gateway);

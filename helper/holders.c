@@ -18,6 +18,7 @@ struct search {
     struct holders_wanted *wanted;
     size_t count, left;
     int fd;      /* where the last one was found */
+    int *fds;    /* where each was found, or NULL */
     bool any_fd; /* there was a descriptor at all */
 };
 
@@ -52,6 +53,8 @@ static void search_fd(struct search *search, int dir, const char *name) {
     hit->found = true;
     search->left--;
     search->fd = (int)strtol(name, NULL, 10);
+    if (search->fds)
+        search->fds[hit - search->wanted] = search->fd;
 }
 
 /* Calls fn for every entry that is a number. 0, or the errno of opening the folder. */
@@ -140,4 +143,66 @@ bool holders_anywhere(struct holders_wanted *wanted, size_t count) {
 bool holders_found(const struct holders_wanted *wanted, size_t count, uint64_t inode) {
     const struct holders_wanted *hit = find(wanted, count, inode);
     return !hit || hit->found;
+}
+
+/* ---- Many at once ---- */
+
+static bool is_where_it_was(const struct holders_target *target) {
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)target->pid, target->fd);
+    return target->fd >= 0 && socket_inode(AT_FDCWD, path) == target->inode;
+}
+
+static int compare_pids(const void *a, const void *b) {
+    const struct holders_target *x = *(struct holders_target *const *)a;
+    const struct holders_target *y = *(struct holders_target *const *)b;
+    return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+/* Looks through one process for those of the `count` targets, all its own, that it still has. One whose
+ * process cannot be looked into is not gone. */
+static void look_into_process(struct holders_target **targets, size_t count) {
+    struct holders_wanted wanted[HOLDERS_TARGETS_MAX];
+    int fds[HOLDERS_TARGETS_MAX];
+    struct search search = {.wanted = wanted, .count = count, .left = count, .fds = fds};
+    for (size_t i = 0; i < count; i++)
+        wanted[i] = (struct holders_wanted){.inode = targets[i]->inode};
+    qsort(wanted, count, sizeof *wanted, compare);
+    int error = search_process(&search, targets[0]->pid);
+    bool exists = error != ENOENT || kill(targets[0]->pid, 0) == 0 || errno != ESRCH;
+    for (size_t i = 0; i < count; i++) {
+        struct holders_wanted *hit = find(wanted, count, targets[i]->inode);
+        targets[i]->gone = hit && !hit->found && !(error && exists);
+        if (hit && hit->found)
+            targets[i]->fd = fds[hit - wanted];
+    }
+}
+
+static void look_everywhere(struct holders_target *targets, size_t count) {
+    struct holders_wanted wanted[HOLDERS_TARGETS_MAX];
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++)
+        if (targets[i].gone)
+            wanted[left++] = (struct holders_wanted){.inode = targets[i].inode};
+    bool looked = left > 0 && holders_anywhere(wanted, left);
+    for (size_t i = 0; i < count; i++)
+        targets[i].gone =
+            targets[i].gone && looked && !holders_found(wanted, left, targets[i].inode);
+}
+
+void holders_look(struct holders_target *targets, size_t count) {
+    struct holders_target *missing[HOLDERS_TARGETS_MAX];
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++) {
+        targets[i].gone = false;
+        if (targets[i].pid > 0 && !is_where_it_was(&targets[i]))
+            missing[left++] = &targets[i];
+    }
+    qsort(missing, left, sizeof(struct holders_target *), compare_pids);
+    for (size_t i = 0, n; i < left; i += n) {
+        for (n = 1; i + n < left && missing[i + n]->pid == missing[i]->pid;)
+            n++;
+        look_into_process(missing + i, n);
+    }
+    look_everywhere(targets, count);
 }

@@ -3,7 +3,8 @@
  *
  * The kernel tells nobody that one holds the last copy of a socket. While a connect is under way the
  * helper holds a copy of the application's socket (shim/control.h), so it would never see that the
- * application has closed its own; it looks, now and then, and only when a connect takes long.
+ * application has closed its own; it looks, now and then, and only when a connect takes long. A look may
+ * take as long as there are descriptors in the machine, so it is not for the event loop (pending.c).
  *
  * Not seen: copies in processes that may not be inspected (of other users, or not dumpable), and those
  * on their way in an SCM_RIGHTS message.
@@ -37,5 +38,19 @@ bool holders_anywhere(struct holders_wanted *wanted, size_t count);
 
 /* After holders_anywhere: was this one found? True if it was not looked for. */
 bool holders_found(const struct holders_wanted *wanted, size_t count, uint64_t inode);
+
+/* One that is looked for. */
+struct holders_target {
+    pid_t pid; /* who has it, or has had it */
+    int fd;    /* at which number it was last; the look updates it; -1: unknown */
+    uint64_t inode;
+    bool gone; /* the answer: nobody has it open */
+};
+
+#define HOLDERS_TARGETS_MAX 256
+
+/* Looks for up to HOLDERS_TARGETS_MAX of them: where they were; in the process itself, each process once;
+ * everywhere. */
+void holders_look(struct holders_target *targets, size_t count);
 
 #endif

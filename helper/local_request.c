@@ -19,7 +19,6 @@
 
 /* A peer that connects and does not send its whole request. Nothing of the shim's waits so long. */
 #define REQUEST_TIMEOUT_US 5000000u
-#define REFUSED_TIMEOUT_US 500000u /* of a user who is not allowed anyway */
 
 /* Attempts to find a free abstract name. Ids have 64 random bits: a second is already strange. */
 #define NAME_ATTEMPTS 4
@@ -50,7 +49,7 @@ struct local_request {
     struct loop_garbage garbage;
     struct request_opening *opening; /* NULL when REQUEST_OPEN */
     uint8_t state;                   /* enum request_state */
-    bool allowed;
+    bool read;                       /* to its end */
 };
 
 static void on_fd(struct loop_watch *watch, uint32_t events);
@@ -69,7 +68,7 @@ static void close_app_fd(struct local_request *request) {
     if (request->opening->proven && request->opening->app_fd >= 0)
         close(request->opening->app_fd);
     else
-        closer_close(request->opening->app_fd);
+        closer_close(request->opening->app_fd, request->conn.uid);
     request->opening->app_fd = -1;
 }
 
@@ -79,9 +78,17 @@ static void free_request(struct loop_garbage *garbage) {
     free(request);
 }
 
+/* It is among the incomplete ones no more. */
+static void been_read(struct local_request *request) {
+    if (request->conn.account && !request->read)
+        request->conn.account->requests--;
+    request->read = true;
+}
+
 static void on_ended(struct conn *conn) {
     struct local_request *request = container_of(conn, struct local_request, conn);
-    conn->helper->refused_pending -= !request->allowed;
+    been_read(request);
+    account_put(&conn->helper->accounts, conn->account);
     if (request->opening) {
         loop_timer_clear(loop_of(request), &request->opening->timer);
         pending_stop(&request->opening->pending);
@@ -92,8 +99,8 @@ static void on_ended(struct conn *conn) {
 
 /* The request is no good: one line, and B is closed without a name (ECONNREFUSED). */
 static void reject(struct local_request *request, const char *why) {
-    log_warn("pid %d, uid %u: request rejected: %s", (int)request->conn.pid,
-             (unsigned)request->conn.uid, why);
+    log_of(request->conn.uid, LOG_WARNING, "pid %d, uid %u: request rejected: %s",
+           (int)request->conn.pid, (unsigned)request->conn.uid, why);
     conn_end(&request->conn, EPROTO);
 }
 
@@ -102,7 +109,8 @@ static void on_timeout(struct loop_timer *timer) {
            "incomplete when its time was up");
 }
 
-bool local_request_new(struct helper *helper, int fd, const struct ucred *cred, bool allowed) {
+bool local_request_new(struct helper *helper, int fd, const struct ucred *cred,
+                       struct account *account) {
     struct local_request *request = calloc(1, sizeof *request);
     struct request_opening *opening = calloc(1, sizeof *opening);
     int one = 1;
@@ -115,22 +123,19 @@ bool local_request_new(struct helper *helper, int fd, const struct ucred *cred, 
     opening->request = request;
     conn_init(&request->conn, helper, &request_ops);
     request->opening->app_fd = -1;
-    request->allowed = allowed;
-    helper->refused_pending += !allowed;
-    request->conn.pid = cred->pid;
-    request->conn.uid = cred->uid;
+    conn_set_user(&request->conn, cred, account);
+    if (account)
+        account->requests++;
     setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
     int error = loop_watch_add(helper->reactor.loop, &request->conn.relay.watch, fd,
                                relay_end_app.mask, on_fd);
     if (error) {
-        closer_close(fd);
+        closer_close(fd, cred->uid);
         reject(request, strerror(-error));
         return true;
     }
     loop_timer_set(helper->reactor.loop, &request->opening->timer,
-                   loop_now_us(helper->reactor.loop) +
-                       (allowed ? REQUEST_TIMEOUT_US : REFUSED_TIMEOUT_US),
-                   on_timeout);
+                   loop_now_us(helper->reactor.loop) + REQUEST_TIMEOUT_US, on_timeout);
     return true;
 }
 
@@ -163,7 +168,7 @@ static bool bind_outcome(struct local_request *request, int err) {
         reject(request, "the descriptor is not an unnamed AF_UNIX socket");
         return false;
     }
-    conn->id = outcome.id;
+    conn_set_id(conn, outcome.id);
     if (getpeername(conn->relay.watch.fd, (struct sockaddr *)&peer, &peer_len) < 0 ||
         peer_len != len || memcmp(&peer, &name, len) != 0) {
         reject(request, "the descriptor is not the other end of this connection");
@@ -183,8 +188,8 @@ static bool drain_gate(struct local_request *request) {
     size_t left = (size_t)gate_left(request) - 1;
     while (left > 0) {
         bool descriptors; /* are closed */
-        ssize_t n = closer_receive(request->conn.relay.watch.fd, &(struct iovec){junk, left}, 1,
-                                   &descriptors);
+        ssize_t n = closer_receive(request->conn.relay.watch.fd, request->conn.uid,
+                                   &(struct iovec){junk, left}, 1, &descriptors);
         if (n <= 0)
             return false;
         left -= (size_t)n;
@@ -252,16 +257,14 @@ static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *l
 
 static void apply_notice(struct local_request *request) {
     struct conn *own = &request->conn;
-    for (struct conn *conn = own->helper->conns; conn; conn = conn->next) {
-        if (conn == own || conn->id != request->opening->header.id || !conn->started)
-            continue;
-        if (own->uid == conn->uid || own->uid == 0)
-            conn->relay.linger_reset = request->opening->header.flags & SHIM_LINGER_RESET;
-        else
-            log_warn("pid %d, uid %u: notice about a connection of uid %u ignored", (int)own->pid,
-                     (unsigned)own->uid, (unsigned)conn->uid);
-        break;
-    }
+    bool found;
+    struct conn *conn = conn_find(own->helper, request->opening->header.id, own->uid, &found);
+    if (conn)
+        conn->relay.linger_reset = request->opening->header.flags & SHIM_LINGER_RESET;
+    else if (found)
+        log_of(own->uid, LOG_WARNING,
+               "pid %d, uid %u: notice about another user's connection ignored", (int)own->pid,
+               (unsigned)own->uid);
     conn_end(own, 0);
 }
 
@@ -270,16 +273,8 @@ static void apply_notice(struct local_request *request) {
 static void answer_question(struct local_request *request) {
     struct conn *conn = &request->conn;
     uint8_t answer[NAMES_ANSWER_SIZE];
-    size_t len;
-    if (request->allowed) {
-        len = names_answer(conn->helper->names, &conn->helper->config->routes, conn->uid,
-                           &request->opening->header, request->opening->name, answer);
-    } else {
-        log_warn("pid %d, uid %u: question about a name refused: the user is not among allow-users "
-                 "or allow-groups",
-                 (int)conn->pid, (unsigned)conn->uid);
-        len = names_answer_error(EACCES, answer);
-    }
+    size_t len = names_answer(conn->helper->names, &conn->helper->config->routes, conn->uid,
+                              &request->opening->header, request->opening->name, answer);
     /* Nothing else was ever sent on it, so there is room. Who has gone needs no answer. */
     if (send(conn->relay.watch.fd, answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         log_debug("pid %d: no answer about a name: %s", (int)conn->pid, strerror(errno));
@@ -301,7 +296,7 @@ static const char *take_descriptors(struct local_request *request, struct msghdr
             if (request->opening->app_fd < 0 && count == 1) {
                 request->opening->app_fd = fds[i];
             } else {
-                closer_close(fds[i]);
+                closer_close(fds[i], request->conn.uid);
                 why = "more than one descriptor";
             }
         }
@@ -312,8 +307,9 @@ static const char *take_descriptors(struct local_request *request, struct msghdr
 }
 
 static void version_mismatch(struct local_request *request) {
-    log_warn("pid %d: connect refused: its shim speaks control version %u, this helper %u",
-             (int)request->conn.pid, request->opening->header.version, SHIM_CONTROL_VERSION);
+    log_of(request->conn.uid, LOG_WARNING,
+           "pid %d: connect refused: its shim speaks control version %u, this helper %u",
+           (int)request->conn.pid, request->opening->header.version, SHIM_CONTROL_VERSION);
     /* Of the header no more than the version can be understood. */
     request->opening->header.family = AF_INET;
     request->opening->header.flags = 0;
@@ -326,21 +322,23 @@ static void version_mismatch(struct local_request *request) {
     conn_end(&request->conn, EPROTO);
 }
 
-static void refuse_user(struct local_request *request) {
-    char what[CONN_TEXT_SIZE];
-    log_warn("pid %d, uid %u: connect to %s refused: the user is not among allow-users or "
-             "allow-groups",
-             (int)request->conn.pid, (unsigned)request->conn.uid,
-             conn_describe(&request->conn, what, sizeof what));
-    request->conn.told = true;
-    on_outcome(&request->conn, EACCES, NULL);
+/* Answers without a look into the file, which may be one whose file system answers when it likes. */
+static bool is_unix_stream(int fd) {
+    int domain = 0, type = 0;
+    socklen_t len = sizeof domain;
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
 }
 
 static void serve_connect(struct local_request *request) {
     struct conn *conn = &request->conn;
-    /* Family, type and that it is the peer are proven when the outcome is bound to it. */
     if (request->opening->app_fd < 0) {
         reject(request, "no descriptor");
+        return;
+    }
+    /* That it is the peer is proven when the outcome is bound to it. */
+    if (!is_unix_stream(request->opening->app_fd)) {
+        reject(request, "the descriptor is not an unnamed AF_UNIX socket");
         return;
     }
     conn->dest = request->opening->header.dest;
@@ -350,16 +348,14 @@ static void serve_connect(struct local_request *request) {
     request->state = REQUEST_OPENING;
     loop_timer_clear(loop_of(request), &request->opening->timer);
     pending_start(&request->opening->pending, conn, request->opening->app_fd,
-                  (int)request->opening->header.fd - 1);
-    if (request->allowed)
-        conn_open(conn);
-    else
-        refuse_user(request);
+                  shim_request_fd(&request->opening->header));
+    conn_open(conn);
 }
 
 /* The request is complete. */
 static void serve(struct local_request *request) {
     uint16_t name_len = request->opening->header.name_len;
+    been_read(request);
     if (name_len > 0 && !shim_host_name_valid(request->opening->name, name_len))
         reject(request, "the host name has characters that no host name has");
     else if (request->opening->header.kind == SHIM_REQUEST_CONNECT)
@@ -391,6 +387,10 @@ static bool header_complete(struct local_request *request) {
 
 /* Reads up to len bytes of the request. Returns false if there is nothing (yet, or ever). */
 static bool read_part(struct local_request *request, void *at, size_t len) {
+    if (closer_is_jammed(request->conn.uid)) {
+        reject(request, "descriptors that this user has sent cannot be closed");
+        return false;
+    }
     union {
         char space[CMSG_SPACE(CLOSER_FDS_MAX * sizeof(int))];
         struct cmsghdr align;

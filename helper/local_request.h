@@ -7,10 +7,12 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+struct account;
 struct helper;
 
-/* Serves B = fd, of which it takes over the ownership. A peer that is not `allowed` is told so with
- * EACCES. False if memory is short; the fd then stays the caller's. */
-bool local_request_new(struct helper *helper, int fd, const struct ucred *cred, bool allowed);
+/* Serves B = fd, of which it takes over the ownership, for a user who is admitted; of `account` (NULL for
+ * whom nothing limits) as well. False if memory is short; both then stay the caller's. */
+bool local_request_new(struct helper *helper, int fd, const struct ucred *cred,
+                       struct account *account);
 
 #endif

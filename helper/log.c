@@ -4,11 +4,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Lines of one second. */
+struct budget {
+    uint64_t second;
+    unsigned lines;  /* written in it */
+    unsigned missed; /* suppressed in it */
+};
+
+/* Users whose lines are counted apart, in one second; more than can use up what all of them have. */
+#define USERS_MAX 64
+
+struct user_budget {
+    unsigned uid;
+    struct budget budget;
+};
 
 static struct {
     const char *ident;
@@ -16,9 +32,8 @@ static struct {
     bool to_syslog;
     int fd;
     int level;
-    time_t second;   /* of the lines counted below */
-    unsigned lines;  /* written in that second */
-    unsigned missed; /* suppressed in that second */
+    struct budget own, users; /* of the process, and of all users together */
+    struct user_budget user[USERS_MAX];
 } state = {.ident = "smux", .fd = STDERR_FILENO, .level = LOG_INFO};
 
 static const struct {
@@ -114,42 +129,116 @@ static void put_line(int level, const char *text) {
     (void)written;
 }
 
-/* True if another line may be written in this second. */
-static bool admit_line(void) {
-    time_t now = time(NULL);
-    if (now != state.second) {
-        unsigned missed = state.missed;
-        state.second = now;
-        state.lines = 0;
-        state.missed = 0;
-        if (missed) {
-            char text[64];
-            snprintf(text, sizeof text, "%u lines suppressed", missed);
-            put_line(LOG_WARNING, text);
-        }
-    }
-    if (state.lines >= LOG_LINES_PER_SECOND) {
-        state.missed++;
+/* ---- Budgets ---- */
+
+/* Begins a new second. True if something was suppressed in the old one: *missed lines. */
+static bool roll(struct budget *budget, uint64_t now, unsigned *missed) {
+    *missed = budget->missed;
+    if (budget->second == now)
         return false;
-    }
-    state.lines++;
-    return true;
+    *budget = (struct budget){.second = now};
+    return *missed > 0;
 }
 
-void log_at(int level, const char *format, ...) {
-    int saved = errno;
-    char text[1200];
-    va_list args;
-    if (!log_wants(level) || !admit_line())
+static bool spend(struct budget *budget, unsigned limit) {
+    bool any = budget->lines < limit;
+    *(any ? &budget->lines : &budget->missed) += 1;
+    return any;
+}
+
+/* Tells what was suppressed before this second. */
+static void begin_second(uint64_t now) {
+    char text[80];
+    unsigned missed;
+    if (state.own.second == now)
         return;
-    errno = saved;
-    va_start(args, format);
+    for (struct user_budget *user = state.user; user < state.user + USERS_MAX; user++) {
+        if (!roll(&user->budget, now, &missed))
+            continue;
+        snprintf(text, sizeof text, "%u lines about uid %u suppressed", missed, user->uid);
+        put_line(LOG_WARNING, text);
+    }
+    if (roll(&state.users, now, &missed)) {
+        snprintf(text, sizeof text, "%u lines about users suppressed", missed);
+        put_line(LOG_WARNING, text);
+    }
+    if (roll(&state.own, now, &missed)) {
+        snprintf(text, sizeof text, "%u lines suppressed", missed);
+        put_line(LOG_WARNING, text);
+    }
+}
+
+/* The user's budget, or a place for it that nobody uses in this second; NULL if there is none. */
+static struct user_budget *find_user(unsigned uid) {
+    struct user_budget *unused = NULL;
+    for (struct user_budget *user = state.user; user < state.user + USERS_MAX; user++) {
+        bool used = user->budget.lines > 0;
+        if (used && user->uid == uid)
+            return user;
+        if (!used)
+            unused = user;
+    }
+    if (unused)
+        unused->uid = uid;
+    return unused;
+}
+
+static void begin_line(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    begin_second((uint64_t)now.tv_sec + 1); /* 0: never */
+}
+
+static bool admit_user(unsigned uid) {
+    if (uid == geteuid())
+        return spend(&state.own, LOG_LINES_PER_SECOND);
+    struct user_budget *user = find_user(uid);
+    return user ? spend(&user->budget, LOG_USER_LINES_PER_SECOND) &&
+                      spend(&state.users, LOG_USERS_LINES_PER_SECOND)
+                : spend(&state.users, 0);
+}
+
+/* ---- Lines ---- */
+
+static void log_text(int level, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void log_text(int level, const char *format, va_list args) {
+    char text[1200];
     vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     /* Names come from strangers: a line stays one line. */
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';
     put_line(level, text);
+}
+
+void log_at(int level, const char *format, ...) {
+    int saved = errno;
+    va_list args;
+    if (!log_wants(level))
+        return;
+    begin_line();
+    if (spend(&state.own, LOG_LINES_PER_SECOND)) {
+        errno = saved;
+        va_start(args, format);
+        log_text(level, format, args);
+        va_end(args);
+    }
+    errno = saved;
+}
+
+void log_of(unsigned uid, int level, const char *format, ...) {
+    int saved = errno;
+    va_list args;
+    if (!log_wants(level))
+        return;
+    begin_line();
+    if (admit_user(uid)) {
+        errno = saved;
+        va_start(args, format);
+        log_text(level, format, args);
+        va_end(args);
+    }
     errno = saved;
 }

@@ -29,7 +29,14 @@ bool log_wants(int level);
  * is told afterwards, so that a hostile client cannot fill a disk. */
 void log_at(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-#define LOG_LINES_PER_SECOND 500
+/* The same for a line that a local user has brought about. Each user has a small number of lines in a
+ * second, all together half as many as the process itself, and none of them takes a line from it. The
+ * process's own user is the process. */
+void log_of(unsigned uid, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#define LOG_LINES_PER_SECOND       500
+#define LOG_USERS_LINES_PER_SECOND 250
+#define LOG_USER_LINES_PER_SECOND  50
 
 #define log_error(...) log_at(LOG_ERR, __VA_ARGS__)
 #define log_warn(...)  log_at(LOG_WARNING, __VA_ARGS__)

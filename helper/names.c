@@ -304,14 +304,16 @@ static int add(struct names *names, uid_t uid, const char *name, int family) {
         return EIO;
     strcpy(record.name, name);
     if (!may_have_more(names, uid)) {
-        log_warn("names: uid %u has %u names, its limit (max-per-user): \"%s\" gets no address",
-                 (unsigned)uid, (unsigned)names->max_per_user, name);
+        log_of(uid, LOG_WARNING,
+               "names: uid %u has %u names, its limit (max-per-user): \"%s\" gets no address",
+               (unsigned)uid, (unsigned)names->max_per_user, name);
         return EDQUOT;
     }
     choose_addresses(names, &record, &number);
     if ((family == AF_INET6 ? record.v6 : record.v4).family == 0) {
-        log_warn("names: %s is used up: \"%s\" gets no address; expected a larger range in [names]",
-                 shim_range_text(range_of(names, family), text, sizeof text), name);
+        log_of(uid, LOG_WARNING,
+               "names: %s is used up: \"%s\" gets no address; expected a larger range in [names]",
+               shim_range_text(range_of(names, family), text, sizeof text), name);
         return ENOSPC;
     }
     log_debug("names: uid %u: \"%s\" gets the addresses of number %llu", (unsigned)uid, name,

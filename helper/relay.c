@@ -126,7 +126,7 @@ static void close_socket(struct relay *relay) {
     if (!relay->untrusted)
         loop_watch_close(&relay->watch);
     else
-        closer_close(loop_watch_release(relay->reactor->loop, &relay->watch));
+        closer_close(loop_watch_release(relay->reactor->loop, &relay->watch), relay->uid);
 }
 void relay_finish(struct relay *relay, enum relay_reason reason, int error) {
     struct loop *loop = relay->reactor->loop;

@@ -127,13 +127,14 @@ struct relay {
     uint8_t ahead_eager;     /* so many messages are consumed at once */
     bool unanswered;         /* nothing was written to the socket since the last read */
     bool relieved;           /* what was ahead has been consumed because nothing came */
+    uid_t uid;               /* of the local user, if `untrusted` */
     bool peeks;              /* SO_PEEK_OFF is set, and is `ahead` */
     bool urgent;             /* PRI: urgent data may be in the queue, which cuts reads short */
     bool roomy; /* the socket has been prepared for bulk: what can be queued, and how it is sent */
     bool linger_reset; /* the application's close is to be a reset */
     bool bulk;         /* the last read was large */
     bool discard;      /* the socket takes nothing more: what comes for it is dropped */
-    bool untrusted;    /* the other end is a stranger's: see closer.h */
+    bool untrusted;    /* the other end is a local user's: see closer.h */
     bool peer_closed;  /* the stream's peer reads nothing more */
     uint64_t moved; /* bytes that had come from the socket when a half-closed relay was looked at */
 };

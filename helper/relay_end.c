@@ -68,7 +68,7 @@ static ssize_t receive(const struct relay *relay, struct iovec *iov, int count, 
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     ssize_t n;
     if (relay->untrusted)
-        return closer_receive(relay->watch.fd, iov, count, marked);
+        return closer_receive(relay->watch.fd, relay->uid, iov, count, marked);
     do
         n = recvmsg(relay->watch.fd, &msg, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
@@ -267,7 +267,8 @@ static ssize_t read_ahead(struct relay *relay, size_t max) {
     size_t want = max < BUFFER_SIZE ? max : BUFFER_SIZE;
     if (!reading_init(&reading, relay->reactor, want))
         return -ENOMEM;
-    ssize_t n = closer_peek(relay->watch.fd, reading.buffer[0]->data, want, &reading.marked);
+    ssize_t n = closer_peek(relay->watch.fd, relay->uid, reading.buffer[0]->data, want,
+                            &reading.marked);
     if (n <= 0) {
         reading_submit(&reading, relay, 0);
         return n;

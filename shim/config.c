@@ -212,6 +212,7 @@ static const struct key_row helper_keys[] = {
     HELPER("log-level", log_level, set_log_level),
     HELPER("log-file", log_file, set_path),
     HELPER("max-streams", max_streams, set_max_streams),
+    HELPER("max-streams-per-user", max_streams_per_user, set_max_streams),
     {NULL, 0, NULL},
 };
 
@@ -433,6 +434,7 @@ void config_init(struct config *config) {
     config->helper.autostart = true;
     config->helper.log_level = CONFIG_LOG_INFO;
     config->helper.max_streams = 65536;
+    config->helper.max_streams_per_user = 8192;
     config->names.max_per_user = 8192;
     shim_ranges_default(&config->names.ranges);
 }

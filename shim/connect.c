@@ -88,7 +88,7 @@ int shim_wait_connected(int fd) {
     /* Another process has done so with its copy, and the helper has not yet said so, as it would if it
      * were lost. What it will say is not for the next connect. */
     if (err == EPIPE && state.kind == SHIM_FAILED && state.outcome.dest.family == 0 &&
-        shim_take_error(fd) == 0) {
+        shim_refusal(fd) == 0 && shim_take_error(fd) == 0) {
         swap_out(fd, &state);
         return fail(ECONNRESET);
     }
@@ -131,7 +131,9 @@ static void log_connect(const struct swap *swap, int err) {
         shim_log("connect fd %d to %s%s%s%s: %s", swap->fd,
                  shim_endpoint_text(&swap->dest, dest, sizeof dest), swap->host ? " (" : "",
                  swap->host ? swap->host : "", swap->host ? ")" : "",
-                 err ? strerror(err) : "handed to the helper");
+                 err > SWAP_REFUSED ? "refused by the helper"
+                 : err              ? strerror(err)
+                                    : "handed to the helper");
 }
 
 /* A helper whose backlog is full takes no more for the moment (it is stopped, or flooded). A
@@ -199,6 +201,8 @@ static int connect_over_route(struct swap *swap, const struct route *route,
     uint32_t timeout_ms = route ? route->connect_timeout_ms : ROUTE_DEFAULT_CONNECT_TIMEOUT_MS;
     for (bool again = false;; again = true) {
         int err = hand_over(swap, timeout_ms);
+        if (err > SWAP_REFUSED)
+            return fail(err - SWAP_REFUSED);
         if (is_no_helper(err) && route && route->on_failure == ROUTE_DIRECT &&
             !is_synthetic(swap->settings, &swap->dest))
             return real.connect(swap->fd, addr, len);

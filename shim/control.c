@@ -48,6 +48,10 @@ enum shim_request_problem shim_request_check(const void *bytes, size_t len) {
     return SHIM_REQUEST_OK;
 }
 
+int shim_request_fd(const struct shim_request *req) {
+    return req->fd > 0 && req->fd <= INT32_MAX ? (int)(req->fd - 1) : -1;
+}
+
 struct shim_endpoint shim_request_local(const struct shim_request *req,
                                         const struct shim_endpoint *seen) {
     struct shim_endpoint local = shim_endpoint_as_family(seen, req->family);

@@ -77,7 +77,9 @@
  * ## Failures, and what the application sees
  *     no helper (ENOENT, ECONNREFUSED at step 2)   ENETUNREACH, or a direct connect (on-failure)
  *     helper's socket not permitted                EACCES
- *     helper refuses by rule (user, route)         outcome EACCES; the reason in the helper's log
+ *     helper refuses by rule (route)               outcome EACCES; the reason in the helper's log
+     user not admitted                            refusal EACCES (below)
+     too many incomplete requests of the user     refusal EAGAIN
  *     other control version                        outcome EPROTO for 0.0.0.0:0, with the helper's
  *                                                  version as local port; one line of each side
  *                                                  names both
@@ -89,6 +91,15 @@
  *     helper stopped, backlog full (EAGAIN)        non-blocking: EAGAIN; blocking: retried, ETIMEDOUT
  * A connection that is closed before any byte arrives is a probe ("does somebody listen?"), as
  * the launcher makes; the helper drops it in silence.
+ *
+ * ## Refusals Who is not admitted (SO_PEERCRED, at accept) gets nothing read: descriptors may hide in a
+ * request whose closing blocks, and closing what was received is the helper's. B sends one urgent byte
+ * (MSG_OOB), which is the errno, and is closed, with whatever lies unread in it, where that may block.
+ * An ordinary receive does not get the byte (it drops it); the shim looks at it (MSG_PEEK) where A has
+ * hung up without a name. After such a receive, and on kernels without urgent data for AF_UNIX, a
+ * refusal is ECONNREFUSED. The abstract name is there for every helper: its own user's programs in a
+ * chroot, and whoever looks for a helper whose socket's file is gone, find it there. Anybody may
+ * connect to it, as to a path with a mode for others, and admission at accept is what keeps him out.
  *
  * ## Notices A request of kind SHIM_NOTICE_LINGER says that the connection `id` (the id of A's
  * outcome name) got SO_LINGER {on, 0} (flag SHIM_LINGER_RESET) or lost it: its close is to be a
@@ -237,6 +248,9 @@ enum shim_request_problem {
 
 /* Checks the first `len` bytes received on B. Looks at no more than the header. Pure. */
 enum shim_request_problem shim_request_check(const void *bytes, size_t len);
+
+/* The application's descriptor that a request names; -1 if unknown, or if it is none. Pure. */
+int shim_request_fd(const struct shim_request *req);
 
 /* The local address of an outcome, from what the target sees (`seen`): a bound address or port of
  * the request wins, each for itself, because a program may bind only one of them. Pure. */

@@ -34,6 +34,12 @@ static size_t receive(int fd, char *out, size_t size) {
     return have;
 }
 
+/* The question, or the answer, is not whole. */
+static int broken_off(int fd) {
+    int err = shim_refusal(fd);
+    return err ? err : EAGAIN;
+}
+
 static int exchange(int fd, const struct shim_request *req, const char *host,
                     struct shim_name_answer *answer, char *name) {
     struct iovec iov[2] = {{(void *)(uintptr_t)req, sizeof *req},
@@ -41,9 +47,9 @@ static int exchange(int fd, const struct shim_request *req, const char *host,
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
     char bytes[sizeof *answer + SHIM_HOST_NAME_MAX + 1];
     if (raw_sendmsg(fd, &msg, MSG_NOSIGNAL) != (ssize_t)(sizeof *req + req->name_len))
-        return EAGAIN;
+        return broken_off(fd);
     size_t len = receive(fd, bytes, sizeof bytes);
-    return shim_name_answer_check(bytes, len, answer, name) ? answer->err : EAGAIN;
+    return shim_name_answer_check(bytes, len, answer, name) ? answer->err : broken_off(fd);
 }
 
 /* Asks once. No window here: a fork may copy this descriptor, and nothing depends on its close. */

@@ -63,6 +63,20 @@ static struct shim_state state_of(const struct shim_outcome *outcome) {
     return (struct shim_state){outcome->err ? SHIM_FAILED : SHIM_CONNECTED, *outcome};
 }
 
+int shim_refusal(int fd) {
+    uint8_t err;
+    int saved = errno;
+    long n = real.syscall(SYS_recvfrom, fd, &err, sizeof err, MSG_OOB | MSG_PEEK | MSG_DONTWAIT,
+                          NULL, NULL);
+    errno = saved;
+    return n == 1 ? err : 0;
+}
+
+static int unnamed_error(int fd) {
+    int err = shim_refusal(fd);
+    return err ? err : ECONNREFUSED;
+}
+
 struct shim_state shim_state_read(int fd) {
     struct shim_state state = {.kind = SHIM_FOREIGN};
     int saved = errno;
@@ -76,7 +90,7 @@ struct shim_state shim_state_read(int fd) {
         /* The helper names first and closes second: whoever sees the hang-up sees the name, too. */
         if (shim_is_hung_up(fd)) {
             if (!read_outcome(fd, &state.outcome, &maybe_ours))
-                state.outcome.err = ECONNREFUSED;
+                state.outcome.err = unnamed_error(fd);
             state = state_of(&state.outcome);
         }
     } else {

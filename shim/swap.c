@@ -90,8 +90,13 @@ static int send_gate(int fd, const struct shim_request *req, const char *host) {
      * connection than one with a gate of unknown length. */
     if (n >= 0)
         return EPROTO;
+    /* A helper that refuses does not wait for the request. */
+    if (errno == EPIPE) {
+        int refusal = shim_refusal(fd);
+        return refusal ? SWAP_REFUSED + refusal : ECONNREFUSED;
+    }
     /* Too many descriptors of this user's are on their way: wait, as for room in the backlog. */
-    return errno == EPIPE ? ECONNREFUSED : errno == ETOOMANYREFS ? EAGAIN : errno;
+    return errno == ETOOMANYREFS ? EAGAIN : errno;
 }
 
 /* What sandboxes answer who may not have sockets of this kind: systemd's RestrictAddressFamilies,

@@ -24,8 +24,12 @@ struct swap {
         local; /* what getsockname says: family of the socket, and a bound address */
 };
 
+/* Added to the errno with which the helper refuses the user. */
+#define SWAP_REFUSED 4096
+
 /* Makes `swap->fd` a connecting A. Returns 0, or the errno of what went wrong: ENOENT or
- * ECONNREFUSED (no helper), EAGAIN (its backlog is full), EACCES, EMFILE, ENFILE, ENOMEM, ... */
+ * ECONNREFUSED (no helper), EAGAIN (its backlog is full), EACCES, EMFILE, ENFILE, ENOMEM, ...; or
+ * SWAP_REFUSED + an errno. */
 int swap_in(const struct swap *swap);
 
 /* shim_connect_helper, past the hooks. */

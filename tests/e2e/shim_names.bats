@@ -595,7 +595,7 @@ print(where('$a'), eai('a.db.internal', P) == '$a')"
         /usr/bin/python3 -c "$prelude
 print(eai('a.db.internal', P) == eai('a.invalid', P))"
     assert_output True
-    grep -q 'uid 65534: question about a name refused: the user is not among allow-users' helper.log
+    grep -q 'uid 65534: refused: the user is not among allow-users' helper.log
     run ctl names
     assert_output ""
 }
