@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "helper/control.h"
 #include "helper/helper.h"
 #include "helper/log.h"
 #include "helper/names.h"
@@ -144,6 +145,7 @@ static void on_relay_ended(struct relay *relay, enum relay_reason reason, int er
     struct helper *helper = conn->helper;
     conn->ended = true;
     log_end(conn, reason, error);
+    control_conn_gone(helper->control, conn);
     *conn->at = conn->next;
     if (conn->next)
         conn->next->at = conn->at;

@@ -1,7 +1,6 @@
 /* control.c - see control.h: clients, lines and the table of commands. */
 #include "helper/control.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +16,6 @@
 #include "helper/helper.h"
 #include "helper/listen.h"
 #include "helper/log.h"
-#include "helper/names.h"
 #include "shim/control.h"
 
 /* At once; smuxctl is short-lived, `connect` is waited for at most a connect-timeout. */
@@ -61,6 +59,7 @@ void control_client_close(struct control_client *client) {
         return;
     client->closed = true;
     control_connect_abandon(client);
+    control_client_end_list(client);
     loop_timer_clear(loop, &client->timer);
     loop_watch_close(&client->watch);
     free(client->answer);
@@ -72,8 +71,7 @@ void control_client_close(struct control_client *client) {
     loop_discard(loop, &client->garbage, free_client);
 }
 
-/* Sends what is left of the answer; closes when done or broken. */
-static void send_answer(struct control_client *client) {
+void control_client_send(struct control_client *client) {
     while (client->answer_off < client->answer_len) {
         ssize_t n = send(client->watch.fd, client->answer + client->answer_off,
                          client->answer_len - client->answer_off, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -83,7 +81,8 @@ static void send_answer(struct control_client *client) {
             break;
         client->answer_off += n > 0 ? (size_t)n : 0;
     }
-    control_client_close(client);
+    if (client->answer_off < client->answer_len || !control_client_goes_on(client))
+        control_client_close(client);
 }
 
 void control_client_answer(struct control_client *client, json_t *answer) {
@@ -98,7 +97,7 @@ void control_client_answer(struct control_client *client, json_t *answer) {
     }
     client->answer[len] = '\n'; /* in place of the terminator */
     client->answer_len = len + 1;
-    send_answer(client);
+    control_client_send(client);
 }
 
 void control_client_fail(struct control_client *client, int err, const char *text) {
@@ -110,7 +109,7 @@ void control_client_fail(struct control_client *client, int err, const char *tex
 
 static void command_status(struct control_client *client, json_t *request) {
     struct helper *helper = client->helper;
-    json_t *sessions = json_array(), *streams = json_array();
+    json_t *sessions = json_array();
     (void)request;
     for (int i = 0; i < helper->config->n_gateways; i++) {
         json_t *part = upstream_status(helper->upstreams[i]);
@@ -122,16 +121,14 @@ static void command_status(struct control_client *client, json_t *request) {
         json_array_extend(sessions, part);
         json_decref(part);
     }
-    for (struct conn *conn = helper->conns; conn; conn = conn->next)
-        json_array_append_new(streams, conn_status(conn));
     uint64_t up_us = loop_now_us(helper->reactor.loop) - helper->began_us;
-    control_client_answer(
+    control_client_list_streams(
         client,
-        json_pack("{s:b, s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:o, s:o}", "ok", 1, "pid",
-                  (int)getpid(), "version", SMUX_LIBRARY_VERSION, "config", helper->config->file,
-                  "uptime_ms", (json_int_t)(up_us / 1000), "draining", (int)helper->draining,
-                  "connections", (json_int_t)helper->conn_count, "connections_total",
-                  (json_int_t)helper->conns_total, "sessions", sessions, "streams", streams));
+        json_pack("{s:b, s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:o}", "ok", 1, "pid", (int)getpid(),
+                  "version", SMUX_LIBRARY_VERSION, "config", helper->config->file, "uptime_ms",
+                  (json_int_t)(up_us / 1000), "draining", (int)helper->draining, "connections",
+                  (json_int_t)helper->conn_count, "connections_total",
+                  (json_int_t)helper->conns_total, "sessions", sessions));
 }
 
 static bool get_destination(struct control_client *client, json_t *request,
@@ -172,22 +169,9 @@ static void command_routes(struct control_client *client, json_t *request) {
                                             "gateway", route->gateway, "rule", rule_text));
 }
 
-static bool add_name(void *ctx, const char *name, const struct shim_endpoint *v4,
-                     const struct shim_endpoint *v6, uid_t uid) {
-    char v4_text[INET6_ADDRSTRLEN] = "", v6_text[INET6_ADDRSTRLEN] = "";
-    if (v4->family)
-        inet_ntop(AF_INET, v4->addr, v4_text, sizeof v4_text);
-    if (v6->family)
-        inet_ntop(AF_INET6, v6->addr, v6_text, sizeof v6_text);
-    return json_array_append_new(ctx, json_pack("{s:s, s:s, s:s, s:i}", "name", name, "ipv4",
-                                                v4_text, "ipv6", v6_text, "uid", (int)uid)) == 0;
-}
-
 static void command_names(struct control_client *client, json_t *request) {
-    json_t *list = json_array();
     (void)request;
-    names_each(client->helper->names, add_name, list);
-    control_client_answer(client, json_pack("{s:b, s:o}", "ok", 1, "names", list));
+    control_client_list_names(client, json_pack("{s:b}", "ok", 1));
 }
 
 static void command_reload(struct control_client *client, json_t *request) {
@@ -267,7 +251,7 @@ static void read_request(struct control_client *client) {
 static void on_client(struct loop_watch *watch, uint32_t events) {
     struct control_client *client = container_of(watch, struct control_client, watch);
     if (client->answer)
-        send_answer(client);
+        control_client_send(client);
     else if (client->busy && (events & (EPOLLHUP | EPOLLERR)))
         control_client_close(client);
     else if (!client->busy)
@@ -396,6 +380,12 @@ struct control *control_new(struct helper *helper, const char *path) {
 void control_give_way(struct control *control) {
     if (control->abstract.open)
         loop_watch_close(&control->abstract);
+}
+
+void control_conn_gone(struct control *control, const struct conn *conn) {
+    for (struct control_client *client = control ? control->clients : NULL; client;
+         client = client->next)
+        control_client_forget(client, conn);
 }
 
 void control_free(struct control *control) {

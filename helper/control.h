@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct conn;
 struct helper;
 struct control;
 
@@ -27,6 +28,9 @@ struct control *control_new(struct helper *helper, const char *path);
 void control_give_way(struct control *control);
 /* Closes listener and clients. NULL is fine. */
 void control_free(struct control *control);
+
+/* A connection has ended: no answer under way may refer to it. NULL is fine. */
+void control_conn_gone(struct control *control, const struct conn *conn);
 
 #define CONTROL_SOCKET_FILE "smuxshim-control.sock"
 /* The longest request; one that is longer is answered with an error and the connection closed. */

@@ -13,6 +13,7 @@
 /* The text form of the largest list of routes. */
 #define CONTROL_ROUTES_MAX (256u * 1024u)
 
+struct conn;
 struct control_connect;
 
 struct control_client {
@@ -25,6 +26,13 @@ struct control_client {
     struct control_connect *connect; /* `connect` under way */
     char *answer;
     size_t answer_len, answer_off, line_len;
+    /* A long list (control_list.c): what comes next, and where it goes on. */
+    bool (*fill)(struct control_client *client, json_t *entries);
+    struct loop_task task;
+    struct conn *next_conn;
+    uint32_t *name_order; /* numbers of names */
+    size_t name_at, name_count;
+    bool list_begins, list_goes_on;
     bool busy; /* a request has been read: one per connection */
     bool closed;
     char line[CONTROL_LINE_MAX];
@@ -43,6 +51,18 @@ bool control_destination_set(struct control_destination *destination, const char
 void control_client_answer(struct control_client *client, json_t *answer);
 void control_client_fail(struct control_client *client, int err, const char *text);
 void control_client_close(struct control_client *client);
+/* Sends what is left of the answer; closes when done or broken. */
+void control_client_send(struct control_client *client);
+
+/* Answers with the object `head` (NULL: out of memory) and a list of the connections, or of the names, as
+ * its last member. Takes the reference. */
+void control_client_list_streams(struct control_client *client, json_t *head);
+void control_client_list_names(struct control_client *client, json_t *head);
+/* All that was to be sent has been: does the list go on? The next entries then come by themselves. */
+bool control_client_goes_on(struct control_client *client);
+/* A connection has ended: the list goes on behind it. */
+void control_client_forget(struct control_client *client, const struct conn *conn);
+void control_client_end_list(struct control_client *client);
 
 /* Opens a connection for the client and answers when its outcome is known. */
 void control_connect(struct control_client *client, const struct control_destination *destination);

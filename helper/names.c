@@ -242,12 +242,8 @@ static bool next_record(void *ctx, struct names_record *record) {
     struct walk *walk = ctx;
     if (!walk->at)
         return false;
-    const struct entry *entry = &walk->names->entries[walk->at];
-    record->v4 = entry->v4;
-    record->v6 = entry->v6;
-    record->uid = entry->uid;
-    strcpy(record->name, entry->name);
-    walk->at = entry->newer;
+    names_get(walk->names, walk->at, record);
+    walk->at = walk->names->entries[walk->at].newer;
     return true;
 }
 
@@ -365,15 +361,20 @@ size_t names_count(const struct names *names) {
     return names->count;
 }
 
-void names_each(const struct names *names,
-                bool (*each)(void *ctx, const char *name, const struct shim_endpoint *v4,
-                             const struct shim_endpoint *v6, uid_t uid),
-                void *ctx) {
-    for (uint32_t i = names->newest; i; i = names->entries[i].older) {
-        const struct entry *entry = &names->entries[i];
-        if (!each(ctx, entry->name, &entry->v4, &entry->v6, entry->uid))
-            return;
-    }
+uint32_t *names_order(const struct names *names, size_t *count) {
+    uint32_t *order = malloc((names->count + 1) * sizeof *order);
+    *count = 0;
+    for (uint32_t i = names->newest; order && i; i = names->entries[i].older)
+        order[(*count)++] = i;
+    return order;
+}
+
+void names_get(const struct names *names, uint32_t number, struct names_record *record) {
+    const struct entry *entry = &names->entries[number];
+    record->v4 = entry->v4;
+    record->v6 = entry->v6;
+    record->uid = entry->uid;
+    strcpy(record->name, entry->name);
 }
 
 /* ---- Life ---- */

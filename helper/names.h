@@ -27,6 +27,7 @@
 #define NAMES_MAX 65536 /* about 10 MiB, with names of usual length */
 
 struct names;
+struct names_record;
 
 /* Reads what an earlier helper at `socket_path` left. If its files are damaged, says so in one line
  * and goes on with what is left. NULL if memory is short. */
@@ -53,11 +54,11 @@ bool names_hold(const struct names *names, const struct shim_endpoint *address);
 
 size_t names_count(const struct names *names);
 
-/* Calls `each` for every name, the one used last first, until it returns false. */
-void names_each(const struct names *names,
-                bool (*each)(void *ctx, const char *name, const struct shim_endpoint *v4,
-                             const struct shim_endpoint *v6, uid_t uid),
-                void *ctx);
+/* The numbers of all names, the one used last first, malloc'ed. NULL if memory is short; *count is 0. */
+uint32_t *names_order(const struct names *names, size_t *count);
+
+/* The name of that number, which may be another's by now. */
+void names_get(const struct names *names, uint32_t number, struct names_record *record);
 
 /* Room for an answer to the shim. */
 #define NAMES_ANSWER_SIZE (sizeof(struct shim_name_answer) + SHIM_HOST_NAME_MAX)

@@ -33,7 +33,7 @@ struct look {
     struct helper *helper;
     struct loop_watch watch;                  /* an eventfd: the look is over */
     struct pending *who[HOLDERS_TARGETS_MAX]; /* NULL: stopped meanwhile */
-    bool busy;
+    bool busy, thread;                        /* a look is under way; there is a thread */
     int event_fd;
 };
 
@@ -42,7 +42,8 @@ static void on_look(struct loop_timer *timer);
 /* ---- The thread ---- */
 
 static void free_look(struct look *look) {
-    close(look->event_fd);
+    if (look->event_fd >= 0)
+        close(look->event_fd);
     pthread_mutex_destroy(&look->lock);
     pthread_cond_destroy(&look->work);
     free(look);
@@ -107,7 +108,7 @@ static void look_later(struct helper *helper) {
     struct pendings *pendings = &helper->pendings;
     struct loop *loop = helper->reactor.loop;
     uint64_t due_us = loop_now_us(loop) + LOOK_US;
-    if (!pendings->first || pendings->timer.armed || (pendings->look && pendings->look->busy))
+    if (!pendings->first || pendings->timer.armed || !pendings->look || pendings->look->busy)
         return;
     if (due_us < pendings->due_us)
         due_us = pendings->due_us;
@@ -139,7 +140,8 @@ static size_t choose(struct pendings *pendings, struct look *look, uint64_t now_
 
 static void begin_look(struct helper *helper, struct look *look) {
     look->count = choose(&helper->pendings, look, loop_now_us(helper->reactor.loop));
-    if (look->count == 0)
+    look->thread = look->thread || start_thread(look);
+    if (look->count == 0 || !look->thread)
         return;
     look->busy = true;
     pthread_mutex_lock(&look->lock);
@@ -191,11 +193,8 @@ static struct look *look_new(struct helper *helper) {
     look->helper = helper;
     look->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (look->event_fd >= 0 && loop_watch_add(helper->reactor.loop, &look->watch, look->event_fd,
-                                              EPOLLIN | LOOP_LEVEL, on_answers) == 0) {
-        if (start_thread(look))
-            return look;
-        loop_watch_release(helper->reactor.loop, &look->watch);
-    }
+                                              EPOLLIN | LOOP_LEVEL, on_answers) == 0)
+        return look;
     free_look(look);
     return NULL;
 }
@@ -203,10 +202,7 @@ static struct look *look_new(struct helper *helper) {
 static void on_look(struct loop_timer *timer) {
     struct pendings *pendings = container_of(timer, struct pendings, timer);
     struct helper *helper = container_of(pendings, struct helper, pendings);
-    if (!pendings->look)
-        pendings->look = look_new(helper);
-    if (pendings->look)
-        begin_look(helper, pendings->look);
+    begin_look(helper, pendings->look);
     look_later(helper);
 }
 
@@ -214,6 +210,7 @@ static void on_look(struct loop_timer *timer) {
 
 void pendings_init(struct pendings *pendings) {
     pendings->end = &pendings->first;
+    pendings->look = look_new(container_of(pendings, struct helper, pendings));
 }
 
 void pendings_fini(struct pendings *pendings) {
@@ -224,6 +221,10 @@ void pendings_fini(struct pendings *pendings) {
     pendings->look = NULL;
     loop_timer_clear(helper->reactor.loop, &pendings->timer);
     loop_watch_release(helper->reactor.loop, &look->watch);
+    if (!look->thread) {
+        free_look(look);
+        return;
+    }
     pthread_mutex_lock(&look->lock);
     look->quit = true;
     pthread_cond_signal(&look->work);

@@ -30,9 +30,10 @@ struct pendings {
     struct pending *first, **end; /* whose turn it is comes first */
     struct loop_timer timer;
     uint64_t due_us;   /* when the thread may look again */
-    struct look *look; /* NULL before the first one */
+    struct look *look; /* NULL if memory or descriptors are short: nothing is looked for */
 };
 
+/* The helper's loop is there. */
 void pendings_init(struct pendings *pendings);
 /* Those that it has had are stopped. A look under way ends by itself. */
 void pendings_fini(struct pendings *pendings);

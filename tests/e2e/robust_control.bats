@@ -47,6 +47,24 @@ restart_helper() {
     assert_output --partial "$client"
 }
 
+@test "status lists hundreds of connections, a few in each turn of the loop" {
+    spawn swarm via python3 "$fixtures/probe.py" swarm 127.0.0.1 "$peer_port" 300 "$BATS_TEST_TMPDIR"
+    wait_until "the connections" test -e "ready.$spawned"
+    strace -qq -e trace=openat,epoll_wait,epoll_pwait -o calls -p "$helper_pid" &
+    local tracer=$!
+    wait_until "the tracer" grep -q "^TracerPid:[[:space:]]*$tracer" "/proc/$helper_pid/status"
+    ctl status --json >now
+    kill -INT "$tracer"
+    wait "$tracer" || true
+    assert_equal "$(jq '[.streams[].stream] | unique | length' now)" 300
+    assert_equal "$(jq '.streams | length' now)" 300
+    # Each names its program, whose name is read then.
+    run awk '/openat.*comm/ { n++; all++ } /epoll/ { n = 0 } n > most { most = n }
+             END { print all, most <= 64 ? "few" : "many" }' calls
+    assert_output "300 few"
+    touch go
+}
+
 @test "routes says which rule would match" {
     run ctl routes "127.0.0.1:$web_port"
     assert_success

@@ -253,8 +253,22 @@ static void host_names(void **state) {
     assert_false(shim_host_name_valid("a/b", 3));
 }
 
+static void the_descriptor_of_a_request(void **state) {
+    static const struct {
+        uint32_t told;
+        int fd;
+    } cases[] = {{0, -1},        {1, 0},          {8, 7}, {INT32_MAX, INT32_MAX - 1},
+                 {1u << 31, -1}, {UINT32_MAX, -1}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct shim_request req = {.fd = cases[i].told};
+        assert_int_equal(shim_request_fd(&req), cases[i].fd);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_descriptor_of_a_request),
         cmocka_unit_test(good_requests_pass),
         cmocka_unit_test(every_short_request_is_refused),
         cmocka_unit_test(wrong_requests_are_told_apart),
