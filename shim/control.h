@@ -78,8 +78,8 @@
  *     no helper (ENOENT, ECONNREFUSED at step 2)   ENETUNREACH, or a direct connect (on-failure)
  *     helper's socket not permitted                EACCES
  *     helper refuses by rule (route)               outcome EACCES; the reason in the helper's log
-     user not admitted                            refusal EACCES (below)
-     too many incomplete requests of the user     refusal EAGAIN
+ *     user not admitted                            refusal EACCES (below)
+ *     too many incomplete requests of the user     refusal EAGAIN
  *     other control version                        outcome EPROTO for 0.0.0.0:0, with the helper's
  *                                                  version as local port; one line of each side
  *                                                  names both
@@ -92,7 +92,8 @@
  * A connection that is closed before any byte arrives is a probe ("does somebody listen?"), as
  * the launcher makes; the helper drops it in silence.
  *
- * ## Refusals Who is not admitted (SO_PEERCRED, at accept) gets nothing read: descriptors may hide in a
+ * ## Refusals
+ * Who is not admitted (SO_PEERCRED, at accept) gets nothing read: descriptors may hide in a
  * request whose closing blocks, and closing what was received is the helper's. B sends one urgent byte
  * (MSG_OOB), which is the errno, and is closed, with whatever lies unread in it, where that may block.
  * An ordinary receive does not get the byte (it drops it); the shim looks at it (MSG_PEEK) where A has
