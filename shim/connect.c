@@ -168,6 +168,7 @@ static bool is_no_helper(int err) {
 static int hand_over(const struct swap *swap, uint32_t timeout_ms) {
     /* For other threads, which may use it as soon as it is there. */
     early_name_note(swap->fd, &swap->dest);
+    hint_remove(swap->fd, HINT_GIVEN_UP);
     hint_add(swap->fd, HINT_OURS);
     int err = swap_in_patiently(swap, timeout_ms);
     if ((err == ENOENT || err == ECONNREFUSED) &&

@@ -6,6 +6,7 @@
 #include "data.h"
 #include "data_whole.h"
 #include "hint.h"
+#include "opened.h"
 #include "readable.h"
 #include "real.h"
 #include "reset.h"
@@ -38,7 +39,8 @@ bool shim_is_disconnected(int fd) {
 
 /* The outcome of a receive of up to `len` bytes. `ours`: what the hint said before it. The end that a
  * reader saw may be that of a connection that another thread has given up meanwhile: then a TCP
- * socket is in its place, with the error that TCP gives to such a reader. */
+ * socket is in its place, with the error that TCP gives to such a reader. Any other TCP socket keeps
+ * its error, which is not ours to take. */
 static ssize_t received(int fd, bool ours, size_t len, ssize_t result) {
     bool ended = result == 0 && len > 0;
     if (!ours || !(ended || (result < 0 && reset_is(errno))))
@@ -48,7 +50,8 @@ static ssize_t received(int fd, bool ours, size_t len, ssize_t result) {
         return fail(ENOTCONN);
     if (state.kind != SHIM_FOREIGN)
         return ended ? result : fail(shim_reset_errno(&state));
-    return shim_take_error(fd) == ECONNRESET ? fail(ECONNRESET) : result;
+    return hint_has(fd, HINT_GIVEN_UP) && shim_take_error(fd) == ECONNRESET ? fail(ECONNRESET)
+                                                                            : result;
 }
 
 static bool known_ours(int fd) {
@@ -204,8 +207,10 @@ static void clear_source(int fd, struct msghdr *msg, socklen_t size) {
 static ssize_t receive_message(int fd, struct msghdr *msg, int flags) {
     socklen_t size = readable_near(msg) ? msg->msg_namelen : ADDRESS_SIZE_UNKNOWN;
     ssize_t result = received_as(fd, false, 0, real.recvmsg(fd, msg, flags), flags);
-    if (result >= 0)
+    if (result >= 0) {
         clear_source(fd, msg, size);
+        opened_by_message(msg);
+    }
     return result;
 }
 
@@ -222,6 +227,8 @@ ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags) {
         result = receive_special(fd, msg, flags);
     } else {
         result = real.recvmsg(fd, msg, flags);
+        if (result >= 0)
+            opened_by_message(msg);
         result = received_as(fd, true,
                              result == 0 ? iov_bytes(msg->msg_iov, (size_t)msg->msg_iovlen) : 0,
                              result, flags);
@@ -243,7 +250,9 @@ int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
     int n = (int)shim_received(fd, real.recvmmsg(fd, msgs, n_msgs, flags, timeout));
     if (n > 0 && msgs[0].msg_len == 0 && shim_is_disconnected(fd))
         return (int)fail(ENOTCONN);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         clear_source(fd, &msgs[i].msg_hdr, ADDRESS_SIZE_UNKNOWN);
+        opened_by_message(&msgs[i].msg_hdr);
+    }
     return n;
 }

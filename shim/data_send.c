@@ -53,7 +53,8 @@ static enum verdict judge(int fd, ssize_t *sent, size_t len, int flags) {
         *sent = sent_nothing(fd, flags);
     if (*sent > 0 && (size_t)*sent < len)
         keep_reset(fd, flags);
-    if (*sent < 0 && errno == EFAULT) /* what was asked decides which error comes first */
+    /* What was asked decides which error comes first, and some families know no MSG_NOSIGNAL. */
+    if (*sent < 0 && (errno == EFAULT || errno == EINVAL || errno == EOPNOTSUPP))
         return VERDICT_REPEAT;
     if (*sent >= 0 || (errno != EPIPE && errno != ECONNRESET && errno != ENOTSOCK))
         return VERDICT_STANDS;
@@ -69,7 +70,8 @@ static enum verdict judge(int fd, ssize_t *sent, size_t len, int flags) {
     if (state.kind == SHIM_FOREIGN) {
         if (err == EPIPE)
             return VERDICT_REPEAT;
-        shim_take_error(fd);
+        if (hint_has(fd, HINT_GIVEN_UP))
+            shim_take_error(fd);
         return VERDICT_STANDS;
     }
     /* TCP reports the reset first, without a signal, and EPIPE from then on. */

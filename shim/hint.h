@@ -2,7 +2,8 @@
  * hint.h - what this process happens to remember about its descriptors.
  *
  * A word per descriptor number, in zero pages that are never touched unless used. The word may be
- * stale (close is not hooked), absent (another process made the connection) or copied by fork.
+ * stale (close is not hooked, nor does everything that gives a number away pass the hooks of
+ * opened.h), absent (another process made the connection) or copied by fork.
  * Therefore nothing is decided from it that would be wrong if it were: it only says where a look at
  * the kernel is worth a system call. Lock-free; safe in signal handlers.
  */
@@ -20,15 +21,17 @@
 #define HINT_TABLES_MAX 256 /* 16 million descriptors; those above are treated as never seen */
 
 enum {
-    HINT_OURS = 1u << 31,      /* this process put A there */
-    HINT_PENDING = 1u << 30,   /* connect() has not yet told the application the outcome */
-    HINT_EPOLL = 1u << 29,     /* some epoll registration is remembered */
-    HINT_OWNER = 1u << 28,     /* F_SETOWN or F_SETSIG was called */
-    HINT_LOWAT = 1u << 27,     /* SO_RCVLOWAT was set */
-    HINT_SHUT = 1u << 26,      /* its writing side was shut down */
-    HINT_TCP = 1u << 25,       /* a TCP socket, whose epoll registrations are all remembered */
-    HINT_SET = 1u << 24,       /* the number has been that of an epoll set */
-    HINT_OPTIONS = 0x00ffffff, /* one bit per row of the options carried over a swap */
+    HINT_OURS = 1u << 31,    /* this process put A there */
+    HINT_PENDING = 1u << 30, /* connect() has not yet told the application the outcome */
+    HINT_EPOLL = 1u << 29,   /* some epoll registration is remembered */
+    HINT_OWNER = 1u << 28,   /* F_SETOWN or F_SETSIG was called */
+    HINT_LOWAT = 1u << 27,   /* SO_RCVLOWAT was set */
+    HINT_SHUT = 1u << 26,    /* its writing side was shut down */
+    HINT_TCP = 1u << 25,     /* a TCP socket, whose epoll registrations are all remembered */
+    HINT_SET = 1u << 24,     /* the number has been that of an epoll set */
+    HINT_GIVEN_UP =
+        1u << 23, /* a thread has ended the connection: TCP is, or comes, in its place */
+    HINT_OPTIONS = 0x007fffff, /* one bit per row of the options carried over a swap */
 
     HINT_LASTING = HINT_EPOLL | HINT_OWNER | HINT_LOWAT | HINT_TCP | HINT_SET, /* over a swap */
     HINT_NUMBER = HINT_EPOLL | HINT_SET, /* true of the number, not of a copy */
@@ -67,18 +70,19 @@ static inline void hint_add(int fd, uint32_t bits) {
         atomic_fetch_or_explicit(word, bits, memory_order_relaxed);
 }
 
-/* It has turned out to be ours, whoever made it. */
-static inline void hint_ours(int fd) {
-    if ((unsigned)fd < HINT_FDS_MAX && !hint_has(fd, HINT_OURS)) {
-        atomic_store_explicit(&shim_any_ours, true, memory_order_relaxed);
-        hint_add(fd, HINT_OURS);
-    }
-}
-
 static inline void hint_remove(int fd, uint32_t bits) {
     _Atomic uint32_t *word = hint_word(fd, false);
     if (word && atomic_load_explicit(word, memory_order_relaxed) & bits)
         atomic_fetch_and_explicit(word, ~bits, memory_order_relaxed);
+}
+
+/* It has turned out to be ours, whoever made it. */
+static inline void hint_ours(int fd) {
+    if ((unsigned)fd < HINT_FDS_MAX && !hint_has(fd, HINT_OURS)) {
+        atomic_store_explicit(&shim_any_ours, true, memory_order_relaxed);
+        hint_remove(fd, HINT_GIVEN_UP);
+        hint_add(fd, HINT_OURS);
+    }
 }
 
 /* Of what is remembered only `keep` stays, and `add` is added, in one step: what another thread adds

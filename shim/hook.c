@@ -48,6 +48,12 @@ HOOK_LINE(int, getpeername, (int fd, struct sockaddr *addr, socklen_t *len), (fd
 HOOK_LINE(int, getsockname, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len))
 HOOK_LINE(int, shutdown, (int fd, int how), (fd, how))
 HOOK_LINE(int, socket, (int family, int type, int protocol), (family, type, protocol))
+HOOK_LINE(int, socketpair, (int family, int type, int protocol, int fds[2]),
+          (family, type, protocol, fds))
+HOOK_LINE(int, accept, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len))
+HOOK_LINE(int, accept4, (int fd, struct sockaddr *addr, socklen_t *len, int flags),
+          (fd, addr, len, flags))
+HOOK_LINE(int, pidfd_getfd, (int pidfd, int fd, unsigned flags), (pidfd, fd, flags))
 HOOK_LINE(int, epoll_create, (int size), (size))
 HOOK_LINE(int, epoll_create1, (int flags), (flags))
 HOOK_LINE(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *len),

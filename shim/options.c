@@ -236,9 +236,9 @@ uint16_t options_family(int fd) {
 }
 
 /* The first rows, which are the common ones, have a bit each; the others share the last. */
-#define ROW_BIT_SHARED (1u << 23)
+#define ROW_BIT_SHARED (1u << 22)
 static uint32_t row_bit(size_t index) {
-    return index < 23 ? 1u << index : ROW_BIT_SHARED;
+    return index < 22 ? 1u << index : ROW_BIT_SHARED;
 }
 
 void options_note(int fd, int level, int name) {

@@ -254,6 +254,8 @@ int swap_out(int fd, const struct shim_state *state) {
             leave_reset(tcp, family);
         restored = options_restore(fd, tcp);
         bind_again(fd, tcp);
+        if (!failed) /* before anybody wakes up */
+            hint_add(fd, HINT_GIVEN_UP);
         err = failed ? replace(fd, tcp, file_flags, -1) : replace_and_end(fd, tcp, file_flags, old);
     }
     if (tcp >= 0)
@@ -262,6 +264,8 @@ int swap_out(int fd, const struct shim_state *state) {
         raw_close(old);
     window_close();
     if (err == 0)
-        hint_change(fd, HINT_LASTING, restored);
+        hint_change(fd, HINT_LASTING | HINT_GIVEN_UP, restored);
+    else
+        hint_remove(fd, HINT_GIVEN_UP);
     return err;
 }

@@ -47,6 +47,10 @@ long shim_syscall(long number, const long args[6]) {
         return shim_connect(INT(0), POINTER(1), (socklen_t)args[2]);
     case SYS_socket:
         return shim_socket(INT(0), INT(1), INT(2));
+    case SYS_socketpair:
+        return shim_socketpair(INT(0), INT(1), INT(2), POINTER(3));
+    case SYS_accept4:
+        return shim_accept4(INT(0), POINTER(1), POINTER(2), INT(3));
     case SYS_bind:
         return shim_bind(INT(0), POINTER(1), (socklen_t)args[2]);
     case SYS_listen:
@@ -76,6 +80,14 @@ long shim_syscall(long number, const long args[6]) {
 #endif
     case SYS_splice:
         return shim_splice(INT(0), POINTER(1), INT(2), POINTER(3), SIZE(4), (unsigned)args[5]);
+#ifdef SYS_accept
+    case SYS_accept:
+        return shim_accept(INT(0), POINTER(1), POINTER(2));
+#endif
+#ifdef SYS_pidfd_getfd
+    case SYS_pidfd_getfd:
+        return shim_pidfd_getfd(INT(0), INT(1), (unsigned)args[2]);
+#endif
 #ifdef SYS_io_uring_setup
     case SYS_io_uring_setup:
         return shim_io_uring_setup((unsigned)args[0], POINTER(1));

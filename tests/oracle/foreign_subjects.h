@@ -91,6 +91,16 @@ static bool make_tcp(int family, bool accepted, const char *state, struct subjec
     return true;
 }
 
+/* At its end, and then reset by what it sent: a read gives the end, and leaves the error. */
+static bool make_ended_with_error(struct subject *s) {
+    if (!make_tcp(AF_INET, true, "closed", s))
+        return false;
+    plain.send(s->fd, "to nobody", 9, 0);
+    for (int ms = 0; ms < WAIT_MS && !(poll_now(s->fd, 0) & POLLERR); ms++)
+        usleep(1000);
+    return true;
+}
+
 static bool make_pair(int type, const char *state, struct subject *s) {
     int fds[2];
     if (socketpair(AF_UNIX, type, 0, fds) != 0)
@@ -310,6 +320,7 @@ static int bound_netlink(void) {
     SUBJECT("TCP6, accepted", make_tcp(AF_INET6, true, "data", s))                                 \
     SUBJECT("TCP, urgent", make_tcp(AF_INET, true, "data urgent", s))                              \
     SUBJECT("TCP, ended", make_tcp(AF_INET, true, "closed", s))                                    \
+    SUBJECT("TCP, ended, with an error", make_ended_with_error(s))                                 \
     SUBJECT("TCP, reset", make_tcp(AF_INET, false, "reset", s))                                    \
     SUBJECT("closed", only(700, s))                                                                \
     SUBJECT("-1", only(-1, s) || true)                                                             \
