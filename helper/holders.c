@@ -162,7 +162,7 @@ static int compare_pids(const void *a, const void *b) {
 /* Looks through one process for those of the `count` targets, all its own, that it still has. One whose
  * process cannot be looked into is not gone. */
 static void look_into_process(struct holders_target **targets, size_t count) {
-    struct holders_wanted wanted[HOLDERS_TARGETS_MAX];
+    struct holders_wanted wanted[HOLDERS_TARGETS_MAX] = {{0}};
     int fds[HOLDERS_TARGETS_MAX];
     struct search search = {.wanted = wanted, .count = count, .left = count, .fds = fds};
     for (size_t i = 0; i < count; i++)
@@ -191,7 +191,7 @@ static void look_everywhere(struct holders_target *targets, size_t count) {
 }
 
 void holders_look(struct holders_target *targets, size_t count) {
-    struct holders_target *missing[HOLDERS_TARGETS_MAX];
+    struct holders_target *missing[HOLDERS_TARGETS_MAX] = {NULL};
     size_t left = 0;
     for (size_t i = 0; i < count; i++) {
         targets[i].gone = false;

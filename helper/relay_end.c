@@ -267,8 +267,8 @@ static ssize_t read_ahead(struct relay *relay, size_t max) {
     size_t want = max < BUFFER_SIZE ? max : BUFFER_SIZE;
     if (!reading_init(&reading, relay->reactor, want))
         return -ENOMEM;
-    ssize_t n = closer_peek(relay->watch.fd, relay->uid, reading.buffer[0]->data, want,
-                            &reading.marked);
+    ssize_t n =
+        closer_peek(relay->watch.fd, relay->uid, reading.buffer[0]->data, want, &reading.marked);
     if (n <= 0) {
         reading_submit(&reading, relay, 0);
         return n;

@@ -80,7 +80,7 @@ struct config_helper {
     uint8_t log_level;
     char log_file[CONFIG_PATH_MAX + 1]; /* empty: stderr, or nowhere when detached */
     uint32_t max_streams;               /* at once, over all gateways; default 65536 */
-    uint32_t max_streams_per_user; /* of a user who is neither root nor the helper's owner */
+    uint32_t max_streams_per_user;      /* of a user who is neither root nor the helper's owner */
 };
 
 /* Host names that only the gateway can resolve, and the addresses that stand for them. */
