@@ -56,6 +56,26 @@ same() {
     done
 }
 
+# same_after HOST ERRNO [WAYS]: every call on the failed socket, direct and under the shim, in the first WAYS of
+# the four ways to be told. Both in that network, so that own addresses are the same.
+same_after() {
+    direct && return
+    local dir=$BATS_TEST_TMPDIR
+    inside timeout 100 "$BUILD/oracle/refused" "$1" 80 ${3:+"$3"} >"$dir/direct" 2>&1
+    [ "$(grep -c ': ' "$dir/direct")" -ge $((${3:-4} * 90)) ] || fail "too few observations: $(cat "$dir/direct")"
+    inside timeout 100 "$BUILD/smuxshim" -c "$smuxshim_conf" "$BUILD/oracle/refused" "$1" 80 ${3:+"$3"} >"$dir/shim" 2>&1
+    [ -n "${3:-}" ] || grep -q "told by nothing yet, sending 0: $2" "$dir/direct"
+    diff "$dir/direct" "$dir/shim" || fail "what differs: < direct, > under the shim"
+}
+
+@test "every call after a host has not answered, however the program was told" { same_after 192.0.2.77 ETIMEDOUT; }
+
+@test "every call after a host was not there, however the program was told" { same_after 192.0.2.66 EHOSTUNREACH; }
+
+@test "every call after a connect to where no route leads" { same_after 10.1.2.3 ENETUNREACH 1; }
+
+@test "every call after a connect to an unreachable host" { same_after 198.51.100.1 EHOSTUNREACH 1; }
+
 @test "an open port: connected" { same 127.0.0.1 4000 connected; }
 
 @test "a closed port: ECONNREFUSED" { same 127.0.0.1 4001 ECONNREFUSED; }

@@ -1,7 +1,9 @@
 /*
  * refused.c - a socket whose connect was refused: every call on it, after each way in which the program
- * was told: by connect itself, by a second connect, by SO_ERROR.
+ * was told: by connect itself, by a second connect, by SO_ERROR. With an address and a port as arguments
+ * it is a connect to there that fails.
  */
+#include <pthread.h>
 #include <sys/sendfile.h>
 
 #include "oracle.h"
@@ -30,6 +32,26 @@ static int refused(int way) {
         socket_error(fd);
     fcntl(fd, F_SETFL, 0);
     return fd;
+}
+
+/* Those of one way are made at once: some fail only after seconds. */
+#define N_CASES 40
+static int made[N_CASES], n_taken, way_to_make;
+
+static void *make_one(void *fd) {
+    *(int *)fd = refused(way_to_make);
+    return NULL;
+}
+
+static void make_all(int way) {
+    pthread_t threads[N_CASES];
+    way_to_make = way;
+    for (int i = 0; i < N_CASES; i++)
+        if (pthread_create(&threads[i], NULL, make_one, &made[i]) != 0)
+            die("thread");
+    for (int i = 0; i < N_CASES; i++)
+        pthread_join(threads[i], NULL);
+    n_taken = 0;
 }
 
 static char bytes[100];
@@ -98,6 +120,8 @@ static long sends(int fd, int call) {
     }
 }
 
+static bool elsewhere; /* a failure at an address that was given */
+
 static long others(int fd, int call) {
     struct sockaddr_in name;
     struct linger linger;
@@ -129,7 +153,7 @@ static long others(int fd, int call) {
         return getsockname(fd, (struct sockaddr *)&name, &len) == 0 ? (long)name.sin_addr.s_addr
                                                                     : -1;
     case 10:
-        return connect_to(fd, &serving);
+        return elsewhere ? -2 : connect_to(fd, &serving);
     default:
         return -2;
     }
@@ -138,7 +162,7 @@ static long others(int fd, int call) {
 static void each(const char *what, long (*calls)(int, int), int way) {
     for (int call = 0;; call++) {
         char name[80];
-        int fd = refused(way);
+        int fd = made[n_taken++];
         n_signals = 0;
         long result = calls(fd, call), again = result == -2 ? -2 : 0;
         if (again != -2) {
@@ -154,16 +178,29 @@ static void each(const char *what, long (*calls)(int, int), int way) {
     }
 }
 
-int main(void) {
+/* Arguments: address, port, and how many of the ways, for TCP tells an error that it knows at once even
+ * where connect does not wait. */
+int main(int argc, char **argv) {
+    int n_ways = argc > 3 ? atoi(argv[3]) : N_WAYS;
     signal(SIGPIPE, count_signal);
-    refusing = refuse();
+    elsewhere = argc > 2;
+    if (elsewhere) {
+        refusing.addr =
+            (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2]))};
+        inet_pton(AF_INET, argv[1], &refusing.addr.sin_addr);
+    } else {
+        refusing = refuse();
+    }
     serving = serve();
     if (pipe2(helper_pipe, O_NONBLOCK) != 0 || write(helper_pipe[1], bytes, 100) != 100)
         die("pipe");
-    for (int way = 0; way < N_WAYS; way++) {
+    for (int way = 0; way < n_ways; way++) {
+        make_all(way);
         each("receiving", receives, way);
         each("sending", sends, way);
         each("asking", others, way);
+        while (n_taken < N_CASES)
+            close(made[n_taken++]);
     }
     return 0;
 }
