@@ -202,8 +202,11 @@ struct upstream *helper_direct(struct helper *helper) {
                                     .max_receive_buffer = 64 << 20,
                                     .max_stream_buffer = 4 << 20};
     int pair[2];
-    if (helper->direct)
+    if (helper->direct && !upstream_is_lost(helper->direct))
         return helper->direct;
+    if (helper->direct)
+        upstream_retire(helper->direct);
+    helper->direct = NULL;
     if (!helper->direct_gateway && !make_direct_gateway(helper))
         return NULL;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)

@@ -9,6 +9,7 @@
 
 #include "helper/log.h"
 #include "helper/session_config.h"
+#include "helper/state.h"
 #include "helper/upstream_internal.h"
 
 /* ---- Waiters, in the order of their coming ---- */
@@ -52,6 +53,23 @@ void upstream_fail_waiters(struct upstream *upstream, int error, bool impatient_
 
 /* ---- Sessions ---- */
 
+#define TO(state) (1u << SESSION_##state)
+
+static const struct state_table states = {
+    .what = "session",
+    .state = {[SESSION_NEW] = {"new", TO(ESTABLISHED) | TO(DRAINING) | TO(OVER)},
+              [SESSION_ESTABLISHED] = {"established", TO(DRAINING) | TO(OVER)},
+              [SESSION_DRAINING] = {"draining", TO(OVER)},
+              [SESSION_OVER] = {"over", 0}}};
+
+/* The one way to change its state. A wrong move ends this session alone. */
+static bool move(struct upstream_session *session, enum session_state to) {
+    if (state_move(&states, &session->state, to))
+        return true;
+    pump_fail(session->pump, SMUX_ERR_CLOSED, "a bug of this helper, as logged");
+    return false;
+}
+
 static void free_session(struct loop_garbage *garbage) {
     free(container_of(garbage, struct upstream_session, garbage));
 }
@@ -80,24 +98,33 @@ static void drain_look(struct loop_timer *timer) {
         loop_timer_set(loop, &session->timer, loop_now_us(loop) + DRAIN_LOOK_US, drain_look);
 }
 
-/* The session gets no more streams and ends with its last one; its link may connect anew. */
+/* Its link may connect anew. */
+static void leave_link(struct upstream_session *session) {
+    struct link *link = session->link;
+    session->link = NULL;
+    if (!link)
+        return;
+    link->session = NULL;
+    upstream_link_move(link, LINK_IDLE);
+}
+
 void upstream_session_detach(struct upstream_session *session) {
     struct loop *loop = session->upstream->reactor->loop;
     if (!session->link)
         return;
-    session->link->session = NULL;
-    session->link->state = LINK_IDLE;
-    session->link = NULL;
-    loop_timer_set(loop, &session->timer, loop_now_us(loop) + DRAIN_LOOK_US, drain_look);
+    leave_link(session);
+    if (move(session, SESSION_DRAINING))
+        loop_timer_set(loop, &session->timer, loop_now_us(loop) + DRAIN_LOOK_US, drain_look);
 }
 
 static void on_goaway(struct pump *pump) {
     struct upstream_session *session = pump->user;
     struct link *link = session->link;
+    bool soon = loop_now_us(pump->reactor->loop) - pump->since_us < STABLE_US;
     log_info("gateway %s: %s drains", session->upstream->config.name, pump->carrier->peer);
     upstream_session_detach(session);
-    if (link && !session->upstream->retired)
-        upstream_link_connect(link);
+    if (link)
+        upstream_link_drains(link, soon);
 }
 
 /* Any smux server is believed in after this time, whether it has said hello or not. A gateway of ours
@@ -108,9 +135,8 @@ static void on_goaway(struct pump *pump) {
 static void established(struct upstream_session *session) {
     struct upstream *upstream = session->upstream;
     struct link *link = session->link;
-    if (session->established || !link)
+    if (session->state != SESSION_NEW || !move(session, SESSION_ESTABLISHED))
         return;
-    session->established = true;
     if (pump_has_heard(session->pump))
         link->address = 0; /* the next time from the first again */
     if (link->error[0])
@@ -129,7 +155,7 @@ static void on_hello_due(struct loop_timer *timer) {
     struct upstream_session *session = container_of(timer, struct upstream_session, timer);
     if (session->upstream->plain || pump_has_heard(session->pump))
         established(session);
-    else if (!session->established)
+    else if (session->state == SESSION_NEW)
         pump_fail(session->pump, SMUX_ERR_CLOSED,
                   "no hello within dial-timeout, expected a smux-gateway");
 }
@@ -153,17 +179,18 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     if (session->next)
         session->next->at = session->at;
     bool heard = pump_has_heard(pump) || upstream->config.n_addresses == 0 ||
-                 (session->established && upstream->plain);
+                 (session->state == SESSION_ESTABLISHED && upstream->plain);
     if (heard || !link) /* else the link says it, once */
         log_at(error == SMUX_ERR_CLOSED ? LOG_INFO : LOG_WARNING,
                "gateway %s: session with %s ended: %s", upstream->config.name, pump->carrier->peer,
                why);
-    upstream_session_detach(session);
+    leave_link(session);
+    move(session, SESSION_OVER);
     loop_timer_clear(upstream->reactor->loop, &session->timer);
     loop_discard(upstream->reactor->loop, &session->garbage, free_session);
     if (link && heard && loop_now_us(upstream->reactor->loop) - pump->since_us > STABLE_US)
         link->pause_ms = 0;
-    if (link && !upstream->retired)
+    if (link)
         upstream_link_lost(
             link, heard,
             heard || error == SMUX_ERR_CLOSED ? why : "closed before a gateway has said anything");
@@ -212,7 +239,7 @@ static uint32_t load_of(const struct link *link) {
 /* A session that has failed is about to say so, and then its link pauses. */
 static bool is_usable(const struct link *link, bool cautious) {
     return link->state == LINK_UP && !smux_session_error(link->session->pump->session) &&
-           (link->session->established || !cautious);
+           (link->session->state == SESSION_ESTABLISHED || !cautious);
 }
 
 static struct link *least_loaded(struct upstream *upstream, bool cautious) {
@@ -264,7 +291,7 @@ static int open_now(struct upstream *upstream, bool cautious, struct pump **pump
 
 static bool all_failed(const struct upstream *upstream) {
     for (int i = 0; i < upstream->link_count; i++)
-        if (upstream->links[i].state != LINK_PAUSE)
+        if (upstream->links[i].state != LINK_PAUSE && upstream->links[i].state != LINK_OVER)
             return false;
     return true;
 }
@@ -278,7 +305,7 @@ int upstream_open(struct upstream *upstream, struct upstream_waiter *waiter, str
     if (error != -EAGAIN)
         return error;
     upstream_hurry(upstream);
-    if (waiter->impatient && all_failed(upstream))
+    if (waiter->impatient ? all_failed(upstream) : upstream_is_lost(upstream))
         return -ENETUNREACH;
     waiter_add(upstream, waiter);
     return -EAGAIN;
@@ -336,9 +363,9 @@ struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver
     if (upstream && carrier) {
         struct link *link = &upstream->links[0];
         link->session = upstream_session_new(link, carrier);
-        link->state = LINK_UP;
         if (link->session) {
-            link->session->established = true;
+            upstream_link_move(link, LINK_UP);
+            move(link->session, SESSION_ESTABLISHED);
             return upstream;
         }
     }
@@ -356,6 +383,13 @@ void upstream_retire(struct upstream *upstream) {
     upstream->retired = true;
     upstream_fail_waiters(upstream, ECANCELED, false);
     free_if_retired(upstream);
+}
+
+bool upstream_is_lost(const struct upstream *upstream) {
+    for (int i = 0; i < upstream->link_count; i++)
+        if (upstream->links[i].state != LINK_OVER)
+            return false;
+    return true;
 }
 
 uint32_t upstream_streams(const struct upstream *upstream) {

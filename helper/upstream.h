@@ -46,6 +46,9 @@ struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver
  * with streams go on until those have ended. */
 void upstream_retire(struct upstream *upstream);
 
+/* It has no session, and no way to have one again: retire it. */
+bool upstream_is_lost(const struct upstream *upstream);
+
 /* Streams alive on all its sessions, those of closed connections that still flush included. */
 uint32_t upstream_streams(const struct upstream *upstream);
 

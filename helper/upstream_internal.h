@@ -7,19 +7,35 @@
 #include "helper/dial.h"
 #include "helper/upstream.h"
 
-enum link_state { LINK_IDLE, LINK_RESOLVING, LINK_DIALLING, LINK_UP, LINK_PAUSE };
+/* A link's life. What may follow which is the table in upstream_link.c. */
+enum link_state {
+    LINK_IDLE,      /* it connects when a stream is asked for */
+    LINK_RESOLVING, /* the name of its address is being looked up */
+    LINK_DIALLING,  /* connects are under way */
+    LINK_UP,        /* it has a session */
+    LINK_PAUSE,     /* it connects when its timer says so */
+    LINK_OVER       /* it has been stopped, or has no address and has lost its session */
+};
+
+/* A session's life. What may follow which is the table in upstream.c. */
+enum session_state {
+    SESSION_NEW,         /* the peer has said nothing yet */
+    SESSION_ESTABLISHED, /* it has said hello, or has kept the connection for a while */
+    SESSION_DRAINING,    /* no more streams; it ends with its last one */
+    SESSION_OVER         /* its pump has ended; the memory goes at the end of the turn */
+};
 
 struct upstream_session;
 
 /* One of the connections kept up. */
 struct link {
     struct upstream *upstream;
-    uint8_t state;    /* enum link_state */
-    uint16_t address; /* index of the one being tried */
-    struct resolver_query query;
-    struct dial dial;
+    uint8_t state;               /* enum link_state */
+    uint16_t address;            /* index of the one being tried */
+    struct resolver_query query; /* LINK_RESOLVING */
+    struct dial dial;            /* LINK_DIALLING */
     struct loop_watch watch;
-    struct loop_timer timer; /* pause */
+    struct loop_timer timer; /* LINK_PAUSE */
     uint32_t pause_ms;
     uint64_t reconnects;
     struct upstream_session *session; /* LINK_UP */
@@ -29,13 +45,13 @@ struct link {
 /* A session outlives its link's interest in it while it drains. */
 struct upstream_session {
     struct upstream *upstream;
-    struct link *link; /* NULL: draining */
+    struct link *link; /* NULL once draining or over */
+    uint8_t state;     /* enum session_state */
     struct pump *pump;
     struct upstream_session *next, **at;
     struct loop_timer
         timer; /* until it counts as established; looks whether it may end, while draining */
     struct loop_garbage garbage;
-    bool established; /* the peer has said hello, or has kept the connection for a while */
 };
 
 struct upstream {
@@ -52,12 +68,18 @@ struct upstream {
     struct link links[];
 };
 
+/* The one way to change its state. A wrong move makes it give up what it was doing and begin anew after
+ * a pause; false then. */
+bool upstream_link_move(struct link *link, enum link_state to);
+
 /* Starts to connect, at the address link->address. */
 void upstream_link_connect(struct link *link);
 /* The session has ended: pause, then connect anew. `heard`: its peer was one that speaks smux; if not,
  * its address has failed, and the next one is tried. */
 void upstream_link_lost(struct link *link, bool heard, const char *why);
-/* Gives up whatever is under way; a session drains. */
+/* The session drains, `soon` after it began: connect anew, but pause if that happens again and again. */
+void upstream_link_drains(struct link *link, bool soon);
+/* Gives up whatever is under way, for good; a session drains. */
 void upstream_link_stop(struct link *link);
 /* Somebody waits now: long pauses end soon. */
 void upstream_hurry(struct upstream *upstream);

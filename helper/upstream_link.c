@@ -6,7 +6,47 @@
 #include <unistd.h>
 
 #include "helper/log.h"
+#include "helper/state.h"
 #include "helper/upstream_internal.h"
+
+static void pause_link(struct link *link, uint32_t ms);
+
+/* ---- States ---- */
+
+#define TO(state) (1u << LINK_##state)
+
+static const struct state_table states = {
+    .what = "link",
+    .state = {[LINK_IDLE] = {"idle", TO(IDLE) | TO(RESOLVING) | TO(DIALLING) | TO(UP) | TO(PAUSE) |
+                                         TO(OVER)},
+              [LINK_RESOLVING] = {"resolving", TO(IDLE) | TO(DIALLING)},
+              [LINK_DIALLING] = {"dialling", TO(IDLE) | TO(UP)},
+              [LINK_UP] = {"up", TO(IDLE)},
+              [LINK_PAUSE] = {"pause", TO(IDLE)},
+              [LINK_OVER] = {"over", 0}}};
+
+/* To LINK_IDLE, from wherever it is but the end. */
+static void give_up(struct link *link) {
+    loop_timer_clear(link->upstream->reactor->loop, &link->timer);
+    resolver_cancel(&link->query);
+    dial_cancel(&link->dial);
+    loop_watch_close(&link->watch);
+    if (link->session)
+        upstream_session_detach(link->session);
+    else if (link->state != LINK_OVER)
+        upstream_link_move(link, LINK_IDLE);
+}
+
+bool upstream_link_move(struct link *link, enum link_state to) {
+    if (state_move(&states, &link->state, to))
+        return true;
+    give_up(link);
+    if (link->state == LINK_IDLE)
+        pause_link(link, link->upstream->config.retry_max_ms);
+    return false;
+}
+
+/* ---- Pauses ---- */
 
 /* While somebody waits, attempts come at least this often. */
 #define EAGER_RETRY_MS 500u
@@ -20,13 +60,15 @@ static uint32_t jittered(uint32_t ms) {
 }
 
 static void on_pause_over(struct loop_timer *timer) {
-    upstream_link_connect(container_of(timer, struct link, timer));
+    struct link *link = container_of(timer, struct link, timer);
+    if (upstream_link_move(link, LINK_IDLE))
+        upstream_link_connect(link);
 }
 
 static void pause_link(struct link *link, uint32_t ms) {
     struct loop *loop = link->upstream->reactor->loop;
-    link->state = LINK_PAUSE;
-    loop_timer_set(loop, &link->timer, loop_now_us(loop) + (uint64_t)ms * 1000u, on_pause_over);
+    if (upstream_link_move(link, LINK_PAUSE))
+        loop_timer_set(loop, &link->timer, loop_now_us(loop) + (uint64_t)ms * 1000u, on_pause_over);
 }
 
 /* Somebody waits now: long pauses end soon. */
@@ -65,18 +107,37 @@ static void address_failed(struct link *link, const char *why) {
     log_at(known ? LOG_DEBUG : LOG_WARNING, "gateway %s: %s", upstream->config.name, text);
     loop_watch_close(&link->watch);
     link->address++;
-    link->state = LINK_IDLE;
+    if (!upstream_link_move(link, LINK_IDLE))
+        return;
     if (link->address < upstream->config.n_addresses)
         upstream_link_connect(link);
     else
         link_failed(link, text);
 }
 
+/* It was given its session, and has no address to get another one from. */
+static void no_way_back(struct link *link) {
+    upstream_link_move(link, LINK_OVER);
+    if (upstream_is_lost(link->upstream))
+        upstream_fail_waiters(link->upstream, ENETUNREACH, false);
+}
+
 void upstream_link_lost(struct link *link, bool heard, const char *why) {
-    if (heard)
+    if (link->upstream->config.n_addresses == 0)
+        no_way_back(link);
+    else if (heard)
         link_failed(link, why);
     else
         address_failed(link, why);
+}
+
+void upstream_link_drains(struct link *link, bool soon) {
+    if (soon && link->pause_ms > 0) {
+        link_failed(link, "the gateway sends its clients away as soon as they have connected");
+        return;
+    }
+    link->pause_ms = soon ? link->upstream->config.retry_min_ms : 0;
+    upstream_link_connect(link);
 }
 
 static void link_up(struct link *link, int fd) {
@@ -94,12 +155,12 @@ static void link_up(struct link *link, int fd) {
         return;
     }
     link->session = session;
-    link->state = LINK_UP;
-    upstream_serve_waiters(upstream);
+    if (upstream_link_move(link, LINK_UP))
+        upstream_serve_waiters(upstream);
 }
 
 static void on_link_fd(struct loop_watch *watch, uint32_t events) {
-    dial_event(&container_of(watch, struct link, watch)->dial, events);
+    dial_event(&container_of(watch, struct link, watch)->dial, events); /* harmless when over */
 }
 
 static void on_dialled(struct dial *dial, int error, uint32_t events) {
@@ -112,7 +173,8 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
 }
 
 static void start_dial(struct link *link) {
-    link->state = LINK_DIALLING;
+    if (!upstream_link_move(link, LINK_DIALLING))
+        return;
     link->dial.loop = link->upstream->reactor->loop;
     link->dial.watch = &link->watch;
     link->dial.on_fd = on_link_fd;
@@ -141,29 +203,25 @@ void upstream_link_connect(struct link *link) {
     struct upstream *upstream = link->upstream;
     const struct config_address *address = &upstream->config.address[link->address];
     struct dial_address *to = &link->dial.addresses[0];
-    loop_timer_clear(upstream->reactor->loop, &link->timer);
-    if (upstream->config.n_addresses == 0)
-        return; /* LINK_IDLE for good */
+    if (upstream->config.n_addresses == 0) {
+        no_way_back(link);
+        return;
+    }
     if (address->scheme == CONFIG_TLS) {
-        link->state = LINK_DIALLING;
         address_failed(link, "TLS is not supported by this build");
     } else if (carrier_literal(address, &to->addr, &to->len)) {
         link->dial.count = 1;
         start_dial(link);
     } else if (address->scheme == CONFIG_UNIX) {
         address_failed(link, "path is longer than a socket address holds");
-    } else {
-        link->state = LINK_RESOLVING;
+    } else if (upstream_link_move(link, LINK_RESOLVING)) {
         resolver_start(upstream->names, &link->query, address->host, address->port, on_resolved);
     }
 }
 
 void upstream_link_stop(struct link *link) {
-    loop_timer_clear(link->upstream->reactor->loop, &link->timer);
-    resolver_cancel(&link->query);
-    dial_cancel(&link->dial);
-    loop_watch_close(&link->watch);
-    if (link->session)
-        upstream_session_detach(link->session);
-    link->state = LINK_IDLE;
+    if (link->state == LINK_OVER)
+        return;
+    give_up(link);
+    upstream_link_move(link, LINK_OVER);
 }

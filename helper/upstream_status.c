@@ -3,8 +3,8 @@
 
 #include "helper/upstream_internal.h"
 
-static const char *const link_state_names[] = {"idle", "resolving", "connecting", "up",
-                                               "reconnecting"};
+static const char *const link_state_names[] = {"idle", "resolving",    "connecting",
+                                               "up",   "reconnecting", "lost"};
 
 /* The wall clock's time when the session began, as the wall clock is set now. */
 static json_int_t began_at(const struct pump *pump) {

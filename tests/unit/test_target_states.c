@@ -2,6 +2,8 @@
  * own, a listener that is dialled, and a resolver that answers when told to. */
 #include "support_states.h"
 
+#include "support_resolver.h"
+
 #include "helper/gateway_target.h"
 #include "helper/log.h"
 
@@ -10,8 +12,7 @@ static struct subject {
     struct gateway_config config;
     struct target *target;   /* NULL once its memory is gone */
     struct opening *opening; /* of the target; likewise */
-    struct resolver_query *asked;
-    int listener, other; /* the latter: what was accepted, or -1 */
+    int listener, other;     /* the latter: what was accepted, or -1 */
     uint16_t port;
     bool draining;
     struct {
@@ -21,57 +22,6 @@ static struct subject {
     } client; /* what it has heard */
     struct relay relay;
 } subject;
-
-/* ---- The resolver ---- */
-
-struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why) {
-    (void)loop;
-    (void)absolute;
-    (void)why;
-    return (struct resolver *)&subject;
-}
-
-void resolver_free(struct resolver *resolver) {
-    (void)resolver;
-}
-
-struct resolver_client *resolver_client_new(struct resolver *resolver) {
-    return (struct resolver_client *)resolver;
-}
-
-void resolver_client_free(struct resolver_client *client) {
-    (void)client;
-    assert_null(subject.asked);
-}
-
-void resolver_start(struct resolver_client *client, struct resolver_query *query, const char *name,
-                    uint16_t port,
-                    void (*done)(struct resolver_query *, int, const struct shim_endpoint *, int)) {
-    assert_non_null(client);
-    assert_true(strcmp(name, "db.internal") == 0 || strcmp(name, "db.example") == 0);
-    assert_int_equal(port, subject.port);
-    assert_null(subject.asked);
-    query->port = port;
-    query->done = done;
-    subject.asked = query;
-}
-
-void resolver_cancel(struct resolver_query *query) {
-    if (subject.asked == query)
-        subject.asked = NULL;
-}
-
-static void resolved(int error, uint8_t last, int count) {
-    struct resolver_query *query = subject.asked;
-    struct shim_endpoint addresses[RESOLVER_ADDRESSES_MAX];
-    if (!query)
-        return;
-    for (int i = 0; i < count; i++)
-        addresses[i] =
-            (struct shim_endpoint){AF_INET, query->port, 0, {127, 0, 0, (uint8_t)(last + i)}};
-    subject.asked = NULL;
-    query->done(query, error, addresses, count);
-}
 
 /* ---- The client ---- */
 
@@ -347,13 +297,13 @@ static void check(void) {
     const struct target *target = subject.target;
     assert_int_equal(state_wrong_moves, 0);
     if (!target) {
-        assert_null(subject.asked);
+        assert_null(asked);
         return;
     }
     const struct relay *relay = &target->relay;
     const struct opening *opening = target->opening;
     assert_int_equal(opening != NULL, target->state < TARGET_RELAYING);
-    assert_int_equal(subject.asked != NULL, target->state == TARGET_RESOLVING);
+    assert_int_equal(asked != NULL, target->state == TARGET_RESOLVING);
     assert_int_equal(relay_is_over(relay), target->state == TARGET_OVER);
     if (!opening && subject.opening) { /* thrown away in this turn */
         assert_false(subject.opening->timer.armed);
