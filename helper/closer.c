@@ -26,6 +26,8 @@
 struct job {
     struct job *next;
     int fd;
+    int sndbuf; /* to be set first; 0: none */
+    int done;   /* is closed last, which tells the loop; -1: none */
 };
 
 /* One who has something to close now. */
@@ -160,7 +162,11 @@ static void *run(void *arg) {
         }
         struct job *job = take_job(pool, user);
         pthread_mutex_unlock(&pool->lock);
+        if (job->sndbuf)
+            setsockopt(job->fd, SOL_SOCKET, SO_SNDBUF, &job->sndbuf, sizeof job->sndbuf);
         close_without_lingering(job->fd, have_timer, timer);
+        if (job->done >= 0)
+            close(job->done);
         free(job);
         pthread_mutex_lock(&pool->lock);
         user->busy--;
@@ -204,12 +210,12 @@ static bool start_thread(struct pool *pool) {
 
 /* ---- Jobs ---- */
 
-static bool submit(struct pool *pool, int fd, uid_t uid) {
+static bool submit(struct pool *pool, uid_t uid, struct job what) {
     struct job *job = malloc(sizeof *job);
     pthread_mutex_lock(&pool->lock);
     struct user *user = job ? find_user(pool, uid) : NULL;
     if (user) {
-        *job = (struct job){.fd = fd};
+        *job = what;
         *user->end = job;
         user->end = &job->next;
         user->waiting++;
@@ -229,13 +235,17 @@ static bool submit(struct pool *pool, int fd, uid_t uid) {
 }
 
 void closer_close(int fd, uid_t uid) {
-    if (fd >= 0 && !submit(&admitted, fd, uid))
+    if (fd >= 0 && !submit(&admitted, uid, (struct job){.fd = fd, .done = -1}))
         log_error("a descriptor of uid %u stays open: out of memory", (unsigned)uid);
 }
 
 void closer_refuse(int fd, uid_t uid) {
-    if (!submit(&refused, fd, uid))
+    if (!submit(&refused, uid, (struct job){.fd = fd, .done = -1}))
         log_error("a descriptor of uid %u stays open: out of memory", (unsigned)uid);
+}
+
+bool closer_set_sndbuf(int fd, uid_t uid, int sndbuf, int done) {
+    return submit(&admitted, uid, (struct job){.fd = fd, .sndbuf = sndbuf, .done = done});
 }
 
 bool closer_is_jammed(uid_t uid) {

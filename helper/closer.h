@@ -18,6 +18,11 @@
 /* Closes fd, which came from this user, soon. Never blocks. -1 is fine. */
 void closer_close(int fd, uid_t uid);
 
+/* Sets SO_SNDBUF of a user's socket, then closes it and `done`: as in closer_close, because whoever has the
+ * socket can hold its lock for as long as he likes (SO_ATTACH_FILTER, whose memory faults). False if memory
+ * is short: both then stay the caller's. */
+bool closer_set_sndbuf(int fd, uid_t uid, int sndbuf, int done);
+
 /* True if so many closes of this user's wait that no more descriptors should be taken from him:
  * what has been taken is never dropped, so whoever goes on would fill the table of descriptors. */
 bool closer_is_jammed(uid_t uid);

@@ -92,7 +92,7 @@ static void forget_id(struct conn *conn) {
 struct conn *conn_find(struct helper *helper, uint64_t id, uid_t uid, bool *found) {
     *found = false;
     for (struct conn *conn = *id_bucket(helper, id); conn; conn = conn->id_next) {
-        if (conn->id != id || !conn->started)
+        if (conn->id != id)
             continue;
         *found = true;
         if (uid == conn->uid || uid == 0)

@@ -53,13 +53,14 @@ static bool fill_names(struct control_client *client, json_t *entries) {
 /* Puts `len` bytes of `text`, and then `end`, in the place of what has been sent. */
 static bool set_answer(struct control_client *client, const char *text, size_t len,
                        const char *end) {
-    char *answer = realloc(client->answer, len + strlen(end));
+    size_t end_len = strlen(end);
+    char *answer = realloc(client->answer, len + end_len + 1);
     if (!answer)
         return false;
     memcpy(answer, text, len);
-    memcpy(answer + len, end, strlen(end));
+    memcpy(answer + len, end, end_len + 1);
     client->answer = answer;
-    client->answer_len = len + strlen(end);
+    client->answer_len = len + end_len;
     client->answer_off = 0;
     return true;
 }

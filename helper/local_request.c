@@ -2,6 +2,7 @@
 #include "helper/local_request.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "helper/app_socket.h"
 #include "helper/closer.h"
 #include "helper/helper.h"
 #include "helper/log.h"
@@ -27,6 +29,7 @@ enum request_state {
     REQUEST_READING, /* header and name */
     REQUEST_OPENING, /* the outcome is not known yet */
     REQUEST_TELLING, /* it is, but the whole gate has not arrived */
+    REQUEST_OPENED,  /* told: a thread sets the last option of A, whose lock may be held */
     REQUEST_OPEN     /* told: the connection is the application's */
 };
 
@@ -35,6 +38,7 @@ struct request_opening {
     struct local_request *request;
     struct loop_timer timer;
     struct pending pending;
+    struct loop_watch opened; /* REQUEST_OPENED: a pipe, which the thread closes */
     struct shim_request header;
     bool proven;     /* app_fd is the other end of this connection, not any descriptor */
     uint16_t have;   /* bytes of header and name read */
@@ -92,6 +96,7 @@ static void on_ended(struct conn *conn) {
     if (request->opening) {
         loop_timer_clear(loop_of(request), &request->opening->timer);
         pending_stop(&request->opening->pending);
+        loop_watch_close(&request->opening->opened);
         close_app_fd(request);
     }
     loop_discard(loop_of(request), &request->garbage, free_request);
@@ -197,32 +202,63 @@ static bool drain_gate(struct local_request *request) {
     return true;
 }
 
-/* Is the application's close to be a reset? It may have said so while it was connecting, and then sent
- * no notice: whoever sets SO_LINGER before the outcome's name is bound leaves it to this look. */
-static bool resets_on_close(int app_fd) {
-    struct linger linger = {0};
-    socklen_t len = sizeof linger;
-    getsockopt(app_fd, SOL_SOCKET, SO_LINGER, &linger, &len);
-    return linger.l_onoff && linger.l_linger == 0;
+static int wanted_sndbuf(const struct shim_request *header) {
+    if (header->sndbuf > SHIM_OPEN_SNDBUF && header->sndbuf <= INT32_MAX)
+        return (int)header->sndbuf;
+    return SHIM_OPEN_SNDBUF;
 }
 
-static void tell_success(struct local_request *request) {
-    int sndbuf = SHIM_OPEN_SNDBUF;
-    if (request->opening->header.sndbuf > SHIM_OPEN_SNDBUF &&
-        request->opening->header.sndbuf <= INT32_MAX)
-        sndbuf = (int)request->opening->header.sndbuf;
-    if (!drain_gate(request)) {
-        reject(request, "the gate is not what it should be");
-        return;
-    }
-    request->conn.relay.linger_reset = resets_on_close(request->opening->app_fd);
-    setsockopt(request->opening->app_fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
+/* Nothing is left to do with A. `events`: what was heard of B meanwhile, and not acted on. */
+static void start(struct local_request *request, uint32_t events) {
     close_app_fd(request);
     loop_timer_clear(loop_of(request), &request->opening->timer);
     free(request->opening);
     request->opening = NULL;
     request->state = REQUEST_OPEN;
-    conn_start(&request->conn, -1, true, 0);
+    conn_start(&request->conn, -1, true, events);
+}
+
+static void on_opened(struct loop_watch *watch, uint32_t events) {
+    struct local_request *request = container_of(watch, struct request_opening, opened)->request;
+    (void)events;
+    loop_watch_close(watch);
+    start(request, EPOLLIN);
+}
+
+/* For another user than the helper's own: the loop must not wait for the lock of his socket. */
+static bool open_in_thread(struct local_request *request) {
+    struct request_opening *opening = request->opening;
+    int done[2];
+    if (pipe2(done, O_CLOEXEC) < 0)
+        return false;
+    if (loop_watch_add(loop_of(request), &opening->opened, done[0], EPOLLIN, on_opened) != 0) {
+        close(done[0]);
+        close(done[1]);
+        return false;
+    }
+    if (!closer_set_sndbuf(opening->app_fd, request->conn.uid, wanted_sndbuf(&opening->header),
+                           done[1])) {
+        close(done[1]);
+        return false;
+    }
+    opening->app_fd = -1;
+    request->state = REQUEST_OPENED;
+    return true;
+}
+
+static void tell_success(struct local_request *request) {
+    int sndbuf = wanted_sndbuf(&request->opening->header);
+    if (!drain_gate(request)) {
+        reject(request, "the gate is not what it should be");
+        return;
+    }
+    request->conn.relay.linger_reset = app_socket_resets(request->opening->app_fd);
+    if (!request->conn.account) {
+        setsockopt(request->opening->app_fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
+        start(request, 0);
+    } else if (!open_in_thread(request)) {
+        reject(request, "out of memory or descriptors");
+    }
 }
 
 /* Tells the outcome if the whole gate has arrived; otherwise the next edge of B calls again. */
@@ -243,6 +279,10 @@ static void tell(struct local_request *request) {
 
 static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *local) {
     struct local_request *request = container_of(conn, struct local_request, conn);
+    if (request->state == REQUEST_OPENED) { /* eager: told, and it fails after all */
+        conn_end(conn, err);
+        return;
+    }
     request->opening->outcome_err = err;
     if (local)
         request->opening->outcome_local = *local;
@@ -322,14 +362,6 @@ static void version_mismatch(struct local_request *request) {
     conn_end(&request->conn, EPROTO);
 }
 
-/* Answers without a look into the file, which may be one whose file system answers when it likes. */
-static bool is_unix_stream(int fd) {
-    int domain = 0, type = 0;
-    socklen_t len = sizeof domain;
-    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX &&
-           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
-}
-
 static void serve_connect(struct local_request *request) {
     struct conn *conn = &request->conn;
     if (request->opening->app_fd < 0) {
@@ -337,7 +369,7 @@ static void serve_connect(struct local_request *request) {
         return;
     }
     /* That it is the peer is proven when the outcome is bound to it. */
-    if (!is_unix_stream(request->opening->app_fd)) {
+    if (!app_socket_is_unix_stream(request->opening->app_fd)) {
         reject(request, "the descriptor is not an unnamed AF_UNIX socket");
         return;
     }
@@ -446,6 +478,7 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
         read_request(request);
         break;
     case REQUEST_OPENING:
+    case REQUEST_OPENED:
         break;
     case REQUEST_TELLING:
         tell(request);

@@ -38,6 +38,8 @@
  *                what makes A writable: one wake-up, one EPOLLET edge. (The other way round there
  *                are two, and a blocking connect returns before the second.) Read SO_LINGER of A,
  *                which the application may have changed since its request. Close the copy of A.
+ *                SO_SNDBUF waits for A's lock, which its user can hold for as long as he likes: a
+ *                thread sets it for other users than the helper's own and root.
  *                Failure: close the copy of A, then close B with the gate unread: A gets
  *                POLLERR|POLLHUP|POLLIN|POLLOUT and a pending ECONNRESET, which the shim turns
  *                into the errno of the name.

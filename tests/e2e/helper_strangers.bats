@@ -155,6 +155,25 @@ END
     serves_its_owner
 }
 
+@test "an admitted user's locked sockets wait for nobody but himself" {
+    start "allow-users = nobody"
+    # Root may make the memory that locks them; the program is nobody when it connects.
+    spawn attack-lock python3 "$runtime_dir/attack.py" "$socket" lock 20 "$peer_port"
+    wait_until "the attack" grep -q '20 sent' "$BATS_TEST_TMPDIR/attack-lock.log"
+    serves_its_owner
+    stop "$spawned" KILL
+    serves_its_owner
+    wait_until "the helper's descriptors to be closed" fds_are_back
+}
+
+@test "an admitted user's conversations are what they are for the owner: every byte and every end" {
+    make -C "$root" BUILD="$BUILD" --no-print-directory "$BUILD/oracle/conversation" >&2
+    cp "$BUILD/oracle/conversation" "$runtime_dir"
+    helper_lines="allow-users = nobody" start_both "127.0.0.1:*, [::1]:*"
+    as_nobody timeout 300 "$runtime_dir/conversation" --seed 20000 --count 200 --jobs 16
+    assert_carried 200
+}
+
 # A server whose backlog is full: connects to it stay under way.
 start_silent_server() {
     spawn server python3 "$fixtures/abandon.py" server "$silent_port" "$BATS_TEST_TMPDIR"

@@ -10,12 +10,15 @@ were sent, and holds what it has until it is killed.
     junk        COUNT connections with bytes that are no request, one after the other
     close       the same as linger, and the connection is closed at once
     fuse        COUNT requests that carry a file whose file system never answers (needs root)
+    lock        COUNT connects to 127.0.0.1:PORT, the last argument, whose socket is locked for as long as this
+                program likes: a filter is attached to it whose memory faults (needs root, is nobody then)
     slow        COUNT connects, which nobody will answer, whose descriptor is not where the request says
                 it is, among COUNT * 20 others of this program
 """
 
 import array
 import ctypes
+import fcntl
 import os
 import resource
 import socket
@@ -98,6 +101,37 @@ def silent_file():
     return os.open("/mnt", os.O_PATH)
 
 
+def faulting_memory(libc):
+    """The address of a page that nobody fills, whoever reads it."""
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+    page = libc.mmap(None, 4096, 3, 0x22, -1, 0)  # PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS
+    uffd = libc.syscall(323, os.O_CLOEXEC)  # userfaultfd
+    if uffd < 0:
+        sys.exit("userfaultfd: " + os.strerror(ctypes.get_errno()))
+    kept.append(uffd)
+    fcntl.ioctl(uffd, 0xC018AA3F, struct.pack("=QQQ", 0xAA, 0, 0))  # UFFDIO_API
+    fcntl.ioctl(uffd, 0xC020AA00, struct.pack("=QQQQ", page, 4096, 1, 0))  # UFFDIO_REGISTER, missing pages
+    return page
+
+
+def lock():
+    libc = ctypes.CDLL(None, use_errno=True)
+    program = struct.pack("=H6xQ", 1, faulting_memory(libc))
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+    for i in range(COUNT):
+        s = connect()
+        attach = threading.Thread(target=libc.setsockopt, args=(s.fileno(), 1, 26, program, 16), daemon=True)
+        attach.start()  # SOL_SOCKET, SO_ATTACH_FILTER
+        kept.append(s)
+    time.sleep(0.5)
+    for i, s in enumerate(kept[1:]):
+        threading.Thread(target=send, args=(s, request(i), [s.fileno()]), daemon=True).start()
+    time.sleep(0.5)
+    return COUNT
+
+
 def let_go(fd):
     """The close may linger here, if the helper has been faster."""
     threading.Thread(target=os.close, args=(fd,), daemon=True).start()
@@ -175,6 +209,8 @@ if KIND == "empty":
     done = empty()
 elif KIND == "junk":
     done = junk()
+elif KIND == "lock":
+    done = lock()
 elif KIND == "slow":
     done = slow()
 elif KIND == "fuse":
