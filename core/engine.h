@@ -256,6 +256,7 @@ struct smux_session {
                              in the order in which they were last tuned */
     uint32_t sharers;     /* how many these are */
     uint32_t backlog;
+    bool paused;           /* smux_pause_reading */
     uint32_t window_limit; /* of automatic windows, for now */
 
     /* Promises, ours and the peer's. */

@@ -20,10 +20,15 @@
 /* A stream whose window has not been tuned for so long moves little. */
 #define STILL_US 500000u
 
+static uint32_t budget(const smux_session *s) {
+    uint32_t most = s->config.max_promised, all = s->config.max_receive_buffer;
+    return most && most < all ? most : all;
+}
+
 void promise_init(smux_session *s) {
     const smux_config *c = &s->config;
     s->offers = c->extensions && c->auto_window && c->on_full == SMUX_FULL_RESET &&
-                c->max_receive_buffer >= BUDGET_MIN && c->version != 1;
+                budget(s) >= BUDGET_MIN && c->version != 1;
     s->peer_first = WIRE_INITIAL_WINDOW;
     s->credits = s->credits_out = WIRE_CREDITS;
     s->held = (uint64_t)WIRE_CREDITS * WIRE_INITIAL_WINDOW;
@@ -33,7 +38,7 @@ void promise_init(smux_session *s) {
 
 /* The budget, less the small windows of streams that may come. */
 static uint64_t usable(const smux_session *s) {
-    uint64_t all = s->config.max_receive_buffer;
+    uint64_t all = budget(s);
     uint64_t to_come = s->table.used < s->config.max_streams
                            ? (uint64_t)(s->config.max_streams - s->table.used) * WIRE_SMALL_WINDOW
                            : 0;
@@ -79,7 +84,7 @@ uint64_t promise_growth(const smux_stream *st) {
 }
 
 static bool fits(const smux_session *s, uint32_t first) {
-    return s->held + first <= s->config.max_receive_buffer;
+    return s->held + first <= budget(s);
 }
 
 /* Those whose SYN waits are opened small too, as the peer hears of it before. */

@@ -351,9 +351,18 @@ int smux_feed(smux_session *s, const void *data, size_t len, uint64_t now_us) {
 }
 
 bool smux_want_read(const smux_session *s) {
-    if (s->error)
+    if (s->error || s->paused)
         return false;
     return s->config.on_full == SMUX_FULL_RESET || s->unread < s->config.max_receive_buffer;
+}
+
+void smux_pause_reading(smux_session *s, bool paused, uint64_t now_us) {
+    engine_time(s, now_us);
+    if (s->paused && !paused) {
+        s->last_received_us = s->now_us; /* the peer's silence begins now */
+        s->suspect_us = 0;
+    }
+    s->paused = paused;
 }
 
 /* ---- Events --------------------------------------------------------------------------------- */

@@ -169,6 +169,9 @@ typedef struct smux_config {
     uint64_t hash_seed;              /* a random number, against peers that choose stream ids to
                                         slow down look-ups.  Default 0: made of addresses and the
                                         time, which is better than nothing */
+    uint32_t max_promised;           /* where promises are kept to (SMUX_FULL_RESET), what they may
+                                        sum up to.  0, the default, or more than
+                                        max_receive_buffer: that */
 } smux_config;
 
 typedef struct smux_config_fault {
@@ -304,8 +307,12 @@ SMUX_API int smux_consume(smux_stream *stream, size_t n);
 SMUX_API void smux_limit_windows(smux_session *session, uint32_t bytes);
 
 /* Whether to read more from the carrier now.  False while the receive budget is used up
- * (SMUX_FULL_STALL), and after the session's end. */
+ * (SMUX_FULL_STALL), while the caller has paused, and after the session's end. */
 SMUX_API bool smux_want_read(const smux_session *session);
+
+/* For callers who have reasons of their own not to read for a while, such as memory: a peer that is not
+ * listened to is not taken for silent.  Our own keepalives go on. */
+SMUX_API void smux_pause_reading(smux_session *session, bool paused, uint64_t now_us);
 
 /* ---- Streams -------------------------------------------------------------------------------- */
 

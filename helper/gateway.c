@@ -274,6 +274,7 @@ int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer,
                         config->keepalive_interval_ms, config->keepalive_timeout_ms);
     smux.linger_timeout_us = SESSION_PLAIN_LINGER_US;
     smux.max_streams = config->max_streams;
+    smux.max_promised = reactor_promises(gateway->reactor);
     session->gateway = gateway;
     session->pump = pump_new(gateway->reactor, carrier, SMUX_SERVER, &smux, &session_ops, session);
     if (!session->pump)

@@ -221,11 +221,11 @@ static bool set_key(struct gateway_config *config, const char *key, const char *
     for (size_t i = 0; i < KEY_COUNT; i++)
         if (strcmp(keys[i].name, key) == 0)
             return keys[i].set(config, (char *)config + keys[i].offset, key, value, error);
-    char expected[256] = "";
+    char expected[512] = "";
     for (size_t i = 0, len = 0; i < KEY_COUNT && len < sizeof expected; i++)
         len += (size_t)snprintf(expected + len, sizeof expected - len, "%s%s", i ? ", " : "",
                                 keys[i].name);
-    return fail(error, "unknown key \"%.40s\", expected one of %.190s", key, expected);
+    return fail(error, "unknown key \"%.40s\", expected one of %s", key, expected);
 }
 
 static bool on_item(void *user, const struct ini_item *item, struct ini_error *error) {

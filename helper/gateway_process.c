@@ -135,6 +135,7 @@ static void reload(struct process *process) {
         return;
     }
     log_set_level(config->log_level);
+    reactor_set_memory(&process->reactor, config->max_memory);
     gateway_reconfigure(process->gateway, config);
     free(process->config);
     process->config = config;
@@ -158,8 +159,7 @@ static int serve(const struct options *options, struct gateway_config *config, c
     if (error == 0)
         error = signals_start(&process.signals, process.reactor.loop, on_signal);
     if (error == 0) {
-        if (config->max_memory > 0)
-            reactor_set_memory(&process.reactor, config->max_memory);
+        reactor_set_memory(&process.reactor, config->max_memory);
         process.gateway = gateway_new(&process.reactor, config, &why);
         error = process.gateway ? 0 : -ENOMEM;
     }

@@ -56,6 +56,7 @@ bool helper_init(struct helper *helper, struct config *config, const char **why)
         *why = strerror(-error);
         return false;
     }
+    reactor_set_memory(&helper->reactor, config->helper.max_memory);
     helper->began_us = loop_now_us(helper->reactor.loop);
     helper->descriptors = descriptor_limit();
     pendings_init(&helper->pendings);
@@ -163,6 +164,7 @@ bool helper_reconfigure(struct helper *helper, struct config *config) {
     memcpy(helper->upstreams, fresh, sizeof fresh);
     free(helper->config);
     helper->config = config;
+    reactor_set_memory(&helper->reactor, config->helper.max_memory);
     if (helper->names)
         names_configure(helper->names, &config->names);
     return true;

@@ -16,6 +16,7 @@
 
 static void pump_task(struct loop_task *task);
 static void pump_on_fd(struct loop_watch *watch, uint32_t events);
+static void read_again(struct keeper *keeper);
 
 struct pump *pump_new(struct reactor *reactor, struct carrier *carrier, enum smux_role role,
                       const smux_config *config, const struct pump_ops *ops, void *user) {
@@ -29,6 +30,7 @@ struct pump *pump_new(struct reactor *reactor, struct carrier *carrier, enum smu
     pump->user = user;
     pump->writable = true;
     pump->parked_end = &pump->parked;
+    pump->keeper.resume = read_again;
     pump->since_us = loop_now_us(reactor->loop);
     if (smux_session_new(&pump->session, role, config, NULL, pump->since_us) != 0)
         goto fail;
@@ -163,6 +165,7 @@ static void finish(struct pump *pump) {
     if (pump->closing)
         return;
     pump->closing = true;
+    kept_wait_no_more(&pump->keeper);
     loop_timer_clear(loop, &pump->timer);
     loop_task_cancel(loop, &pump->task);
     loop_watch_close(&pump->watch);
@@ -223,10 +226,32 @@ static bool carrier_failed(struct pump *pump, ssize_t n) {
     return true;
 }
 
+static void read_again(struct keeper *keeper) {
+    struct pump *pump = container_of(keeper, struct pump, keeper);
+    smux_pause_reading(pump->session, false, loop_now_us(pump->reactor->loop));
+    pump_kick(pump);
+}
+
+/* Whether to read now, as far as memory goes. The end of a carrier frees what its session keeps: it is
+ * read up to there in any case. */
+static bool may_read(struct pump *pump) {
+    struct kept *kept = &pump->reactor->kept;
+    if (pump->ended || kept_may_read(kept, &pump->keeper)) {
+        if (pump->keeper.at) {
+            kept_wait_no_more(&pump->keeper);
+            read_again(&pump->keeper);
+        }
+        return smux_want_read(pump->session);
+    }
+    kept_wait(kept, &pump->keeper);
+    smux_pause_reading(pump->session, true, loop_now_us(pump->reactor->loop));
+    return false;
+}
+
 static void read_carrier(struct pump *pump) {
     struct reactor *reactor = pump->reactor;
     size_t budget = TURN_BYTES;
-    while (pump->readable && !pump->closing && smux_want_read(pump->session)) {
+    while (pump->readable && !pump->closing && may_read(pump)) {
         struct receive_buffer *buffer = reactor_receive_buffer(reactor);
         if (!buffer)
             return; /* `readable` stays: the next turn tries again */

@@ -48,6 +48,7 @@ struct pump {
     struct relay *batch; /* whose DATA is gathered below and not yet written */
     struct iovec gather[PUMP_GATHER_MAX]; /* in the reactor's receive buffer */
     int gather_count;
+    struct keeper keeper; /* what the relays keep for their sockets */
     bool readable, writable, ended, closing;
     bool kept_short;         /* the carrier's queues, */
     uint64_t kept_short_us;  /* and when that was looked at */

@@ -9,8 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MEMORY_MIN (64u << 20)
-#define MEMORY_MAX (1u << 30)
+#define MEMORY_MIN   (64u << 20)
+#define MEMORY_MAX   (1u << 30)
+#define PROMISES_MIN (16u << 20)
 
 static struct receive_buffer *receive_new(struct reactor *reactor) {
     struct receive_buffer *buffer = reactor->receive_free;
@@ -106,12 +107,22 @@ uint32_t reactor_default_memory(void) {
 }
 
 void reactor_set_memory(struct reactor *reactor, uint64_t bytes) {
+    if (bytes == 0)
+        bytes = reactor_default_memory();
     reactor->loans_max = (size_t)(bytes / 2 / sizeof(struct buffer));
+    reactor->kept.max = (size_t)(bytes / 2);
+}
+
+uint32_t reactor_promises(const struct reactor *reactor) {
+    size_t most = reactor->kept.max / 8 * 3;
+    if (most > INT32_MAX)
+        return INT32_MAX;
+    return most > PROMISES_MIN ? (uint32_t)most : PROMISES_MIN;
 }
 
 int reactor_init(struct reactor *reactor) {
     memset(reactor, 0, sizeof *reactor);
-    reactor_set_memory(reactor, reactor_default_memory());
+    reactor_set_memory(reactor, 0);
 #ifdef M_TRIM_THRESHOLD
     /* glibc would give memory back to the kernel, and take it again, at every burst. */
     mallopt(M_TRIM_THRESHOLD, 16 << 20);
@@ -121,6 +132,7 @@ int reactor_init(struct reactor *reactor) {
     if (!reactor->receive)
         return -ENOMEM;
     reactor->loop = loop_new();
+    reactor->kept.loop = reactor->loop;
     if (reactor->loop)
         return 0;
     int saved = errno;

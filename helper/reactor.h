@@ -6,6 +6,7 @@
 #define HELPER_REACTOR_H
 
 #include "helper/buffer.h"
+#include "helper/kept.h"
 #include "helper/loop.h"
 
 /* One read of a carrier: several full frames, and small enough to stay in a core's cache. */
@@ -35,6 +36,7 @@ struct reactor {
     struct buffer_pool pool;
     size_t
         loans_max; /* buffers of the pool that all sessions may have on loan (reactor_set_memory) */
+    struct kept kept;               /* what has arrived and cannot be passed on yet */
     struct receive_buffer *receive; /* the present one */
     struct receive_buffer *receive_free;
     unsigned receive_free_count;
@@ -47,8 +49,11 @@ void reactor_fini(struct reactor *reactor);
 /* What one process may use for data in passing, unless it is told: a quarter of what the machine or the
  * control group has, 64 MiB at least and 1 GiB at most. */
 uint32_t reactor_default_memory(void);
-/* Half of `bytes` is for buffers on loan; reactor_init takes the default. */
+/* Half of `bytes` (0: the default) is for buffers on loan, half for what has arrived and is kept. */
 void reactor_set_memory(struct reactor *reactor, uint64_t bytes);
+/* What one session may promise (smux_config.max_promised), so that it is still read when all of that lies
+ * unread: never less than promises need at all (core/PROTOCOL.md, 7). */
+uint32_t reactor_promises(const struct reactor *reactor);
 
 /* `len` bytes of a stream have been passed on, in one direction. `*few` counts how often in a row these were
  * few: some in a row are a conversation, others may be pieces of something long. */

@@ -166,6 +166,8 @@ void relay_drop_stream(struct relay *relay) {
 
 void relay_release_stream(struct relay *relay) {
     forget_loans(relay);
+    if (!relay_orphan_kept(relay))
+        relay_drop_kept(relay);
     unbind(relay, smux_reset);
 }
 
@@ -198,7 +200,8 @@ void relay_stream_reset(struct relay *relay, int error) {
     case RELAY_OPEN:
         if (kept) {
             leave_stream(relay, RELAY_LEAVING, error);
-            return;
+            if (relay->kept)
+                return;
         }
         break;
     case RELAY_FAILING:

@@ -23,6 +23,8 @@ void relay_out_ended(struct relay *relay);
 
 /* Frees what is kept for the socket. */
 void relay_drop_kept(struct relay *relay);
+/* Its session or stream ends: what is kept goes on its own account. False if there is no room for that. */
+bool relay_orphan_kept(struct relay *relay);
 /* Writes what is kept. False if the socket is still blocked or the relay is over. */
 bool relay_write_kept(struct relay *relay);
 /* Everything before the stream's FIN has been written: passes it on. */

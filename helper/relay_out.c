@@ -18,11 +18,12 @@ struct relay_chunk {
     uint8_t copy[];
 };
 
-/* Small messages to a blocked socket share a chunk. */
-#define CHUNK_MIN 4096u
+/* Small messages to a blocked socket share a chunk, which is smaller when memory is short. */
+#define CHUNK_MIN       4096u
+#define CHUNK_MIN_SHORT 256u
 
-/* From this size on bytes are not copied. A slice keeps all of its receive buffer alive, which is
- * this many times smaller than REACTOR_RECEIVE_SIZE: memory is bounded by 8 times the window. */
+/* From this size on bytes are not copied while memory is plentiful: a slice keeps all of its receive
+ * buffer alive, and is charged for all of it. */
 #define SHARE_MIN (REACTOR_RECEIVE_SIZE / 8)
 
 /* So many bytes at a time belong to a long stream. */
@@ -30,7 +31,24 @@ struct relay_chunk {
 
 /* ---- What is kept ---- */
 
+static struct keeper *keeper_of(const struct relay *relay) {
+    return relay->pump ? &relay->pump->keeper : NULL;
+}
+
+/* What the chunk pins. */
+static size_t pinned(const struct relay_chunk *chunk) {
+    return sizeof *chunk + (chunk->shared ? sizeof *chunk->shared : chunk->cap);
+}
+
+bool relay_orphan_kept(struct relay *relay) {
+    size_t bytes = 0;
+    for (struct relay_chunk *chunk = relay->kept; chunk; chunk = chunk->next)
+        bytes += pinned(chunk);
+    return kept_orphan(&relay->reactor->kept, &relay->pump->keeper, bytes);
+}
+
 static void free_chunk(struct relay *relay, struct relay_chunk *chunk) {
+    kept_release(&relay->reactor->kept, keeper_of(relay), pinned(chunk));
     if (chunk->shared)
         reactor_receive_release(relay->reactor, chunk->shared);
     free(chunk);
@@ -58,6 +76,7 @@ static void append_chunk(struct relay *relay, struct relay_chunk *chunk) {
     *relay->kept_end = chunk;
     relay->kept_end = &chunk->next;
     relay->kept_len += chunk->len;
+    kept_charge(&relay->reactor->kept, keeper_of(relay), pinned(chunk));
 }
 
 static bool keep_shared(struct relay *relay, const uint8_t *data, size_t len) {
@@ -86,14 +105,15 @@ static size_t fill_last(struct relay *relay, const uint8_t *data, size_t len) {
 }
 
 static bool keep(struct relay *relay, const uint8_t *data, size_t len) {
-    if (len >= SHARE_MIN && keep_shared(relay, data, len))
+    bool plenty = kept_is_plentiful(&relay->reactor->kept, keeper_of(relay), REACTOR_RECEIVE_SIZE);
+    if (plenty && len >= SHARE_MIN && keep_shared(relay, data, len))
         return true;
     size_t done = fill_last(relay, data, len);
     data += done;
     len -= done;
     if (len == 0)
         return true;
-    size_t cap = len > CHUNK_MIN ? len : CHUNK_MIN;
+    size_t least = plenty ? CHUNK_MIN : CHUNK_MIN_SHORT, cap = len > least ? len : least;
     struct relay_chunk *chunk = malloc(sizeof *chunk + cap);
     if (!chunk)
         return false;

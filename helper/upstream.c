@@ -212,6 +212,7 @@ struct upstream_session *upstream_session_new(struct link *link, struct carrier 
                         config->max_stream_buffer, config->max_frame_size,
                         config->keepalive ? config->keepalive_interval_ms : 0,
                         config->keepalive_timeout_ms);
+    smux.max_promised = reactor_promises(upstream->reactor);
     if (upstream->plain)
         smux.linger_timeout_us = SESSION_PLAIN_LINGER_US;
     session->pump = pump_new(upstream->reactor, carrier, SMUX_CLIENT, &smux, &session_ops, session);

@@ -213,6 +213,7 @@ static const struct key_row helper_keys[] = {
     HELPER("log-file", log_file, set_path),
     HELPER("max-streams", max_streams, set_max_streams),
     HELPER("max-streams-per-user", max_streams_per_user, set_max_streams),
+    HELPER("max-memory", max_memory, set_size),
     {NULL, 0, NULL},
 };
 
@@ -227,7 +228,7 @@ static const struct key_row names_keys[] = {
 
 static bool fail_unknown_key(const struct ini_item *item, const char *first,
                              const struct key_row *row, struct ini_error *error) {
-    char known[200];
+    char known[300];
     size_t len = (size_t)snprintf(known, sizeof known, "%s", first);
     for (; row->key && len + strlen(row->key) + 3 < sizeof known; row++)
         len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", len ? ", " : "", row->key);

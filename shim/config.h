@@ -81,6 +81,7 @@ struct config_helper {
     char log_file[CONFIG_PATH_MAX + 1]; /* empty: stderr, or nowhere when detached */
     uint32_t max_streams;               /* at once, over all gateways; default 65536 */
     uint32_t max_streams_per_user;      /* of a user who is neither root nor the helper's owner */
+    uint32_t max_memory; /* for data in passing; 0: the helper looks at the machine */
 };
 
 /* Host names that only the gateway can resolve, and the addresses that stand for them. */
@@ -99,7 +100,7 @@ struct config {
 };
 
 struct config_error {
-    char text[CONFIG_PATH_MAX + 300]; /* one line without newline */
+    char text[CONFIG_PATH_MAX + 700]; /* one line without newline */
 };
 
 /* Sets every default and no gateway, no route. */

@@ -28,9 +28,12 @@ struct ini_item {
     unsigned line; /* of the key, counted from 1 */
 };
 
+/* One line: room for the names of all keys of a section. */
+#define INI_ERROR_MAX 640
+
 struct ini_error {
     unsigned line;
-    char text[240];
+    char text[INI_ERROR_MAX];
 };
 
 /* Takes an item; returns false after writing error->text (the line is filled in by the reader). */

@@ -38,7 +38,7 @@ struct loaded {
     bool permanent;       /* from the environment: never looked at again */
     bool quiet;           /* the problem interests nobody: a file without routes */
     bool young;           /* the file may have changed unseen in the moment when it was read */
-    char problem[300];    /* what is wrong, if anything is */
+    char problem[1000];   /* what is wrong, if anything is */
     struct identity id;   /* of the file, when it was read */
     struct config config; /* room to parse in */
 };

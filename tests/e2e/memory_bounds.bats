@@ -50,12 +50,13 @@ slow() { via timeout 120 python3 "$fixtures/slow.py" "$1" "$slow_port" "${@:2}";
 
 # Resident memory of a process, in KiB.
 resident() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
-# It has not grown for two seconds.
+peak() { awk '/^VmHWM/ { print $2 }' "/proc/$1/status"; }
+# settled PID: it has not grown for two seconds.
 settled() {
     local before
-    before=$(resident "$gateway_pid")
+    before=$(resident "$1")
     sleep 2
-    [ "$(resident "$gateway_pid")" -le $((before + 1024)) ]
+    [ "$(resident "$1")" -le $((before + 1024)) ]
 }
 
 @test "clients that ask for much and read nothing pin no more than max-memory" {
@@ -67,7 +68,7 @@ settled() {
     gateway_conf_lines='max-memory = 64m' start_both '127.0.0.1:*'
     spawn ask python3 "$fixtures/silent.py" ask "$gateway_port" "$pour_port" 3 1200
     wait_until "all to be asked for" grep -q ready "$(work)/ask.log"
-    wait_until "the memory to settle" settled
+    wait_until "the memory to settle" settled "$gateway_pid"
     run -0 resident "$gateway_pid"
     echo "resident: $output KiB"
     # Half of max-memory in buffers, a start of 4 buffers for each session, and what 3,600 streams and three
@@ -75,4 +76,51 @@ settled() {
     [ "$output" -lt $((100 * 1024)) ]
     run -0 slow download 20 1000000 0
     assert_output "20 complete"
+}
+
+# Three sessions have 60 MB each under way, which a gateway that goes by sessions alone would keep.
+@test "what three clients send to targets that take nothing is bounded by max-memory, and not lost" {
+    if direct; then skip "there is no gateway without the shim"; fi
+    local late_port
+    late_port=$(free_port)
+    serve late "$late_port" python3 "$fixtures/flood.py" late "$late_port"
+    late_pid=$spawned
+    start_slow
+    gateway_conf_lines=$'max-memory = 64m\nconnect-timeout = 60s' start_both '127.0.0.1:*'
+    spawn flood python3 "$fixtures/flood.py" client "$gateway_port" "$late_port" 3 300 200000
+    flood_pid=$spawned
+    wait_until "all to be under way" grep -q asked "$(work)/flood.log"
+    wait_until "the memory to settle" settled "$gateway_pid"
+    # Others have their share, both ways.
+    run -0 slow download 20 1000000 0
+    assert_output "20 complete"
+    run -0 slow upload 20 1000000 0
+    assert_output "20 complete"
+    alive "$flood_pid"
+    # And all goes on when the target accepts.
+    kill -USR1 "$late_pid"
+    wait_until "the flood to be over" not_alive "$flood_pid"
+    run -0 tail -n 1 "$(work)/flood.log"
+    assert_output "900 answered"
+    run -0 peak "$gateway_pid"
+    echo "resident at most: $output KiB"
+    # Half of max-memory, and what the process, 940 streams and four carriers are themselves.
+    [ "$output" -lt $((64 * 1024)) ]
+}
+
+not_alive() { ! alive "$1"; }
+
+@test "what hostile gateways send to programs that do not read is bounded by the helper's max-memory" {
+    if direct; then skip "there is no helper without the shim"; fi
+    gateway_port=$(free_port)
+    serve flood "$gateway_port" python3 "$fixtures/flood.py" gateway "$gateway_port"
+    gateway_lines='connections = 3' helper_lines='max-memory = 64m' \
+        write_smuxshim_conf '127.0.0.1:*' 'handshake = none'
+    start_helper
+    spawn unread via python3 "$fixtures/unread.py" 9 900
+    wait_until "the programs to connect" grep -q open "$(work)/unread.log"
+    wait_until "the memory to settle" settled "$helper_pid"
+    run -0 peak "$helper_pid"
+    echo "resident at most: $output KiB"
+    [ "$output" -lt $((64 * 1024)) ]
 }

@@ -93,6 +93,9 @@ static void mistakes_name_file_line_and_expectation(void **state) {
     refused("[gateway a b]\n", "test.conf:1: ", "gateway name");
     refused("a = b\n", "test.conf:1: ", "before \"a\"");
     refused(MAIN "\nport = 3\n", "test.conf:4: ", "unknown key \"port\"");
+    refused(MAIN "[helper]\nport = 3\n",
+            "test.conf:4: ", ", max-streams, max-streams-per-user, max-memory");
+    refused(MAIN "\nport = 3\n", "test.conf:4: ", ", max-stream-buffer, psk, ca, cert, key");
     refused(MAIN "[helper]\nsocket = relative\n", "test.conf:4: ", "absolute path");
     refused(MAIN "connections = 65\n", "test.conf:3: ", "1 to 64");
     refused(MAIN "keepalive-timeout = 1s\n", "test.conf:1: ", "not below keepalive-interval");

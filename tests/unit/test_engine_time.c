@@ -164,6 +164,31 @@ static void the_silence_is_not_the_peers_while_we_do_not_read(void **state) {
     engine_end(&e);
 }
 
+static void the_silence_is_not_the_peers_while_the_caller_has_paused(void **state) {
+    (void)state;
+    engine e;
+    int nops = 0;
+    engine_begin(&e, SMUX_SERVER, 2);
+    say_nop(&e, 0);
+    hear(&e);
+    smux_pause_reading(e.session, true, e.now_us);
+    assert_false(smux_want_read(e.session));
+    for (int i = 0; i < 100; i++) {
+        pass_time(&e, SECONDS(10));
+        for (frame f = next_frame(&e); f.cmd != -1; f = next_frame(&e))
+            nops += f.cmd == CMD_NOP;
+    }
+    assert_int_equal(smux_session_error(e.session), 0);
+    assert_in_range(nops, 99, 100); /* the peer is not to take us for silent, either */
+    pass_time(&e, SECONDS(9));
+    smux_pause_reading(e.session, false, e.now_us);
+    assert_true(smux_want_read(e.session));
+    uint64_t resumed = e.now_us, took = time_until_silence_is_noticed(&e, resumed, SECONDS(100));
+    assert_in_range(took, SECONDS(30), SECONDS(41));
+    expect_failed(&e, SMUX_ERR_KEEPALIVE);
+    engine_end(&e);
+}
+
 static void a_process_that_was_stopped_reads_before_it_judges(void **state) {
     (void)state;
     engine e;
@@ -404,6 +429,7 @@ int main(void) {
         cmocka_unit_test(a_peer_that_never_sent_a_nop_may_be_silent_for_ever),
         cmocka_unit_test(any_byte_of_the_peer_counts_as_a_sign_of_life),
         cmocka_unit_test(the_silence_is_not_the_peers_while_we_do_not_read),
+        cmocka_unit_test(the_silence_is_not_the_peers_while_the_caller_has_paused),
         cmocka_unit_test(a_process_that_was_stopped_reads_before_it_judges),
         cmocka_unit_test(ticking_early_or_late_or_backwards_does_no_harm),
         cmocka_unit_test(the_clock_may_start_anywhere),

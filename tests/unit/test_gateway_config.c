@@ -121,6 +121,16 @@ static void each_mistake_gets_one_line_that_says_what_was_expected(void **state)
     }
 }
 
+static void an_unknown_key_gets_the_list_of_all_that_exist(void **state) {
+    static const char last[] = ", log-level, log-file";
+    struct config_error error;
+    (void)state;
+    assert_false(load("[listen]\nan-unknown-key-with-a-name-of-forty-letters = 1\n", &error));
+    assert_non_null(strstr(error.text, "an-unknown-key-with-a-name-of-forty-lett"));
+    assert_non_null(strstr(error.text, "expected one of address, allow, version, "));
+    assert_string_equal(error.text + strlen(error.text) - strlen(last), last);
+}
+
 static void nine_addresses_are_too_many(void **state) {
     char text[1000] = "[listen]\naddress = ";
     struct config_error error;
@@ -143,6 +153,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_allowed_unless_listed),
         cmocka_unit_test(loopback_and_unix_need_no_tls),
         cmocka_unit_test(each_mistake_gets_one_line_that_says_what_was_expected),
+        cmocka_unit_test(an_unknown_key_gets_the_list_of_all_that_exist),
         cmocka_unit_test(nine_addresses_are_too_many),
         cmocka_unit_test(insecure_allows_any_address),
     };
