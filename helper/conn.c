@@ -10,28 +10,11 @@
 #include "helper/helper.h"
 #include "helper/log.h"
 #include "helper/names.h"
-#include "helper/socks5.h"
+#include "helper/state.h"
 
 /* A stream that is reset before it was answered (a gateway that drains, a carrier that breaks) is
  * asked for again, this often at most; one on a session whose peer never spoke does not count. */
 #define ATTEMPTS_MAX 5
-
-/* Needed until the outcome is known. */
-struct conn_opening {
-    struct conn *conn;
-    struct upstream *upstream; /* lives as long as this waits for it */
-    struct upstream_waiter waiter;
-    const struct pump *pump; /* of the stream; valid while that is */
-    struct loop_timer timer;
-    struct loop_garbage garbage;
-    struct socks5_client socks;
-    char gateway[ROUTE_NAME_MAX + 1];
-    uint32_t timeout_ms;
-    uint8_t connect, on_failure, handshake; /* of the route */
-    uint8_t attempts;
-    bool by_name; /* a name rule matched: the gateway resolves */
-    bool direct;  /* on-failure = direct has been resorted to */
-};
 
 static void request_stream(struct conn *conn);
 static bool on_lost(struct relay *relay, int error);
@@ -40,6 +23,29 @@ static void on_relay_ended(struct relay *relay, enum relay_reason reason, int er
 
 static const struct relay_ops conn_relay_ops = {
     .head = on_head, .lost = on_lost, .ended = on_relay_ended};
+
+/* ---- States ---- */
+
+#define TO(state) (1u << CONN_##state)
+
+static const struct state_table states = {
+    .what = "connection",
+    .state = {[CONN_NEW] = {"new", TO(OPENING) | TO(FAILED) | TO(OVER)},
+              [CONN_OPENING] = {"opening", TO(EAGER) | TO(SUCCEEDED) | TO(FAILED) | TO(OVER)},
+              [CONN_EAGER] = {"eager", TO(STARTED) | TO(SUCCEEDED) | TO(FAILED) | TO(OVER)},
+              [CONN_STARTED] = {"started", TO(OPEN) | TO(OVER)},
+              [CONN_SUCCEEDED] = {"succeeded", TO(OPEN) | TO(OVER)},
+              [CONN_OPEN] = {"open", TO(OVER)},
+              [CONN_FAILED] = {"failed", TO(OVER)},
+              [CONN_OVER] = {"over", 0}}};
+
+/* The one way to change its state. A wrong move ends this connection alone. */
+static bool move(struct conn *conn, enum conn_state to) {
+    if (state_move(&states, &conn->state, to))
+        return true;
+    conn_end(conn, EPROTO);
+    return false;
+}
 
 /* ---- Life ---- */
 
@@ -143,7 +149,7 @@ static void log_end(const struct conn *conn, enum relay_reason reason, int error
 static void on_relay_ended(struct relay *relay, enum relay_reason reason, int error) {
     struct conn *conn = container_of(relay, struct conn, relay);
     struct helper *helper = conn->helper;
-    conn->ended = true;
+    move(conn, CONN_OVER);
     log_end(conn, reason, error);
     control_conn_gone(helper->control, conn);
     *conn->at = conn->next;
@@ -161,15 +167,14 @@ static void on_relay_ended(struct relay *relay, enum relay_reason reason, int er
 }
 
 void conn_end(struct conn *conn, int error) {
-    if (!conn->ended)
-        relay_abort(&conn->relay, error);
+    relay_abort(&conn->relay, error);
 }
 
 /* ---- The outcome ---- */
 
 static void attach_if_ready(struct conn *conn) {
     struct relay *relay = &conn->relay;
-    if (!conn->started || !relay_wants_socket(relay))
+    if (!conn_is_started(conn) || !relay_wants_socket(relay))
         return;
     if (relay_attach(relay, relay->watch.fd, &relay_end_app, 0) != 0)
         conn_end(conn, ENOMEM);
@@ -181,32 +186,31 @@ void conn_start(struct conn *conn, int fd, bool residue, uint32_t events) {
         relay->watch.fd = fd;
     relay->ahead = residue;
     relay_hear(relay, events);
-    conn->started = true;
-    attach_if_ready(conn);
+    if (move(conn, conn->state == CONN_EAGER ? CONN_STARTED : CONN_OPEN))
+        attach_if_ready(conn);
 }
 
 static void succeed(struct conn *conn, const struct shim_endpoint *local) {
     static const struct shim_endpoint unknown;
-    bool told = conn->told;
+    bool told = conn->state != CONN_OPENING;
+    if (!move(conn, conn->state == CONN_STARTED ? CONN_OPEN : CONN_SUCCEEDED))
+        return;
     drop_opening(conn);
-    conn->told = true;
     if (!told)
         conn->ops->outcome(conn, 0, local ? local : &unknown);
 }
 
 static void fail(struct conn *conn, int err, const char *why) {
     char what[CONN_TEXT_SIZE];
-    bool started = conn->started;
     relay_head_over(&conn->relay);
     if (!relay_is_attached(&conn->relay))
         relay_drop_stream(&conn->relay);
     log_of(conn->uid, LOG_INFO, "pid %d, uid %u: connect to %s: %s", (int)conn->pid,
            (unsigned)conn->uid, conn_describe(conn, what, sizeof what), why);
     drop_opening(conn);
-    conn->told = true;
-    if (started)
+    if (conn_is_started(conn))
         conn_end(conn, err);
-    else
+    else if (move(conn, CONN_FAILED))
         conn->ops->outcome(conn, err, NULL);
 }
 
@@ -277,7 +281,7 @@ static void stream_ready(struct conn *conn, struct pump *pump, smux_stream *stre
         succeed(conn, NULL);
     else
         send_request(conn);
-    if (!conn->ended)
+    if (!conn_is_over(conn))
         attach_if_ready(conn);
 }
 
@@ -316,7 +320,7 @@ static bool on_lost(struct relay *relay, int error) {
     struct conn *conn = container_of(relay, struct conn, relay);
     if (conn->opening && !pump_has_heard(conn->opening->pump))
         conn->opening->attempts--;
-    if (conn->told || !conn->opening || conn->opening->attempts >= ATTEMPTS_MAX) {
+    if (conn->state != CONN_OPENING || conn->opening->attempts >= ATTEMPTS_MAX) {
         fail(conn, ECONNREFUSED, smux_strerror(error));
         return true;
     }
@@ -404,6 +408,8 @@ void conn_open(struct conn *conn) {
         fail(conn, EAGAIN, "more connections of one user than max-streams-per-user");
         return;
     }
+    if (!move(conn, CONN_OPENING))
+        return;
     conn->opening = opening_new(conn, &routes->route[rule->route]);
     if (!conn->opening) {
         fail(conn, ENETUNREACH, "out of memory");
@@ -417,10 +423,10 @@ void conn_open(struct conn *conn) {
     conn->opening->by_name = conn->name && (rule->kind == ROUTE_RULE_NAME || !target.family);
     start_timer(conn);
     if (conn->opening->connect == ROUTE_EAGER) {
-        conn->told = true;
+        move(conn, CONN_EAGER);
         conn->ops->outcome(conn, 0, &(struct shim_endpoint){0});
     }
-    if (!conn->ended)
+    if (!conn_is_over(conn))
         request_stream(conn);
 }
 

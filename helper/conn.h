@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "helper/relay.h"
+#include "helper/socks5.h"
 #include "helper/upstream.h"
 #include "shim/control_endpoint.h"
 #include "shim/routes.h"
@@ -20,6 +21,18 @@ struct account;
 struct helper;
 struct conn;
 struct conn_opening;
+
+/* A connection's life. What may follow which is the table in conn.c. */
+enum conn_state {
+    CONN_NEW,       /* no route yet */
+    CONN_OPENING,   /* the outcome is not known */
+    CONN_EAGER,     /* nor is it, but success was told (connect = eager); conn_start is to come */
+    CONN_STARTED,   /* the same, and conn_start was called */
+    CONN_SUCCEEDED, /* success was told; conn_start is to come */
+    CONN_OPEN,      /* the application and the stream have each other, or what the relay has left */
+    CONN_FAILED,    /* the failure was told; conn_end is to come */
+    CONN_OVER       /* ops->ended was called */
+};
 
 struct conn_ops {
     /* The connect has succeeded (err 0, `local` as the target sees it, family 0 if unknown) or failed.
@@ -36,7 +49,7 @@ struct conn {
     struct relay relay;
     struct helper *helper;
     const struct conn_ops *ops;
-    struct conn_opening *opening;     /* NULL once relaying, or ended */
+    struct conn_opening *opening;     /* CONN_OPENING, CONN_EAGER, CONN_STARTED */
     char gateway[ROUTE_NAME_MAX + 1]; /* empty before the route is known */
     struct conn *next, **at;          /* the helper's list */
     struct shim_endpoint dest;
@@ -47,11 +60,39 @@ struct conn {
     struct account *account; /* of the user; NULL: nothing limits him */
     pid_t pid;
     uid_t uid;
-    bool counted; /* among the helper's connections: it has a route */
-    bool told;    /* outcome was called */
-    bool started; /* conn_start was called */
-    bool ended;
+    bool counted;  /* among the helper's connections: it has a route */
+    uint8_t state; /* enum conn_state */
 };
+
+static inline bool conn_is_over(const struct conn *conn) {
+    return conn->state == CONN_OVER;
+}
+
+/* conn_start was called. */
+static inline bool conn_is_started(const struct conn *conn) {
+    return conn->state == CONN_STARTED || conn->state == CONN_OPEN;
+}
+
+/* ---- Of conn.c alone, and its test ---- */
+
+/* Needed until the outcome is known. */
+struct conn_opening {
+    struct conn *conn;
+    struct upstream *upstream; /* lives as long as this waits for it */
+    struct upstream_waiter waiter;
+    const struct pump *pump; /* of the stream; valid while that is */
+    struct loop_timer timer;
+    struct loop_garbage garbage;
+    struct socks5_client socks;
+    char gateway[ROUTE_NAME_MAX + 1];
+    uint32_t timeout_ms;
+    uint8_t connect, on_failure, handshake; /* of the route */
+    uint8_t attempts;
+    bool by_name; /* a name rule matched: the gateway resolves */
+    bool direct;  /* on-failure = direct has been resorted to */
+};
+
+/* ---- For its owners ---- */
 
 /* Prepares a connection and enters it in the helper's list. */
 void conn_init(struct conn *conn, struct helper *helper, const struct conn_ops *ops);

@@ -487,6 +487,6 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
         relay_hear(relay, events);
     }
     /* The copy of A is open: only shutdown hangs up. */
-    if (events & EPOLLHUP && request->state == REQUEST_OPENING && !conn->ended)
+    if (events & EPOLLHUP && request->state == REQUEST_OPENING && !conn_is_over(conn))
         conn_fail(conn, ECONNRESET, "shut down by the program");
 }
