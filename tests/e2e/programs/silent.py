@@ -25,7 +25,10 @@ async def pour(_reader, writer):
 
 
 async def serve(port):
-    server = await asyncio.start_server(pour, "127.0.0.1", port, backlog=4096)
+    sock = socket.create_server(("127.0.0.1", port), backlog=4096)
+    # Thousands of full-sized queues would use up the kernel's memory for TCP, and it resets others then.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    server = await asyncio.start_server(pour, sock=sock, backlog=4096)
     await server.serve_forever()
 
 
