@@ -16,8 +16,7 @@
 #include "helper/helper.h"
 #include "helper/log.h"
 #include "helper/names.h"
-#include "helper/pending.h"
-#include "shim/control.h"
+#include "helper/state.h"
 
 /* A peer that connects and does not send its whole request. Nothing of the shim's waits so long. */
 #define REQUEST_TIMEOUT_US 5000000u
@@ -25,36 +24,26 @@
 /* Attempts to find a free abstract name. Ids have 64 random bits: a second is already strange. */
 #define NAME_ATTEMPTS 4
 
-enum request_state {
-    REQUEST_READING, /* header and name */
-    REQUEST_OPENING, /* the outcome is not known yet */
-    REQUEST_TELLING, /* it is, but the whole gate has not arrived */
-    REQUEST_OPENED,  /* told: a thread sets the last option of A, whose lock may be held */
-    REQUEST_OPEN     /* told: the connection is the application's */
-};
+/* ---- States ---- */
 
-/* Needed until the application has its connection. */
-struct request_opening {
-    struct local_request *request;
-    struct loop_timer timer;
-    struct pending pending;
-    struct loop_watch opened; /* REQUEST_OPENED: a pipe, which the thread closes */
-    struct shim_request header;
-    bool proven;     /* app_fd is the other end of this connection, not any descriptor */
-    uint16_t have;   /* bytes of header and name read */
-    int app_fd;      /* the helper's copy of A, -1 when closed */
-    int outcome_err; /* while REQUEST_TELLING */
-    struct shim_endpoint outcome_local;
-    char name[SHIM_HOST_NAME_MAX + 1];
-};
+#define TO(state) (1u << REQUEST_##state)
 
-struct local_request {
-    struct conn conn;
-    struct loop_garbage garbage;
-    struct request_opening *opening; /* NULL when REQUEST_OPEN */
-    uint8_t state;                   /* enum request_state */
-    bool read;                       /* to its end */
-};
+static const struct state_table states = {
+    .what = "request",
+    .state = {[REQUEST_READING] = {"reading", TO(OPENING) | TO(OVER)},
+              [REQUEST_OPENING] = {"opening", TO(TELLING) | TO(OVER)},
+              [REQUEST_TELLING] = {"telling", TO(TELLING) | TO(OPENED) | TO(OPEN) | TO(OVER)},
+              [REQUEST_OPENED] = {"opened", TO(OPEN) | TO(OVER)},
+              [REQUEST_OPEN] = {"open", TO(OVER)},
+              [REQUEST_OVER] = {"over", 0}}};
+
+/* The one way to change its state. A wrong move ends this request alone. */
+static bool move(struct local_request *request, enum request_state to) {
+    if (state_move(&states, &request->state, to))
+        return true;
+    conn_end(&request->conn, EPROTO);
+    return false;
+}
 
 static void on_fd(struct loop_watch *watch, uint32_t events);
 static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *local);
@@ -91,6 +80,7 @@ static void been_read(struct local_request *request) {
 
 static void on_ended(struct conn *conn) {
     struct local_request *request = container_of(conn, struct local_request, conn);
+    move(request, REQUEST_OVER);
     been_read(request);
     account_put(&conn->helper->accounts, conn->account);
     if (request->opening) {
@@ -210,11 +200,12 @@ static int wanted_sndbuf(const struct shim_request *header) {
 
 /* Nothing is left to do with A. `events`: what was heard of B meanwhile, and not acted on. */
 static void start(struct local_request *request, uint32_t events) {
+    if (!move(request, REQUEST_OPEN))
+        return;
     close_app_fd(request);
     loop_timer_clear(loop_of(request), &request->opening->timer);
     free(request->opening);
     request->opening = NULL;
-    request->state = REQUEST_OPEN;
     conn_start(&request->conn, -1, true, events);
 }
 
@@ -242,7 +233,7 @@ static bool open_in_thread(struct local_request *request) {
         return false;
     }
     opening->app_fd = -1;
-    request->state = REQUEST_OPENED;
+    move(request, REQUEST_OPENED);
     return true;
 }
 
@@ -283,10 +274,11 @@ static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *l
         conn_end(conn, err);
         return;
     }
+    if (!move(request, REQUEST_TELLING))
+        return;
     request->opening->outcome_err = err;
     if (local)
         request->opening->outcome_local = *local;
-    request->state = REQUEST_TELLING;
     pending_stop(&request->opening->pending);
     loop_timer_set(loop_of(request), &request->opening->timer,
                    loop_now_us(loop_of(request)) + REQUEST_TIMEOUT_US, on_timeout);
@@ -377,7 +369,8 @@ static void serve_connect(struct local_request *request) {
     conn->relay.linger_reset = request->opening->header.flags & SHIM_LINGER_RESET;
     if (request->opening->header.name_len > 0)
         conn->name = strdup(request->opening->name);
-    request->state = REQUEST_OPENING;
+    if (!move(request, REQUEST_OPENING))
+        return;
     loop_timer_clear(loop_of(request), &request->opening->timer);
     pending_start(&request->opening->pending, conn, request->opening->app_fd,
                   shim_request_fd(&request->opening->header));
@@ -473,7 +466,7 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
     /* What is read here need not be read again, but an end comes once. */
     if (request->state != REQUEST_OPEN)
         relay_hear(relay, events & ~(uint32_t)(EPOLLIN | EPOLLOUT));
-    switch (request->state) {
+    switch ((enum request_state)request->state) {
     case REQUEST_READING:
         read_request(request);
         break;
@@ -485,8 +478,11 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
         break;
     case REQUEST_OPEN: /* eager: told, and the stream is still to come */
         relay_hear(relay, events);
+        break;
+    case REQUEST_OVER:
+        return;
     }
     /* The copy of A is open: only shutdown hangs up. */
-    if (events & EPOLLHUP && request->state == REQUEST_OPENING && !conn_is_over(conn))
+    if (events & EPOLLHUP && request->state == REQUEST_OPENING)
         conn_fail(conn, ECONNRESET, "shut down by the program");
 }
