@@ -12,11 +12,13 @@
 """
 
 import asyncio
+import fcntl
 import hashlib
 import resource
 import socket
 import struct
 import sys
+import termios
 
 PATTERN = bytes(range(256)) * 256
 open_now = 0
@@ -64,6 +66,11 @@ async def silent(reader, writer):
 async def reset(reader, writer, length):
     await send_pattern(writer, int(length))
     sock = writer.get_extra_info("socket")
+    # A reset takes with it what the other end's kernel has not got yet.
+    for _ in range(300):
+        if struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0] == 0:
+            break
+        await asyncio.sleep(0.01)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
