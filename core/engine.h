@@ -100,7 +100,8 @@ struct smux_stream {
     void *user;
     uint32_t id;
     uint16_t flags;
-    uint8_t in : 4, out : 4; /* enum in_state, out_state: set by stream_set_in/out alone */
+    uint8_t in : 2, out : 2;   /* enum in_state, out_state: set by stream_set_in/out alone */
+    uint8_t awaits_window : 1; /* smux_window_room said 0 */
     signed error : 8;
 
     /* Sending.  Positions are those of version 2, modulo 2^32. */

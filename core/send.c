@@ -45,10 +45,26 @@ void send_leave_ring(smux_stream *st) {
     }
 }
 
+/* How many bytes beyond those queued the peer's window lets out. */
+static uint64_t window_room(const smux_stream *st) {
+    int64_t waiting = (int64_t)(st->queued - st->planned), allowance = send_allowance(st);
+    return allowance > waiting ? (uint64_t)(allowance - waiting) : 0;
+}
+
+uint64_t smux_window_room(smux_stream *st) {
+    uint64_t room = window_room(st);
+    st->awaits_window = room == 0;
+    return room;
+}
+
 void send_schedule(smux_stream *st) {
     smux_session *s = st->session;
     if (s->error)
         return;
+    if (st->awaits_window && st->out == OUT_OPEN && window_room(st)) {
+        st->awaits_window = false;
+        stream_event(st, F_WRITABLE);
+    }
     if (!control_due(st))
         list_remove(&st->control);
     else if (!linked(&st->control))

@@ -264,7 +264,8 @@ typedef enum smux_event_type {
                               application is done with them */
     SMUX_EVENT_EOF,        /* the peer will send nothing more on `stream` */
     SMUX_EVENT_RESET,      /* `stream` ended with `error`; only smux_close or smux_reset is left */
-    SMUX_EVENT_WRITABLE,   /* smux_send on `stream` fell short earlier, now there is room */
+    SMUX_EVENT_WRITABLE,   /* smux_send on `stream` fell short earlier, or smux_window_room was 0;
+                              now there is room */
     SMUX_EVENT_SENT,       /* `buffer`, lent by smux_send_borrowed, is the caller's again.  error 0:
                               all of it went out; otherwise it was dropped for that reason.
                               `stream` is NULL if it has been closed meanwhile */
@@ -351,6 +352,11 @@ SMUX_API smux_session *smux_stream_session(const smux_stream *stream);
 /* A pointer of the caller's, NULL at first, handed back in events. */
 SMUX_API void smux_stream_set_user(smux_stream *stream, void *user);
 SMUX_API void *smux_stream_user(const smux_stream *stream);
+
+/* How many more bytes the peer's window lets out now, beyond those that wait already; version 1 has
+ * no windows, and then it is a number larger than any.  0: SMUX_EVENT_WRITABLE follows, once, when
+ * there is room.  For those who would rather leave data where it is than queue what cannot go. */
+SMUX_API uint64_t smux_window_room(smux_stream *stream);
 
 typedef struct smux_stream_info {
     uint32_t id;

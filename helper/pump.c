@@ -148,7 +148,9 @@ static void dispatch(struct pump *pump, const smux_event *event) {
         if (pump->ops->hello)
             pump->ops->hello(pump);
         break;
-    case SMUX_EVENT_WRITABLE: /* relays lend what does not fit, so they never wait for it */
+    case SMUX_EVENT_WRITABLE: /* relays lend what does not fit, and wait for windows alone */
+        if (relay)
+            relay_window_opened(relay);
         break;
     }
 }

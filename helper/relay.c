@@ -321,12 +321,24 @@ void relay_sent(struct relay *relay, struct buffer *buffer) {
         again_later(relay);
 }
 
-/* How many bytes may be read now. */
+/* How many bytes may be read now. Streams whose readers pause must not come to hold all that their
+ * session may borrow: the readers of other streams, who do not pause, would get nothing. */
 static size_t read_room(const struct relay *relay) {
     size_t cap = RELAY_LOAN_MAX;
     if (relay->reactor->pool.used_count > RELAY_BUFFERS_PLENTY || reactor_is_mixed(relay->reactor))
         cap = BUFFER_SIZE;
-    return relay->loan_len < cap ? cap - relay->loan_len : 0;
+    size_t room = relay->loan_len < cap ? cap - relay->loan_len : 0;
+    if (room == 0 || relay->pump->loans < RELAY_SESSION_LOANS_EASY)
+        return room;
+    uint64_t window = smux_window_room(relay->stream);
+    if (window > 0 && window < RELAY_COPY_MAX)
+        window = RELAY_COPY_MAX; /* a copy takes nothing of what the session may borrow */
+    return window < room ? (size_t)window : room;
+}
+
+void relay_window_opened(struct relay *relay) {
+    if (relay->readable && relay->in == RELAY_IN_OPEN)
+        again_later(relay);
 }
 
 /* The application has closed. What it said still goes out, as from a closed TCP socket; whatever comes
@@ -370,7 +382,7 @@ static void read_socket(struct relay *relay) {
     while (relay->readable && relay->in == RELAY_IN_OPEN) {
         size_t room = read_room(relay);
         if (room == 0)
-            break; /* relay_sent goes on */
+            break; /* relay_sent or relay_window_opened goes on */
         if (!may_borrow(relay->pump)) {
             park(relay); /* relay_unpark does */
             break;

@@ -30,6 +30,8 @@
  * streams. In between reactor.loans_max decides. */
 #define RELAY_SESSION_LOANS_MIN 16
 #define RELAY_SESSION_LOANS_MAX 1024
+/* With so many buffers of a session on loan, no more is read than can go out at once. */
+#define RELAY_SESSION_LOANS_EASY 64
 
 /* Reads up to this size are copied into the engine, which is cheaper than a loan. */
 #define RELAY_COPY_MAX 4096u
@@ -204,6 +206,8 @@ void relay_eof(struct relay *relay);
 /* The peer reads nothing that is sent from now on. A target is closed behind what it is to get, so
  * that its kernel forgets the connection as it forgets that of a program that has closed. */
 void relay_peer_closed(struct relay *relay);
+/* The peer's window lets something out again. */
+void relay_window_opened(struct relay *relay);
 void relay_stream_reset(struct relay *relay, int error);
 void relay_sent(struct relay *relay, struct buffer *buffer);
 /* The session may borrow again, perhaps: the relay that has waited for longest has its turn. */

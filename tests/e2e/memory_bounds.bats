@@ -48,6 +48,27 @@ slow() { via timeout 120 python3 "$fixtures/slow.py" "$1" "$slow_port" "${@:2}";
     assert_output "300 complete"
 }
 
+# What waits for a reader that pauses must not take the buffers that others' data pass through.
+@test "hundreds of readers that pause take nothing from those that read" {
+    start_slow
+    start_peer
+    start_both '127.0.0.1:*'
+    spawn pausing via python3 "$fixtures/slow.py" download "$slow_port" 600 2000000 100
+    wait_until "the readers to pause" pausing 600
+    sleep 2 # until nothing more comes for them
+    run -0 --separate-stderr via timeout 60 python3 -c '
+import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"send 3000000\n")
+n = 0
+while d := s.recv(65536): n += len(d)
+print(n)' "$peer_port"
+    assert_output 3000000
+    stop "$spawned" KILL
+}
+
+pausing() { direct || [ "$(streams_now)" -ge "$1" ]; }
+
 # Resident memory of a process, in KiB.
 resident() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
 peak() { awk '/^VmHWM/ { print $2 }' "/proc/$1/status"; }

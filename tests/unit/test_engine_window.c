@@ -659,6 +659,44 @@ static void windows_of_many_unread_streams_stay_within_the_budget(void **state) 
     engine_end(&e);
 }
 
+/* Who asks for room leaves data where it is, instead of queueing what cannot go. */
+static void who_found_no_room_in_the_window_hears_once_when_there_is_some(void **state) {
+    (void)state;
+    engine e;
+    engine_begin(&e, SMUX_CLIENT, 2);
+    smux_stream *s = engine_opened(&e);
+    assert_int_equal(smux_window_room(s), INITIAL_WINDOW);
+    static uint8_t zeros[INITIAL_WINDOW];
+    assert_int_equal(smux_send(s, zeros, INITIAL_WINDOW - 10), INITIAL_WINDOW - 10);
+    drain(&e);
+    assert_int_equal(smux_window_room(s), 10);
+    assert_int_equal(smux_send(s, "0123456789more", 14), 14);
+    assert_int_equal(smux_window_room(s), 0);
+    drain(&e);
+    expect_no_event(&e);
+    say_upd(&e, 3, 4, INITIAL_WINDOW); /* what waits already takes all of it */
+    hear(&e);
+    expect_no_event(&e);
+    say_upd(&e, 3, 5, INITIAL_WINDOW);
+    hear(&e);
+    expect_writable(&e, s);
+    assert_int_equal(smux_window_room(s), 1);
+    say_upd(&e, 3, 100, INITIAL_WINDOW);
+    hear(&e);
+    expect_no_event(&e);
+    engine_end_anyhow(&e);
+}
+
+static void without_windows_there_is_always_room(void **state) {
+    (void)state;
+    engine e;
+    engine_begin(&e, SMUX_CLIENT, 1);
+    smux_stream *s = engine_opened(&e);
+    assert_int_equal(smux_send(s, "x", 1), 1);
+    assert_true(smux_window_room(s) > UINT32_MAX);
+    engine_end_anyhow(&e);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(before_any_upd_256_kib_may_be_sent),
@@ -689,6 +727,8 @@ int main(void) {
         cmocka_unit_test(a_slow_reader_on_a_short_path_gets_no_larger_window),
         cmocka_unit_test(a_slow_reader_on_a_long_path_is_still_kept_busy),
         cmocka_unit_test(windows_of_many_unread_streams_stay_within_the_budget),
+        cmocka_unit_test(who_found_no_room_in_the_window_hears_once_when_there_is_some),
+        cmocka_unit_test(without_windows_there_is_always_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
