@@ -55,7 +55,7 @@ teardown() {
 # with_gateway ALLOW [LINE...]: the gateway, inside, and the helper of all names of these tests, outside.
 with_gateway() {
     printf '%s\n' '[listen]' "address = unix://$PWD/carrier" "allow = $1" 'log-level = debug' "${@:2}" >gateway.conf
-    spawn gateway inside unshare --mount sh -c 'cd "$0" && mount --bind resolv.conf /etc/resolv.conf &&
+    spawn gateway own_mounts nsenter --net="/proc/$network_pid/ns/net" sh -c 'cd "$0" && mount --bind resolv.conf /etc/resolv.conf &&
         mount --bind hosts /etc/hosts && mount --bind nsswitch.conf /etc/nsswitch.conf && exec "$@"' \
         "$BATS_FILE_TMPDIR" "$BUILD/smux-gateway" -c "$PWD/gateway.conf"
     spawned_gateway=$spawned
@@ -82,7 +82,7 @@ asked() { tail -n +$((asked_before + 1)) "$BATS_FILE_TMPDIR/names.log" | cut -d'
     spawn gateway inside "$BUILD/smux-gateway" -c "$PWD/gateway.conf"
     gateway_url=tcp://silent-first.db.example:$port gateway_lines='dial-timeout = 1h' \
         write_smuxshim_conf 192.0.2.2 'connect-timeout = 1h'
-    spawn helper inside unshare --mount sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' \
+    spawn helper own_mounts nsenter --net="/proc/$network_pid/ns/net" sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' \
         "$BATS_FILE_TMPDIR/resolv.conf" "$BUILD/smux-helper" -c "$smuxshim_conf" -f
     wait_until "the helper" inside "$BUILD/smuxctl" -c "$smuxshim_conf" status
     assert_equal "$(printf '\r\n' | inside timeout 100 "$BUILD/smuxctl" -c "$smuxshim_conf" connect 192.0.2.2 "$P" |
@@ -93,7 +93,7 @@ asked() { tail -n +$((asked_before + 1)) "$BATS_FILE_TMPDIR/names.log" | cut -d'
     with_gateway '*.example:*, 192.0.2.1, 192.0.2.2'
     printf '192.0.2.1 two.db.example\n192.0.2.2 two.db.example\n' >hosts
     # shellcheck disable=SC2016
-    run --separate-stderr unshare --mount sh -c 'mount --bind hosts /etc/hosts && exec "$@"' sh \
+    run --separate-stderr own_mounts sh -c 'mount --bind hosts /etc/hosts && exec "$@"' sh \
         "$BUILD/smuxshim" -c "$smuxshim_conf" python3 -c '
 import socket, sys
 def where(address):

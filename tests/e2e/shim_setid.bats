@@ -45,7 +45,7 @@ teardown() {
 # preloaded COMMAND...: as nobody, in a mount namespace whose /etc has ld.so.preload and, where there is
 # one, our smuxshim.conf.
 preloaded() {
-    unshare --mount --propagation private bash -c '
+    own_mounts bash -c '
         mount -t tmpfs tmpfs /mnt && cp -a /etc /mnt/etc && mount --bind /mnt/etc /etc || exit 9
         mkdir -p /etc/smuxshim
         [ ! -e system.conf ] || cp system.conf /etc/smuxshim/smuxshim.conf
