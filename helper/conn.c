@@ -318,9 +318,10 @@ static void request_stream(struct conn *conn) {
 
 static bool on_lost(struct relay *relay, int error) {
     struct conn *conn = container_of(relay, struct conn, relay);
-    if (conn->opening && !pump_has_heard(conn->opening->pump))
-        conn->opening->attempts--;
-    if (conn->state != CONN_OPENING || conn->opening->attempts >= ATTEMPTS_MAX) {
+    struct conn_opening *opening = conn->opening;
+    if (opening && !pump_has_heard(opening->pump))
+        opening->attempts--;
+    if (!opening || conn->state != CONN_OPENING || opening->attempts >= ATTEMPTS_MAX) {
         fail(conn, ECONNREFUSED, smux_strerror(error));
         return true;
     }
