@@ -60,6 +60,7 @@ void conn_init(struct conn *conn, struct helper *helper, const struct conn_ops *
     conn->at = &helper->conns;
     if (conn->next)
         conn->next->at = &conn->next;
+    helper->begun_total++;
     helper->conns = conn;
 }
 

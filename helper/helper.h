@@ -42,6 +42,7 @@ struct helper {
     uint32_t descriptors;     /* at most */
     uint32_t conn_count;      /* with a route */
     uint64_t conns_total;
+    uint64_t begun_total; /* the same, with questions about names and what was refused */
     uint64_t began_us;
     bool draining;
     struct loop_timer drain_timer;

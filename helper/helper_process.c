@@ -59,6 +59,7 @@ struct process {
     int lock_fd;
     struct loop_timer second; /* for the birthplace */
     unsigned idle_seconds;
+    uint64_t begun_seen; /* helper.begun_total a second ago */
 };
 
 static int complain(const char *text) {
@@ -247,7 +248,9 @@ static bool start_helper(struct process *process, struct config *config) {
 static void on_idle_second(struct loop_timer *timer) {
     struct process *process = container_of(timer, struct process, second);
     struct helper *helper = &process->helper;
-    process->idle_seconds = helper->conns ? 0 : process->idle_seconds + 1;
+    bool idle = !helper->conns && helper->begun_total == process->begun_seen;
+    process->idle_seconds = idle ? process->idle_seconds + 1 : 0;
+    process->begun_seen = helper->begun_total;
     if (process->idle_seconds < IDLE_SECONDS_MAX) {
         loop_timer_set(helper->reactor.loop, timer,
                        loop_now_us(helper->reactor.loop) + BIRTHPLACE_LOOK_US, on_idle_second);

@@ -229,10 +229,21 @@ in_pid_namespace() {
     done
 }
 
+@test "a helper in a PID namespace is not idle while it is asked now and then" {
+    cat >"$runtime_dir/often.py" <<END
+import socket, time
+for _ in range(16):
+    socket.create_connection(('127.0.0.1', $peer_port)).close()
+    time.sleep(0.5)
+END
+    in_pid_namespace "$bin/smuxshim" -c "$smuxshim_conf" /usr/bin/python3 "$runtime_dir/often.py" 3>&- 4>&-
+    assert_equal "$(grep -c 'listening at' "$log")" 1
+}
+
 @test "a helper that was started by hand stays, wherever it is" {
     write_init
     spawn init python3 init.py "$(declare -f by_hand); by_hand"
-    wait_until "the line" grep -q "may wait for it$" "$log"
+    wait_until "the line" grep -qE "(may wait for it|takes it along when it ends)$" "$log"
     sleep 8
     assert [ -n "$(helpers)" ]
 }
