@@ -299,6 +299,7 @@ static int run(struct process *process, struct config *config, int ready_fd) {
     }
     local_stop(helper->local);
     control_free(helper->control);
+    helper->control = NULL; /* the connections that helper_fini ends would tell it */
     signals_stop(&process->signals);
     struct local *local = helper->local;
     helper_fini(helper);

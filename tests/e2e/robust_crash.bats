@@ -169,6 +169,18 @@ no_connections() { [ "$(ctl status --json | jq '.streams | length')" = 0 ]; }
     close_behind_a_reset kill -USR1 "$wire_pid"
 }
 
+@test "SIGTERM ends a helper with hundreds of open connections, in order" {
+    local status=0
+    spawn hoard via python3 "$fixtures/probe.py" hoard 127.0.0.1 "$peer_port" 300
+    wait_until "the connections" has_connections 300
+    kill -TERM "$helper_pid"
+    wait_until "the helper to end" eval '! alive $helper_pid'
+    wait "$helper_pid" || status=$?
+    assert_equal "$status" 0
+}
+
+has_connections() { [ "$(ctl status --json | jq '.streams | length')" -ge "$1" ]; }
+
 @test "a second helper does not start beside the first" {
     run timeout 10 "$BUILD/smux-helper" -c "$smuxshim_conf" -f
     refute [ "$status" = 124 ]
