@@ -100,8 +100,8 @@ by_root() {
     chown "$user" "$home/runtime"
     exec=exec own_mounts sh -c 'mount -t tmpfs none /run && exec sleep 60' 3>&- 4>&- &
     local sleeper=$!
-    wait_until "a /run of the test's own" nsenter -t "$sleeper" -m test ! -e /run/systemd -a ! -e /run/lock
-    run nsenter -t "$sleeper" -m env -i HOME="$home" PATH="$bin:/usr/bin:/bin" XDG_RUNTIME_DIR="$home/runtime" \
+    wait_until "a /run of the test's own" nsenter -t "$sleeper" -m -r test ! -e /run/systemd -a ! -e /run/lock
+    run nsenter -t "$sleeper" -m -r env -i HOME="$home" PATH="$bin:/usr/bin:/bin" XDG_RUNTIME_DIR="$home/runtime" \
         sh -c 'smuxshim "$@" && ls /run/smuxshim' sh "${probe[@]}"
     assert_line connected
     assert_line smuxshim-helper.sock
@@ -116,7 +116,7 @@ by_root() {
 @test "the system's helper serves the users whom it admits; others have their own" {
     exec=exec own_mounts sh -c 'mount -t tmpfs none /run && exec sleep 60' 3>&- 4>&- &
     local sleeper=$! inside
-    inside=(nsenter -t "$sleeper" -m)
+    inside=(nsenter -t "$sleeper" -m -r)
     wait_until "a /run of the test's own" "${inside[@]}" test ! -e /run/systemd -a ! -e /run/lock
     printf '[helper]\nallow-users = %s\n' "$user" | cat "$home/.config/smuxshim/smuxshim.conf" - >system.conf
     "${inside[@]}" env SMUXSHIM_SOCKET=/run/smuxshim/smuxshim-helper.sock "$bin/smux-helper" -c "$PWD/system.conf" 3>&- 4>&-
@@ -134,7 +134,7 @@ by_root() {
 by_user_inside() {
     local uid=$1
     shift
-    nsenter -t "$sleeper" -m setpriv --reuid="$uid" --regid="$uid" --clear-groups \
+    nsenter -t "$sleeper" -m -r setpriv --reuid="$uid" --regid="$uid" --clear-groups \
         env -i HOME="$home" PATH="$bin:/usr/bin:/bin" "$@" 3>&- 4>&-
 }
 
