@@ -98,7 +98,7 @@ by_root() {
 @test "root with a user's XDG_RUNTIME_DIR leaves nothing in it, and the user is not locked out" {
     mkdir -m 700 "$home/runtime"
     chown "$user" "$home/runtime"
-    exec=exec own_mounts sh -c 'mount -t tmpfs none /run && exec sleep 60' 3>&- 4>&- &
+    exec="exec" own_mounts sh -c 'mount -t tmpfs none /run && exec sleep 60' 3>&- 4>&- &
     local sleeper=$!
     wait_until "a /run of the test's own" nsenter -t "$sleeper" -m -r test ! -e /run/systemd -a ! -e /run/lock
     run nsenter -t "$sleeper" -m -r env -i HOME="$home" PATH="$bin:/usr/bin:/bin" XDG_RUNTIME_DIR="$home/runtime" \
@@ -114,7 +114,7 @@ by_root() {
 }
 
 @test "the system's helper serves the users whom it admits; others have their own" {
-    exec=exec own_mounts sh -c 'mount -t tmpfs none /run && exec sleep 60' 3>&- 4>&- &
+    exec="exec" own_mounts sh -c 'mount -t tmpfs none /run && exec sleep 60' 3>&- 4>&- &
     local sleeper=$! inside
     inside=(nsenter -t "$sleeper" -m -r)
     wait_until "a /run of the test's own" "${inside[@]}" test ! -e /run/systemd -a ! -e /run/lock
