@@ -20,7 +20,7 @@ enum link_state {
 /* A session's life. What may follow which is the table in upstream.c. */
 enum session_state {
     SESSION_NEW,         /* the peer has said nothing yet */
-    SESSION_ESTABLISHED, /* it has said hello, or has kept the connection for a while */
+    SESSION_ESTABLISHED, /* it has said hello, or is taken for a server without one */
     SESSION_DRAINING,    /* no more streams; it ends with its last one */
     SESSION_OVER         /* its pump has ended; the memory goes at the end of the turn */
 };
