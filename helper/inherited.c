@@ -22,6 +22,8 @@
 #define USUAL_TIMER_SLACK_NS 50000
 #define CPUS_MAX             8192
 
+#define FIRST_RESERVED_SIGNAL 32 /* where the real-time signals begin, on every architecture */
+
 /* Of the first PID namespace, on every Linux (PROC_PID_INIT_INO). */
 #define FIRST_PID_NAMESPACE "pid:[4026531836]"
 
@@ -85,11 +87,26 @@ void inherited_lift_limits(void) {
 
 /* ---- The rest ---- */
 
+/* glibc keeps the first real-time signals for its threads and lets nobody change them: if the
+ * program that started this one has them ignored, only the kernel's own call can undo that. */
+static void reset_reserved_signals(void) {
+    struct {
+        void (*handler)(int);
+        unsigned long rest[8];
+    } action, usual = {.handler = SIG_DFL};
+    for (int i = FIRST_RESERVED_SIGNAL; i < SIGRTMIN; i++) {
+        if (syscall(SYS_rt_sigaction, i, NULL, &action, _NSIG / 8) == 0 &&
+            action.handler == SIG_IGN)
+            syscall(SYS_rt_sigaction, i, &usual, NULL, _NSIG / 8);
+    }
+}
+
 static void reset_signals(void) {
     sigset_t none;
     sigemptyset(&none);
     for (int i = 1; i < NSIG; i++)
         signal(i, SIG_DFL);
+    reset_reserved_signals();
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 

@@ -52,7 +52,8 @@ echo 400 >/proc/self/oom_score_adj
 mkdir -p there && cd there
 $1
 END
-    nice -n 7 ionice -c 3 chrt --batch 0 taskset -c 0 bash burdened.sh 3>&- 4>&- </dev/null
+    nice -n 7 ionice -c 3 chrt --batch 0 taskset -c 0 \
+        "$BATS_TEST_TMPDIR/reserved" bash burdened.sh 3>&- 4>&- </dev/null
 }
 
 # limit_of PID NAME: soft and hard.
@@ -60,6 +61,7 @@ limit_of() { awk -v name="$2" 'index($0, name) == 1 { print $(NF - 2), $(NF - 1)
 
 @test "of what its starter has, whichever way it starts, the helper has nothing" {
     local way pid
+    cc -w -D_GNU_SOURCE "$fixtures/reserved.c" -o reserved
     for way in by_launcher by_library by_hand; do
         echo "# $way"
         run with_burdens $way
