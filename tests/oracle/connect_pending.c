@@ -1,6 +1,7 @@
 /* connect_pending.c - what can be seen and done while a connect is under way. */
 #include <sys/select.h>
 
+#include "asleep.h"
 #include "oracle.h"
 
 static volatile sig_atomic_t alarms;
@@ -15,24 +16,6 @@ static void accept_all(struct full_server *full) {
     for (int fd; (fd = accept(full->server.fd, NULL, NULL)) >= 0;)
         close(fd);
     fcntl(full->server.fd, F_SETFL, 0);
-}
-
-/* Is a process asleep, in a wait that a signal ends? */
-static bool sleeps(pid_t pid) {
-    char text[512];
-    snprintf(text, sizeof text, "/proc/%d/stat", (int)pid);
-    int fd = open(text, O_RDONLY | O_CLOEXEC);
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    const char *name_end = strrchr(text, ')');
-    return name_end && name_end[1] == ' ' && name_end[2] == 'S';
-}
-
-/* Returns when it is asleep for good, as in connect, and not for a moment. */
-static void await_sleep(pid_t pid) {
-    for (int times = 0; times < 5; times = sleeps(pid) ? times + 1 : 0)
-        usleep(10000);
 }
 
 static pid_t alarm_child;

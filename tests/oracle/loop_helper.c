@@ -4,9 +4,11 @@
  * direct with programs that run under the shim and this helper, so what differs is the shim's
  * doing.
  *
- *     loop_helper [-d DELAY_MS] [-t TIMEOUT_MS] [-e] SOCKET_PATH
+ *     loop_helper [-d DELAY_MS] [-t TIMEOUT_MS] [-e] [-r] SOCKET_PATH
  *
  * -d waits before each outcome, -t is the connect timeout, -e reports success before connecting.
+ * -r connects to nobody: it waits until the program sleeps in connect, and then gives it a success,
+ * some data and a reset, all before the program runs again.
  * Prints "ready" when it listens.
  */
 #include <errno.h>
@@ -26,12 +28,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "asleep.h"
 #include "shim/control.h"
 
 #define RELAY_SIZE 65536
 
 static int delay_ms, timeout_ms = 10000;
-static bool eager;
+static bool eager, hasty;
 
 /* One direction: bytes received and not yet sent on. */
 struct pipe {
@@ -315,6 +318,20 @@ static bool turn(struct relay *relay) {
     return !(relay->in.closed && relay->out.closed);
 }
 
+/* The gate stays full until the end of B, which is the reset: only that wakes the program. */
+static void speak_and_reset(struct relay *relay, const struct shim_request *req) {
+    struct shim_outcome outcome = {.id = req->id, .dest = req->dest, .local = req->local};
+    struct sockaddr_un name;
+    struct ucred program;
+    socklen_t len = sizeof program;
+    if (getsockopt(relay->b, SOL_SOCKET, SO_PEERCRED, &program, &len) != 0)
+        return;
+    await_sleep(program.pid);
+    bind(relay->copy_of_a, (struct sockaddr *)&name, shim_outcome_pack(&outcome, &name));
+    close(relay->copy_of_a);
+    send(relay->b, "last words", 10, MSG_NOSIGNAL);
+}
+
 static void serve(struct relay *relay, struct shim_request *req) {
     char name[SHIM_HOST_NAME_MAX];
     if (req->name_len && recv(relay->b, name, req->name_len, MSG_WAITALL) != req->name_len)
@@ -347,6 +364,8 @@ static void *run(void *argument) {
         fprintf(stderr, "loop_helper: the request is %s\n", shim_request_problem_text(problem));
     } else if (n > 0 && req.kind == SHIM_NOTICE_LINGER) {
         handle_notice(&req);
+    } else if (n > 0 && relay->copy_of_a >= 0 && hasty) {
+        speak_and_reset(relay, &req);
     } else if (n > 0 && relay->copy_of_a >= 0) {
         relay->target = socket(req.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         setsockopt(relay->target, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -389,13 +408,15 @@ static int listen_at(const char *path) {
 }
 
 int main(int argc, char **argv) {
-    for (int option; (option = getopt(argc, argv, "d:t:e")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "d:t:er")) != -1;) {
         if (option == 'd')
             delay_ms = atoi(optarg);
         else if (option == 't')
             timeout_ms = atoi(optarg);
         else if (option == 'e')
             eager = true;
+        else if (option == 'r')
+            hasty = true;
         else
             return 2;
     }
