@@ -154,20 +154,40 @@ static inline void close_ends(struct ends *e) {
 
 /* ---- Data ----------------------------------------------------------------------------------- */
 
-/* Position and seed decide each byte, so that a loss, a repetition or a mix-up shows. */
-static inline uint8_t pattern(uint32_t seed, uint64_t position) {
-    return (uint8_t)((position * 0x9E3779B97F4A7C15u + seed * 0x85EBCA6Bu) >> 29);
+/* Position and seed decide each byte, so that a loss, a repetition or a mix-up shows: a place in one
+ * sequence, whose length is a prime, so that nothing which a buffer's size loses or repeats fits it.
+ * Runs of it are copied and compared whole: byte by byte, that took most of a test's time under TSan. */
+#define PATTERN_PERIOD 65521
+static uint8_t pattern_bytes[PATTERN_PERIOD];
+
+__attribute__((constructor)) static void pattern_prepare(void) {
+    for (uint64_t i = 0; i < PATTERN_PERIOD; i++)
+        pattern_bytes[i] = (uint8_t)(i * 0x9E3779B97F4A7C15u >> 29);
+}
+
+/* The pattern at `position`, and how much of it (up to `len`) lies there in one piece. */
+static inline const uint8_t *pattern_run(uint32_t seed, uint64_t position, size_t *len) {
+    size_t at = (size_t)((position + seed * UINT64_C(7919)) % PATTERN_PERIOD);
+    if (*len > PATTERN_PERIOD - at)
+        *len = PATTERN_PERIOD - at;
+    return pattern_bytes + at;
 }
 
 static inline void pattern_fill(uint8_t *to, size_t len, uint32_t seed, uint64_t position) {
-    for (size_t i = 0; i < len; i++)
-        to[i] = pattern(seed, position + i);
+    for (size_t done = 0, n; done < len; done += n) {
+        n = len - done;
+        const uint8_t *run = pattern_run(seed, position + done, &n);
+        memcpy(to + done, run, n);
+    }
 }
 
 static inline bool pattern_ok(const uint8_t *data, size_t len, uint32_t seed, uint64_t position) {
-    for (size_t i = 0; i < len; i++)
-        if (data[i] != pattern(seed, position + i))
+    for (size_t done = 0, n; done < len; done += n) {
+        n = len - done;
+        const uint8_t *run = pattern_run(seed, position + done, &n);
+        if (memcmp(data + done, run, n) != 0)
             return false;
+    }
     return true;
 }
 
