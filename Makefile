@@ -4,6 +4,7 @@
 #                       shim/{control,routes,config}*.c are shared with helper/;
 #                       every other shim/*.c goes into libsmuxshim.so
 #   helper/NAME_main.c  the program NAME (with - for _); every other helper/*.c is shared by them
+#   shim/*.scd, helper/*.scd  manual pages, in scdoc
 #   examples/*.c        one program each
 #   tests/unit/test_*.c, tests/fuzz/fuzz_*.c, tests/oracle/*.c, tests/bench/core/*.c  one program each
 #   tests/interop/*.c   together the C interop peer; tests/oracle/conversation/*.c likewise a program
@@ -15,6 +16,7 @@ PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
 DESTDIR ?=
 OPT    ?= -O2 -g
 # SAN=address,undefined or SAN=thread builds everything under a sanitizer (use another BUILD).  The
@@ -42,6 +44,7 @@ ifeq ($(V),0)
 cc_ = @echo "  CC    $@"; $(CC)
 ld_ = @echo "  LINK  $@"; $(CC)
 ar_ = @echo "  AR    $@"; rm -f $@; $(AR) rcs $@ $^
+man_ = @echo "  MAN   $@";
 else
 cc_ = $(CC)
 ld_ = $(CC)
@@ -194,6 +197,35 @@ LIBDIR32 ?=
 shim32:
 	$(MAKE) BUILD=$(BUILD)/32 CC="$(CC) -m32" CFLAGS="$(CFLAGS) -Wno-psabi" $(BUILD)/32/libsmuxshim.so
 
+# ---- Manual pages ------------------------------------------------------------------------------
+
+SCDOC   ?= scdoc
+MAN_SRC := $(wildcard $(foreach folder,shim helper,$(folder)/*.scd $(folder)/*/*.scd))
+MAN     := $(patsubst %.scd,$(BUILD)/man/%,$(notdir $(MAN_SRC)))
+vpath %.scd $(sort $(dir $(MAN_SRC)))
+
+# scdoc begins paragraphs that stay empty, which mandoc -T lint objects to, and ends lists with an
+# empty line.  Hyphens become those that can be copied into a shell.
+define MAN_TIDY
+/^\.P$$/ { paragraph = 1; next }
+/^\.nf$$/, /^\.fi$$/ { literal = 1 }
+/^\.fi$$/ { literal = 0 }
+/^$$/ && !literal { next }
+/^\.RE$$/ { print; next }
+/^\.(TH|SH|SS)/ { print; paragraph = 0; heading = 1; next }
+{ if (paragraph && !heading) print ".P"; paragraph = heading = 0 }
+!/^\./ && !/^.h'/ { gsub(/-/, "\\-") }
+{ print }
+endef
+export MAN_TIDY
+
+.PHONY: man
+man: $(MAN)
+$(BUILD)/man/%: %.scd Makefile core/smux.h
+	@mkdir -p $(@D)
+	$(man_)sed 's/@VERSION@/$(VERSION)/' $< | $(SCDOC) >$@.scdoc && \
+	    awk "$$MAN_TIDY" $@.scdoc >$@ && rm $@.scdoc
+
 # ---- Tests: what each suite is, is said in tests/run/suites and .ci/suites ----------------------
 
 # make check SUITES="unit e2e" runs some of them.
@@ -243,6 +275,10 @@ D_INC := $(DESTDIR)$(INCLUDEDIR)
 HEADERS := $(wildcard core/smux.h core/smux_blocking.h)
 PROGS   := $(strip $(SHIM_PROGS) $(HELPER_PROGS))
 SO_FILE := libsmux.so.$(VERSION)
+# Where scdoc is missing what is installed are the pages that are built already, if there are any.
+HAVE_SCDOC := $(shell command -v $(firstword $(SCDOC)))
+MAN_READY   = $(if $(HAVE_SCDOC),$(MAN),$(wildcard $(MAN)))
+installed_page = $(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
 
 .PHONY: $(BUILD)/smux.pc
 $(BUILD)/smux.pc: core/smux.pc.in
@@ -251,7 +287,7 @@ $(BUILD)/smux.pc: core/smux.pc.in
 	    -e 's|@VERSION@|$(VERSION)|' $< >$@
 
 .PHONY: install uninstall
-install: all $(BUILD)/smux.pc $(if $(LIBDIR32),shim32)
+install: all $(BUILD)/smux.pc $(if $(HAVE_SCDOC),man) $(if $(LIBDIR32),shim32)
 	install -d $(D_BIN) $(D_LIB)/pkgconfig $(D_INC)
 	install -m 644 $(HEADERS) $(D_INC)
 	install -m 644 $(BUILD)/libsmux.a $(D_LIB)
@@ -262,8 +298,11 @@ install: all $(BUILD)/smux.pc $(if $(LIBDIR32),shim32)
 	$(if $(SHIM_SRC),install -m 755 $(BUILD)/libsmuxshim.so $(D_LIB))
 	$(if $(LIBDIR32),install -D -m 755 $(BUILD)/32/libsmuxshim.so $(DESTDIR)$(LIBDIR32)/libsmuxshim.so)
 	$(if $(PROGS),install -m 755 $(PROGS) $(D_BIN))
+	$(foreach page,$(MAN_READY),install -D -m 644 $(page) $(call installed_page,$(page)) &&) true
+	$(if $(HAVE_SCDOC),,@echo "  SKIP  manual pages: no $(SCDOC) to build them")
 
 uninstall:
+	rm -f $(foreach page,$(MAN),$(call installed_page,$(page)))
 	rm -f $(addprefix $(D_INC)/,$(notdir $(HEADERS)))
 	rm -f $(addprefix $(D_LIB)/,libsmux.a libsmux.so $(SONAME) $(SO_FILE) pkgconfig/smux.pc)
 	rm -f $(if $(LIBDIR32),$(DESTDIR)$(LIBDIR32)/libsmuxshim.so)

@@ -15,7 +15,7 @@ setup_file() {
     export PKG_CONFIG_PATH=$stage/opt/smux/lib64/pkgconfig PKG_CONFIG_SYSROOT_DIR=$stage
 }
 
-@test "headers, libraries, programs and smux.pc are where PREFIX and LIBDIR say" {
+@test "headers, libraries, programs, smux.pc and manual pages are where PREFIX and LIBDIR say" {
     run bash -c "cd '$stage' && find . ! -type d | sort"
     assert_output "./opt/smux/bin/smux-gateway
 ./opt/smux/bin/smux-helper
@@ -28,7 +28,14 @@ setup_file() {
 ./opt/smux/lib64/libsmux.so.0
 ./opt/smux/lib64/libsmux.so.0.1.0
 ./opt/smux/lib64/libsmuxshim.so
-./opt/smux/lib64/pkgconfig/smux.pc"
+./opt/smux/lib64/pkgconfig/smux.pc
+./opt/smux/share/man/man1/smuxctl.1
+./opt/smux/share/man/man1/smuxshim.1
+./opt/smux/share/man/man5/smux-gateway.conf.5
+./opt/smux/share/man/man5/smuxshim.conf.5
+./opt/smux/share/man/man7/smuxshim.7
+./opt/smux/share/man/man8/smux-gateway.8
+./opt/smux/share/man/man8/smux-helper.8"
 }
 
 @test "the version of smux.pc is that of the header and the library" {
@@ -109,6 +116,26 @@ talk() {
         done
         c++ -x c++ -Wall -Wextra -Werror $(pkg-config --cflags smux) -fsyntax-only "$BATS_TEST_TMPDIR/use.c"
     done
+}
+
+@test "the installed pages can be formatted, and tell the version" {
+    local page version
+    version=$(pkg-config --modversion smux)
+    for page in "$stage"/opt/smux/share/man/man*/*; do
+        mandoc -T ascii "$page" | grep -qF "smuxshim $version" || fail "no version in $page"
+    done
+}
+
+@test "without scdoc the programs are built and installed, and that there are no pages is said" {
+    local copy=$BATS_TEST_TMPDIR/copy build=$BATS_TEST_TMPDIR/build built
+    built=$(cd "$root" && realpath -m "${BUILD:-build}")
+    # What is built already is taken, but for the pages.
+    mkdir "$build"
+    cp -a "$built"/obj "$built"/lib*.* "$built"/smux* "$build"
+    run -0 make -C "$root" BUILD="$build" SCDOC=no-such-scdoc DESTDIR="$copy" install
+    assert_output --partial "SKIP  manual pages"
+    [ -x "$copy/usr/local/bin/smuxshim" ]
+    [ ! -e "$copy/usr/local/share/man" ]
 }
 
 @test "uninstall removes all that install laid down" {
