@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The names that the gateway resolves, with a name server of the test's own in a network of its own: which
-# are asked, who waits for whom, which of several addresses is taken.
+# are asked, who waits for whom, which of several addresses is taken, what is told when none answers.
 
 load lib
 
@@ -25,6 +25,7 @@ setup_file() {
     cd "$BATS_FILE_TMPDIR" || return
     cat >zone <<END
 silent-first.db.example 192.0.2.77 192.0.2.78 192.0.2.1
+silent.db.example 192.0.2.77 192.0.2.78 192.0.2.79
 two.db.example 192.0.2.1 192.0.2.2
 far.db.example 10.9.9.9
 x.db.internal.corp.example 192.0.2.1
@@ -52,7 +53,8 @@ teardown() {
     show_logs
 }
 
-# with_gateway ALLOW [LINE...]: the gateway, inside, and the helper of all names of these tests, outside.
+# with_gateway ALLOW [LINE...]: the gateway, inside, and the helper of all names of these tests, outside, whose
+# route has $timeout.
 with_gateway() {
     printf '%s\n' '[listen]' "address = unix://$PWD/carrier" "allow = $1" 'log-level = debug' "${@:2}" >gateway.conf
     spawn gateway own_mounts nsenter --net="/proc/$network_pid/ns/net" sh -c 'cd "$0" && mount --bind resolv.conf /etc/resolv.conf &&
@@ -61,7 +63,7 @@ with_gateway() {
     spawned_gateway=$spawned
     wait_until "the gateway" test -S carrier
     gateway_url=unix://$PWD/carrier write_smuxshim_conf "*.example, *.silent, *.internal, *.hosts, localhost, *, [fd00:ec2::/32]" \
-        'connect-timeout = 1h'
+        "connect-timeout = ${timeout:-1h}"
     start_helper
 }
 
@@ -87,6 +89,58 @@ asked() { tail -n +$((asked_before + 1)) "$BATS_FILE_TMPDIR/names.log" | cut -d'
     wait_until "the helper" inside "$BUILD/smuxctl" -c "$smuxshim_conf" status
     assert_equal "$(printf '\r\n' | inside timeout 100 "$BUILD/smuxctl" -c "$smuxshim_conf" connect 192.0.2.2 "$P" |
         tail -n 1 | tr -d '\r')" 192.0.2.2
+}
+
+# times_out HOST: every way to wait for a connect to it.
+times_out() {
+    assert_equal "$1: $(via timeout 100 python3 "$fixtures/unanswered.py" "$1" "$P")" "$1: waits: ETIMEDOUT
+waits_with_time_to_spare: ETIMEDOUT
+waits_for_a_moment_and_polls: EINPROGRESS ETIMEDOUT
+polls: EINPROGRESS ETIMEDOUT
+begins_and_then_waits: EINPROGRESS ETIMEDOUT"
+}
+
+@test "a target that does not answer: ETIMEDOUT by the route's connect-timeout, however a program waits" {
+    timeout=3s with_gateway '*.example:*, *.silent:*, 192.0.2.0/24' 'connect-timeout = 1h'
+    times_out 192.0.2.77
+    times_out silent.db.example
+    times_out unknown.silent
+}
+
+@test "a target that does not answer: ETIMEDOUT by the gateway's connect-timeout, too" {
+    with_gateway '*.example:*, *.silent:*, 192.0.2.0/24' 'connect-timeout = 3s'
+    times_out 192.0.2.77
+    times_out silent.db.example
+    times_out unknown.silent
+}
+
+# with_silent_gateway URL: the helper, inside, of a gateway that is silent there.
+with_silent_gateway() {
+    gateway_url=$1 gateway_lines='dial-timeout = 1h' \
+        write_smuxshim_conf '*.example, 192.0.2.0/24' 'connect-timeout = 3s'
+    spawn helper inside "$BUILD/smux-helper" -c "$smuxshim_conf" -f
+    helper_pid=$spawned
+    wait_until "the helper" helper_answers
+}
+
+@test "a gateway that does not answer: ETIMEDOUT by the route's connect-timeout, however a program waits" {
+    with_silent_gateway tcp://192.0.2.78:1
+    times_out 192.0.2.1
+    times_out silent.db.example
+}
+
+@test "a gateway that takes the connection and says nothing: ETIMEDOUT, the same" {
+    spawn silent python3 -c '
+import socket, time
+silent = socket.socket(socket.AF_UNIX)
+silent.bind("carrier")
+silent.listen()
+print("listening", flush=True)
+time.sleep(3600)'
+    wait_until "its socket" grep -q listening silent.log
+    with_silent_gateway "unix://$PWD/carrier"
+    times_out 192.0.2.1
+    times_out silent.db.example
 }
 
 @test "the address that the program chose goes first, and the name decides" {
