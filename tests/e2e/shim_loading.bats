@@ -131,7 +131,7 @@ END
     assert_output "0
 0"
     # RTLD_DEEPBIND prefers what the plugin itself was linked to, which is libc: direct, as said in
-    # the README. The other goes over the gateway.
+    # smuxshim(7). The other goes over the gateway.
     assert_equal "$(streams_total)" 1
 }
 

@@ -6,37 +6,27 @@ setup() {
     readme=$root/README.md
 }
 
-# blocks LANGUAGE: the README's code blocks of a language, each in a file of its own.
+# blocks LANGUAGE FILE: the code blocks of a language, each in a file of its own.
 blocks() {
     awk -v language="$1" -v dir="$BATS_TEST_TMPDIR" '
         $0 == "```" language { file = dir "/block" ++n "." language; next }
         /^```/ { file = "" }
-        file { print >file }' "$readme"
+        file { print >file }' "$2"
     compgen -G "$BATS_TEST_TMPDIR/block*.$1"
 }
 
-# missing: lines of stdin (keys) that the README does not have in backquotes.
-missing() {
-    while read -r key; do
-        grep -qF "\`$key\`" "$readme" || echo "$key"
-    done
-}
-
-@test "every key of the configuration is in the README" {
-    local keys
-    keys=$(cd "$root" && {
-        grep -ohE '^ *(GATEWAY|HELPER)\("[a-z-]+"' shim/config.c
-        grep -ohE '^ *KEY\("[a-z-]+"' helper/gateway_config.c
-        grep -ohE '^ *\{"[a-z-]+", \{' shim/routes.c
-    } | grep -oE '"[a-z-]+"' | tr -d '"' | sort -u)
-    [ "$(wc -l <<<"$keys")" -gt 25 ]
-    missing <<<"$keys" | expect_empty "not in README.md"
-}
-
-@test "every environment variable is in the README" {
-    (cd "$root" && grep -ohE '"SMUXSHIM_[A-Z]+"' shim/*.[ch] helper/*.[ch]) | tr -d '"' | sort -u |
-        while read -r name; do grep -q "$name" "$readme" || echo "$name"; done |
+@test "the README is short, and names every manual page" {
+    [ "$(wc -l <"$readme")" -le 130 ]
+    tree '*.scd' | while read -r page; do grep -qF "]($page)" "$readme" || echo "$page"; done |
         expect_empty "not in README.md"
+}
+
+@test "what the READMEs link to exists" {
+    tree '*README.md' | while read -r file; do
+        grep -oE '\]\([^)#:]+\)' "$root/$file" | sed 's/^](//; s/)$//' | while read -r link; do
+            [ -e "$root/$(dirname "$file")/$link" ] || echo "$file: $link"
+        done
+    done | expect_empty "no such file"
 }
 
 @test "every make target that the README names exists" {
@@ -54,7 +44,7 @@ missing() {
 
 @test "the README's configurations are accepted" {
     local block
-    for block in $(blocks ini); do
+    for block in $(blocks ini "$readme"); do
         if grep -q '^\[listen\]' "$block"; then
             # Its address is not ours to listen at; anything else would be a mistake in the file.
             run "$BUILD/smux-gateway" -c "$block"
@@ -65,9 +55,20 @@ missing() {
     done
 }
 
-@test "the README's programs compile without warnings" {
-    local block
-    for block in $(blocks c); do
+@test "the programs in the examples' README compile without warnings" {
+    local block found
+    found=$(blocks c "$root/examples/README.md")
+    for block in $found; do
         cc -std=gnu11 -Wall -Wextra -Werror -I"$root/core" -c -o "$BATS_TEST_TMPDIR/program.o" "$block"
     done
+}
+
+@test "the README's rows and chart of speed are those of the measured numbers" {
+    local bench=$root/tests/bench rows
+    export PYTHONDONTWRITEBYTECODE=1
+    rows=$(python3 "$bench/path/chart.py" "$bench/speed.json" --table)
+    [ "$(wc -l <<<"$rows")" = 7 ]
+    while read -r row; do grep -qxF "$row" "$readme" || echo "$row"; done <<<"$rows" |
+        expect_empty "not in README.md"
+    python3 "$bench/path/chart.py" "$bench/speed.json" | diff - "$bench/speed.svg"
 }
