@@ -52,6 +52,14 @@ static uint8_t next(void) {
     return *w.input++;
 }
 
+/* Fewer than `limit` bytes of the script. */
+static size_t take_bytes(uint8_t *to, size_t limit) {
+    size_t len = next() % limit;
+    for (size_t i = 0; i < len; i++)
+        to[i] = next();
+    return len;
+}
+
 /* ---- Sockets of the script ---- */
 
 static int listener(uint16_t *port) {
@@ -212,11 +220,9 @@ static uint32_t stream_id(void) {
 }
 
 static void peer_says_bytes(int fd, uint8_t command) {
-    uint8_t data[256];
+    uint8_t data[32];
     uint32_t stream = stream_id();
-    size_t len = next() % 32;
-    for (size_t i = 0; i < len; i++)
-        data[i] = next();
+    size_t len = take_bytes(data, sizeof data);
     say_frame(fd, command, stream, data, len);
 }
 
@@ -243,9 +249,7 @@ static void peer_says_socks(enum peer peer) {
 
 static void peer_says_raw(int fd) {
     uint8_t data[64];
-    size_t len = next() % sizeof data;
-    for (size_t i = 0; i < len; i++)
-        data[i] = next();
+    size_t len = take_bytes(data, sizeof data);
     if (fd >= 0)
         (void)!send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
@@ -266,11 +270,9 @@ static void turn(bool helper, bool gateway, int times) {
     }
 }
 
-static void program_step(uint8_t what, int *fd) {
+/* What a program and a target do alike; 0 and 5 are their own. */
+static void socket_step(uint8_t what, int *fd) {
     switch (what % 8) {
-    case 0:
-        program_connects(fd);
-        break;
     case 1:
         say(*fd, amount());
         break;
@@ -283,9 +285,6 @@ static void program_step(uint8_t what, int *fd) {
         break;
     case 4:
         close_slot(fd);
-        break;
-    case 5:
-        program_sends_descriptor(*fd);
         break;
     case 6:
         if (*fd >= 0)
@@ -296,34 +295,22 @@ static void program_step(uint8_t what, int *fd) {
     }
 }
 
+static void program_step(uint8_t what, int *fd) {
+    if (what % 8 == 0)
+        program_connects(fd);
+    else if (what % 8 == 5)
+        program_sends_descriptor(*fd);
+    else
+        socket_step(what, fd);
+}
+
 static void target_step(uint8_t what, int *fd) {
-    switch (what % 8) {
-    case 0:
+    if (what % 8 == 0)
         accept_into(fd, w.target_listener);
-        break;
-    case 1:
-        say(*fd, amount());
-        break;
-    case 2:
-        hear(*fd, amount());
-        break;
-    case 3:
-        if (*fd >= 0)
-            shutdown(*fd, next() % 3);
-        break;
-    case 4:
-        close_slot(fd);
-        break;
-    case 5:
+    else if (what % 8 == 5)
         reset_slot(fd);
-        break;
-    case 6:
-        if (*fd >= 0)
-            (void)!send(*fd, "!", 1, MSG_OOB | MSG_NOSIGNAL | MSG_DONTWAIT);
-        break;
-    default:
-        turn(true, true, 4);
-    }
+    else
+        socket_step(what, fd);
 }
 
 static void peer_step(uint8_t what, enum peer peer) {

@@ -211,15 +211,20 @@ static int pair_open(struct pair *p, uint64_t upload) {
     return 0;
 }
 
+/* The application at that side takes what it has not read of stream number `k`. */
+static void read_one(struct side *s, uint64_t k) {
+    if (!s->streams[k] || !s->halves[k].unread)
+        return;
+    smux_consume(s->streams[k], s->halves[k].unread);
+    s->halves[k].unread = 0;
+}
+
 /* From now on both applications read, and what they have not read they read now. */
 static void pair_read(struct pair *p) {
     for (int i = 0; i < 2; i++) {
         p->side[i].reads = true;
         for (uint64_t k = 0; k < p->opened; k++)
-            if (p->side[i].streams[k] && p->side[i].halves[k].unread) {
-                smux_consume(p->side[i].streams[k], p->side[i].halves[k].unread);
-                p->side[i].halves[k].unread = 0;
-            }
+            read_one(&p->side[i], k);
     }
 }
 
@@ -290,10 +295,7 @@ static void whatever_is_opened_read_and_closed_nobody_is_reset(void **state) {
                 struct side *s = &p.side[i];
                 uint64_t k = any(&p, p.opened);
                 s->reads = any(&p, 8) == 0;
-                if (!s->streams[k] || !s->halves[k].unread)
-                    continue;
-                smux_consume(s->streams[k], s->halves[k].unread);
-                s->halves[k].unread = 0;
+                read_one(s, k);
             }
             pair_step(&p);
         }
@@ -307,14 +309,19 @@ static void whatever_is_opened_read_and_closed_nobody_is_reset(void **state) {
 
 /* ---- And nobody is kept short without need ----------------------------------------------------- */
 
+/* One after the other, so that each is agreed on before the next. */
+static void open_idle(struct pair *p, int count) {
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(pair_open(p, 0), 0);
+        pair_rest(p);
+    }
+}
+
 static void a_hundred_idle_streams_keep_their_full_windows(void **state) {
     (void)state;
     struct pair p;
     pair_begin(&p, MIB(64), 64);
-    for (int i = 0; i < 64; i++) {
-        assert_int_equal(pair_open(&p, 0), 0);
-        pair_rest(&p);
-    }
+    open_idle(&p, 64);
     for (uint64_t k = 0; k < 64; k++) {
         assert_int_equal(send_window(&p, 0, k), 262144);
         assert_int_equal(send_window(&p, 1, k), 262144);
@@ -327,10 +334,7 @@ static void idle_streams_make_room_for_a_busy_one(void **state) {
     (void)state;
     struct pair p;
     pair_begin(&p, MIB(64), 5001);
-    for (int i = 0; i < 5000; i++) {
-        assert_int_equal(pair_open(&p, 0), 0);
-        pair_rest(&p);
-    }
+    open_idle(&p, 5000);
     p.side[0].reads = p.side[1].reads = true;
     p.now_us += SECONDS(3);
     p.answer = MIB(60);
@@ -361,15 +365,20 @@ static void promising(engine *e, enum smux_role role) {
     engine_start(e);
 }
 
+/* Each with more to say than a small window takes. */
+static void open_forty(engine *e) {
+    smux_stream *st;
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(smux_open(e->session, &st), 0);
+        send_pattern(st, 0, 2000);
+    }
+}
+
 static void a_plain_peer_gets_the_windows_that_it_knows(void **state) {
     (void)state;
     engine e;
-    smux_stream *st[40];
     promising(&e, SMUX_CLIENT);
-    for (int i = 0; i < 40; i++) {
-        assert_int_equal(smux_open(e.session, &st[i]), 0);
-        send_pattern(st[i], 0, 2000);
-    }
+    open_forty(&e);
     expect_frame(&e, CMD_FIN, FIN_HELLO);
     expect_frame(&e, CMD_FIN, FIN_FULL);
     drain(&e);
@@ -386,12 +395,8 @@ static void a_plain_peer_gets_the_windows_that_it_knows(void **state) {
 static void a_silent_peer_is_taken_for_a_plain_one_after_a_second(void **state) {
     (void)state;
     engine e;
-    smux_stream *st[40];
     promising(&e, SMUX_CLIENT);
-    for (int i = 0; i < 40; i++) {
-        assert_int_equal(smux_open(e.session, &st[i]), 0);
-        send_pattern(st[i], 0, 2000);
-    }
+    open_forty(&e);
     drain(&e);
     e.out.len = 0;
     assert_true(smux_deadline(e.session) <= e.now_us + SECONDS(1));
