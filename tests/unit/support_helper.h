@@ -2,12 +2,9 @@
 #ifndef SUPPORT_HELPER_H
 #define SUPPORT_HELPER_H
 
-#include <dirent.h>
-
 #include "support_states.h"
 
 #include "helper/helper.h"
-#include "helper/log.h"
 #include "support_resolver.h"
 
 /* What a route says. */
@@ -24,26 +21,6 @@ static struct played {
     bool has_stream;
     int descriptors; /* before all */
 } played;
-
-static int open_descriptors(void) {
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
-}
-
-static int listen_on(uint16_t *port) {
-    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof name;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&name, len), 0);
-    assert_int_equal(listen(fd, 8), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &len), 0);
-    *port = ntohs(name.sin_port);
-    return fd;
-}
 
 /* ---- The gateway ---- */
 
@@ -82,16 +59,12 @@ static void gateway_closed(struct pump *pump, int error, const char *why) {
 static const struct pump_ops gateway_ops = {.accepted = gateway_stream, .closed = gateway_closed};
 
 static void gateway_serves(void) {
-    smux_config config;
     int fd = accept4(played.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return;
-    session_config_fill(&config, SMUX_VERSION_AUTO, 64u << 20, 4u << 20, 65535, 0, 0);
-    struct carrier *carrier = carrier_new_socket(fd, false, "played");
     if (played.server)
         pump_end(played.server, SMUX_ERR_CLOSED, "another one comes");
-    played.server = pump_new(&helper.reactor, carrier, SMUX_SERVER, &config, &gateway_ops, NULL);
-    assert_non_null(played.server);
+    played.server = gateway_pump(&helper.reactor, fd, &gateway_ops);
 }
 
 static void gateway_closes_carrier(void) {
@@ -146,20 +119,12 @@ static void gateway_resets_stream(void) {
         relay_abort(&played.relay, ECANCELED);
 }
 
-static const struct step gateway_steps[] = {
-    {"gateway_serves", gateway_serves},
-    {"gateway_closes_carrier", gateway_closes_carrier},
-    {"gateway_drains", gateway_drains},
-    {"gateway_accepts", gateway_accepts},
-    {"gateway_accepts_and_speaks", gateway_accepts_and_speaks},
-    {"gateway_refuses", gateway_refuses},
-    {"gateway_says_half", gateway_says_half},
-    {"gateway_talks_nonsense", gateway_talks_nonsense},
-    {"gateway_ends_stream", gateway_ends_stream},
-    {"gateway_resets_stream", gateway_resets_stream},
-};
-
-#define GATEWAY_STEPS (sizeof gateway_steps / sizeof *gateway_steps)
+/* For the table of steps. */
+#define GATEWAY_STEPS                                                                              \
+    STEP(gateway_serves), STEP(gateway_closes_carrier), STEP(gateway_drains),                      \
+        STEP(gateway_accepts), STEP(gateway_accepts_and_speaks), STEP(gateway_refuses),            \
+        STEP(gateway_says_half), STEP(gateway_talks_nonsense), STEP(gateway_ends_stream),          \
+        STEP(gateway_resets_stream)
 
 /* ---- Life ---- */
 

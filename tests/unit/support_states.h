@@ -6,27 +6,45 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 
+#include "support_descriptors.h"
 #include "support_relay.h"
 
-struct machine {
-    unsigned kinds, states; /* the last state is the end */
-    const struct step {
-        const char *name;
-        void (*fn)(void);
-    } * steps;
-    unsigned count; /* of steps */
-    void (*begin)(unsigned kind);
-    bool (*enter)(unsigned state); /* false: this kind does not come there so */
-    void (*check)(void);           /* what must hold after each step */
-    void (*finish)(void);
-    struct loop_watch *(*watch)(void); /* to be told sets of epoll bits; NULL: there is none */
-    int (*state)(void);                /* -1: its memory is gone */
+#include "helper/log.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+
+struct step {
+    const char *name;
+    void (*fn)(void);
 };
+
+#define STEP(fn)                                                                                   \
+    { #fn, fn }
+
+/* What each test defines, besides some_turns, a step, and `steps`, a table of all. */
+static void begin(unsigned kind);
+static bool enter(unsigned state); /* false: this kind does not come there so */
+static void check(void);           /* what must hold after each step */
+static void finish(void);
+static struct loop_watch *watch(void); /* to be told sets of epoll bits; NULL: there is none */
+static int state(void);                /* -1: its memory is gone */
+static void some_turns(void);
+
+/* What its main says of it. */
+static struct machine {
+    unsigned kinds, states; /* the last state is the end */
+    const struct step *steps;
+    unsigned count; /* of steps */
+} machine;
+
+/* Random ones; a test may do more. */
+#ifndef SEQUENCES
+#define SEQUENCES 2000
+#endif
 
 /* Sets of six epoll bits, told whatever the socket's true state is. */
 #define EVENT_SETS 64
 
-static const struct machine *machine;
 static const char *doing = "";
 static char doing_before[200];
 static uint64_t seed_now;
@@ -40,34 +58,47 @@ static uint32_t bits_of(unsigned set) {
     return all;
 }
 
-static void step(unsigned number) {
-    static char name[40];
+static void note(const char *name) {
     size_t used = strlen(doing_before);
     if (used + strlen(doing) + 2 < sizeof doing_before)
         snprintf(doing_before + used, sizeof doing_before - used, "%s ", doing);
-    if (number < machine->count) {
-        doing = machine->steps[number].name;
-        machine->steps[number].fn();
-    } else {
-        struct loop_watch *watch = machine->watch();
-        snprintf(name, sizeof name, "event %#x", (unsigned)bits_of(number - machine->count));
-        doing = name;
-        if (watch && watch->open)
-            watch->fn(watch, bits_of(number - machine->count));
-    }
-    machine->check();
+    doing = name;
+}
+
+static void do_step(struct step step) {
+    note(step.name);
+    step.fn();
+    check();
+}
+
+static void tell(uint32_t events) {
+    static char name[40];
+    struct loop_watch *told = watch();
+    note(name);
+    snprintf(name, sizeof name, "event %#x", (unsigned)events);
+    if (told && told->open)
+        told->fn(told, events);
+    check();
+}
+
+/* A step, or behind those, a set of events. */
+static void do_number(unsigned number) {
+    if (number < machine.count)
+        do_step(machine.steps[number]);
+    else
+        tell(bits_of(number - machine.count));
 }
 
 static void begin_one(unsigned kind) {
     doing = "begin";
     doing_before[0] = '\0';
     state_wrong_moves = 0;
-    machine->begin(kind);
+    begin(kind);
 }
 
-static bool enter_one(unsigned state) {
-    bool there = machine->enter(state);
-    machine->check();
+static bool enter_one(unsigned which) {
+    bool there = enter(which);
+    check();
     return there;
 }
 
@@ -75,22 +106,22 @@ static bool enter_one(unsigned state) {
 static void every_event_in_every_state(void **unused) {
     bool reached[32] = {false};
     (void)unused;
-    for (unsigned kind = 0; kind < machine->kinds; kind++)
-        for (unsigned state = 0; state < machine->states; state++)
-            for (unsigned number = 0; number < machine->count + EVENT_SETS; number++) {
+    for (unsigned kind = 0; kind < machine.kinds; kind++)
+        for (unsigned which = 0; which < machine.states; which++)
+            for (unsigned number = 0; number < machine.count + EVENT_SETS; number++) {
                 begin_one(kind);
-                if (enter_one(state)) {
-                    reached[state] = true;
-                    step(number);
-                    step(0); /* some turns */
-                    step(number);
-                    step(0);
+                if (enter_one(which)) {
+                    reached[which] = true;
+                    do_number(number);
+                    do_step((struct step)STEP(some_turns));
+                    do_number(number);
+                    do_step((struct step)STEP(some_turns));
                 }
-                machine->finish();
+                finish();
             }
-    for (unsigned state = 0; state < machine->states; state++) {
+    for (unsigned which = 0; which < machine.states; which++) {
         doing = "a state is never reached";
-        assert_true(reached[state]);
+        assert_true(reached[which]);
     }
     passed = true;
 }
@@ -102,19 +133,20 @@ static unsigned next_random(uint64_t *seed) {
 
 static void random_sequence(uint64_t seed) {
     uint64_t random = seed;
-    begin_one(next_random(&random) % machine->kinds);
-    enter_one(next_random(&random) % machine->states);
+    begin_one(next_random(&random) % machine.kinds);
+    enter_one(next_random(&random) % machine.states);
     for (unsigned left = 2 + next_random(&random) % 14; left > 0; left--) {
-        unsigned number = next_random(&random) % (machine->count + 8);
-        step(number < machine->count ? number : machine->count + next_random(&random) % EVENT_SETS);
+        unsigned number = next_random(&random) % (machine.count + 8);
+        do_number(number < machine.count ? number
+                                         : machine.count + next_random(&random) % EVENT_SETS);
     }
-    machine->finish();
+    finish();
 }
 
 static void random_sequences_of_events(void **unused) {
     const char *one = getenv("SEED"), *many = getenv("SEQUENCES");
     uint64_t first = one ? strtoull(one, NULL, 0) : 1;
-    uint64_t count = many ? strtoull(many, NULL, 0) : one ? 1 : 2000;
+    uint64_t count = many ? strtoull(many, NULL, 0) : one ? 1 : SEQUENCES;
     (void)unused;
     for (seed_now = first; seed_now < first + count; seed_now++)
         random_sequence(seed_now);
@@ -132,9 +164,22 @@ static int say_where(void **unused) {
     (void)unused;
     if (!passed)
         fprintf(stderr, "failed at SEED=%llu, state %d, after %s, at \"%s\"\n",
-                (unsigned long long)seed_now, machine->state(), doing_before, doing);
+                (unsigned long long)seed_now, state(), doing_before, doing);
     return 0;
 }
+
+/* A main for that many kinds, states from 0 to the last, and TESTS, an X-macro, besides. */
+#define STATE_TEST(test) cmocka_unit_test_setup_teardown(test, begin_test, say_where),
+#define STATES_MAIN(n_kinds, last_state, TESTS)                                                    \
+    int main(void) {                                                                               \
+        const struct CMUnitTest tests[] = {STATE_TEST(every_event_in_every_state) STATE_TEST(      \
+            random_sequences_of_events) TESTS(STATE_TEST)};                                        \
+        machine = (struct machine){(n_kinds), (last_state) + 1, steps, LENGTH(steps)};             \
+        log_set_level(-1);                                                                         \
+        return cmocka_run_group_tests(tests, NULL, NULL);                                          \
+    }
+
+/* ---- For their steps ---- */
 
 /* Fires it as if it were due. */
 static void fire(struct loop_timer *timer) {
@@ -143,6 +188,55 @@ static void fire(struct loop_timer *timer) {
     void (*fn)(struct loop_timer *) = timer->fn;
     loop_timer_clear(world.reactor.loop, timer);
     fn(timer);
+}
+
+/* As the pump does. NULL: nothing. */
+static void give_to(struct relay *relay, const void *data, size_t len) {
+    struct pump *pump = relay ? relay->pump : NULL;
+    if (pump && relay_data(relay, data, len)) {
+        pump->batch = relay;
+        relay_flush(relay);
+        pump->batch = NULL;
+    }
+}
+
+static int listen_on(uint16_t *port) {
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof name;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&name, len), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &len), 0);
+    *port = ntohs(name.sin_port);
+    return fd;
+}
+
+/* Accepts, if there is something to, in the place of *fd (-1: none). */
+static void accept_into(int *fd, int listener) {
+    int fresh = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fresh < 0)
+        return;
+    if (*fd >= 0)
+        close(*fd);
+    *fd = fresh;
+}
+
+/* The close to come is a reset. */
+static void will_reset(int fd) {
+    struct linger linger = {.l_onoff = 1};
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+/* The session of a gateway that is played. */
+static struct pump *gateway_pump(struct reactor *reactor, int fd, const struct pump_ops *ops) {
+    smux_config config;
+    session_config_fill(&config, SMUX_VERSION_AUTO, 64u << 20, 4u << 20, 65535, 0, 0);
+    struct carrier *carrier = carrier_new_socket(fd, false, "played");
+    assert_non_null(carrier);
+    struct pump *pump = pump_new(reactor, carrier, SMUX_SERVER, &config, ops, NULL);
+    assert_non_null(pump);
+    return pump;
 }
 
 #endif

@@ -5,7 +5,6 @@
  */
 #include "support_bare.h"
 
-#include <dirent.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -190,20 +189,10 @@ static void streams_are_refused_when_nobody_accepts_and_the_others_flow(void **s
 
 /* ---- What a session cannot be started with -------------------------------------------------- */
 
-static int open_fds(void) {
-    int count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    assert_non_null(dir);
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
-}
-
 static void a_wrong_descriptor_is_refused_and_stays_open(void **state) {
     (void)state;
     smuxb_session *s;
-    int fds[4], pipes[2], before = open_fds();
+    int fds[4], pipes[2], before = open_descriptors();
     assert_int_equal(pipe(pipes), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
     fds[2] = socket(AF_INET, SOCK_STREAM, 0); /* not connected */
@@ -215,7 +204,7 @@ static void a_wrong_descriptor_is_refused_and_stays_open(void **state) {
     }
     assert_int_equal(smuxb_client(&s, -1, NULL), SMUXB_ERR_DESCRIPTOR);
     close(pipes[1]);
-    assert_int_equal(open_fds(), before);
+    assert_int_equal(open_descriptors(), before);
 }
 
 static void a_wrong_configuration_is_refused(void **state) {
@@ -253,7 +242,7 @@ static void without_descriptors_to_spare_the_start_fails_cleanly(void **state) {
 
 static void no_descriptor_is_left_open(void **state) {
     (void)state;
-    int before = open_fds();
+    int before = open_descriptors();
     struct duo d;
     for (size_t i = 0; i < LENGTH(variants); i++) {
         duo_prepare(&d, &variants[i]);
@@ -262,7 +251,7 @@ static void no_descriptor_is_left_open(void **state) {
         close_ends(&e);
         duo_end(&d);
     }
-    assert_int_equal(open_fds(), before);
+    assert_int_equal(open_descriptors(), before);
 }
 
 /* ---- The descriptor and its addresses ------------------------------------------------------- */

@@ -123,25 +123,21 @@ static void app_closes(void) {
         close_now(&subject.app);
 }
 
-static const struct step own_steps[] = {
-    {"some_turns", some_turns},
-    {"open_it", open_it},
-    {"open_it_to_nowhere", open_it_to_nowhere},
-    {"start", start},
-    {"fail_it", fail_it},
-    {"end_it", end_it},
-    {"time_passes", time_passes},
-    {"look_at_status", look_at_status},
-    {"stream_eof", stream_eof},
-    {"stream_reset", stream_reset},
-    {"gateway_accepts_speaks_and_resets", gateway_accepts_speaks_and_resets},
-    {"app_speaks", app_speaks},
-    {"app_shuts_writing", app_shuts_writing},
-    {"app_closes", app_closes}};
-
-#define OWN_STEPS (sizeof own_steps / sizeof *own_steps)
-
-static struct step steps[OWN_STEPS + GATEWAY_STEPS];
+static const struct step steps[] = {STEP(some_turns),
+                                    STEP(open_it),
+                                    STEP(open_it_to_nowhere),
+                                    STEP(start),
+                                    STEP(fail_it),
+                                    STEP(end_it),
+                                    STEP(time_passes),
+                                    STEP(look_at_status),
+                                    STEP(stream_eof),
+                                    STEP(stream_reset),
+                                    STEP(gateway_accepts_speaks_and_resets),
+                                    STEP(app_speaks),
+                                    STEP(app_shuts_writing),
+                                    STEP(app_closes),
+                                    GATEWAY_STEPS};
 
 /* ---- What must hold after each ---- */
 
@@ -229,17 +225,6 @@ static int state(void) {
     return subject.conn.state;
 }
 
-static struct machine conns = {.kinds = KINDS,
-                               .states = CONN_OVER + 1,
-                               .steps = steps,
-                               .count = OWN_STEPS + GATEWAY_STEPS,
-                               .begin = begin,
-                               .enter = enter,
-                               .check = check,
-                               .finish = finish,
-                               .watch = watch,
-                               .state = state};
-
 static void a_wrong_move_ends_its_connection_alone(void **unused) {
     (void)unused;
     begin_one(STARTS_LATER);
@@ -260,16 +245,6 @@ static void a_wrong_move_ends_its_connection_alone(void **unused) {
     passed = true;
 }
 
-int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_event_in_every_state, begin_test, say_where),
-        cmocka_unit_test_setup_teardown(random_sequences_of_events, begin_test, say_where),
-        cmocka_unit_test_setup_teardown(a_wrong_move_ends_its_connection_alone, begin_test,
-                                        say_where),
-    };
-    memcpy(steps, own_steps, sizeof own_steps);
-    memcpy(steps + OWN_STEPS, gateway_steps, sizeof gateway_steps);
-    machine = &conns;
-    log_set_level(-1);
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+#define TESTS(X) X(a_wrong_move_ends_its_connection_alone)
+
+STATES_MAIN(KINDS, CONN_OVER, TESTS)

@@ -1,6 +1,5 @@
 /* Dialling: several addresses, of which some are silent, refuse or are not reachable (RFC 8305). */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -16,6 +15,7 @@
 #include <cmocka.h>
 
 #include "helper/dial.h"
+#include "support_descriptors.h"
 
 /* Nothing here waits for so long: a dial that divides it among its addresses hangs. */
 #define HOURS_US (3600u * 1000000ull)
@@ -72,15 +72,6 @@ static struct dial_address refusing(void) {
     struct dial_address address;
     close(listener(AF_INET, 1, &address));
     return address;
-}
-
-static int open_descriptors(void) {
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
 }
 
 /* ---- A dial that is watched ---- */

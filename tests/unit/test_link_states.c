@@ -3,10 +3,7 @@
  * for nothing. */
 #include "support_states.h"
 
-#include <dirent.h>
-
 #include "helper/helper.h"
-#include "helper/log.h"
 #include "helper/upstream_internal.h"
 #include "support_resolver.h"
 
@@ -33,15 +30,6 @@ static struct subject {
 
 static struct link *link_of(void) {
     return subject.upstream ? &subject.upstream->links[0] : NULL;
-}
-
-static int open_descriptors(void) {
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
 }
 
 /* ---- Who asks for streams ---- */
@@ -129,23 +117,13 @@ static const struct pump_ops server_ops = {.accepted = on_server_stream,
                                            .closed = on_server_closed};
 
 static void serve_on(int fd) {
-    smux_config config;
-    session_config_fill(&config, SMUX_VERSION_AUTO, 64u << 20, 4u << 20, 65535, 0, 0);
-    struct carrier *carrier = carrier_new_socket(fd, false, "test");
-    assert_non_null(carrier);
     if (subject.server)
         pump_end(subject.server, SMUX_ERR_CLOSED, "another one comes");
-    subject.server = pump_new(&world.reactor, carrier, SMUX_SERVER, &config, &server_ops, NULL);
-    assert_non_null(subject.server);
+    subject.server = gateway_pump(&world.reactor, fd, &server_ops);
 }
 
 static void peer_accepts(void) {
-    int fd = accept4(subject.listener, NULL, NULL, SOCK_NONBLOCK);
-    if (fd < 0)
-        return;
-    if (subject.peer >= 0)
-        close(subject.peer);
-    subject.peer = fd;
+    accept_into(&subject.peer, subject.listener);
 }
 
 static void peer_serves(void) {
@@ -172,12 +150,10 @@ static void peer_closes(void) {
 }
 
 static void peer_resets(void) {
-    struct linger linger = {.l_onoff = 1};
     peer_accepts();
-    if (subject.peer >= 0)
-        setsockopt(subject.peer, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    will_reset(subject.peer);
     if (subject.server)
-        setsockopt(subject.server->carrier->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+        will_reset(subject.server->carrier->fd);
     peer_closes();
 }
 
@@ -267,31 +243,31 @@ static void retire(void) {
     subject.upstream = NULL;
 }
 
-static const struct step steps[] = {{"some_turns", some_turns},
-                                    {"ask", ask},
-                                    {"ask_impatiently", ask_impatiently},
-                                    {"ask_cautiously", ask_cautiously},
-                                    {"cancel", cancel},
-                                    {"stream_ends", stream_ends},
-                                    {"peer_accepts", peer_accepts},
-                                    {"peer_serves", peer_serves},
-                                    {"peer_speaks_nonsense", peer_speaks_nonsense},
-                                    {"peer_closes", peer_closes},
-                                    {"peer_resets", peer_resets},
-                                    {"peer_sends_away", peer_sends_away},
-                                    {"name_is_known", name_is_known},
-                                    {"name_has_many", name_has_many},
-                                    {"name_has_none", name_has_none},
-                                    {"name_server_is_silent", name_server_is_silent},
-                                    {"pause_is_over", pause_is_over},
-                                    {"dial_takes_too_long", dial_takes_too_long},
-                                    {"sessions_are_looked_at", sessions_are_looked_at},
-                                    {"session_fails", session_fails},
-                                    {"session_ends", session_ends},
-                                    {"sessions_have_lived_long", sessions_have_lived_long},
-                                    {"flush", flush},
-                                    {"look_at_status", look_at_status},
-                                    {"retire", retire}};
+static const struct step steps[] = {STEP(some_turns),
+                                    STEP(ask),
+                                    STEP(ask_impatiently),
+                                    STEP(ask_cautiously),
+                                    STEP(cancel),
+                                    STEP(stream_ends),
+                                    STEP(peer_accepts),
+                                    STEP(peer_serves),
+                                    STEP(peer_speaks_nonsense),
+                                    STEP(peer_closes),
+                                    STEP(peer_resets),
+                                    STEP(peer_sends_away),
+                                    STEP(name_is_known),
+                                    STEP(name_has_many),
+                                    STEP(name_has_none),
+                                    STEP(name_server_is_silent),
+                                    STEP(pause_is_over),
+                                    STEP(dial_takes_too_long),
+                                    STEP(sessions_are_looked_at),
+                                    STEP(session_fails),
+                                    STEP(session_ends),
+                                    STEP(sessions_have_lived_long),
+                                    STEP(flush),
+                                    STEP(look_at_status),
+                                    STEP(retire)};
 
 /* ---- What must hold after each ---- */
 
@@ -343,16 +319,6 @@ static void set_addresses(struct config_gateway *config) {
         assert_true(config_address_parse(&config->address[i], texts[i], &why));
 }
 
-static void listen_now(void) {
-    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof name;
-    subject.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(subject.listener, (struct sockaddr *)&name, len), 0);
-    assert_int_equal(listen(subject.listener, 8), 0);
-    assert_int_equal(getsockname(subject.listener, (struct sockaddr *)&name, &len), 0);
-    subject.port = ntohs(name.sin_port);
-}
-
 static void begin(unsigned kind) {
     struct config_gateway config = {.name = "test",
                                     .version = 2,
@@ -371,7 +337,7 @@ static void begin(unsigned kind) {
     subject.peer = -1;
     asked = NULL;
     assert_int_equal(reactor_init(&world.reactor), 0);
-    listen_now();
+    subject.listener = listen_on(&subject.port);
     struct resolver_client *names = resolver_client_new(resolver_new(NULL, true, NULL));
     if (kind != CONNECTED) {
         set_addresses(&config);
@@ -434,17 +400,6 @@ static int state(void) {
     return link_of() ? link_of()->state : -1;
 }
 
-static const struct machine links = {.kinds = KINDS,
-                                     .states = LINK_OVER + 1,
-                                     .steps = steps,
-                                     .count = sizeof steps / sizeof *steps,
-                                     .begin = begin,
-                                     .enter = enter,
-                                     .check = check,
-                                     .finish = finish,
-                                     .watch = watch,
-                                     .state = state};
-
 /* ---- Single ones ---- */
 
 static void a_wrong_move_of_a_link_makes_it_begin_anew(void **unused) {
@@ -460,7 +415,7 @@ static void a_wrong_move_of_a_link_makes_it_begin_anew(void **unused) {
     assert_false(link_of()->watch.open);
     pause_is_over();
     assert_int_equal(link_of()->state, LINK_RESOLVING);
-    machine->finish();
+    finish();
     passed = true;
 }
 
@@ -486,7 +441,7 @@ static void a_peer_that_sends_everybody_away_is_not_stormed(void **unused) {
     }
     assert_int_equal(sessions, 2);
     assert_int_equal(link_of()->state, LINK_PAUSE);
-    machine->finish();
+    finish();
     passed = true;
 }
 
@@ -515,18 +470,9 @@ static void a_direct_session_that_is_lost_is_replaced(void **unused) {
     passed = true;
 }
 
-int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_event_in_every_state, begin_test, say_where),
-        cmocka_unit_test_setup_teardown(random_sequences_of_events, begin_test, say_where),
-        cmocka_unit_test_setup_teardown(a_wrong_move_of_a_link_makes_it_begin_anew, begin_test,
-                                        say_where),
-        cmocka_unit_test_setup_teardown(a_peer_that_sends_everybody_away_is_not_stormed, begin_test,
-                                        say_where),
-        cmocka_unit_test_setup_teardown(a_direct_session_that_is_lost_is_replaced, begin_test,
-                                        say_where),
-    };
-    machine = &links;
-    log_set_level(-1);
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+#define TESTS(X)                                                                                   \
+    X(a_wrong_move_of_a_link_makes_it_begin_anew)                                                  \
+    X(a_peer_that_sends_everybody_away_is_not_stormed)                                             \
+    X(a_direct_session_that_is_lost_is_replaced)
+
+STATES_MAIN(KINDS, LINK_OVER, TESTS)

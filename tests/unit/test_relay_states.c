@@ -1,10 +1,8 @@
 /* Every event in every state of a relay: each alone, and thousands of random sequences (the seed is
  * printed; SEED=N repeats one). Whatever happens, the state says what the relay has, no wrong move is
  * asked for, it ends once, and nothing is left behind. */
-#include "support_relay.h"
-
-#include <stdio.h>
-#include <sys/epoll.h>
+#define SEQUENCES 4000
+#include "support_states.h"
 
 static struct subject {
     struct relay relay;
@@ -13,11 +11,6 @@ static struct subject {
     int other;  /* the other end of its socket, -1 when closed */
     int ended;
 } subject;
-
-/* For the message of a failure. */
-static const char *doing = "";
-static uint64_t seed_now;
-static bool passed;
 
 /* ---- The owner of the relay ---- */
 
@@ -114,23 +107,13 @@ static void attach_broken(void) {
     attach();
 }
 
-/* As the pump does. */
-static void give(const uint8_t *data, size_t len) {
-    struct pump *pump = subject.relay.pump;
-    if (pump && relay_data(&subject.relay, data, len)) {
-        pump->batch = &subject.relay;
-        relay_flush(&subject.relay);
-        pump->batch = NULL;
-    }
-}
-
 static void data(void) {
-    give((const uint8_t *)"some bytes of the stream", 24);
+    give_to(&subject.relay, "some bytes of the stream", 24);
 }
 
 static void much_data(void) {
     static uint8_t much[1 << 20];
-    give(much, sizeof much);
+    give_to(&subject.relay, much, sizeof much);
 }
 
 static void urgent_data(void) {
@@ -198,11 +181,10 @@ static void other_closes(void) {
 }
 
 static void other_resets(void) {
-    struct linger linger = {.l_onoff = 1};
     if (subject.other < 0)
         return;
     subject.relay.linger_reset = subject.end == &relay_end_app;
-    setsockopt(subject.other, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    will_reset(subject.other);
     close_now(&subject.other);
 }
 
@@ -212,12 +194,7 @@ static void say_something(void) {
 }
 
 static void time_passes(void) {
-    struct loop_timer *timer = &subject.relay.timer;
-    if (!timer->armed)
-        return;
-    void (*fn)(struct loop_timer *) = timer->fn;
-    loop_timer_clear(world.reactor.loop, timer);
-    fn(timer);
+    fire(&subject.relay.timer);
 }
 
 static void a_turn(void) {
@@ -242,48 +219,34 @@ static void drop_stream(void) {
         relay_drop_stream(&subject.relay);
 }
 
-static const struct {
-    const char *name;
-    void (*fn)(void);
-} steps[] = {{"bind", bind_one},
-             {"expect_head", expect_head},
-             {"head_over", head_over},
-             {"attach", attach},
-             {"attach_with_its_end", attach_with_its_end},
-             {"attach_broken", attach_broken},
-             {"data", data},
-             {"much_data", much_data},
-             {"urgent_data", urgent_data},
-             {"stream_eof", stream_eof},
-             {"stream_reset", stream_reset},
-             {"session_ends", session_ends},
-             {"other_speaks", other_speaks},
-             {"other_speaks_much", other_speaks_much},
-             {"other_is_urgent", other_is_urgent},
-             {"other_reads", other_reads},
-             {"other_shuts_writing", other_shuts_writing},
-             {"other_shuts_reading", other_shuts_reading},
-             {"other_closes", other_closes},
-             {"other_resets", other_resets},
-             {"say", say_something},
-             {"time_passes", time_passes},
-             {"a_turn", a_turn},
-             {"some_turns", some_turns},
-             {"abort", abort_it},
-             {"hang_up", hang_up},
-             {"drop_stream", drop_stream},
-             {"stream_peer_closed", stream_peer_closed}};
-
-#define STEPS  (sizeof steps / sizeof *steps)
-#define EVENTS 64 /* every set of six epoll bits, told whatever the socket's true state is */
-
-static uint32_t bits_of(unsigned set) {
-    static const uint32_t bits[] = {EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLLHUP, EPOLLERR};
-    uint32_t all = 0;
-    for (unsigned i = 0; i < 6; i++)
-        all |= set >> i & 1 ? bits[i] : 0;
-    return all;
-}
+static const struct step steps[] = {STEP(some_turns),
+                                    STEP(bind_one),
+                                    STEP(expect_head),
+                                    STEP(head_over),
+                                    STEP(attach),
+                                    STEP(attach_with_its_end),
+                                    STEP(attach_broken),
+                                    STEP(data),
+                                    STEP(much_data),
+                                    STEP(urgent_data),
+                                    STEP(stream_eof),
+                                    STEP(stream_reset),
+                                    STEP(session_ends),
+                                    STEP(other_speaks),
+                                    STEP(other_speaks_much),
+                                    STEP(other_is_urgent),
+                                    STEP(other_reads),
+                                    STEP(other_shuts_writing),
+                                    STEP(other_shuts_reading),
+                                    STEP(other_closes),
+                                    STEP(other_resets),
+                                    STEP(say_something),
+                                    STEP(time_passes),
+                                    STEP(a_turn),
+                                    STEP(abort_it),
+                                    STEP(hang_up),
+                                    STEP(drop_stream),
+                                    STEP(stream_peer_closed)};
 
 /* ---- What must hold after each ---- */
 
@@ -312,35 +275,19 @@ static void check(void) {
     }
 }
 
-static void step(unsigned number) {
-    static char name[40];
-    if (number < STEPS) {
-        doing = steps[number].name;
-        steps[number].fn();
-    } else {
-        snprintf(name, sizeof name, "event %#x", (unsigned)bits_of(number - STEPS));
-        doing = name;
-        if (subject.relay.watch.open)
-            subject.relay.watch.fn(&subject.relay.watch, bits_of(number - STEPS));
-    }
-    check();
-}
-
 /* ---- Into each state ---- */
 
-static void begin(const struct relay_end *end, bool keeps) {
+static void begin(unsigned kind) {
     setup_world(NULL);
     world.client->ops = world.server->ops = &quiet_ops;
     memset(&subject, 0, sizeof subject);
-    subject.end = end;
-    subject.keeps = keeps;
+    subject.end = kind & 1 ? &relay_end_app : &relay_end_tcp;
+    subject.keeps = kind & 2;
     subject.other = -1;
-    relay_init(&subject.relay, &world.reactor, keeps ? &keeping : &leaving);
-    state_wrong_moves = 0;
+    relay_init(&subject.relay, &world.reactor, subject.keeps ? &keeping : &leaving);
 }
 
-/* False if a relay of this kind does not come there. */
-static bool enter(enum relay_state state) {
+static bool enter(unsigned state) {
     if (state != RELAY_IDLE)
         bind_one();
     if (state == RELAY_HEAD || state == RELAY_OPEN_HEAD)
@@ -359,81 +306,24 @@ static bool enter(enum relay_state state) {
     }
     if (state == RELAY_OVER)
         abort_it();
-    check();
     return subject.relay.state == state;
 }
 
 static void finish(void) {
     if (!relay_is_over(&subject.relay))
-        step(24);
+        do_step((struct step)STEP(abort_it));
     assert_int_equal(subject.ended, 1);
     if (subject.other >= 0)
         close(subject.other);
     teardown_world(NULL);
 }
 
-/* ---- The tests ---- */
-
-static void every_event_in_every_state(void **unused) {
-    bool reached[RELAY_OVER + 1] = {false};
-    (void)unused;
-    for (unsigned kind = 0; kind < 4; kind++)
-        for (enum relay_state state = RELAY_IDLE; state <= RELAY_OVER; state++)
-            for (unsigned number = 0; number < STEPS + EVENTS; number++) {
-                begin(kind & 1 ? &relay_end_app : &relay_end_tcp, kind & 2);
-                if (enter(state)) {
-                    reached[state] = true;
-                    step(number);
-                    step(23); /* some turns */
-                    step(number);
-                    step(23);
-                }
-                finish();
-            }
-    for (enum relay_state state = RELAY_IDLE; state <= RELAY_OVER; state++)
-        assert_true(reached[state]);
-    passed = true;
+static struct loop_watch *watch(void) {
+    return &subject.relay.watch;
 }
 
-static unsigned next_random(uint64_t *seed) {
-    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-    return (unsigned)(*seed >> 33);
-}
-
-static void random_sequence(uint64_t seed) {
-    uint64_t random = seed;
-    begin(next_random(&random) % 2 ? &relay_end_app : &relay_end_tcp, next_random(&random) % 2);
-    enter((enum relay_state)(next_random(&random) % (RELAY_OVER + 1)));
-    for (unsigned left = 2 + next_random(&random) % 14; left > 0; left--) {
-        unsigned number = next_random(&random) % (STEPS + 8);
-        step(number < STEPS ? number : STEPS + next_random(&random) % EVENTS);
-    }
-    finish();
-}
-
-static void random_sequences_of_events(void **unused) {
-    const char *one = getenv("SEED"), *many = getenv("SEQUENCES");
-    uint64_t first = one ? strtoull(one, NULL, 0) : 1;
-    uint64_t count = many ? strtoull(many, NULL, 0) : one ? 1 : 4000;
-    (void)unused;
-    for (seed_now = first; seed_now < first + count; seed_now++)
-        random_sequence(seed_now);
-    passed = true;
-}
-
-static int begin_test(void **unused) {
-    (void)unused;
-    passed = false;
-    seed_now = 0;
-    return 0;
-}
-
-static int say_where(void **unused) {
-    (void)unused;
-    if (!passed)
-        fprintf(stderr, "failed at SEED=%llu, state %u, \"%s\"\n", (unsigned long long)seed_now,
-                subject.relay.state, doing);
-    return 0;
+static int state(void) {
+    return subject.relay.state;
 }
 
 static void a_move_that_the_table_does_not_have_is_refused(void **unused) {
@@ -451,12 +341,6 @@ static void a_move_that_the_table_does_not_have_is_refused(void **unused) {
     passed = true;
 }
 
-int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_event_in_every_state, begin_test, say_where),
-        cmocka_unit_test_setup_teardown(random_sequences_of_events, begin_test, say_where),
-        cmocka_unit_test_setup_teardown(a_move_that_the_table_does_not_have_is_refused, begin_test,
-                                        say_where),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+#define TESTS(X) X(a_move_that_the_table_does_not_have_is_refused)
+
+STATES_MAIN(4, RELAY_OVER, TESTS)

@@ -154,32 +154,29 @@ static void stream_reset(void) {
         relay_stream_reset(&subject.request->conn.relay, SMUX_ERR_PEER_RESET);
 }
 
-static const struct step own_steps[] = {{"some_turns", some_turns},
-                                        {"request", request},
-                                        {"half_a_request", half_a_request},
-                                        {"request_without_descriptor", request_without_descriptor},
-                                        {"request_with_two", request_with_two},
-                                        {"request_with_tcp_socket", request_with_tcp_socket},
-                                        {"request_with_another_end", request_with_another_end},
-                                        {"rest_of_gate", rest_of_gate},
-                                        {"has_another_version", has_another_version},
-                                        {"has_no_route", has_no_route},
-                                        {"is_a_notice", is_a_notice},
-                                        {"is_nonsense", is_nonsense},
-                                        {"asks_for_reset", asks_for_reset},
-                                        {"program_reads", program_reads},
-                                        {"program_shuts_writing", program_shuts_writing},
-                                        {"program_shuts_both", program_shuts_both},
-                                        {"program_closes", program_closes},
-                                        {"request_times_out", request_times_out},
-                                        {"connect_times_out", connect_times_out},
-                                        {"helper_ends_it", helper_ends_it},
-                                        {"stream_eof", stream_eof},
-                                        {"stream_reset", stream_reset}};
-
-#define OWN_STEPS (sizeof own_steps / sizeof *own_steps)
-
-static struct step steps[OWN_STEPS + GATEWAY_STEPS];
+static const struct step steps[] = {STEP(some_turns),
+                                    STEP(request),
+                                    STEP(half_a_request),
+                                    STEP(request_without_descriptor),
+                                    STEP(request_with_two),
+                                    STEP(request_with_tcp_socket),
+                                    STEP(request_with_another_end),
+                                    STEP(rest_of_gate),
+                                    STEP(has_another_version),
+                                    STEP(has_no_route),
+                                    STEP(is_a_notice),
+                                    STEP(is_nonsense),
+                                    STEP(asks_for_reset),
+                                    STEP(program_reads),
+                                    STEP(program_shuts_writing),
+                                    STEP(program_shuts_both),
+                                    STEP(program_closes),
+                                    STEP(request_times_out),
+                                    STEP(connect_times_out),
+                                    STEP(helper_ends_it),
+                                    STEP(stream_eof),
+                                    STEP(stream_reset),
+                                    GATEWAY_STEPS};
 
 /* ---- What must hold after each ---- */
 
@@ -280,17 +277,6 @@ static int state(void) {
     return subject.request ? subject.request->state : -1;
 }
 
-static struct machine requests = {.kinds = KINDS,
-                                  .states = REQUEST_OVER + 1,
-                                  .steps = steps,
-                                  .count = OWN_STEPS + GATEWAY_STEPS,
-                                  .begin = begin,
-                                  .enter = enter,
-                                  .check = check,
-                                  .finish = finish,
-                                  .watch = watch,
-                                  .state = state};
-
 /* As a second outcome, of a connection that is the program's already, would be. */
 static void a_wrong_move_ends_its_request_alone(void **unused) {
     (void)unused;
@@ -304,15 +290,6 @@ static void a_wrong_move_ends_its_request_alone(void **unused) {
     passed = true;
 }
 
-int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_event_in_every_state, begin_test, say_where),
-        cmocka_unit_test_setup_teardown(random_sequences_of_events, begin_test, say_where),
-        cmocka_unit_test_setup_teardown(a_wrong_move_ends_its_request_alone, begin_test, say_where),
-    };
-    memcpy(steps, own_steps, sizeof own_steps);
-    memcpy(steps + OWN_STEPS, gateway_steps, sizeof gateway_steps);
-    machine = &requests;
-    log_set_level(-1);
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+#define TESTS(X) X(a_wrong_move_ends_its_request_alone)
+
+STATES_MAIN(KINDS, REQUEST_OVER, TESTS)

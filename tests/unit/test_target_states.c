@@ -5,7 +5,6 @@
 #include "support_resolver.h"
 
 #include "helper/gateway_target.h"
-#include "helper/log.h"
 
 static struct subject {
     struct gateway *gateway;
@@ -65,14 +64,8 @@ static void some_turns(void) {
     subject.opening = subject.target ? subject.target->opening : NULL;
 }
 
-/* As the pump does. */
 static void give(const void *data, size_t len) {
-    struct pump *pump = subject.target ? subject.target->relay.pump : NULL;
-    if (pump && relay_data(&subject.target->relay, data, len)) {
-        pump->batch = &subject.target->relay;
-        relay_flush(&subject.target->relay);
-        pump->batch = NULL;
-    }
+    give_to(subject.target ? &subject.target->relay : NULL, data, len);
 }
 
 static const uint8_t greeting[] = {5, 1, 0};
@@ -219,12 +212,7 @@ static void next_address_is_due(void) {
 }
 
 static void other_accepts(void) {
-    int fd = accept4(subject.listener, NULL, NULL, SOCK_NONBLOCK);
-    if (fd < 0)
-        return;
-    if (subject.other >= 0)
-        close(subject.other);
-    subject.other = fd;
+    accept_into(&subject.other, subject.listener);
 }
 
 static void other_speaks(void) {
@@ -240,10 +228,8 @@ static void other_closes(void) {
 }
 
 static void other_resets(void) {
-    struct linger linger = {.l_onoff = 1};
     other_accepts();
-    if (subject.other >= 0)
-        setsockopt(subject.other, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    will_reset(subject.other);
     other_closes();
 }
 
@@ -258,38 +244,38 @@ static void target_is_given_up(void) {
         relay_abort(&subject.target->relay, ECANCELED);
 }
 
-static const struct step steps[] = {{"some_turns", some_turns},
-                                    {"greet", greet},
-                                    {"give_one_byte", give_one_byte},
-                                    {"give_much", give_much},
-                                    {"ask_for_listener", ask_for_listener},
-                                    {"ask_all_at_once", ask_all_at_once},
-                                    {"ask_for_refused", ask_for_refused},
-                                    {"ask_for_denied", ask_for_denied},
-                                    {"ask_to_bind", ask_to_bind},
-                                    {"ask_for_name", ask_for_name},
-                                    {"ask_for_other_name", ask_for_other_name},
-                                    {"ask_for_denied_name", ask_for_denied_name},
-                                    {"ask_for_bad_name", ask_for_bad_name},
-                                    {"name_is_known", name_is_known},
-                                    {"name_has_many", name_has_many},
-                                    {"name_is_elsewhere", name_is_elsewhere},
-                                    {"name_has_none", name_has_none},
-                                    {"name_is_unknown", name_is_unknown},
-                                    {"stream_eof", stream_eof},
-                                    {"stream_reset", stream_reset},
-                                    {"client_leaves", client_leaves},
-                                    {"client_closes", client_closes},
-                                    {"session_ends", session_ends},
-                                    {"gateway_drains", gateway_drains},
-                                    {"time_passes", time_passes},
-                                    {"next_address_is_due", next_address_is_due},
-                                    {"other_accepts", other_accepts},
-                                    {"other_speaks", other_speaks},
-                                    {"other_closes", other_closes},
-                                    {"other_resets", other_resets},
-                                    {"other_speaks_and_resets", other_speaks_and_resets},
-                                    {"target_is_given_up", target_is_given_up}};
+static const struct step steps[] = {STEP(some_turns),
+                                    STEP(greet),
+                                    STEP(give_one_byte),
+                                    STEP(give_much),
+                                    STEP(ask_for_listener),
+                                    STEP(ask_all_at_once),
+                                    STEP(ask_for_refused),
+                                    STEP(ask_for_denied),
+                                    STEP(ask_to_bind),
+                                    STEP(ask_for_name),
+                                    STEP(ask_for_other_name),
+                                    STEP(ask_for_denied_name),
+                                    STEP(ask_for_bad_name),
+                                    STEP(name_is_known),
+                                    STEP(name_has_many),
+                                    STEP(name_is_elsewhere),
+                                    STEP(name_has_none),
+                                    STEP(name_is_unknown),
+                                    STEP(stream_eof),
+                                    STEP(stream_reset),
+                                    STEP(client_leaves),
+                                    STEP(client_closes),
+                                    STEP(session_ends),
+                                    STEP(gateway_drains),
+                                    STEP(time_passes),
+                                    STEP(next_address_is_due),
+                                    STEP(other_accepts),
+                                    STEP(other_speaks),
+                                    STEP(other_closes),
+                                    STEP(other_resets),
+                                    STEP(other_speaks_and_resets),
+                                    STEP(target_is_given_up)};
 
 /* ---- What must hold after each ---- */
 
@@ -329,18 +315,12 @@ static void check(void) {
 static void begin(unsigned kind) {
     const char *why;
     struct config_error error;
-    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof name;
     int carrier[2];
     char allow[120];
     memset(&world, 0, sizeof world);
     memset(&subject, 0, sizeof subject);
     subject.other = -1;
-    subject.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(subject.listener, (struct sockaddr *)&name, len), 0);
-    assert_int_equal(listen(subject.listener, 8), 0);
-    assert_int_equal(getsockname(subject.listener, (struct sockaddr *)&name, &len), 0);
-    subject.port = ntohs(name.sin_port);
+    subject.listener = listen_on(&subject.port);
     assert_int_equal(reactor_init(&world.reactor), 0);
     gateway_config_init(&subject.config);
     snprintf(allow, sizeof allow, "127.0.0.1:%u, 127.0.0.1:1, 127.0.0.2:%u, db.internal:%u",
@@ -401,17 +381,6 @@ static int state(void) {
     return subject.target ? subject.target->state : -1;
 }
 
-static const struct machine targets = {.kinds = 2,
-                                       .states = TARGET_OVER + 1,
-                                       .steps = steps,
-                                       .count = sizeof steps / sizeof *steps,
-                                       .begin = begin,
-                                       .enter = enter,
-                                       .check = check,
-                                       .finish = finish,
-                                       .watch = watch,
-                                       .state = state};
-
 /* ---- A wrong move ---- */
 
 static void a_wrong_move_ends_its_target_alone(void **unused) {
@@ -443,13 +412,6 @@ static void a_wrong_move_ends_its_target_alone(void **unused) {
     passed = true;
 }
 
-int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_event_in_every_state, begin_test, say_where),
-        cmocka_unit_test_setup_teardown(random_sequences_of_events, begin_test, say_where),
-        cmocka_unit_test_setup_teardown(a_wrong_move_ends_its_target_alone, begin_test, say_where),
-    };
-    machine = &targets;
-    log_set_level(-1);
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+#define TESTS(X) X(a_wrong_move_ends_its_target_alone)
+
+STATES_MAIN(2, TARGET_OVER, TESTS)
