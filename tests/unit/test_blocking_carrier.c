@@ -4,7 +4,9 @@
  * The peer is a bare socket here.
  */
 #include "support_bare.h"
+#include "support_descriptors.h"
 
+#include <dirent.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/resource.h>
