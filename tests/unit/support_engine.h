@@ -338,6 +338,34 @@ static inline void expect_silence(engine *e) {
     assert_false(smux_want_write(e->session));
 }
 
+/* ---- An engine that knows the extensions ----------------------------------------------------- */
+
+static inline void engine_extended(engine *e, enum smux_role role, int version) {
+    engine_prepare(e, role, version);
+    e->config.extensions = true;
+    engine_start(e);
+}
+
+/* Hellos exchanged; the ping that follows is answered, so that the RTT is known. */
+static inline void engine_greeted(engine *e, enum smux_role role, int version) {
+    engine_extended(e, role, version);
+    if (role == SMUX_CLIENT)
+        expect_frame(e, CMD_FIN, FIN_HELLO);
+    say_fin(e, FIN_HELLO);
+    hear(e);
+    expect_event(e, SMUX_EVENT_HELLO);
+    if (role == SMUX_SERVER)
+        expect_frame(e, CMD_FIN, FIN_HELLO);
+    frame ping = next_frame(e);
+    assert_int_equal(ping.cmd, CMD_NOP);
+    assert_in_range(ping.sid, NOP_PING, NOP_PING + 15);
+    say_nop(e, ping.sid - NOP_PING + NOP_PONG);
+    hear(e);
+    expect_silence(e);
+}
+
+/* ---- The end -------------------------------------------------------------------------------- */
+
 static inline void engine_end(engine *e) {
     expect_no_event(e);
     if (!smux_session_error(e->session))

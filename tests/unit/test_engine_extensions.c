@@ -5,30 +5,6 @@
  */
 #include "support_engine.h"
 
-static void engine_extended(engine *e, enum smux_role role, int version) {
-    engine_prepare(e, role, version);
-    e->config.extensions = true;
-    engine_start(e);
-}
-
-/* Hellos exchanged; the ping that follows is answered, so that the RTT is known. */
-static void engine_greeted(engine *e, enum smux_role role, int version) {
-    engine_extended(e, role, version);
-    if (role == SMUX_CLIENT)
-        expect_frame(e, CMD_FIN, FIN_HELLO);
-    say_fin(e, FIN_HELLO);
-    hear(e);
-    expect_event(e, SMUX_EVENT_HELLO);
-    if (role == SMUX_SERVER)
-        expect_frame(e, CMD_FIN, FIN_HELLO);
-    frame ping = next_frame(e);
-    assert_int_equal(ping.cmd, CMD_NOP);
-    assert_in_range(ping.sid, NOP_PING, NOP_PING + 15);
-    say_nop(e, ping.sid - NOP_PING + NOP_PONG);
-    hear(e);
-    expect_silence(e);
-}
-
 static uint32_t expect_ping(engine *e) {
     frame f = next_frame(e);
     assert_int_equal(f.cmd, CMD_NOP);

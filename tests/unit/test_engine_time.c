@@ -330,16 +330,22 @@ static void ten_thousand_idle_streams_are_reset_in_the_order_they_fell_silent(vo
 
 /* ---- Lingering ------------------------------------------------------------------------------ */
 
+/* Stream 3, for which the peer gives no window. */
+static smux_stream *begin_without_window(engine *e, uint64_t linger_timeout_us) {
+    engine_prepare(e, SMUX_SERVER, 2);
+    e->config.keepalive_disabled = true;
+    e->config.linger_timeout_us = linger_timeout_us;
+    engine_start(e);
+    smux_stream *s = engine_accepted(e, 3);
+    say_upd(e, 3, 0, 0);
+    hear(e);
+    return s;
+}
+
 static void a_closed_stream_that_the_peer_gives_no_window_is_reset_after_a_while(void **state) {
     (void)state;
     engine e;
-    engine_prepare(&e, SMUX_SERVER, 2);
-    e.config.keepalive_disabled = true;
-    e.config.linger_timeout_us = SECONDS(60);
-    engine_start(&e);
-    smux_stream *s = engine_accepted(&e, 3);
-    say_upd(&e, 3, 0, 0);
-    hear(&e);
+    smux_stream *s = begin_without_window(&e, SECONDS(60));
     send_text(s, "stuck");
     smux_close(s);
     expect_silence(&e);
@@ -376,13 +382,7 @@ static void a_closed_stream_is_not_reset_for_a_carrier_that_takes_nothing(void *
 static void a_closed_stream_that_makes_progress_lingers_on(void **state) {
     (void)state;
     engine e;
-    engine_prepare(&e, SMUX_SERVER, 2);
-    e.config.keepalive_disabled = true;
-    e.config.linger_timeout_us = SECONDS(60);
-    engine_start(&e);
-    smux_stream *s = engine_accepted(&e, 3);
-    say_upd(&e, 3, 0, 0);
-    hear(&e);
+    smux_stream *s = begin_without_window(&e, SECONDS(60));
     assert_int_equal(send_pattern(s, 0, 200000), 200000);
     smux_close(s);
     size_t sum = 0;
@@ -401,13 +401,7 @@ static void a_closed_stream_that_makes_progress_lingers_on(void **state) {
 static void with_no_linger_timeout_a_closed_stream_waits_for_ever(void **state) {
     (void)state;
     engine e;
-    engine_prepare(&e, SMUX_SERVER, 2);
-    e.config.keepalive_disabled = true;
-    e.config.linger_timeout_us = 0;
-    engine_start(&e);
-    smux_stream *s = engine_accepted(&e, 3);
-    say_upd(&e, 3, 0, 0);
-    hear(&e);
+    smux_stream *s = begin_without_window(&e, 0);
     send_text(s, "patient");
     smux_close(s);
     assert_int_equal(smux_deadline(e.session), SMUX_NEVER);

@@ -4,26 +4,12 @@
  */
 #include "support_engine.h"
 
-/* Hellos exchanged, the ping answered. */
-static void engine_greeted(engine *e, enum smux_role role, int version, bool peer_knows) {
-    engine_prepare(e, role, version);
-    e->config.extensions = true;
-    engine_start(e);
-    if (!peer_knows)
-        return;
-    say_fin(e, FIN_HELLO);
-    hear(e);
-    expect_event(e, SMUX_EVENT_HELLO);
-    expect_frame(e, CMD_FIN, FIN_HELLO);
-    frame ping = next_frame(e);
-    say_nop(e, ping.sid - NOP_PING + NOP_PONG);
-    hear(e);
-    expect_silence(e);
-}
-
 /* A server with stream 3 open. */
 static smux_stream *begin(engine *e, int version, bool peer_knows) {
-    engine_greeted(e, SMUX_SERVER, version, peer_knows);
+    if (peer_knows)
+        engine_greeted(e, SMUX_SERVER, version);
+    else
+        engine_extended(e, SMUX_SERVER, version);
     return engine_accepted(e, 3);
 }
 
