@@ -2,24 +2,12 @@
 # Helper, gateway or carrier go away: nobody takes a broken transfer for a complete one, and the
 # next connection works as soon as the other side is back.
 
-load lib
-
-setup_file() {
-    start_nginx
-    start_peer
-}
-
-teardown_file() { stop_all; }
+load web_and_peer
 
 setup() {
     direct && skip "there is nothing to break without the shim"
     start_both "127.0.0.1:$web_port, 127.0.0.1:$peer_port"
     cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown() {
-    stop_all
-    show_logs
 }
 
 probe() { via python3 "$fixtures/probe.py" "$1" 127.0.0.1 "$peer_port" "${@:2}"; }

@@ -1,24 +1,7 @@
 #!/usr/bin/env bats
 # Many connections at once and many in a row, and nothing is left over.
 
-load lib
-
-setup_file() {
-    start_nginx
-    start_peer
-}
-
-teardown_file() { stop_all; }
-
-setup() {
-    start_both "127.0.0.1:$web_port, 127.0.0.1:$peer_port"
-    cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown() {
-    stop_all
-    show_logs
-}
+load web_and_peer
 
 descriptors() { find "/proc/$1/fd" -mindepth 1 | wc -l; }
 # Counted page by page; what /proc/PID/status says is behind by what each processor has not told yet.

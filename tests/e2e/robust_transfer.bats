@@ -1,24 +1,7 @@
 #!/usr/bin/env bats
 # Data: large, both ways, half-closed, broken off.
 
-load lib
-
-setup_file() {
-    start_nginx
-    start_peer
-}
-
-teardown_file() { stop_all; }
-
-setup() {
-    start_both "127.0.0.1:$web_port, 127.0.0.1:$peer_port"
-    cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown() {
-    stop_all
-    show_logs
-}
+load web_and_peer
 
 probe() { via python3 "$fixtures/probe.py" "$1" 127.0.0.1 "$peer_port" "${@:2}"; }
 
