@@ -10,19 +10,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
 /* Enough for "tcp://[...]:65535" and any unix path. */
 #define CARRIER_TEXT_SIZE 320
-
-struct config_address; /* shim/config.h */
-
-/* Fills *addr if the address needs no name resolution: an IP literal or a unix path. Otherwise, or if
- * the path does not fit, returns false. */
-bool carrier_literal(const struct config_address *address, struct sockaddr_storage *addr,
-                     socklen_t *len);
 
 struct carrier;
 
@@ -51,11 +43,6 @@ struct carrier {
  * TCP_USER_TIMEOUT, so that a peer that vanished is noticed also while data is unacknowledged. The fd
  * belongs to the carrier's owner. NULL with errno set (the fd stays open). */
 struct carrier *carrier_new_socket(int fd, bool tcp, const char *peer);
-
-/* Starts a non-blocking connect. Returns the fd (connected or in progress), or a negative errno.
- * `reset_on_close`: a close resets the connection, whoever closes, also the kernel for a killed
- * process (SO_LINGER {1, 0}, set before there is a connection). */
-int carrier_connect_start(const struct sockaddr_storage *addr, socklen_t len, bool reset_on_close);
 
 /* Unacknowledged data for this long means that the peer is gone. */
 #define CARRIER_USER_TIMEOUT_MS 30000

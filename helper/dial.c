@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "helper/carrier.h"
 #include "helper/events.h"
+#include "helper/sockaddr.h"
 
 #define MASK (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI)
 
@@ -139,7 +139,7 @@ static void on_beside(struct loop_watch *watch, uint32_t events);
 static bool start_in(struct dial *dial, int at) {
     const struct dial_address *address = &dial->addresses[dial->next];
     dial->tried[at] = (uint8_t)dial->next++;
-    int fd = carrier_connect_start(&address->addr, address->len, dial->reset_on_close);
+    int fd = sockaddr_connect_start(&address->addr, address->len, dial->reset_on_close);
     int error = fd;
     if (fd >= 0) {
         if (at > 0)

@@ -45,7 +45,7 @@ struct dial {
     int count;           /* of addresses */
     int next;            /* the first that was not tried yet */
     int error;           /* the most telling one so far; 0: none */
-    bool reset_on_close; /* see carrier_connect_start; the caller's to set */
+    bool reset_on_close; /* see sockaddr_connect_start; the caller's to set */
     bool active;
     struct loop_task task;
     uint8_t tried[DIAL_AT_ONCE]; /* which address, in the caller's watch and beside it */

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "helper/carrier.h"
 #include "helper/log.h"
+#include "helper/sockaddr.h"
 #include "shim/config_ini.h"
 
 static bool fail(struct ini_error *error, const char *format, ...)
@@ -300,7 +300,7 @@ static bool is_loopback(const struct config_address *address) {
     socklen_t len;
     if (strcmp(address->host, "localhost") == 0)
         return true;
-    if (!carrier_literal(address, &addr, &len))
+    if (!sockaddr_literal(address, &addr, &len))
         return false;
     if (addr.ss_family == AF_INET)
         return ntohl(((struct sockaddr_in *)&addr)->sin_addr.s_addr) >> 24 == 127;

@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "helper/carrier.h"
+#include "helper/sockaddr.h"
 #include "shim/control_endpoint.h"
 
 static int fail(int fd, const char **why, const char *what) {
@@ -71,7 +71,7 @@ int listen_open(const struct config_address *address, bool share, uint32_t unix_
     struct sockaddr_storage addr;
     socklen_t len;
     char port[8];
-    if (carrier_literal(address, &addr, &len)) {
+    if (sockaddr_literal(address, &addr, &len)) {
         if (address->scheme == CONFIG_UNIX)
             return listen_open_unix((struct sockaddr *)&addr, len, unix_mode, why);
         return open_tcp((struct sockaddr *)&addr, len, share, why);

@@ -88,7 +88,7 @@ struct relay_end {
     bool closes_with_peer;   /* closed when the stream's peer has closed in both directions */
 };
 
-/* A plain socket of the far destination, which resets when it is closed (carrier_connect_start). */
+/* A plain socket of the far destination, which resets when it is closed (sockaddr_connect_start). */
 extern const struct relay_end relay_end_tcp;
 /* B, the helper's end of an application's connection. */
 extern const struct relay_end relay_end_app;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "helper/log.h"
+#include "helper/sockaddr.h"
 #include "helper/state.h"
 #include "helper/upstream_internal.h"
 
@@ -209,7 +210,7 @@ void upstream_link_connect(struct link *link) {
     }
     if (address->scheme == CONFIG_TLS) {
         address_failed(link, "TLS is not supported by this build");
-    } else if (carrier_literal(address, &to->addr, &to->len)) {
+    } else if (sockaddr_literal(address, &to->addr, &to->len)) {
         link->dial.count = 1;
         start_dial(link);
     } else if (address->scheme == CONFIG_UNIX) {

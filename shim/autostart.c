@@ -18,9 +18,9 @@
 
 #include "config.h"
 #include "environment.h"
+#include "helper_socket.h"
 #include "log.h"
 #include "real.h"
-#include "swap.h"
 #include "window.h"
 
 #define STACK_SIZE           (64 * 1024) /* of each of the two processes between here and the helper */
@@ -132,7 +132,7 @@ static bool spawn(struct start *start) {
 static bool answers(const char *socket_path) {
     window_open();
     int fd = raw_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int err = fd >= 0 ? swap_connect_helper(fd, socket_path) : errno;
+    int err = fd >= 0 ? helper_socket_connect(fd, socket_path) : errno;
     if (fd >= 0)
         raw_close(fd);
     window_close();

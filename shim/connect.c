@@ -14,6 +14,7 @@
 
 #include "autostart.h"
 #include "early_name.h"
+#include "helper_socket.h"
 #include "hint.h"
 #include "log.h"
 #include "names.h"
@@ -88,7 +89,7 @@ int shim_wait_connected(int fd) {
     /* Another process has done so with its copy, and the helper has not yet said so, as it would if it
      * were lost. What it will say is not for the next connect. */
     if (err == EPIPE && state.kind == SHIM_FAILED && state.outcome.dest.family == 0 &&
-        shim_refusal(fd) == 0 && shim_take_error(fd) == 0) {
+        helper_socket_refusal(fd) == 0 && shim_take_error(fd) == 0) {
         swap_out(fd, &state);
         return fail(ECONNRESET);
     }

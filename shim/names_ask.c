@@ -6,9 +6,9 @@
 #include <sys/time.h>
 
 #include "autostart.h"
+#include "helper_socket.h"
 #include "log.h"
 #include "real.h"
-#include "swap.h"
 
 #define NO_HELPER (-1) /* in place of an errno: nobody listens */
 
@@ -36,7 +36,7 @@ static size_t receive(int fd, char *out, size_t size) {
 
 /* The question, or the answer, is not whole. */
 static int broken_off(int fd) {
-    int err = shim_refusal(fd);
+    int err = helper_socket_refusal(fd);
     return err ? err : EAGAIN;
 }
 
@@ -62,7 +62,7 @@ static int ask_once(const struct settings *settings, const struct shim_request *
         return errno;
     raw_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     raw_setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
-    int err = swap_connect_helper(fd, settings->socket_path);
+    int err = helper_socket_connect(fd, settings->socket_path);
     if (err == 0)
         err = exchange(fd, req, host, answer, name);
     else if (err != ENOENT && err != ECONNREFUSED)

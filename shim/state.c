@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/syscall.h>
 
+#include "helper_socket.h"
 #include "hint.h"
 #include "log.h"
 #include "real.h"
@@ -63,17 +64,8 @@ static struct shim_state state_of(const struct shim_outcome *outcome) {
     return (struct shim_state){outcome->err ? SHIM_FAILED : SHIM_CONNECTED, *outcome};
 }
 
-int shim_refusal(int fd) {
-    uint8_t err;
-    int saved = errno;
-    long n = real.syscall(SYS_recvfrom, fd, &err, sizeof err, MSG_OOB | MSG_PEEK | MSG_DONTWAIT,
-                          NULL, NULL);
-    errno = saved;
-    return n == 1 ? err : 0;
-}
-
 static int unnamed_error(int fd) {
-    int err = shim_refusal(fd);
+    int err = helper_socket_refusal(fd);
     return err ? err : ECONNREFUSED;
 }
 

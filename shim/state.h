@@ -30,10 +30,6 @@ struct shim_state shim_state_read(int fd);
 /* Is it ours at all? 1 system call. Clears a stale hint. */
 bool shim_is_ours(int fd);
 
-/* The errno with which the helper has refused to read anything of this connection at all (control.h,
- * "Refusals"); 0 if it has not. 1 system call. */
-int shim_refusal(int fd);
-
 /* The socket's pending error, as errno number, taken away as SO_ERROR does. 1 system call. */
 int shim_take_error(int fd);
 

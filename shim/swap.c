@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "epoll_registry.h"
+#include "helper_socket.h"
 #include "hint.h"
 #include "options.h"
 #include "real.h"
@@ -36,11 +37,6 @@ static uint64_t random_id(void) {
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
     x = (x ^ x >> 27) * 0x94d049bb133111ebu;
     return (x ^ x >> 31) + seed[1];
-}
-
-int swap_connect_helper(int fd, const char *path) {
-    static const struct shim_calls calls = {raw_connect, raw_getsockopt};
-    return shim_connect_helper(fd, path, &calls);
 }
 
 static void fill_request(struct shim_request *req, const struct swap *swap) {
@@ -92,7 +88,7 @@ static int send_gate(int fd, const struct shim_request *req, const char *host) {
         return EPROTO;
     /* A helper that refuses does not wait for the request. */
     if (errno == EPIPE) {
-        int refusal = shim_refusal(fd);
+        int refusal = helper_socket_refusal(fd);
         return refusal ? SWAP_REFUSED + refusal : ECONNREFUSED;
     }
     /* Too many descriptors of this user's are on their way: wait, as for room in the backlog. */
@@ -111,7 +107,7 @@ static int open_pair(const struct swap *swap, struct shim_request *req) {
     if (fd < 0)
         return is_forbidden(errno) ? -EACCES : -errno;
     raw_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &gate, sizeof gate);
-    int err = swap_connect_helper(fd, swap->settings->socket_path);
+    int err = helper_socket_connect(fd, swap->settings->socket_path);
     if (err == 0) {
         options_carry(swap->fd, fd, swap->local.family, req);
         err = send_gate(fd, req, swap->host);

@@ -32,9 +32,6 @@ struct swap {
  * SWAP_REFUSED + an errno. */
 int swap_in(const struct swap *swap);
 
-/* shim_connect_helper, past the hooks. */
-int swap_connect_helper(int fd, const char *path);
-
 /* Makes `fd`, one of ours in `state`, an unconnected TCP socket with the family and the options of the
  * old one, bound to where the program had bound that: for a connect to somewhere else. If it has not
  * failed it is disconnected as TCP does it: whoever waits for it wakes up, the helper gives it up, and
