@@ -1,13 +1,12 @@
-# smuxshim: everything is built below $(BUILD).  Files are found by convention:
-#   core/*.c            libsmux.a, libsmux.so
-#   shim/NAME_main.c    the program NAME; shim/launch*.c belong to the launcher;
-#                       shim/{control,routes,config}*.c are shared with helper/;
-#                       every other shim/*.c goes into libsmuxshim.so
-#   helper/NAME_main.c  the program NAME (with - for _); every other helper/*.c is shared by them
-#   shim/*.scd, helper/*.scd  manual pages, in scdoc
-#   examples/*.c        one program each
-#   tests/unit/test_*.c, tests/fuzz/fuzz_*.c, tests/oracle/*.c, tests/bench/core/*.c  one program each
-#   tests/interop/*.c   together the C interop peer; tests/oracle/conversation/*.c likewise a program
+# smuxshim: everything is built below $(BUILD).  The folders say what is linked with what:
+#   core/common                 libcommon.a, part of every program and of the preloaded library
+#   core/engine, core/blocking  libsmux.a, libsmux.so
+#   shim/launcher               the launcher; the other folders of shim/ are libsmuxshim.so
+#   helper/*                    libhelper.a, shared by smux-helper, smux-gateway and smuxctl
+#   */*.N.scd                   manual pages, each beside its program
+# A file NAME_main.c is the program NAME, with - for _.  Each of
+#   examples/*.c, tests/unit/test_*.c, tests/fuzz/fuzz_*.c, tests/oracle/*.c, tests/bench/core/*.c
+# is a program of its own; tests/interop/*.c and tests/oracle/conversation/*.c are one each.
 BUILD  ?= build
 # An absolute folder in this tree is the same as a relative one: the .d files name only one of them.
 override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
@@ -53,18 +52,26 @@ endif
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-CORE_SRC        := $(wildcard core/*.c)
-SHIM_COMMON_SRC := $(wildcard shim/control*.c shim/routes*.c shim/config*.c)
-SHIM_LIBRARY_COMMON := $(filter-out shim/config_options.c,$(SHIM_COMMON_SRC))
-SHIM_MAIN_SRC   := $(wildcard shim/*_main.c)
-SHIM_LAUNCH_SRC := $(wildcard shim/launch*.c)
-SHIM_SRC        := $(filter-out $(SHIM_MAIN_SRC) $(SHIM_LAUNCH_SRC) $(SHIM_COMMON_SRC),$(wildcard shim/*.c))
-HELPER_MAIN_SRC := $(wildcard helper/*_main.c)
-HELPER_SRC      := $(filter-out $(HELPER_MAIN_SRC),$(wildcard helper/*.c))
+# The folders of each floor, in their order: a file includes headers of its own folder and of those
+# before it (tests/structure/house.bats).
+COMMON_DIRS   := core/common
+SMUX_DIRS     := core/engine core/blocking
+SHIM_DIRS     := shim/base shim/process shim/socket shim/hooks
+LAUNCHER_DIRS := shim/launcher
+HELPER_DIRS   := helper/net helper/carrier helper/relay helper/gateway helper/client helper/ctl
+
+sources = $(foreach dir,$(1),$(sort $(wildcard $(dir)/*.c)))
+COMMON_SRC      := $(call sources,$(COMMON_DIRS))
+SMUX_SRC        := $(call sources,$(SMUX_DIRS))
+SHIM_SRC        := $(call sources,$(SHIM_DIRS))
+LAUNCHER_MAIN_SRC := $(filter %_main.c,$(call sources,$(LAUNCHER_DIRS)))
+LAUNCHER_SRC    := $(filter-out %_main.c,$(call sources,$(LAUNCHER_DIRS)))
+HELPER_MAIN_SRC := $(filter %_main.c,$(call sources,$(HELPER_DIRS)))
+HELPER_SRC      := $(filter-out %_main.c,$(call sources,$(HELPER_DIRS)))
 HELPER_LIBS     := -lcares -ljansson
 
 progname = $(BUILD)/$(subst _,-,$(patsubst %_main.c,%,$(notdir $(1))))
-SHIM_PROGS   := $(foreach f,$(SHIM_MAIN_SRC),$(call progname,$(f)))
+SHIM_PROGS   := $(foreach f,$(LAUNCHER_MAIN_SRC),$(call progname,$(f)))
 HELPER_PROGS := $(foreach f,$(HELPER_MAIN_SRC),$(call progname,$(f)))
 EXAMPLES_SRC := $(wildcard examples/*.c)
 # TLS is an example, and a test of it; the library itself needs no OpenSSL.
@@ -80,7 +87,7 @@ C_PEER       := $(if $(INTEROP_SRC),$(BUILD)/interop/c_peer)
 
 FUZZERS      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-LIBS := $(BUILD)/libsmux.a $(BUILD)/libsmux.so $(if $(SHIM_SRC),$(BUILD)/libsmuxshim.so)
+LIBS := $(BUILD)/libsmux.a $(BUILD)/libsmux.so $(BUILD)/libsmuxshim.so
 
 .PHONY: all clean
 all: $(LIBS) $(SHIM_PROGS) $(HELPER_PROGS)
@@ -95,37 +102,38 @@ fortified = $(patsubst %.c,$(BUILD)/obj/fortified/%.o,$(1))
 $(BUILD)/obj/fortified/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(cc_) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
-$(call fortified,$(SHIM_COMMON_SRC)) \
-$(call obj,$(CORE_SRC) $(SHIM_MAIN_SRC) $(SHIM_LAUNCH_SRC) $(HELPER_SRC) $(HELPER_MAIN_SRC)): \
+$(call fortified,$(COMMON_SRC)) \
+$(call obj,$(SMUX_SRC) $(LAUNCHER_MAIN_SRC) $(LAUNCHER_SRC) $(HELPER_SRC) $(HELPER_MAIN_SRC)): \
     CFLAGS_ALL += $(FORTIFY)
 
-$(BUILD)/libsmux.a: $(call obj,$(CORE_SRC))
-$(BUILD)/libshimcommon.a: $(call fortified,$(SHIM_COMMON_SRC))
+$(BUILD)/libsmux.a: $(call obj,$(SMUX_SRC))
+$(BUILD)/libcommon.a: $(call fortified,$(COMMON_SRC))
+$(BUILD)/libcommon_shim.a: $(call obj,$(COMMON_SRC))
 $(BUILD)/libhelper.a: $(call obj,$(HELPER_SRC))
 $(BUILD)/%.a:
 	@mkdir -p $(@D)
 	$(ar_)
 
-$(BUILD)/libsmux.so: $(call obj,$(CORE_SRC)) core/smux.map
+$(BUILD)/libsmux.so: $(call obj,$(SMUX_SRC)) core/smux.map
 	$(ld_) $(LDFLAGS_ALL) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=core/smux.map \
 	    -Wl,-z,defs -o $@ $(filter %.o,$^) -lpthread
 
-$(BUILD)/libsmuxshim.so: $(call obj,$(SHIM_SRC) $(SHIM_LIBRARY_COMMON)) $(wildcard shim/shim.map)
+$(BUILD)/libsmuxshim.so: $(call obj,$(SHIM_SRC)) $(BUILD)/libcommon_shim.a shim/shim.map
 	$(ld_) $(LDFLAGS_ALL) -shared -Wl,--version-script=shim/shim.map -Wl,--exclude-libs,ALL \
-	    -o $@ $(filter %.o,$^)
+	    -o $@ $(filter %.o %.a,$^)
 
 # A launcher beside ../lib finds the preload library by itself; this is where to look otherwise.
-$(call obj,$(SHIM_MAIN_SRC) $(SHIM_LAUNCH_SRC)): CFLAGS_ALL += -DSMUXSHIM_LIBDIR='"$(LIBDIR)"' \
+$(call obj,$(LAUNCHER_MAIN_SRC) $(LAUNCHER_SRC)): CFLAGS_ALL += -DSMUXSHIM_LIBDIR='"$(LIBDIR)"' \
     -DSMUXSHIM_VERSION='"$(VERSION)"'
 
 define shim_prog
-$(call progname,$(1)): $(call obj,$(1) $(SHIM_LAUNCH_SRC)) $(BUILD)/libshimcommon.a
+$(call progname,$(1)): $(call obj,$(1) $(LAUNCHER_SRC)) $(BUILD)/libcommon.a
 	$$(ld_) $$(LDFLAGS_ALL) -o $$@ $$^
 endef
-$(foreach f,$(SHIM_MAIN_SRC),$(eval $(call shim_prog,$(f))))
+$(foreach f,$(LAUNCHER_MAIN_SRC),$(eval $(call shim_prog,$(f))))
 
 define helper_prog
-$(call progname,$(1)): $(call obj,$(1)) $(BUILD)/libhelper.a $(BUILD)/libshimcommon.a $(BUILD)/libsmux.a
+$(call progname,$(1)): $(call obj,$(1)) $(BUILD)/libhelper.a $(BUILD)/libcommon.a $(BUILD)/libsmux.a
 	$$(ld_) $$(LDFLAGS_ALL) -o $$@ $$^ $$(HELPER_LIBS)
 endef
 $(foreach f,$(HELPER_MAIN_SRC),$(eval $(call helper_prog,$(f))))
@@ -137,15 +145,15 @@ $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
 	$(ld_) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_TLS) -lpthread
 
-$(UNIT_TESTS): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(if $(HELPER_SRC),$(BUILD)/libhelper.a) \
-    $(if $(SHIM_COMMON_SRC),$(BUILD)/libshimcommon.a) $(BUILD)/libsmux.a
+$(UNIT_TESTS): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libhelper.a \
+    $(BUILD)/libcommon.a $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
 	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LDLIBS_TLS) $(HELPER_LIBS) -lpthread
 
 $(TLS_USERS): LDLIBS_TLS := -lssl -lcrypto
 $(BUILD)/obj/tests/unit/test_blocking_tls.o: CFLAGS_ALL += -Icore
 
-$(ORACLE): $(BUILD)/oracle/%: $(BUILD)/obj/tests/oracle/%.o $(BUILD)/libshimcommon.a
+$(ORACLE): $(BUILD)/oracle/%: $(BUILD)/obj/tests/oracle/%.o $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
@@ -183,8 +191,8 @@ fuzz:
 	$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined OPT="-O1 -g" \
 	    fuzz-programs
 fuzz-programs: $(FUZZERS)
-$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(if $(HELPER_SRC),$(BUILD)/libhelper.a) \
-    $(if $(SHIM_COMMON_SRC),$(BUILD)/libshimcommon.a) $(BUILD)/libsmux.a
+$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libhelper.a \
+    $(BUILD)/libcommon.a $(BUILD)/libsmux.a
 	@mkdir -p $(@D)
 	$(ld_) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(HELPER_LIBS) -lpthread
 
@@ -200,7 +208,7 @@ shim32:
 # ---- Manual pages ------------------------------------------------------------------------------
 
 SCDOC   ?= scdoc
-MAN_SRC := $(wildcard $(foreach folder,shim helper,$(folder)/*.scd $(folder)/*/*.scd))
+MAN_SRC := $(wildcard core/*/*.scd shim/*/*.scd helper/*/*.scd)
 MAN     := $(patsubst %.scd,$(BUILD)/man/%,$(notdir $(MAN_SRC)))
 vpath %.scd $(sort $(dir $(MAN_SRC)))
 
@@ -295,7 +303,7 @@ install: all $(BUILD)/smux.pc $(if $(HAVE_SCDOC),man) $(if $(LIBDIR32),shim32)
 	ln -sf $(SO_FILE) $(D_LIB)/$(SONAME)
 	ln -sf $(SONAME) $(D_LIB)/libsmux.so
 	install -m 644 $(BUILD)/smux.pc $(D_LIB)/pkgconfig
-	$(if $(SHIM_SRC),install -m 755 $(BUILD)/libsmuxshim.so $(D_LIB))
+	install -m 755 $(BUILD)/libsmuxshim.so $(D_LIB)
 	$(if $(LIBDIR32),install -D -m 755 $(BUILD)/32/libsmuxshim.so $(DESTDIR)$(LIBDIR32)/libsmuxshim.so)
 	$(if $(PROGS),install -m 755 $(PROGS) $(D_BIN))
 	$(foreach page,$(MAN_READY),install -D -m 644 $(page) $(call installed_page,$(page)) &&) true

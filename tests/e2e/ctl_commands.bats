@@ -178,9 +178,9 @@ after"
 
 # A minute passes in a tenth of a second for this helper.
 impatient_helper() {
-    (cd "$root" && cc -std=gnu11 -fPIC -D_GNU_SOURCE -I. -DIDLE_TIMEOUT_US=100000u -c helper/control.c -o "$BATS_TEST_TMPDIR/control.o") &&
-        cc -o "$BATS_TEST_TMPDIR/impatient" "$BATS_TEST_TMPDIR/control.o" "$BUILD/obj/helper/smux_helper_main.o" \
-            "$BUILD/libhelper.a" "$BUILD/libshimcommon.a" "$BUILD/libsmux.a" -lcares -ljansson
+    (cd "$root" && cc -std=gnu11 -fPIC -D_GNU_SOURCE -I. -DIDLE_TIMEOUT_US=100000u -c helper/client/admin.c -o "$BATS_TEST_TMPDIR/control.o") &&
+        cc -o "$BATS_TEST_TMPDIR/impatient" "$BATS_TEST_TMPDIR/control.o" "$BUILD/obj/helper/client/smux_helper_main.o" \
+            "$BUILD/libhelper.a" "$BUILD/libcommon.a" "$BUILD/libsmux.a" -lcares -ljansson
 }
 
 @test "connect waits as long as connect-timeout says, not a minute" {

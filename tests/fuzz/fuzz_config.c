@@ -2,8 +2,8 @@
  *
  * smuxshim.conf and addresses: every text either parses or gives one line that names the file.
  */
+#include "core/common/config.h"
 #include "fuzz_check.h"
-#include "shim/config.h"
 
 static void check_address(const char *text) {
     struct config_address address, again;

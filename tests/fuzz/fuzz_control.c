@@ -3,8 +3,8 @@
  * What comes from the other side of a socket: requests as the helper gets them, names as the shim
  * reads them.
  */
+#include "core/common/helper_protocol.h"
 #include "fuzz_check.h"
-#include "shim/control.h"
 
 #include <sys/un.h>
 

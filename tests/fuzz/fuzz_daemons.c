@@ -15,14 +15,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/common/helper_protocol.h"
 #include "fuzz_check.h"
-#include "helper/gateway.h"
-#include "helper/helper.h"
-#include "helper/local.h"
-#include "helper/log.h"
-#include "helper/names.h"
-#include "helper/state.h"
-#include "shim/control.h"
+#include "helper/client/helper.h"
+#include "helper/client/name_table.h"
+#include "helper/client/shim_listener.h"
+#include "helper/gateway/gateway.h"
+#include "helper/net/log.h"
+#include "helper/net/state_table.h"
 
 #define SLOTS     4
 #define STEPS_MAX 300

@@ -3,7 +3,7 @@
  * gateway.conf: every text either parses or gives one line that names the file.
  */
 #include "fuzz_check.h"
-#include "helper/gateway_config.h"
+#include "helper/gateway/gateway_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct gateway_config config;

@@ -8,9 +8,9 @@
  * newline, is a line as it is.  Behind a zero byte: a request.
  */
 #include "fuzz_check.h"
-#include "helper/log.h"
-#include "helper/names.h"
-#include "helper/names_file.h"
+#include "helper/client/name_file.h"
+#include "helper/client/name_table.h"
+#include "helper/net/log.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  * The text form of routes: a mistake is told in one line; what parses is written and parsed again
  * to the same text, and matches the same destinations.
  */
+#include "core/common/routes.h"
 #include "fuzz_check.h"
-#include "shim/routes.h"
 
 #include <sys/socket.h>
 

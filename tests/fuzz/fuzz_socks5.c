@@ -4,7 +4,7 @@
  * what the server has read is written by the client's writer so that the server reads it again.
  */
 #include "fuzz_check.h"
-#include "helper/socks5.h"
+#include "helper/relay/socks5.h"
 
 typedef enum socks5_progress (*feeder)(void *parser, const uint8_t *data, size_t len,
                                        size_t *taken);

@@ -20,7 +20,7 @@
 
 struct calls {
 #define HOOK(type, name, params) type(*name) params;
-#include "shim/hooks.def"
+#include "shim/base/libc.def"
 #undef HOOK
 };
 
@@ -62,7 +62,7 @@ __attribute__((unused)) static void foreign_init(void) {
 #define HOOK(type, name, params)                                                                   \
     *(void **)&hooked.name = dlsym(RTLD_DEFAULT, symbol_of(#name));                                \
     *(void **)&plain.name = libc ? dlsym(libc, symbol_of(#name)) : NULL;
-#include "shim/hooks.def"
+#include "shim/base/libc.def"
 #undef HOOK
     if (!plain.read)
         die("libc");

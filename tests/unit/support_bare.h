@@ -7,7 +7,7 @@
 
 #include "support_blocking.h"
 
-#include "core/wire.h"
+#include "core/engine/wire.h"
 
 struct bare {
     smuxb_session *session; /* a server */

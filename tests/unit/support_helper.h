@@ -4,7 +4,7 @@
 
 #include "support_states.h"
 
-#include "helper/helper.h"
+#include "helper/client/helper.h"
 #include "support_resolver.h"
 
 /* What a route says. */

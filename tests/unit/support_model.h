@@ -7,7 +7,7 @@
  * accept, consume, move bytes with any split and any short write, let time pass, run out of
  * memory.  Whatever was chosen, every stream must deliver exactly the bytes written, in order, or
  * end with an error that the model can explain; every lent buffer comes back once; every counter
- * is right; and when all is closed nothing is left.  model_wire.h watches the bytes in between.
+ * is right; and when all is closed nothing is left.  support_model_wire.h watches the bytes in between.
  *
  * A broken promise prints what it was and aborts.
  */

@@ -21,8 +21,8 @@
 
 #include <cmocka.h>
 
-#include "helper/relay.h"
-#include "helper/session_config.h"
+#include "helper/relay/relay.h"
+#include "helper/relay/session_config.h"
 
 /* Not every test uses all of it. */
 #pragma GCC diagnostic ignored "-Wunused-function"

@@ -1,8 +1,8 @@
-/* A resolver that answers when told to: it stands in for helper/resolver.c in the program. */
+/* A resolver that answers when told to: it stands in for helper/net/resolver.c in the program. */
 #ifndef SUPPORT_RESOLVER_H
 #define SUPPORT_RESOLVER_H
 
-#include "helper/resolver.h"
+#include "helper/net/resolver.h"
 
 /* The query under way, at most one; NULL: none. */
 static struct resolver_query *asked;

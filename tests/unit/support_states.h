@@ -9,7 +9,7 @@
 #include "support_descriptors.h"
 #include "support_relay.h"
 
-#include "helper/log.h"
+#include "helper/net/log.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 

@@ -35,17 +35,17 @@ static int fallible_pthread_create(pthread_t *thread, const pthread_attr_t *attr
 
 #define malloc         fallible_malloc
 #define pthread_create fallible_pthread_create
-#include "core/blocking_block.c"
-#include "core/blocking_direct.c"
-#include "core/blocking_events.c"
-#include "core/blocking_info.c"
-#include "core/blocking_input.c"
-#include "core/blocking_io.c"
-#include "core/blocking_session.c"
-#include "core/blocking_stream.c"
-#include "core/blocking_thread.c"
-#include "core/blocking_wait.c"
-#include "core/blocking_write.c"
+#include "core/blocking/blk_block.c"
+#include "core/blocking/blk_direct.c"
+#include "core/blocking/blk_events.c"
+#include "core/blocking/blk_info.c"
+#include "core/blocking/blk_input.c"
+#include "core/blocking/blk_io.c"
+#include "core/blocking/blk_keeper.c"
+#include "core/blocking/blk_session.c"
+#include "core/blocking/blk_stream.c"
+#include "core/blocking/blk_wait.c"
+#include "core/blocking/blk_write.c"
 #undef malloc
 #undef pthread_create
 

@@ -7,7 +7,7 @@
 
 #include <sys/uio.h>
 
-#include "core/blocking.h" /* linger_max_ms */
+#include "core/blocking/blk.h" /* linger_max_ms */
 
 /* ---- Carriers ------------------------------------------------------------------------------- */
 

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "shim/config.h"
-#include "shim/config_ini.h"
+#include "core/common/config.h"
+#include "core/common/ini.h"
 
 static struct config config;
 static struct config_error error;

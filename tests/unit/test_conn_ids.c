@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "helper/conn.h"
-#include "helper/helper.h"
+#include "helper/client/conn.h"
+#include "helper/client/helper.h"
 
 enum { OWNER = 1000, OTHER = 1001, MANY = 65536 };
 

@@ -1,8 +1,8 @@
-/* Every event in every state of a connection (helper/conn.h), in a whole helper, over every kind of
+/* Every event in every state of a connection (helper/client/conn.h), in a whole helper, over every kind of
  * route, with a gateway that is played. */
 #include "support_helper.h"
 
-#include "helper/conn.h"
+#include "helper/client/conn.h"
 
 enum { STARTS_LATER = 8, KINDS = 16 };
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "shim/control.h"
+#include "core/common/helper_protocol.h"
 
 static struct shim_request request(void) {
     return (struct shim_request){.magic = SHIM_CONTROL_MAGIC,

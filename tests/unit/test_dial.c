@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "helper/dial.h"
+#include "helper/net/dial.h"
 #include "support_descriptors.h"
 
 /* Nothing here waits for so long: a dial that divides it among its addresses hangs. */

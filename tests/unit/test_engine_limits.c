@@ -3,7 +3,7 @@
  * Limits: backlog, streams alive, stream ids, memory of idle streams, hundreds of thousands of
  * streams.
  */
-#include "core/engine.h" /* for next_id alone: two thousand million streams take too long */
+#include "core/engine/engine.h" /* for next_id alone: two thousand million streams take too long */
 #include "support_engine.h"
 
 static void streams_beyond_the_backlog_are_refused_and_the_others_wait(void **state) {

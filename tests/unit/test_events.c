@@ -4,7 +4,7 @@
 
 #include <poll.h>
 
-#include "helper/dial.h"
+#include "helper/net/dial.h"
 
 /* ---- One function for all ---- */
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "helper/gateway_config.h"
+#include "helper/gateway/gateway_config.h"
 
 static struct gateway_config config;
 

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "helper/holders.h"
+#include "helper/client/holders.h"
 
 static int make_socket(uint64_t *inode) {
     struct stat status;

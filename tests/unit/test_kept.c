@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "helper/kept.h"
+#include "helper/net/kept.h"
 
 #define MIB(n)       ((size_t)(n) << 20)
 #define SESSIONS_MAX 1024

@@ -3,8 +3,8 @@
  * for nothing. */
 #include "support_states.h"
 
-#include "helper/helper.h"
-#include "helper/upstream_internal.h"
+#include "helper/client/helper.h"
+#include "helper/client/upstream_internal.h"
 #include "support_resolver.h"
 
 /* The first address is a name, the second refuses, the third cannot be connected to. */

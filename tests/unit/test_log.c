@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "helper/log.h"
+#include "helper/net/log.h"
 
 static char path[64];
 

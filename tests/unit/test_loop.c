@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "helper/loop.h"
+#include "helper/net/loop.h"
 
 static int setup(void **state) {
     *state = loop_new();

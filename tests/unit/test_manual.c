@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "helper/gateway_config.h"
-#include "shim/config.h"
+#include "core/common/config.h"
+#include "helper/gateway/gateway_config.h"
 
 /* A key of a page, with the section that it stands in. */
 struct entry {

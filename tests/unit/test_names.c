@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "helper/names.h"
-#include "helper/names_file.h"
+#include "helper/client/name_file.h"
+#include "helper/client/name_table.h"
 
 #define OWNER 1000
 

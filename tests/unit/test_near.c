@@ -3,7 +3,7 @@
 
 #include <netinet/tcp.h>
 
-#include "helper/near.h"
+#include "helper/net/short_path.h"
 
 static void congestion_control(int fd, char name[16]) {
     socklen_t len = 15;

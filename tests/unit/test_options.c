@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "shim/config_options.h"
+#include "core/common/command_line.h"
 
 struct out {
     const char *file, *key, *value;

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "shim/control.h"
+#include "core/common/helper_protocol.h"
 
 #define STRANGER 65534
 

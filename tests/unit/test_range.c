@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "shim/control_range.h"
+#include "core/common/name_range.h"
 
 static struct shim_endpoint address(const char *text) {
     struct shim_endpoint ep = {.family = strchr(text, ':') ? AF_INET6 : AF_INET};

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 
-#include "shim/control.h"
+#include "core/common/helper_protocol.h"
 
 #define APP  world.app[0]
 #define FAR  world.far[0]

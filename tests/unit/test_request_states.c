@@ -1,8 +1,8 @@
-/* Every event in every state of a program's request (helper/local_request.h), in a whole helper, over
+/* Every event in every state of a program's request (helper/client/shim_request.h), in a whole helper, over
  * every kind of route, with a gateway and a program that are played. */
 #include "support_helper.h"
 
-#include "helper/local_request.h"
+#include "helper/client/shim_request.h"
 
 /* Whom limits hold for, and whose sockets' locks are not waited for. */
 enum { ANOTHER_USER = 8, KINDS = 16 };

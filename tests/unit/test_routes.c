@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "shim/routes.h"
+#include "core/common/routes.h"
 
 static struct route_list list;
 

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "shim/names.c"
+#include "shim/process/name_cache.c"
 
 static struct shim_endpoint address(const char *text) {
     struct shim_endpoint ep = {.family = strchr(text, ':') ? AF_INET6 : AF_INET};

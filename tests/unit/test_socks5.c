@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "helper/socks5.h"
+#include "helper/relay/socks5.h"
 
 static struct socks5_destination ipv4(const char *bytes, uint16_t port) {
     struct socks5_destination d = {.address = {.family = AF_INET, .port = port}};

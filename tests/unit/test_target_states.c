@@ -4,7 +4,7 @@
 
 #include "support_resolver.h"
 
-#include "helper/gateway_target.h"
+#include "helper/gateway/gateway_target.h"
 
 static struct subject {
     struct gateway *gateway;

@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "helper/gateway_workers.h"
-#include "helper/signals.h"
+#include "helper/gateway/gateway_workers.h"
+#include "helper/net/signals.h"
 
 #define WORKERS 2
 

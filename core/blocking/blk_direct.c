@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ * Bulk data goes from the kernel straight to the memory of the thread that reads it, which is the
+ * one that receives or one that sleeps.  The rest of a frame that has begun is known to be for it.
+ * If large frames come for several readers in turn, each is received by itself.  If they are all
+ * for the same one, what comes next is guessed: writes of one size make the same sequence of frames
+ * each time, so room is laid out for headers and, in the reader's memory, payloads, as they came
+ * before.  If a header turns out to be a different one, what came from it on is moved to the input,
+ * which is where it would have been received to without the guess, and costs the same copy.
+ */
+#include "core/blocking/blk.h"
+
+#include <string.h>
+
+#include "core/engine/wire.h"
+
+/* Less is not worth the trouble. */
+#define WORTHWHILE 4096u
+/* Copying less than this costs less than a system call of its own. */
+#define SEPARATE_MIN 12288u
+/* How much is received behind, into the input: at least a header, and some small frames. */
+#define BEHIND 256u
+
+/* ---- Before --------------------------------------------------------------------------------- */
+
+static void add(struct blk_plan *p, void *to, size_t len) {
+    p->iov[p->iovcnt++] = (struct iovec){to, len};
+    p->total += len;
+}
+
+/* Whether large frames come for several readers: then each is received by itself, to where it
+ * belongs, and just enough behind it to know what the next one is. */
+static bool mixed_bulk(const smuxb_session *s) {
+    if (s->receiving && s->receiving->borrows)
+        return false; /* then it belongs where the rest is */
+    return s->scan.lens[0] >= SEPARATE_MIN && (blk_sleeping(s) || !blk_list_empty(&s->held));
+}
+
+/* The reader that the rest of the frame being received is for, if there is one with room: `w`
+ * itself, or one that sleeps. */
+static struct blk_waiter *target(const smuxb_session *s, struct blk_waiter *w) {
+    const smuxb_stream *st = s->receiving;
+    if (!st || st->closed || st->id != s->scan.id || s->scan.header_len ||
+        wire_unpack_header(s->scan.header).command != WIRE_PSH || blk_list_empty(&st->readers))
+        return NULL;
+    struct blk_waiter *r = blk_of(struct blk_waiter, st->readers.next, home);
+    if (r->room == r->got || !r->data)
+        return NULL;
+    return r == w || (r->where == BLK_ASLEEP && !s->poll_first) ? r : NULL;
+}
+
+/* After how many payloads their lengths begin to repeat; 1 if there is no telling. */
+static int period(const uint16_t *lens) {
+    for (int p = 1; p + 1 < BLK_HISTORY; p++)
+        if (lens[0] == lens[p] && lens[1] == lens[p + 1])
+            return p;
+    return 1;
+}
+
+/* Room for the frames expected next, as far as the reader's memory goes, and the input in case that
+ * they are others.  False: one does not fit entirely, so that nothing may be received behind it. */
+static bool add_frames(struct blk_plan *p, const uint16_t *lens, uint8_t *to, size_t room,
+                       size_t input_room) {
+    for (int every = period(lens); p->frames < BLK_FRAMES_MAX && room;) {
+        size_t expected = lens[every - 1 - p->frames % every];
+        size_t len = expected < room ? expected : room;
+        if (!len || input_room < WIRE_HEADER_LEN + len + BEHIND)
+            break;
+        input_room -= WIRE_HEADER_LEN + len;
+        add(p, p->headers[p->frames++], WIRE_HEADER_LEN);
+        add(p, to, len);
+        to += len;
+        room -= len;
+        if (len < expected)
+            return false;
+    }
+    return true;
+}
+
+static void plan_direct(struct blk_plan *p, const struct blk_scan *scan, const struct blk_waiter *w,
+                        struct iovec input) {
+    size_t room = w->room - w->got;
+    uint8_t *to = w->data + w->got;
+    p->id = scan->id;
+    p->current = scan->payload_left < room ? scan->payload_left : room;
+    if (p->current)
+        add(p, to, p->current);
+    if (p->current < scan->payload_left)
+        return;
+    if (!scan->lens[1] ||
+        add_frames(p, scan->lens, to + p->current, room - p->current, input.iov_len))
+        add(p, input.iov_base, BEHIND);
+}
+
+static void plan_none(struct blk_plan *p) {
+    p->iovcnt = p->frames = 0;
+    p->total = p->current = 0;
+}
+
+void blk_plan(smuxb_session *s, struct blk_waiter *w, struct blk_plan *p) {
+    struct iovec input = blk_input_prepare(s);
+    struct blk_waiter *r = target(s, w);
+    plan_none(p);
+    if (r)
+        plan_direct(p, &s->scan, r, input);
+
+    bool bulk = mixed_bulk(s);
+    if (p->total >= WORTHWHILE || (p->current && bulk)) {
+        s->lent = r != w ? r : NULL;
+        return;
+    }
+    plan_none(p);
+    if (bulk && s->scan.payload_left + BEHIND < input.iov_len)
+        input.iov_len = s->scan.payload_left + BEHIND;
+    add(p, input.iov_base, input.iov_len);
+}
+
+/* ---- After ---------------------------------------------------------------------------------- */
+
+/* Whether what came into the room for a frame, `len` bytes with its header, is one, or its
+ * beginning. */
+static bool as_expected(const struct blk_plan *p, const struct iovec *frame, size_t len) {
+    if (len < WIRE_HEADER_LEN)
+        return true;
+    struct wire_header h = wire_unpack_header(frame[0].iov_base);
+    len -= WIRE_HEADER_LEN;
+    return h.command == WIRE_PSH && h.id == p->id &&
+           (h.length == frame[1].iov_len || (len <= frame[1].iov_len && len <= h.length));
+}
+
+/* Moves `len` bytes that were received by `iov` to the input, in front of those of them that are
+ * there already. */
+static void move_to_input(smuxb_session *s, const struct iovec *iov, size_t len) {
+    uint8_t *input = blk_input_end(s);
+    size_t before = 0;
+    const struct iovec *v = iov;
+    for (; before < len && v->iov_base != input; v++)
+        before += v->iov_len < len - before ? v->iov_len : len - before;
+    memmove(input + before, input, len - before);
+    for (v = iov; before; v++) {
+        size_t n = v->iov_len < before ? v->iov_len : before;
+        memcpy(input, v->iov_base, n);
+        input += n;
+        before -= n;
+    }
+}
+
+static size_t feed_from(smuxb_session *s, const struct iovec *v, size_t len) {
+    size_t n = v->iov_len < len ? v->iov_len : len;
+    blk_feed_bytes(s, v->iov_base, n);
+    return n;
+}
+
+void blk_plan_received(smuxb_session *s, struct blk_plan *p, size_t len) {
+    const struct iovec *v = p->iov;
+    if (p->current)
+        len -= feed_from(s, v++, len);
+    for (int i = 0; i < p->frames && len; i++, v += 2) {
+        if (!as_expected(p, v, len)) {
+            move_to_input(s, v, len);
+            break;
+        }
+        len -= feed_from(s, &v[0], len);
+        len -= feed_from(s, &v[1], len);
+    }
+    s->input_len += len;
+}

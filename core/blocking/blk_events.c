@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ * What the engine reports, and whom that concerns.
+ */
+#include "core/blocking/blk.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Streams -------------------------------------------------------------------------------- */
+
+static void on_accept(smuxb_session *s, const smux_event *ev) {
+    smuxb_stream *st = blk_stream_new(s, ev->stream);
+    if (!st) {
+        smux_reset(ev->stream);
+        return;
+    }
+    if (s->accept_tail)
+        s->accept_tail->next = st;
+    else
+        s->accept_head = st;
+    s->accept_tail = st;
+    s->backlog_len++;
+    blk_satisfy_one(s, &s->accepters);
+}
+
+/* To those who wait for it, in the order of their coming, unless something waits for them. */
+static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, size_t len) {
+    size_t done = 0;
+    if (st->queue.len)
+        return 0;
+    for (struct blk_link *l = st->readers.next; l != &st->readers && done < len; l = l->next) {
+        struct blk_waiter *w = blk_of(struct blk_waiter, l, home);
+        size_t n = w->room - w->got < len - done ? w->room - w->got : len - done;
+        if (!n || w->pieces_len == BLK_PIECES_MAX || (w->done && !w->got))
+            continue; /* full, or on its way out with an error */
+        if (!blk_hand_over(s, w, data + done, n))
+            break;
+        done += n;
+        blk_served(s, w);
+    }
+    if (done)
+        (void)smux_consume(st->engine, done);
+    return done;
+}
+
+/* What those that wait have got is followed by what is queued now: they are to get no more.  Those
+ * that have nothing, because they could not borrow, take it from there. */
+static void seal_readers(smuxb_stream *st) {
+    for (struct blk_link *l = st->readers.next; l != &st->readers; l = l->next) {
+        struct blk_waiter *w = blk_of(struct blk_waiter, l, home);
+        w->room = w->got ? w->got : w->room;
+        blk_satisfy(st->session, w);
+        blk_wake(st->session, w); /* also if it is held */
+    }
+}
+
+static void end_with(smuxb_session *s, smuxb_stream *st, int error) {
+    st->error = error;
+    blk_stream_ready(st);
+    if (st->queue.len)
+        st->eof = false;           /* what is lost must not look complete */
+    blk_queue_drop(s, &st->queue); /* it has left the engine's budget */
+    blk_satisfy_all(s, &st->readers);
+    blk_satisfy_all(s, &st->writers);
+}
+
+static void on_data(smuxb_session *s, const smux_event *ev) {
+    smuxb_stream *st = ev->user;
+    if (!st)
+        return;
+    s->receiving = st;
+    size_t done = deliver(s, st, ev->data, ev->len);
+    if (done == ev->len)
+        return;
+    if (blk_queue_put(s, &st->queue, ev->data + done, ev->len - done)) {
+        seal_readers(st);
+        blk_stream_ready(st);
+        return;
+    }
+    /* A gap in the data is out of the question. */
+    st->engine = NULL;
+    smux_reset(ev->stream);
+    end_with(s, st, SMUX_ERR_NOMEM);
+}
+
+static void on_eof(smuxb_session *s, const smux_event *ev) {
+    smuxb_stream *st = ev->user;
+    if (!st)
+        return;
+    st->eof = true;
+    blk_satisfy_all(s, &st->readers);
+    blk_stream_ready(st);
+}
+
+static void on_reset(smuxb_session *s, const smux_event *ev) {
+    if (ev->user)
+        end_with(s, ev->user, ev->error);
+}
+
+static void on_writable(smuxb_session *s, const smux_event *ev) {
+    smuxb_stream *st = ev->user;
+    if (st && !blk_list_empty(&st->writers))
+        blk_satisfy(s, blk_of(struct blk_waiter, st->writers.next, home));
+}
+
+static void on_sent(smuxb_session *s, const smux_event *ev) {
+    struct blk_waiter *w = ev->buffer->user;
+    ev->buffer->user = NULL; /* no longer lent */
+    if (ev->error)
+        w->error = ev->error;
+    if (--w->pending == 0)
+        blk_satisfy(s, w);
+}
+
+static void on_notice(smuxb_session *s, const smux_event *ev) {
+    (void)s; /* hello, goaway, failed: the engine has acted on them, or blk_dispatch does */
+    (void)ev;
+}
+
+/* ---- Session -------------------------------------------------------------------------------- */
+
+static void describe_end(smuxb_session *s) {
+    const char *text = smux_session_error_text(s->engine);
+    if (s->error != SMUX_ERR_CARRIER)
+        snprintf(s->error_text, sizeof s->error_text, "%s", text);
+    else if (s->carrier_errno)
+        snprintf(s->error_text, sizeof s->error_text, "carrier lost: %s",
+                 strerror(s->carrier_errno));
+    else
+        snprintf(s->error_text, sizeof s->error_text, "peer closed the carrier");
+}
+
+static void fail_streams(smuxb_session *s, bool readers) {
+    for (smux_stream *e = NULL; (e = smux_next_stream(s->engine, e));) {
+        smuxb_stream *st = smux_stream_user(e);
+        if (st && readers) {
+            blk_satisfy_all(s, &st->readers);
+            blk_stream_ready(st);
+        }
+        if (st)
+            blk_satisfy_all(s, &st->writers);
+    }
+}
+
+void blk_fail_writers(smuxb_session *s) {
+    fail_streams(s, false);
+}
+
+void blk_fail_waiters(smuxb_session *s) {
+    blk_satisfy_all(s, &s->accepters);
+    fail_streams(s, true);
+    blk_satisfy_all(s, &s->watchers);
+}
+
+/* Not left to the event, which waits for a write that is under way: it may be that one which hangs.
+ */
+static void on_end(smuxb_session *s) {
+    s->error = smux_session_error(s->engine);
+    describe_end(s);
+    /* A peer that is still reading gets all that it was sent; others are cut off. */
+    if (s->fd >= 0)
+        shutdown(s->fd, s->closing ? SHUT_WR : SHUT_RDWR);
+    blk_fail_waiters(s);
+    blk_release_held(s);
+    blk_satisfy_all(s, &s->enders);
+    if (s->drainer)
+        blk_satisfy(s, s->drainer);
+    blk_wake(s, &s->keeper);
+    blk_wake(s, &s->reader);
+    blk_wake(s, &s->writer);
+}
+
+static bool drained(const smuxb_session *s) {
+    smux_session_info info;
+    if (smux_want_write(s->engine))
+        return false;
+    smux_session_get_info(s->engine, &info);
+    return !info.queued;
+}
+
+static void (*const handlers[])(smuxb_session *s, const smux_event *ev) = {
+    [SMUX_EVENT_ACCEPT] = on_accept,     [SMUX_EVENT_DATA] = on_data,
+    [SMUX_EVENT_EOF] = on_eof,           [SMUX_EVENT_RESET] = on_reset,
+    [SMUX_EVENT_WRITABLE] = on_writable, [SMUX_EVENT_SENT] = on_sent,
+    [SMUX_EVENT_HELLO] = on_notice,      [SMUX_EVENT_GOAWAY] = on_notice,
+    [SMUX_EVENT_FAILED] = on_notice,     [SMUX_EVENT_PEER_CLOSED] = on_notice,
+};
+
+void blk_dispatch(smuxb_session *s) {
+    smux_event ev;
+    while (smux_next_event(s->engine, &ev))
+        handlers[ev.type](s, &ev);
+    if (!s->error && smux_session_error(s->engine))
+        on_end(s);
+    if (s->drainer && drained(s))
+        blk_satisfy(s, s->drainer);
+}

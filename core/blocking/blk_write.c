@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ * smuxb_write.  Over a socket the caller's memory is lent to the engine and goes from there to the
+ * kernel; the call waits until it has.  Only a small write that would have to wait for another
+ * thread to finish its system call is copied instead, to be sent along by that thread.  Over a
+ * transport everything is copied, because its writev may block for longer than a deadline allows.
+ */
+#include "core/blocking/blk.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Copying this much costs less than falling asleep and being woken. */
+#define COPY_MAX 16384u
+/* Gathered writes of less than this in all become one buffer, so one frame. */
+#define JOIN_MAX 4096u
+/* Pieces whose descriptions fit on the stack. */
+#define PIECES_MAX 8
+/* How often to try again to take memory back when there is none for the part of a frame to keep. */
+#define RETRY_US 10000u
+
+/* What a write returns of which `written` bytes are out, because of `reason` if these are not all. */
+static ssize_t write_result(const smuxb_stream *st, size_t written, size_t total, int reason) {
+    if (written == total)
+        return (ssize_t)total;
+    int failed = blk_write_error(st);
+    if (failed && (failed != SMUXB_ERR_STREAM_CLOSED || st->reset))
+        return failed;
+    return written ? (ssize_t)written : failed ? failed : reason;
+}
+
+/* ---- Lending -------------------------------------------------------------------------------- */
+
+bool blk_take_back(smuxb_session *s, struct blk_waiter *w) {
+    for (int i = 0; i < w->bufs_len && w->pending; i++) {
+        smux_sendbuf *b = &w->bufs[i];
+        size_t left = 0;
+        if (b->user != w)
+            continue;
+        int error = smux_send_cancel(s->engine, b, &left);
+        if (error == SMUX_ERR_BUSY || error == SMUX_ERR_NOMEM)
+            return false;
+        if (error)
+            continue; /* its SMUX_EVENT_SENT is about to be taken */
+        b->user = NULL;
+        w->kept_back += left;
+        w->pending--;
+    }
+    return !w->pending;
+}
+
+/* The memory must not be lent any more when the call returns. */
+static void end_loan(smuxb_session *s, struct blk_waiter *w) {
+    w->stream = NULL; /* there will be more to do than to return the length: not to be granted */
+    blk_dispatch(s);
+    while (w->pending && !blk_take_back(s, w)) {
+        blk_list_push(&s->cancels, &w->cancel);
+        blk_sleep(s, w, NULL, smuxb_now_us() + RETRY_US);
+        blk_list_remove(&w->cancel);
+        blk_dispatch(s);
+    }
+}
+
+static int lend(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov, int iovcnt) {
+    int error = 0;
+    for (int i = 0; i < iovcnt && !error; i++) {
+        smux_sendbuf *b = &w->bufs[w->bufs_len];
+        if (!iov[i].iov_len)
+            continue;
+        *b = (smux_sendbuf){.data = iov[i].iov_base, .len = iov[i].iov_len, .user = w};
+        error = smux_send_borrowed(st->engine, b);
+        if (error)
+            break;
+        w->bufs_len++;
+        w->pending++;
+        w->kept_back -= iov[i].iov_len;
+    }
+    return error;
+}
+
+static ssize_t write_lent(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov,
+                          int iovcnt, size_t total) {
+    smuxb_session *s = st->session;
+    w->kept_back = total;
+    int error = lend(st, w, iov, iovcnt);
+    blk_list_push(&st->writers, &w->home);
+    if (!error && blk_flush_due(s))
+        blk_flush(s, w);
+    if (!error && !w->done)
+        (void)blk_wait(s, w);
+    if (w->granted)
+        return (ssize_t)total;
+    if (w->pending) {
+        end_loan(s, w);
+        w->done = true;
+        blk_flush(s, w); /* an end that had to wait for it */
+    }
+    blk_list_remove(&w->home);
+    if (w->error) /* what had not gone out was dropped */
+        return st->closed ? SMUXB_ERR_STREAM_CLOSED : w->error;
+    return write_result(st, total - w->kept_back, total, error ? error : SMUXB_ERR_TIMEOUT);
+}
+
+static void join(uint8_t *to, const struct iovec *iov, int iovcnt) {
+    for (int i = 0; i < iovcnt; to += iov[i].iov_len, i++)
+        memcpy(to, iov[i].iov_base, iov[i].iov_len);
+}
+
+static ssize_t lend_all(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov, int iovcnt,
+                        size_t total) {
+    smux_sendbuf on_stack[PIECES_MAX], *bufs = on_stack;
+    uint8_t joined[JOIN_MAX];
+    struct iovec one = {joined, total};
+    if (iovcnt > 1 && total <= JOIN_MAX) {
+        join(joined, iov, iovcnt);
+        iov = &one;
+        iovcnt = 1;
+    }
+    if (iovcnt > PIECES_MAX && !(bufs = malloc((size_t)iovcnt * sizeof *bufs)))
+        return SMUX_ERR_NOMEM;
+    w->bufs = bufs;
+    ssize_t result = write_lent(st, w, iov, iovcnt, total);
+    if (bufs != on_stack)
+        free(bufs);
+    return result;
+}
+
+/* ---- Copying -------------------------------------------------------------------------------- */
+
+/* Another thread is about to send, or will be told when the carrier has room. */
+static bool may_copy(const smuxb_stream *st, size_t total) {
+    const smuxb_session *s = st->session;
+    return total <= COPY_MAX && (s->flushing || s->full) && smux_send_room(st->engine) >= total;
+}
+
+/* Copies what there is room for, from `at` on: an error, or how many bytes. */
+static ssize_t copy_some(smuxb_stream *st, const struct iovec *iov, int iovcnt, size_t at) {
+    size_t done = 0;
+    for (int i = 0; i < iovcnt; i++) {
+        size_t len = iov[i].iov_len;
+        if (at >= len) {
+            at -= len;
+            continue;
+        }
+        ssize_t n = smux_send(st->engine, (const uint8_t *)iov[i].iov_base + at, len - at);
+        if (n < 0)
+            return done ? (ssize_t)done : n;
+        done += (size_t)n;
+        if ((size_t)n < len - at)
+            break;
+        at = 0;
+    }
+    return (ssize_t)done;
+}
+
+/* Writers take turns, so that each call's bytes stay together. */
+static ssize_t copy_all(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov, int iovcnt,
+                        size_t total) {
+    smuxb_session *s = st->session;
+    bool in_time = true;
+    size_t done = 0;
+    int reason = SMUXB_ERR_TIMEOUT;
+    blk_list_push(&st->writers, &w->home);
+    while (!blk_write_error(st)) {
+        ssize_t n = st->writers.next == &w->home ? copy_some(st, iov, iovcnt, done) : 0;
+        if (n < 0) {
+            reason = (int)n;
+            break;
+        }
+        done += (size_t)n;
+        blk_flush(s, w);
+        if (done == total || !in_time)
+            break;
+        w->done = false;
+        in_time = blk_wait(s, w);
+    }
+    blk_list_remove(&w->home);
+    if (!blk_list_empty(&st->writers))
+        blk_satisfy(s, blk_of(struct blk_waiter, st->writers.next, home));
+    else if (st->fin && st->engine)
+        (void)smux_close_write(st->engine); /* asked for while this was going on */
+    return write_result(st, done, total, reason);
+}
+
+/* ---- smuxb_write ---------------------------------------------------------------------------- */
+
+static ssize_t write_locked(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov,
+                            int iovcnt, size_t total) {
+    int error = blk_write_error(st);
+    if (!error && st->fin)
+        error = SMUX_ERR_SHUT;
+    if (error || !total)
+        return error;
+    if (st->session->threaded)
+        return copy_all(st, w, iov, iovcnt, total);
+    if (may_copy(st, total)) {
+        ssize_t n = smux_sendv(st->engine, iov, iovcnt);
+        if (n == (ssize_t)total)
+            return n;
+        if (n > 0) /* out of memory half way: the rest must not be lost, nor sent twice */
+            return n;
+    }
+    return lend_all(st, w, iov, iovcnt, total);
+}
+
+ssize_t smuxb_writev(smuxb_stream *st, const struct iovec *iov, int iovcnt) {
+    smuxb_session *s = st->session;
+    struct blk_waiter w;
+    size_t total = 0;
+    if (iovcnt < 0)
+        return SMUX_ERR_ARGUMENT;
+    for (int i = 0; i < iovcnt; i++) {
+        if (iov[i].iov_len > SSIZE_MAX - total)
+            return SMUX_ERR_ARGUMENT;
+        total += iov[i].iov_len;
+    }
+    blk_waiter_init(&w, &st->write_deadline_us);
+    w.stream = st;
+    w.writes = true;
+    blk_lock(s);
+    st->refs++;
+    ssize_t result = write_locked(st, &w, iov, iovcnt, total);
+    if (w.granted)
+        return result;
+    blk_stream_unref(st);
+    blk_leave(s);
+    return result;
+}
+
+ssize_t smuxb_write(smuxb_stream *st, const void *data, size_t len) {
+    struct iovec iov = {(void *)(uintptr_t)data, len};
+    return smuxb_writev(st, &iov, 1);
+}

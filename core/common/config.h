@@ -1,0 +1,165 @@
+/*
+ * config.h - smuxshim.conf, the configuration that shim, launcher, helper and smuxctl share.
+ *
+ * The file is INI (ini.h):
+ *
+ *     [gateway main]
+ *     address = tcp://gw1.example.net:7443, unix:///run/gw.sock
+ *
+ *     [route databases]
+ *     destinations = 10.0.0.0/8:5432, *.db.internal:3306-3310
+ *     gateway = main
+ *
+ *     [helper]
+ *     allow-users = www-data
+ *
+ *     [names]
+ *     ipv4 = 10.255.0.0/16
+ *
+ * Routes keep the order of the file. Every key is one row of a table in config.c; a mistake stops
+ * the reading and is reported as "FILE:LINE: what was found, what was expected". The struct is
+ * flat, without pointers; reading allocates nothing on the heap (the shim reads it inside
+ * connect(2)): the file is read into memory that is mapped and unmapped around it.
+ */
+#ifndef CORE_COMMON_CONFIG_H
+#define CORE_COMMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "core/common/helper_protocol.h"
+#include "core/common/name_range.h"
+#include "core/common/routes.h"
+
+#define CONFIG_GATEWAYS_MAX  16
+#define CONFIG_ADDRESSES_MAX 8
+#define CONFIG_URL_MAX       271 /* "tcp://" + 255 bytes of host + ":65535" and change */
+#define CONFIG_PATH_MAX      255
+#define CONFIG_LIST_MAX      1023
+#define CONFIG_FILE_MAX      (1024 * 1024) /* bytes; a larger file is a mistake */
+
+enum config_scheme { CONFIG_TCP, CONFIG_TLS, CONFIG_UNIX };
+
+/* One carrier address. `host` is a name or a literal without brackets; for CONFIG_UNIX it is the
+ * path. */
+struct config_address {
+    uint8_t scheme; /* enum config_scheme */
+    uint16_t port;
+    char host[CONFIG_PATH_MAX + 1];
+};
+
+struct config_gateway {
+    char name[ROUTE_NAME_MAX + 1];
+    uint16_t n_addresses;
+    struct config_address address[CONFIG_ADDRESSES_MAX]; /* tried in order */
+    uint8_t version;                                     /* smux version, 1 or 2 */
+    uint8_t keepalive;                                   /* 0: disabled by keepalive-interval = 0 */
+    uint16_t connections;                                /* sessions kept in parallel, 1..64 */
+    uint32_t keepalive_interval_ms, keepalive_timeout_ms;
+    uint32_t dial_timeout_ms;                       /* one attempt to set up the carrier */
+    uint32_t retry_min_ms, retry_max_ms;            /* back-off between attempts */
+    uint32_t max_frame_size;                        /* bytes */
+    uint32_t max_receive_buffer, max_stream_buffer; /* bytes */
+    char psk[CONFIG_PATH_MAX + 1];                  /* paths; empty: not given */
+    char ca[CONFIG_PATH_MAX + 1];
+    char cert[CONFIG_PATH_MAX + 1];
+    char key[CONFIG_PATH_MAX + 1];
+};
+
+enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
+
+struct config_helper {
+    char socket[CONFIG_PATH_MAX + 1];      /* empty: the rule of shim_socket_path */
+    uint32_t socket_mode;                  /* default 0600 */
+    char allow_users[CONFIG_LIST_MAX + 1]; /* names or ids, separated by single commas */
+    char allow_groups[CONFIG_LIST_MAX + 1];
+    bool autostart;  /* may the launcher (and the shim) start a helper? default yes */
+    bool core_dumps; /* default no */
+    uint8_t log_level;
+    char log_file[CONFIG_PATH_MAX + 1]; /* empty: stderr, or nowhere when detached */
+    uint32_t max_streams;               /* at once, over all gateways; default 65536 */
+    uint32_t max_streams_per_user;      /* of a user who is neither root nor the helper's owner */
+    uint32_t max_memory; /* for data in passing; 0: the helper looks at the machine */
+};
+
+/* Host names that only the gateway can resolve, and the addresses that stand for them. */
+struct config_names {
+    struct shim_ranges ranges;
+    uint32_t max_per_user; /* of a user who is neither root nor the helper's owner */
+};
+
+struct config {
+    char file[CONFIG_PATH_MAX + 1]; /* where it was read from; empty: the environment */
+    uint16_t n_gateways;
+    struct config_gateway gateway[CONFIG_GATEWAYS_MAX];
+    struct route_list routes;
+    struct config_helper helper;
+    struct config_names names;
+};
+
+struct config_error {
+    char text[CONFIG_PATH_MAX + 700]; /* one line without newline */
+};
+
+/* Sets every default and no gateway, no route. */
+void config_init(struct config *config);
+
+/* Parses `text` (`len` bytes, need not be terminated) as if it were the file `file`. Checks across
+ * sections too: every route's gateway exists, every gateway has an address, every route has
+ * destinations. False and an error on the first mistake. */
+bool config_parse(struct config *config, const char *file, const char *text, size_t len,
+                  struct config_error *error);
+
+/* Reads and parses a file. A file that cannot be read is an error that names it and the reason. */
+bool config_read(struct config *config, const char *file, struct config_error *error);
+
+/* For the programs, at their start: SMUXSHIM_CONFIG, if it is relative, becomes absolute in the
+ * environment, for those that they start, and for themselves elsewhere. */
+void config_make_absolute(void);
+
+/* Which file applies, after the order SMUXSHIM_CONFIG, $XDG_CONFIG_HOME/smuxshim/smuxshim.conf
+ * (default ~/.config), /etc/smuxshim/smuxshim.conf. Files named by SMUXSHIM_CONFIG are returned
+ * whether they exist or not (a missing one is then a mistake), others only if they exist. Returns
+ * false if there is none. */
+bool config_find(char *out, size_t size);
+
+/* What a process that was given no file should use: SMUXSHIM_ROUTES, SMUXSHIM_GATEWAY and
+ * SMUXSHIM_NAMES (ranges, see name_range.h) where they are set, each overriding that part of the file (config_find) if there is one. SMUXSHIM_GATEWAY is
+ * a list of addresses for the gateway "main", or the name of a gateway of the file. Nothing set and
+ * no file: an empty configuration, true. */
+bool config_load(struct config *config, struct config_error *error);
+
+/* The same for a command line: `file` is read in place of config_find's, and then the environment
+ * does not count; `gateway` and `routes` stand in place of the environment's texts. NULL: not
+ * given. */
+bool config_load_with(struct config *config, const char *file, const char *gateway,
+                      const char *routes, struct config_error *error);
+
+/* Every configuration has a helper of its own: fills helper.socket, if it is empty, with a path that
+ * is derived from the file's (unless that is one of the usual places) and from the command line's
+ * texts (NULL: not given). With none of these it stays empty, which means the shared path.
+ * config_load_with has done it; who calls config_read does it himself. */
+void config_own_socket(struct config *config, const char *gateway, const char *routes);
+
+/* Does every route name a gateway that has an address? True for a file that parsed; routes from the
+ * environment or the command line are checked only by who needs the gateways: the helper and
+ * smuxctl check. */
+bool config_check_gateways(const struct config *config, struct config_error *error);
+
+/* Does no destination of a route lie in a range that stands for host names? Nothing could be sent
+ * there. True for a file that parsed, and wherever no route has a name. */
+bool config_check_names(const struct config *config, struct config_error *error);
+
+/* The gateway of that name, or NULL. */
+const struct config_gateway *config_gateway(const struct config *config, const char *name);
+
+/* Parses "tcp://host:port", "tls://host:port" or "unix:///path"; a text without scheme is tcp.
+ * False and *why = what was expected (static text). */
+bool config_address_parse(struct config_address *address, const char *text, const char **why);
+
+/* The address as a URL. Returns `out`. */
+char *config_address_text(const struct config_address *address, char *out, size_t size);
+
+#endif

@@ -1,0 +1,298 @@
+/* config_load.c - where the configuration comes from: files, the environment, the command line. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/common/config_internal.h"
+#include "core/common/ini.h"
+
+/* Memory that is not the heap's: the shim reads configurations inside connect(2), where a program
+ * may hold its allocator's lock. */
+static char *scratch_map(size_t len) {
+    void *mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return mem == MAP_FAILED ? NULL : mem;
+}
+
+static bool fail_file(struct config_error *error, const char *file, const char *what) {
+    snprintf(error->text, sizeof error->text, "%.*s: %.200s", CONFIG_PATH_MAX, file, what);
+    return false;
+}
+
+bool config_parse(struct config *config, const char *file, const char *text, size_t len,
+                  struct config_error *error) {
+    char *copy = scratch_map(len + 1);
+    if (!copy)
+        return fail_file(error, file, strerror(errno));
+    memcpy(copy, text, len);
+    bool ok = config_parse_text(config, file, copy, len, error);
+    munmap(copy, len + 1);
+    return ok;
+}
+
+/* Reads up to CONFIG_FILE_MAX + 1 bytes; -1 with errno set on failure. */
+static ssize_t read_all(int fd, char *out) {
+    size_t len = 0;
+    while (len <= CONFIG_FILE_MAX) {
+        ssize_t n = read(fd, out + len, CONFIG_FILE_MAX + 1 - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        len += (size_t)n;
+    }
+    return (ssize_t)len;
+}
+
+bool config_read(struct config *config, const char *file, struct config_error *error) {
+    if (strlen(file) > CONFIG_PATH_MAX)
+        return fail_file(error, file, "expected a path of at most 255 bytes");
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return fail_file(error, file, strerror(errno));
+    bool ok = false;
+    char *text = scratch_map(CONFIG_FILE_MAX + 2);
+    ssize_t len = text ? read_all(fd, text) : -1;
+    if (len < 0)
+        fail_file(error, file, strerror(errno));
+    else if (len > CONFIG_FILE_MAX)
+        fail_file(error, file, "expected at most 1 MiB");
+    else
+        ok = config_parse_text(config, file, text, (size_t)len, error);
+    if (text)
+        munmap(text, CONFIG_FILE_MAX + 2);
+    close(fd);
+    return ok;
+}
+
+static bool exists(const char *path) {
+    return access(path, F_OK) == 0;
+}
+
+static bool fits(int len, size_t size) {
+    return len > 0 && (size_t)len < size;
+}
+
+static const char system_file[] = "/etc/smuxshim/smuxshim.conf";
+
+/* The user's own file, whether it exists or not. False if there is no place for one. */
+static bool user_file(char *out, size_t size) {
+    const char *xdg = shim_getenv("XDG_CONFIG_HOME"), *home = shim_getenv("HOME");
+    if (xdg && xdg[0] == '/')
+        return fits(snprintf(out, size, "%s/smuxshim/smuxshim.conf", xdg), size);
+    return home && home[0] == '/' &&
+           fits(snprintf(out, size, "%s/.config/smuxshim/smuxshim.conf", home), size);
+}
+
+bool config_find(char *out, size_t size) {
+    const char *given = shim_getenv("SMUXSHIM_CONFIG");
+    if (given && *given)
+        return fits(snprintf(out, size, "%s", given), size);
+    if (user_file(out, size) && exists(out))
+        return true;
+    return fits(snprintf(out, size, "%s", system_file), size) && exists(out);
+}
+
+void config_make_absolute(void) {
+    static char absolute[PATH_MAX];
+    const char *given = getenv("SMUXSHIM_CONFIG");
+    if (given && *given && *given != '/' && realpath(given, absolute))
+        setenv("SMUXSHIM_CONFIG", absolute, 1);
+}
+
+/* Prefixes the error with where the text came from: "SMUXSHIM_ROUTES: ...". */
+static bool fail_source(struct config_error *error, const char *source, const char *text) {
+    char copy[sizeof error->text];
+    snprintf(copy, sizeof copy, "%s", text);
+    snprintf(error->text, sizeof error->text, "%s: %.400s", source, copy);
+    return false;
+}
+
+static void all_routes_to(struct route_list *routes, const char *gateway) {
+    for (size_t i = 0; i < routes->n_routes; i++)
+        snprintf(routes->route[i].gateway, sizeof routes->route[i].gateway, "%s", gateway);
+}
+
+/* A text is the name of a gateway of the file, or a list of addresses for "main". */
+static bool apply_gateway(struct config *config, const char *source, const char *text,
+                          struct config_error *error) {
+    const char *name = "main";
+    if (config_gateway(config, text))
+        name = text;
+    else if (!config_set_gateway_text(config, text, error))
+        return fail_source(error, source, error->text);
+    all_routes_to(&config->routes, name);
+    return true;
+}
+
+static bool apply_routes(struct config *config, const char *source, const char *text,
+                         struct config_error *error) {
+    struct route_error route_error;
+    return route_list_parse(&config->routes, text, &route_error) ||
+           fail_source(error, source, route_error.text);
+}
+
+/* Is this one of the files that are read without being named? */
+static bool is_usual_file(const char *file) {
+    char usual[CONFIG_PATH_MAX + 1];
+    return strcmp(file, system_file) == 0 ||
+           (user_file(usual, sizeof usual) && strcmp(file, usual) == 0);
+}
+
+/* FNV-1a, 64 bits, over the text and its end. */
+static uint64_t hash_text(uint64_t hash, const char *text) {
+    do
+        hash = (hash ^ (uint8_t)*text) * 0x100000001b3u;
+    while (*text++);
+    return hash;
+}
+
+void config_own_socket(struct config *config, const char *gateway, const char *routes) {
+    char file[PATH_MAX], folder[CONFIG_PATH_MAX + 1];
+    bool usual = !config->file[0] || is_usual_file(config->file);
+    if (config->helper.socket[0] || (usual && !gateway && !routes) ||
+        !shim_own_folder(folder, sizeof folder))
+        return;
+    if (!config->file[0] || !realpath(config->file, file))
+        snprintf(file, sizeof file, "%s", config->file);
+    uint64_t hash = hash_text(0xcbf29ce484222325u, usual ? "" : file);
+    hash = hash_text(hash_text(hash, gateway ? gateway : ""), routes ? routes : "");
+    int len = snprintf(config->helper.socket, sizeof config->helper.socket, "%s/%016llx/%s", folder,
+                       (unsigned long long)hash, SHIM_SOCKET_FILE);
+    if (len >= (int)sizeof((struct sockaddr_un *)0)->sun_path)
+        config->helper.socket[0] = '\0';
+}
+
+static bool apply_ranges(struct config *config, const char *text, struct config_error *error) {
+    const char *why = shim_ranges_parse(&config->names.ranges, text);
+    if (!why)
+        return true;
+    snprintf(error->text, sizeof error->text, "SMUXSHIM_NAMES: expected %s, not \"%.80s\"", why,
+             text);
+    return false;
+}
+
+bool config_load_with(struct config *config, const char *file, const char *gateway,
+                      const char *routes, struct config_error *error) {
+    const char *given_gateway = gateway, *given_routes = routes;
+    char found[CONFIG_PATH_MAX + 1];
+    const char *gateway_source = "gateway", *routes_source = "destinations";
+    /* A file that was named explicitly is meant: the environment of an outer smuxshim does not
+     * count. */
+    const char *env_routes = file ? NULL : shim_getenv("SMUXSHIM_ROUTES");
+    const char *env_gateway = file ? NULL : shim_getenv("SMUXSHIM_GATEWAY");
+    const char *env_names = file ? NULL : shim_getenv("SMUXSHIM_NAMES");
+    config_init(config);
+    if (!file && config_find(found, sizeof found))
+        file = found;
+    if (file && !config_read(config, file, error))
+        return false;
+    if (!routes && env_routes && *env_routes) {
+        routes = env_routes;
+        routes_source = "SMUXSHIM_ROUTES";
+    }
+    if (!gateway && env_gateway && *env_gateway) {
+        gateway = env_gateway;
+        gateway_source = "SMUXSHIM_GATEWAY";
+    }
+    if (routes && !apply_routes(config, routes_source, routes, error))
+        return false;
+    if (env_names && *env_names && !apply_ranges(config, env_names, error))
+        return false;
+    if (!config_check_names(config, error))
+        return false;
+    if (gateway && !apply_gateway(config, gateway_source, gateway, error))
+        return false;
+    config_own_socket(config, given_gateway, given_routes);
+    return true;
+}
+
+bool config_check_gateways(const struct config *config, struct config_error *error) {
+    for (size_t i = 0; i < config->routes.n_routes; i++) {
+        const struct route *route = &config->routes.route[i];
+        if (config_gateway(config, route->gateway))
+            continue;
+        snprintf(error->text, sizeof error->text,
+                 "route \"%s\": expected an address for its gateway \"%s\": a [gateway %s] in the "
+                 "configuration, or SMUXSHIM_GATEWAY",
+                 route->name, route->gateway, route->gateway);
+        return false;
+    }
+    return true;
+}
+
+bool config_load(struct config *config, struct config_error *error) {
+    return config_load_with(config, NULL, NULL, NULL, error);
+}
+
+static bool parse_port(const char *text, uint16_t *port) {
+    uint32_t number;
+    if (!ini_number(text, 1, 65535, &number))
+        return false;
+    *port = (uint16_t)number;
+    return true;
+}
+
+/* "host:port" or "[v6]:port" into `address`. */
+static bool parse_host_port(struct config_address *address, const char *text) {
+    const char *host = text, *end, *colon;
+    uint8_t v6[16];
+    if (*text == '[') {
+        host = text + 1;
+        end = strchr(host, ']');
+        colon = end ? end + 1 : NULL;
+    } else {
+        colon = end = strchr(text, ':');
+    }
+    if (!colon || *colon != ':' || end == host || (size_t)(end - host) >= sizeof address->host)
+        return false;
+    memcpy(address->host, host, (size_t)(end - host));
+    address->host[end - host] = '\0';
+    if (*text == '[' ? inet_pton(AF_INET6, address->host, v6) != 1
+                     : !shim_host_name_valid(address->host, (size_t)(end - host)))
+        return false;
+    return parse_port(colon + 1, &address->port);
+}
+
+static bool parse_unix(struct config_address *address, const char *path) {
+    if (path[0] != '/' || strlen(path) > 107)
+        return false;
+    strcpy(address->host, path);
+    return true;
+}
+
+bool config_address_parse(struct config_address *address, const char *text, const char **why) {
+    static const struct {
+        const char *prefix;
+        enum config_scheme scheme;
+    } schemes[] = {{"tcp://", CONFIG_TCP}, {"tls://", CONFIG_TLS}, {"unix://", CONFIG_UNIX}};
+    memset(address, 0, sizeof *address);
+    *why = "tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH";
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        size_t len = strlen(schemes[i].prefix);
+        if (strncmp(text, schemes[i].prefix, len) == 0) {
+            address->scheme = (uint8_t)schemes[i].scheme;
+            return address->scheme == CONFIG_UNIX ? parse_unix(address, text + len)
+                                                  : parse_host_port(address, text + len);
+        }
+    }
+    return !strstr(text, "://") && parse_host_port(address, text);
+}
+
+char *config_address_text(const struct config_address *address, char *out, size_t size) {
+    static const char *const scheme[] = {"tcp", "tls", "unix"};
+    if (address->scheme == CONFIG_UNIX)
+        snprintf(out, size, "unix://%s", address->host);
+    else
+        snprintf(out, size, strchr(address->host, ':') ? "%s://[%s]:%u" : "%s://%s:%u",
+                 scheme[address->scheme], address->host, address->port);
+    return out;
+}

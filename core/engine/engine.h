@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT
+ * The nouns of the engine: session, stream, frame, and the functions its files share.
+ *
+ *   smux_config.c   defaults and rules          error.c    texts
+ *   session.c  life and death              table.c    stream id -> stream
+ *   stream.c   open, close, reset, states  queue.c    bytes waiting on a stream
+ *   receive.c  bytes -> events             window.c   budget, windows, round-trip time
+ *   send.c     frames -> bytes             timer.c    keepalive and timeouts
+ *   promise.c  the sum of what has been promised to the peer
+ *   refusal.c  resets for streams that do not exist
+ *   hello.c    what waits for the peer's hello
+ */
+#ifndef CORE_ENGINE_ENGINE_H
+#define CORE_ENGINE_ENGINE_H
+
+#include "core/engine/spares.h"
+#include "core/engine/wire.h"
+#include "core/smux.h"
+
+static inline uint32_t min_u32(uint32_t a, uint64_t b) {
+    return a < b ? a : (uint32_t)b;
+}
+
+/* ---- Lists ---------------------------------------------------------------------------------- */
+
+/* A member or the head of a circular doubly linked list.  A member that is in no list is zeroed. */
+struct link {
+    struct link *prev, *next;
+};
+
+static inline void list_init(struct link *head) {
+    head->prev = head->next = head;
+}
+static inline bool list_empty(const struct link *head) {
+    return head->next == head;
+}
+static inline bool linked(const struct link *l) {
+    return l->next != NULL;
+}
+static inline void list_insert(struct link *before, struct link *l) {
+    l->next = before;
+    l->prev = before->prev;
+    before->prev->next = l;
+    before->prev = l;
+}
+static inline void list_push_back(struct link *head, struct link *l) {
+    list_insert(head, l);
+}
+static inline void list_push_front(struct link *head, struct link *l) {
+    list_insert(head->next, l);
+}
+static inline void list_remove(struct link *l) {
+    if (!linked(l))
+        return;
+    l->prev->next = l->next;
+    l->next->prev = l->prev;
+    l->prev = l->next = NULL;
+}
+#define stream_of(l, member) ((smux_stream *)((char *)(l)-offsetof(struct smux_stream, member)))
+
+/* ---- Stream --------------------------------------------------------------------------------- */
+
+enum in_state {
+    IN_OPEN,
+    IN_EOF,    /* the peer sends nothing more */
+    IN_CLOSED, /* and reads nothing more */
+    IN_DEAD
+};
+enum out_state {
+    OUT_OPEN,
+    OUT_CLOSING, /* FIN is owed behind what is queued */
+    OUT_CLOSED,  /* FIN is planned or sent */
+    OUT_DEAD
+};
+
+enum stream_flag {
+    F_LOCAL = 1 << 0,       /* opened here */
+    F_ACCEPTED = 1 << 1,    /* out of the backlog */
+    F_GIVEN_UP = 1 << 2,    /* the application has closed it: no more events */
+    F_OWE_SYN = 1 << 3,     /* control frames that are owed */
+    F_OWE_UPDATE = 1 << 4,  /* */
+    F_OWE_RESET = 1 << 5,   /* */
+    F_TOLD_RESET = 1 << 6,  /* the event SMUX_EVENT_RESET is owed */
+    F_WRITABLE = 1 << 7,    /* the event SMUX_EVENT_WRITABLE is owed */
+    F_BLOCKED = 1 << 8,     /* smux_send fell short */
+    F_DROP = 1 << 9,        /* drop the queue once no frame refers to it */
+    F_PROBE = 1 << 10,      /* a round-trip time is being taken by the window */
+    F_DRY = 1 << 11,        /* the peer has sent all it may, and the application has read it */
+    F_URGENT = 1 << 12,     /* urgent_end lies in what no frame has been planned for */
+    F_FAILING = 1 << 13,    /* a reset takes the place of the FIN behind what is queued */
+    F_SMALL = 1 << 14,      /* opened with a small window for us, and no update has come since */
+    F_OWE_CLOSED = 1 << 15, /* CLOSED is owed behind the FIN: it must not keep the FIN back */
+};
+#define F_OWED (F_OWE_SYN | F_OWE_UPDATE | F_OWE_RESET)
+
+/* 200 bytes are 208 of malloc's; with 16 for each slot of the table, which is at least 3/8 full when
+ * it grows, an idle stream stays below 256 at any number of them. */
+struct smux_stream {
+    smux_session *session;
+    void *user;
+    uint32_t id;
+    uint16_t flags;
+    uint8_t in : 2, out : 2;   /* enum in_state, out_state: set by stream_set_in/out alone */
+    uint8_t awaits_window : 1; /* smux_window_room said 0 */
+    signed error : 8;
+
+    /* Sending.  Positions are those of version 2, modulo 2^32. */
+    uint16_t refs;    /* frames of the plan that name this stream */
+    uint16_t deficit; /* bytes that its turns in the round robin fell short of */
+    uint32_t planned; /* bytes at the queue's head that are in planned frames */
+    smux_sendbuf *head, *tail;
+    uint64_t queued; /* bytes in the queue, the planned ones included */
+    uint64_t bytes_out;
+    uint32_t peer_consumed, peer_window;
+    uint32_t urgent_end; /* the position behind the urgent byte */
+
+    /* Receiving. */
+    uint32_t unread;
+    uint64_t bytes_in;
+    uint32_t window;      /* the window of the next UPD */
+    uint32_t limit;       /* position that the peer may send up to */
+    uint32_t update_at;   /* `consumed` of the last UPD */
+    uint32_t probe_limit; /* a byte beyond this can only come after the last UPD arrived */
+    uint32_t update_us;   /* low 32 bits of the time of the last UPD */
+    uint32_t probe_us;    /* and of the one that started the probe */
+
+    uint64_t active_us;  /* kept if there is a timeout for it */
+    struct link ring;    /* session.ring: has data that may be sent */
+    struct link control; /* session.control: owes a control frame */
+    struct link events;  /* session.events, .blocked or .starved */
+    struct link idle;    /* session.idle, .lingering once given up, or .still */
+    struct link hold;    /* session.hold[log2(unread)], or .shrunk; see there */
+};
+_Static_assert(sizeof(struct smux_stream) <= 200, "an idle stream is to stay below 256 bytes");
+_Static_assert(SMUX_ERR_FLOOD >= INT8_MIN, "errors fit into smux_stream.error");
+
+/* ---- Frames to send ------------------------------------------------------------------------- */
+
+enum frame_kind {
+    FRAME_SYN,
+    FRAME_FIN,
+    FRAME_RESET,  /* NOP and FIN, or FIN alone */
+    FRAME_CLOSED, /* two NOPs */
+    FRAME_UPDATE,
+    FRAME_DATA,
+    FRAME_REFUSE, /* a reset for a stream that does not exist */
+    FRAME_HELLO,
+    FRAME_GOAWAY,
+    FRAME_NOP,
+    FRAME_PING,
+    FRAME_PONG,
+    FRAME_WINDOWS, /* WIRE_FULL or WIRE_SMALL */
+    FRAME_CREDIT,
+    FRAME_SYNC,
+    FRAME_SYNCED
+};
+
+/* A frame in the plan: given to the caller by smux_output, not yet reported by smux_sent. */
+struct frame {
+    smux_stream *stream; /* NULL for frames of the session */
+    uint32_t id;         /* FRAME_REFUSE, PING, PONG */
+    uint32_t payload;    /* bytes from the stream's queue */
+    uint32_t deficit;    /* of the stream, before the frame was planned */
+    uint16_t header_at;  /* its header in session.headers */
+    uint8_t header_len;
+    uint8_t kind;
+    bool urgent; /* its last byte is */
+    bool small;  /* SYN: the stream is opened small; WINDOWS: what the one before said */
+};
+
+#ifndef FIRST_CLIENT_ID /* tests begin near the end of the ids */
+#define FIRST_CLIENT_ID 3
+#endif
+
+#define FRAME_HEADER_MAX 16u
+#define PLAN_MAX         256u /* frames in one plan: more than 64 iovecs need, few KiB of memory */
+
+/* ---- Session -------------------------------------------------------------------------------- */
+
+struct slot {
+    uint32_t id;
+    smux_stream *stream;
+};
+
+struct table {
+    struct slot *slots;
+    uint32_t size, used; /* size is 0 or a power of two */
+    uint64_t multiplier;
+};
+
+enum session_owes {
+    OWE_HELLO = 1 << 0,
+    OWE_GOAWAY = 1 << 1,
+    OWE_NOP = 1 << 2,
+    OWE_PING = 1 << 3,
+    OWE_PONG = 1 << 4,
+    OWE_WINDOWS = 1 << 5,
+    OWE_CREDIT = 1 << 6,
+    OWE_SYNC = 1 << 7,
+    OWE_SYNCED = 1 << 8
+};
+
+/* Whether promises are kept to (PROTOCOL.md, 7): not known before the peer's second frame. */
+enum terms { TERMS_UNKNOWN, TERMS_KEPT, TERMS_NONE };
+
+enum goaway { GOAWAY_NONE, GOAWAY_SENT, GOAWAY_TOLD };
+
+/* Unsent refusals.  Those of streams opened are owed, and a peer that lets so many pile up ends the
+ * session; those that answer data come again with the next data.  Reading never stops for them:
+ * with two engines that refuse each other's streams neither would begin again. */
+#define REFUSALS_MAX      65536u
+#define REFUSALS_FOR_DATA 1024u
+
+/* How long resets wait, in a session's beginning, for a hello that would make them resets: a plain
+ * FIN says that the data is complete. */
+#define HELLO_PATIENCE_US 1000000u
+
+struct smux_session {
+    smux_config config;
+    smux_allocator memory;
+    smux_stream *spares; /* linked by `user` */
+    uint32_t spares_len;
+    enum smux_role role;
+    int version;
+    int error;
+    bool failed_told;
+    char text[96];
+    uint64_t now_us;
+    struct table table;
+    uint32_t next_id;
+
+    /* Extensions and keepalive. */
+    uint16_t owes; /* enum session_owes */
+    bool peer_extensions, peer_goaway, peer_keeps_alive;
+    uint8_t goaway; /* enum goaway */
+    uint8_t ping_seq, pong_seq;
+    bool ping_pending;
+    uint64_t ping_us, rtt_us;
+    uint64_t hello_until_us;   /* no reset is sent before, 0: no hello is expected any more */
+    uint64_t keepalive_us;     /* when the next NOP is due */
+    uint64_t last_received_us; /* */
+    uint64_t suspect_us;       /* when silence was first noticed, 0: not */
+
+    /* Receiving. */
+    const uint8_t *input;
+    size_t input_len;
+    uint8_t partial[WIRE_HEADER_LEN + WIRE_UPDATE_LEN];
+    uint8_t partial_len;
+    bool payload_urgent;         /* of the PSH being received: its last byte is urgent */
+    uint32_t payload_left;       /* of the PSH being received */
+    smux_stream *payload_stream; /* NULL: drop it */
+    uint32_t payload_orphan;     /* its stream, if that went in the middle of it; 0: answered */
+    uint32_t mark_id;            /* stream of the NOP just before, 0: none */
+    uint64_t unread, granted;    /* granted: windows beyond the initial one, summed */
+    struct link hold[32]; /* where promises are kept to: [log2(window)], in the order in which they
+                             were last tuned; under SMUX_FULL_STALL [0] alone: whose windows have grown, or should,
+                             in the order in which they were last tuned */
+    uint32_t sharers;     /* how many these are */
+    uint32_t backlog;
+    bool paused;           /* smux_pause_reading */
+    uint32_t window_limit; /* of automatic windows, for now */
+
+    /* Promises, ours and the peer's. */
+    bool offers;            /* we keep to the peer's if it keeps to ours */
+    uint8_t terms;          /* enum terms */
+    bool tight, told_tight; /* streams that we open are to give the peer a small window; it knows */
+    bool sync_pending;
+    uint64_t held;        /* the most that can ever lie unread, if the peer keeps to it */
+    struct link shrunk;   /* windows that were lowered, in updates before the next SYNC(ED) */
+    uint32_t credits_out; /* streams of the peer that may begin with a full window */
+    uint32_t credits;     /* and of ours */
+    uint32_t small_id;    /* stream of the FIN just before, 0: none */
+    uint32_t peer_first;  /* the window that streams opened by the peer give us */
+
+    /* Events. */
+    smux_sendbuf *returned, **returned_tail;
+    struct link events;
+
+    /* Sending. */
+    struct link ring, control;
+    struct link idle, lingering;  /* by last activity: the first has been still for longest */
+    struct link still;            /* found still once, in that order */
+    struct link blocked, starved; /* whose smux_send fell short of the session's share */
+    uint32_t ring_len;
+    uint64_t queued, copied; /* of all streams; of that, what lies in buffers made here */
+    uint64_t chunks;         /* memory of those buffers */
+    uint32_t *refusals;      /* stream ids; [refusals_head, refusals_tail) are unsent */
+    uint32_t refusals_head, refusals_tail, refusals_size;
+    bool outstanding; /* between smux_output and smux_sent */
+    bool hello_waits; /* a RESET or CLOSED does, for hello_until_us */
+    uint32_t frames_len;
+    uint32_t begun; /* bytes of frames[0] that are on the wire; then it alone is in the plan */
+    uint32_t headers_len;
+    struct frame frames[PLAN_MAX];
+    uint8_t headers[PLAN_MAX * FRAME_HEADER_MAX];
+
+    smux_session_info count; /* the counters of it alone are kept up to date */
+};
+
+/* session.c */
+void *engine_alloc(smux_session *s, size_t size);
+void engine_free(smux_session *s, void *memory);
+void engine_time(smux_session *s, uint64_t now_us);
+/* Fails the session with a text made of the error's own, and up to two numbers:
+ * "bad frame length: 9, expected 0".  `expected` may be NULL. */
+void session_fail_got(smux_session *s, int error, uint64_t got, const char *expected);
+
+/* table.c.  O(1); the table's own memory comes from the session's allocator. */
+smux_stream *table_get(const smux_session *s, uint32_t id);
+int table_put(smux_session *s, smux_stream *st);
+void table_remove(smux_session *s, uint32_t id);
+smux_stream *table_next(const smux_session *s, const smux_stream *previous);
+
+/* stream.c */
+/* `first`: what the peer may send before any update; 0: there is no room for it. */
+int stream_new(smux_session *s, uint32_t id, uint16_t flags, uint32_t first, smux_stream **stream);
+void stream_free(smux_stream *st);
+void stream_free_spares(smux_session *s);
+/* Ends a stream with an error.  `tell` the peer, and the application by SMUX_EVENT_RESET. */
+void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_application);
+/* Kills it if smux_reset_behind was called and nothing of it is left to send. */
+void stream_fail_behind(smux_stream *st);
+/* Frees it if the application has given it up and nothing of it is left to send. */
+void stream_settle(smux_stream *st);
+void stream_owe_nothing(smux_stream *st);
+/* Bytes have moved.  A stream on which none do for too long is ended by timer.c. */
+void stream_active(smux_stream *st);
+/* Whether what it has to send could go at once, if the carrier took it. */
+static inline bool stream_waits_for_carrier(const smux_stream *st) {
+    return linked(&st->ring) || linked(&st->control) || st->refs;
+}
+void stream_set_in(smux_stream *st, enum in_state to);
+void stream_set_out(smux_stream *st, enum out_state to);
+void stream_event(smux_stream *st, uint16_t flag);
+
+/* queue.c */
+void queue_advance(smux_stream *st, size_t n);
+/* Drops all that waits; what a frame refers to, when it no longer does. */
+void queue_drop(smux_stream *st);
+/* Describes `len` bytes of the queue from `from` on; returns how many fitted into the iovecs. */
+size_t queue_gather(const smux_stream *st, uint64_t from, size_t len, struct iovec *iov,
+                    int *iovcnt, int iov_max);
+void queue_unblock(smux_session *s);
+uint64_t queue_room(const smux_stream *st);
+
+/* send.c */
+/* Puts the stream into the lists of those that have something to send, or takes it out. */
+void send_schedule(smux_stream *st);
+void send_leave_ring(smux_stream *st);
+void send_void_plan(smux_session *s);
+int64_t send_allowance(const smux_stream *st);
+static inline bool send_fin_due(const smux_stream *st) {
+    return st->out == OUT_CLOSING && st->queued == st->planned && !(st->flags & F_FAILING);
+}
+
+/* hello.c */
+void send_owe_reset(smux_stream *st);
+/* The application has closed the stream, and the peer may still send: it is to know. */
+void send_owe_closed(smux_stream *st);
+/* The peer's hello has come, or will not: resets and CLOSED need not wait for it any longer. */
+void send_waiting(smux_session *s);
+
+/* refusal.c */
+/* A reset for a stream that there is not, in answer to SYN or to data. */
+void send_refuse(smux_session *s, uint32_t id, bool for_data);
+
+/* receive.c */
+void receive_forget(smux_session *s, const smux_stream *st);
+
+/* window.c */
+void window_start(smux_stream *st, uint32_t first);
+void window_set(smux_stream *st, uint32_t window);
+void window_end(smux_stream *st);
+void window_consumed(smux_stream *st);
+bool window_admits(const smux_stream *st, uint32_t len);
+/* Makes room in the budget for len more bytes, under SMUX_FULL_RESET. */
+void window_make_room(smux_session *s, uint32_t len);
+void window_delivered(smux_stream *st, uint32_t len);
+/* `unread` of the stream goes down by n. */
+void window_release(smux_stream *st, uint32_t n);
+struct wire_update window_update(smux_stream *st);
+void window_rtt(smux_session *s, uint64_t sample_us);
+
+/* promise.c */
+void promise_init(smux_session *s);
+/* Whether what is promised is bounded by the budget, as far as is known yet. */
+static inline bool promise_bounds(const smux_session *s) {
+    return s->offers && s->terms != TERMS_NONE && s->version != 1;
+}
+/* What of the budget the stream takes, or may take. */
+static inline uint64_t promise_held(const smux_stream *st) {
+    if (st->flags & F_GIVEN_UP)
+        return 0; /* what comes is dropped */
+    if (st->in != IN_OPEN)
+        return st->unread;
+    uint32_t held = st->limit - (uint32_t)(st->bytes_in - st->unread);
+    return held > WIRE_SMALL_WINDOW ? held : WIRE_SMALL_WINDOW;
+}
+/* To be called after a change, with what promise_held said before. */
+static inline void promise_note(smux_stream *st, uint64_t before) {
+    st->session->held += promise_held(st) - before;
+}
+/* What may still be promised. */
+uint64_t promise_left(const smux_session *s);
+/* What a stream may be promised that has just begun. */
+uint32_t promise_usual(const smux_session *s);
+/* The window for an update, growth left aside: less than now while others are short of room, more if
+ * the stream has less than its share. */
+uint32_t promise_fair(const smux_stream *st);
+/* The largest window that a stream may grow to. */
+uint64_t promise_growth(const smux_stream *st);
+/* The window that the peer has on a new stream without any update. 0: there is no room for it. */
+uint32_t promise_open(smux_session *s);
+uint32_t promise_accept(smux_session *s, uint32_t id);
+/* A stream has begun, or ended: makes room, or uses it. */
+void promise_balance(smux_session *s);
+/* Takes windows back from streams that are still, or from all that have more than their share. */
+void promise_shrink(smux_session *s, bool all);
+/* The SYN is planned; true: it opens the stream small. */
+bool promise_plan_syn(smux_stream *st);
+void promise_take_back_syn(smux_stream *st, bool small);
+/* The peer's frames. */
+void promise_windows(smux_session *s, uint32_t id);
+void promise_synced(smux_session *s);
+/* The peer does not keep to anything. */
+void promise_none(smux_session *s);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ * What can be said only to a peer with extensions, and so waits for its hello in a session's
+ * beginning: resets, and CLOSED.
+ */
+#include "core/engine/engine.h"
+
+void send_owe_reset(smux_stream *st) {
+    st->flags |= F_OWE_RESET;
+    st->session->hello_waits |= st->session->hello_until_us != 0;
+}
+
+void send_owe_closed(smux_stream *st) {
+    if (st->in != IN_OPEN || !(st->session->peer_extensions || st->session->hello_until_us))
+        return;
+    st->flags |= F_OWE_CLOSED;
+    st->session->hello_waits |= st->session->hello_until_us != 0;
+}
+
+/* A peer without extensions cannot be told CLOSED.  Streams that waited for nothing else go, which
+ * must not happen while the table is walked. */
+static void forget_closed(struct link *untold) {
+    while (!list_empty(untold)) {
+        smux_stream *st = stream_of(untold->next, control);
+        list_remove(&st->control);
+        st->flags &= (uint16_t)~F_OWE_CLOSED;
+        send_schedule(st);
+        stream_settle(st);
+    }
+}
+
+void send_waiting(smux_session *s) {
+    struct link untold;
+    s->hello_until_us = 0;
+    if (!s->hello_waits)
+        return;
+    s->hello_waits = false;
+    list_init(&untold);
+    for (smux_stream *st = NULL; (st = table_next(s, st));) {
+        if (st->flags & F_OWE_CLOSED && !s->peer_extensions) {
+            list_remove(&st->control);
+            list_push_back(&untold, &st->control);
+        } else if (st->flags & (F_OWE_RESET | F_OWE_CLOSED)) {
+            send_schedule(st);
+        }
+    }
+    forget_closed(&untold);
+}

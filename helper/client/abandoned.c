@@ -1,0 +1,252 @@
+/* abandoned.c - see abandoned.h. */
+#include "helper/client/abandoned.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "helper/client/helper.h"
+#include "helper/client/holders.h"
+#include "helper/net/log.h"
+
+#define LOOK_US 250000u
+
+/* The thread looks for at most one in so many parts of the time. */
+#define LOOK_SHARE 20
+
+#define STACK_SIZE (256 * 1024)
+
+/* What the loop and the thread share. The loop writes `target` while no look is under way, the thread
+ * while one is. */
+struct look {
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    bool wanted, quit; /* under the lock */
+    struct holders_target target[HOLDERS_TARGETS_MAX];
+    size_t count;
+    uint64_t took_us;
+    /* The loop's alone. */
+    struct helper *helper;
+    struct loop_watch watch;                  /* an eventfd: the look is over */
+    struct pending *who[HOLDERS_TARGETS_MAX]; /* NULL: stopped meanwhile */
+    bool busy, thread;                        /* a look is under way; there is a thread */
+    int event_fd;
+};
+
+static void on_look(struct loop_timer *timer);
+
+/* ---- The thread ---- */
+
+static void free_look(struct look *look) {
+    if (look->event_fd >= 0)
+        close(look->event_fd);
+    pthread_mutex_destroy(&look->lock);
+    pthread_cond_destroy(&look->work);
+    free(look);
+}
+
+static void *run(void *arg) {
+    struct look *look = arg;
+    pthread_mutex_lock(&look->lock);
+    for (;;) {
+        while (!look->wanted && !look->quit)
+            pthread_cond_wait(&look->work, &look->lock);
+        if (look->quit)
+            break;
+        look->wanted = false;
+        pthread_mutex_unlock(&look->lock);
+        uint64_t began_us = loop_clock_us();
+        holders_look(look->target, look->count);
+        look->took_us = loop_clock_us() - began_us;
+        eventfd_write(look->event_fd, 1);
+        pthread_mutex_lock(&look->lock);
+    }
+    pthread_mutex_unlock(&look->lock);
+    free_look(look);
+    return NULL;
+}
+
+/* Signals are the main thread's. */
+static bool start_thread(struct look *look) {
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, STACK_SIZE);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    bool started = pthread_create(&thread, &attr, run, look) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return started;
+}
+
+/* ---- Turns ---- */
+
+static void enter_last(struct pendings *pendings, struct pending *pending) {
+    pending->next = NULL;
+    pending->at = pendings->end;
+    *pendings->end = pending;
+    pendings->end = &pending->next;
+}
+
+static void leave(struct pendings *pendings, struct pending *pending) {
+    *pending->at = pending->next;
+    if (pending->next)
+        pending->next->at = pending->at;
+    else
+        pendings->end = pending->at;
+}
+
+/* Whenever there is something to look for, and no look is under way, the timer runs. */
+static void look_later(struct helper *helper) {
+    struct pendings *pendings = &helper->pendings;
+    struct loop *loop = helper->reactor.loop;
+    uint64_t due_us = loop_now_us(loop) + LOOK_US;
+    if (!pendings->first || pendings->timer.armed || !pendings->look || pendings->look->busy)
+        return;
+    if (due_us < pendings->due_us)
+        due_us = pendings->due_us;
+    loop_timer_set(loop, &pendings->timer, due_us, on_look);
+}
+
+/* Those whose turn it is, and who have waited a while already. */
+static size_t choose(struct pendings *pendings, struct look *look, uint64_t now_us) {
+    struct stat status;
+    size_t count = 0;
+    struct pending *pending = NULL, *begun = pendings->first;
+    for (int i = 0; begun && i < HOLDERS_TARGETS_MAX; i++) {
+        pending = pendings->first;
+        if (i > 0 && pending == begun)
+            break;
+        leave(pendings, pending);
+        enter_last(pendings, pending);
+        if (now_us - pending->since_us < LOOK_US)
+            continue;
+        if (pending->inode == 0 && fstat(pending->app_fd, &status) == 0)
+            pending->inode = status.st_ino;
+        look->target[count] = (struct holders_target){
+            .pid = pending->conn->pid, .fd = pending->holder_fd, .inode = pending->inode};
+        look->who[count] = pending;
+        pending->slot = &look->who[count++];
+    }
+    return count;
+}
+
+static void begin_look(struct helper *helper, struct look *look) {
+    look->count = choose(&helper->pendings, look, loop_now_us(helper->reactor.loop));
+    look->thread = look->thread || start_thread(look);
+    if (look->count == 0 || !look->thread)
+        return;
+    look->busy = true;
+    pthread_mutex_lock(&look->lock);
+    look->wanted = true;
+    pthread_cond_signal(&look->work);
+    pthread_mutex_unlock(&look->lock);
+}
+
+static void abandon(struct conn *conn) {
+    char what[CONN_TEXT_SIZE];
+    log_of(conn->uid, LOG_INFO, "pid %d, uid %u: connect to %s: given up by the program",
+           (int)conn->pid, (unsigned)conn->uid, conn_describe(conn, what, sizeof what));
+    conn_end(conn, ECANCELED);
+}
+
+/* A descriptor that moves while a look goes on may escape it, but hardly two. */
+static void judge(struct pending *pending, const struct holders_target *target) {
+    bool gone = target->gone && pending->missed;
+    pending->slot = NULL;
+    pending->holder_fd = target->fd;
+    pending->missed = target->gone;
+    if (gone)
+        abandon(pending->conn);
+}
+
+static void on_answers(struct loop_watch *watch, uint32_t events) {
+    struct look *look = container_of(watch, struct look, watch);
+    struct helper *helper = look->helper;
+    uint64_t now_us = loop_now_us(helper->reactor.loop), pause_us = look->took_us * LOOK_SHARE;
+    eventfd_t times;
+    (void)events;
+    if (eventfd_read(look->event_fd, &times) < 0)
+        return;
+    look->busy = false;
+    helper->pendings.due_us = now_us + (pause_us > LOOK_US ? pause_us : LOOK_US);
+    for (size_t i = 0; i < look->count; i++)
+        if (look->who[i])
+            judge(look->who[i], &look->target[i]);
+    look_later(helper);
+}
+
+/* NULL if it cannot be had: then abandoned connects end at their timeout. */
+static struct look *look_new(struct helper *helper) {
+    struct look *look = calloc(1, sizeof *look);
+    if (!look)
+        return NULL;
+    pthread_mutex_init(&look->lock, NULL);
+    pthread_cond_init(&look->work, NULL);
+    look->helper = helper;
+    look->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (look->event_fd >= 0 && loop_watch_add(helper->reactor.loop, &look->watch, look->event_fd,
+                                              EPOLLIN | LOOP_LEVEL, on_answers) == 0)
+        return look;
+    free_look(look);
+    return NULL;
+}
+
+static void on_look(struct loop_timer *timer) {
+    struct pendings *pendings = container_of(timer, struct pendings, timer);
+    struct helper *helper = container_of(pendings, struct helper, pendings);
+    begin_look(helper, pendings->look);
+    look_later(helper);
+}
+
+/* ---- Life ---- */
+
+void pendings_init(struct pendings *pendings) {
+    pendings->end = &pendings->first;
+    pendings->look = look_new(container_of(pendings, struct helper, pendings));
+}
+
+void pendings_fini(struct pendings *pendings) {
+    struct helper *helper = container_of(pendings, struct helper, pendings);
+    struct look *look = pendings->look;
+    if (!look)
+        return;
+    pendings->look = NULL;
+    loop_timer_clear(helper->reactor.loop, &pendings->timer);
+    loop_watch_release(helper->reactor.loop, &look->watch);
+    if (!look->thread) {
+        free_look(look);
+        return;
+    }
+    pthread_mutex_lock(&look->lock);
+    look->quit = true;
+    pthread_cond_signal(&look->work);
+    pthread_mutex_unlock(&look->lock);
+}
+
+void pending_start(struct pending *pending, struct conn *conn, int app_fd, int holder_fd) {
+    struct helper *helper = conn->helper;
+    pending->conn = conn;
+    pending->app_fd = app_fd;
+    pending->holder_fd = holder_fd;
+    pending->since_us = loop_now_us(helper->reactor.loop);
+    enter_last(&helper->pendings, pending);
+    look_later(helper);
+}
+
+void pending_stop(struct pending *pending) {
+    if (!pending->conn)
+        return;
+    leave(&pending->conn->helper->pendings, pending);
+    if (pending->slot)
+        *pending->slot = NULL;
+    pending->slot = NULL;
+    pending->conn = NULL;
+}

@@ -1,0 +1,403 @@
+/* admin.c - see admin.h: clients, lines and the table of commands. */
+#include "helper/client/admin.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/common/helper_protocol.h"
+#include "core/smux.h"
+#include "helper/client/admin_client.h"
+#include "helper/client/helper.h"
+#include "helper/net/listen.h"
+#include "helper/net/log.h"
+#include "helper/net/stranger.h"
+
+/* At once; smuxctl is short-lived, `connect` is waited for at most a connect-timeout. */
+#define CLIENTS_MAX 256
+
+/* A client that neither asks nor goes. */
+#ifndef IDLE_TIMEOUT_US /* tests build a helper with less patience */
+#define IDLE_TIMEOUT_US 60000000u
+#endif
+
+#define ACCEPT_PAUSE_US 100000u
+
+struct control {
+    struct helper *helper;
+    struct loop_watch watch, abstract; /* where the path is gone smuxctl finds the second */
+    struct loop_timer pause;
+    struct control_client *clients;
+    int client_count;
+    struct sockaddr_un name;
+    ino_t inode; /* of its file: another helper may have put its own there */
+};
+
+bool control_path(char *out, size_t size, const char *path) {
+    const char *slash = strrchr(path, '/');
+    int dir_len = slash ? (int)(slash - path) : 0;
+    int len = snprintf(out, size, "%.*s/%s", dir_len, path, CONTROL_SOCKET_FILE);
+    return slash && len > 0 && (size_t)len < size &&
+           (size_t)len < sizeof(((struct sockaddr_un *)0)->sun_path);
+}
+
+/* ---- Clients ---- */
+
+static void free_client(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct control_client, garbage));
+}
+
+void control_client_close(struct control_client *client) {
+    struct control *control = client->control;
+    struct loop *loop = client->helper->reactor.loop;
+    if (client->closed)
+        return;
+    client->closed = true;
+    control_connect_abandon(client);
+    control_client_end_list(client);
+    loop_timer_clear(loop, &client->timer);
+    loop_watch_close(&client->watch);
+    free(client->answer);
+    client->answer = NULL;
+    *client->at = client->next;
+    if (client->next)
+        client->next->at = client->at;
+    control->client_count--;
+    loop_discard(loop, &client->garbage, free_client);
+}
+
+void control_client_send(struct control_client *client) {
+    while (client->answer_off < client->answer_len) {
+        ssize_t n = send(client->watch.fd, client->answer + client->answer_off,
+                         client->answer_len - client->answer_off, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n < 0 && errno != EINTR)
+            break;
+        client->answer_off += n > 0 ? (size_t)n : 0;
+    }
+    if (client->answer_off < client->answer_len || !control_client_goes_on(client))
+        control_client_close(client);
+}
+
+void control_client_answer(struct control_client *client, json_t *answer) {
+    char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+    json_decref(answer);
+    size_t len = text ? strlen(text) : 0;
+    client->answer = text ? realloc(text, len + 1) : NULL;
+    if (!client->answer) {
+        free(text);
+        control_client_close(client);
+        return;
+    }
+    client->answer[len] = '\n'; /* in place of the terminator */
+    client->answer_len = len + 1;
+    control_client_send(client);
+}
+
+void control_client_fail(struct control_client *client, int err, const char *text) {
+    control_client_answer(client,
+                          json_pack("{s:b, s:s, s:i}", "ok", 0, "error", text, "errno", err));
+}
+
+/* ---- Commands ---- */
+
+static void command_status(struct control_client *client, json_t *request) {
+    struct helper *helper = client->helper;
+    json_t *sessions = json_array();
+    (void)request;
+    for (int i = 0; i < helper->config->n_gateways; i++) {
+        json_t *part = upstream_status(helper->upstreams[i]);
+        json_array_extend(sessions, part);
+        json_decref(part);
+    }
+    if (helper->direct) {
+        json_t *part = upstream_status(helper->direct);
+        json_array_extend(sessions, part);
+        json_decref(part);
+    }
+    uint64_t up_us = loop_now_us(helper->reactor.loop) - helper->began_us;
+    control_client_list_streams(
+        client,
+        json_pack("{s:b, s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:o}", "ok", 1, "pid", (int)getpid(),
+                  "version", SMUX_LIBRARY_VERSION, "config", helper->config->file, "uptime_ms",
+                  (json_int_t)(up_us / 1000), "draining", (int)helper->draining, "connections",
+                  (json_int_t)helper->conn_count, "connections_total",
+                  (json_int_t)helper->conns_total, "sessions", sessions));
+}
+
+static bool get_destination(struct control_client *client, json_t *request,
+                            struct control_destination *destination) {
+    const char *host = json_string_value(json_object_get(request, "host"));
+    json_int_t port = json_integer_value(json_object_get(request, "port"));
+    if (host && port >= 1 && port <= 65535 &&
+        control_destination_set(destination, host, (uint16_t)port))
+        return true;
+    control_client_fail(client, EINVAL, "expected a host name or address, and a port");
+    return false;
+}
+
+static void command_routes(struct control_client *client, json_t *request) {
+    const struct route_list *routes = &client->helper->config->routes;
+    struct control_destination destination;
+    char rule_text[400] = "";
+    if (!json_object_get(request, "host")) {
+        char *text = malloc(CONTROL_ROUTES_MAX);
+        size_t len = text ? route_list_format(routes, text, CONTROL_ROUTES_MAX) : 0;
+        control_client_answer(client, text && len < CONTROL_ROUTES_MAX
+                                          ? json_pack("{s:b, s:s}", "ok", 1, "routes", text)
+                                          : NULL);
+        free(text);
+        return;
+    }
+    if (!get_destination(client, request, &destination))
+        return;
+    const struct route_rule *rule = route_list_match_rule(
+        routes, &destination.endpoint, destination.name[0] ? destination.name : NULL);
+    if (!rule) {
+        control_client_answer(client, json_pack("{s:b, s:n}", "ok", 1, "route"));
+        return;
+    }
+    const struct route *route = &routes->route[rule->route];
+    route_rule_format(routes, rule, rule_text, sizeof rule_text);
+    control_client_answer(client, json_pack("{s:b, s:s, s:s, s:s}", "ok", 1, "route", route->name,
+                                            "gateway", route->gateway, "rule", rule_text));
+}
+
+static void command_names(struct control_client *client, json_t *request) {
+    (void)request;
+    control_client_list_names(client, json_pack("{s:b}", "ok", 1));
+}
+
+static void command_reload(struct control_client *client, json_t *request) {
+    char message[600];
+    (void)request;
+    if (client->helper->reload(client->helper, message, sizeof message))
+        control_client_answer(client, json_pack("{s:b}", "ok", 1));
+    else
+        control_client_fail(client, EINVAL, message);
+}
+
+static void command_drain(struct control_client *client, json_t *request) {
+    struct helper *helper = client->helper;
+    (void)request;
+    control_client_answer(client, json_pack("{s:b}", "ok", 1));
+    helper_drain(helper);
+}
+
+static void command_stop(struct control_client *client, json_t *request) {
+    struct helper *helper = client->helper;
+    (void)request;
+    control_client_answer(client, json_pack("{s:b}", "ok", 1));
+    helper->stop(helper);
+}
+
+static void command_connect(struct control_client *client, json_t *request) {
+    struct control_destination destination;
+    if (get_destination(client, request, &destination))
+        control_connect(client, &destination);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(struct control_client *client, json_t *request);
+} commands[] = {{"status", command_status}, {"routes", command_routes},
+                {"reload", command_reload}, {"drain", command_drain},
+                {"stop", command_stop},     {"connect", command_connect},
+                {"names", command_names}};
+
+static void run_line(struct control_client *client, const char *line, size_t len) {
+    json_error_t error;
+    json_t *request = json_loadb(line, len, 0, &error);
+    const char *name = json_string_value(json_object_get(request, "command"));
+    client->busy = true;
+    for (size_t i = 0; name && i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            commands[i].run(client, request);
+            json_decref(request);
+            return;
+        }
+    }
+    json_decref(request);
+    control_client_fail(client, EINVAL,
+                        "expected a JSON object with a command: status, routes, names, reload, "
+                        "drain, stop or connect");
+}
+
+/* ---- Reading ---- */
+
+static void read_request(struct control_client *client) {
+    ssize_t n = recv(client->watch.fd, client->line + client->line_len,
+                     sizeof client->line - client->line_len, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        control_client_close(client);
+        return;
+    }
+    client->line_len += (size_t)n;
+    char *end = memchr(client->line, '\n', client->line_len);
+    if (end)
+        run_line(client, client->line, (size_t)(end - client->line));
+    else if (client->line_len == sizeof client->line)
+        control_client_fail(client, EMSGSIZE, "request line is longer than 4096 bytes");
+}
+
+static void on_client(struct loop_watch *watch, uint32_t events) {
+    struct control_client *client = container_of(watch, struct control_client, watch);
+    if (client->answer)
+        control_client_send(client);
+    else if (client->busy && (events & (EPOLLHUP | EPOLLERR)))
+        control_client_close(client);
+    else if (!client->busy)
+        read_request(client);
+}
+
+static void on_idle(struct loop_timer *timer) {
+    control_client_close(container_of(timer, struct control_client, timer));
+}
+
+static bool is_owner(int fd) {
+    struct ucred cred;
+    socklen_t len = sizeof cred;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+        return false;
+    if (cred.uid == geteuid() || cred.uid == 0)
+        return true;
+    log_of(cred.uid, LOG_WARNING, "pid %d, uid %u: control connection refused: not the owner",
+           (int)cred.pid, (unsigned)cred.uid);
+    return false;
+}
+
+static void add_client(struct control *control, int fd) {
+    struct loop *loop = control->helper->reactor.loop;
+    struct control_client *client = calloc(1, sizeof *client);
+    if (!client || loop_watch_add(loop, &client->watch, fd, EPOLLIN | EPOLLOUT, on_client) != 0) {
+        free(client);
+        close(fd);
+        return;
+    }
+    client->control = control;
+    client->helper = control->helper;
+    client->at = &control->clients;
+    client->next = control->clients;
+    if (client->next)
+        client->next->at = &client->next;
+    control->clients = client;
+    control->client_count++;
+    loop_timer_set(loop, &client->timer, loop_now_us(loop) + IDLE_TIMEOUT_US, on_idle);
+}
+
+/* Out of descriptors: clients wait in the backlog for a while. */
+static void resume(struct loop_timer *timer) {
+    struct control *control = container_of(timer, struct control, pause);
+    loop_watch_mask(control->helper->reactor.loop, &control->watch, EPOLLIN | LOOP_LEVEL);
+    loop_watch_mask(control->helper->reactor.loop, &control->abstract, EPOLLIN | LOOP_LEVEL);
+}
+
+static void accept_client(struct control *control, struct loop_watch *watch) {
+    int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        struct loop *loop = control->helper->reactor.loop;
+        if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
+            return;
+        loop_watch_mask(loop, &control->watch, LOOP_LEVEL);
+        loop_watch_mask(loop, &control->abstract, LOOP_LEVEL);
+        loop_timer_set(loop, &control->pause, loop_now_us(loop) + ACCEPT_PAUSE_US, resume);
+        return;
+    }
+    if (control->client_count < CLIENTS_MAX && is_owner(fd))
+        add_client(control, fd);
+    else /* with what was not read of it, see stranger.h */
+        closer_refuse(fd, (uid_t)-1);
+}
+
+static void on_listener(struct loop_watch *watch, uint32_t events) {
+    (void)events;
+    accept_client(container_of(watch, struct control, watch), watch);
+}
+
+static void on_abstract_listener(struct loop_watch *watch, uint32_t events) {
+    (void)events;
+    accept_client(container_of(watch, struct control, abstract), watch);
+}
+
+/* ---- Life ---- */
+
+/* A helper that drains may still answer there. This one has the lock, so the place is its own. */
+static void take_place(const char *path) {
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+        unlink(path);
+}
+
+static void listen_abstract(struct control *control) {
+    struct sockaddr_un name;
+    const char *why = "cannot watch";
+    socklen_t len = shim_abstract_name(&name, control->name.sun_path);
+    int fd = listen_open_unix((struct sockaddr *)&name, len, 0600, &why);
+    if (fd >= 0 && loop_watch_add(control->helper->reactor.loop, &control->abstract, fd,
+                                  EPOLLIN | LOOP_LEVEL, on_abstract_listener) == 0)
+        return;
+    log_warn("smuxctl cannot reach this helper if the file of its socket is deleted: %s", why);
+    if (fd >= 0)
+        close(fd);
+}
+
+struct control *control_new(struct helper *helper, const char *path) {
+    struct stat st;
+    struct control *control = calloc(1, sizeof *control);
+    const char *why = "out of memory";
+    int fd = -ENOMEM;
+    if (control) {
+        control->helper = helper;
+        control->name.sun_family = AF_UNIX;
+        if (control_path(control->name.sun_path, sizeof control->name.sun_path, path)) {
+            take_place(control->name.sun_path);
+            fd = listen_open_unix((struct sockaddr *)&control->name, sizeof control->name, 0600,
+                                  &why);
+        }
+    }
+    if (fd >= 0 && lstat(control->name.sun_path, &st) == 0)
+        control->inode = st.st_ino;
+    if (fd >= 0 && loop_watch_add(helper->reactor.loop, &control->watch, fd, EPOLLIN | LOOP_LEVEL,
+                                  on_listener) == 0) {
+        listen_abstract(control);
+        return control;
+    }
+    log_error("control socket: %s: %s", why, strerror(fd < 0 ? -fd : errno));
+    if (fd >= 0)
+        close(fd);
+    free(control);
+    return NULL;
+}
+
+void control_give_way(struct control *control) {
+    if (control->abstract.open)
+        loop_watch_close(&control->abstract);
+}
+
+void control_conn_gone(struct control *control, const struct conn *conn) {
+    for (struct control_client *client = control ? control->clients : NULL; client;
+         client = client->next)
+        control_client_forget(client, conn);
+}
+
+void control_free(struct control *control) {
+    struct stat st;
+    if (!control)
+        return;
+    while (control->clients)
+        control_client_close(control->clients);
+    loop_timer_clear(control->helper->reactor.loop, &control->pause);
+    if (lstat(control->name.sun_path, &st) == 0 && st.st_ino == control->inode)
+        unlink(control->name.sun_path);
+    loop_watch_close(&control->watch);
+    control_give_way(control);
+    free(control);
+}

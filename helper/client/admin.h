@@ -1,0 +1,39 @@
+/*
+ * admin.h - the control socket, for smuxctl: one JSON object per line, a request and its answer.
+ *
+ *     {"command": "status" | "names" | "reload" | "drain" | "stop"}
+ *     {"command": "routes", "host": HOST, "port": PORT}     both optional
+ *     {"command": "connect", "host": HOST, "port": PORT}
+ *
+ * Every answer has "ok": true, or false with "error": TEXT (and "errno" for connect). The answer to a
+ * successful connect carries the application's end of a socketpair as SCM_RIGHTS. A separate socket
+ * from the shim's, mode 0600, and only the helper's own user and root are heard.
+ */
+#ifndef HELPER_CLIENT_ADMIN_H
+#define HELPER_CLIENT_ADMIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct conn;
+struct helper;
+struct control;
+
+/* Writes the control socket's path, next to the helper's socket `path`. False if it does not fit. */
+bool control_path(char *out, size_t size, const char *path);
+
+/* NULL after logging what failed. */
+struct control *control_new(struct helper *helper, const char *path);
+/* Another helper may start: it needs the abstract name. (It takes the path by itself.) */
+void control_give_way(struct control *control);
+/* Closes listener and clients. NULL is fine. */
+void control_free(struct control *control);
+
+/* A connection has ended: no answer under way may refer to it. NULL is fine. */
+void control_conn_gone(struct control *control, const struct conn *conn);
+
+#define CONTROL_SOCKET_FILE "smuxshim-control.sock"
+/* The longest request; one that is longer is answered with an error and the connection closed. */
+#define CONTROL_LINE_MAX 4096
+
+#endif

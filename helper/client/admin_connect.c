@@ -1,0 +1,146 @@
+/* admin_connect.c - `smuxctl connect`: a connection whose application end is made by the helper. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "helper/client/admin_client.h"
+#include "helper/client/helper.h"
+#include "helper/net/log.h"
+
+struct control_connect {
+    struct conn conn;
+    struct control_client *client; /* NULL once answered */
+    struct loop_garbage garbage;
+};
+
+bool control_destination_set(struct control_destination *destination, const char *host,
+                             uint16_t port) {
+    struct shim_endpoint *endpoint = &destination->endpoint;
+    memset(destination, 0, sizeof *destination);
+    endpoint->port = port;
+    if (inet_pton(AF_INET, host, endpoint->addr) == 1) {
+        endpoint->family = AF_INET;
+        return true;
+    }
+    if (inet_pton(AF_INET6, host, endpoint->addr) == 1) {
+        endpoint->family = AF_INET6;
+        return true;
+    }
+    if (!shim_host_name_valid(host, strlen(host)))
+        return false;
+    strcpy(destination->name, host);
+    return true;
+}
+
+static void free_connect(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct control_connect, garbage));
+}
+
+static void on_ended(struct conn *conn) {
+    struct control_connect *connect = container_of(conn, struct control_connect, conn);
+    if (connect->client) {
+        connect->client->connect = NULL;
+        control_client_fail(connect->client, ECONNABORTED, "the connection ended early");
+    }
+    loop_discard(conn->helper->reactor.loop, &connect->garbage, free_connect);
+}
+
+/* Sends the success line together with the descriptor. */
+static bool hand_over(int client_fd, int fd) {
+    static const char line[] = "{\"ok\":true}\n";
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec iov = {(void *)line, sizeof line - 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    return sendmsg(client_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)iov.iov_len;
+}
+
+/* Until the stream is there (connect = eager): remember what happened. */
+static void on_early_event(struct loop_watch *watch, uint32_t events) {
+    relay_hear(container_of(watch, struct relay, watch), events);
+}
+
+/* Makes the pair: the residue is put in, B is watched, A goes to the client. */
+static void succeed(struct control_connect *connect, struct control_client *client) {
+    struct conn *conn = &connect->conn;
+    struct loop *loop = conn->helper->reactor.loop;
+    int pair[2]; /* A, B */
+    int one = 1;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        control_client_fail(client, errno, strerror(errno));
+        conn_end(conn, ENFILE);
+        return;
+    }
+    setsockopt(pair[1], SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
+    bool handed = send(pair[0], "", 1, MSG_NOSIGNAL) == 1 && hand_over(client->watch.fd, pair[0]);
+    close(pair[0]);
+    control_client_close(client);
+    if (handed && loop_watch_add(loop, &conn->relay.watch, pair[1], relay_end_app.mask,
+                                 on_early_event) == 0) {
+        conn_start(conn, -1, true, EPOLLIN);
+        return;
+    }
+    close(pair[1]);
+    conn_end(conn, EPIPE);
+}
+
+static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *local) {
+    struct control_connect *connect = container_of(conn, struct control_connect, conn);
+    struct control_client *client = connect->client;
+    (void)local;
+    connect->client = NULL;
+    if (client)
+        client->connect = NULL;
+    if (client && err == 0) {
+        succeed(connect, client);
+        return;
+    }
+    if (client)
+        control_client_fail(client, err, strerror(err));
+    conn_end(conn, err);
+}
+
+void control_connect_abandon(struct control_client *client) {
+    struct control_connect *connect = client->connect;
+    if (!connect)
+        return;
+    client->connect = NULL;
+    connect->client = NULL;
+    conn_end(&connect->conn, ECANCELED);
+}
+
+static const struct conn_ops connect_ops = {.outcome = on_outcome, .ended = on_ended};
+
+void control_connect(struct control_client *client, const struct control_destination *destination) {
+    struct control_connect *connect = calloc(1, sizeof *connect);
+    struct ucred cred = {0};
+    socklen_t len = sizeof cred;
+    if (!connect) {
+        control_client_fail(client, ENOMEM, strerror(ENOMEM));
+        return;
+    }
+    getsockopt(client->watch.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+    conn_init(&connect->conn, client->helper, &connect_ops);
+    connect->client = client;
+    conn_set_user(&connect->conn, &cred, NULL); /* the owner, or root */
+    connect->conn.dest = destination->endpoint;
+    if (destination->name[0])
+        connect->conn.name = strdup(destination->name);
+    client->connect = connect;
+    /* It is no longer idle: the route's connect-timeout is what ends the waiting. */
+    loop_timer_clear(client->helper->reactor.loop, &client->timer);
+    conn_open(&connect->conn);
+}

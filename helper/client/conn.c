@@ -1,0 +1,468 @@
+/* conn.c - see conn.h. */
+#include "helper/client/conn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "helper/client/admin.h"
+#include "helper/client/helper.h"
+#include "helper/client/name_table.h"
+#include "helper/net/log.h"
+#include "helper/net/state_table.h"
+
+/* A stream that is reset before it was answered (a gateway that drains, a carrier that breaks) is
+ * asked for again, this often at most; one on a session whose peer never spoke does not count. */
+#define ATTEMPTS_MAX 5
+
+static void request_stream(struct conn *conn);
+static bool on_lost(struct relay *relay, int error);
+static size_t on_head(struct relay *relay, const uint8_t *data, size_t len);
+static void on_relay_ended(struct relay *relay, enum relay_reason reason, int error);
+
+static const struct relay_ops conn_relay_ops = {
+    .head = on_head, .lost = on_lost, .ended = on_relay_ended};
+
+/* ---- States ---- */
+
+#define TO(state) (1u << CONN_##state)
+
+static const struct state_table states = {
+    .what = "connection",
+    .state = {[CONN_NEW] = {"new", TO(OPENING) | TO(FAILED) | TO(OVER)},
+              [CONN_OPENING] = {"opening", TO(EAGER) | TO(SUCCEEDED) | TO(FAILED) | TO(OVER)},
+              [CONN_EAGER] = {"eager", TO(STARTED) | TO(SUCCEEDED) | TO(FAILED) | TO(OVER)},
+              [CONN_STARTED] = {"started", TO(OPEN) | TO(OVER)},
+              [CONN_SUCCEEDED] = {"succeeded", TO(OPEN) | TO(OVER)},
+              [CONN_OPEN] = {"open", TO(OVER)},
+              [CONN_FAILED] = {"failed", TO(OVER)},
+              [CONN_OVER] = {"over", 0}}};
+
+/* The one way to change its state. A wrong move ends this connection alone. */
+static bool move(struct conn *conn, enum conn_state to) {
+    if (state_move(&states, &conn->state, to))
+        return true;
+    conn_end(conn, EPROTO);
+    return false;
+}
+
+/* ---- Life ---- */
+
+void conn_init(struct conn *conn, struct helper *helper, const struct conn_ops *ops) {
+    memset(conn, 0, sizeof *conn);
+    relay_init(&conn->relay, &helper->reactor, &conn_relay_ops);
+    conn->relay.untrusted = true;
+    conn->helper = helper;
+    conn->ops = ops;
+    conn->began_us = loop_now_us(helper->reactor.loop);
+    conn->next = helper->conns;
+    conn->at = &helper->conns;
+    if (conn->next)
+        conn->next->at = &conn->next;
+    helper->begun_total++;
+    helper->conns = conn;
+}
+
+void conn_set_user(struct conn *conn, const struct ucred *cred, struct account *account) {
+    conn->pid = cred->pid;
+    conn->uid = conn->relay.uid = cred->uid;
+    conn->account = account;
+}
+
+/* Users choose ids, so they must not know the hash. */
+static struct conn **id_bucket(struct helper *helper, uint64_t id) {
+    uint64_t h = (id ^ helper->ids_seed) * 0x9e3779b97f4a7c15u;
+    h = (h ^ h >> 29) * (helper->ids_seed | 1);
+    return &helper->ids[(h >> 32) % HELPER_IDS];
+}
+
+void conn_set_id(struct conn *conn, uint64_t id) {
+    struct conn **bucket = id_bucket(conn->helper, id);
+    conn->id = id;
+    conn->id_next = *bucket;
+    conn->id_at = bucket;
+    if (conn->id_next)
+        conn->id_next->id_at = &conn->id_next;
+    *bucket = conn;
+}
+
+static void forget_id(struct conn *conn) {
+    if (!conn->id_at)
+        return;
+    *conn->id_at = conn->id_next;
+    if (conn->id_next)
+        conn->id_next->id_at = conn->id_at;
+    conn->id_at = NULL;
+}
+
+struct conn *conn_find(struct helper *helper, uint64_t id, uid_t uid, bool *found) {
+    *found = false;
+    for (struct conn *conn = *id_bucket(helper, id); conn; conn = conn->id_next) {
+        if (conn->id != id)
+            continue;
+        *found = true;
+        if (uid == conn->uid || uid == 0)
+            return conn;
+    }
+    return NULL;
+}
+
+static void free_opening(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct conn_opening, garbage));
+}
+
+static void drop_opening(struct conn *conn) {
+    struct conn_opening *opening = conn->opening;
+    struct loop *loop = conn->helper->reactor.loop;
+    if (!opening)
+        return;
+    conn->opening = NULL;
+    upstream_cancel(&opening->waiter);
+    loop_timer_clear(loop, &opening->timer);
+    loop_discard(loop, &opening->garbage, free_opening);
+}
+
+char *conn_describe(const struct conn *conn, char *out, size_t size) {
+    char address[SHIM_ENDPOINT_TEXT_SIZE];
+    shim_endpoint_text(&conn->dest, address, sizeof address);
+    if (!conn->name)
+        snprintf(out, size, "%s", address);
+    else if (conn->dest.family == 0)
+        snprintf(out, size, "%s:%u", conn->name, conn->dest.port);
+    else
+        snprintf(out, size, "%s (%s)", conn->name, address);
+    return out;
+}
+
+static void log_end(const struct conn *conn, enum relay_reason reason, int error) {
+    char what[CONN_TEXT_SIZE];
+    if (!log_wants(LOG_DEBUG))
+        return;
+    conn_describe(conn, what, sizeof what);
+    log_debug("pid %d: connection to %s ended: %s", (int)conn->pid, what,
+              reason == RELAY_DONE           ? "closed"
+              : reason == RELAY_STREAM_RESET ? smux_strerror(error)
+                                             : strerror(error));
+}
+
+/* The list is left before the owner is told, who discards the memory. */
+static void on_relay_ended(struct relay *relay, enum relay_reason reason, int error) {
+    struct conn *conn = container_of(relay, struct conn, relay);
+    struct helper *helper = conn->helper;
+    move(conn, CONN_OVER);
+    log_end(conn, reason, error);
+    control_conn_gone(helper->control, conn);
+    *conn->at = conn->next;
+    if (conn->next)
+        conn->next->at = conn->at;
+    helper->conn_count -= conn->counted;
+    if (conn->account)
+        conn->account->streams -= conn->counted;
+    forget_id(conn);
+    drop_opening(conn);
+    free(conn->name);
+    conn->name = NULL;
+    conn->ops->ended(conn);
+    helper_conn_gone(helper);
+}
+
+void conn_end(struct conn *conn, int error) {
+    relay_abort(&conn->relay, error);
+}
+
+/* ---- The outcome ---- */
+
+static void attach_if_ready(struct conn *conn) {
+    struct relay *relay = &conn->relay;
+    if (!conn_is_started(conn) || !relay_wants_socket(relay))
+        return;
+    if (relay_attach(relay, relay->watch.fd, &relay_end_app, 0) != 0)
+        conn_end(conn, ENOMEM);
+}
+
+void conn_start(struct conn *conn, int fd, bool residue, uint32_t events) {
+    struct relay *relay = &conn->relay;
+    if (!relay->watch.open)
+        relay->watch.fd = fd;
+    relay->ahead = residue;
+    relay_hear(relay, events);
+    if (move(conn, conn->state == CONN_EAGER ? CONN_STARTED : CONN_OPEN))
+        attach_if_ready(conn);
+}
+
+static void succeed(struct conn *conn, const struct shim_endpoint *local) {
+    static const struct shim_endpoint unknown;
+    bool told = conn->state != CONN_OPENING;
+    if (!move(conn, conn->state == CONN_STARTED ? CONN_OPEN : CONN_SUCCEEDED))
+        return;
+    drop_opening(conn);
+    if (!told)
+        conn->ops->outcome(conn, 0, local ? local : &unknown);
+}
+
+static void fail(struct conn *conn, int err, const char *why) {
+    char what[CONN_TEXT_SIZE];
+    relay_head_over(&conn->relay);
+    if (!relay_is_attached(&conn->relay))
+        relay_drop_stream(&conn->relay);
+    log_of(conn->uid, LOG_INFO, "pid %d, uid %u: connect to %s: %s", (int)conn->pid,
+           (unsigned)conn->uid, conn_describe(conn, what, sizeof what), why);
+    drop_opening(conn);
+    if (conn_is_started(conn))
+        conn_end(conn, err);
+    else if (move(conn, CONN_FAILED))
+        conn->ops->outcome(conn, err, NULL);
+}
+
+void conn_fail(struct conn *conn, int err, const char *why) {
+    fail(conn, err, why);
+}
+
+/* ---- The gateway cannot be had ---- */
+
+static void start_timer(struct conn *conn);
+
+static void unreachable(struct conn *conn, int err, const char *why) {
+    struct conn_opening *opening = conn->opening;
+    char text[400];
+    if (opening->on_failure == ROUTE_DIRECT && !opening->direct) {
+        log_of(conn->uid, LOG_INFO, "gateway %s: %s; connecting directly", opening->gateway, why);
+        opening->direct = true;
+        opening->attempts = 0;
+        start_timer(conn);
+        request_stream(conn);
+        return;
+    }
+    snprintf(text, sizeof text, "gateway %s: %s", opening->direct ? "direct" : opening->gateway,
+             why);
+    fail(conn, err, text);
+}
+
+static void on_timeout(struct loop_timer *timer) {
+    struct conn *conn = container_of(timer, struct conn_opening, timer)->conn;
+    struct conn_opening *opening = conn->opening;
+    if (!conn->relay.stream && !opening->direct) {
+        upstream_cancel(&opening->waiter);
+        unreachable(conn, ETIMEDOUT, upstream_last_error(conn->opening->upstream));
+        return;
+    }
+    fail(conn, ETIMEDOUT, "no answer within connect-timeout");
+}
+
+static void start_timer(struct conn *conn) {
+    struct loop *loop = conn->helper->reactor.loop;
+    struct conn_opening *opening = conn->opening;
+    loop_timer_set(loop, &opening->timer, loop_now_us(loop) + (uint64_t)opening->timeout_ms * 1000u,
+                   on_timeout);
+}
+
+/* ---- The stream ---- */
+
+static void send_request(struct conn *conn) {
+    struct socks5_destination destination = {.address = shim_endpoint_unmapped(&conn->dest)};
+    uint8_t message[SOCKS5_REQUEST_MAX];
+    if (conn->opening->by_name) {
+        if (helper_is_synthetic(conn->helper, &conn->dest))
+            destination.address.family = 0;
+        destination.name_len = (uint8_t)strlen(conn->name);
+        memcpy(destination.name, conn->name, destination.name_len);
+    }
+    socks5_client_init(&conn->opening->socks);
+    relay_expect_head(&conn->relay);
+    size_t len = socks5_request_write(message, &destination);
+    if (relay_say(&conn->relay, message, len) != 0)
+        fail(conn, ENETUNREACH, "the request cannot be sent");
+}
+
+static void stream_ready(struct conn *conn, struct pump *pump, smux_stream *stream) {
+    relay_bind(&conn->relay, pump, stream);
+    conn->opening->pump = pump;
+    if (conn->opening->handshake == ROUTE_PLAIN && !conn->opening->direct)
+        succeed(conn, NULL);
+    else
+        send_request(conn);
+    if (!conn_is_over(conn))
+        attach_if_ready(conn);
+}
+
+static void on_ready(struct upstream_waiter *waiter, int error, struct pump *pump,
+                     smux_stream *stream) {
+    struct conn *conn = container_of(waiter, struct conn_opening, waiter)->conn;
+    if (error)
+        unreachable(conn, error, upstream_last_error(conn->opening->upstream));
+    else
+        stream_ready(conn, pump, stream);
+}
+
+static void request_stream(struct conn *conn) {
+    struct conn_opening *opening = conn->opening;
+    struct pump *pump;
+    smux_stream *stream;
+    opening->upstream = opening->direct ? helper_direct(conn->helper)
+                                        : helper_upstream(conn->helper, opening->gateway);
+    if (!opening->upstream) {
+        fail(conn, ENETUNREACH, "there is no such gateway");
+        return;
+    }
+    snprintf(conn->gateway, sizeof conn->gateway, "%s", upstream_config(opening->upstream)->name);
+    opening->attempts++;
+    opening->waiter.ready = on_ready;
+    opening->waiter.impatient = opening->on_failure == ROUTE_DIRECT;
+    opening->waiter.cautious = opening->connect == ROUTE_EAGER || opening->handshake == ROUTE_PLAIN;
+    int error = upstream_open(opening->upstream, &opening->waiter, &pump, &stream);
+    if (error == 0)
+        stream_ready(conn, pump, stream);
+    else if (error != -EAGAIN)
+        unreachable(conn, -error, upstream_last_error(conn->opening->upstream));
+}
+
+static bool on_lost(struct relay *relay, int error) {
+    struct conn *conn = container_of(relay, struct conn, relay);
+    struct conn_opening *opening = conn->opening;
+    if (opening && !pump_has_heard(opening->pump))
+        opening->attempts--;
+    if (!opening || conn->state != CONN_OPENING || opening->attempts >= ATTEMPTS_MAX) {
+        fail(conn, ECONNREFUSED, smux_strerror(error));
+        return true;
+    }
+    request_stream(conn);
+    return true;
+}
+
+static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
+    struct conn *conn = container_of(relay, struct conn, relay);
+    struct socks5_client *socks = &conn->opening->socks;
+    size_t taken = len;
+    if (!data) {
+        fail(conn, ECONNREFUSED, "the gateway ended the stream without an answer");
+        return 0;
+    }
+    switch (socks5_client_feed(socks, data, len, &taken)) {
+    case SOCKS5_MORE:
+        break;
+    case SOCKS5_BROKEN:
+        relay_head_over(relay);
+        fail(conn, ECONNREFUSED, socks->why);
+        break;
+    case SOCKS5_DONE:
+        relay_head_over(relay);
+        if (socks->error)
+            fail(conn, socks->error,
+                 socks->reply == SOCKS5_NOT_ALLOWED ? "not allowed by the gateway"
+                                                    : strerror(socks->error));
+        else
+            succeed(conn, &socks->bound);
+    }
+    return taken;
+}
+
+/* ---- The route ---- */
+
+static struct conn_opening *opening_new(struct conn *conn, const struct route *route) {
+    struct conn_opening *opening = calloc(1, sizeof *opening);
+    if (!opening)
+        return NULL;
+    opening->conn = conn;
+    opening->timeout_ms = route->connect_timeout_ms;
+    opening->connect = route->connect;
+    opening->on_failure = route->on_failure;
+    opening->handshake = route->handshake;
+    memcpy(opening->gateway, route->gateway, sizeof opening->gateway);
+    return opening;
+}
+
+/* Puts the host name in the place of an address that stands for one, in *target. */
+static bool restore_name(struct conn *conn, struct shim_endpoint *target) {
+    *target = conn->dest;
+    if (!helper_is_synthetic(conn->helper, &conn->dest))
+        return true;
+    target->family = 0; /* there is nobody at the address itself */
+    if (conn->name)
+        return true;
+    const char *name = names_find(conn->helper->names, &conn->dest);
+    if (!name) {
+        fail(conn, EHOSTUNREACH, "this address stands for no host name that is known");
+        return false;
+    }
+    conn->name = strdup(name);
+    if (!conn->name)
+        fail(conn, ENETUNREACH, "out of memory");
+    return conn->name;
+}
+
+void conn_open(struct conn *conn) {
+    struct helper *helper = conn->helper;
+    const struct route_list *routes = &helper->config->routes;
+    struct shim_endpoint target;
+    if (!restore_name(conn, &target))
+        return;
+    const struct route_rule *rule = route_list_match_rule(routes, &target, conn->name);
+    if (!rule) {
+        fail(conn, target.family ? EACCES : EHOSTUNREACH, "no route of this helper leads there");
+        return;
+    }
+    if (helper->conn_count >= helper->config->helper.max_streams) {
+        fail(conn, EAGAIN, "more connections than max-streams");
+        return;
+    }
+    if (conn->account && conn->account->streams >= helper_streams_per_user(helper)) {
+        fail(conn, EAGAIN, "more connections of one user than max-streams-per-user");
+        return;
+    }
+    if (!move(conn, CONN_OPENING))
+        return;
+    conn->opening = opening_new(conn, &routes->route[rule->route]);
+    if (!conn->opening) {
+        fail(conn, ENETUNREACH, "out of memory");
+        return;
+    }
+    conn->counted = true;
+    helper->conn_count++;
+    if (conn->account)
+        conn->account->streams++;
+    helper->conns_total++;
+    conn->opening->by_name = conn->name && (rule->kind == ROUTE_RULE_NAME || !target.family);
+    start_timer(conn);
+    if (conn->opening->connect == ROUTE_EAGER) {
+        move(conn, CONN_EAGER);
+        conn->ops->outcome(conn, 0, &(struct shim_endpoint){0});
+    }
+    if (!conn_is_over(conn))
+        request_stream(conn);
+}
+
+/* ---- Status ---- */
+
+/* The program's name now; a process that is gone has none. */
+static void program_name(pid_t pid, char *out, size_t size) {
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    FILE *file = fopen(path, "re");
+    snprintf(out, size, "?");
+    if (!file)
+        return;
+    if (fgets(out, (int)size, file))
+        out[strcspn(out, "\n")] = '\0';
+    /* A process chooses its name: keep it from writing to terminals and from breaking JSON. */
+    for (char *c = out; *c; c++)
+        if (*c < 0x20 || *c > 0x7e)
+            *c = '?';
+    fclose(file);
+}
+
+json_t *conn_status(const struct conn *conn) {
+    char program[32], address[SHIM_ENDPOINT_TEXT_SIZE];
+    smux_stream_info info = {0};
+    uint64_t age_us = loop_now_us(conn->helper->reactor.loop) - conn->began_us;
+    if (conn->relay.stream)
+        smux_stream_get_info(conn->relay.stream, &info);
+    program_name(conn->pid, program, sizeof program);
+    shim_endpoint_text(&conn->dest, address, sizeof address);
+    return json_pack("{s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "pid",
+                     (int)conn->pid, "program", program, "uid", (int)conn->uid, "destination",
+                     address, "name", conn->name ? conn->name : "", "gateway", conn->gateway,
+                     "state", relay_is_attached(&conn->relay) ? "open" : "connecting", "stream",
+                     (int)info.id, "age_ms", (json_int_t)(age_us / 1000), "bytes_in",
+                     (json_int_t)info.bytes_in, "bytes_out", (json_int_t)info.bytes_out);
+}

@@ -1,0 +1,364 @@
+/* helper_process.c - see helper_process.h. */
+#include "helper/client/helper_process.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/common/command_line.h"
+#include "core/common/helper_protocol.h"
+#include "helper/client/admin.h"
+#include "helper/client/admission.h"
+#include "helper/client/helper.h"
+#include "helper/client/name_table.h"
+#include "helper/client/runtime.h"
+#include "helper/client/shim_listener.h"
+#include "helper/net/inherited.h"
+#include "helper/net/log.h"
+#include "helper/net/signals.h"
+
+#define PATH_SIZE 256
+
+struct options {
+    const char *file, *gateway, *routes;
+    bool foreground, verbose, on_demand;
+};
+
+static const struct program_option option_table[] = {
+    {"config", 'c', "FILE", "read the configuration from FILE", offsetof(struct options, file),
+     NULL},
+    {"gateway", 'g', "ADDRESSES", "carry everything to this gateway",
+     offsetof(struct options, gateway), NULL},
+    {"routes", 'r', "DESTINATIONS", "the destinations to carry", offsetof(struct options, routes),
+     NULL},
+    {"foreground", 'f', NULL, "stay in the foreground and log to stderr",
+     offsetof(struct options, foreground), NULL},
+    {"on-demand", 0, NULL, "started for a program: end when idle where its end is waited for",
+     offsetof(struct options, on_demand), NULL},
+    {"verbose", 'v', NULL, "log every connection", offsetof(struct options, verbose), NULL},
+    {0}};
+
+static const struct program smux_helper = {
+    .name = "smux-helper",
+    .version = SMUX_LIBRARY_VERSION,
+    .synopsis = "[-c FILE | -g ADDRESSES -r DESTINATIONS] [-f] [-v]",
+    .options = option_table,
+};
+
+struct process {
+    struct helper helper;
+    struct signals signals;
+    struct options options;
+    struct admission admission; /* at the start */
+    char path[PATH_SIZE];       /* of the socket */
+    int lock_fd;
+    struct loop_timer second; /* for the birthplace */
+    unsigned idle_seconds;
+    uint64_t begun_seen; /* helper.begun_total a second ago */
+};
+
+static int complain(const char *text) {
+    fprintf(stderr, "smux-helper: %s\n", text);
+    return 2;
+}
+
+/* Returns -1 to go on, or the exit status. */
+static int parse_options(struct options *options, int argc, char **argv) {
+    int status = program_options(&smux_helper, argc, argv, options);
+    if (status < 0 && optind < argc)
+        return program_misused(&smux_helper, "\"%s\": expected options only", argv[optind]);
+    return status;
+}
+
+/* ---- Configuration ---- */
+
+/* What a helper needs beyond what the parser checks. */
+static bool check_config(const struct config *config, struct admission *admission,
+                         struct config_error *error) {
+    const char *file = config->file[0] ? config->file : "configuration";
+    char bad[64];
+    const char *why = admission_resolve(admission, &config->helper, bad, sizeof bad);
+    if (why) {
+        snprintf(error->text, sizeof error->text, "%s: %s \"%s\"", file, why, bad);
+        return false;
+    }
+    for (int i = 0; i < config->n_gateways; i++) {
+        for (int j = 0; j < config->gateway[i].n_addresses; j++) {
+            if (config->gateway[i].address[j].scheme != CONFIG_TLS)
+                continue;
+            snprintf(error->text, sizeof error->text,
+                     "%s: gateway %s: TLS is not supported by this build, expected tcp:// or "
+                     "unix://",
+                     file, config->gateway[i].name);
+            return false;
+        }
+    }
+    if (config->routes.n_routes > 0)
+        return true;
+    snprintf(error->text, sizeof error->text,
+             "no routes: expected a configuration file, or SMUXSHIM_ROUTES and SMUXSHIM_GATEWAY, "
+             "or -r and -g");
+    return false;
+}
+
+static struct config *load_config(const struct options *options, struct admission *admission,
+                                  struct config_error *error) {
+    struct config *config = calloc(1, sizeof *config);
+    if (!config) {
+        snprintf(error->text, sizeof error->text, "out of memory");
+        return NULL;
+    }
+    if (config_load_with(config, options->file, options->gateway, options->routes, error) &&
+        check_config(config, admission, error))
+        return config;
+    free(config);
+    return NULL;
+}
+
+static int log_level_of(const struct process *process, const struct config *config) {
+    static const int levels[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+    return process->options.verbose ? LOG_DEBUG : levels[config->helper.log_level];
+}
+
+static bool start_log(const struct process *process, const struct config *config) {
+    const char *file = config->helper.log_file;
+    const char *target = file[0] ? file : process->options.foreground ? "stderr" : "syslog";
+    int error = log_open("smux-helper", target, log_level_of(process, config));
+    if (error)
+        fprintf(stderr, "smux-helper: log-file %s: %s\n", target, strerror(-error));
+    return error == 0;
+}
+
+/* ---- Asked for by signals and by smuxctl ---- */
+
+static bool reload(struct helper *helper, char *message, size_t size) {
+    struct process *process = container_of(helper, struct process, helper);
+    struct config_error error;
+    log_reopen();
+    struct admission admission;
+    struct config *config = load_config(&process->options, &admission, &error);
+    if (config && helper_reconfigure(helper, config)) {
+        helper->admission = admission;
+        log_set_level(log_level_of(process, config));
+        log_info("configuration reloaded: %u gateways, %u routes", config->n_gateways,
+                 config->routes.n_routes);
+        return true;
+    }
+    snprintf(message, size, "%s", config ? "out of memory" : error.text);
+    free(config);
+    log_error("configuration not reloaded: %s", message);
+    return false;
+}
+
+static void stop(struct helper *helper) {
+    loop_stop(helper->reactor.loop);
+}
+
+/* The lock is what keeps another helper from starting here. It takes the control socket's place as
+ * well (control_new); until then this one answers there. */
+static void give_way(struct helper *helper) {
+    struct process *process = container_of(helper, struct process, helper);
+    control_give_way(helper->control);
+    close(process->lock_fd);
+    process->lock_fd = -1;
+}
+
+static void on_signal(struct signals *signals, int signo) {
+    struct process *process = container_of(signals, struct process, signals);
+    char message[sizeof((struct config_error *)0)->text];
+    if (signo == SIGHUP)
+        reload(&process->helper, message, sizeof message);
+    else if (signo != SIGCHLD)
+        stop(&process->helper);
+}
+
+/* ---- Start ---- */
+
+#define LOCK_TRIES    500
+#define LOCK_PAUSE_US 20000
+
+static int already_running(const char *path) {
+    fprintf(stderr, "smux-helper: already running at %s\n", path);
+    return 0;
+}
+
+/* Whether to go on starting: returns -1, or the exit status. Two that start at once: who has the lock
+ * but does not listen yet is waited for. */
+static int become_the_instance(struct process *process) {
+    char why[400];
+    if (!runtime_prepare(process->path, why, sizeof why)) {
+        fprintf(stderr, "smux-helper: %s\n", why);
+        return 1;
+    }
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        process->lock_fd = runtime_lock(process->path);
+        /* The lock's file may be another than that of a helper that lives: its folder was deleted. */
+        if (process->lock_fd >= 0)
+            return shim_helper_answers(process->path) ? already_running(process->path) : -1;
+        if (process->lock_fd != -EAGAIN) {
+            fprintf(stderr, "smux-helper: lock next to %s: %s\n", process->path,
+                    strerror(-process->lock_fd));
+            return 1;
+        }
+        if (shim_helper_answers(process->path))
+            return already_running(process->path);
+        usleep(LOCK_PAUSE_US);
+    }
+    fprintf(stderr, "smux-helper: another instance holds the lock next to %s and does not answer\n",
+            process->path);
+    return 1;
+}
+
+static bool start_helper(struct process *process, struct config *config) {
+    struct helper *helper = &process->helper;
+    const char *why = "";
+    if (!helper_init(helper, config, &why)) {
+        log_error("cannot start: %s", why);
+        return false;
+    }
+    helper->admission = process->admission;
+    helper->reload = reload;
+    helper->stop = stop;
+    helper->give_way = give_way;
+    helper->names = names_new(process->path, &config->names, geteuid());
+    if (!helper->names) {
+        log_error("cannot start: out of memory");
+        return false;
+    }
+    int error = signals_start(&process->signals, helper->reactor.loop, on_signal);
+    if (error) {
+        log_error("cannot start: %s", strerror(-error));
+        return false;
+    }
+    helper->control = control_new(helper, process->path);
+    helper->local = helper->control ? local_new(helper, process->path) : NULL;
+    return helper->local != NULL;
+}
+
+/* ---- A birthplace that does not last ---- */
+
+#define BIRTHPLACE_LOOK_US 1000000u
+#define IDLE_SECONDS_MAX   5
+
+static void on_idle_second(struct loop_timer *timer) {
+    struct process *process = container_of(timer, struct process, second);
+    struct helper *helper = &process->helper;
+    bool idle = !helper->conns && helper->begun_total == process->begun_seen;
+    process->idle_seconds = idle ? process->idle_seconds + 1 : 0;
+    process->begun_seen = helper->begun_total;
+    if (process->idle_seconds < IDLE_SECONDS_MAX) {
+        loop_timer_set(helper->reactor.loop, timer,
+                       loop_now_us(helper->reactor.loop) + BIRTHPLACE_LOOK_US, on_idle_second);
+        return;
+    }
+    log_info("no connection for %u seconds, and somebody may wait for this helper's end",
+             IDLE_SECONDS_MAX);
+    helper_drain(helper);
+}
+
+/* By now the process that started this one has ended, and this has the parent that stays. */
+static void look_at_birthplace(struct loop_timer *timer) {
+    struct process *process = container_of(timer, struct process, second);
+    const char *where = inherited_birthplace();
+    if (!where)
+        return;
+    log_info("started %s%s", where,
+             process->options.on_demand
+                 ? ": it ends when it is idle; a smux-helper that was started outside does not"
+                 : "");
+    if (process->options.on_demand)
+        on_idle_second(timer);
+}
+
+static int run(struct process *process, struct config *config, int ready_fd) {
+    struct helper *helper = &process->helper;
+    struct loop *loop;
+    int status = 1;
+    if (start_helper(process, config)) {
+        log_info("listening at %s, %u gateways, %u routes", process->path, config->n_gateways,
+                 config->routes.n_routes);
+        inherited_log();
+        loop = helper->reactor.loop;
+        if (ready_fd >= 0) {
+            runtime_detached(ready_fd, true);
+            loop_timer_set(loop, &process->second, loop_now_us(loop) + BIRTHPLACE_LOOK_US,
+                           look_at_birthplace);
+        }
+        int error = loop_run(loop);
+        if (error)
+            log_error("event loop failed: %s", strerror(-error));
+        status = error ? 1 : 0;
+        log_info("stopped");
+    } else {
+        fprintf(stderr, "smux-helper: cannot listen at %s\n", process->path);
+    }
+    local_stop(helper->local);
+    control_free(helper->control);
+    helper->control = NULL; /* the connections that helper_fini ends would tell it */
+    signals_stop(&process->signals);
+    struct local *local = helper->local;
+    helper_fini(helper);
+    free(local);
+    if (process->lock_fd >= 0)
+        close(process->lock_fd);
+    return status;
+}
+
+/* The configuration is read again later, from another working directory. */
+static void keep_paths(struct options *options) {
+    static char file[2 * PATH_MAX];
+    char folder[PATH_MAX];
+    const char *given = options->file ? options->file : getenv("SMUXSHIM_CONFIG");
+    if (!given || given[0] == '/' || !given[0] || !getcwd(folder, sizeof folder))
+        return;
+    snprintf(file, sizeof file, "%s/%s", folder, given);
+    if (options->file)
+        options->file = file;
+    else
+        setenv("SMUXSHIM_CONFIG", file, 1);
+}
+
+int helper_process(int argc, char **argv) {
+    static struct process process;
+    struct config_error error;
+    const char *why;
+    int ready_fd = -1;
+    int status = parse_options(&process.options, argc, argv);
+    if (status >= 0)
+        return status;
+    struct config *config = load_config(&process.options, &process.admission, &error);
+    if (!config)
+        return complain(error.text);
+    if (!shim_socket_path(process.path, sizeof process.path, config->helper.socket, &why)) {
+        fprintf(stderr, "smux-helper: socket: expected %s\n", why);
+        return 2;
+    }
+    if (!process.options.foreground) {
+        keep_paths(&process.options);
+        inherited_reset();
+    }
+    inherited_lift_limits();
+    if (!process.options.foreground) {
+        ready_fd = runtime_detach();
+        if (ready_fd < 0) {
+            fprintf(stderr, "smux-helper: cannot go to the background: %s\n", strerror(-ready_fd));
+            return 1;
+        }
+    }
+    status = become_the_instance(&process);
+    if (status < 0 && !start_log(&process, config))
+        status = 2;
+    if (status >= 0) {
+        free(config);
+        return status;
+    }
+    if (!config->helper.core_dumps)
+        inherited_forbid_dumps();
+    signals_block(1);
+    return run(&process, config, ready_fd);
+}

@@ -1,0 +1,473 @@
+/* name_table.c - see name_table.h. */
+#include "helper/client/name_table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "helper/client/name_file.h"
+#include "helper/net/log.h"
+
+#define HEADS   65536 /* of hash chains */
+#define INDEXES 3
+/* Lines of forgotten names that the file may have, beside as many again. */
+#define REWRITE_SLACK 1024
+/* Lines from one attempt that failed to the next. */
+#define REWRITE_RETRY 256
+
+enum index { BY_NAME, BY_V4, BY_V6 };
+
+struct entry {
+    struct shim_endpoint v4, v6; /* family 0: none */
+    uid_t uid;
+    char *name;             /* lower case, no dot at the end */
+    uint32_t next[INDEXES]; /* in the hash chains; numbers of entries, 0 ends */
+    uint32_t newer, older;  /* by use */
+};
+
+struct user {
+    uid_t uid;
+    uint32_t count;
+};
+
+struct names {
+    struct names_file file;
+    bool usable;      /* the file takes what is given */
+    bool handed_over; /* it is another helper's now */
+    bool unsaved;     /* the file lacks some of what was given ... */
+    size_t retry_at;  /* ... and is written anew when it has so many lines */
+    struct shim_ranges ranges;
+    uint32_t max_per_user;
+    uid_t owner;
+    uint64_t next;         /* number of the address that is given next */
+    uint64_t seed;         /* of the hash, so that nobody can choose names that collide */
+    struct entry *entries; /* [0] is not used */
+    uint32_t count, capacity;
+    uint32_t newest, oldest;
+    struct user *users;
+    size_t user_count;
+    uint32_t heads[INDEXES][HEADS];
+};
+
+/* ---- Finding ---- */
+
+static uint32_t hash(const struct names *names, const void *bytes, size_t len) {
+    uint64_t h = names->seed;
+    for (size_t i = 0; i < len; i++) {
+        h = (h ^ ((const uint8_t *)bytes)[i]) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 29;
+    }
+    return (uint32_t)(h >> 32) % HEADS;
+}
+
+static uint32_t name_bucket(const struct names *names, const char *name) {
+    return hash(names, name, strlen(name));
+}
+
+static uint32_t address_bucket(const struct names *names, const struct shim_endpoint *address) {
+    return hash(names, address->addr, sizeof address->addr);
+}
+
+static const struct shim_endpoint *address_of(const struct entry *entry, int family) {
+    return family == AF_INET6 ? &entry->v6 : &entry->v4;
+}
+
+static uint32_t find_address(const struct names *names, const struct shim_endpoint *address) {
+    struct shim_endpoint plain = shim_endpoint_unmapped(address);
+    enum index index = plain.family == AF_INET6 ? BY_V6 : BY_V4;
+    uint32_t i = names->heads[index][address_bucket(names, &plain)];
+    while (i && memcmp(address_of(&names->entries[i], plain.family)->addr, plain.addr,
+                       sizeof plain.addr) != 0)
+        i = names->entries[i].next[index];
+    return i;
+}
+
+static const struct shim_range *range_of(const struct names *names, int family) {
+    return family == AF_INET6 ? &names->ranges.v6 : &names->ranges.v4;
+}
+
+/* The entry of a name with an address of today's range: ranges may have changed since, and a name
+ * then gets a second entry. */
+static uint32_t find_name(const struct names *names, const char *name, int family) {
+    const struct shim_range *range = range_of(names, family);
+    uint32_t i = names->heads[BY_NAME][name_bucket(names, name)];
+    while (i && (strcmp(names->entries[i].name, name) != 0 ||
+                 !shim_range_holds(range, address_of(&names->entries[i], family))))
+        i = names->entries[i].next[BY_NAME];
+    return i;
+}
+
+/* ---- Order of use ---- */
+
+static void unlink_use(struct names *names, uint32_t i) {
+    struct entry *entry = &names->entries[i];
+    *(entry->newer ? &names->entries[entry->newer].older : &names->newest) = entry->older;
+    *(entry->older ? &names->entries[entry->older].newer : &names->oldest) = entry->newer;
+}
+
+static void link_newest(struct names *names, uint32_t i) {
+    struct entry *entry = &names->entries[i];
+    entry->newer = 0;
+    entry->older = names->newest;
+    *(names->newest ? &names->entries[names->newest].newer : &names->oldest) = i;
+    names->newest = i;
+}
+
+static void touch(struct names *names, uint32_t i) {
+    unlink_use(names, i);
+    link_newest(names, i);
+}
+
+/* ---- Users ---- */
+
+static struct user *known_user(struct names *names, uid_t uid) {
+    for (size_t i = 0; i < names->user_count; i++)
+        if (names->users[i].uid == uid)
+            return &names->users[i];
+    return NULL;
+}
+
+/* Makes one if there is none. May move the others. */
+static struct user *find_user(struct names *names, uid_t uid) {
+    struct user *known = known_user(names, uid);
+    if (known)
+        return known;
+    struct user *larger = realloc(names->users, (names->user_count + 1) * sizeof *larger);
+    if (!larger)
+        return NULL;
+    names->users = larger;
+    names->users[names->user_count] = (struct user){.uid = uid};
+    return &names->users[names->user_count++];
+}
+
+static bool may_have_more(struct names *names, uid_t uid) {
+    if (uid == 0 || uid == names->owner)
+        return true;
+    const struct user *user = find_user(names, uid);
+    return user && user->count < names->max_per_user;
+}
+
+/* ---- Entries ---- */
+
+static void unchain(struct names *names, enum index index, uint32_t bucket, uint32_t i) {
+    uint32_t *at = &names->heads[index][bucket];
+    while (*at != i)
+        at = &names->entries[*at].next[index];
+    *at = names->entries[i].next[index];
+}
+
+static void chain(struct names *names, enum index index, uint32_t bucket, uint32_t i) {
+    names->entries[i].next[index] = names->heads[index][bucket];
+    names->heads[index][bucket] = i;
+}
+
+/* Forgets the least recently used and returns its place. */
+static uint32_t evict(struct names *names) {
+    uint32_t i = names->oldest;
+    struct entry *entry = &names->entries[i];
+    struct user *user = known_user(names, entry->uid);
+    unlink_use(names, i);
+    unchain(names, BY_NAME, name_bucket(names, entry->name), i);
+    if (entry->v4.family)
+        unchain(names, BY_V4, address_bucket(names, &entry->v4), i);
+    if (entry->v6.family)
+        unchain(names, BY_V6, address_bucket(names, &entry->v6), i);
+    if (user)
+        user->count--;
+    free(entry->name);
+    return i;
+}
+
+/* A place for one more; 0 if memory is short. */
+static uint32_t take_place(struct names *names) {
+    if (names->count == NAMES_MAX)
+        return evict(names);
+    if (names->count + 1 >= names->capacity) {
+        uint32_t capacity = names->capacity ? names->capacity * 2 : 64;
+        struct entry *larger = realloc(names->entries, capacity * sizeof *larger);
+        if (!larger)
+            return 0;
+        names->entries = larger;
+        names->capacity = capacity;
+    }
+    return ++names->count;
+}
+
+static bool insert(struct names *names, const struct names_record *record) {
+    char *name = strdup(record->name);
+    uint32_t i = name && find_user(names, record->uid) ? take_place(names) : 0;
+    struct user *user = known_user(names, record->uid);
+    if (!i || !user) {
+        free(name);
+        return false;
+    }
+    names->entries[i] =
+        (struct entry){.v4 = record->v4, .v6 = record->v6, .uid = record->uid, .name = name};
+    user->count++;
+    chain(names, BY_NAME, name_bucket(names, name), i);
+    if (record->v4.family)
+        chain(names, BY_V4, address_bucket(names, &record->v4), i);
+    if (record->v6.family)
+        chain(names, BY_V6, address_bucket(names, &record->v6), i);
+    link_newest(names, i);
+    return true;
+}
+
+static bool is_free(const struct names *names, const struct shim_endpoint *address) {
+    return address->family == 0 || !find_address(names, address);
+}
+
+/* ---- Giving ---- */
+
+/* The addresses of the next number that was not given in another, overlapping range. */
+static void choose_addresses(const struct names *names, struct names_record *record,
+                             uint64_t *number) {
+    do {
+        record->v4.family = record->v6.family = 0;
+        if (!shim_range_address(&names->ranges.v4, *number, &record->v4))
+            memset(&record->v4, 0, sizeof record->v4);
+        if (!shim_range_address(&names->ranges.v6, *number, &record->v6))
+            memset(&record->v6, 0, sizeof record->v6);
+        ++*number;
+    } while (!is_free(names, &record->v4) || !is_free(names, &record->v6));
+}
+
+struct walk {
+    const struct names *names;
+    uint32_t at;
+};
+
+static bool next_record(void *ctx, struct names_record *record) {
+    struct walk *walk = ctx;
+    if (!walk->at)
+        return false;
+    names_get(walk->names, walk->at, record);
+    walk->at = walk->names->entries[walk->at].newer;
+    return true;
+}
+
+static void rewrite_file(struct names *names) {
+    struct walk walk = {names, names->oldest};
+    int error = names_file_rewrite(&names->file, next_record, &walk);
+    names->unsaved = error != 0;
+    names->retry_at = names->file.lines + REWRITE_RETRY;
+    if (error)
+        log_warn("%s: cannot be written anew: %s", names->file.path, strerror(-error));
+}
+
+static bool is_full(int error) {
+    return error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
+}
+
+/* There is no room for the line. */
+static void note_unsaved(struct names *names, int error) {
+    if (names->unsaved)
+        return;
+    log_warn("%s: cannot be written: %s: new names are known until this helper ends",
+             names->file.path, strerror(-error));
+    names->unsaved = true;
+    names->retry_at = names->file.lines + 1; /* one more shows that there is room again */
+}
+
+/* Stored first, told afterwards. Without room for the name it is told all the same: as long as this
+ * helper lives it is known, and its number, once stored, is never given to another. */
+static int store(struct names *names, const struct names_record *record, uint64_t next) {
+    int error = names_file_set_next(&names->file, next);
+    bool numbered = error == 0;
+    if (numbered) {
+        names->next = next;
+        error = names_file_append(&names->file, record);
+    }
+    if (error == 0)
+        return 0;
+    if (numbered && is_full(error)) {
+        note_unsaved(names, error);
+        return 0;
+    }
+    log_error("%s: cannot be written: %s: \"%s\" gets no address", names->file.path,
+              strerror(-error), record->name);
+    return EIO;
+}
+
+static int add(struct names *names, uid_t uid, const char *name, int family) {
+    struct names_record record = {.uid = uid};
+    uint64_t number = names->next;
+    char text[SHIM_RANGES_TEXT_SIZE];
+    if (names->handed_over)
+        return EAGAIN;
+    if (!names->usable)
+        return EIO;
+    strcpy(record.name, name);
+    if (!may_have_more(names, uid)) {
+        log_of(uid, LOG_WARNING,
+               "names: uid %u has %u names, its limit (max-per-user): \"%s\" gets no address",
+               (unsigned)uid, (unsigned)names->max_per_user, name);
+        return EDQUOT;
+    }
+    choose_addresses(names, &record, &number);
+    if ((family == AF_INET6 ? record.v6 : record.v4).family == 0) {
+        log_of(uid, LOG_WARNING,
+               "names: %s is used up: \"%s\" gets no address; expected a larger range in [names]",
+               shim_range_text(range_of(names, family), text, sizeof text), name);
+        return ENOSPC;
+    }
+    log_debug("names: uid %u: \"%s\" gets the addresses of number %llu", (unsigned)uid, name,
+              (unsigned long long)number);
+    int err = store(names, &record, number);
+    if (err == 0 && !insert(names, &record))
+        err = EIO;
+    bool retry = names->unsaved && names->file.lines >= names->retry_at;
+    if (err == 0 && (retry || names->file.lines > 2u * names->count + REWRITE_SLACK))
+        rewrite_file(names);
+    return err;
+}
+
+int names_give(struct names *names, uid_t uid, const char *name, int family,
+               struct shim_endpoint *address) {
+    char key[SHIM_HOST_NAME_MAX + 1];
+    size_t len = strlen(name);
+    if (len > 1 && name[len - 1] == '.')
+        len--;
+    for (size_t i = 0; i < len; i++)
+        key[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]);
+    key[len] = '\0';
+    uint32_t i = find_name(names, key, family);
+    if (!i) {
+        int err = add(names, uid, key, family);
+        if (err)
+            return err;
+        i = names->newest;
+    }
+    touch(names, i);
+    *address = *address_of(&names->entries[i], family);
+    return 0;
+}
+
+const char *names_find(struct names *names, const struct shim_endpoint *address) {
+    uint32_t i = find_address(names, address);
+    if (!i)
+        return NULL;
+    touch(names, i);
+    return names->entries[i].name;
+}
+
+bool names_hold(const struct names *names, const struct shim_endpoint *address) {
+    return address->family &&
+           (shim_ranges_hold(&names->ranges, address) || find_address(names, address));
+}
+
+size_t names_count(const struct names *names) {
+    return names->count;
+}
+
+uint32_t *names_order(const struct names *names, size_t *count) {
+    uint32_t *order = malloc((names->count + 1) * sizeof *order);
+    *count = 0;
+    for (uint32_t i = names->newest; order && i; i = names->entries[i].older)
+        order[(*count)++] = i;
+    return order;
+}
+
+void names_get(const struct names *names, uint32_t number, struct names_record *record) {
+    const struct entry *entry = &names->entries[number];
+    record->v4 = entry->v4;
+    record->v6 = entry->v6;
+    record->uid = entry->uid;
+    strcpy(record->name, entry->name);
+}
+
+/* ---- Life ---- */
+
+static bool take_record(void *ctx, const struct names_record *record) {
+    struct names *names = ctx;
+    return (record->v4.family || record->v6.family) && is_free(names, &record->v4) &&
+           is_free(names, &record->v6) && insert(names, record);
+}
+
+/* The number behind the highest that the table knows. */
+static uint64_t next_of_table(const struct names *names) {
+    uint64_t next = 0, number;
+    for (uint32_t i = names->newest; i; i = names->entries[i].older) {
+        const struct entry *entry = &names->entries[i];
+        if (shim_range_number(&names->ranges.v4, &entry->v4, &number) && number >= next)
+            next = number + 1;
+        if (shim_range_number(&names->ranges.v6, &entry->v6, &number) && number >= next)
+            next = number + 1;
+    }
+    return next;
+}
+
+/* Both files damaged: no one knows any more which addresses were given. */
+static void give_up(struct names *names) {
+    names->usable = false;
+    log_error("%s and %s are damaged, both: no address is given to a new name, for it might be "
+              "another's; expected them to be removed when no program remembers one",
+              names->file.path, names->file.next_path);
+}
+
+static void judge(struct names *names, const struct names_found *found) {
+    names->next = next_of_table(names);
+    if (!found->next_known && (found->damaged > 0 || (found->next_damaged && found->empty))) {
+        give_up(names);
+        return;
+    }
+    if (found->damaged > 0 || (found->next_known && names->next < found->next))
+        log_warn("%s: damaged: %zu names are intact; the addresses of the others lead nowhere and "
+                 "are not given again",
+                 names->file.path, names_count(names));
+    if (found->damaged > 0)
+        rewrite_file(names);
+    if (found->next_known && names->next < found->next)
+        names->next = found->next;
+    if (found->next_known || found->empty)
+        return;
+    log_warn("%s is damaged or missing: written anew from the other file", names->file.next_path);
+    names_file_set_next(&names->file, names->next);
+}
+
+static void load(struct names *names, const char *socket_path) {
+    struct names_found found = {0};
+    int error = names_file_open(&names->file, socket_path);
+    if (error == 0)
+        error = names_file_load(&names->file, &found, take_record, names);
+    names->usable = error == 0;
+    if (error)
+        log_error("%s: %s: names that only a gateway can resolve get no addresses",
+                  names->file.path, strerror(-error));
+    else
+        judge(names, &found);
+}
+
+struct names *names_new(const char *socket_path, const struct config_names *config, uid_t owner) {
+    struct names *names = calloc(1, sizeof *names);
+    if (!names)
+        return NULL;
+    names->owner = owner;
+    while (getrandom(&names->seed, sizeof names->seed, 0) < 0 && errno == EINTR)
+        continue;
+    names_configure(names, config);
+    load(names, socket_path);
+    return names;
+}
+
+void names_hand_over(struct names *names) {
+    names->handed_over = true;
+    names_file_close(&names->file);
+}
+
+void names_configure(struct names *names, const struct config_names *config) {
+    names->ranges = config->ranges;
+    names->max_per_user = config->max_per_user;
+}
+
+void names_free(struct names *names) {
+    if (!names)
+        return;
+    for (uint32_t i = names->newest; i; i = names->entries[i].older)
+        free(names->entries[i].name);
+    names_file_close(&names->file);
+    free(names->entries);
+    free(names->users);
+    free(names);
+}

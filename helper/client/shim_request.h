@@ -1,0 +1,56 @@
+/*
+ * shim_request.h - one accepted connection of the shim: request, gate, outcome, relay.
+ */
+#ifndef HELPER_CLIENT_SHIM_REQUEST_H
+#define HELPER_CLIENT_SHIM_REQUEST_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "core/common/helper_protocol.h"
+#include "helper/client/abandoned.h"
+
+struct account;
+struct helper;
+
+/* Serves B = fd, of which it takes over the ownership, for a user who is admitted; of `account` (NULL for
+ * whom nothing limits) as well. False if memory is short; both then stay the caller's. */
+bool local_request_new(struct helper *helper, int fd, const struct ucred *cred,
+                       struct account *account);
+
+/* ---- Of shim_request.c alone, and its test ---- */
+
+/* A request's life. What may follow which is the table in shim_request.c. */
+enum request_state {
+    REQUEST_READING, /* header and name */
+    REQUEST_OPENING, /* the outcome is not known yet */
+    REQUEST_TELLING, /* it is, but the whole gate has not arrived */
+    REQUEST_OPENED,  /* told: a thread sets the last option of A, whose lock may be held */
+    REQUEST_OPEN,    /* told: the connection is the application's */
+    REQUEST_OVER     /* all is closed; the memory goes at the end of the turn */
+};
+
+/* Needed until the application has its connection. */
+struct request_opening {
+    struct local_request *request;
+    struct loop_timer timer;
+    struct pending pending;
+    struct loop_watch opened; /* REQUEST_OPENED: a pipe, which the thread closes */
+    struct shim_request header;
+    bool proven;     /* app_fd is the other end of this connection, not any descriptor */
+    uint16_t have;   /* bytes of header and name read */
+    int app_fd;      /* the helper's copy of A, -1 when closed */
+    int outcome_err; /* while REQUEST_TELLING */
+    struct shim_endpoint outcome_local;
+    char name[SHIM_HOST_NAME_MAX + 1];
+};
+
+struct local_request {
+    struct conn conn;
+    struct loop_garbage garbage;
+    struct request_opening *opening; /* NULL when REQUEST_OPEN */
+    uint8_t state;                   /* enum request_state */
+    bool read;                       /* to its end */
+};
+
+#endif

@@ -1,0 +1,8 @@
+/* smux-helper: carries the shim's connections to a gateway. See helper_process.h. */
+#include "core/common/config.h"
+#include "helper/client/helper_process.h"
+
+int main(int argc, char **argv) {
+    config_make_absolute(); /* it goes to another folder, and reads the file again there */
+    return helper_process(argc, argv);
+}

@@ -1,0 +1,76 @@
+/*
+ * upstream.h - the sessions to one gateway, kept up.
+ *
+ * The first stream asked for connects; from then on the session is kept, and connected anew when it is
+ * lost, after a jittered and growing pause. Addresses are tried in the order of the configuration; one
+ * that takes a connection and closes it before its peer has said anything (a balancer whose backend is
+ * away) has failed like one that refuses.
+ * Whoever asks for a stream while there is no session waits (its own timeout is its own matter).
+ * With `connections = N` there are N such links, and streams go to the one with the fewest.
+ */
+#ifndef HELPER_CLIENT_UPSTREAM_H
+#define HELPER_CLIENT_UPSTREAM_H
+
+#include <jansson.h>
+
+#include "core/common/config.h"
+#include "helper/net/reactor.h"
+#include "helper/net/resolver.h"
+#include "helper/relay/pump.h"
+
+struct upstream;
+
+struct upstream_waiter {
+    /* The stream that was asked for: error 0; or why there is none now (only if `impatient`, or when
+     * the upstream goes away). Never called from within upstream_open. */
+    void (*ready)(struct upstream_waiter *waiter, int error, struct pump *pump,
+                  smux_stream *stream);
+    struct upstream *upstream; /* NULL when not waiting */
+    struct upstream_waiter *next, *prev;
+    bool impatient; /* fail as soon as an attempt to connect has failed (on-failure = direct) */
+    bool
+        cautious; /* the loss of the stream could not be made good: on an established session only */
+};
+
+/* Copies `config`. NULL if memory is short. Takes no connection yet. `plain`: the peer may be any smux
+ * server, not one of our gateways. */
+struct upstream *upstream_new(struct reactor *reactor, struct resolver_client *names,
+                              const struct config_gateway *config, bool plain);
+
+/* The same with a session on a connected unix socket, which it takes over, and no way to connect anew.
+ * NULL: the fd stays the caller's. */
+struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver_client *names,
+                                        const struct config_gateway *config, int fd);
+
+/* No new streams; waiters fail with ECANCELED; frees itself once the last session has ended, sessions
+ * with streams go on until those have ended. */
+void upstream_retire(struct upstream *upstream);
+
+/* It has no session, and no way to have one again: retire it. */
+bool upstream_is_lost(const struct upstream *upstream);
+
+/* Streams alive on all its sessions, those of closed connections that still flush included. */
+uint32_t upstream_streams(const struct upstream *upstream);
+
+/* Writes what the carriers take now: the last words of closed connections. */
+void upstream_flush(struct upstream *upstream);
+
+/* Ends all at once and frees it. Not from within an event. */
+void upstream_free(struct upstream *upstream);
+
+/* Opens a stream now if there is a session: returns 0 with *pump and *stream set. Otherwise queues the
+ * waiter and returns -EAGAIN; or another negative errno if a stream cannot be had at all. */
+int upstream_open(struct upstream *upstream, struct upstream_waiter *waiter, struct pump **pump,
+                  smux_stream **stream);
+/* Stops waiting. Harmless when not waiting. */
+void upstream_cancel(struct upstream_waiter *waiter);
+
+const struct config_gateway *upstream_config(const struct upstream *upstream);
+
+/* Why there is no session, for logs: a static or the upstream's text. */
+const char *upstream_last_error(const struct upstream *upstream);
+
+/* An array of the sessions, for `smuxctl status`. NULL if memory is short. */
+json_t *upstream_status(const struct upstream *upstream);
+
+#endif

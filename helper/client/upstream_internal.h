@@ -1,0 +1,96 @@
+/*
+ * upstream_internal.h - what upstream*.c share. See upstream.h.
+ */
+#ifndef HELPER_CLIENT_UPSTREAM_INTERNAL_H
+#define HELPER_CLIENT_UPSTREAM_INTERNAL_H
+
+#include "helper/client/upstream.h"
+#include "helper/net/dial.h"
+
+/* A link's life. What may follow which is the table in upstream_link.c. */
+enum link_state {
+    LINK_IDLE,      /* it connects when a stream is asked for */
+    LINK_RESOLVING, /* the name of its address is being looked up */
+    LINK_DIALLING,  /* connects are under way */
+    LINK_UP,        /* it has a session */
+    LINK_PAUSE,     /* it connects when its timer says so */
+    LINK_OVER       /* it has been stopped, or has no address and has lost its session */
+};
+
+/* A session's life. What may follow which is the table in upstream.c. */
+enum session_state {
+    SESSION_NEW,         /* the peer has said nothing yet */
+    SESSION_ESTABLISHED, /* it has said hello, or is taken for a server without one */
+    SESSION_DRAINING,    /* no more streams; it ends with its last one */
+    SESSION_OVER         /* its pump has ended; the memory goes at the end of the turn */
+};
+
+struct upstream_session;
+
+/* One of the connections kept up. */
+struct link {
+    struct upstream *upstream;
+    uint8_t state;               /* enum link_state */
+    uint16_t address;            /* index of the one being tried */
+    struct resolver_query query; /* LINK_RESOLVING */
+    struct dial dial;            /* LINK_DIALLING */
+    struct loop_watch watch;
+    struct loop_timer timer; /* LINK_PAUSE */
+    uint32_t pause_ms;
+    uint64_t reconnects;
+    struct upstream_session *session; /* LINK_UP */
+    char error[200];                  /* of the last attempt or session */
+};
+
+/* A session outlives its link's interest in it while it drains. */
+struct upstream_session {
+    struct upstream *upstream;
+    struct link *link; /* NULL once draining or over */
+    uint8_t state;     /* enum session_state */
+    struct pump *pump;
+    struct upstream_session *next, **at;
+    struct loop_timer
+        timer; /* until it counts as established; looks whether it may end, while draining */
+    struct loop_garbage garbage;
+};
+
+struct upstream {
+    struct reactor *reactor;
+    struct resolver_client *names;
+    struct config_gateway config;
+    struct upstream_session *sessions;
+    struct upstream_waiter *first_waiter, *last_waiter;
+    uint64_t streams_past, bytes_in_past, bytes_out_past; /* of sessions that ended */
+    bool plain; /* some route has handshake = none: the peer may be any smux server */
+    bool retired;
+    struct loop_garbage garbage;
+    int link_count;
+    struct link links[];
+};
+
+/* The one way to change its state. A wrong move makes it give up what it was doing and begin anew after
+ * a pause; false then. */
+bool upstream_link_move(struct link *link, enum link_state to);
+
+/* Starts to connect, at the address link->address. */
+void upstream_link_connect(struct link *link);
+/* The session has ended: pause, then connect anew. `heard`: its peer was one that speaks smux; if not,
+ * its address has failed, and the next one is tried. */
+void upstream_link_lost(struct link *link, bool heard, const char *why);
+/* The session drains, `soon` after it began: connect anew, but pause if that happens again and again. */
+void upstream_link_drains(struct link *link, bool soon);
+/* Gives up whatever is under way, for good; a session drains. */
+void upstream_link_stop(struct link *link);
+/* Somebody waits now: long pauses end soon. */
+void upstream_hurry(struct upstream *upstream);
+
+/* Makes a session of the carrier, which it takes over. NULL if memory is short. */
+struct upstream_session *upstream_session_new(struct link *link, struct carrier *carrier);
+/* The session gets no more streams and ends with its last one; its link may connect anew. */
+void upstream_session_detach(struct upstream_session *session);
+
+/* There is a session: those who wait get their streams. */
+void upstream_serve_waiters(struct upstream *upstream);
+void upstream_fail_waiters(struct upstream *upstream, int error, bool impatient_only);
+
+#endif

@@ -1,0 +1,228 @@
+/* upstream_link.c - one of the connections that an upstream keeps up (upstream.h). */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "helper/client/upstream_internal.h"
+#include "helper/net/log.h"
+#include "helper/net/sockaddr.h"
+#include "helper/net/state_table.h"
+
+static void pause_link(struct link *link, uint32_t ms);
+
+/* ---- States ---- */
+
+#define TO(state) (1u << LINK_##state)
+
+static const struct state_table states = {
+    .what = "link",
+    .state = {[LINK_IDLE] = {"idle", TO(IDLE) | TO(RESOLVING) | TO(DIALLING) | TO(UP) | TO(PAUSE) |
+                                         TO(OVER)},
+              [LINK_RESOLVING] = {"resolving", TO(IDLE) | TO(DIALLING)},
+              [LINK_DIALLING] = {"dialling", TO(IDLE) | TO(UP)},
+              [LINK_UP] = {"up", TO(IDLE)},
+              [LINK_PAUSE] = {"pause", TO(IDLE)},
+              [LINK_OVER] = {"over", 0}}};
+
+/* To LINK_IDLE, from wherever it is but the end. */
+static void give_up(struct link *link) {
+    loop_timer_clear(link->upstream->reactor->loop, &link->timer);
+    resolver_cancel(&link->query);
+    dial_cancel(&link->dial);
+    loop_watch_close(&link->watch);
+    if (link->session)
+        upstream_session_detach(link->session);
+    else if (link->state != LINK_OVER)
+        upstream_link_move(link, LINK_IDLE);
+}
+
+bool upstream_link_move(struct link *link, enum link_state to) {
+    if (state_move(&states, &link->state, to))
+        return true;
+    give_up(link);
+    if (link->state == LINK_IDLE)
+        pause_link(link, link->upstream->config.retry_max_ms);
+    return false;
+}
+
+/* ---- Pauses ---- */
+
+/* While somebody waits, attempts come at least this often. */
+#define EAGER_RETRY_MS 500u
+
+/* Somewhere in the upper half of the span, so that many helpers do not come back at once. */
+static uint32_t jittered(uint32_t ms) {
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+        random = (uint32_t)loop_clock_us();
+    return ms / 2 + (ms ? random % (ms / 2 + 1) : 0);
+}
+
+static void on_pause_over(struct loop_timer *timer) {
+    struct link *link = container_of(timer, struct link, timer);
+    if (upstream_link_move(link, LINK_IDLE))
+        upstream_link_connect(link);
+}
+
+static void pause_link(struct link *link, uint32_t ms) {
+    struct loop *loop = link->upstream->reactor->loop;
+    if (upstream_link_move(link, LINK_PAUSE))
+        loop_timer_set(loop, &link->timer, loop_now_us(loop) + (uint64_t)ms * 1000u, on_pause_over);
+}
+
+/* Somebody waits now: long pauses end soon. */
+void upstream_hurry(struct upstream *upstream) {
+    uint64_t soon_us = loop_now_us(upstream->reactor->loop) + EAGER_RETRY_MS * 1000u;
+    for (int i = 0; i < upstream->link_count; i++) {
+        struct link *link = &upstream->links[i];
+        if (link->state == LINK_PAUSE && link->timer.due_us > soon_us)
+            loop_timer_set(upstream->reactor->loop, &link->timer, soon_us, on_pause_over);
+    }
+}
+
+/* The whole list of addresses has failed, or the session was lost. */
+static void link_failed(struct link *link, const char *why) {
+    struct upstream *upstream = link->upstream;
+    const struct config_gateway *config = &upstream->config;
+    snprintf(link->error, sizeof link->error, "%s", why);
+    uint32_t ms = link->pause_ms ? link->pause_ms * 2 : config->retry_min_ms;
+    if (ms > config->retry_max_ms)
+        ms = config->retry_max_ms;
+    link->pause_ms = ms;
+    if (upstream->first_waiter && ms > EAGER_RETRY_MS)
+        ms = EAGER_RETRY_MS;
+    link->address = 0;
+    pause_link(link, jittered(ms));
+    upstream_fail_waiters(upstream, ENETUNREACH, true);
+}
+
+static void address_failed(struct link *link, const char *why) {
+    struct upstream *upstream = link->upstream;
+    char url[CONFIG_URL_MAX + 1], text[CONFIG_URL_MAX + 100];
+    config_address_text(&upstream->config.address[link->address], url, sizeof url);
+    snprintf(text, sizeof text, "%s: %s", url, why);
+    /* A gateway that stays away is told once, not at every attempt. */
+    bool known = strncmp(link->error, text, sizeof link->error - 1) == 0;
+    log_at(known ? LOG_DEBUG : LOG_WARNING, "gateway %s: %s", upstream->config.name, text);
+    loop_watch_close(&link->watch);
+    link->address++;
+    if (!upstream_link_move(link, LINK_IDLE))
+        return;
+    if (link->address < upstream->config.n_addresses)
+        upstream_link_connect(link);
+    else
+        link_failed(link, text);
+}
+
+/* It was given its session, and has no address to get another one from. */
+static void no_way_back(struct link *link) {
+    upstream_link_move(link, LINK_OVER);
+    if (upstream_is_lost(link->upstream))
+        upstream_fail_waiters(link->upstream, ENETUNREACH, false);
+}
+
+void upstream_link_lost(struct link *link, bool heard, const char *why) {
+    if (link->upstream->config.n_addresses == 0)
+        no_way_back(link);
+    else if (heard)
+        link_failed(link, why);
+    else
+        address_failed(link, why);
+}
+
+void upstream_link_drains(struct link *link, bool soon) {
+    if (soon && link->pause_ms > 0) {
+        link_failed(link, "the gateway sends its clients away as soon as they have connected");
+        return;
+    }
+    link->pause_ms = soon ? link->upstream->config.retry_min_ms : 0;
+    upstream_link_connect(link);
+}
+
+static void link_up(struct link *link, int fd) {
+    struct upstream *upstream = link->upstream;
+    const struct config_address *address = &upstream->config.address[link->address];
+    char url[CONFIG_URL_MAX + 1];
+    config_address_text(address, url, sizeof url);
+    struct carrier *carrier = carrier_new_socket(fd, address->scheme != CONFIG_UNIX, url);
+    struct upstream_session *session = carrier ? upstream_session_new(link, carrier) : NULL;
+    if (!session) {
+        if (carrier)
+            carrier->ops->free(carrier);
+        close(fd);
+        address_failed(link, "out of memory");
+        return;
+    }
+    link->session = session;
+    if (upstream_link_move(link, LINK_UP))
+        upstream_serve_waiters(upstream);
+}
+
+static void on_link_fd(struct loop_watch *watch, uint32_t events) {
+    dial_event(&container_of(watch, struct link, watch)->dial, events); /* harmless when over */
+}
+
+static void on_dialled(struct dial *dial, int error, uint32_t events) {
+    struct link *link = container_of(dial, struct link, dial);
+    (void)events; /* the pump's own registration reports them again */
+    if (error || dial->broken)
+        address_failed(link, strerror(error ? error : dial->broken));
+    else
+        link_up(link, loop_watch_release(link->upstream->reactor->loop, &link->watch));
+}
+
+static void start_dial(struct link *link) {
+    if (!upstream_link_move(link, LINK_DIALLING))
+        return;
+    link->dial.loop = link->upstream->reactor->loop;
+    link->dial.watch = &link->watch;
+    link->dial.on_fd = on_link_fd;
+    link->dial.done = on_dialled;
+    dial_start(&link->dial, (uint64_t)link->upstream->config.dial_timeout_ms * 1000u);
+}
+
+static void on_resolved(struct resolver_query *query, int error,
+                        const struct shim_endpoint *addresses, int count) {
+    struct link *link = container_of(query, struct link, query);
+    if (error) {
+        address_failed(link, error == ETIMEDOUT ? "name server does not answer"
+                                                : "name cannot be resolved");
+        return;
+    }
+    link->dial.count = 0;
+    for (int i = 0; i < count && i < DIAL_ADDRESSES_MAX; i++) {
+        struct dial_address *to = &link->dial.addresses[link->dial.count++];
+        to->len = shim_endpoint_to_sockaddr(&addresses[i], &to->addr);
+    }
+    dial_order(&link->dial, NULL);
+    start_dial(link);
+}
+
+void upstream_link_connect(struct link *link) {
+    struct upstream *upstream = link->upstream;
+    const struct config_address *address = &upstream->config.address[link->address];
+    struct dial_address *to = &link->dial.addresses[0];
+    if (upstream->config.n_addresses == 0) {
+        no_way_back(link);
+        return;
+    }
+    if (address->scheme == CONFIG_TLS) {
+        address_failed(link, "TLS is not supported by this build");
+    } else if (sockaddr_literal(address, &to->addr, &to->len)) {
+        link->dial.count = 1;
+        start_dial(link);
+    } else if (address->scheme == CONFIG_UNIX) {
+        address_failed(link, "path is longer than a socket address holds");
+    } else if (upstream_link_move(link, LINK_RESOLVING)) {
+        resolver_start(upstream->names, &link->query, address->host, address->port, on_resolved);
+    }
+}
+
+void upstream_link_stop(struct link *link) {
+    if (link->state == LINK_OVER)
+        return;
+    give_up(link);
+    upstream_link_move(link, LINK_OVER);
+}

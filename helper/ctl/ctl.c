@@ -1,0 +1,257 @@
+/* ctl.c - smuxctl: command line and the simple commands. */
+#include "helper/ctl/ctl.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/common/command_line.h"
+#include "core/common/helper_protocol.h"
+#include "core/smux.h"
+#include "helper/client/admin.h"
+
+static const char commands_usage[] =
+    "  status [--json]               sessions and streams of the running helper\n"
+    "  routes [HOST:PORT]            the helper's routes, or the one that would match\n"
+    "  names [--json]                host names that have addresses of their own, and these\n"
+    "  check                         check the configuration and print the effective routes\n"
+    "  reload                        make the helper read its configuration again\n"
+    "  drain                         accept nothing new, stop after the last connection\n"
+    "  stop                          stop the helper now\n"
+    "  connect [--fdpass] HOST PORT  connect stdin and stdout to HOST:PORT through the helper\n";
+
+static const struct program_option option_table[] = {
+    {"config", 'c', "FILE", "use FILE instead of the usual configuration",
+     offsetof(struct ctl_options, file), NULL},
+    {"json", 0, NULL, "print JSON", offsetof(struct ctl_options, json), NULL},
+    {"fdpass", 0, NULL, "pass the connection over stdout (ssh's ProxyUseFdpass)",
+     offsetof(struct ctl_options, fdpass), NULL},
+    {0}};
+
+static const struct program smuxctl = {
+    .name = "smuxctl",
+    .version = SMUX_LIBRARY_VERSION,
+    .synopsis = "[-c FILE] COMMAND",
+    .details = commands_usage,
+    .options = option_table,
+};
+
+static int wrong_usage(const char *text) {
+    return program_misused(&smuxctl, "%s", text);
+}
+
+/* ---- Talking to the helper ---- */
+
+int ctl_connect_helper(const struct ctl_options *options, bool quiet) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int err = fd >= 0 ? shim_connect_helper(fd, options->socket, NULL) : errno;
+    if (err == 0)
+        return fd;
+    if (!quiet)
+        fprintf(stderr, "smuxctl: no helper answers at %s: %s\n", options->socket, strerror(err));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static bool send_all(int fd, const char *data, size_t len) {
+    while (len > 0) {
+        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* Reads once; takes a descriptor along if there is one. */
+static ssize_t receive(int helper_fd, char *data, size_t len, int *fd) {
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {data, len};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    ssize_t n;
+    do
+        n = recvmsg(helper_fd, &msg, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    return n;
+}
+
+/* The answer ends with a newline, behind which nothing of it follows. */
+static char *receive_line(int helper_fd, size_t *len, int *fd) {
+    size_t size = 65536;
+    char *line = malloc(size);
+    *len = 0;
+    *fd = -1;
+    while (line) {
+        if (*len == size) {
+            char *larger = realloc(line, size *= 2);
+            if (!larger)
+                break;
+            line = larger;
+        }
+        ssize_t n = receive(helper_fd, line + *len, size - *len, fd);
+        if (n <= 0)
+            break;
+        *len += (size_t)n;
+        if (line[*len - 1] == '\n')
+            return line;
+    }
+    free(line);
+    return NULL;
+}
+
+json_t *ctl_ask(int helper_fd, json_t *request, int *fd) {
+    char *text = json_dumps(request, JSON_COMPACT);
+    json_t *answer = NULL;
+    json_error_t error;
+    int passed = -1;
+    size_t len;
+    json_decref(request);
+    if (text && send_all(helper_fd, text, strlen(text)) && send_all(helper_fd, "\n", 1)) {
+        char *line = receive_line(helper_fd, &len, &passed);
+        answer = line ? json_loadb(line, len, 0, &error) : NULL;
+        free(line);
+    }
+    free(text);
+    if (fd)
+        *fd = passed;
+    else if (passed >= 0)
+        close(passed);
+    if (json_is_true(json_object_get(answer, "ok")))
+        return answer;
+    const char *why = json_string_value(json_object_get(answer, "error"));
+    fprintf(stderr, "smuxctl: %s\n", why ? why : "the helper gave no answer");
+    json_decref(answer);
+    return NULL;
+}
+
+static int simple_command(const struct ctl_options *options, const char *command) {
+    int helper_fd = ctl_connect_helper(options, false);
+    if (helper_fd < 0)
+        return CTL_FAILED;
+    json_t *answer = ctl_ask(helper_fd, json_pack("{s:s}", "command", command), NULL);
+    json_decref(answer);
+    close(helper_fd);
+    return answer ? CTL_OK : CTL_FAILED;
+}
+
+/* ---- Commands ---- */
+
+static int run_status(const struct ctl_options *options, char **arguments) {
+    (void)arguments;
+    return ctl_status(options);
+}
+
+static int run_routes(const struct ctl_options *options, char **arguments) {
+    return ctl_routes(options, arguments[0]);
+}
+
+static int run_names(const struct ctl_options *options, char **arguments) {
+    (void)arguments;
+    return ctl_names(options);
+}
+
+static int run_check(const struct ctl_options *options, char **arguments) {
+    (void)arguments;
+    return ctl_check(options);
+}
+
+static int run_reload(const struct ctl_options *options, char **arguments) {
+    (void)arguments;
+    return simple_command(options, "reload");
+}
+
+static int run_drain(const struct ctl_options *options, char **arguments) {
+    (void)arguments;
+    return simple_command(options, "drain");
+}
+
+static int run_stop(const struct ctl_options *options, char **arguments) {
+    (void)arguments;
+    return simple_command(options, "stop");
+}
+
+static int run_connect(const struct ctl_options *options, char **arguments) {
+    return ctl_connect(options, arguments[0], arguments[1]);
+}
+
+static const struct {
+    const char *name;
+    int arguments_min, arguments_max;
+    const char *expected;
+    int (*run)(const struct ctl_options *options, char **arguments);
+} commands[] = {{"status", 0, 0, "expected no argument after status", run_status},
+                {"routes", 0, 1, "expected at most HOST:PORT after routes", run_routes},
+                {"names", 0, 0, "expected no argument after names", run_names},
+                {"check", 0, 0, "expected no argument after check", run_check},
+                {"reload", 0, 0, "expected no argument after reload", run_reload},
+                {"drain", 0, 0, "expected no argument after drain", run_drain},
+                {"stop", 0, 0, "expected no argument after stop", run_stop},
+                {"connect", 2, 2, "expected HOST PORT after connect", run_connect}};
+
+/* Returns -1 to go on, or the exit status. */
+static int parse_options(struct ctl_options *options, int argc, char **argv) {
+    int status = program_options(&smuxctl, argc, argv, options);
+    if (status < 0 && optind == argc)
+        return wrong_usage("expected a command: status, routes, names, check, reload, drain, stop "
+                           "or connect");
+    return status;
+}
+
+/* The socket's place may be configured, so a broken configuration is told, unless the environment says
+ * where the socket is. */
+static int find_socket(struct ctl_options *options) {
+    static struct config config;
+    struct config_error error;
+    char path[256];
+    const char *why;
+    if (!config_load_with(&config, options->file, NULL, NULL, &error)) {
+        if (!getenv("SMUXSHIM_SOCKET")) {
+            fprintf(stderr, "smuxctl: %s\n", error.text);
+            return CTL_USAGE;
+        }
+        config_init(&config);
+    }
+    if (shim_socket_path(path, sizeof path, config.helper.socket, &why) &&
+        control_path(options->socket, sizeof options->socket, path))
+        return -1;
+    fprintf(stderr, "smuxctl: socket: expected %s\n", why);
+    return CTL_USAGE;
+}
+
+int ctl_main(int argc, char **argv) {
+    struct ctl_options options = {0};
+    int status = parse_options(&options, argc, argv);
+    if (status < 0)
+        status = find_socket(&options);
+    if (status >= 0)
+        return status;
+    const char *name = argv[optind++];
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(commands[i].name, name) != 0)
+            continue;
+        int count = argc - optind;
+        if (count < commands[i].arguments_min || count > commands[i].arguments_max)
+            return wrong_usage(commands[i].expected);
+        return commands[i].run(&options, argv + optind);
+    }
+    return wrong_usage(
+        "unknown command, expected status, routes, names, check, reload, drain, stop or connect");
+}

@@ -1,0 +1,70 @@
+/*
+ * gateway.h - accepts carriers and opens, for each stream, the connection that it asks for by SOCKS5.
+ *
+ * One event loop, one thread. gateway_process.c runs it, in several processes if so configured; the
+ * helper runs one inside itself for routes with `on-failure = direct`.
+ */
+#ifndef HELPER_GATEWAY_GATEWAY_H
+#define HELPER_GATEWAY_GATEWAY_H
+
+#include "helper/gateway/gateway_config.h"
+#include "helper/gateway/gateway_place.h"
+#include "helper/net/reactor.h"
+#include "helper/relay/pump.h"
+
+struct gateway;
+
+/* Takes no ownership of `config`, which may be replaced by gateway_reconfigure. NULL and a text in
+ * *why on failure. */
+struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config *config,
+                            const char **why);
+/* All sessions must have ended, or are cut off. */
+void gateway_free(struct gateway *gateway);
+
+/* Accepts carriers on a listening, non-blocking socket; takes over the descriptor. 0 or a negative
+ * errno. */
+int gateway_listen(struct gateway *gateway, int fd, bool tcp);
+
+/* Takes a connected socket as a carrier; `peer` is for the log. `source` NULL: of this process itself,
+ * without deadlines. 0 or a negative errno (the fd then stays the caller's). */
+int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer,
+                 const struct gateway_source *source);
+
+/* New rules and timeouts, for streams and sessions that begin from now on. */
+void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *config);
+
+/* Stops listening, tells every client to open no more streams, and calls `drained` (once, from the
+ * loop) when the last stream has ended or after timeout_ms, when what is left is cut off. */
+void gateway_drain(struct gateway *gateway, uint32_t timeout_ms,
+                   void (*drained)(struct gateway *gateway, void *user), void *user);
+
+/* ---- For gateway_target.c and gateway_place.c ---- */
+
+struct gateway_session {
+    struct gateway *gateway;
+    struct pump *pump;
+    struct resolver_client *names; /* NULL until it asks for one */
+    struct gateway_source source;
+    uint64_t used_us;        /* when its last stream was opened, at first when it began */
+    bool leaving;            /* it has given up its place */
+    struct loop_timer timer; /* of its deadlines */
+    struct gateway_session *next, *prev;
+    struct loop_garbage garbage;
+};
+
+const struct gateway_config *gateway_config_of(const struct gateway *gateway);
+struct reactor *gateway_reactor(const struct gateway *gateway);
+/* Does the address belong to an interface of this host? */
+bool gateway_is_own_address(struct gateway *gateway, const struct shim_endpoint *address);
+struct resolver *gateway_resolver(const struct gateway *gateway);
+
+struct gateway_session *gateway_sessions(const struct gateway *gateway);
+
+/* Ends a session without streams. `kindly`: the client is told to open no more, and has a moment to
+ * find another carrier for those that are on the way. */
+void gateway_session_dismiss(struct gateway_session *session, bool kindly);
+
+/* A stream of the session has been opened by the client: serve it. */
+void gateway_target_accept(struct gateway_session *session, smux_stream *stream);
+
+#endif

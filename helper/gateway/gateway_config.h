@@ -1,0 +1,65 @@
+/*
+ * gateway_config.h - gateway.conf: one section [listen], every key a row of a table.
+ *
+ *     [listen]
+ *     address = tcp://127.0.0.1:7443, unix:///run/smuxshim/gateway.sock
+ *     allow = 10.0.0.0/8:*, *.db.internal:3306-3310
+ *
+ * The syntax, the values and the form of messages are those of smuxshim.conf (core/common/ini.h).
+ */
+#ifndef HELPER_GATEWAY_GATEWAY_CONFIG_H
+#define HELPER_GATEWAY_GATEWAY_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/common/config.h"
+#include "core/common/routes.h"
+
+#define GATEWAY_ADDRESSES_MAX 8
+
+struct gateway_config {
+    char file[CONFIG_PATH_MAX + 1]; /* empty: command line only */
+    int n_addresses;
+    struct config_address address[GATEWAY_ADDRESSES_MAX];
+    struct route_list allow; /* no rule: nothing is allowed */
+    uint8_t version;         /* 0: as the client's first frame says */
+    bool insecure;           /* listen beyond loopback without TLS */
+    bool core_dumps;
+    bool of_helper; /* not a gateway to others: the user's own helper, whose host is the user's */
+    uint32_t connect_timeout_ms, drain_timeout_ms;
+    uint32_t keepalive_interval_ms, keepalive_timeout_ms;
+    uint32_t target_keepalive_ms; /* silence after which a target is probed; 0: never */
+    uint32_t
+        half_closed_timeout_ms; /* of a silent target whose plain client has said FIN; 0: none */
+    uint32_t max_frame_size, max_receive_buffer, max_stream_buffer; /* bytes */
+    uint32_t max_memory;   /* for data in passing, of one worker; 0: reactor_default_memory */
+    uint32_t max_streams;  /* of one session */
+    uint32_t max_sessions; /* of one worker */
+    uint32_t max_sessions_per_source;                   /* the same */
+    uint32_t hello_timeout_ms, first_stream_timeout_ms; /* the latter 0: none */
+    uint32_t workers;
+    uint32_t socket_mode;               /* of unix sockets */
+    int log_level;                      /* syslog's */
+    char log_file[CONFIG_PATH_MAX + 1]; /* "stderr", "syslog" or a path */
+};
+
+void gateway_config_init(struct gateway_config *config);
+
+/* Reads a file into an initialised configuration. False and one line on the first mistake. */
+bool gateway_config_read(struct gateway_config *config, const char *file,
+                         struct config_error *error);
+
+/* Parses text as if it were the file `file`. The text is cut up on the way; text[len] must exist. */
+bool gateway_config_parse(struct gateway_config *config, const char *file, char *text, size_t len,
+                          struct config_error *error);
+
+/* Sets one key as the command line does. The error has no file name. */
+bool gateway_config_set(struct gateway_config *config, const char *key, const char *value,
+                        struct config_error *error);
+
+/* What can be checked only when all is known: an address is given, TLS is not asked for, nothing
+ * listens beyond loopback without TLS unless `insecure`. */
+bool gateway_config_check(const struct gateway_config *config, struct config_error *error);
+
+#endif

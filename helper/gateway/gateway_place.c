@@ -1,0 +1,117 @@
+/* gateway_place.c - see gateway_place.h. */
+#include "helper/gateway/gateway_place.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "helper/gateway/gateway.h"
+#include "helper/net/log.h"
+
+/* ---- Sources ---- */
+
+static struct gateway_source source_v6(const struct in6_addr *addr) {
+    struct gateway_source source = {.kind = GATEWAY_SOURCE_V6};
+    if (IN6_IS_ADDR_V4MAPPED(addr)) {
+        source.kind = GATEWAY_SOURCE_V4;
+        memcpy(source.id, addr->s6_addr + 12, 4);
+    } else {
+        memcpy(source.id, addr->s6_addr, sizeof source.id);
+    }
+    return source;
+}
+
+struct gateway_source gateway_source_of(const struct sockaddr_storage *peer, int fd) {
+    struct gateway_source source = {.kind = GATEWAY_SOURCE_USER};
+    struct ucred cred = {.uid = (uid_t)-1};
+    socklen_t len = sizeof cred;
+    if (peer->ss_family == AF_INET6)
+        return source_v6(&((const struct sockaddr_in6 *)peer)->sin6_addr);
+    if (peer->ss_family == AF_INET) {
+        source.kind = GATEWAY_SOURCE_V4;
+        memcpy(source.id, &((const struct sockaddr_in *)peer)->sin_addr, 4);
+        return source;
+    }
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+    memcpy(source.id, &cred.uid, sizeof cred.uid);
+    return source;
+}
+
+static bool same_source(const struct gateway_source *a, const struct gateway_source *b) {
+    return a->kind == b->kind && memcmp(a->id, b->id, sizeof a->id) == 0;
+}
+
+/* ---- Who gives way ---- */
+
+/* How much a session has earned: who has less gives way first. */
+enum merit { MERIT_SILENT, MERIT_NO_STREAM, MERIT_IDLE, MERIT_BUSY };
+
+static enum merit merit_of(const struct gateway_session *session, bool *extensions) {
+    smux_session_info info;
+    smux_session_get_info(session->pump->session, &info);
+    *extensions = info.peer_extensions;
+    if (info.frames_in == 0)
+        return MERIT_SILENT;
+    if (info.accepted == 0)
+        return MERIT_NO_STREAM;
+    return info.streams == 0 ? MERIT_IDLE : MERIT_BUSY;
+}
+
+/* The one that has earned least, and of those the one that has been so for longest. */
+struct least {
+    struct gateway_session *session;
+    enum merit merit;
+    bool extensions;
+};
+
+static void consider(struct least *least, struct gateway_session *session, enum merit merit,
+                     bool extensions) {
+    if (merit == MERIT_BUSY)
+        return;
+    if (least->session && (merit > least->merit ||
+                           (merit == least->merit && session->used_us >= least->session->used_us)))
+        return;
+    *least = (struct least){session, merit, extensions};
+}
+
+static void dismiss(struct least *least) {
+    struct gateway_session *session = least->session;
+    log_at(LOG_INFO, "%s: gives its place to another carrier: %s", session->pump->carrier->peer,
+           least->merit == MERIT_SILENT      ? "it has said nothing"
+           : least->merit == MERIT_NO_STREAM ? "it has opened no stream"
+                                             : "its streams have ended");
+    gateway_session_dismiss(session, least->merit == MERIT_IDLE && least->extensions);
+}
+
+int gateway_place_make(struct gateway *gateway, const struct gateway_source *source,
+                       const char **why) {
+    const struct gateway_config *config = gateway_config_of(gateway);
+    struct least of_all = {0}, of_source = {0}, *least = NULL;
+    uint32_t all = 0, own = 0, leaving = 0;
+    for (struct gateway_session *s = gateway_sessions(gateway); s; s = s->next) {
+        bool extensions, same = same_source(source, &s->source);
+        leaving += s->leaving;
+        if (s->leaving || s->source.kind == GATEWAY_SOURCE_NONE)
+            continue;
+        enum merit merit = merit_of(s, &extensions);
+        all++;
+        own += same;
+        consider(&of_all, s, merit, extensions);
+        if (same)
+            consider(&of_source, s, merit, extensions);
+    }
+    if (own >= config->max_sessions_per_source) {
+        *why = "too many sessions of one source (max-sessions-per-source)";
+        least = &of_source;
+    } else if (all >= config->max_sessions) {
+        *why = "too many sessions (max-sessions)";
+        least = &of_all;
+    }
+    if (!least)
+        return 0;
+    /* Those that are on their way out are bounded too. */
+    if (!least->session || leaving > config->max_sessions / 4)
+        return -EMFILE;
+    dismiss(least);
+    return 0;
+}

@@ -1,0 +1,231 @@
+/* gateway_process.c - see gateway_process.h. */
+#include "helper/gateway/gateway_process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "core/common/command_line.h"
+#include "helper/gateway/gateway.h"
+#include "helper/gateway/gateway_workers.h"
+#include "helper/net/inherited.h"
+#include "helper/net/listen.h"
+#include "helper/net/log.h"
+#include "helper/net/signals.h"
+
+/* What the command line says, kept for reloading. */
+struct options {
+    const char *file;
+    int setting_count;
+    struct {
+        const char *key, *value;
+    } setting[32];
+};
+
+/* One running gateway in this process. */
+struct process {
+    const struct options *options;
+    struct gateway_config *config;
+    struct reactor reactor;
+    struct gateway *gateway;
+    struct signals signals;
+    bool draining;
+    int status;
+};
+
+static int complain(const char *text) {
+    fprintf(stderr, "smux-gateway: %s\n", text);
+    return 2;
+}
+
+/* ---- Command line and configuration ---- */
+
+/* The keys of the flags have one value that a command line can give. */
+static bool add_setting(void *out, const char *key, const char *value) {
+    struct options *options = out;
+    const int max = (int)(sizeof options->setting / sizeof *options->setting);
+    if (options->setting_count == max)
+        return false;
+    if (!value)
+        value = strcmp(key, "log-level") == 0 ? "debug" : "yes";
+    options->setting[options->setting_count].key = key;
+    options->setting[options->setting_count++].value = value;
+    return true;
+}
+
+static const struct program_option option_table[] = {
+    {"config", 'c', "FILE", "read the configuration from FILE ([listen] section)",
+     offsetof(struct options, file), NULL},
+    {"listen", 0, "URL", "listen at tcp://ADDRESS:PORT or unix:///PATH as well", 0, "address"},
+    {"allow", 0, "LIST", "destinations that may be connected to, e.g. 10.0.0.0/8:*", 0, "allow"},
+    {"workers", 0, "N", "number of processes", 0, "workers"},
+    {"insecure", 0, NULL, "listen beyond loopback without TLS", 0, "insecure"},
+    {"verbose", 'v', NULL, "log every connection", 0, "log-level"},
+    {0}};
+
+static const struct program smux_gateway = {
+    .name = "smux-gateway",
+    .version = SMUX_LIBRARY_VERSION,
+    .synopsis =
+        "[-c FILE] [--listen URL]... [--allow DESTINATIONS] [--workers N] [--insecure] [-v]",
+    .options = option_table,
+    .take = add_setting,
+};
+
+/* Returns -1 to go on, or the exit status. */
+static int parse_options(struct options *options, int argc, char **argv) {
+    int status = program_options(&smux_gateway, argc, argv, options);
+    if (status < 0 && optind < argc)
+        return program_misused(&smux_gateway, "\"%s\": expected options only", argv[optind]);
+    return status;
+}
+
+static struct gateway_config *load_config(const struct options *options,
+                                          struct config_error *error) {
+    struct gateway_config *config = malloc(sizeof *config);
+    if (!config) {
+        snprintf(error->text, sizeof error->text, "out of memory");
+        return NULL;
+    }
+    gateway_config_init(config);
+    bool good = !options->file || gateway_config_read(config, options->file, error);
+    for (int i = 0; good && i < options->setting_count; i++) {
+        struct config_error setting;
+        good = gateway_config_set(config, options->setting[i].key, options->setting[i].value,
+                                  &setting);
+        if (!good)
+            snprintf(error->text, sizeof error->text, "command line: %.400s", setting.text);
+    }
+    if (good && gateway_config_check(config, error))
+        return config;
+    free(config);
+    return NULL;
+}
+
+/* ---- The process that serves ---- */
+
+static void on_drained(struct gateway *gateway, void *user) {
+    struct process *process = user;
+    (void)gateway;
+    loop_stop(process->reactor.loop);
+}
+
+static void terminate(struct process *process) {
+    if (process->draining) {
+        process->status = 1;
+        loop_stop(process->reactor.loop);
+        return;
+    }
+    process->draining = true;
+    log_info("draining");
+    gateway_drain(process->gateway, process->config->drain_timeout_ms, on_drained, process);
+}
+
+static void reload(struct process *process) {
+    struct config_error error;
+    log_reopen();
+    struct gateway_config *config = load_config(process->options, &error);
+    if (!config) {
+        log_error("configuration not reloaded: %s", error.text);
+        return;
+    }
+    log_set_level(config->log_level);
+    reactor_set_memory(&process->reactor, config->max_memory);
+    gateway_reconfigure(process->gateway, config);
+    free(process->config);
+    process->config = config;
+    log_info("configuration reloaded; addresses and workers need a restart to change");
+}
+
+static void on_signal(struct signals *signals, int signo) {
+    struct process *process = container_of(signals, struct process, signals);
+    if (signo == SIGHUP)
+        reload(process);
+    else if (signo != SIGCHLD)
+        terminate(process);
+}
+
+/* Runs the gateway on the sockets until it is told to end. */
+static int serve(const struct options *options, struct gateway_config *config, const int *fds,
+                 int count) {
+    struct process process = {.options = options, .config = config};
+    const char *why = "out of memory";
+    int error = reactor_init(&process.reactor);
+    if (error == 0)
+        error = signals_start(&process.signals, process.reactor.loop, on_signal);
+    if (error == 0) {
+        reactor_set_memory(&process.reactor, config->max_memory);
+        process.gateway = gateway_new(&process.reactor, config, &why);
+        error = process.gateway ? 0 : -ENOMEM;
+    }
+    for (int i = 0; i < count && error == 0; i++)
+        error = gateway_listen(process.gateway, fds[i], listen_port(fds[i]) != 0);
+    if (error) {
+        log_error("cannot start: %s (%s)", strerror(-error), why);
+        return 1;
+    }
+    error = loop_run(process.reactor.loop);
+    if (error)
+        log_error("event loop failed: %s", strerror(-error));
+    gateway_free(process.gateway);
+    signals_stop(&process.signals);
+    reactor_fini(&process.reactor);
+    free(process.config);
+    log_info("stopped");
+    return error ? 1 : process.status;
+}
+
+struct serve_arguments {
+    const struct options *options;
+    struct gateway_config *config;
+};
+
+static int serve_worker(void *user, const int *fds, int count) {
+    struct serve_arguments *arguments = user;
+    struct config_error error;
+    /* One that replaces another goes by the rules of now, not by those of the supervisor's start. */
+    struct gateway_config *config = load_config(arguments->options, &error);
+    if (config) {
+        free(arguments->config);
+    } else {
+        log_error("configuration of the start stays in force: %s", error.text);
+        config = arguments->config;
+    }
+    arguments->config = NULL; /* serve frees it */
+    return serve(arguments->options, config, fds, count);
+}
+
+int gateway_process(int argc, char **argv) {
+    struct options options = {0};
+    struct config_error error;
+    struct worker_sockets sockets;
+    int status = parse_options(&options, argc, argv);
+    if (status >= 0)
+        return status;
+    struct gateway_config *config = load_config(&options, &error);
+    if (!config)
+        return complain(error.text);
+    int failed = log_open("smux-gateway", config->log_file, config->log_level);
+    if (failed) {
+        fprintf(stderr, "smux-gateway: log-file %s: %s\n", config->log_file, strerror(-failed));
+        return 2;
+    }
+    inherited_lift_limits();
+    inherited_log();
+    if (!config->core_dumps)
+        inherited_forbid_dumps();
+    signals_block(1);
+    if (!worker_sockets_open(&sockets, config))
+        return 1;
+    struct serve_arguments arguments = {&options, config};
+    if (config->workers == 1)
+        return serve(&options, config, sockets.fd[0], sockets.count);
+    status = workers_supervise(&sockets, (int)config->workers, serve_worker, &arguments);
+    free(arguments.config);
+    return status;
+}

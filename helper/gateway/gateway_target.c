@@ -1,0 +1,392 @@
+/* gateway_target.c - one stream at the gateway: SOCKS5 request, rule check, connection, relay. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/common/helper_protocol.h"
+#include "helper/gateway/gateway_target.h"
+#include "helper/net/log.h"
+#include "helper/net/state_table.h"
+
+/* A client that opens a stream and then does not say where to. */
+#define REQUEST_TIMEOUT_US 30000000u
+
+#define TARGET_KEEPALIVE_MAX_S 32767 /* the kernel's bound of TCP_KEEPIDLE and TCP_KEEPINTVL */
+
+/* ---- States ---- */
+
+#define TO(state) (1u << TARGET_##state)
+
+static const struct state_table states = {
+    .what = "target",
+    .state = {[TARGET_REQUEST] = {"request", TO(RESOLVING) | TO(DIALLING) | TO(OVER)},
+              [TARGET_RESOLVING] = {"resolving", TO(DIALLING) | TO(OVER)},
+              [TARGET_DIALLING] = {"dialling", TO(RELAYING) | TO(OVER)},
+              [TARGET_RELAYING] = {"relaying", TO(OVER)},
+              [TARGET_OVER] = {"over", 0}}};
+
+/* The one way to change its state. A wrong move ends this target alone. */
+static bool move(struct target *target, enum target_state to) {
+    if (state_move(&states, &target->state, to))
+        return true;
+    relay_abort(&target->relay, EPROTO);
+    return false;
+}
+
+/* ---- Life ---- */
+
+static void free_opening(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct opening, garbage));
+}
+
+static void drop_opening(struct target *target) {
+    struct opening *opening = target->opening;
+    struct loop *loop = target->relay.reactor->loop;
+    if (!opening)
+        return;
+    target->opening = NULL;
+    resolver_cancel(&opening->query);
+    dial_cancel(&opening->dial);
+    loop_timer_clear(loop, &opening->timer);
+    loop_discard(loop, &opening->garbage, free_opening);
+}
+
+static void free_target(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct target, garbage));
+}
+
+static void on_ended(struct relay *relay, enum relay_reason reason, int error) {
+    struct target *target = container_of(relay, struct target, relay);
+    if (reason == RELAY_SOCKET_RESET)
+        log_debug("%s: target connection ended: %s", target->session->pump->carrier->peer,
+                  strerror(error));
+    move(target, TARGET_OVER);
+    drop_opening(target);
+    loop_timer_clear(relay->reactor->loop, &target->probes);
+    loop_discard(relay->reactor->loop, &target->garbage, free_target);
+}
+
+/* ---- The answer ---- */
+
+static void describe(const struct opening *opening, char *out, size_t size) {
+    const struct socks5_destination *destination = &opening->socks.destination;
+    if (destination->name_len)
+        snprintf(out, size, "%s:%u",
+                 shim_host_name_valid(destination->name, destination->name_len) ? destination->name
+                                                                                : "(bad name)",
+                 destination->address.port);
+    else
+        shim_endpoint_text(&destination->address, out, size);
+}
+
+/* The greeting's answer, if still due, and the reply go out as one frame. */
+static int answer(struct target *target, int error, const struct shim_endpoint *bound) {
+    uint8_t message[SOCKS5_GREETING_ANSWER_LEN + SOCKS5_REPLY_MAX];
+    size_t len = 0;
+    if (!target->opening->greeting_sent) {
+        memcpy(message, socks5_greeting_answer, SOCKS5_GREETING_ANSWER_LEN);
+        len = SOCKS5_GREETING_ANSWER_LEN;
+    }
+    len += socks5_reply_write(message + len, error, bound);
+    return relay_say(&target->relay, message, len);
+}
+
+/* What a process short of descriptors or memory says is of no use to the application. */
+static int errno_for_client(int error) {
+    switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+        return ENETUNREACH;
+    default:
+        return error;
+    }
+}
+
+static void refuse(struct target *target, int error, const char *why) {
+    char what[SOCKS5_NAME_MAX + 8];
+    describe(target->opening, what, sizeof what);
+    log_info("%s: stream %u to %s refused: %s", target->relay.pump->carrier->peer,
+             smux_stream_id(target->relay.stream), what, why);
+    answer(target, errno_for_client(error), NULL);
+    relay_hang_up(&target->relay);
+}
+
+/* ---- The connection ---- */
+
+static void on_dial_fd(struct loop_watch *watch, uint32_t events) {
+    struct relay *relay = container_of(watch, struct relay, watch);
+    struct target *target = container_of(relay, struct target, relay);
+    if (target->state == TARGET_DIALLING)
+        dial_event(&target->opening->dial, events);
+}
+
+static const struct gateway_config *config_of(const struct target *target) {
+    return gateway_config_of(target->session->gateway);
+}
+
+/* The programs' own SO_KEEPALIVE does not come this far. A target that is silent for `silence_ms` is probed,
+ * and again after every sixth of it; how often in vain is the system's to say. */
+static void set_keep_alive(int fd, uint32_t silence_ms) {
+    int on = 1, idle_s = (int)(silence_ms / 1000 + (silence_ms % 1000 != 0));
+    if (idle_s > TARGET_KEEPALIVE_MAX_S)
+        idle_s = TARGET_KEEPALIVE_MAX_S;
+    int interval_s = idle_s < 12 ? 1 : idle_s / 6;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+}
+
+static void on_probes_due(struct loop_timer *timer) {
+    const struct target *target = container_of(timer, struct target, probes);
+    if (target->relay.watch.open && config_of(target)->target_keepalive_ms)
+        set_keep_alive(target->relay.watch.fd, config_of(target)->target_keepalive_ms);
+}
+
+/* The kernel reckons from the last segment that came, so half of the silence later is soon enough: most
+ * connections have ended by then, and are spared three system calls. */
+static void keep_alive_later(struct target *target) {
+    struct loop *loop = target->relay.reactor->loop;
+    uint64_t silence_us = (uint64_t)config_of(target)->target_keepalive_ms * 1000u;
+    if (silence_us)
+        loop_timer_set(loop, &target->probes, loop_now_us(loop) + silence_us / 2, on_probes_due);
+}
+
+static void on_dialled(struct dial *dial, int error, uint32_t events) {
+    struct target *target = container_of(dial, struct opening, dial)->target;
+    struct relay *relay = &target->relay;
+    struct sockaddr_storage addr;
+    socklen_t len = sizeof addr;
+    struct shim_endpoint bound = {0};
+    int one = 1;
+    if (error) {
+        refuse(target, error, strerror(error));
+        return;
+    }
+    /* What arrives in frames has been gathered already; more waiting would only add delay. */
+    setsockopt(relay->watch.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    keep_alive_later(target);
+    if (getsockname(relay->watch.fd, (struct sockaddr *)&addr, &len) == 0)
+        shim_endpoint_from_sockaddr(&bound, (struct sockaddr *)&addr, len);
+    if (answer(target, 0, &bound) != 0) {
+        relay_abort(relay, ENOMEM);
+        return;
+    }
+    if (!move(target, TARGET_RELAYING))
+        return;
+    if (dial->broken)
+        relay_broke(relay, dial->broken);
+    drop_opening(target);
+    relay_attach(relay, -1, &relay_end_tcp, events);
+}
+
+/* Loopback, link-local, unspecified (which connects to loopback), metadata services: they are the host's
+ * own, and so is what listens at the addresses of its interfaces. */
+static bool is_own(struct gateway *gateway, const struct shim_endpoint *address) {
+    const uint8_t *a = address->addr;
+    struct in6_addr in6;
+    if (route_is_machine_service(address))
+        return true;
+    if (address->family == AF_INET && (a[0] == 127 || a[0] == 0))
+        return true;
+    memcpy(&in6, a, sizeof in6);
+    if (address->family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&in6) || IN6_IS_ADDR_LINKLOCAL(&in6) ||
+                                        IN6_IS_ADDR_UNSPECIFIED(&in6)))
+        return true;
+    return gateway_is_own_address(gateway, address);
+}
+
+/* The host's own addresses are reached only where a rule lists them, or a network that they lie in:
+ * neither by `*` nor by a name, which may lie in somebody else's zone. */
+static bool is_allowed(const struct target *target, const struct shim_endpoint *address,
+                       const char *name) {
+    const struct gateway_config *config = config_of(target);
+    if (!route_list_match_rule(&config->allow, address, name))
+        return false;
+    return config->of_helper || route_list_match_network(&config->allow, address) ||
+           !is_own(target->session->gateway, address);
+}
+
+static uint64_t time_left_us(const struct opening *opening) {
+    uint64_t now_us = loop_now_us(opening->target->relay.reactor->loop);
+    return opening->deadline_us > now_us ? opening->deadline_us - now_us : 0;
+}
+
+/* The address that the program chose goes first. */
+static void order_addresses(struct dial *dial, const struct shim_endpoint *chosen) {
+    struct dial_address preferred;
+    preferred.len = shim_endpoint_to_sockaddr(chosen, &preferred.addr);
+    dial_order(dial, chosen->family ? &preferred : NULL);
+}
+
+/* Dials those of the addresses that the rules allow. */
+static void dial_allowed(struct target *target, const struct shim_endpoint *addresses, int count) {
+    struct opening *opening = target->opening;
+    struct dial *dial = &opening->dial;
+    const char *name = opening->socks.destination.name_len ? opening->socks.destination.name : NULL;
+    dial->count = 0;
+    for (int i = 0; i < count && dial->count < DIAL_ADDRESSES_MAX; i++) {
+        struct shim_endpoint address = shim_endpoint_unmapped(&addresses[i]);
+        struct dial_address *to = &dial->addresses[dial->count];
+        if (!is_allowed(target, &address, name))
+            continue;
+        to->len = shim_endpoint_to_sockaddr(&address, &to->addr);
+        dial->count++;
+    }
+    if (dial->count == 0) {
+        refuse(target, SOCKS5_DENIED, "not in the allow list");
+        return;
+    }
+    if (!move(target, TARGET_DIALLING))
+        return;
+    order_addresses(dial, &opening->socks.destination.address);
+    dial->loop = target->relay.reactor->loop;
+    dial->watch = &target->relay.watch;
+    dial->on_fd = on_dial_fd;
+    dial->done = on_dialled;
+    dial->reset_on_close = true; /* as relay_end_tcp expects it */
+    dial_start(dial, time_left_us(opening));
+}
+
+/* Whether a name exists is told of those only that rules name: of the others a client learns no more than
+ * that no rule allows them, whatever the name server says. */
+static void refuse_name(struct target *target, int error, const char *why) {
+    const struct socks5_destination *destination = &target->opening->socks.destination;
+    bool covered = route_list_name_chance(&config_of(target)->allow, destination->name,
+                                          destination->address.port) == ROUTE_NAME_COVERED;
+    refuse(target, covered ? error : SOCKS5_DENIED, why);
+}
+
+static void on_resolved(struct resolver_query *query, int error,
+                        const struct shim_endpoint *addresses, int count) {
+    struct target *target = container_of(query, struct opening, query)->target;
+    loop_timer_clear(target->relay.reactor->loop, &target->opening->timer);
+    if (error)
+        refuse_name(target, error, "the name cannot be resolved");
+    else
+        dial_allowed(target, addresses, count);
+}
+
+static void on_name_timeout(struct loop_timer *timer) {
+    struct target *target = container_of(timer, struct opening, timer)->target;
+    refuse_name(target, ETIMEDOUT, "the name was not resolved within connect-timeout");
+}
+
+/* Names that no rule could allow are not asked for. */
+static void look_up(struct target *target) {
+    struct opening *opening = target->opening;
+    struct gateway_session *session = target->session;
+    const struct socks5_destination *destination = &opening->socks.destination;
+    const struct route_list *allow = &config_of(target)->allow;
+    if (route_list_name_chance(allow, destination->name, destination->address.port) ==
+        ROUTE_NAME_NEVER) {
+        refuse(target, SOCKS5_DENIED, "not in the allow list");
+        return;
+    }
+    if (!session->names)
+        session->names = resolver_client_new(gateway_resolver(session->gateway));
+    if (!session->names) {
+        refuse_name(target, ENOMEM, "out of memory");
+        return;
+    }
+    if (!move(target, TARGET_RESOLVING))
+        return;
+    loop_timer_set(target->relay.reactor->loop, &opening->timer, opening->deadline_us,
+                   on_name_timeout);
+    resolver_start(session->names, &opening->query, destination->name, destination->address.port,
+                   on_resolved);
+}
+
+static void open_destination(struct target *target) {
+    struct opening *opening = target->opening;
+    const struct socks5_destination *destination = &opening->socks.destination;
+    struct loop *loop = target->relay.reactor->loop;
+    loop_timer_clear(loop, &opening->timer);
+    opening->deadline_us =
+        loop_now_us(loop) + (uint64_t)config_of(target)->connect_timeout_ms * 1000u;
+    if (destination->name_len == 0)
+        dial_allowed(target, &destination->address, 1);
+    else if (!shim_host_name_valid(destination->name, destination->name_len))
+        refuse(target, EHOSTUNREACH, "the host name has characters that no host name has");
+    else
+        look_up(target);
+}
+
+/* ---- The request ---- */
+
+static void bad_request(struct target *target) {
+    struct socks5_server *socks = &target->opening->socks;
+    log_info("%s: stream %u: bad SOCKS5 request: %s", target->relay.pump->carrier->peer,
+             smux_stream_id(target->relay.stream), socks->why);
+    if (socks->reply) {
+        uint8_t message[SOCKS5_REPLY_MAX];
+        if (!target->opening->greeting_sent)
+            relay_say(&target->relay, socks5_greeting_answer, SOCKS5_GREETING_ANSWER_LEN);
+        size_t len = socks5_reply_write(message, EOPNOTSUPP, NULL);
+        message[1] = socks->reply;
+        relay_say(&target->relay, message, len);
+    }
+    relay_hang_up(&target->relay);
+}
+
+static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
+    struct target *target = container_of(relay, struct target, relay);
+    struct opening *opening = target->opening;
+    size_t taken = 0;
+    if (!data) {
+        relay_abort(relay, EPIPE);
+        return 0;
+    }
+    switch (socks5_server_feed(&opening->socks, data, len, &taken)) {
+    case SOCKS5_BROKEN:
+        bad_request(target);
+        return len;
+    case SOCKS5_DONE:
+        relay_head_over(relay);
+        open_destination(target);
+        return taken;
+    case SOCKS5_MORE:
+        break;
+    }
+    if (opening->socks.greeted && !opening->greeting_sent) {
+        opening->greeting_sent = true;
+        relay_say(relay, socks5_greeting_answer, SOCKS5_GREETING_ANSWER_LEN);
+    }
+    return taken;
+}
+
+static void on_request_timeout(struct loop_timer *timer) {
+    struct target *target = container_of(timer, struct opening, timer)->target;
+    log_info("%s: stream %u: no SOCKS5 request within 30 s", target->relay.pump->carrier->peer,
+             smux_stream_id(target->relay.stream));
+    relay_abort(&target->relay, ETIMEDOUT);
+}
+
+static const struct relay_ops target_ops = {.head = on_head, .ended = on_ended};
+
+void gateway_target_accept(struct gateway_session *session, smux_stream *stream) {
+    struct target *target = calloc(1, sizeof *target);
+    struct opening *opening = calloc(1, sizeof *opening);
+    struct reactor *reactor = gateway_reactor(session->gateway);
+    if (!target || !opening) {
+        free(target);
+        free(opening);
+        smux_reset(stream);
+        pump_kick(session->pump);
+        return;
+    }
+    target->session = session;
+    target->opening = opening;
+    opening->target = target;
+    socks5_server_init(&opening->socks);
+    relay_init(&target->relay, reactor, &target_ops);
+    relay_bind(&target->relay, session->pump, stream);
+    relay_expect_head(&target->relay);
+    smux_accept(stream);
+    loop_timer_set(reactor->loop, &opening->timer, loop_now_us(reactor->loop) + REQUEST_TIMEOUT_US,
+                   on_request_timeout);
+}

@@ -1,0 +1,45 @@
+/*
+ * gateway_target.h - one stream at the gateway, and the connection that it asked for.
+ */
+#ifndef HELPER_GATEWAY_GATEWAY_TARGET_H
+#define HELPER_GATEWAY_GATEWAY_TARGET_H
+
+#include "helper/gateway/gateway.h"
+#include "helper/net/dial.h"
+#include "helper/net/resolver.h"
+#include "helper/relay/relay.h"
+#include "helper/relay/socks5.h"
+
+/* A target's life. What may follow which is the table in gateway_target.c. */
+enum target_state {
+    TARGET_REQUEST,   /* the client is to say where to */
+    TARGET_RESOLVING, /* a name is being looked up */
+    TARGET_DIALLING,  /* connects are under way */
+    TARGET_RELAYING,  /* the connection stands; the relay has states of its own */
+    TARGET_OVER       /* the relay has ended; the memory goes at the end of the turn */
+};
+
+struct target;
+
+/* Needed until the connection stands or has failed, and then thrown away. */
+struct opening {
+    struct target *target;
+    struct socks5_server socks;
+    struct resolver_query query; /* TARGET_RESOLVING */
+    struct dial dial;            /* TARGET_DIALLING */
+    struct loop_timer timer;     /* for the request, then for the name */
+    uint64_t deadline_us;        /* of the connection, the look-up of the name included */
+    struct loop_garbage garbage;
+    bool greeting_sent;
+};
+
+struct target {
+    struct relay relay;
+    struct gateway_session *session; /* gone before the target only if the relay is over */
+    struct opening *opening;         /* until TARGET_RELAYING */
+    uint8_t state;                   /* enum target_state */
+    struct loop_timer probes;        /* when the socket gets its keep-alive */
+    struct loop_garbage garbage;
+};
+
+#endif

@@ -1,0 +1,176 @@
+/* gateway_workers.c - see gateway_workers.h. */
+#include "helper/gateway/gateway_workers.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "helper/net/listen.h"
+#include "helper/net/log.h"
+#include "helper/net/loop.h"
+
+/* A worker that died sooner than this after its start is replaced only after this. */
+#define RESTART_PAUSE_S 1
+
+/* ---- Sockets ---- */
+
+/* Opens the socket for an address; `first` is the first worker's for it, -1 if this is that one. */
+static int open_one(const struct gateway_config *config, int i, int first) {
+    struct config_address address = config->address[i];
+    char text[CONFIG_URL_MAX + 1];
+    const char *why;
+    if (first >= 0 && address.scheme == CONFIG_UNIX)
+        return first;
+    if (first >= 0) /* port 0: the one that the kernel chose for the first */
+        address.port = listen_port(first);
+    int fd = listen_open(&address, config->workers > 1, config->socket_mode, &why);
+    if (fd < 0)
+        log_error("%s: %s: %s", config_address_text(&address, text, sizeof text), why,
+                  strerror(-fd));
+    return fd;
+}
+
+bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_config *config) {
+    char text[CONFIG_URL_MAX + 1];
+    sockets->count = config->n_addresses;
+    for (uint32_t worker = 0; worker < config->workers && worker < WORKERS_MAX; worker++)
+        for (int i = 0; i < sockets->count; i++) {
+            sockets->fd[worker][i] = open_one(config, i, worker ? sockets->fd[0][i] : -1);
+            if (sockets->fd[worker][i] < 0)
+                return false;
+        }
+    for (int i = 0; i < sockets->count; i++)
+        log_info("listening on %s", listen_text(sockets->fd[0][i], text, sizeof text));
+    return true;
+}
+
+/* ---- Supervisor ---- */
+
+struct supervisor {
+    struct worker_sockets *sockets;
+    int workers;
+    int (*serve)(void *user, const int *fds, int count);
+    void *user;
+    pid_t pid[WORKERS_MAX];           /* 0: not running */
+    uint64_t started_us[WORKERS_MAX]; /* loop_clock_us; 0: never */
+    bool ending;
+};
+
+static void close_others(struct supervisor *supervisor, int me) {
+    const int *mine = supervisor->sockets->fd[me];
+    for (int w = 0; w < supervisor->workers; w++)
+        for (int i = 0; i < supervisor->sockets->count; i++)
+            if (w != me && supervisor->sockets->fd[w][i] != mine[i])
+                close(supervisor->sockets->fd[w][i]);
+}
+
+/* Returns the worker's exit status in the worker, -1 in the supervisor. */
+static int start_worker(struct supervisor *supervisor, int w) {
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    supervisor->started_us[w] = loop_clock_us();
+    if (pid < 0) {
+        log_error("worker %d: fork: %s", w, strerror(errno));
+        return -1;
+    }
+    if (pid > 0) {
+        supervisor->pid[w] = pid;
+        return -1;
+    }
+    /* Workers must not outlive a supervisor that was killed. */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        return 1;
+    close_others(supervisor, w);
+    return supervisor->serve(supervisor->user, supervisor->sockets->fd[w],
+                             supervisor->sockets->count);
+}
+
+static void reap(struct supervisor *supervisor) {
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (int w = 0; w < supervisor->workers; w++) {
+            if (supervisor->pid[w] != pid)
+                continue;
+            supervisor->pid[w] = 0;
+            if (WIFSIGNALED(status))
+                log_error("worker %d (pid %d) was killed by signal %d", w, (int)pid,
+                          WTERMSIG(status));
+            else if (!supervisor->ending)
+                log_error("worker %d (pid %d) ended with status %d", w, (int)pid,
+                          WEXITSTATUS(status));
+        }
+    }
+}
+
+static int running(const struct supervisor *supervisor) {
+    int count = 0;
+    for (int w = 0; w < supervisor->workers; w++)
+        count += supervisor->pid[w] > 0;
+    return count;
+}
+
+static void pass_on(const struct supervisor *supervisor, int signo) {
+    for (int w = 0; w < supervisor->workers; w++)
+        if (supervisor->pid[w] > 0)
+            kill(supervisor->pid[w], signo);
+}
+
+static bool is_due(const struct supervisor *supervisor, int w) {
+    uint64_t started_us = supervisor->started_us[w];
+    return supervisor->pid[w] == 0 &&
+           (started_us == 0 || loop_clock_us() - started_us >= RESTART_PAUSE_S * 1000000u);
+}
+
+/* Starts what is not running. Returns a worker's exit status in it, -1 in the supervisor. */
+static int start_missing(struct supervisor *supervisor) {
+    for (int w = 0; w < supervisor->workers; w++) {
+        if (!is_due(supervisor, w))
+            continue;
+        int status = start_worker(supervisor, w);
+        if (status >= 0)
+            return status;
+    }
+    return -1;
+}
+
+static void on_signal(struct supervisor *supervisor, int signo) {
+    if (signo == SIGCHLD) {
+        reap(supervisor);
+        return;
+    }
+    if (signo == SIGTERM || signo == SIGINT)
+        supervisor->ending = true;
+    if (signo == SIGHUP)
+        log_reopen();
+    pass_on(supervisor, signo);
+}
+
+int workers_supervise(struct worker_sockets *sockets, int workers,
+                      int (*serve)(void *, const int *, int), void *user) {
+    struct supervisor supervisor = {
+        .sockets = sockets, .workers = workers, .serve = serve, .user = user};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    while (!supervisor.ending || running(&supervisor) > 0) {
+        if (!supervisor.ending) {
+            int status = start_missing(&supervisor);
+            if (status >= 0)
+                return status;
+        }
+        struct timespec pause = {.tv_sec = RESTART_PAUSE_S};
+        bool whole = supervisor.ending || running(&supervisor) == workers;
+        int signo = sigtimedwait(&set, NULL, whole ? NULL : &pause);
+        if (signo > 0)
+            on_signal(&supervisor, signo);
+    }
+    return 0;
+}

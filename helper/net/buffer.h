@@ -1,0 +1,41 @@
+/*
+ * buffer.h - the pool of buffers that are read into and lent to the engine.
+ *
+ * A buffer holds exactly one full frame: what is read into it goes out as one frame, without a copy.
+ * One pool per event loop; not thread-safe.
+ */
+#ifndef HELPER_NET_BUFFER_H
+#define HELPER_NET_BUFFER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/smux.h"
+
+#define BUFFER_SIZE 65535u
+
+struct relay;
+
+struct buffer {
+    smux_sendbuf lent;          /* what the engine borrows */
+    struct relay *relay;        /* who gets to know when it comes back; NULL if it is gone */
+    struct buffer *next, *prev; /* in the relay's list while lent, in the pool's while free */
+    uint8_t data[BUFFER_SIZE];
+};
+
+struct buffer_pool {
+    struct buffer *free;
+    size_t free_count;
+    size_t used_count; /* lent or being read into */
+};
+
+/* Free buffers kept for reuse: 128 * 64 KiB, enough for what one turn of a busy loop moves. */
+#define BUFFER_POOL_KEEP 128
+
+/* NULL if memory is short. */
+struct buffer *buffer_get(struct buffer_pool *pool);
+/* Takes it back; NULL is fine. */
+void buffer_put(struct buffer_pool *pool, struct buffer *buffer);
+void buffer_pool_fini(struct buffer_pool *pool);
+
+#endif

@@ -1,0 +1,71 @@
+/* kept.c - see kept.h. */
+#include "helper/net/kept.h"
+
+static size_t left(const struct kept *kept) {
+    return kept->bytes < kept->max ? kept->max - kept->bytes : 0;
+}
+
+bool kept_may_read(const struct kept *kept, const struct keeper *keeper) {
+    return keeper->bytes <= KEPT_LITTLE || keeper->bytes <= left(kept);
+}
+
+bool kept_is_plentiful(const struct kept *kept, const struct keeper *keeper, size_t bytes) {
+    return keeper && keeper->bytes + bytes <= left(kept) / 16;
+}
+
+void kept_charge(struct kept *kept, struct keeper *keeper, size_t bytes) {
+    kept->bytes += bytes;
+    if (keeper)
+        keeper->bytes += bytes;
+    else
+        kept->orphaned += bytes;
+}
+
+static void look_at_waiting(struct loop_task *task) {
+    struct kept *kept = container_of(task, struct kept, task);
+    struct keeper *next;
+    for (struct keeper *keeper = kept->waiting; keeper; keeper = next) {
+        next = keeper->next;
+        if (!kept_may_read(kept, keeper))
+            continue;
+        kept_wait_no_more(keeper);
+        keeper->resume(keeper);
+    }
+}
+
+void kept_release(struct kept *kept, struct keeper *keeper, size_t bytes) {
+    kept->bytes -= bytes;
+    if (keeper)
+        keeper->bytes -= bytes;
+    else
+        kept->orphaned -= bytes;
+    if (kept->waiting)
+        loop_task_post(kept->loop, &kept->task, look_at_waiting);
+}
+
+bool kept_orphan(struct kept *kept, struct keeper *keeper, size_t bytes) {
+    if (kept->orphaned + bytes > kept->max / 2)
+        return false;
+    keeper->bytes -= bytes;
+    kept->orphaned += bytes;
+    return true;
+}
+
+void kept_wait(struct kept *kept, struct keeper *keeper) {
+    if (keeper->at)
+        return;
+    keeper->next = kept->waiting;
+    keeper->at = &kept->waiting;
+    if (keeper->next)
+        keeper->next->at = &keeper->next;
+    kept->waiting = keeper;
+}
+
+void kept_wait_no_more(struct keeper *keeper) {
+    if (!keeper->at)
+        return;
+    *keeper->at = keeper->next;
+    if (keeper->next)
+        keeper->next->at = keeper->at;
+    keeper->at = NULL;
+}

@@ -1,0 +1,56 @@
+/*
+ * kept.h - how much of what has arrived the process keeps, over all sessions, because the sockets it is
+ * for take no more; and which sessions must wait with reading for that.
+ *
+ * A session may keep as much as is left for the others (so n that keep all they can have 1/(n+1) of it
+ * each, and something is left for one more), and a little in any case. One that has more is not read
+ * from its carrier until enough has been released; the others go on.
+ */
+#ifndef HELPER_NET_KEPT_H
+#define HELPER_NET_KEPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "helper/net/loop.h"
+
+/* What a session may keep in any case: one with less is always read. */
+#define KEPT_LITTLE (64u * 1024u)
+
+/* The process's account. */
+struct kept {
+    struct loop *loop;
+    size_t max;             /* bytes that all may keep */
+    size_t bytes;           /* that all keep: what is pinned, not what is of use */
+    size_t orphaned;        /* of these, those whose session has ended */
+    struct keeper *waiting; /* sessions that are not read for now */
+    struct loop_task task;  /* looks at them after a release */
+};
+
+/* A session's account. */
+struct keeper {
+    size_t bytes;
+    struct keeper *next, **at;             /* in kept.waiting; at is NULL while it does not wait */
+    void (*resume)(struct keeper *keeper); /* it may read again */
+};
+
+/* `keeper` NULL: its session has ended (kept_orphan). */
+void kept_charge(struct kept *kept, struct keeper *keeper, size_t bytes);
+void kept_release(struct kept *kept, struct keeper *keeper, size_t bytes);
+
+/* Moves `bytes` away from a session that ends: for readers who have not read all yet. False if too much
+ * is kept for such: it must be released with its session. */
+bool kept_orphan(struct kept *kept, struct keeper *keeper, size_t bytes);
+
+/* May the session read more from its carrier? */
+bool kept_may_read(const struct kept *kept, const struct keeper *keeper);
+/* Is memory so plentiful that the session may pin more than it has use for? */
+bool kept_is_plentiful(const struct kept *kept, const struct keeper *keeper, size_t bytes);
+
+/* It may not: keeper->resume is called when it may. */
+void kept_wait(struct kept *kept, struct keeper *keeper);
+/* The session ends, or reads nevertheless. */
+void kept_wait_no_more(struct keeper *keeper);
+
+#endif

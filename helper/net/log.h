@@ -1,0 +1,50 @@
+/*
+ * log.h - one line per event: who, what, why. Never payload.
+ *
+ * Levels are syslog's (LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG). The log is the process's: set up
+ * once by log_open, before any thread exists. errno survives every call.
+ */
+#ifndef HELPER_NET_LOG_H
+#define HELPER_NET_LOG_H
+
+#include <stdbool.h>
+#include <syslog.h>
+
+/* `target` is "stderr", "syslog" or the path of a file, opened for appending. `ident` must outlive the
+ * log. Returns 0, or a negative errno if the file cannot be opened (the old target stays). */
+int log_open(const char *ident, const char *target, int level);
+
+/* Opens the target file again, after it has been rotated away. */
+void log_reopen(void);
+
+void log_set_level(int level);
+
+/* "error", "warn", "info" or "debug" to a level; -1 if it is none of them. */
+int log_level_from_name(const char *name);
+
+/* True if lines of this level are written: for texts that are costly to make. */
+bool log_wants(int level);
+
+/* Writes a line. Beyond LOG_LINES_PER_SECOND in a second, lines are counted instead and the number
+ * is told afterwards, so that a hostile client cannot fill a disk. */
+void log_at(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for a line that a local user has brought about. Each user has a small number of lines in a
+ * second, all together half as many as the process itself, and none of them takes a line from it. The
+ * process's own user is the process. */
+void log_of(unsigned uid, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#define LOG_LINES_PER_SECOND       500
+#define LOG_USERS_LINES_PER_SECOND 250
+#define LOG_USER_LINES_PER_SECOND  50
+
+#define log_error(...) log_at(LOG_ERR, __VA_ARGS__)
+#define log_warn(...)  log_at(LOG_WARNING, __VA_ARGS__)
+#define log_info(...)  log_at(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)                                                                             \
+    do {                                                                                           \
+        if (log_wants(LOG_DEBUG))                                                                  \
+            log_at(LOG_DEBUG, __VA_ARGS__);                                                        \
+    } while (0)
+
+#endif

@@ -1,0 +1,103 @@
+/*
+ * loop.h - the event loop: descriptors by edge-triggered epoll, timers, work at the end of a turn.
+ *
+ * A turn is: wait; call the watches that have events; call the timers that are due; run the posted
+ * tasks; free what was thrown away. All of it happens in the thread that calls loop_run. Nothing here
+ * allocates after loop_new, so nothing but adding a descriptor can fail.
+ *
+ * Watches, timers and tasks are embedded in the caller's structures, zeroed before first use. Their
+ * memory must not be freed while the loop may still look at it in this turn: hand it to loop_discard.
+ */
+#ifndef HELPER_NET_LOOP_H
+#define HELPER_NET_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+
+struct loop;
+
+struct loop_watch {
+    void (*fn)(struct loop_watch *watch, uint32_t events);
+    int fd;        /* valid while `open` */
+    uint32_t mask; /* EPOLL flags registered */
+    uint32_t turn; /* in which it was added: earlier events are not its own */
+    bool open;
+};
+
+struct loop_timer {
+    void (*fn)(struct loop_timer *timer);
+    uint64_t due_us;
+    struct loop_timer *child, *next, *prev; /* pairing heap; prev is the parent of a first child */
+    bool armed;
+};
+
+struct loop_task {
+    void (*fn)(struct loop_task *task);
+    struct loop_task *next;
+    bool posted;
+};
+
+struct loop_garbage {
+    void (*fn)(struct loop_garbage *garbage);
+    struct loop_garbage *next;
+};
+
+/* Returns NULL with errno set. */
+struct loop *loop_new(void);
+/* The caller has closed its watches. Pending garbage is freed, timers and tasks are forgotten. */
+void loop_free(struct loop *loop);
+
+/* Runs until loop_stop. Returns 0, or a negative errno if waiting itself failed. */
+int loop_run(struct loop *loop);
+/* One turn that waits for at most max_wait_ms (-1: until something happens). For tests. */
+int loop_turn(struct loop *loop, int max_wait_ms);
+void loop_stop(struct loop *loop);
+
+/* CLOCK_MONOTONIC in microseconds, as read when this turn began. */
+uint64_t loop_now_us(const struct loop *loop);
+/* The same, read now. */
+uint64_t loop_clock_us(void);
+
+/* Half a second has passed since the last turn began, and not all that happened meanwhile has been seen
+ * yet: events on one descriptor may be told before older ones on another. (It may have been idle: it
+ * is so for a few turns, then, too.) */
+bool loop_is_behind(const struct loop *loop);
+
+/* Watches fd for `mask` (EPOLLET is added unless mask has LOOP_LEVEL). `fn` is called with the events
+ * of the turn. 0 or a negative errno; on failure the fd stays the caller's, on success it belongs to
+ * the watch. */
+#define LOOP_LEVEL                                                                                 \
+    0x01000000u /* level-triggered: for descriptors of other libraries and listeners */
+int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t mask,
+                   void (*fn)(struct loop_watch *watch, uint32_t events));
+/* Changes the mask; the kernel then repeats what is ready now. */
+int loop_watch_mask(struct loop *loop, struct loop_watch *watch, uint32_t mask);
+/* Closes the fd and voids events of it that are pending in this turn. Harmless when not open. */
+void loop_watch_close(struct loop_watch *watch);
+/* The same without closing: the fd is the caller's again. -1 when not open. */
+int loop_watch_release(struct loop *loop, struct loop_watch *watch);
+/* Hands the fd of `from` over to `to`, which is not open; what is ready now is repeated there. 0 or a
+ * negative errno, and then nothing has changed. */
+int loop_watch_move(struct loop *loop, struct loop_watch *from, struct loop_watch *to,
+                    void (*fn)(struct loop_watch *watch, uint32_t events));
+
+/* Arms or moves the timer. `fn` is called once, with the timer disarmed. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_us,
+                    void (*fn)(struct loop_timer *timer));
+void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
+
+/* Runs the task at the end of this turn, or of the next one if posted by a task. Posting twice is
+ * posting once. */
+void loop_task_post(struct loop *loop, struct loop_task *task, void (*fn)(struct loop_task *task));
+/* Takes a posted task back. O(number of tasks posted). */
+void loop_task_cancel(struct loop *loop, struct loop_task *task);
+
+/* Calls fn(garbage) at the end of this turn, after all tasks. */
+void loop_discard(struct loop *loop, struct loop_garbage *garbage,
+                  void (*fn)(struct loop_garbage *garbage));
+
+#endif

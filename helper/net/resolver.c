@@ -1,0 +1,338 @@
+/* resolver.c - see resolver.h. */
+#include "helper/net/resolver.h"
+
+#include <ares.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One try is answered within this time or repeated; three tries. */
+#define TRY_MS 2000
+#define TRIES  3
+
+/* Under way, in all and of one client. The library looks at all of them again and again, and cancelled
+ * ones stay until answered. */
+#define QUERIES_MAX        1024u
+#define CLIENT_QUERIES_MAX 128u
+
+struct resolver_socket {
+    struct resolver *resolver;
+    struct loop_watch watch;
+    struct loop_garbage garbage;
+    struct resolver_socket *next;
+};
+
+struct resolver {
+    struct loop *loop;
+    ares_channel channel;
+    struct loop_timer timer;
+    struct loop_task task; /* starts what waits */
+    struct resolver_socket *sockets;
+    unsigned under_way; /* queries, cancelled ones included */
+    struct resolver_client
+        *clients; /* a ring of those whose next query may start; the next one first */
+};
+
+struct resolver_client {
+    struct resolver *resolver;
+    struct resolver_query *first, *last; /* that wait */
+    unsigned under_way;
+    struct resolver_client *next, *prev; /* in the ring; NULL: not in it */
+    bool freed;                          /* when the last one under way has ended */
+};
+
+/* Outlives a cancelled query: the library offers no cancelling of one query. */
+struct resolver_ticket {
+    struct resolver_client *client;
+    struct resolver_query *query; /* NULL: cancelled */
+    uint16_t port;
+};
+
+static void arm(struct resolver *resolver);
+
+static void on_timer(struct loop_timer *timer) {
+    struct resolver *resolver = container_of(timer, struct resolver, timer);
+    ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    arm(resolver);
+}
+
+static void arm(struct resolver *resolver) {
+    struct timeval wait;
+    if (!ares_timeout(resolver->channel, NULL, &wait)) {
+        loop_timer_clear(resolver->loop, &resolver->timer);
+        return;
+    }
+    uint64_t due_us = loop_now_us(resolver->loop) + 1000 + (uint64_t)wait.tv_sec * 1000000u +
+                      (uint64_t)wait.tv_usec;
+    loop_timer_set(resolver->loop, &resolver->timer, due_us, on_timer);
+}
+
+static void on_socket(struct loop_watch *watch, uint32_t events) {
+    struct resolver_socket *socket = container_of(watch, struct resolver_socket, watch);
+    struct resolver *resolver = socket->resolver;
+    bool in = events & (EPOLLIN | EPOLLHUP | EPOLLERR), out = events & EPOLLOUT;
+    ares_process_fd(resolver->channel, in ? watch->fd : ARES_SOCKET_BAD,
+                    out ? watch->fd : ARES_SOCKET_BAD);
+    arm(resolver);
+}
+
+static void free_socket(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct resolver_socket, garbage));
+}
+
+static void drop_socket(struct resolver *resolver, struct resolver_socket **at) {
+    struct resolver_socket *socket = *at;
+    *at = socket->next;
+    loop_watch_release(resolver->loop, &socket->watch); /* the library closes it */
+    loop_discard(resolver->loop, &socket->garbage, free_socket);
+}
+
+static void add_socket(struct resolver *resolver, int fd, uint32_t mask) {
+    struct resolver_socket *socket = calloc(1, sizeof *socket);
+    if (!socket)
+        return; /* the query times out */
+    socket->resolver = resolver;
+    if (loop_watch_add(resolver->loop, &socket->watch, fd, mask, on_socket) != 0) {
+        free(socket);
+        return;
+    }
+    socket->next = resolver->sockets;
+    resolver->sockets = socket;
+}
+
+static void socket_state(void *user, ares_socket_t fd, int readable, int writable) {
+    struct resolver *resolver = user;
+    struct resolver_socket **at = &resolver->sockets;
+    uint32_t mask = LOOP_LEVEL | (readable ? EPOLLIN : 0) | (writable ? EPOLLOUT : 0);
+    while (*at && (*at)->watch.fd != fd)
+        at = &(*at)->next;
+    if (!*at) {
+        if (readable || writable)
+            add_socket(resolver, fd, mask);
+    } else if (readable || writable) {
+        loop_watch_mask(resolver->loop, &(*at)->watch, mask);
+    } else {
+        drop_socket(resolver, at);
+    }
+}
+
+/* No search domains; a single word is asked as it is. */
+static int make_absolute(struct ares_options *options) {
+    options->flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
+    options->ndots = 0;
+    options->ndomains = 0;
+    return ARES_OPT_FLAGS | ARES_OPT_NDOTS | ARES_OPT_DOMAINS;
+}
+
+struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why) {
+    struct resolver *resolver = calloc(1, sizeof *resolver);
+    int status = ARES_ENOMEM;
+    if (resolver) {
+        struct ares_options options = {.timeout = TRY_MS,
+                                       .tries = TRIES,
+                                       .sock_state_cb = socket_state,
+                                       .sock_state_cb_data = resolver};
+        int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+        if (absolute)
+            mask |= make_absolute(&options);
+        resolver->loop = loop;
+        status = ares_library_init(ARES_LIB_INIT_ALL);
+        if (status == ARES_SUCCESS)
+            status = ares_init_options(&resolver->channel, &options, mask);
+    }
+    if (status == ARES_SUCCESS)
+        return resolver;
+    *why = ares_strerror(status);
+    free(resolver);
+    return NULL;
+}
+
+void resolver_free(struct resolver *resolver) {
+    if (!resolver)
+        return;
+    ares_destroy(resolver->channel);
+    loop_timer_clear(resolver->loop, &resolver->timer);
+    loop_task_cancel(resolver->loop, &resolver->task);
+    free(resolver);
+}
+
+static int errno_from_status(int status) {
+    switch (status) {
+    case ARES_SUCCESS:
+        return 0;
+    case ARES_ETIMEOUT:
+        return ETIMEDOUT;
+    case ARES_ENOMEM:
+        return ENOMEM;
+    case ARES_EDESTRUCTION:
+    case ARES_ECANCELLED:
+        return ECANCELED;
+    default:
+        return EHOSTUNREACH;
+    }
+}
+
+/* ---- Whose turn it is ---- */
+
+static void ring_leave(struct resolver_client *client) {
+    struct resolver *resolver = client->resolver;
+    if (!client->next)
+        return;
+    client->prev->next = client->next;
+    client->next->prev = client->prev;
+    if (resolver->clients == client)
+        resolver->clients = client->next == client ? NULL : client->next;
+    client->next = client->prev = NULL;
+}
+
+/* As the last. */
+static void ring_join(struct resolver_client *client) {
+    struct resolver_client *head = client->resolver->clients;
+    client->next = head ? head : client;
+    client->prev = head ? head->prev : client;
+    client->prev->next = client;
+    client->next->prev = client;
+    if (!head)
+        client->resolver->clients = client;
+}
+
+/* In the ring if, and only if, it has a query that may start. */
+static void ring_settle(struct resolver_client *client) {
+    bool may_start = client->first && client->under_way < CLIENT_QUERIES_MAX;
+    if (may_start && !client->next)
+        ring_join(client);
+    else if (!may_start)
+        ring_leave(client);
+}
+
+static void enqueue(struct resolver_client *client, struct resolver_query *query) {
+    query->client = client;
+    query->next = NULL;
+    query->prev = client->last;
+    if (query->prev)
+        query->prev->next = query;
+    else
+        client->first = query;
+    client->last = query;
+    ring_settle(client);
+}
+
+static void dequeue(struct resolver_query *query) {
+    struct resolver_client *client = query->client;
+    if (query->prev)
+        query->prev->next = query->next;
+    else
+        client->first = query->next;
+    if (query->next)
+        query->next->prev = query->prev;
+    else
+        client->last = query->prev;
+    query->client = NULL;
+    query->next = query->prev = NULL;
+    ring_settle(client);
+}
+
+struct resolver_client *resolver_client_new(struct resolver *resolver) {
+    struct resolver_client *client = calloc(1, sizeof *client);
+    if (client)
+        client->resolver = resolver;
+    return client;
+}
+
+void resolver_client_free(struct resolver_client *client) {
+    if (!client)
+        return;
+    client->freed = true;
+    if (client->under_way == 0)
+        free(client);
+}
+
+static void one_ended(struct resolver_client *client) {
+    client->resolver->under_way--;
+    client->under_way--;
+    if (client->freed && client->under_way == 0)
+        free(client);
+    else
+        ring_settle(client);
+}
+
+/* ---- One query ---- */
+
+static void start_waiting(struct loop_task *task);
+
+static void on_result(void *user, int status, int timeouts, struct ares_addrinfo *result) {
+    struct resolver_ticket *ticket = user;
+    struct resolver *resolver = ticket->client->resolver;
+    struct resolver_query *query = ticket->query;
+    struct shim_endpoint addresses[RESOLVER_ADDRESSES_MAX];
+    int count = 0;
+    (void)timeouts;
+    if (status == ARES_SUCCESS) {
+        for (struct ares_addrinfo_node *node = result->nodes;
+             node && count < RESOLVER_ADDRESSES_MAX; node = node->ai_next)
+            if (shim_endpoint_from_sockaddr(&addresses[count], node->ai_addr, node->ai_addrlen))
+                addresses[count++].port = ticket->port;
+    }
+    if (result)
+        ares_freeaddrinfo(result);
+    one_ended(ticket->client);
+    free(ticket);
+    if (query) {
+        query->ticket = NULL;
+        if (status == ARES_SUCCESS && count == 0)
+            status = ARES_ENODATA;
+        query->done(query, errno_from_status(status), addresses, count);
+    }
+    /* Not from within the library, and not when it is about to be gone. */
+    if (resolver->clients && status != ARES_EDESTRUCTION)
+        loop_task_post(resolver->loop, &resolver->task, start_waiting);
+}
+
+static void start_one(struct resolver_client *client, struct resolver_query *query) {
+    static const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC,
+                                                     .ai_socktype = SOCK_STREAM};
+    struct resolver *resolver = client->resolver;
+    struct resolver_ticket *ticket = calloc(1, sizeof *ticket);
+    dequeue(query);
+    if (!ticket) {
+        query->done(query, ENOMEM, NULL, 0);
+        return;
+    }
+    *ticket = (struct resolver_ticket){.client = client, .query = query, .port = query->port};
+    query->ticket = ticket;
+    resolver->under_way++;
+    client->under_way++;
+    ring_settle(client);
+    ares_getaddrinfo(resolver->channel, query->name, NULL, &hints, on_result, ticket);
+}
+
+/* One of each client in turn. */
+static void start_waiting(struct loop_task *task) {
+    struct resolver *resolver = container_of(task, struct resolver, task);
+    while (resolver->clients && resolver->under_way < QUERIES_MAX) {
+        struct resolver_client *client = resolver->clients;
+        resolver->clients = client->next;
+        start_one(client, client->first);
+    }
+    arm(resolver);
+}
+
+void resolver_start(struct resolver_client *client, struct resolver_query *query, const char *name,
+                    uint16_t port,
+                    void (*done)(struct resolver_query *, int, const struct shim_endpoint *, int)) {
+    query->done = done;
+    query->name = name;
+    query->port = port;
+    query->ticket = NULL;
+    enqueue(client, query);
+    loop_task_post(client->resolver->loop, &client->resolver->task, start_waiting);
+}
+
+void resolver_cancel(struct resolver_query *query) {
+    if (query->client)
+        dequeue(query);
+    if (query->ticket)
+        query->ticket->query = NULL;
+    query->ticket = NULL;
+}

@@ -1,0 +1,312 @@
+/* stranger.c - see stranger.h. */
+#include "helper/net/stranger.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "helper/net/log.h"
+
+#define STACK_SIZE (64 * 1024)
+
+/* Ends a close that lingers: the kernel waits until a signal is pending. */
+#define NUDGE_SIGNAL SIGALRM
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+struct job {
+    struct job *next;
+    int fd;
+    int sndbuf; /* to be set first; 0: none */
+    int done;   /* is closed last, which tells the loop; -1: none */
+};
+
+/* One who has something to close now. */
+struct user {
+    struct user *next;
+    uid_t uid;
+    unsigned waiting, busy; /* jobs, threads */
+    struct job *first, **end;
+};
+
+struct pool {
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    struct user *users;  /* whose turn it is comes first */
+    atomic_uint waiting; /* written under the lock */
+    unsigned threads, idle, threads_max, per_user;
+};
+
+static struct pool admitted = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                               .work = PTHREAD_COND_INITIALIZER,
+                               .threads_max = CLOSER_THREADS_MAX,
+                               .per_user = CLOSER_THREADS_PER_USER};
+static struct pool refused = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                              .work = PTHREAD_COND_INITIALIZER,
+                              .threads_max = CLOSER_REFUSED_THREADS_MAX,
+                              .per_user = CLOSER_REFUSED_THREADS_PER_USER};
+
+/* ---- Users, under the pool's lock ---- */
+
+static struct user *known_user(const struct pool *pool, uid_t uid) {
+    for (struct user *user = pool->users; user; user = user->next)
+        if (user->uid == uid)
+            return user;
+    return NULL;
+}
+
+static void enter_last(struct pool *pool, struct user *user) {
+    struct user **at = &pool->users;
+    while (*at)
+        at = &(*at)->next;
+    user->next = NULL;
+    *at = user;
+}
+
+static struct user *find_user(struct pool *pool, uid_t uid) {
+    struct user *user = known_user(pool, uid);
+    if (user || !(user = calloc(1, sizeof *user)))
+        return user;
+    user->uid = uid;
+    user->end = &user->first;
+    enter_last(pool, user);
+    return user;
+}
+
+/* Who is next: the first who has a job and not too many threads. He then is the last. */
+static struct user *next_user(struct pool *pool) {
+    for (struct user **at = &pool->users; *at; at = &(*at)->next) {
+        struct user *user = *at;
+        if (user->waiting == 0 || user->busy >= pool->per_user)
+            continue;
+        *at = user->next;
+        enter_last(pool, user);
+        return user;
+    }
+    return NULL;
+}
+
+static void forget_if_done(struct pool *pool, struct user *user) {
+    struct user **at = &pool->users;
+    if (user->waiting > 0 || user->busy > 0)
+        return;
+    while (*at != user)
+        at = &(*at)->next;
+    *at = user->next;
+    free(user);
+}
+
+static struct job *take_job(struct pool *pool, struct user *user) {
+    struct job *job = user->first;
+    user->first = job->next;
+    if (!user->first)
+        user->end = &user->first;
+    user->waiting--;
+    pool->waiting--;
+    user->busy++;
+    return job;
+}
+
+/* ---- Threads ---- */
+
+static void on_nudge(int signo) {
+    (void)signo;
+}
+
+/* A timer whose signal comes to this thread. False if there is none: closes then linger. */
+static bool make_nudger(timer_t *timer) {
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = NUDGE_SIGNAL};
+    sigset_t nudge;
+    event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
+    sigemptyset(&nudge);
+    sigaddset(&nudge, NUDGE_SIGNAL);
+    return timer_create(CLOCK_MONOTONIC, &event, timer) == 0 &&
+           pthread_sigmask(SIG_UNBLOCK, &nudge, NULL) == 0;
+}
+
+static void nudge(timer_t timer, bool on) {
+    static const struct timespec often = {.tv_nsec = CLOSER_LINGER_US * 1000};
+    timer_settime(timer, 0, on ? &(struct itimerspec){often, often} : &(struct itimerspec){0},
+                  NULL);
+}
+
+static void close_without_lingering(int fd, bool have_timer, timer_t timer) {
+    if (have_timer)
+        nudge(timer, true);
+    close(fd);
+    if (have_timer)
+        nudge(timer, false);
+}
+
+static void *run(void *arg) {
+    struct pool *pool = arg;
+    timer_t timer = 0;
+    bool have_timer = make_nudger(&timer);
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        struct user *user = next_user(pool);
+        if (!user) {
+            pool->idle++;
+            pthread_cond_wait(&pool->work, &pool->lock);
+            pool->idle--;
+            continue;
+        }
+        struct job *job = take_job(pool, user);
+        pthread_mutex_unlock(&pool->lock);
+        if (job->sndbuf)
+            setsockopt(job->fd, SOL_SOCKET, SO_SNDBUF, &job->sndbuf, sizeof job->sndbuf);
+        close_without_lingering(job->fd, have_timer, timer);
+        if (job->done >= 0)
+            close(job->done);
+        free(job);
+        pthread_mutex_lock(&pool->lock);
+        user->busy--;
+        forget_if_done(pool, user);
+    }
+    return NULL;
+}
+
+static void take_nudges(void) {
+    struct sigaction action = {.sa_handler = on_nudge, .sa_flags = SA_RESTART};
+    sigaction(NUDGE_SIGNAL, &action, NULL);
+}
+
+void closer_guard(bool on) {
+    static timer_t timer;
+    static bool made;
+    if (on && !made) {
+        take_nudges();
+        made = make_nudger(&timer);
+    }
+    if (made)
+        nudge(timer, on);
+}
+
+/* Signals are the main thread's, but for the nudges. */
+static bool start_thread(struct pool *pool) {
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigset_t all, old;
+    sigfillset(&all);
+    take_nudges();
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, STACK_SIZE);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    bool started = pthread_create(&thread, &attr, run, pool) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return started;
+}
+
+/* ---- Jobs ---- */
+
+static bool submit(struct pool *pool, uid_t uid, struct job what) {
+    struct job *job = malloc(sizeof *job);
+    pthread_mutex_lock(&pool->lock);
+    struct user *user = job ? find_user(pool, uid) : NULL;
+    if (user) {
+        *job = what;
+        *user->end = job;
+        user->end = &job->next;
+        user->waiting++;
+        pool->waiting++;
+        if (pool->idle >= pool->waiting)
+            pthread_cond_signal(&pool->work);
+        else if (pool->threads < pool->threads_max && user->busy < pool->per_user &&
+                 start_thread(pool))
+            pool->threads++;
+        else
+            pthread_cond_signal(&pool->work);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (!user)
+        free(job);
+    return user;
+}
+
+void closer_close(int fd, uid_t uid) {
+    if (fd >= 0 && !submit(&admitted, uid, (struct job){.fd = fd, .done = -1}))
+        log_error("a descriptor of uid %u stays open: out of memory", (unsigned)uid);
+}
+
+void closer_refuse(int fd, uid_t uid) {
+    if (!submit(&refused, uid, (struct job){.fd = fd, .done = -1}))
+        log_error("a descriptor of uid %u stays open: out of memory", (unsigned)uid);
+}
+
+bool closer_set_sndbuf(int fd, uid_t uid, int sndbuf, int done) {
+    return submit(&admitted, uid, (struct job){.fd = fd, .sndbuf = sndbuf, .done = done});
+}
+
+bool closer_is_jammed(uid_t uid) {
+    if (atomic_load_explicit(&admitted.waiting, memory_order_relaxed) < CLOSER_JAMMED)
+        return false;
+    pthread_mutex_lock(&admitted.lock);
+    const struct user *user = known_user(&admitted, uid);
+    bool jammed = user && user->waiting >= CLOSER_JAMMED;
+    pthread_mutex_unlock(&admitted.lock);
+    return jammed;
+}
+
+unsigned closer_refused_waiting(void) {
+    return atomic_load_explicit(&refused.waiting, memory_order_relaxed);
+}
+
+/* ---- Receiving ---- */
+
+static bool close_received(struct msghdr *msg, uid_t uid) {
+    bool any = msg->msg_flags & MSG_CTRUNC;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        any = any || count > 0;
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            closer_close(fd, uid);
+        }
+    }
+    return any;
+}
+
+static ssize_t receive(int fd, uid_t uid, struct iovec *iov, int count, int flags, bool *received) {
+    union {
+        char space[CMSG_SPACE(CLOSER_FDS_MAX * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct msghdr msg = {.msg_iov = iov,
+                         .msg_iovlen = (size_t)count,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    ssize_t n;
+    *received = false;
+    if (closer_is_jammed(uid))
+        return -ECONNABORTED;
+    do
+        n = recvmsg(fd, &msg, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    if (msg.msg_controllen > 0 || msg.msg_flags & MSG_CTRUNC)
+        *received = close_received(&msg, uid);
+    return n;
+}
+
+ssize_t closer_receive(int fd, uid_t uid, struct iovec *iov, int count, bool *descriptors) {
+    return receive(fd, uid, iov, count, 0, descriptors);
+}
+
+ssize_t closer_peek(int fd, uid_t uid, void *data, size_t len, bool *cut) {
+    return receive(fd, uid, &(struct iovec){data, len}, 1, MSG_PEEK, cut);
+}

@@ -1,0 +1,367 @@
+/* pump.c - see pump.h. */
+#include "helper/relay/pump.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "helper/net/events.h"
+#include "helper/net/log.h"
+#include "helper/relay/relay.h"
+
+/* Bytes moved in one direction before other descriptors get their turn. */
+#define TURN_BYTES   (1024u * 1024u)
+#define IOV_MAX_USED 64
+
+static void pump_task(struct loop_task *task);
+static void pump_on_fd(struct loop_watch *watch, uint32_t events);
+static void read_again(struct keeper *keeper);
+
+struct pump *pump_new(struct reactor *reactor, struct carrier *carrier, enum smux_role role,
+                      const smux_config *config, const struct pump_ops *ops, void *user) {
+    struct pump *pump = calloc(1, sizeof *pump);
+    int error = -ENOMEM;
+    if (!pump)
+        goto fail;
+    pump->reactor = reactor;
+    pump->carrier = carrier;
+    pump->ops = ops;
+    pump->user = user;
+    pump->writable = true;
+    pump->parked_end = &pump->parked;
+    pump->keeper.resume = read_again;
+    pump->since_us = loop_now_us(reactor->loop);
+    if (smux_session_new(&pump->session, role, config, NULL, pump->since_us) != 0)
+        goto fail;
+    error = loop_watch_add(reactor->loop, &pump->watch, carrier->fd,
+                           EPOLLIN | EPOLLOUT | EPOLLRDHUP, pump_on_fd);
+    if (error)
+        goto fail;
+    pump_kick(pump);
+    return pump;
+fail:
+    if (pump)
+        smux_session_free(pump->session);
+    free(pump);
+    errno = -error;
+    return NULL;
+}
+
+void pump_kick(struct pump *pump) {
+    if (!pump->closing)
+        loop_task_post(pump->reactor->loop, &pump->task, pump_task);
+}
+
+uint32_t pump_streams(const struct pump *pump) {
+    smux_session_info info;
+    smux_session_get_info(pump->session, &info);
+    return info.streams;
+}
+
+bool pump_has_heard(const struct pump *pump) {
+    smux_session_info info;
+    smux_session_get_info(pump->session, &info);
+    return info.frames_in > 0;
+}
+
+/* ---- Events ---- */
+
+static void flush_batch(struct pump *pump) {
+    struct relay *relay = pump->batch;
+    pump->batch = NULL;
+    if (relay)
+        relay_flush(relay);
+}
+
+static void on_data(struct pump *pump, const smux_event *event) {
+    struct relay *relay = event->user;
+    if (!relay) {
+        smux_consume(event->stream, event->len);
+        return;
+    }
+    if (pump->batch != relay)
+        flush_batch(pump);
+    if (relay_data(relay, event->data, event->len))
+        pump->batch = relay;
+    if (event->urgent)
+        relay_urgent(relay);
+}
+
+static void on_sent(struct pump *pump, const smux_event *event) {
+    struct buffer *buffer = container_of(event->buffer, struct buffer, lent);
+    if (buffer->relay)
+        relay_sent(buffer->relay, buffer);
+    buffer_put(&pump->reactor->pool, buffer);
+    pump->loans--;
+    relay_unpark(pump);
+}
+
+/* The streams have no event of their own then. */
+static void on_failed(struct pump *pump, const smux_event *event) {
+    pump->failed = true;
+    while (pump->relays)
+        relay_stream_reset(pump->relays, event->error);
+    if (!pump->why[0])
+        snprintf(pump->why, sizeof pump->why, "%s: %s", smux_strerror(event->error),
+                 smux_session_error_text(pump->session));
+}
+
+static void dispatch(struct pump *pump, const smux_event *event) {
+    struct relay *relay = event->user;
+    if (event->type != SMUX_EVENT_DATA)
+        flush_batch(pump);
+    switch (event->type) {
+    case SMUX_EVENT_ACCEPT:
+        pump->ops->accepted(pump, event->stream);
+        break;
+    case SMUX_EVENT_DATA:
+        on_data(pump, event);
+        break;
+    case SMUX_EVENT_EOF:
+        if (relay)
+            relay_eof(relay);
+        break;
+    case SMUX_EVENT_RESET:
+        if (event->error == SMUX_ERR_OVERRUN)
+            log_warn("%s: stream %u reset: its reader pauses, and what lies unread on all streams "
+                     "has reached max-receive-buffer",
+                     pump->carrier->peer, smux_stream_id(event->stream));
+        if (relay)
+            relay_stream_reset(relay, event->error);
+        break;
+    case SMUX_EVENT_PEER_CLOSED:
+        if (relay)
+            relay_peer_closed(relay);
+        break;
+    case SMUX_EVENT_SENT:
+        on_sent(pump, event);
+        break;
+    case SMUX_EVENT_GOAWAY:
+        if (pump->ops->goaway)
+            pump->ops->goaway(pump);
+        break;
+    case SMUX_EVENT_FAILED:
+        on_failed(pump, event);
+        break;
+    case SMUX_EVENT_HELLO:
+        if (pump->ops->hello)
+            pump->ops->hello(pump);
+        break;
+    case SMUX_EVENT_WRITABLE: /* relays lend what does not fit, and wait for windows alone */
+        if (relay)
+            relay_window_opened(relay);
+        break;
+    }
+}
+
+static void pump_free(struct loop_garbage *garbage) {
+    struct pump *pump = container_of(garbage, struct pump, garbage);
+    smux_session_free(pump->session);
+    pump->carrier->ops->free(pump->carrier);
+    free(pump);
+}
+
+static void finish(struct pump *pump) {
+    struct loop *loop = pump->reactor->loop;
+    if (pump->closing)
+        return;
+    pump->closing = true;
+    kept_wait_no_more(&pump->keeper);
+    loop_timer_clear(loop, &pump->timer);
+    loop_task_cancel(loop, &pump->task);
+    loop_watch_close(&pump->watch);
+    pump->ops->closed(pump, smux_session_error(pump->session), pump->why);
+    loop_discard(loop, &pump->garbage, pump_free);
+}
+
+static void drain_events(struct pump *pump) {
+    smux_event event;
+    while (smux_next_event(pump->session, &event))
+        dispatch(pump, &event);
+    flush_batch(pump);
+    if (pump->failed)
+        finish(pump);
+}
+
+void pump_fail(struct pump *pump, int error, const char *why) {
+    if (pump->closing || smux_session_error(pump->session) != 0)
+        return;
+    snprintf(pump->why, sizeof pump->why, "%s", why);
+    smux_session_fail(pump->session, error);
+    /* Called from within dispatch, the events are taken there. */
+    pump_kick(pump);
+}
+
+void pump_end(struct pump *pump, int error, const char *why) {
+    pump_fail(pump, error, why);
+    drain_events(pump);
+}
+
+/* ---- The carrier ---- */
+
+/* How long a measured path is believed in. */
+#define KEEP_SHORT_US 5000u
+
+/* `bulk`: many bytes have just moved. While they share the carrier with small messages (reactor_note), its
+ * queues are kept short. */
+static void adapt_queues(struct pump *pump, bool bulk) {
+    uint64_t now_us = loop_now_us(pump->reactor->loop);
+    bool mixed = reactor_is_mixed(pump->reactor);
+    if (mixed ? !bulk || (pump->kept_short && now_us - pump->kept_short_us < KEEP_SHORT_US)
+              : !pump->kept_short)
+        return;
+    smux_limit_windows(pump->session, pump->carrier->ops->keep_short(pump->carrier, mixed));
+    pump->kept_short = mixed;
+    pump->kept_short_us = now_us;
+}
+
+static bool carrier_failed(struct pump *pump, ssize_t n) {
+    char why[160];
+    if (n < 0 && errno == EINTR)
+        return false;
+    if (n == 0)
+        snprintf(why, sizeof why, "carrier closed by the peer");
+    else
+        snprintf(why, sizeof why, "carrier lost: %s", strerror(errno));
+    pump_end(pump, SMUX_ERR_CARRIER, why);
+    return true;
+}
+
+static void read_again(struct keeper *keeper) {
+    struct pump *pump = container_of(keeper, struct pump, keeper);
+    smux_pause_reading(pump->session, false, loop_now_us(pump->reactor->loop));
+    pump_kick(pump);
+}
+
+/* Whether to read now, as far as memory goes. The end of a carrier frees what its session keeps: it is
+ * read up to there in any case. */
+static bool may_read(struct pump *pump) {
+    struct kept *kept = &pump->reactor->kept;
+    if (pump->ended || kept_may_read(kept, &pump->keeper)) {
+        if (pump->keeper.at) {
+            kept_wait_no_more(&pump->keeper);
+            read_again(&pump->keeper);
+        }
+        return smux_want_read(pump->session);
+    }
+    kept_wait(kept, &pump->keeper);
+    smux_pause_reading(pump->session, true, loop_now_us(pump->reactor->loop));
+    return false;
+}
+
+static void read_carrier(struct pump *pump) {
+    struct reactor *reactor = pump->reactor;
+    size_t budget = TURN_BYTES;
+    while (pump->readable && !pump->closing && may_read(pump)) {
+        struct receive_buffer *buffer = reactor_receive_buffer(reactor);
+        if (!buffer)
+            return; /* `readable` stays: the next turn tries again */
+        size_t step = reactor_step(reactor);
+        ssize_t n = pump->carrier->ops->read(pump->carrier, buffer->data, step);
+        if (n < 0 && errno == EAGAIN) {
+            pump->readable = false;
+            return;
+        }
+        if (n <= 0) {
+            if (carrier_failed(pump, n))
+                return;
+            continue;
+        }
+        if (n < (ssize_t)step && pump->carrier->ops->short_read_drains && !pump->ended)
+            pump->readable = false;
+        adapt_queues(pump, n == (ssize_t)step);
+        smux_feed(pump->session, buffer->data, (size_t)n, loop_now_us(reactor->loop));
+        drain_events(pump);
+        if ((size_t)n >= budget || step < REACTOR_RECEIVE_SIZE)
+            return;
+        budget -= (size_t)n;
+    }
+}
+
+static size_t iov_total(const struct iovec *iov, int count) {
+    size_t total = 0;
+    for (int i = 0; i < count; i++)
+        total += iov[i].iov_len;
+    return total;
+}
+
+/* Returns true if there may be more to write now. */
+static bool write_once(struct pump *pump) {
+    struct iovec iov[IOV_MAX_USED];
+    int count = smux_output(pump->session, iov, IOV_MAX_USED, loop_now_us(pump->reactor->loop));
+    if (count <= 0)
+        return false;
+    size_t total = iov_total(iov, count);
+    ssize_t n = pump->carrier->ops->writev(pump->carrier, iov, count);
+    int error = errno;
+    smux_sent(pump->session, n > 0 ? (size_t)n : 0);
+    if (n < 0 && error != EAGAIN) {
+        errno = error;
+        return !carrier_failed(pump, n);
+    }
+    if (n < (ssize_t)total)
+        pump->writable = false;
+    adapt_queues(pump, total >= REACTOR_STEP_MIXED);
+    drain_events(pump);
+    return pump->writable && !pump->closing;
+}
+
+static void write_carrier(struct pump *pump) {
+    for (size_t sent = 0; pump->writable && !pump->closing && sent < TURN_BYTES;
+         sent += SMUX_OUTPUT_MAX)
+        if (!write_once(pump))
+            return;
+}
+
+void pump_flush(struct pump *pump) {
+    while (pump->writable && !pump->closing && write_once(pump))
+        continue;
+}
+
+/* ---- The turn ---- */
+
+static void on_timer(struct loop_timer *timer) {
+    struct pump *pump = container_of(timer, struct pump, timer);
+    smux_tick(pump->session, loop_now_us(pump->reactor->loop));
+    drain_events(pump);
+    pump_kick(pump);
+}
+
+/* The deadline mostly moves away; the timer then fires early once and is set anew. */
+static void arm_timer(struct pump *pump) {
+    uint64_t due_us = smux_deadline(pump->session);
+    if (due_us == SMUX_NEVER)
+        return;
+    if (!pump->timer.armed || due_us < pump->timer.due_us)
+        loop_timer_set(pump->reactor->loop, &pump->timer, due_us, on_timer);
+}
+
+static void pump_task(struct loop_task *task) {
+    struct pump *pump = container_of(task, struct pump, task);
+    drain_events(pump);
+    if (pump->readable)
+        read_carrier(pump);
+    write_carrier(pump);
+    if (pump->closing)
+        return;
+    arm_timer(pump);
+    if ((pump->writable && smux_want_write(pump->session)) ||
+        (pump->readable && smux_want_read(pump->session)))
+        pump_kick(pump);
+}
+
+static void pump_on_fd(struct loop_watch *watch, uint32_t bits) {
+    struct pump *pump = container_of(watch, struct pump, watch);
+    uint8_t events = events_of(bits);
+    if (events & EVENT_EOF)
+        pump->ended = true;
+    if (events & EVENT_WRITE)
+        pump->writable = true;
+    if (events & EVENT_READ) {
+        pump->readable = true;
+        read_carrier(pump);
+    }
+    if (!pump->closing)
+        pump_kick(pump);
+}

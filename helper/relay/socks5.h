@@ -1,0 +1,101 @@
+/*
+ * socks5.h - SOCKS version 5 (RFC 1928) without authentication, command CONNECT: both sides.
+ *
+ * Parsers are incremental: any split of the bytes gives the same result, and no byte beyond the
+ * message is looked at. They do no I/O. Nothing here allocates.
+ */
+#ifndef HELPER_RELAY_SOCKS5_H
+#define HELPER_RELAY_SOCKS5_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/common/endpoint.h"
+
+#define SOCKS5_NAME_MAX 255
+
+/* Where to: an address, or a name to be resolved by the server. Then name_len > 0, and `address` is that
+ * one of the name's which the program chose, to be tried first; family 0: only its port counts. */
+struct socks5_destination {
+    struct shim_endpoint address;
+    uint8_t name_len;
+    char name[SOCKS5_NAME_MAX + 1];
+};
+
+/* The longest message of either side. */
+#define SOCKS5_MESSAGE_MAX (4 + 1 + SOCKS5_NAME_MAX + 2)
+
+enum socks5_progress {
+    SOCKS5_MORE,  /* all bytes taken, message incomplete */
+    SOCKS5_DONE,  /* complete; bytes after it were not taken */
+    SOCKS5_BROKEN /* not what RFC 1928 allows; see the parser's `why` */
+};
+
+/* ---- Server ---- */
+
+struct socks5_server {
+    uint8_t state;
+    bool greeted;        /* the methods have been read and their answer is due */
+    uint8_t reply;       /* the code to answer with if broken; 0: just close */
+    uint16_t have, want; /* bytes of the present part */
+    uint8_t part[SOCKS5_MESSAGE_MAX];
+    struct socks5_destination destination; /* when DONE */
+    struct shim_endpoint chosen;           /* as the greeting says; family 0: it does not */
+    const char *why;
+};
+
+void socks5_server_init(struct socks5_server *server);
+/* Takes bytes of greeting and request. *taken is set to how many. When `greeted` becomes true, the
+ * answer SOCKS5_GREETING_ANSWER is to be sent, before or together with the reply. */
+enum socks5_progress socks5_server_feed(struct socks5_server *server, const uint8_t *data,
+                                        size_t len, size_t *taken);
+
+#define SOCKS5_GREETING_ANSWER_LEN 2
+extern const uint8_t socks5_greeting_answer[SOCKS5_GREETING_ANSWER_LEN];
+
+/* Reply codes, RFC 1928 section 6. */
+enum socks5_reply {
+    SOCKS5_SUCCEEDED = 0,
+    SOCKS5_GENERAL_FAILURE = 1,
+    SOCKS5_NOT_ALLOWED = 2,
+    SOCKS5_NETWORK_UNREACHABLE = 3,
+    SOCKS5_HOST_UNREACHABLE = 4,
+    SOCKS5_REFUSED = 5,
+    SOCKS5_TTL_EXPIRED = 6,
+    SOCKS5_COMMAND_UNSUPPORTED = 7,
+    SOCKS5_ADDRESS_UNSUPPORTED = 8
+};
+
+/* Writes the reply for an errno (0: success, with `bound` the local address of the connection). The
+ * codes tell few errnos apart: for the others the code is GENERAL_FAILURE, and BND.PORT, meaningless
+ * in a failure, holds Linux's errno, which our client understands. Returns the length, at most 22. */
+size_t socks5_reply_write(uint8_t *out, int error, const struct shim_endpoint *bound);
+#define SOCKS5_DENIED                                                                              \
+    (-1) /* in place of an errno: forbidden by rule, which the client sees as EACCES */
+#define SOCKS5_REPLY_MAX 22
+
+/* ---- Client ---- */
+
+/* Writes greeting and CONNECT in one piece: with "no authentication" as the only known method offered the
+ * answer is known, and waiting for it would cost a round trip. RFC 1928 has no place for an address beside
+ * a name: it is told by methods of the private range, 0xE0 plus 4 bits of it each, which other servers
+ * pass over. Returns the length. */
+size_t socks5_request_write(uint8_t *out, const struct socks5_destination *destination);
+#define SOCKS5_REQUEST_MAX (3 + 32 + SOCKS5_MESSAGE_MAX)
+
+struct socks5_client {
+    uint8_t state;
+    uint16_t have, want;
+    uint8_t part[SOCKS5_MESSAGE_MAX];
+    uint8_t reply;              /* when DONE: the code */
+    int error;                  /* when DONE: 0, or the errno the reply stands for */
+    struct shim_endpoint bound; /* when DONE and error 0: BND.ADDR; family 0 if it was a name */
+    const char *why;
+};
+
+void socks5_client_init(struct socks5_client *client);
+enum socks5_progress socks5_client_feed(struct socks5_client *client, const uint8_t *data,
+                                        size_t len, size_t *taken);
+
+#endif

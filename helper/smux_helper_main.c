@@ -1,8 +1,0 @@
-/* smux-helper: carries the shim's connections to a gateway. See helper_process.h. */
-#include "helper/helper_process.h"
-#include "shim/config.h"
-
-int main(int argc, char **argv) {
-    config_make_absolute(); /* it goes to another folder, and reads the file again there */
-    return helper_process(argc, argv);
-}

@@ -1,0 +1,81 @@
+/*
+ * libc.h - the next definitions of the hooked functions, and raw system calls.
+ *
+ * `real.NAME(...)` is what the program would have called without the shim: libc's, or that of
+ * another preloaded library. It is a cancellation point where libc's is.
+ *
+ * `raw_NAME(...)` enters the kernel without being a cancellation point, so that a thread cannot
+ * disappear in the middle of a swap. Both set errno as usual.
+ */
+#ifndef SHIM_BASE_LIBC_H
+#define SHIM_BASE_LIBC_H
+
+#include <netdb.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+struct real {
+#define HOOK(type, name, params) type(*name) params;
+#include "shim/base/libc.def"
+#undef HOOK
+};
+
+/* Every pointer is always callable: before the library's constructor has run (a constructor of
+ * another library may use sockets) it leads to a function that binds it first. */
+extern struct real real;
+
+static inline int raw_getpeername(int fd, void *addr, socklen_t *len) {
+    return (int)real.syscall(SYS_getpeername, fd, addr, len);
+}
+
+static inline int raw_getsockname(int fd, void *addr, socklen_t *len) {
+    return (int)real.syscall(SYS_getsockname, fd, addr, len);
+}
+
+static inline int raw_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
+    return (int)real.syscall(SYS_getsockopt, fd, level, name, value, len);
+}
+
+static inline int raw_setsockopt(int fd, int level, int name, const void *value, socklen_t len) {
+    return (int)real.syscall(SYS_setsockopt, fd, level, name, value, len);
+}
+
+static inline int raw_socket(int family, int type, int protocol) {
+    return (int)real.syscall(SYS_socket, family, type, protocol);
+}
+
+static inline int raw_connect(int fd, const void *addr, socklen_t len) {
+    return (int)real.syscall(SYS_connect, fd, addr, len);
+}
+
+static inline int raw_bind(int fd, const void *addr, socklen_t len) {
+    return (int)real.syscall(SYS_bind, fd, addr, len);
+}
+
+static inline ssize_t raw_sendmsg(int fd, const struct msghdr *msg, int flags) {
+    return real.syscall(SYS_sendmsg, fd, msg, flags);
+}
+
+static inline int raw_fcntl(int fd, int command, long argument) {
+    return (int)real.syscall(SYS_fcntl, fd, command, argument);
+}
+
+static inline int raw_dup3(int old_fd, int new_fd, int flags) {
+    return (int)real.syscall(SYS_dup3, old_fd, new_fd, flags);
+}
+
+static inline int raw_close(int fd) {
+    return (int)real.syscall(SYS_close, fd);
+}
+
+static inline int raw_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event) {
+    return (int)real.syscall(SYS_epoll_ctl, epfd, op, fd, event);
+}
+
+#endif

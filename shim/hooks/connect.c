@@ -1,0 +1,413 @@
+/* connect.c - see connect.h. */
+#include "shim/hooks/connect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "shim/base/hint.h"
+#include "shim/base/libc.h"
+#include "shim/base/pending_reset.h"
+#include "shim/base/readable.h"
+#include "shim/base/shim_log.h"
+#include "shim/process/autostart.h"
+#include "shim/process/helper_socket.h"
+#include "shim/process/name_cache.h"
+#include "shim/process/settings.h"
+#include "shim/socket/linger_notice.h"
+#include "shim/socket/local_address.h"
+#include "shim/socket/options.h"
+#include "shim/socket/state.h"
+#include "shim/socket/swap.h"
+
+static int fail(int err) {
+    errno = err;
+    return -1;
+}
+
+/* A readable mapping of a file that is empty: every read of it faults. (A page without permission
+ * would do as well, but memory checkers object to passing one to a system call.) */
+static void *map_nothing(void) {
+    int fd = (int)real.syscall(SYS_memfd_create, "smuxshim", 1u /* MFD_CLOEXEC */);
+    void *page = mmap(NULL, 1, fd < 0 ? PROT_NONE : PROT_READ,
+                      fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+    if (fd >= 0)
+        raw_close(fd);
+    return page == MAP_FAILED ? NULL : page;
+}
+
+/* A page that cannot be read: a send from it waits for buffer space, as any send, and then copies
+ * nothing. Mapped at the first blocking connect of the process, and left. */
+static const void *unreadable_page(void) {
+    static void *_Atomic page;
+    void *known = atomic_load(&page);
+    if (known)
+        return known;
+    void *fresh = map_nothing();
+    if (fresh && !atomic_compare_exchange_strong(&page, &known, fresh)) {
+        munmap(fresh, 1);
+        return known;
+    }
+    return fresh;
+}
+
+/* The outcome of a connection that is no longer pending, as connect(2) reports it. */
+static int report(int fd, const struct shim_state *state) {
+    hint_remove(fd, HINT_PENDING);
+    if (state->kind == SHIM_CONNECTED)
+        return 0;
+    shim_take_error(fd);
+    return fail(state->outcome.err);
+}
+
+int shim_wait_writable(int fd) {
+    const void *page = unreadable_page();
+    if (!page)
+        return fail(ENOMEM);
+    return real.send(fd, page, 1, MSG_NOSIGNAL) < 0 && errno == EFAULT ? 0 : -1;
+}
+
+int shim_wait_connected(int fd) {
+    int err = shim_wait_writable(fd) != 0 ? errno : 0;
+    if (err == EINTR || err == ENOMEM)
+        return -1;
+    if (err == EAGAIN)
+        return fail(EINPROGRESS);
+    struct shim_state state = shim_state_read(fd);
+    /* Another thread has disconnected it: it is a TCP socket again (swap_out), and says why. */
+    if (state.kind == SHIM_FOREIGN && (err == EPIPE || err == ECONNRESET)) {
+        shim_take_error(fd);
+        return fail(ECONNRESET);
+    }
+    /* Another process has done so with its copy, and the helper has not yet said so, as it would if it
+     * were lost. What it will say is not for the next connect. */
+    if (err == EPIPE && state.kind == SHIM_FAILED && state.outcome.dest.family == 0 &&
+        helper_socket_refusal(fd) == 0 && shim_take_error(fd) == 0) {
+        swap_out(fd, &state);
+        return fail(ECONNRESET);
+    }
+    /* Connected, and reset before this thread ran, which has taken the error: it is told behind what
+     * the target said before. */
+    if (err == ECONNRESET && state.kind == SHIM_CONNECTED)
+        reset_put_back(fd);
+    return state.kind == SHIM_FOREIGN ? fail(EBADF) : report(fd, &state);
+}
+
+/* A TCP connection that has been reset, by its own state no different from a new socket, is EISCONN for
+ * every connect but one of AF_UNSPEC. One of a family that TCP does not know changes nothing. */
+static bool is_still_connected(int fd) {
+    struct sockaddr_in6 other = {.sin6_family = AF_UNIX};
+    return raw_connect(fd, &other, sizeof other) < 0 && errno == EISCONN;
+}
+
+/* What a connect needs to know of the socket, read from the kernel. */
+static bool is_fresh_tcp(int fd, struct swap *swap) {
+    enum { CLOSE = 7 }; /* linux: net/tcp_states.h */
+    struct sockaddr_storage local;
+    struct tcp_info info = {0};
+    socklen_t len = offsetof(struct tcp_info, tcpi_rto); /* the state is first; others have none */
+    if (raw_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || info.tcpi_state != CLOSE)
+        return false;
+    const uint8_t agreed = TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE;
+    if (info.tcpi_options & agreed && is_still_connected(fd))
+        return false;
+    len = sizeof local;
+    if (raw_getsockname(fd, &local, &len) != 0 ||
+        !shim_endpoint_from_sockaddr(&swap->local, (struct sockaddr *)&local, len))
+        return false;
+    swap->file_flags = raw_fcntl(fd, F_GETFL, 0);
+    return swap->file_flags >= 0;
+}
+
+static void log_connect(const struct swap *swap, int err) {
+    char dest[SHIM_ENDPOINT_TEXT_SIZE];
+    if (shim_log_wanted())
+        shim_log("connect fd %d to %s%s%s%s: %s", swap->fd,
+                 shim_endpoint_text(&swap->dest, dest, sizeof dest), swap->host ? " (" : "",
+                 swap->host ? swap->host : "", swap->host ? ")" : "",
+                 err > SWAP_REFUSED ? "refused by the helper"
+                 : err              ? strerror(err)
+                                    : "handed to the helper");
+}
+
+/* A helper whose backlog is full takes no more for the moment (it is stopped, or flooded). A
+ * blocking connect tries again until the route's timeout, outside of any window. */
+static int swap_in_patiently(const struct swap *swap, uint32_t timeout_ms) {
+    struct timespec pause = {.tv_nsec = 1000000};
+    int64_t waited_ns = 0;
+    int err = swap_in(swap);
+    while (err == EAGAIN && !(swap->file_flags & O_NONBLOCK)) {
+        if (waited_ns >= (int64_t)timeout_ms * 1000000)
+            return ETIMEDOUT;
+        if (nanosleep(&pause, NULL) != 0)
+            return EINTR;
+        waited_ns += pause.tv_nsec;
+        if (pause.tv_nsec < 50000000)
+            pause.tv_nsec *= 2;
+        err = swap_in(swap);
+    }
+    return err;
+}
+
+/* Does the address stand for a host name? Nobody must be looked for at the address itself. */
+static bool is_synthetic(const struct settings *settings, const struct shim_endpoint *dest) {
+    return settings->routes.n_name_rules && shim_ranges_hold(&settings->names, dest);
+}
+
+static bool is_no_helper(int err) {
+    return err == ENOENT || err == ECONNREFUSED || err == EACCES || err == EPERM;
+}
+
+/* Hands the socket to the helper, which is started where none answers. 0 or an errno. */
+static int hand_over(const struct swap *swap, uint32_t timeout_ms) {
+    /* For other threads, which may use it as soon as it is there. */
+    early_name_note(swap->fd, &swap->dest);
+    hint_remove(swap->fd, HINT_GIVEN_UP);
+    hint_add(swap->fd, HINT_OURS);
+    int err = swap_in_patiently(swap, timeout_ms);
+    if ((err == ENOENT || err == ECONNREFUSED) &&
+        autostart_helper(swap->settings->socket_path, timeout_ms))
+        err = swap_in_patiently(swap, timeout_ms);
+    log_connect(swap, err);
+    if (err) {
+        hint_remove(swap->fd, HINT_OURS);
+        return err;
+    }
+    /* A blocking connect may also end without an outcome: EINTR, SO_SNDTIMEO. */
+    hint_change(swap->fd, HINT_LASTING, HINT_OURS | HINT_PENDING);
+    return 0;
+}
+
+/* Did the helper end before it gave an outcome? Then the descriptor is a TCP socket again, bound as
+ * it was: nobody has answered, so another helper may be asked. */
+static bool helper_was_lost(const struct swap *swap) {
+    struct shim_state state = shim_state_read(swap->fd);
+    int saved = errno;
+    if (state.kind != SHIM_FAILED || state.outcome.dest.family != 0)
+        return false;
+    bool fresh = swap_out(swap->fd, &state) == 0;
+    errno = saved;
+    return fresh;
+}
+
+/* `route` is NULL for an address that stands for a name which only the helper knows. */
+static int connect_over_route(struct swap *swap, const struct route *route,
+                              const struct sockaddr *addr, socklen_t len) {
+    uint32_t timeout_ms = route ? route->connect_timeout_ms : ROUTE_DEFAULT_CONNECT_TIMEOUT_MS;
+    for (bool again = false;; again = true) {
+        int err = hand_over(swap, timeout_ms);
+        if (err > SWAP_REFUSED)
+            return fail(err - SWAP_REFUSED);
+        if (is_no_helper(err) && route && route->on_failure == ROUTE_DIRECT &&
+            !is_synthetic(swap->settings, &swap->dest))
+            return real.connect(swap->fd, addr, len);
+        if (err == ENOENT || err == ECONNREFUSED)
+            return fail(ENETUNREACH);
+        if (err)
+            return fail(err);
+        if (swap->file_flags & O_NONBLOCK)
+            return fail(EINPROGRESS);
+        if (shim_wait_connected(swap->fd) == 0)
+            return 0;
+        if (again || errno != ECONNREFUSED || !helper_was_lost(swap))
+            return -1;
+    }
+}
+
+static int connect_new(int fd, const struct sockaddr *addr, socklen_t len);
+
+/* A connect while one is under way: it waits for the same outcome, but it did not begin it. */
+static int wait_again(int fd) {
+    if (!shim_is_blocking(fd))
+        return fail(EALREADY);
+    int result = shim_wait_connected(fd);
+    return result < 0 && errno == EINPROGRESS ? fail(EALREADY) : result;
+}
+
+/* As TCP disconnects: the target sees a reset. */
+static int disconnect(int fd, const struct shim_state *state) {
+    if (state->kind == SHIM_CONNECTED)
+        notice_linger(fd, state->outcome.id, true);
+    int err = swap_out(fd, state);
+    return err ? fail(err) : 0;
+}
+
+bool shim_give_up(int fd, const struct shim_state *state) {
+    return state->kind == SHIM_CONNECTING && disconnect(fd, state) == 0;
+}
+
+/* connect(2) on a descriptor that is ours already. */
+static int connect_again(int fd, const struct shim_state *state, const struct sockaddr *addr,
+                         socklen_t len) {
+    bool pending = hint_has(fd, HINT_PENDING);
+    int err;
+    if (addr->sa_family == AF_UNSPEC)
+        return disconnect(fd, state);
+    switch (state->kind) {
+    case SHIM_CONNECTING:
+        return wait_again(fd);
+    case SHIM_CONNECTED:
+        return pending ? report(fd, state) : fail(EISCONN);
+    default:
+        break;
+    }
+    err = shim_take_error(fd);
+    /* One that was given up owes nobody an answer. */
+    if ((pending || err) && state->outcome.err != ECONNRESET) {
+        hint_remove(fd, HINT_PENDING);
+        return fail(err ? state->outcome.err : ECONNABORTED);
+    }
+    err = swap_out(fd, state);
+    return err ? fail(err) : connect_new(fd, addr, len);
+}
+
+/* Is a connect to swap->dest the helper's affair? Finds the name that is known for it (kept in `host`)
+ * and the route, which is NULL for a synthetic address that this process or the routes do not know. */
+static bool find_route(struct swap *swap, char host[SHIM_HOST_NAME_MAX + 1],
+                       const struct route **route) {
+    const struct settings *settings = swap->settings;
+    struct shim_endpoint target = swap->dest;
+    bool synthetic = is_synthetic(settings, &swap->dest);
+    if (settings->routes.n_name_rules && names_find(&swap->dest, host, SHIM_HOST_NAME_MAX + 1))
+        swap->host = host;
+    if (synthetic)
+        target.family = 0;
+    *route = route_list_match(&settings->routes, &target, swap->host);
+    return *route || synthetic || settings->deny;
+}
+
+/* The kernel takes the unspecified address for the one that the socket is bound to, or the loopback
+ * address. No system call for other addresses, and for fd < 0, which is not bound. */
+static void take_any_as_loopback(int fd, struct shim_endpoint *dest) {
+    struct sockaddr_storage name;
+    struct shim_endpoint local = {0}, inner = shim_endpoint_unmapped(dest);
+    socklen_t len = sizeof name;
+    int saved = errno;
+    if (!shim_endpoint_is_any(&inner))
+        return;
+    if (fd < 0 || raw_getsockname(fd, &name, &len) != 0 ||
+        !shim_endpoint_from_sockaddr(&local, (struct sockaddr *)&name, len))
+        memset(&local, 0, sizeof local);
+    errno = saved;
+    local = shim_endpoint_unmapped(&local);
+    if (inner.family == AF_INET6 && local.family != AF_INET) {
+        dest->addr[15] = 1;
+        return;
+    }
+    bool loopback = inner.family == AF_INET6 || shim_endpoint_is_any(&local);
+    inner.family = AF_INET;
+    memcpy(inner.addr, loopback ? (const uint8_t[4]){127, 0, 0, 1} : local.addr, 4);
+    *dest = shim_endpoint_as_family(&inner, dest->family);
+}
+
+bool shim_connect_is_routed(int fd, const struct sockaddr *addr, socklen_t len) {
+    struct swap swap = {.fd = fd, .settings = settings_get()};
+    char host[SHIM_HOST_NAME_MAX + 1];
+    const struct route *route;
+    if (!swap.settings || len > sizeof(struct sockaddr_storage) || !readable_bytes(addr, len) ||
+        !shim_endpoint_from_sockaddr(&swap.dest, addr, len))
+        return false;
+    take_any_as_loopback(-1, &swap.dest);
+    if (!find_route(&swap, host, &route))
+        return false;
+    int saved = errno;
+    bool can = is_fresh_tcp(fd, &swap) || shim_is_ours(fd);
+    errno = saved;
+    return can;
+}
+
+/* IPV6_V6ONLY forbids v4-mapped destinations; the kernel says how. */
+static bool is_refused_by_v6only(int fd, const struct shim_endpoint *dest) {
+    int only = 0;
+    socklen_t len = sizeof only;
+    return shim_endpoint_is_v4_mapped(dest) &&
+           raw_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only;
+}
+
+/* Is the socket bound to a device that leads elsewhere than a gateway would? One that is bound to the
+ * loopback device may be routed to a loopback address. An address that stands for a name leads nowhere
+ * by itself. */
+static bool is_bound_elsewhere(const struct swap *swap) {
+    char device[IFNAMSIZ];
+    struct shim_endpoint dest = shim_endpoint_unmapped(&swap->dest);
+    if (!options_device(swap->fd, device) || is_synthetic(swap->settings, &swap->dest))
+        return false;
+    struct in6_addr in6;
+    memcpy(&in6, dest.addr, sizeof in6);
+    bool loopback = dest.family == AF_INET ? dest.addr[0] == 127 : IN6_IS_ADDR_LOOPBACK(&in6);
+    return !loopback || strcmp(device, "lo") != 0;
+}
+
+/* connect(2) on a socket that may be the application's own. */
+static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
+    const struct settings *settings = settings_get();
+    struct swap swap = {.fd = fd, .settings = settings};
+    char host[SHIM_HOST_NAME_MAX + 1];
+    if (!settings || !shim_endpoint_from_sockaddr(&swap.dest, addr, len))
+        return real.connect(fd, addr, len);
+    take_any_as_loopback(fd, &swap.dest);
+    const struct route *route;
+    if (!find_route(&swap, host, &route))
+        return real.connect(fd, addr, len);
+    int saved = errno;
+    bool swappable = is_fresh_tcp(fd, &swap) && swap.local.family == swap.dest.family &&
+                     !is_refused_by_v6only(fd, &swap.dest);
+    bool elsewhere = swappable && is_bound_elsewhere(&swap);
+    errno = saved;
+    if (!swappable)
+        return real.connect(fd, addr, len);
+    if (settings->deny)
+        return fail(EACCES);
+    if (elsewhere)
+        return real.connect(fd, addr, len);
+    if (!route && swap.host) /* of this name, but not of this port */
+        return fail(EHOSTUNREACH);
+    return connect_over_route(&swap, route, addr, len);
+}
+
+int shim_connect(int fd, const struct sockaddr *addr, socklen_t len) {
+    if (!readable_perhaps(addr) || len < sizeof addr->sa_family ||
+        len > sizeof(struct sockaddr_storage))
+        return real.connect(fd, addr, len);
+    if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6) {
+        struct shim_state state = {.kind = SHIM_FOREIGN};
+        if (hint_has(fd, HINT_OURS))
+            state = shim_state_read(fd);
+        return state.kind == SHIM_FOREIGN ? real.connect(fd, addr, len)
+                                          : connect_again(fd, &state, addr, len);
+    }
+    int result = connect_new(fd, addr, len);
+    /* An AF_UNIX socket rejects the address with EINVAL: it may be one of ours that another
+     * process connected. */
+    if (result == 0 || errno != EINVAL)
+        return result;
+    struct shim_state state = shim_state_read(fd);
+    return state.kind == SHIM_FOREIGN ? result : connect_again(fd, &state, addr, len);
+}
+
+/* EINVAL is what an AF_UNIX socket answers; one whose connect failed gives way to a TCP socket. */
+static bool gives_way(int fd, int result) {
+    if (result == 0 || errno != EINVAL || !hint_has(fd, HINT_OURS))
+        return false;
+    struct shim_state state = shim_state_read(fd);
+    return state.kind == SHIM_FAILED && swap_out(fd, &state) == 0;
+}
+
+int shim_bind(int fd, const struct sockaddr *addr, socklen_t len) {
+    int result = real.bind(fd, addr, len);
+    return gives_way(fd, result) ? real.bind(fd, addr, len) : result;
+}
+
+/* Before connect has told of the failure the socket is still connecting to TCP, and cannot listen. */
+int shim_listen(int fd, int backlog) {
+    int result = real.listen(fd, backlog);
+    bool told = !hint_has(fd, HINT_PENDING);
+    return told && gives_way(fd, result) ? real.listen(fd, backlog) : result;
+}

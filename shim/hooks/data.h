@@ -1,0 +1,66 @@
+/*
+ * data.h - the calls that move data, with TCP's errors in place of AF_UNIX's.
+ *
+ * Receiving calls libc first and looks closer only at ECONNRESET (which may stand for the errno of
+ * a failed connect), at the end of file of what was ours (which another thread may have given up),
+ * at source addresses of family AF_UNIX, and before flags such as MSG_WAITALL. Sending is different because of
+ * SIGPIPE, which cannot be taken back: where the hint says that the descriptor is ours, the call is
+ * made with MSG_NOSIGNAL, and made again without if TCP would have sent the signal, too. sendfile
+ * and splice have no such flag: there the hang-up is looked for before (one system call for ours).
+ * After a send that was cut short it is looked for, too: the kernel may have told that call of a
+ * reset (pending_reset.h).
+ */
+#ifndef SHIM_HOOKS_DATA_H
+#define SHIM_HOOKS_DATA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8 /* linux/fs.h */
+#endif
+
+static inline size_t iov_bytes(const struct iovec *iov, size_t n_iov) {
+    size_t total = 0;
+    for (size_t i = 0; i < n_iov; i++)
+        total += iov[i].iov_len;
+    return total;
+}
+
+ssize_t shim_read(int fd, void *buf, size_t len);
+ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov);
+ssize_t shim_preadv2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags);
+ssize_t shim_recv(int fd, void *buf, size_t len, int flags);
+ssize_t shim_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
+                      socklen_t *addr_len);
+ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags);
+int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
+                  struct timespec *timeout);
+
+/* A result of receiving from `fd`: ECONNRESET of a connection that never was becomes the connect's
+ * errno. Returns it. */
+ssize_t shim_received(int fd, ssize_t result);
+
+/* Is it a connection of ours that failed to be made, of which connect has told? A system call if this
+ * process knows it as ours and connect has nothing left to tell. */
+bool shim_is_disconnected(int fd);
+
+ssize_t shim_write(int fd, const void *buf, size_t len);
+ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov);
+ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags);
+ssize_t shim_send(int fd, const void *buf, size_t len, int flags);
+ssize_t shim_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
+                    socklen_t addr_len);
+ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags);
+int shim_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags);
+
+/* `real_sendfile`: one of sendfile and sendfile64. */
+ssize_t shim_sendfile(ssize_t (*real_sendfile)(int, int, void *, size_t), int out, int in,
+                      void *offset, size_t len);
+ssize_t shim_splice(int in, void *in_offset, int out, void *out_offset, size_t len, unsigned flags);
+
+#endif

@@ -1,0 +1,30 @@
+/* dup.c - see dup.h. */
+#include "shim/hooks/dup.h"
+
+#include <fcntl.h>
+
+#include "shim/base/hint.h"
+#include "shim/socket/epoll_sets.h"
+#include "shim/socket/local_address.h"
+
+/* Registrations in epoll sets are those of a descriptor number, and stay with it. Nothing is cleared: a
+ * child of vfork writes into its parent's memory, but not into its descriptors. */
+int shim_copied(int from, int result) {
+    uint32_t word = hint_get(from) & ~(uint32_t)HINT_NUMBER;
+    if (result < 0 || result == from)
+        return result;
+    if (word)
+        hint_change(result, HINT_NUMBER, word);
+    if (word & HINT_PENDING)
+        early_name_copy(from, result);
+    epoll_sets_copied(from, result);
+    return result;
+}
+
+int shim_fcntl_done(int fd, int command, int result) {
+    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+        return shim_copied(fd, result);
+    if (command == F_SETOWN || command == F_SETOWN_EX || command == F_SETSIG)
+        hint_add(fd, HINT_OWNER);
+    return result;
+}

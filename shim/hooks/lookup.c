@@ -1,0 +1,217 @@
+/* lookup.c - getaddrinfo, getnameinfo, and what all lookups share. See lookup.h. */
+#include "shim/hooks/lookup.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim/base/libc.h"
+#include "shim/base/shim_log.h"
+#include "shim/hooks/lookup_internal.h"
+#include "shim/process/name_cache.h"
+
+/* ---- Shared ---- */
+
+const struct settings *resolve_watches(const char *name) {
+    const struct settings *settings = name ? settings_get() : NULL;
+    return settings && route_list_watches_name(&settings->routes, name) ? settings : NULL;
+}
+
+const struct settings *resolve_synthetic(const struct shim_endpoint *address) {
+    const struct settings *settings = settings_get();
+    return settings && settings->routes.n_name_rules && shim_ranges_hold(&settings->names, address)
+               ? settings
+               : NULL;
+}
+
+/* A real address in the range would be taken for another name's: it is not remembered. */
+void resolve_remember(const struct settings *settings, const struct shim_endpoint *address,
+                      const char *name) {
+    if (!shim_ranges_hold(&settings->names, address))
+        names_remember(address, name);
+}
+
+/* A failed lookup may have taken long, so there is a second one only where its success is likely:
+ * names with IPv4 addresses alone are common, with IPv6 alone they are not. */
+bool resolve_known_otherwise(const char *name, int family, bool no_data) {
+    struct addrinfo hints = {.ai_family = family == AF_INET ? AF_INET6 : AF_INET,
+                             .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    int saved = h_errno;
+    if (family != AF_INET6 && (family != AF_INET || !no_data))
+        return false;
+    bool known = real.getaddrinfo(name, NULL, &hints, &list) == 0;
+    if (known)
+        freeaddrinfo(list);
+    h_errno = saved;
+    return known;
+}
+
+static void log_lookup(const char *name, const struct shim_endpoint *address, int err) {
+    char text[SHIM_ENDPOINT_TEXT_SIZE];
+    if (!shim_log_wanted())
+        return;
+    shim_log("lookup of %s: %s", name,
+             err == ENOENT   ? "no route of the helper has this name"
+             : err == EAGAIN ? "no helper answers"
+             : err           ? strerror(err)
+                             : shim_endpoint_text(address, text, sizeof text));
+}
+
+int resolve_synthesize(const struct settings *settings, const char *name, int family,
+                       struct shim_endpoint *address) {
+    char kept[SHIM_HOST_NAME_MAX + 1];
+    if (!shim_host_name_valid(name, strnlen(name, SHIM_HOST_NAME_MAX + 1)))
+        return ENOENT;
+    int err =
+        names_ask_address(settings, name, family == AF_INET6 ? AF_INET6 : AF_INET, address, kept);
+    if (err == ENOSPC && family == AF_UNSPEC)
+        err = names_ask_address(settings, name, AF_INET6, address, kept);
+    log_lookup(name, address, err);
+    if (err == 0)
+        names_remember(address, kept);
+    return err;
+}
+
+int resolve_name(const struct settings *settings, const struct shim_endpoint *address,
+                 char name[SHIM_HOST_NAME_MAX + 1]) {
+    struct shim_endpoint plain = shim_endpoint_unmapped(address);
+    if (names_find(&plain, name, SHIM_HOST_NAME_MAX + 1))
+        return 0;
+    int err = names_ask_name(settings, &plain, name);
+    if (err == 0)
+        names_remember(&plain, name);
+    return err;
+}
+
+struct resolve_failure resolve_failure(int err) {
+    static const struct {
+        int err;
+        struct resolve_failure failure;
+    } table[] = {
+        {ENOENT, {0, 0}},
+        {EACCES, {0, 0}},
+        {EAGAIN, {EAI_AGAIN, TRY_AGAIN}},
+        {EMFILE, {EAI_SYSTEM, NETDB_INTERNAL}},
+        {ENFILE, {EAI_SYSTEM, NETDB_INTERNAL}},
+        {ENOMEM, {EAI_MEMORY, NETDB_INTERNAL}},
+        {ENOBUFS, {EAI_MEMORY, NETDB_INTERNAL}},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].err == err)
+            return table[i].failure;
+    return (struct resolve_failure){EAI_FAIL, NO_RECOVERY};
+}
+
+/* ---- getaddrinfo ---- */
+
+static bool is_no_data(int error) {
+#ifdef EAI_NODATA
+    if (error == EAI_NODATA)
+        return true;
+#endif
+#ifdef EAI_ADDRFAMILY
+    if (error == EAI_ADDRFAMILY)
+        return true;
+#endif
+    (void)error;
+    return false;
+}
+
+/* Failures that say "this name has no address here", as opposed to bad arguments. */
+static bool is_unknown_name(int error) {
+    return error == EAI_NONAME || error == EAI_AGAIN || error == EAI_FAIL || is_no_data(error);
+}
+
+static void remember_list(const struct settings *settings, const char *name,
+                          const struct addrinfo *list) {
+    struct shim_endpoint address;
+    for (; list; list = list->ai_next)
+        if (shim_endpoint_from_sockaddr(&address, list->ai_addr, list->ai_addrlen))
+            resolve_remember(settings, &address, name);
+}
+
+/* The name in place of the numbers. musl keeps it in one piece with the list, where a longer one has
+ * no room: there the numbers stay. */
+static void set_canonical_name(struct addrinfo *list, const char *name) {
+#ifdef __GLIBC__
+    char *canonical = strdup(name);
+    if (canonical) {
+        free(list->ai_canonname);
+        list->ai_canonname = canonical;
+    }
+#else
+    if (list->ai_canonname && strlen(name) <= strlen(list->ai_canonname))
+        strcpy(list->ai_canonname, name);
+#endif
+}
+
+/* Lets libc build the list, for the synthetic address as a numeric host: the program frees it with
+ * libc's freeaddrinfo. */
+static int synthetic_list(const struct settings *settings, const char *node, const char *service,
+                          const struct addrinfo *hints, struct addrinfo **res, int error) {
+    struct addrinfo numeric = {0};
+    struct shim_endpoint address;
+    char text[INET6_ADDRSTRLEN];
+    if (hints)
+        numeric = *hints;
+    int err = resolve_synthesize(settings, node, numeric.ai_family, &address);
+    if (err) {
+        int eai = resolve_failure(err).eai;
+        if (eai == EAI_SYSTEM)
+            errno = err;
+        return eai ? eai : error;
+    }
+    numeric.ai_flags = (numeric.ai_flags & ~AI_ADDRCONFIG) | AI_NUMERICHOST;
+    inet_ntop(address.family, address.addr, text, sizeof text);
+    int result = real.getaddrinfo(text, service, &numeric, res);
+    if (result == 0 && numeric.ai_flags & AI_CANONNAME && *res)
+        set_canonical_name(*res, node);
+    return result;
+}
+
+int shim_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                     struct addrinfo **res) {
+    int result = real.getaddrinfo(node, service, hints, res);
+    const struct settings *settings = resolve_watches(node);
+    if (!settings || (hints && hints->ai_flags & AI_NUMERICHOST))
+        return result;
+    if (result == 0)
+        remember_list(settings, node, *res);
+    else if (is_unknown_name(result) &&
+             !resolve_known_otherwise(node, hints ? hints->ai_family : AF_UNSPEC,
+                                      is_no_data(result)))
+        result = synthetic_list(settings, node, service, hints, res, result);
+    return result;
+}
+
+/* ---- getnameinfo ---- */
+
+/* Nobody else is asked about a synthetic address: a name server would only learn of it. */
+static int without_name(const struct sockaddr *addr, socklen_t len, char *host, socklen_t host_len,
+                        char *serv, socklen_t serv_len, int flags, int err) {
+    if (flags & NI_NAMEREQD)
+        return err == ENOENT ? EAI_NONAME : EAI_AGAIN;
+    return real.getnameinfo(addr, len, host, host_len, serv, serv_len, flags | NI_NUMERICHOST);
+}
+
+int shim_getnameinfo(const struct sockaddr *addr, socklen_t len, char *host, socklen_t host_len,
+                     char *serv, socklen_t serv_len, int flags) {
+    struct shim_endpoint address;
+    char name[SHIM_HOST_NAME_MAX + 1];
+    const struct settings *settings;
+    if (flags & NI_NUMERICHOST || !host || !host_len ||
+        !shim_endpoint_from_sockaddr(&address, addr, len) ||
+        !(settings = resolve_synthetic(&address)))
+        return real.getnameinfo(addr, len, host, host_len, serv, serv_len, flags);
+    int err = resolve_name(settings, &address, name);
+    if (err)
+        return without_name(addr, len, host, host_len, serv, serv_len, flags, err);
+    if (strlen(name) >= host_len)
+        return EAI_OVERFLOW;
+    strcpy(host, name);
+    return serv && serv_len
+               ? real.getnameinfo(addr, len, NULL, 0, serv, serv_len, flags & ~NI_NAMEREQD)
+               : 0;
+}

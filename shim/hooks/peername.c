@@ -1,0 +1,150 @@
+/* peername.c - see peername.h. */
+#include "shim/hooks/peername.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "shim/base/hint.h"
+#include "shim/base/libc.h"
+#include "shim/base/readable.h"
+#include "shim/hooks/connect.h"
+#include "shim/socket/local_address.h"
+#include "shim/socket/options.h"
+#include "shim/socket/state.h"
+
+bool address_is_ours(int fd, const struct sockaddr *addr, socklen_t size, socklen_t len) {
+    const socklen_t least = offsetof(struct sockaddr_un, sun_path) + sizeof SHIM_ABSTRACT_PREFIX;
+    struct sockaddr_un name;
+    if (len < least || (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX))
+        return false;
+    if (len > size || len > sizeof name || size == ADDRESS_SIZE_UNKNOWN)
+        return shim_is_ours(fd);
+    memcpy(&name, addr, len);
+    return shim_is_helper_name(&name, len);
+}
+
+/* Hands an address out as the kernel does: cut to `size`, with the true length in *len. */
+static int give(const struct shim_endpoint *ep, struct sockaddr *addr, socklen_t size,
+                socklen_t *len) {
+    struct sockaddr_storage full;
+    *len = shim_endpoint_to_sockaddr(ep, &full);
+    memcpy(addr, &full, size < *len ? size : *len);
+    return 0;
+}
+
+static int fail(int err) {
+    errno = err;
+    return -1;
+}
+
+/* Reads the state from what the kernel answered, or from the kernel where the answer was cut. */
+static struct shim_state state_from(int fd, const struct sockaddr *addr, socklen_t size,
+                                    socklen_t len) {
+    struct sockaddr_un name;
+    struct shim_state state = {.kind = SHIM_CONNECTED};
+    if (len <= size && len <= sizeof name) {
+        memcpy(&name, addr, len);
+        if (shim_outcome_unpack(&state.outcome, &name, len)) {
+            state.kind = state.outcome.err ? SHIM_FAILED : SHIM_CONNECTED;
+            return state;
+        }
+        /* Unnamed, or another name: ours only if it is connecting, which began in this process. */
+        if (!atomic_load_explicit(&shim_any_ours, memory_order_relaxed))
+            return (struct shim_state){.kind = SHIM_FOREIGN};
+    }
+    return shim_state_read(fd);
+}
+
+/* When TCP's connect has told of its failure it takes its own address back, but not the port. */
+static struct shim_endpoint local_of_failed(int fd, const struct shim_endpoint *dest) {
+    uint16_t family = options_family(fd);
+    struct shim_endpoint local = early_name_get(fd, family, dest);
+    if (!hint_has(fd, HINT_PENDING)) {
+        struct shim_endpoint bound = early_name_bound(fd, family);
+        bound.port = local.port;
+        local = bound;
+    }
+    return local;
+}
+
+static struct shim_endpoint local_of(int fd, const struct shim_state *state) {
+    const struct shim_outcome *outcome = &state->outcome;
+    const struct shim_endpoint *dest = shim_endpoint_is_any(&outcome->dest) ? NULL : &outcome->dest;
+    if (state->kind == SHIM_CONNECTED)
+        return outcome->local.port && !shim_endpoint_is_any(&outcome->local)
+                   ? outcome->local
+                   : early_name_get(fd, outcome->dest.family, dest);
+    if (state->kind == SHIM_FAILED)
+        return local_of_failed(fd, dest);
+    return early_name_get(fd, options_family(fd), NULL);
+}
+
+static int give_peer(int fd, const struct shim_state *state, struct sockaddr *addr, socklen_t size,
+                     socklen_t *len) {
+    if (state->kind != SHIM_CONNECTED || shim_is_hung_up(fd))
+        return fail(ENOTCONN);
+    return give(&state->outcome.dest, addr, size, len);
+}
+
+static int give_own(int fd, const struct shim_state *state, struct sockaddr *addr, socklen_t size,
+                    socklen_t *len) {
+    struct shim_endpoint local = local_of(fd, state);
+    return give(&local, addr, size, len);
+}
+
+/* Answers for a descriptor that seems to be ours from the state alone, so that nothing but the
+ * address is written to the caller's memory. Returns false if it is not ours. */
+static bool answer_hinted(int fd, struct sockaddr *addr, socklen_t *len, bool peer, int *result) {
+    if (!hint_has(fd, HINT_OURS) || !addr || (int)*len < 0)
+        return false;
+    struct shim_state state = shim_state_read(fd);
+    if (state.kind == SHIM_FOREIGN)
+        return false;
+    *result = peer ? give_peer(fd, &state, addr, *len, len) : give_own(fd, &state, addr, *len, len);
+    return true;
+}
+
+int shim_getpeername(int fd, struct sockaddr *addr, socklen_t *len) {
+    int result;
+    if (!readable(len))
+        return real.getpeername(fd, addr, len);
+    socklen_t size = *len;
+    if (answer_hinted(fd, addr, len, true, &result))
+        return result;
+    result = real.getpeername(fd, addr, len);
+    if (result != 0 || !address_is_ours(fd, addr, size, *len))
+        return result;
+    struct shim_state state = shim_state_read(fd);
+    return give_peer(fd, &state, addr, size, len);
+}
+
+int shim_getsockname(int fd, struct sockaddr *addr, socklen_t *len) {
+    int result;
+    if (!readable(len))
+        return real.getsockname(fd, addr, len);
+    socklen_t size = *len;
+    if (answer_hinted(fd, addr, len, false, &result))
+        return result;
+    result = real.getsockname(fd, addr, len);
+    /* The own name is unset or an outcome: only a look at the peer's tells whose socket this is. */
+    if (result != 0 || (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX))
+        return result;
+    struct shim_state state = state_from(fd, addr, size, *len);
+    return state.kind == SHIM_FOREIGN ? result : give_own(fd, &state, addr, size, len);
+}
+
+int shim_shutdown(int fd, int how) {
+    if (!hint_has(fd, HINT_OURS) || how < SHUT_RD || how > SHUT_RDWR)
+        return real.shutdown(fd, how);
+    struct shim_state state = shim_state_read(fd);
+    if (state.kind == SHIM_FOREIGN)
+        return real.shutdown(fd, how);
+    if (shim_is_hung_up(fd))
+        return fail(ENOTCONN);
+    if (state.kind == SHIM_CONNECTING)
+        return shim_give_up(fd, &state) ? 0 : real.shutdown(fd, SHUT_RDWR);
+    if (how != SHUT_RD)
+        hint_add(fd, HINT_SHUT);
+    return real.shutdown(fd, how);
+}

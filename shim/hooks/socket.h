@@ -1,0 +1,26 @@
+/*
+ * socket.h - the hooks of calls that give a new descriptor. What the number stood for before, which
+ * may have been a connection of ours, is forgotten; of some kinds epoll_registry.h wants to know. libc
+ * first; no system call.
+ */
+#ifndef SHIM_HOOKS_SOCKET_H
+#define SHIM_HOOKS_SOCKET_H
+
+#include <sys/socket.h>
+
+int shim_socket(int family, int type, int protocol);
+int shim_socketpair(int family, int type, int protocol, int fds[2]);
+int shim_accept(int fd, struct sockaddr *addr, socklen_t *len);
+int shim_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
+int shim_pidfd_getfd(int pidfd, int fd, unsigned flags);
+
+/* The descriptors in a message that has been received (SCM_RIGHTS). */
+void opened_by_message(struct msghdr *msg);
+
+int shim_epoll_create(int size);
+int shim_epoll_create1(int flags);
+
+/* libc has no function for it; made through syscall(2). */
+int shim_io_uring_setup(unsigned n_entries, void *params);
+
+#endif

@@ -1,0 +1,85 @@
+/* launch_library.c - which library is preloaded, and for which programs. See launch.h. */
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim/launcher/launch.h"
+
+#define LIBRARY "libsmuxshim.so"
+
+/* What the loader puts in place of $LIB, for one word size or another: Debian's, Fedora's, others'. */
+static const char *const lib_folders[] = {"lib/x86_64-linux-gnu",
+                                          "lib/i386-linux-gnu",
+                                          "lib/aarch64-linux-gnu",
+                                          "lib/arm-linux-gnueabihf",
+                                          "lib64",
+                                          "lib32",
+                                          "lib"};
+
+/* The folder around that of the launcher: PREFIX of an installation. */
+static bool prefix_of_own(char *prefix, size_t size) {
+    char *slash = launch_own_dir(prefix, size) ? strrchr(prefix, '/') : NULL;
+    if (slash)
+        *slash = '\0';
+    return slash != NULL;
+}
+
+/* Only the loader knows what $LIB is, so it is asked: by loading the library for a moment. */
+static bool loads(const char *library) {
+    void *handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
+    if (handle)
+        dlclose(handle);
+    return handle != NULL;
+}
+
+bool launch_find_library(char *library, size_t size) {
+    char prefix[PATH_MAX];
+    if (launch_find_beside(LIBRARY, library, size))
+        return true;
+    if (prefix_of_own(prefix, sizeof prefix) &&
+        (size_t)snprintf(library, size, "%s/$LIB/" LIBRARY, prefix) < size && loads(library))
+        return true;
+    return launch_find_own(LIBRARY, false, library, size);
+}
+
+bool launch_library_is_for(const char *library, bool (*fits)(const char *path, const void *what),
+                           const void *what) {
+    const char *token = strstr(library, "$LIB/");
+    char path[PATH_MAX];
+    for (size_t i = 0; token && i < sizeof lib_folders / sizeof *lib_folders; i++)
+        if ((size_t)snprintf(path, sizeof path, "%.*s%s%s", (int)(token - library), library,
+                             lib_folders[i], token + strlen("$LIB")) < sizeof path &&
+            fits(path, what))
+            return true;
+    return false;
+}
+
+/* Is it one of the elements of a list that the loader separates by colons and blanks? */
+static bool is_listed(const char *list, const char *library) {
+    static const char separators[] = ": \t\n";
+    size_t len = strlen(library);
+    for (list += strspn(list, separators); *list; list += strspn(list, separators)) {
+        size_t element = strcspn(list, separators);
+        if (element == len && memcmp(list, library, len) == 0)
+            return true;
+        list += element;
+    }
+    return false;
+}
+
+bool launch_export_preload(const char *library) {
+    const char *existing = getenv("LD_PRELOAD");
+    char value[2 * PATH_MAX];
+    /* Ours comes last: a sanitizer's runtime insists on being the first, and an allocator does not
+     * care. */
+    if (existing && *existing) {
+        if (is_listed(existing, library))
+            return true;
+        if ((size_t)snprintf(value, sizeof value, "%s:%s", existing, library) >= sizeof value)
+            return false;
+        library = value;
+    }
+    return setenv("LD_PRELOAD", library, 1) == 0;
+}

@@ -1,0 +1,195 @@
+/*
+ * smuxshim_main.c - the launcher: smuxshim [-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM
+ * [ARG...]
+ *
+ * Loads the configuration, makes sure that a helper runs, says what cannot work, and becomes the
+ * program. Exit status: 2 for a mistake of the user's, 1 if no helper can be had, 126 and 127 as a
+ * shell if the program cannot be run.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/common/command_line.h"
+#include "core/common/config.h"
+#include "shim/launcher/launch.h"
+
+struct options {
+    const char *file, *gateway, *routes;
+    bool verbose;
+    char **program;
+};
+
+static const struct program_option option_table[] = {
+    {"config", 'c', "FILE", "read the configuration from FILE", offsetof(struct options, file),
+     NULL},
+    {"gateway", 'g', "GATEWAY", "tcp://HOST:PORT, unix:///PATH, or a gateway's name in the file",
+     offsetof(struct options, gateway), NULL},
+    {"routes", 'r', "DESTINATIONS", "what goes over it: 10.0.0.0/8:5432,*.db.internal:3306",
+     offsetof(struct options, routes), NULL},
+    {"verbose", 'v', NULL, "say what is done", offsetof(struct options, verbose), NULL},
+    {0}};
+
+static const struct program smuxshim = {
+    .name = "smuxshim",
+    .version = SMUXSHIM_VERSION,
+    .synopsis = "[-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM [ARGUMENT...]",
+    .options = option_table,
+    .stops = true,
+};
+
+/* Returns -1 to go on, else the exit status. */
+static int parse_options(struct options *options, int argc, char **argv) {
+    int status = program_options(&smuxshim, argc, argv, options);
+    if (status >= 0)
+        return status;
+    options->program = argv + optind;
+    if (options->file && (options->gateway || options->routes))
+        return program_misused(&smuxshim, "expected -c or -g and -r, not both");
+    if (!*options->program)
+        return program_misused(&smuxshim, "expected a PROGRAM to run");
+    return -1;
+}
+
+static bool load(struct config *config, struct options *options) {
+    static char absolute[PATH_MAX];
+    struct config_error error;
+    if (options->file && realpath(options->file, absolute))
+        options->file = absolute; /* the helper will be elsewhere when it reloads */
+    if (!config_load_with(config, options->file, options->gateway, options->routes, &error)) {
+        fprintf(stderr, "smuxshim: %s\n", error.text);
+        return false;
+    }
+    if (config->routes.n_routes > 0)
+        return true;
+    fputs("smuxshim: nothing is routed: expected -r DESTINATIONS, SMUXSHIM_ROUTES, or a [route "
+          "NAME] in "
+          "a configuration file\n",
+          stderr);
+    return false;
+}
+
+static bool export_routes(const struct config *config) {
+    size_t len = route_list_format(&config->routes, NULL, 0);
+    char *text = malloc(len + 1);
+    if (!text)
+        return false;
+    route_list_format(&config->routes, text, len + 1);
+    bool ok = setenv("SMUXSHIM_ROUTES", text, 1) == 0;
+    free(text);
+    return ok;
+}
+
+/* A default is exported, too: an outer smuxshim may have left another. */
+static bool export_names(const struct config *config) {
+    char text[SHIM_RANGES_TEXT_SIZE];
+    return setenv("SMUXSHIM_NAMES", shim_ranges_text(&config->names.ranges, text, sizeof text),
+                  1) == 0;
+}
+
+static bool ensure_helper(const struct config *config, const struct options *options,
+                          const char *socket_path) {
+    struct config_error error;
+    if (shim_helper_answers(socket_path)) {
+        if (options->verbose)
+            fprintf(stderr, "smuxshim: a helper answers at %s\n", socket_path);
+        return true;
+    }
+    if (!config->helper.autostart) {
+        fprintf(stderr, "smuxshim: no helper answers at %s, and autostart = no\n", socket_path);
+        return false;
+    }
+    if (!config_check_gateways(config, &error)) {
+        fprintf(stderr, "smuxshim: %s\n", error.text);
+        exit(2);
+    }
+    struct launch_helper helper = {
+        .socket_path = socket_path,
+        .config_file = options->file,
+        .gateway = options->gateway ? options->gateway : getenv("SMUXSHIM_GATEWAY"),
+        .routes = options->routes ? options->routes : getenv("SMUXSHIM_ROUTES"),
+        .verbose = options->verbose,
+    };
+    return launch_start_helper(&helper);
+}
+
+/* Returns false if preloading would keep the program from starting. */
+static bool warn_about(const char *program, const char *library) {
+    char path[PATH_MAX];
+    if (!launch_find_program(program, path, sizeof path))
+        return true; /* exec will say it */
+    struct launch_check check = launch_check_program(path, library);
+    const char *advice = launch_check_advice(check.verdict);
+    if (advice)
+        fprintf(stderr, "smuxshim: warning: %s cannot be preloaded: %s\n", check.file, advice);
+    return check.verdict != LAUNCH_OTHER_LIBC;
+}
+
+static int run(char **program) {
+    execvp(program[0], program);
+    int status = errno == ENOENT ? 127 : 126;
+    fprintf(stderr, "smuxshim: %s: %s\n", program[0], strerror(errno));
+    return status;
+}
+
+/* What a helper would need that the library has to start later, when this one is gone. */
+static bool export_source(const struct options *options) {
+    if (options->file)
+        return setenv("SMUXSHIM_CONFIG", options->file, 1) == 0 &&
+               unsetenv("SMUXSHIM_GATEWAY") == 0;
+    return !options->gateway || setenv("SMUXSHIM_GATEWAY", options->gateway, 1) == 0;
+}
+
+static bool export_environment(const struct config *config, const struct options *options,
+                               const char *socket_path, const char *library) {
+    if (export_routes(config) && export_names(config) && export_source(options) &&
+        setenv("SMUXSHIM_SOCKET", socket_path, 1) == 0 &&
+        (!library || launch_export_preload(library)))
+        return true;
+    perror("smuxshim: environment");
+    return false;
+}
+
+static bool find_library(char *library, size_t size) {
+    if (!launch_find_library(library, size)) {
+        fputs("smuxshim: libsmuxshim.so is neither beside smuxshim nor in " SMUXSHIM_LIBDIR "\n",
+              stderr);
+        return false;
+    }
+    if (!strpbrk(library, ": \t\n"))
+        return true;
+    fprintf(stderr,
+            "smuxshim: %s: expected a path without blanks and colons, which LD_PRELOAD cannot "
+            "hold\n",
+            library);
+    return false;
+}
+
+int main(int argc, char **argv) {
+    static struct config config;
+    struct options options = {0};
+    char library[PATH_MAX], socket_path[sizeof((struct sockaddr_un *)0)->sun_path];
+    const char *why;
+    config_make_absolute();
+    int status = parse_options(&options, argc, argv);
+    if (status >= 0)
+        return status;
+    if (!load(&config, &options))
+        return 2;
+    if (!shim_socket_path(socket_path, sizeof socket_path, config.helper.socket, &why)) {
+        fprintf(stderr, "smuxshim: SMUXSHIM_SOCKET: expected %s\n", why);
+        return 2;
+    }
+    if (!find_library(library, sizeof library))
+        return 1;
+    bool preload = warn_about(options.program[0], library);
+    if (!ensure_helper(&config, &options, socket_path))
+        return 1;
+    return export_environment(&config, &options, socket_path, preload ? library : NULL)
+               ? run(options.program)
+               : 1;
+}

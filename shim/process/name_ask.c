@@ -1,0 +1,113 @@
+/* name_ask.c - see name_ask.h. */
+#include "shim/process/name_ask.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "shim/base/libc.h"
+#include "shim/base/shim_log.h"
+#include "shim/process/autostart.h"
+#include "shim/process/helper_socket.h"
+
+#define NO_HELPER (-1) /* in place of an errno: nobody listens */
+
+static bool is_whole(const char *bytes, size_t len) {
+    struct shim_name_answer answer;
+    if (len < sizeof answer)
+        return false;
+    memcpy(&answer, bytes, sizeof answer);
+    return len >= sizeof answer + answer.name_len;
+}
+
+/* The answer comes in one piece or in several. */
+static size_t receive(int fd, char *out, size_t size) {
+    size_t have = 0;
+    while (have < size && !is_whole(out, have)) {
+        long n = real.syscall(SYS_recvfrom, fd, out + have, size - have, 0, NULL, NULL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        have += (size_t)n;
+    }
+    return have;
+}
+
+/* The question, or the answer, is not whole. */
+static int broken_off(int fd) {
+    int err = helper_socket_refusal(fd);
+    return err ? err : EAGAIN;
+}
+
+static int exchange(int fd, const struct shim_request *req, const char *host,
+                    struct shim_name_answer *answer, char *name) {
+    struct iovec iov[2] = {{(void *)(uintptr_t)req, sizeof *req},
+                           {(void *)(uintptr_t)host, req->name_len}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+    char bytes[sizeof *answer + SHIM_HOST_NAME_MAX + 1];
+    if (raw_sendmsg(fd, &msg, MSG_NOSIGNAL) != (ssize_t)(sizeof *req + req->name_len))
+        return broken_off(fd);
+    size_t len = receive(fd, bytes, sizeof bytes);
+    return shim_name_answer_check(bytes, len, answer, name) ? answer->err : broken_off(fd);
+}
+
+/* Asks once. No window here: a fork may copy this descriptor, and nothing depends on its close. */
+static int ask_once(const struct settings *settings, const struct shim_request *req,
+                    const char *host, struct shim_name_answer *answer, char *name) {
+    struct timeval wait = {.tv_sec = SHIM_NAME_WAIT_MS / 1000,
+                           .tv_usec = SHIM_NAME_WAIT_MS % 1000 * 1000};
+    int fd = raw_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno;
+    raw_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    raw_setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    int err = helper_socket_connect(fd, settings->socket_path);
+    if (err == 0)
+        err = exchange(fd, req, host, answer, name);
+    else if (err != ENOENT && err != ECONNREFUSED)
+        err = EAGAIN;
+    else
+        err = NO_HELPER;
+    raw_close(fd);
+    return err;
+}
+
+static int ask(const struct settings *settings, struct shim_request *req, const char *host,
+               struct shim_name_answer *answer, char *name) {
+    int saved = errno;
+    req->magic = SHIM_CONTROL_MAGIC;
+    req->version = SHIM_CONTROL_VERSION;
+    req->size = sizeof *req;
+    req->family = req->dest.family;
+    req->name_len = (uint16_t)strlen(host);
+    int err = ask_once(settings, req, host, answer, name);
+    if (err == NO_HELPER && autostart_helper(settings->socket_path, AUTOSTART_LIMIT_MS))
+        err = ask_once(settings, req, host, answer, name);
+    errno = saved;
+    return err == NO_HELPER ? EAGAIN : err;
+}
+
+int names_ask_address(const struct settings *settings, const char *name, int family,
+                      struct shim_endpoint *address, char kept[SHIM_HOST_NAME_MAX + 1]) {
+    struct shim_request req = {.kind = SHIM_REQUEST_ADDRESS, .dest = {.family = (uint16_t)family}};
+    struct shim_name_answer answer;
+    char text[SHIM_ENDPOINT_TEXT_SIZE];
+    int err = ask(settings, &req, name, &answer, kept);
+    if (err)
+        return err;
+    *address = answer.address;
+    if (address->family == family && shim_ranges_hold(&settings->names, address))
+        return 0;
+    shim_log("the helper gives %s the address %s, which is not in this program's range: expected "
+             "both to have the same [names]",
+             name, shim_endpoint_text(address, text, sizeof text));
+    return EPROTO;
+}
+
+int names_ask_name(const struct settings *settings, const struct shim_endpoint *address,
+                   char name[SHIM_HOST_NAME_MAX + 1]) {
+    struct shim_request req = {.kind = SHIM_REQUEST_NAME, .dest = *address};
+    struct shim_name_answer answer;
+    return ask(settings, &req, "", &answer, name);
+}

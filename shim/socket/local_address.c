@@ -1,0 +1,113 @@
+/* local_address.c - see local_address.h. */
+#include "shim/socket/local_address.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "shim/base/fork_guard.h"
+#include "shim/base/libc.h"
+#include "shim/socket/options.h"
+
+/* Connects under way at once that can be told; the older of two in the same place is forgotten. */
+#define NOTES 64
+
+/* The kernel's default range for clients, in its upper part. */
+#define PORT_FIRST 49152
+#define PORT_COUNT 11000
+
+static struct note {
+    atomic_flag
+        busy; /* whoever finds it set goes without: a handler must not wait for its thread */
+    int fd_plus_one;
+    struct shim_endpoint dest;
+} notes[NOTES];
+
+static atomic_uint ports;
+
+static struct note *note_of(int fd) {
+    return &notes[(unsigned)fd % NOTES];
+}
+
+void early_name_note(int fd, const struct shim_endpoint *dest) {
+    struct note *note = note_of(fd);
+    if (atomic_flag_test_and_set(&note->busy))
+        return;
+    note->fd_plus_one = fd + 1;
+    note->dest = *dest;
+    atomic_flag_clear(&note->busy);
+}
+
+static bool noted_dest(int fd, struct shim_endpoint *dest) {
+    struct note *note = note_of(fd);
+    if (atomic_flag_test_and_set(&note->busy))
+        return false;
+    bool known = note->fd_plus_one == fd + 1;
+    *dest = note->dest;
+    atomic_flag_clear(&note->busy);
+    return known;
+}
+
+void early_name_copy(int from, int to) {
+    struct shim_endpoint dest;
+    if (noted_dest(from, &dest))
+        early_name_note(to, &dest);
+}
+
+/* The address that packets to `dest` leave from. False if there is no way. */
+static bool routed_address(const struct shim_endpoint *dest, struct shim_endpoint *address) {
+    struct sockaddr_storage name;
+    socklen_t len = shim_endpoint_to_sockaddr(dest, &name);
+    bool known = false;
+    window_open();
+    int fd = raw_socket(dest->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        /* Nothing is sent: a UDP connect only looks up the route. */
+        if (raw_connect(fd, &name, len) == 0) {
+            len = sizeof name;
+            known = raw_getsockname(fd, &name, &len) == 0 &&
+                    shim_endpoint_from_sockaddr(address, (struct sockaddr *)&name, len);
+        }
+        raw_close(fd);
+    }
+    window_close();
+    return known;
+}
+
+struct shim_endpoint early_name_bound(int fd, uint16_t family) {
+    struct shim_endpoint bound;
+    int saved = errno;
+    if (!option_address_get(fd, OPTION_BOUND, &bound) || bound.family != family)
+        bound = (struct shim_endpoint){.family = family};
+    errno = saved;
+    return bound;
+}
+
+/* What `bound` becomes with a connect to `dest`. */
+static struct shim_endpoint made_up(const struct shim_endpoint *bound,
+                                    const struct shim_endpoint *dest) {
+    struct shim_endpoint local = *bound, routed;
+    if (local.port == 0)
+        local.port = (uint16_t)(PORT_FIRST + (atomic_fetch_add(&ports, 1) * 7919u) % PORT_COUNT);
+    if (shim_endpoint_is_any(&local) && routed_address(dest, &routed)) {
+        memcpy(local.addr, routed.addr, sizeof local.addr);
+        local.scope_id = routed.scope_id;
+    }
+    return local;
+}
+
+struct shim_endpoint early_name_get(int fd, uint16_t family, const struct shim_endpoint *dest) {
+    struct shim_endpoint local, noted;
+    int saved = errno;
+    if (!option_address_get(fd, OPTION_OWN, &local) || local.family != family) {
+        local = early_name_bound(fd, family);
+        if (!dest && noted_dest(fd, &noted))
+            dest = &noted;
+        if (dest && dest->family == family) {
+            local = made_up(&local, dest);
+            option_address_put(fd, OPTION_OWN, &local);
+        }
+    }
+    errno = saved;
+    return local;
+}

@@ -1,0 +1,109 @@
+/*
+ * options.h - socket options: carried over the swap, kept on A, and answered as TCP would.
+ *
+ * An AF_UNIX socket knows nothing of TCP's options, but the kernel keeps some fields for it that it
+ * never looks at. Two of them hold what the application set, so that it reads back in any process:
+ *   the mark    SO_MAX_PACING_RATE, 64 bits: the options that real programs set on every connection
+ *   the store   a socket filter (never run on a stream socket) whose instructions carry pairs of
+ *               option and value: all others; 8 µs to write, so only for what is rare
+ */
+#ifndef SHIM_SOCKET_OPTIONS_H
+#define SHIM_SOCKET_OPTIONS_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "core/common/helper_protocol.h"
+#include "shim/socket/state.h"
+
+/* MARK_FIELD: (shift << 8) | width. A field holds value + 1 for numbers whose default is not 0. */
+#define MARK_FIELD(shift, width) ((shift) << 8 | (width))
+#define MARK_FAMILY6             MARK_FIELD(0, 1)
+#define MARK_NODELAY             MARK_FIELD(1, 1)
+#define MARK_CORK                MARK_FIELD(2, 1)
+#define MARK_KEEPIDLE            MARK_FIELD(3, 15)
+#define MARK_KEEPINTVL           MARK_FIELD(18, 15)
+#define MARK_KEEPCNT             MARK_FIELD(33, 7)
+#define MARK_SYNCNT              MARK_FIELD(40, 7)
+#define MARK_TOS                 MARK_FIELD(47, 8)
+
+struct option_row {
+    int level, name;
+    uint8_t how; /* enum option_how */
+    uint16_t field;
+    int standard, min, max;
+};
+
+enum option_how {
+    OPTION_KERNEL,
+    OPTION_MARK,
+    OPTION_STORE,
+    OPTION_EARLY,
+    OPTION_LATE,
+    OPTION_NAME,
+    OPTION_BUFFER,
+    OPTION_IGNORE,
+    OPTION_ANSWER,
+    OPTION_REFUSE,
+};
+
+/* The row of an option, or NULL. */
+const struct option_row *option_find(int level, int name);
+
+/* Reads and writes one kept integer of A; `get` gives the row's standard value when none was kept.
+ * `put` returns 0 or an errno. 1 or 2 system calls. */
+int option_kept_get(int fd, const struct option_row *row);
+int option_kept_put(int fd, const struct option_row *row, int value);
+
+#define OPTION_NAME_SIZE 16 /* the kernel's TCP_CA_NAME_MAX */
+
+/* The same for a kept name, which is OPTION_NAME_SIZE bytes, all zero if none was kept. */
+void option_name_get(int fd, const struct option_row *row, char name[OPTION_NAME_SIZE]);
+int option_name_put(int fd, const struct option_row *row, const char name[OPTION_NAME_SIZE]);
+
+/* Addresses kept on A. `get` returns false if there is none; `put` returns 0 or an errno. 1 or 2 system
+ * calls. */
+enum option_address {
+    OPTION_BOUND, /* what the program had bound the TCP socket to */
+    OPTION_OWN,   /* what getsockname has answered where nobody knows better */
+};
+bool option_address_get(int fd, enum option_address which, struct shim_endpoint *out);
+int option_address_put(int fd, enum option_address which, const struct shim_endpoint *address);
+
+/* The family of the application's socket while no outcome says it. 1 system call. */
+uint16_t options_family(int fd);
+
+/* After a successful setsockopt on what is not ours: remember that it must be carried. Memory
+ * only. */
+void options_note(int fd, int level, int name);
+
+/* The name of the device that the TCP socket `fd` was bound to by an option; false if it was to none. No
+ * system call if this process made it and set none of the rare options on it. */
+bool options_device(int fd, char name[IFNAMSIZ]);
+
+/* Before the swap: what was set on the TCP socket `from`, and what it is bound to (req->local), is set
+ * on A `to`, or kept there, or told to the helper in *req. No system call if this process made the socket and set
+ * no option (and the socket is AF_INET); one that it has not made may have had any set. */
+void options_carry(int from, int to, uint16_t family, struct shim_request *req);
+
+/* The way back: what A `from` keeps is set on the TCP socket `to`. Returns the HINT_OPTIONS of what stands
+ * there now, for the next options_carry. */
+uint32_t options_restore(int from, int to);
+
+/* F_SETOWN and F_SETSIG, which SIGURG needs as well as SIGIO. */
+void options_carry_owner(int from, int to);
+
+/* getsockopt and setsockopt for a descriptor that is ours, for everything that libc's call would
+ * answer differently from TCP. Return 0 or -1 with errno, as the real ones. */
+int options_get(int fd, const struct shim_state *state, int level, int name, void *value,
+                socklen_t *len);
+int options_set(int fd, const struct shim_state *state, int level, int name, const void *value,
+                socklen_t len);
+
+/* ioctl as a TCP socket without a connection answers it, of the family of A `fd`: for what the socket
+ * itself has no part in, such as addresses of interfaces. 4 system calls. */
+int options_ioctl(int fd, unsigned long request, void *argument);
+
+#endif

@@ -1,0 +1,113 @@
+/* state.c - see state.h. */
+#include "shim/socket/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+
+#include "shim/base/hint.h"
+#include "shim/base/libc.h"
+#include "shim/base/shim_log.h"
+#include "shim/process/helper_socket.h"
+
+bool shim_is_ours(int fd) {
+    struct sockaddr_un name;
+    socklen_t len = sizeof name;
+    int saved = errno;
+    bool ours = raw_getpeername(fd, &name, &len) == 0 && shim_is_helper_name(&name, len);
+    if (ours)
+        hint_ours(fd);
+    else
+        hint_remove(fd, HINT_OURS | HINT_PENDING);
+    errno = saved;
+    return ours;
+}
+
+short shim_poll_now(int fd, short events) {
+    struct pollfd pfd = {.fd = fd, .events = events};
+    struct timespec now = {0};
+    return real.syscall(SYS_ppoll, &pfd, 1, &now, NULL, (size_t)8) == 1 ? pfd.revents : 0;
+}
+
+bool shim_is_hung_up(int fd) {
+    return shim_poll_now(fd, 0) & POLLHUP;
+}
+
+/* The own name, if the helper has given one. *maybe_ours: at least it is an AF_UNIX socket. */
+static bool read_outcome(int fd, struct shim_outcome *outcome, bool *maybe_ours) {
+    struct sockaddr_un name;
+    socklen_t len = sizeof name;
+    *maybe_ours = raw_getsockname(fd, &name, &len) == 0 && name.sun_family == AF_UNIX;
+    return *maybe_ours && shim_outcome_unpack(outcome, &name, len);
+}
+
+/* A helper of another version: all routed connects fail until one of the two is replaced, so it is
+ * said even where nobody asked for a log. */
+static void complain_of_version(const struct shim_outcome *outcome) {
+    static atomic_bool complained;
+    char text[160];
+    if (outcome->dest.port || !shim_endpoint_is_any(&outcome->dest) ||
+        atomic_exchange(&complained, true))
+        return;
+    snprintf(text, sizeof text,
+             "connect refused: the helper speaks control version %u, this library %u: restart the "
+             "older one",
+             (unsigned)outcome->local.port, (unsigned)SHIM_CONTROL_VERSION);
+    shim_complain(text);
+}
+
+static struct shim_state state_of(const struct shim_outcome *outcome) {
+    if (outcome->err == EPROTO)
+        complain_of_version(outcome);
+    return (struct shim_state){outcome->err ? SHIM_FAILED : SHIM_CONNECTED, *outcome};
+}
+
+static int unnamed_error(int fd) {
+    int err = helper_socket_refusal(fd);
+    return err ? err : ECONNREFUSED;
+}
+
+struct shim_state shim_state_read(int fd) {
+    struct shim_state state = {.kind = SHIM_FOREIGN};
+    int saved = errno;
+    bool maybe_ours;
+    /* Only helpers give such names, so a name alone proves that the descriptor is ours. */
+    if (read_outcome(fd, &state.outcome, &maybe_ours)) {
+        hint_ours(fd);
+        state = state_of(&state.outcome);
+    } else if (maybe_ours && shim_is_ours(fd)) {
+        state.kind = SHIM_CONNECTING;
+        /* The helper names first and closes second: whoever sees the hang-up sees the name, too. */
+        if (shim_is_hung_up(fd)) {
+            if (!read_outcome(fd, &state.outcome, &maybe_ours))
+                state.outcome.err = unnamed_error(fd);
+            state = state_of(&state.outcome);
+        }
+    } else {
+        hint_remove(fd, HINT_OURS | HINT_PENDING);
+    }
+    errno = saved;
+    return state;
+}
+
+int shim_take_error(int fd) {
+    int err = 0, saved = errno;
+    socklen_t len = sizeof err;
+    if (raw_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
+        err = 0;
+    errno = saved;
+    return err;
+}
+
+int shim_reset_errno(const struct shim_state *state) {
+    return state->kind == SHIM_FAILED ? state->outcome.err : ECONNRESET;
+}
+
+bool shim_is_blocking(int fd) {
+    int saved = errno;
+    bool blocking = !(raw_fcntl(fd, F_GETFL, 0) & O_NONBLOCK);
+    errno = saved;
+    return blocking;
+}

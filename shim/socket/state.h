@@ -1,0 +1,49 @@
+/*
+ * state.h - what the kernel says about a descriptor: is it ours, and how far is it?
+ *
+ * Nothing is remembered; every answer comes from the names of the socket (helper_protocol.h), so it is the
+ * same in every process that holds the descriptor. All functions preserve errno and are safe in
+ * signal handlers.
+ */
+#ifndef SHIM_SOCKET_STATE_H
+#define SHIM_SOCKET_STATE_H
+
+#include <stdbool.h>
+
+#include "core/common/helper_protocol.h"
+
+enum shim_kind {
+    SHIM_FOREIGN,    /* not ours: libc's answer stands */
+    SHIM_CONNECTING, /* TCP's SYN_SENT */
+    SHIM_FAILED,     /* outcome.err is the errno */
+    SHIM_CONNECTED, /* outcome.dest and .local are the names; the connection may have ended since */
+};
+
+struct shim_state {
+    enum shim_kind kind;
+    struct shim_outcome outcome; /* for SHIM_FAILED and SHIM_CONNECTED; zero otherwise */
+};
+
+/* 1 system call if there is an outcome, or for what is no AF_UNIX socket; 3 while connecting. */
+struct shim_state shim_state_read(int fd);
+
+/* Is it ours at all? 1 system call. Clears a stale hint. */
+bool shim_is_ours(int fd);
+
+/* The socket's pending error, as errno number, taken away as SO_ERROR does. 1 system call. */
+int shim_take_error(int fd);
+
+/* The errno TCP would report in place of the ECONNRESET that the kernel keeps for a failed or reset
+ * connection: that of the outcome, or ECONNRESET after success. */
+int shim_reset_errno(const struct shim_state *state);
+
+/* Is the descriptor in blocking mode? 1 system call. */
+bool shim_is_blocking(int fd);
+
+/* What poll(2) says of the descriptor now; 0 if nothing. 1 system call. */
+short shim_poll_now(int fd, short events);
+
+/* Has the other end gone (POLLHUP)? On a connection: have both directions ended? 1 system call. */
+bool shim_is_hung_up(int fd);
+
+#endif

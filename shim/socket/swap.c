@@ -1,0 +1,267 @@
+/* swap.c - see swap.h and the steps in helper_protocol.h. */
+#include "shim/socket/swap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "shim/base/fork_guard.h"
+#include "shim/base/hint.h"
+#include "shim/base/libc.h"
+#include "shim/process/helper_socket.h"
+#include "shim/socket/epoll_registry.h"
+#include "shim/socket/options.h"
+
+/* linux/in.h, linux/tcp.h; not every libc knows them */
+#define IP_BIND_ADDRESS_NO_PORT_OF_LINUX 24
+#define TCP_FASTOPEN_NO_COOKIE_OF_LINUX  34
+
+/* 64 bits that do not repeat: the kernel's random bytes of this process image, the time, and a
+ * counter, mixed. No system call. They need not be secret: the helper resolves collisions. */
+static uint64_t random_id(void) {
+    static _Atomic uint64_t counter;
+    struct timespec now;
+    uint64_t seed[2] = {0, 0};
+    const void *kernel_random = (const void *)getauxval(AT_RANDOM);
+    if (kernel_random)
+        memcpy(seed, kernel_random, sizeof seed);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t x = seed[0] ^ (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec;
+    x += atomic_fetch_add(&counter, 1) * 0x9e3779b97f4a7c15u + (uint64_t)(uintptr_t)&now;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return (x ^ x >> 31) + seed[1];
+}
+
+static void fill_request(struct shim_request *req, const struct swap *swap) {
+    bool bound = swap->local.port != 0 || !shim_endpoint_is_any(&swap->local);
+    *req = (struct shim_request){
+        .magic = SHIM_CONTROL_MAGIC,
+        .version = SHIM_CONTROL_VERSION,
+        .size = sizeof *req,
+        .id = random_id(),
+        .kind = SHIM_REQUEST_CONNECT,
+        .family = swap->local.family,
+        .name_len = (uint16_t)(swap->host ? strlen(swap->host) : 0),
+        .fd = (uint32_t)swap->fd + 1,
+        .dest = swap->dest,
+    };
+    if (bound) {
+        req->flags |= SHIM_LOCAL_BOUND;
+        req->local = swap->local;
+    }
+}
+
+/* Sends the request, the name and the padding: exactly SHIM_GATE_LEN bytes. */
+static int send_gate(int fd, const struct shim_request *req, const char *host) {
+    static const char padding[SHIM_GATE_LEN];
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov[3] = {
+        {(void *)(uintptr_t)req, sizeof *req},
+        {(void *)(uintptr_t)host, req->name_len},
+        {(void *)(uintptr_t)padding, SHIM_GATE_LEN - sizeof *req - req->name_len},
+    };
+    struct msghdr msg = {
+        .msg_iov = iov, .msg_iovlen = 3, .msg_control = &control, .msg_controllen = sizeof control};
+    memset(&control, 0, sizeof control);
+    control.align.cmsg_len = CMSG_LEN(sizeof fd);
+    control.align.cmsg_level = SOL_SOCKET;
+    control.align.cmsg_type = SCM_RIGHTS;
+    memcpy(CMSG_DATA(&control.align), &fd, sizeof fd);
+    ssize_t n = raw_sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    /* A helper that has read the first part and ended it may have closed before the rest was sent:
+     * the outcome tells. */
+    if (n == SHIM_GATE_LEN || (n >= 0 && shim_is_hung_up(fd)))
+        return 0;
+    /* Fewer skbs fit than helper_protocol.h reckons with: a kernel unlike any known. Better no
+     * connection than one with a gate of unknown length. */
+    if (n >= 0)
+        return EPROTO;
+    /* A helper that refuses does not wait for the request. */
+    if (errno == EPIPE) {
+        int refusal = helper_socket_refusal(fd);
+        return refusal ? SWAP_REFUSED + refusal : ECONNREFUSED;
+    }
+    /* Too many descriptors of this user's are on their way: wait, as for room in the backlog. */
+    return errno == ETOOMANYREFS ? EAGAIN : errno;
+}
+
+/* What sandboxes answer who may not have sockets of this kind: systemd's RestrictAddressFamilies,
+ * and common seccomp filters. None of it is an errno of TCP's connect. */
+static bool is_forbidden(int err) {
+    return err == EAFNOSUPPORT || err == EPERM || err == ENOSYS || err == EINVAL;
+}
+
+static int open_pair(const struct swap *swap, struct shim_request *req) {
+    int gate = SHIM_GATE_SNDBUF;
+    int fd = raw_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return is_forbidden(errno) ? -EACCES : -errno;
+    raw_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &gate, sizeof gate);
+    int err = helper_socket_connect(fd, swap->settings->socket_path);
+    if (err == 0) {
+        options_carry(swap->fd, fd, swap->local.family, req);
+        err = send_gate(fd, req, swap->host);
+    }
+    if (err == 0)
+        return fd;
+    raw_close(fd);
+    return -err;
+}
+
+/* Looks at `b` last. */
+static bool is_same_file(int a, int b) {
+    struct stat file_a, file_b;
+    return fstat(a, &file_a) == 0 && fstat(b, &file_b) == 0 && file_a.st_dev == file_b.st_dev &&
+           file_a.st_ino == file_b.st_ino;
+}
+
+/* Makes `new_fd` stand where `fd` is: same file flags, same close-on-exec, same epoll sets. Unless
+ * `old` is -1: only if `fd` still is what `old` is a copy of, else EBADF. */
+static int replace(int fd, int new_fd, int file_flags, int old) {
+    struct epoll_moved moved;
+    int close_on_exec = raw_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
+    int settable = file_flags & (O_NONBLOCK | O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME);
+    if (file_flags & O_ASYNC || hint_has(fd, HINT_OWNER))
+        options_carry_owner(fd, new_fd);
+    if (settable != O_NONBLOCK)
+        raw_fcntl(new_fd, F_SETFL, settable);
+    int err = epoll_registry_detach(fd, &moved);
+    if (err == 0 && old >= 0 && !is_same_file(old, fd))
+        err = EBADF;
+    while (err == 0 && raw_dup3(new_fd, fd, close_on_exec) < 0)
+        err = errno == EINTR || errno == EBUSY ? 0 : errno;
+    /* The kernel noted the temporary number for O_ASYNC's signals; turned on again, it notes this. */
+    if (err == 0 && file_flags & O_ASYNC) {
+        raw_fcntl(fd, F_SETFL, settable & ~O_ASYNC);
+        raw_fcntl(fd, F_SETFL, settable);
+    }
+    epoll_registry_attach(fd, &moved);
+    return err;
+}
+
+int swap_in(const struct swap *swap) {
+    struct shim_request req;
+    fill_request(&req, swap);
+    window_open();
+    int pair = open_pair(swap, &req);
+    int err = pair < 0 ? -pair : 0;
+    if (pair >= 0) {
+        err = replace(swap->fd, pair, swap->file_flags, -1);
+        raw_close(pair);
+    }
+    window_close();
+    return err;
+}
+
+static void set_option(int fd, int level, int name, int value) {
+    raw_setsockopt(fd, level, name, &value, sizeof value);
+}
+
+/* The program had the address from bind(2) until now, whoever else uses it: the helper may, for the
+ * connection that ends here. */
+static void bind_again(int from, int tcp) {
+    struct shim_endpoint bound;
+    struct sockaddr_storage local;
+    int reuse = 0;
+    socklen_t len = sizeof reuse;
+    if (!option_address_get(from, OPTION_BOUND, &bound))
+        return;
+    raw_getsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &reuse, &len);
+    set_option(tcp, SOL_SOCKET, SO_REUSEADDR, 1);
+    raw_bind(tcp, &local, shim_endpoint_to_sockaddr(&bound, &local));
+    set_option(tcp, SOL_SOCKET, SO_REUSEADDR, reuse);
+}
+
+/* A socket keeps the number of the port that it was given for a connect, though not the port. It must not
+ * be taken for one that the program has bound: binding without a port clears it. */
+static void forget_port(int tcp, int family) {
+    struct sockaddr_storage any;
+    socklen_t len =
+        shim_endpoint_to_sockaddr(&(struct shim_endpoint){.family = (uint16_t)family}, &any);
+    set_option(tcp, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT_OF_LINUX, 1);
+    raw_bind(tcp, &any, len);
+    set_option(tcp, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT_OF_LINUX, 0);
+}
+
+/* Leaves `tcp`, which is new, as TCP leaves a socket that was disconnected: with ECONNRESET as its
+ * error. A fast open that needs no cookie begins to connect without sending anything, and shutdown
+ * gives that up. Where the kernel has no such thing there is no error. */
+static void leave_reset(int tcp, int family) {
+    static const struct shim_endpoint loopback[2] = {
+        {.family = AF_INET, .port = 1, .addr = {127, 0, 0, 1}},
+        {.family = AF_INET6, .port = 1, .addr = {[15] = 1}}};
+    struct sockaddr_storage name;
+    int on = 1;
+    socklen_t len = shim_endpoint_to_sockaddr(&loopback[family == AF_INET6], &name);
+    if (raw_setsockopt(tcp, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on) != 0)
+        return;
+    if (raw_setsockopt(tcp, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE_OF_LINUX, &on, sizeof on) != 0) {
+        set_option(tcp, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 0);
+        return;
+    }
+    if (raw_connect(tcp, &name, len) == 0) {
+        real.syscall(SYS_shutdown, tcp, SHUT_RDWR);
+    } else { /* it did send something, to where nobody listens: that error is not the one */
+        raw_connect(tcp, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+        shim_take_error(tcp);
+    }
+    forget_port(tcp, family);
+    set_option(tcp, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 0);
+    set_option(tcp, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE_OF_LINUX, 0);
+}
+
+/* Puts `tcp` in the place of `fd`, and ends what was there for everybody who has it, or waits for it. They
+ * wake up when the new socket is in its place, so that it tells them why. `old` is a copy of `fd`, or -1;
+ * with one, what another thread may have put in the place of `fd` meanwhile stays there. */
+static int replace_and_end(int fd, int tcp, int file_flags, int old) {
+    if (old < 0)
+        real.syscall(SYS_shutdown, fd, SHUT_RDWR);
+    int err = replace(fd, tcp, file_flags, old);
+    if (err == 0 && old >= 0)
+        real.syscall(SYS_shutdown, old, SHUT_RDWR);
+    return err;
+}
+
+int swap_out(int fd, const struct shim_state *state) {
+    int file_flags = raw_fcntl(fd, F_GETFL, 0), family = options_family(fd);
+    bool failed = state->kind == SHIM_FAILED;
+    uint32_t restored = 0;
+    if (file_flags < 0)
+        return errno;
+    window_open();
+    int old = failed ? -1 : raw_fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    bool closed = !failed && old < 0 && errno == EBADF;
+    int tcp = raw_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int err = tcp < 0 ? errno : 0;
+    if (closed || (old >= 0 && !shim_is_ours(old)))
+        err = EBADF; /* another thread has just closed it */
+    if (err == 0) {
+        if (!failed)
+            leave_reset(tcp, family);
+        restored = options_restore(fd, tcp);
+        bind_again(fd, tcp);
+        if (!failed) /* before anybody wakes up */
+            hint_add(fd, HINT_GIVEN_UP);
+        err = failed ? replace(fd, tcp, file_flags, -1) : replace_and_end(fd, tcp, file_flags, old);
+    }
+    if (tcp >= 0)
+        raw_close(tcp);
+    if (old >= 0)
+        raw_close(old);
+    window_close();
+    if (err == 0)
+        hint_change(fd, HINT_LASTING | HINT_GIVEN_UP, restored);
+    else
+        hint_remove(fd, HINT_GIVEN_UP);
+    return err;
+}
