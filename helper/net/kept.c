@@ -33,14 +33,24 @@ static void look_at_waiting(struct loop_task *task) {
     }
 }
 
+/* Some of those who wait may go on. */
+static void look_soon(struct kept *kept) {
+    if (kept->waiting)
+        loop_task_post(kept->loop, &kept->task, look_at_waiting);
+}
+
+void kept_set_max(struct kept *kept, size_t max) {
+    kept->max = max;
+    look_soon(kept);
+}
+
 void kept_release(struct kept *kept, struct keeper *keeper, size_t bytes) {
     kept->bytes -= bytes;
     if (keeper)
         keeper->bytes -= bytes;
     else
         kept->orphaned -= bytes;
-    if (kept->waiting)
-        loop_task_post(kept->loop, &kept->task, look_at_waiting);
+    look_soon(kept);
 }
 
 bool kept_orphan(struct kept *kept, struct keeper *keeper, size_t bytes) {

@@ -35,6 +35,9 @@ struct keeper {
     void (*resume)(struct keeper *keeper); /* it may read again */
 };
 
+/* Sets how much all may keep. Who waits and has less than its share now goes on. */
+void kept_set_max(struct kept *kept, size_t max);
+
 /* `keeper` NULL: its session has ended (kept_orphan). */
 void kept_charge(struct kept *kept, struct keeper *keeper, size_t bytes);
 void kept_release(struct kept *kept, struct keeper *keeper, size_t bytes);

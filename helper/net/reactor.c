@@ -110,7 +110,7 @@ void reactor_set_memory(struct reactor *reactor, uint64_t bytes) {
     if (bytes == 0)
         bytes = reactor_default_memory();
     reactor->loans_max = (size_t)(bytes / 2 / sizeof(struct buffer));
-    reactor->kept.max = (size_t)(bytes / 2);
+    kept_set_max(&reactor->kept, (size_t)(bytes / 2));
 }
 
 uint32_t reactor_promises(const struct reactor *reactor) {

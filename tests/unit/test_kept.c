@@ -110,6 +110,18 @@ static void who_waits_goes_on_when_others_have_released_enough(void **state) {
         assert_int_equal(sessions[i].resumed, i != 1 || sessions[1].keeper.bytes <= MIB(16));
 }
 
+static void who_waits_goes_on_when_there_may_be_more(void **state) {
+    (void)state;
+    hoard(&sessions[0]);
+    kept_set_max(&kept, MIB(32) - 1);
+    assert_int_equal(loop_turn(kept.loop, 0), 0);
+    assert_int_equal(sessions[0].resumed, 0);
+    kept_set_max(&kept, MIB(64));
+    assert_int_equal(loop_turn(kept.loop, 0), 0);
+    assert_int_equal(sessions[0].resumed, 1);
+    assert_true(kept_may_read(&kept, &sessions[0].keeper));
+}
+
 static void a_session_that_ends_waits_no_more(void **state) {
     (void)state;
     hoard(&sessions[0]);
@@ -147,6 +159,7 @@ int main(void) {
         TEST(who_keeps_little_is_read_whatever_others_have),
         TEST(who_waits_goes_on_when_it_has_released_enough_itself),
         TEST(who_waits_goes_on_when_others_have_released_enough),
+        TEST(who_waits_goes_on_when_there_may_be_more),
         TEST(a_session_that_ends_waits_no_more),
         TEST(readers_whose_session_has_ended_may_have_half),
     };
