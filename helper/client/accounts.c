@@ -2,6 +2,15 @@
 #include "helper/client/accounts.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+void accounts_init(struct accounts *accounts, struct loop *loop) {
+    memset(accounts, 0, sizeof *accounts);
+    accounts->loop = loop;
+    accounts->owners_max = 1;
+}
+
+/* ---- Accounts ---- */
 
 static struct account **place_of(struct accounts *accounts, uid_t uid) {
     struct account **at = &accounts->bucket[uid % ACCOUNTS_BUCKETS];
@@ -22,10 +31,89 @@ struct account *account_get(struct accounts *accounts, uid_t uid) {
     return *at;
 }
 
-void account_put(struct accounts *accounts, struct account *account) {
-    if (!account || --account->users > 0)
-        return;
+static void forget(struct accounts *accounts, struct account *account) {
     struct account **at = place_of(accounts, account->uid);
     *at = account->next;
     free(account);
+}
+
+static void look_for_idle(struct loop_timer *timer);
+
+void account_put(struct accounts *accounts, struct account *account) {
+    if (!account || --account->users > 0)
+        return;
+    if (!account->own) {
+        forget(accounts, account);
+        return;
+    }
+    account->idle_us = loop_now_us(accounts->loop);
+    if (!accounts->timer.armed)
+        loop_timer_set(accounts->loop, &accounts->timer, account->idle_us + ACCOUNT_IDLE_US,
+                       look_for_idle);
+}
+
+/* ---- Sessions of their own ---- */
+
+static struct account *longest_idle(const struct accounts *accounts) {
+    struct account *longest = NULL;
+    for (struct account *each = accounts->owners; each; each = each->owner_next)
+        if (each->users == 0 && (!longest || each->idle_us < longest->idle_us))
+            longest = each;
+    return longest;
+}
+
+/* Of one who is idle. */
+static void disown(struct accounts *accounts, struct account *account,
+                   void (*end)(struct upstreams *upstreams)) {
+    end(account->own);
+    free(account->own);
+    *account->owner_at = account->owner_next;
+    if (account->owner_next)
+        account->owner_next->owner_at = account->owner_at;
+    accounts->owner_count--;
+    forget(accounts, account);
+}
+
+static void look_for_idle(struct loop_timer *timer) {
+    struct accounts *accounts = container_of(timer, struct accounts, timer);
+    uint64_t now_us = loop_now_us(accounts->loop);
+    struct account *account;
+    while ((account = longest_idle(accounts)) && account->idle_us + ACCOUNT_IDLE_US <= now_us)
+        disown(accounts, account, upstreams_retire);
+    if (account)
+        loop_timer_set(accounts->loop, timer, account->idle_us + ACCOUNT_IDLE_US, look_for_idle);
+}
+
+static bool make_place(struct accounts *accounts) {
+    struct account *idle;
+    while (accounts->owner_count >= accounts->owners_max && (idle = longest_idle(accounts)))
+        disown(accounts, idle, upstreams_retire);
+    return accounts->owner_count < accounts->owners_max;
+}
+
+struct upstreams *account_upstreams(struct accounts *accounts, struct account *account) {
+    if (account->own)
+        return account->own;
+    if (make_place(accounts))
+        account->own = calloc(1, sizeof *account->own);
+    if (!account->own)
+        return &accounts->others;
+    accounts->owner_count++;
+    account->owner_next = accounts->owners;
+    account->owner_at = &accounts->owners;
+    if (account->owner_next)
+        account->owner_next->owner_at = &account->owner_next;
+    accounts->owners = account;
+    return account->own;
+}
+
+void accounts_fini(struct accounts *accounts) {
+    struct account *next;
+    for (struct account *each = accounts->owners; each; each = next) {
+        next = each->owner_next;
+        disown(accounts, each, upstreams_free);
+    }
+    upstreams_free(&accounts->others);
+    if (accounts->loop)
+        loop_timer_clear(accounts->loop, &accounts->timer);
 }

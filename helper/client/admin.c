@@ -111,16 +111,7 @@ static void command_status(struct control_client *client, json_t *request) {
     struct helper *helper = client->helper;
     json_t *sessions = json_array();
     (void)request;
-    for (int i = 0; i < helper->config->n_gateways; i++) {
-        json_t *part = upstream_status(helper->upstreams[i]);
-        json_array_extend(sessions, part);
-        json_decref(part);
-    }
-    if (helper->direct) {
-        json_t *part = upstream_status(helper->direct);
-        json_array_extend(sessions, part);
-        json_decref(part);
-    }
+    helper_status(helper, sessions);
     uint64_t up_us = loop_now_us(helper->reactor.loop) - helper->began_us;
     control_client_list_streams(
         client,

@@ -299,8 +299,9 @@ static void request_stream(struct conn *conn) {
     struct conn_opening *opening = conn->opening;
     struct pump *pump;
     smux_stream *stream;
-    opening->upstream = opening->direct ? helper_direct(conn->helper)
-                                        : helper_upstream(conn->helper, opening->gateway);
+    opening->upstream = opening->direct
+                            ? helper_direct(conn->helper, conn->account)
+                            : helper_upstream(conn->helper, conn->account, opening->gateway);
     if (!opening->upstream) {
         fail(conn, ENETUNREACH, "there is no such gateway");
         return;

@@ -17,24 +17,32 @@
 #include "helper/gateway/gateway_config.h"
 #include "helper/net/log.h"
 
-static bool is_plain(const struct config *config, const struct config_gateway *gateway) {
-    for (int i = 0; i < config->routes.n_routes; i++) {
-        const struct route *route = &config->routes.route[i];
-        if (route->handshake == ROUTE_PLAIN && strcmp(route->gateway, gateway->name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static bool make_upstreams(struct helper *helper, const struct config *config,
-                           struct upstream **upstreams) {
+                           struct upstreams *upstreams) {
     for (int i = 0; i < config->n_gateways; i++) {
-        upstreams[i] = upstream_new(&helper->reactor, helper->lookups, &config->gateway[i],
-                                    is_plain(config, &config->gateway[i]));
-        if (!upstreams[i])
+        upstreams->to[i] = upstreams_make(&helper->reactor, helper->lookups, config, i);
+        if (!upstreams->to[i])
             return false;
     }
     return true;
+}
+
+/* Users with sessions of their own, at most, to one gateway; over all links of theirs. */
+#define OWN_SESSIONS_MAX 64
+
+/* What a session may have on loan in any case adds up to half of what there is, at most. */
+static uint32_t owners_max(const struct helper *helper) {
+    size_t most = helper->reactor.loans_max / (2 * RELAY_SESSION_LOANS_MIN), links = 1;
+    for (int i = 0; i < helper->config->n_gateways; i++)
+        if (helper->config->gateway[i].connections > links)
+            links = helper->config->gateway[i].connections;
+    most = (most < OWN_SESSIONS_MAX ? most : OWN_SESSIONS_MAX) / links;
+    return most > 0 ? (uint32_t)most : 1;
+}
+
+static void take_limits(struct helper *helper) {
+    reactor_set_memory(&helper->reactor, helper->config->helper.max_memory);
+    helper->accounts.owners_max = owners_max(helper);
 }
 
 static uint32_t descriptor_limit(void) {
@@ -56,7 +64,9 @@ bool helper_init(struct helper *helper, struct config *config, const char **why)
         *why = strerror(-error);
         return false;
     }
-    reactor_set_memory(&helper->reactor, config->helper.max_memory);
+    accounts_init(&helper->accounts, helper->reactor.loop);
+    helper->config = config;
+    take_limits(helper);
     helper->began_us = loop_now_us(helper->reactor.loop);
     helper->descriptors = descriptor_limit();
     pendings_init(&helper->pendings);
@@ -69,27 +79,23 @@ bool helper_init(struct helper *helper, struct config *config, const char **why)
     helper->lookups = resolver_client_new(helper->resolver);
     if (!helper->lookups)
         return false;
-    helper->config = config;
-    return make_upstreams(helper, config, helper->upstreams);
+    return make_upstreams(helper, config, &helper->upstreams);
 }
 
-static void free_upstreams(struct helper *helper) {
-    for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++) {
-        if (helper->upstreams[i])
-            upstream_free(helper->upstreams[i]);
-        helper->upstreams[i] = NULL;
-    }
+/* All users' at once. */
+static void for_all_upstreams(struct helper *helper, void (*fn)(const struct upstreams *)) {
+    fn(&helper->upstreams);
+    fn(&helper->accounts.others);
+    for (const struct account *each = helper->accounts.owners; each; each = each->owner_next)
+        fn(each->own);
 }
 
 void helper_fini(struct helper *helper) {
-    for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
-        if (helper->upstreams[i])
-            upstream_flush(helper->upstreams[i]);
+    for_all_upstreams(helper, upstreams_flush);
     while (helper->conns)
         conn_end(helper->conns, ECANCELED);
-    free_upstreams(helper);
-    if (helper->direct)
-        upstream_free(helper->direct);
+    accounts_fini(&helper->accounts);
+    upstreams_free(&helper->upstreams);
     gateway_free(helper->direct_gateway);
     free(helper->direct_config);
     pendings_fini(&helper->pendings);
@@ -103,68 +109,42 @@ void helper_fini(struct helper *helper) {
 
 /* ---- Configuration ---- */
 
-struct upstream *helper_upstream(struct helper *helper, const char *gateway) {
-    for (int i = 0; i < helper->config->n_gateways; i++)
-        if (strcmp(helper->config->gateway[i].name, gateway) == 0)
-            return helper->upstreams[i];
-    return NULL;
+static struct upstreams *upstreams_of(struct helper *helper, struct account *account) {
+    return account ? account_upstreams(&helper->accounts, account) : &helper->upstreams;
 }
 
-static bool addresses_equal(const struct config_gateway *a, const struct config_gateway *b) {
-    for (int i = 0; i < a->n_addresses; i++)
-        if (a->address[i].scheme != b->address[i].scheme ||
-            a->address[i].port != b->address[i].port ||
-            strcmp(a->address[i].host, b->address[i].host) != 0)
-            return false;
-    return a->n_addresses == b->n_addresses;
-}
-
-static bool gateways_equal(const struct config_gateway *a, const struct config_gateway *b) {
-    return strcmp(a->name, b->name) == 0 && addresses_equal(a, b) && a->version == b->version &&
-           a->keepalive == b->keepalive && a->connections == b->connections &&
-           a->keepalive_interval_ms == b->keepalive_interval_ms &&
-           a->keepalive_timeout_ms == b->keepalive_timeout_ms &&
-           a->dial_timeout_ms == b->dial_timeout_ms && a->retry_min_ms == b->retry_min_ms &&
-           a->retry_max_ms == b->retry_max_ms && a->max_frame_size == b->max_frame_size &&
-           a->max_receive_buffer == b->max_receive_buffer &&
-           a->max_stream_buffer == b->max_stream_buffer && strcmp(a->psk, b->psk) == 0 &&
-           strcmp(a->ca, b->ca) == 0 && strcmp(a->cert, b->cert) == 0 &&
-           strcmp(a->key, b->key) == 0;
-}
-
-/* An upstream whose gateway is configured as before is kept, with its sessions. */
-static struct upstream *take_equal(struct helper *helper, const struct config_gateway *gateway) {
+struct upstream *helper_upstream(struct helper *helper, struct account *account,
+                                 const char *gateway) {
     for (int i = 0; i < helper->config->n_gateways; i++) {
-        struct upstream *upstream = helper->upstreams[i];
-        if (upstream && gateways_equal(upstream_config(upstream), gateway)) {
-            helper->upstreams[i] = NULL;
-            return upstream;
-        }
+        if (strcmp(helper->config->gateway[i].name, gateway) != 0)
+            continue;
+        struct upstream **to = &upstreams_of(helper, account)->to[i];
+        if (!*to)
+            *to = upstreams_make(&helper->reactor, helper->lookups, helper->config, i);
+        return *to;
     }
     return NULL;
 }
 
 bool helper_reconfigure(struct helper *helper, struct config *config) {
-    struct upstream *fresh[CONFIG_GATEWAYS_MAX] = {0};
-    if (!make_upstreams(helper, config, fresh)) {
-        for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
-            free(fresh[i]);
+    struct upstreams fresh = {0};
+    if (!make_upstreams(helper, config, &fresh)) {
+        upstreams_free(&fresh);
         return false;
     }
+    upstreams_follow(&helper->upstreams, helper->config, config);
     for (int i = 0; i < config->n_gateways; i++) {
-        struct upstream *equal = take_equal(helper, &config->gateway[i]);
-        if (!equal)
-            continue;
-        upstream_retire(fresh[i]);
-        fresh[i] = equal;
+        if (helper->upstreams.to[i])
+            upstream_retire(fresh.to[i]);
+        else
+            helper->upstreams.to[i] = fresh.to[i];
     }
-    for (int i = 0; i < helper->config->n_gateways; i++)
-        if (helper->upstreams[i])
-            upstream_retire(helper->upstreams[i]);
-    memcpy(helper->upstreams, fresh, sizeof fresh);
+    upstreams_follow(&helper->accounts.others, helper->config, config);
+    for (struct account *each = helper->accounts.owners; each; each = each->owner_next)
+        upstreams_follow(each->own, helper->config, config);
     free(helper->config);
     helper->config = config;
-    reactor_set_memory(&helper->reactor, config->helper.max_memory);
+    take_limits(helper);
     if (helper->names)
         names_configure(helper->names, &config->names);
     return true;
@@ -196,32 +176,42 @@ static bool make_direct_gateway(struct helper *helper) {
     return false;
 }
 
-struct upstream *helper_direct(struct helper *helper) {
+struct upstream *helper_direct(struct helper *helper, struct account *account) {
     struct config_gateway config = {.name = "direct",
                                     .version = 2,
                                     .connections = 1,
                                     .max_frame_size = 65535,
                                     .max_receive_buffer = 64 << 20,
                                     .max_stream_buffer = 4 << 20};
+    struct upstream **direct = &upstreams_of(helper, account)->direct;
     int pair[2];
-    if (helper->direct && !upstream_is_lost(helper->direct))
-        return helper->direct;
-    if (helper->direct)
-        upstream_retire(helper->direct);
-    helper->direct = NULL;
+    if (*direct && !upstream_is_lost(*direct))
+        return *direct;
+    if (*direct)
+        upstream_retire(*direct);
+    *direct = NULL;
     if (!helper->direct_gateway && !make_direct_gateway(helper))
         return NULL;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
         return NULL;
-    helper->direct = upstream_new_connected(&helper->reactor, helper->lookups, &config, pair[0]);
-    if (!helper->direct) {
+    *direct = upstream_new_connected(&helper->reactor, helper->lookups, &config, pair[0]);
+    if (!*direct) {
         close(pair[0]);
         close(pair[1]);
         return NULL;
     }
     if (gateway_take(helper->direct_gateway, pair[1], false, "direct", NULL) != 0)
         close(pair[1]); /* the session ends, its streams with it */
-    return helper->direct;
+    return *direct;
+}
+
+/* ---- Status ---- */
+
+void helper_status(const struct helper *helper, json_t *list) {
+    upstreams_status(&helper->upstreams, NULL, list);
+    for (const struct account *each = helper->accounts.owners; each; each = each->owner_next)
+        upstreams_status(each->own, &each->uid, list);
+    upstreams_status(&helper->accounts.others, NULL, list);
 }
 
 /* ---- Drain ---- */
@@ -230,10 +220,10 @@ struct upstream *helper_direct(struct helper *helper) {
 #define DRAIN_LOOK_US 20000u
 
 static uint32_t streams_alive(const struct helper *helper) {
-    uint32_t streams = helper->direct ? upstream_streams(helper->direct) : 0;
-    for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
-        if (helper->upstreams[i])
-            streams += upstream_streams(helper->upstreams[i]);
+    uint32_t streams = upstreams_streams(&helper->upstreams);
+    streams += upstreams_streams(&helper->accounts.others);
+    for (const struct account *each = helper->accounts.owners; each; each = each->owner_next)
+        streams += upstreams_streams(each->own);
     return streams;
 }
 

@@ -9,7 +9,7 @@
 #include "helper/client/accounts.h"
 #include "helper/client/admission.h"
 #include "helper/client/conn.h"
-#include "helper/client/upstream.h"
+#include "helper/client/upstreams.h"
 #include "helper/net/reactor.h"
 #include "helper/net/resolver.h"
 
@@ -26,9 +26,8 @@ struct helper {
     struct resolver *resolver;
     struct resolver_client *lookups; /* of all upstreams */
     struct config *config;
-    struct upstream *upstreams[CONFIG_GATEWAYS_MAX]; /* in the order of config->gateway */
-    struct upstream *direct;                         /* to the gateway below; NULL until needed */
-    struct gateway *direct_gateway;                  /* in this process, for on-failure = direct */
+    struct upstreams upstreams;     /* of the helper's own user and root; all of `to` is there */
+    struct gateway *direct_gateway; /* in this process, for on-failure = direct */
     struct gateway_config *direct_config;
     struct local *local;
     struct control *control;
@@ -67,11 +66,17 @@ bool helper_is_synthetic(const struct helper *helper, const struct shim_endpoint
  * no more than a quarter of what there are descriptors for. */
 uint32_t helper_streams_per_user(const struct helper *helper);
 
-/* The upstream for a gateway's name. NULL if there is none. */
-struct upstream *helper_upstream(struct helper *helper, const char *gateway);
+/* The user's upstream for a gateway's name; `account` NULL: the helper's own user's. NULL if there is
+ * none, or memory is short. */
+struct upstream *helper_upstream(struct helper *helper, struct account *account,
+                                 const char *gateway);
 
-/* The upstream that connects directly from this machine. NULL if memory or descriptors are short. */
-struct upstream *helper_direct(struct helper *helper);
+/* The user's upstream that connects directly from this machine. NULL if memory or descriptors are
+ * short. */
+struct upstream *helper_direct(struct helper *helper, struct account *account);
+
+/* The sessions of all, for `smuxctl status`. */
+void helper_status(const struct helper *helper, json_t *list);
 
 /* Accepts nothing more, lets another helper take the place, and stops when the last connection has
  * ended. */

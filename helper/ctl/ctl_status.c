@@ -48,6 +48,8 @@ static const char *since_text(long long since, char *out, size_t size) {
 static void print_session(const json_t *s) {
     char in[32], out[32], since[32];
     printf("session  %s %s: %s", text_of(s, "gateway"), text_of(s, "address"), text_of(s, "state"));
+    if (json_object_get(s, "uid"))
+        printf(", of user %lld", number_of(s, "uid"));
     if (number_of(s, "since") > 0)
         printf(", version %lld, RTT %.2f ms, since %s, in %s, out %s, streams %lld now, %lld in "
                "total",

@@ -1,0 +1,119 @@
+/* upstreams.c - see upstreams.h. */
+#include "helper/client/upstreams.h"
+
+#include <string.h>
+
+/* ---- Configuration ---- */
+
+static bool is_plain(const struct config *config, const struct config_gateway *gateway) {
+    for (int i = 0; i < config->routes.n_routes; i++) {
+        const struct route *route = &config->routes.route[i];
+        if (route->handshake == ROUTE_PLAIN && strcmp(route->gateway, gateway->name) == 0)
+            return true;
+    }
+    return false;
+}
+
+struct upstream *upstreams_make(struct reactor *reactor, struct resolver_client *names,
+                                const struct config *config, int i) {
+    const struct config_gateway *gateway = &config->gateway[i];
+    return upstream_new(reactor, names, gateway, is_plain(config, gateway));
+}
+
+static bool addresses_equal(const struct config_gateway *a, const struct config_gateway *b) {
+    for (int i = 0; i < a->n_addresses; i++)
+        if (a->address[i].scheme != b->address[i].scheme ||
+            a->address[i].port != b->address[i].port ||
+            strcmp(a->address[i].host, b->address[i].host) != 0)
+            return false;
+    return a->n_addresses == b->n_addresses;
+}
+
+static bool gateways_equal(const struct config_gateway *a, const struct config_gateway *b) {
+    return strcmp(a->name, b->name) == 0 && addresses_equal(a, b) && a->version == b->version &&
+           a->keepalive == b->keepalive && a->connections == b->connections &&
+           a->keepalive_interval_ms == b->keepalive_interval_ms &&
+           a->keepalive_timeout_ms == b->keepalive_timeout_ms &&
+           a->dial_timeout_ms == b->dial_timeout_ms && a->retry_min_ms == b->retry_min_ms &&
+           a->retry_max_ms == b->retry_max_ms && a->max_frame_size == b->max_frame_size &&
+           a->max_receive_buffer == b->max_receive_buffer &&
+           a->max_stream_buffer == b->max_stream_buffer && strcmp(a->psk, b->psk) == 0 &&
+           strcmp(a->ca, b->ca) == 0 && strcmp(a->cert, b->cert) == 0 &&
+           strcmp(a->key, b->key) == 0;
+}
+
+static struct upstream *take_equal(struct upstreams *upstreams, const struct config *old,
+                                   const struct config_gateway *gateway) {
+    for (int i = 0; i < old->n_gateways; i++) {
+        struct upstream *upstream = upstreams->to[i];
+        if (upstream && gateways_equal(upstream_config(upstream), gateway)) {
+            upstreams->to[i] = NULL;
+            return upstream;
+        }
+    }
+    return NULL;
+}
+
+static void retire_gateways(struct upstreams *upstreams) {
+    for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
+        if (upstreams->to[i])
+            upstream_retire(upstreams->to[i]);
+    memset(upstreams->to, 0, sizeof upstreams->to);
+}
+
+void upstreams_follow(struct upstreams *upstreams, const struct config *old,
+                      const struct config *fresh) {
+    struct upstream *to[CONFIG_GATEWAYS_MAX] = {0};
+    for (int i = 0; i < fresh->n_gateways; i++)
+        to[i] = take_equal(upstreams, old, &fresh->gateway[i]);
+    retire_gateways(upstreams);
+    memcpy(upstreams->to, to, sizeof to);
+}
+
+/* ---- All of them ---- */
+
+void upstreams_retire(struct upstreams *upstreams) {
+    retire_gateways(upstreams);
+    if (upstreams->direct)
+        upstream_retire(upstreams->direct);
+    upstreams->direct = NULL;
+}
+
+void upstreams_flush(const struct upstreams *upstreams) {
+    for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
+        if (upstreams->to[i])
+            upstream_flush(upstreams->to[i]);
+}
+
+void upstreams_free(struct upstreams *upstreams) {
+    for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
+        if (upstreams->to[i])
+            upstream_free(upstreams->to[i]);
+    if (upstreams->direct)
+        upstream_free(upstreams->direct);
+    memset(upstreams, 0, sizeof *upstreams);
+}
+
+uint32_t upstreams_streams(const struct upstreams *upstreams) {
+    uint32_t streams = upstreams->direct ? upstream_streams(upstreams->direct) : 0;
+    for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
+        if (upstreams->to[i])
+            streams += upstream_streams(upstreams->to[i]);
+    return streams;
+}
+
+static void append(json_t *list, const struct upstream *upstream, const uid_t *uid) {
+    json_t *part = upstream ? upstream_status(upstream) : NULL;
+    size_t i;
+    json_t *entry;
+    json_array_foreach(part, i, entry) if (uid)
+        json_object_set_new(entry, "uid", json_integer((json_int_t)*uid));
+    json_array_extend(list, part);
+    json_decref(part);
+}
+
+void upstreams_status(const struct upstreams *upstreams, const uid_t *uid, json_t *list) {
+    for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
+        append(list, upstreams->to[i], uid);
+    append(list, upstreams->direct, uid);
+}
