@@ -40,14 +40,34 @@ void upstream_cancel(struct upstream_waiter *waiter) {
         upstream->last_waiter = waiter->prev;
 }
 
-void upstream_fail_waiters(struct upstream *upstream, int error, bool impatient_only) {
+/* Those who are told something in one turn, be it good or bad: thousands may have waited. */
+#define TOLD_PER_TURN 64
+
+static void go_on(struct loop_task *task);
+
+void upstream_fail_waiters(struct upstream *upstream, int error) {
+    struct upstream_waiter *waiter;
+    while ((waiter = upstream->first_waiter)) {
+        upstream_cancel(waiter);
+        waiter->ready(waiter, error, NULL, NULL);
+    }
+}
+
+void upstream_fail_impatient(struct upstream *upstream) {
     struct upstream_waiter *next;
+    int told = 0;
+    upstream->fails = false;
     for (struct upstream_waiter *w = upstream->first_waiter; w; w = next) {
         next = w->next;
-        if (impatient_only && !w->impatient)
+        if (!w->impatient)
             continue;
+        if (told++ == TOLD_PER_TURN) {
+            upstream->fails = true;
+            loop_task_post(upstream->reactor->loop, &upstream->task, go_on);
+            return;
+        }
         upstream_cancel(w);
-        w->ready(w, error, NULL, NULL);
+        w->ready(w, ENETUNREACH, NULL, NULL);
     }
 }
 
@@ -75,7 +95,9 @@ static void free_session(struct loop_garbage *garbage) {
 }
 
 static void free_upstream(struct loop_garbage *garbage) {
-    free(container_of(garbage, struct upstream, garbage));
+    struct upstream *upstream = container_of(garbage, struct upstream, garbage);
+    loop_task_cancel(upstream->reactor->loop, &upstream->task);
+    free(upstream);
 }
 
 static void free_if_retired(struct upstream *upstream) {
@@ -325,7 +347,11 @@ static struct upstream_waiter *first_to_serve(const struct upstream *upstream) {
 
 void upstream_serve_waiters(struct upstream *upstream) {
     struct upstream_waiter *waiter;
-    while ((waiter = first_to_serve(upstream)) != NULL) {
+    for (int told = 0; (waiter = first_to_serve(upstream)) != NULL; told++) {
+        if (told == TOLD_PER_TURN) {
+            loop_task_post(upstream->reactor->loop, &upstream->task, go_on);
+            return;
+        }
         struct pump *pump = NULL;
         smux_stream *stream = NULL;
         int error = open_now(upstream, waiter->cautious, &pump, &stream);
@@ -337,6 +363,24 @@ void upstream_serve_waiters(struct upstream *upstream) {
         upstream_cancel(waiter);
         waiter->ready(waiter, -error, pump, stream);
     }
+}
+
+static bool has_session(const struct upstream *upstream) {
+    for (int i = 0; i < upstream->link_count; i++)
+        if (is_usable(&upstream->links[i], false))
+            return true;
+    return false;
+}
+
+/* Serves or fails those who are left; what has changed since then counts. */
+static void go_on(struct loop_task *task) {
+    struct upstream *upstream = container_of(task, struct upstream, task);
+    if (upstream->fails && !has_session(upstream)) {
+        upstream_fail_impatient(upstream);
+        return;
+    }
+    upstream->fails = false;
+    upstream_serve_waiters(upstream);
 }
 
 /* ---- Life ---- */
@@ -382,7 +426,7 @@ void upstream_retire(struct upstream *upstream) {
     for (int i = 0; i < upstream->link_count; i++)
         upstream_link_stop(&upstream->links[i]);
     upstream->retired = true;
-    upstream_fail_waiters(upstream, ECANCELED, false);
+    upstream_fail_waiters(upstream, ECANCELED);
     free_if_retired(upstream);
 }
 
@@ -409,13 +453,13 @@ void upstream_free(struct upstream *upstream) {
     struct upstream_session *next;
     for (int i = 0; i < upstream->link_count; i++)
         upstream_link_stop(&upstream->links[i]);
-    upstream_fail_waiters(upstream, ECANCELED, false);
+    upstream_fail_waiters(upstream, ECANCELED);
     for (struct upstream_session *s = upstream->sessions; s; s = next) {
         next = s->next;
         pump_end(s->pump, SMUX_ERR_CLOSED, "helper stops");
     }
     if (!upstream->retired)
-        free(upstream);
+        free_upstream(&upstream->garbage);
 }
 
 const struct config_gateway *upstream_config(const struct upstream *upstream) {

@@ -63,6 +63,8 @@ struct upstream {
     uint64_t streams_past, bytes_in_past, bytes_out_past; /* of sessions that ended */
     bool plain; /* some route has handshake = none: the peer may be any smux server */
     bool retired;
+    bool fails; /* some who are impatient are still to be told that an attempt has failed */
+    struct loop_task task; /* serves or fails those whose turn has not come yet */
     struct loop_garbage garbage;
     int link_count;
     struct link links[];
@@ -89,8 +91,11 @@ struct upstream_session *upstream_session_new(struct link *link, struct carrier 
 /* The session gets no more streams and ends with its last one; its link may connect anew. */
 void upstream_session_detach(struct upstream_session *session);
 
-/* There is a session: those who wait get their streams. */
+/* There is a session: those who wait get their streams, some in each turn. */
 void upstream_serve_waiters(struct upstream *upstream);
-void upstream_fail_waiters(struct upstream *upstream, int error, bool impatient_only);
+/* An attempt to connect has failed: those who are impatient are told, some in each turn. */
+void upstream_fail_impatient(struct upstream *upstream);
+/* Nobody waits for this upstream any more. */
+void upstream_fail_waiters(struct upstream *upstream, int error);
 
 #endif

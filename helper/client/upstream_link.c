@@ -95,7 +95,7 @@ static void link_failed(struct link *link, const char *why) {
         ms = EAGER_RETRY_MS;
     link->address = 0;
     pause_link(link, jittered(ms));
-    upstream_fail_waiters(upstream, ENETUNREACH, true);
+    upstream_fail_impatient(upstream);
 }
 
 static void address_failed(struct link *link, const char *why) {
@@ -120,7 +120,7 @@ static void address_failed(struct link *link, const char *why) {
 static void no_way_back(struct link *link) {
     upstream_link_move(link, LINK_OVER);
     if (upstream_is_lost(link->upstream))
-        upstream_fail_waiters(link->upstream, ENETUNREACH, false);
+        upstream_fail_waiters(link->upstream, ENETUNREACH);
 }
 
 void upstream_link_lost(struct link *link, bool heard, const char *why) {
