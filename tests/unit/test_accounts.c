@@ -1,13 +1,33 @@
 /* Users who share a helper have sessions of their own, as far as there are places. */
-#include "support_helper.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "helper/client/helper.h"
+#include "helper/net/log.h"
 
 #define USERS 5
 
+static struct helper helper;
 static struct account *account[USERS];
 
 static int begin(void **state) {
+    static const char text[] = "[gateway main]\naddress = tcp://127.0.0.1:9\n"
+                               "[route test]\ndestinations = 127.0.0.1:80\ngateway = main\n";
+    struct config *config = malloc(sizeof *config);
+    struct config_error error;
+    const char *why;
     (void)state;
-    begin_helper(0);
+    assert_non_null(config);
+    config_init(config);
+    assert_true(config_parse(config, "test", text, sizeof text - 1, &error));
+    assert_true(helper_init(&helper, config, &why));
     helper.accounts.owners_max = 2;
     for (int i = 0; i < USERS; i++)
         account[i] = account_get(&helper.accounts, 1000 + (uid_t)i);
@@ -18,8 +38,13 @@ static int end(void **state) {
     (void)state;
     for (int i = 0; i < USERS; i++)
         account_put(&helper.accounts, account[i]);
-    finish_helper();
+    helper_fini(&helper);
     return 0;
+}
+
+static void turns(int count) {
+    for (int i = 0; i < count; i++)
+        assert_int_equal(loop_turn(helper.reactor.loop, 0), 0);
 }
 
 static void leave(int user) {
