@@ -7,10 +7,10 @@
  *
  *     smuxb_session *session;
  *     smuxb_stream *stream;
- *     int error = smuxb_client(&session, fd, NULL);
- *     if (!error && !(error = smuxb_open(session, &stream))) {
- *         smuxb_write(stream, "hello", 5);
- *         smuxb_close(stream);
+ *     int error = smuxb_session_client(&session, fd, NULL);
+ *     if (!error && !(error = smuxb_stream_open(session, &stream))) {
+ *         smuxb_stream_write(stream, "hello", 5);
+ *         smuxb_stream_close(stream);
  *     }
  *
  * Threads: every function may be called from any number of threads at once, also on one and the
@@ -18,15 +18,16 @@
  * A session over a descriptor has one thread of its own, one over a transport three; they block
  * all signals.
  *
- * Handles: a smuxb_stream * is given up by smuxb_close or smuxb_reset, a smuxb_session * by
- * smuxb_session_free.  Threads that wait inside a call on it at that moment return with an error,
- * and the memory lives as long as they need it.  But no call may begin on a handle that has been
- * given up, nor have only just begun when it is, which another thread cannot see.  So:
+ * Handles: a smuxb_stream * is given up by smuxb_stream_close or smuxb_stream_reset, a
+ * smuxb_session * by smuxb_session_free.  Threads that wait inside a call on it at that moment
+ * return with an error, and the memory lives as long as they need it.  But no call may begin on a
+ * handle that has been given up, nor have only just begun when it is, which another thread cannot
+ * see.  So:
  *   - a session that threads share is ended by smuxb_session_close, which makes their calls return,
  *     and freed by smuxb_session_free when none of them will make another one (they have been
  *     joined, say).  A handle of one of its streams keeps the session's memory, too.
- *   - threads that share a stream without knowing when another one closes it have a handle each, got
- *     by smuxb_hold before any of them can close it.
+ *   - threads that share a stream without knowing when another one closes it have a handle each,
+ *     got by smuxb_stream_ref before any of them can close it.
  *
  * Errors: functions that return int or ssize_t return a negative SMUX_ERR_ or SMUXB_ERR_ value,
  * never errno; smuxb_strerror has the text.  errno says nothing.
@@ -91,8 +92,8 @@ SMUX_API enum smux_tier smuxb_error_tier(int error);
  * `config` is copied, NULL for the defaults; a hash_seed of 0 is replaced by a random one.
  * Errors: SMUX_ERR_CONFIG (smux_config_verify says which field), SMUX_ERR_NOMEM,
  * SMUX_ERR_ARGUMENT, SMUXB_ERR_DESCRIPTOR, SMUXB_ERR_THREAD, SMUXB_ERR_SYSTEM. */
-SMUX_API int smuxb_client(smuxb_session **session, int fd, const smux_config *config);
-SMUX_API int smuxb_server(smuxb_session **session, int fd, const smux_config *config);
+SMUX_API int smuxb_session_client(smuxb_session **session, int fd, const smux_config *config);
+SMUX_API int smuxb_session_server(smuxb_session **session, int fd, const smux_config *config);
 
 /* A carrier that is not a plain socket, such as TLS.  One thread of the session calls `read`,
  * another one `writev`, both at the same time (an OpenSSL SSL object needs a lock of the caller's
@@ -114,18 +115,18 @@ typedef struct smuxb_transport {
 /* As above, over `transport`, which is copied.  What is written is copied into the session, at most
  * stream_send_buffer bytes for a stream and session_send_buffer in all; writers wait for room.
  * None of the callbacks is called if this fails. */
-SMUX_API int smuxb_client_over(smuxb_session **session, const smuxb_transport *transport,
-                               const smux_config *config);
-SMUX_API int smuxb_server_over(smuxb_session **session, const smuxb_transport *transport,
-                               const smux_config *config);
+SMUX_API int smuxb_session_client_over(smuxb_session **session, const smuxb_transport *transport,
+                                       const smux_config *config);
+SMUX_API int smuxb_session_server_over(smuxb_session **session, const smuxb_transport *transport,
+                                       const smux_config *config);
 
 /* Ends the session and all its streams; every thread that waits on them returns with
  * SMUX_ERR_CLOSED.  What streams have been given to send still goes to the carrier, as long as it
  * takes it without pausing for more than SMUXB_LINGER_MS (it is given up within twice that), and
  * for at most SMUXB_LINGER_MAX_MS in all; whatever else the peer does has no influence.  The
  * session ends when that is over: that is when this returns, to all threads that have called it.
- * The handle stays valid.  Idempotent: returns 0, or the error that had ended the session before, or
- * ended it while this was going on. */
+ * The handle stays valid.  Idempotent: returns 0, or the error that had ended the session before,
+ * or ended it while this was going on. */
 #define SMUXB_LINGER_MS     1000
 #define SMUXB_LINGER_MAX_MS 60000
 SMUX_API int smuxb_session_close(smuxb_session *session);
@@ -139,46 +140,49 @@ SMUX_API void smuxb_session_free(smuxb_session *session);
 
 /* Whether calls on the session fail: it has ended, for whatever reason, or smuxb_session_close has
  * begun. */
-SMUX_API bool smuxb_is_closed(const smuxb_session *session);
+SMUX_API bool smuxb_session_is_closed(const smuxb_session *session);
 
 /* Waits for the session's end, until `deadline_us` (0: for ever; one in the past: just asks).
  * Returns the error that ended it, or SMUXB_ERR_TIMEOUT while it lives, which it does until
  * smuxb_session_close is through.  SMUX_ERR_CLOSED: closed by this side.  SMUX_ERR_CARRIER: the
  * connection ended; smuxb_session_errno says how. */
-SMUX_API int smuxb_wait(smuxb_session *session, uint64_t deadline_us);
+SMUX_API int smuxb_session_wait(smuxb_session *session, uint64_t deadline_us);
 
 /* With SMUX_ERR_CARRIER: what the connection failed with, such as ECONNRESET; 0 if the peer just
  * closed it, which is how a smux peer ends its session.  0 otherwise. */
 SMUX_API int smuxb_session_errno(const smuxb_session *session);
 /* The error that ended the session with particulars ("frame version 7, expected 2"); until
- * smuxb_wait would return one, "no error".  Valid as long as the handle. */
+ * smuxb_session_wait would return one, "no error".  Valid as long as the handle. */
 SMUX_API const char *smuxb_session_error_text(const smuxb_session *session);
 
 /* Streams alive, as of smux_session_info.streams. */
-SMUX_API uint32_t smuxb_num_streams(const smuxb_session *session);
+SMUX_API uint32_t smuxb_session_num_streams(const smuxb_session *session);
 SMUX_API void smuxb_session_get_info(const smuxb_session *session, smux_session_info *info);
 
-/* smux_goaway and smux_ping of smux.h. */
-SMUX_API void smuxb_goaway(smuxb_session *session);
-SMUX_API void smuxb_ping(smuxb_session *session);
+/* smux_session_goaway and smux_session_ping of smux.h. */
+SMUX_API void smuxb_session_goaway(smuxb_session *session);
+SMUX_API void smuxb_session_ping(smuxb_session *session);
 
 /* The socket's own and its peer's address, as they were when the session began; they stay
  * available after its end.  Like getsockname(2), `len` is the room given and returns the length.
  * SMUXB_ERR_DESCRIPTOR if the session runs over a transport. */
-SMUX_API int smuxb_local_addr(const smuxb_session *session, struct sockaddr *addr, socklen_t *len);
-SMUX_API int smuxb_remote_addr(const smuxb_session *session, struct sockaddr *addr, socklen_t *len);
+SMUX_API int smuxb_session_local_addr(const smuxb_session *session, struct sockaddr *addr,
+                                      socklen_t *len);
+SMUX_API int smuxb_session_remote_addr(const smuxb_session *session, struct sockaddr *addr,
+                                       socklen_t *len);
 
 /* ---- Opening and accepting ------------------------------------------------------------------ */
 
 /* Opens a stream; nothing waits for the peer.  On success *stream is the caller's, until
- * smuxb_close or smuxb_reset.  Errors: those of smux_open, and the session's if it has ended. */
-SMUX_API int smuxb_open(smuxb_session *session, smuxb_stream **stream);
+ * smuxb_stream_close or smuxb_stream_reset.  Errors: those of smux_stream_open, and the session's
+ * if it has ended. */
+SMUX_API int smuxb_stream_open(smuxb_session *session, smuxb_stream **stream);
 
-/* Waits for a stream that the peer opens.  Otherwise as smuxb_open; SMUXB_ERR_TIMEOUT.  While the
- * backlog is full, the session reads on as fast as streams are accepted; it refuses further ones if
- * none has been for half a second. */
-SMUX_API int smuxb_accept(smuxb_session *session, smuxb_stream **stream);
-SMUX_API void smuxb_set_accept_deadline(smuxb_session *session, uint64_t deadline_us);
+/* Waits for a stream that the peer opens.  Otherwise as smuxb_stream_open; SMUXB_ERR_TIMEOUT.
+ * While the backlog is full, the session reads on as fast as streams are accepted; it refuses
+ * further ones if none has been for half a second. */
+SMUX_API int smuxb_stream_accept(smuxb_session *session, smuxb_stream **stream);
+SMUX_API void smuxb_session_set_accept_deadline(smuxb_session *session, uint64_t deadline_us);
 
 /* ---- Streams -------------------------------------------------------------------------------- */
 
@@ -189,7 +193,7 @@ SMUX_API void smuxb_set_accept_deadline(smuxb_session *session, uint64_t deadlin
  * before the session's end is delivered first; a reset of the stream drops what was unread.  An
  * error is never shown as an end of file.  Errors: SMUXB_ERR_TIMEOUT, SMUXB_ERR_STREAM_CLOSED,
  * SMUX_ERR_NOMEM, the stream's or the session's. */
-SMUX_API ssize_t smuxb_read(smuxb_stream *stream, void *data, size_t len);
+SMUX_API ssize_t smuxb_stream_read(smuxb_stream *stream, void *data, size_t len);
 
 /* Bytes of a stream, lent where they were received: as much as `iov` says, in this order. */
 #define SMUXB_LOAN_PIECES 8
@@ -199,66 +203,68 @@ typedef struct smuxb_loan {
     void *blocks_[SMUXB_LOAN_PIECES]; /* the library's */
 } smuxb_loan;
 
-/* smuxb_read without a copy: waits for data and lends what there is, at most `len` bytes.  Returns
- * what smuxb_read does; above 0, the bytes stay valid until smuxb_give_back, and may be changed.
- * Otherwise nothing is lent.  A loan belongs to whoever holds it: it outlives stream and session, and
- * any thread may give it back.  It counts as read, so the peer goes on sending: giving back is what
- * bounds memory, of which even a small loan may keep 128 KiB. */
-SMUX_API ssize_t smuxb_borrow(smuxb_stream *stream, size_t len, smuxb_loan *loan);
+/* smuxb_stream_read without a copy: waits for data and lends what there is, at most `len` bytes.
+ * Returns what smuxb_stream_read does; above 0, the bytes stay valid until smuxb_stream_return, and
+ * may be changed. Otherwise nothing is lent.  A loan belongs to whoever holds it: it outlives
+ * stream and session, and any thread may give it back.  It counts as read, so the peer goes on
+ * sending: giving back is what bounds memory, of which even a small loan may keep 128 KiB. */
+SMUX_API ssize_t smuxb_stream_borrow(smuxb_stream *stream, size_t len, smuxb_loan *loan);
 /* Idempotent: afterwards iovcnt is 0. */
-SMUX_API void smuxb_give_back(smuxb_loan *loan);
+SMUX_API void smuxb_stream_return(smuxb_loan *loan);
 
-/* For programs that serve many streams with few threads.  smuxb_watch asks for a stream to be told of,
- * once, as soon as reading it need not wait: for data, its end or an error.  smuxb_ready waits for
- * any such stream of the session and returns it, each to one caller only; to be told of it again,
- * watch it again, also if not everything was read.  Closing or resetting a stream ends its watch.
- * When the session ends, all watched streams become ready; only then smuxb_ready fails with the
- * session's error.  SMUXB_ERR_TIMEOUT: `deadline_us` (0: none) has passed. */
-SMUX_API void smuxb_watch(smuxb_stream *stream);
-SMUX_API int smuxb_ready(smuxb_session *session, uint64_t deadline_us, smuxb_stream **stream);
+/* For programs that serve many streams with few threads.  smuxb_stream_watch asks for a stream to
+ * be told of, once, as soon as reading it need not wait: for data, its end or an error.
+ * smuxb_session_ready waits for any such stream of the session and returns it, each to one caller
+ * only; to be told of it again, watch it again, also if not everything was read.  Closing or
+ * resetting a stream ends its watch. When the session ends, all watched streams become ready; only
+ * then smuxb_session_ready fails with the session's error.  SMUXB_ERR_TIMEOUT: `deadline_us` (0:
+ * none) has passed. */
+SMUX_API void smuxb_stream_watch(smuxb_stream *stream);
+SMUX_API int smuxb_session_ready(smuxb_session *session, uint64_t deadline_us,
+                                 smuxb_stream **stream);
 
 /* Writes all of it and returns the number of bytes; waits for the peer's window and the carrier.
- * If a deadline, want of memory or smuxb_close ends it half way, the number of bytes that went out
- * before is returned; the error, if there were none.  If the stream or session failed, or was ended
- * by smuxb_reset or smuxb_session_close, it is the error, whatever went out.  "Out" means handed to
- * the carrier, or to a queue before it that takes at most stream_send_buffer bytes of a stream.
- * Nothing is sent for len 0.
- * Errors: SMUX_ERR_SHUT after smuxb_close_write, SMUXB_ERR_TIMEOUT, SMUXB_ERR_STREAM_CLOSED,
+ * If a deadline, want of memory or smuxb_stream_close ends it half way, the number of bytes that
+ * went out before is returned; the error, if there were none.  If the stream or session failed, or
+ * was ended by smuxb_stream_reset or smuxb_session_close, it is the error, whatever went out.
+ * "Out" means handed to the carrier, or to a queue before it that takes at most stream_send_buffer
+ * bytes of a stream. Nothing is sent for len 0.
+ * Errors: SMUX_ERR_SHUT after smuxb_stream_close_write, SMUXB_ERR_TIMEOUT, SMUXB_ERR_STREAM_CLOSED,
  * SMUX_ERR_NOMEM, the stream's or the session's error. */
-SMUX_API ssize_t smuxb_write(smuxb_stream *stream, const void *data, size_t len);
+SMUX_API ssize_t smuxb_stream_write(smuxb_stream *stream, const void *data, size_t len);
 /* The same, gathered from iovcnt pieces (any number >= 0). */
-SMUX_API ssize_t smuxb_writev(smuxb_stream *stream, const struct iovec *iov, int iovcnt);
+SMUX_API ssize_t smuxb_stream_writev(smuxb_stream *stream, const struct iovec *iov, int iovcnt);
 
 /* No more will be written: the peer reads what was written, then the end of the stream.  Reading
  * goes on.  Writes that wait in other threads are finished first.  Idempotent.  Error: the stream's
  * or the session's. */
-SMUX_API int smuxb_close_write(smuxb_stream *stream);
+SMUX_API int smuxb_stream_close_write(smuxb_stream *stream);
 
 /* Ends the stream and gives up the handle.  What was written still goes out, followed by the end
  * of the stream; what arrives is dropped.  Threads inside a call on it return with
  * SMUXB_ERR_STREAM_CLOSED (a write that is half way: with what went out).  NULL is fine. */
-SMUX_API void smuxb_close(smuxb_stream *stream);
+SMUX_API void smuxb_stream_close(smuxb_stream *stream);
 /* The same, but drops what has not gone out yet (so a write that is half way returns
  * SMUXB_ERR_STREAM_CLOSED as well), and the peer sees an error instead of the end (an ordinary smux
  * peer, which knows no reset, sees the end). */
-SMUX_API void smuxb_reset(smuxb_stream *stream);
+SMUX_API void smuxb_stream_reset(smuxb_stream *stream);
 
-/* Another handle to the same stream (the same pointer), to be given up by smuxb_release, which does
- * not close anything.  Calls on a stream that has been closed through its main handle fail with
- * SMUXB_ERR_STREAM_CLOSED.  Returns `stream`. */
-SMUX_API smuxb_stream *smuxb_hold(smuxb_stream *stream);
-SMUX_API void smuxb_release(smuxb_stream *stream);
+/* Another handle to the same stream (the same pointer), to be given up by smuxb_stream_unref, which
+ * does not close anything.  Calls on a stream that has been closed through its main handle fail
+ * with SMUXB_ERR_STREAM_CLOSED.  Returns `stream`. */
+SMUX_API smuxb_stream *smuxb_stream_ref(smuxb_stream *stream);
+SMUX_API void smuxb_stream_unref(smuxb_stream *stream);
 
-SMUX_API void smuxb_set_read_deadline(smuxb_stream *stream, uint64_t deadline_us);
-SMUX_API void smuxb_set_write_deadline(smuxb_stream *stream, uint64_t deadline_us);
+SMUX_API void smuxb_stream_set_read_deadline(smuxb_stream *stream, uint64_t deadline_us);
+SMUX_API void smuxb_stream_set_write_deadline(smuxb_stream *stream, uint64_t deadline_us);
 /* Both. */
-SMUX_API void smuxb_set_deadline(smuxb_stream *stream, uint64_t deadline_us);
+SMUX_API void smuxb_stream_set_deadline(smuxb_stream *stream, uint64_t deadline_us);
 
 SMUX_API uint32_t smuxb_stream_id(const smuxb_stream *stream);
 /* Its session: valid as long as the stream's handle, even after smuxb_session_free (though by then
  * closed). */
 SMUX_API smuxb_session *smuxb_stream_session(const smuxb_stream *stream);
-/* SMUXB_ERR_STREAM_CLOSED after its end through smuxb_close or smuxb_reset. */
+/* SMUXB_ERR_STREAM_CLOSED after its end through smuxb_stream_close or smuxb_stream_reset. */
 SMUX_API int smuxb_stream_get_info(const smuxb_stream *stream, smux_stream_info *info);
 
 /* ---- Time ----------------------------------------------------------------------------------- */

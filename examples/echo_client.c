@@ -31,16 +31,16 @@ static int connect_to(const char *port) {
 static int talk(smuxb_stream *stream, const char *word) {
     char buffer[4096];
     size_t len = strlen(word);
-    ssize_t n = smuxb_write(stream, word, len);
+    ssize_t n = smuxb_stream_write(stream, word, len);
     if (n < 0)
         return (int)n;
     if ((size_t)n < len) /* what went out before the deadline */
         return SMUXB_ERR_TIMEOUT;
-    int error = smuxb_close_write(stream);
+    int error = smuxb_stream_close_write(stream);
     if (error)
         return error;
     printf("stream %u: ", smuxb_stream_id(stream));
-    while ((n = smuxb_read(stream, buffer, sizeof buffer)) > 0)
+    while ((n = smuxb_stream_read(stream, buffer, sizeof buffer)) > 0)
         fwrite(buffer, 1, (size_t)n, stdout);
     printf("\n");
     return (int)n;
@@ -52,18 +52,18 @@ int main(int argc, char **argv) {
     int count = argc > 2 ? argc - 2 : 3, error, fd = connect_to(argc > 1 ? argv[1] : "7777");
     smuxb_session *session;
 
-    if ((error = smuxb_client(&session, fd, NULL))) {
+    if ((error = smuxb_session_client(&session, fd, NULL))) {
         fprintf(stderr, "no session: %s\n", smuxb_strerror(error));
         close(fd);
         return 1;
     }
     for (int i = 0; i < count && !error; i++) {
         smuxb_stream *stream;
-        if ((error = smuxb_open(session, &stream)))
+        if ((error = smuxb_stream_open(session, &stream)))
             break;
-        smuxb_set_deadline(stream, smuxb_after_ms(5000));
+        smuxb_stream_set_deadline(stream, smuxb_after_ms(5000));
         error = talk(stream, words[i]);
-        smuxb_close(stream);
+        smuxb_stream_close(stream);
     }
     if (error)
         fprintf(stderr, "failed: %s\n", smuxb_strerror(error));

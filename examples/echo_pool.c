@@ -6,9 +6,9 @@
  *     echo_pool [PORT]
  *
  * Listens on 127.0.0.1, by default at port 7777, and serves one connection after the other.  See
- * echo_client.c for the other side, echo_server.c for a thread for each stream.  A thread that writes
- * to a peer who does not read waits for it: smuxb_set_write_deadline limits that, and smuxb_writev
- * then says how much went out.
+ * echo_client.c for the other side, echo_server.c for a thread for each stream.  A thread that
+ * writes to a peer who does not read waits for it: smuxb_stream_set_write_deadline limits that, and
+ * smuxb_stream_writev then says how much went out.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -25,10 +25,10 @@ enum { WORKERS = 4, LOAN_MAX = 65536 };
 /* Sends back what has come.  False: the stream has ended. */
 static bool echo_some(smuxb_stream *stream) {
     smuxb_loan loan;
-    ssize_t n = smuxb_borrow(stream, LOAN_MAX, &loan), sent = 0;
+    ssize_t n = smuxb_stream_borrow(stream, LOAN_MAX, &loan), sent = 0;
     if (n > 0)
-        sent = smuxb_writev(stream, loan.iov, loan.iovcnt);
-    smuxb_give_back(&loan);
+        sent = smuxb_stream_writev(stream, loan.iov, loan.iovcnt);
+    smuxb_stream_return(&loan);
     if (n < 0 || sent < 0)
         fprintf(stderr, "stream %u: %s\n", smuxb_stream_id(stream),
                 smuxb_strerror((int)(n < 0 ? n : sent)));
@@ -37,11 +37,11 @@ static bool echo_some(smuxb_stream *stream) {
 
 static void *work(void *session) {
     smuxb_stream *stream;
-    while (smuxb_ready(session, 0, &stream) == 0) {
+    while (smuxb_session_ready(session, 0, &stream) == 0) {
         if (echo_some(stream))
-            smuxb_watch(stream); /* from now on it may be another thread's */
+            smuxb_stream_watch(stream); /* from now on it may be another thread's */
         else
-            smuxb_close(stream);
+            smuxb_stream_close(stream);
     }
     return NULL;
 }
@@ -52,8 +52,8 @@ static void serve(smuxb_session *session) {
     int started = 0;
     while (started < WORKERS && !pthread_create(&workers[started], NULL, work, session))
         started++;
-    while (started && smuxb_accept(session, &stream) == 0)
-        smuxb_watch(stream);
+    while (started && smuxb_stream_accept(session, &stream) == 0)
+        smuxb_stream_watch(stream);
     while (started)
         pthread_join(workers[--started], NULL);
     fprintf(stderr, "session ended: %s\n", smuxb_session_error_text(session));
@@ -86,7 +86,7 @@ int main(int argc, char **argv) {
         }
         if (fd < 0)
             continue;
-        int error = smuxb_server(&session, fd, NULL);
+        int error = smuxb_session_server(&session, fd, NULL);
         if (error) {
             fprintf(stderr, "no session: %s\n", smuxb_strerror(error));
             close(fd);

@@ -21,12 +21,12 @@ static void *serve_stream(void *argument) {
     smuxb_stream *stream = argument;
     char buffer[16384];
     ssize_t n;
-    while ((n = smuxb_read(stream, buffer, sizeof buffer)) > 0)
-        if ((n = smuxb_write(stream, buffer, (size_t)n)) < 0)
+    while ((n = smuxb_stream_read(stream, buffer, sizeof buffer)) > 0)
+        if ((n = smuxb_stream_write(stream, buffer, (size_t)n)) < 0)
             break;
     if (n < 0)
         fprintf(stderr, "stream %u: %s\n", smuxb_stream_id(stream), smuxb_strerror((int)n));
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
     return NULL;
 }
 
@@ -35,9 +35,9 @@ static void *serve_session(void *argument) {
     smuxb_session *session = argument;
     smuxb_stream *stream;
     pthread_t thread;
-    while (smuxb_accept(session, &stream) == 0) {
+    while (smuxb_stream_accept(session, &stream) == 0) {
         if (pthread_create(&thread, NULL, serve_stream, stream)) {
-            smuxb_reset(stream);
+            smuxb_stream_reset(stream);
             continue;
         }
         pthread_detach(thread);
@@ -50,7 +50,7 @@ static void *serve_session(void *argument) {
 static void serve_connection(int fd) {
     smuxb_session *session;
     pthread_t thread;
-    int error = smuxb_server(&session, fd, NULL);
+    int error = smuxb_session_server(&session, fd, NULL);
     if (error) {
         fprintf(stderr, "no session: %s\n", smuxb_strerror(error));
         close(fd);

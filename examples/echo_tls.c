@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * smux over TLS: echo_client.c and echo_server.c once more, over OpenSSL by the transport callbacks.
+ * smux over TLS: echo_client.c and echo_server.c once more, over OpenSSL by the transport
+ * callbacks.
  *
  *     echo_tls server PORT CERTIFICATE KEY      PEM files; one session, then it ends
  *     echo_tls client PORT CERTIFICATE [TEXT]   trusts that certificate alone
@@ -135,8 +136,8 @@ static struct tls *tls_new(SSL_CTX *ctx, int fd, bool server) {
 
 static int tls_session(smuxb_session **session, struct tls *t, bool server) {
     smuxb_transport transport = {tls_read, tls_writev, tls_shutdown, tls_close, t};
-    int error = server ? smuxb_server_over(session, &transport, NULL)
-                       : smuxb_client_over(session, &transport, NULL);
+    int error = server ? smuxb_session_server_over(session, &transport, NULL)
+                       : smuxb_session_client_over(session, &transport, NULL);
     if (error)
         tls_close(t);
     return error;
@@ -184,11 +185,11 @@ static void serve(smuxb_session *session) {
     smuxb_stream *stream;
     char buffer[16384];
     ssize_t n;
-    while (smuxb_accept(session, &stream) == 0) {
-        while ((n = smuxb_read(stream, buffer, sizeof buffer)) > 0)
-            if (smuxb_write(stream, buffer, (size_t)n) < 0)
+    while (smuxb_stream_accept(session, &stream) == 0) {
+        while ((n = smuxb_stream_read(stream, buffer, sizeof buffer)) > 0)
+            if (smuxb_stream_write(stream, buffer, (size_t)n) < 0)
                 break;
-        smuxb_close(stream);
+        smuxb_stream_close(stream);
     }
 }
 
@@ -196,14 +197,15 @@ static int talk(smuxb_session *session, const char *text) {
     smuxb_stream *stream;
     char buffer[4096];
     ssize_t n;
-    int error = smuxb_open(session, &stream);
+    int error = smuxb_stream_open(session, &stream);
     if (error)
         return error;
-    if ((n = smuxb_write(stream, text, strlen(text))) >= 0 && (n = smuxb_close_write(stream)) == 0)
-        while ((n = smuxb_read(stream, buffer, sizeof buffer)) > 0)
+    if ((n = smuxb_stream_write(stream, text, strlen(text))) >= 0 &&
+        (n = smuxb_stream_close_write(stream)) == 0)
+        while ((n = smuxb_stream_read(stream, buffer, sizeof buffer)) > 0)
             fwrite(buffer, 1, (size_t)n, stdout);
     printf("\n");
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
     return (int)n;
 }
 

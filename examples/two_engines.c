@@ -4,8 +4,9 @@
  * arrays of bytes for the wires between them.  An event loop does the same with sockets.
  *
  * The client sends a mebibyte, the server repeats it.  Its wire is the narrower one, so that it
- * cannot keep up: what smux_send does not take is held until SMUX_EVENT_WRITABLE, and what is held
- * is not consumed, so that in the end the server reads no more and the client has to wait, too.
+ * cannot keep up: what smux_stream_send does not take is held until SMUX_EVENT_WRITABLE, and what
+ * is held is not consumed, so that in the end the server reads no more and the client has to wait,
+ * too.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ struct side {
     size_t held_len;
     bool shut;                  /* server: nothing comes after that */
     size_t sent, received;      /* client: bytes so far */
-    unsigned short_sends, full; /* how often smux_send fell short, and reading had to stop */
+    unsigned short_sends, full; /* how often smux_stream_send fell short, and reading had to stop */
     bool finished;
 };
 
@@ -41,7 +42,7 @@ struct side {
 static bool send_out(struct side *side) {
     struct iovec iov[16];
     size_t taken = 0;
-    int count = smux_output(side->session, iov, 16, now_us);
+    int count = smux_session_output(side->session, iov, 16, now_us);
     for (int i = 0; i < count; i++) {
         size_t room = side->wire_max - side->wire_len;
         size_t n = iov[i].iov_len < room ? iov[i].iov_len : room;
@@ -49,7 +50,7 @@ static bool send_out(struct side *side) {
         side->wire_len += n;
         taken += n;
     }
-    smux_sent(side->session, taken);
+    smux_session_output_done(side->session, taken);
     return taken > 0;
 }
 
@@ -58,9 +59,10 @@ static void fail(const struct side *side, const char *why) {
     exit(1);
 }
 
-/* What smux_send took, which may be less than offered: then SMUX_EVENT_WRITABLE comes later. */
+/* What smux_stream_send took, which may be less than offered: then SMUX_EVENT_WRITABLE comes later.
+ * */
 static size_t offer(struct side *side, smux_stream *stream, const void *bytes, size_t len) {
-    ssize_t n = smux_send(stream, bytes, len);
+    ssize_t n = smux_stream_send(stream, bytes, len);
     if (n < 0)
         fail(side, smux_strerror((int)n));
     side->short_sends += (size_t)n < len;
@@ -71,7 +73,7 @@ static size_t offer(struct side *side, smux_stream *stream, const void *bytes, s
 static void send_data(struct side *client, smux_stream *stream) {
     client->sent += offer(client, stream, data + client->sent, TOTAL - client->sent);
     if (client->sent == TOTAL)
-        smux_close_write(stream);
+        smux_stream_close_write(stream);
 }
 
 /* And looks whether it comes back. */
@@ -80,7 +82,7 @@ static void check_data(struct side *client, const smux_event *event) {
         memcmp(event->data, data + client->received, event->len) != 0)
         fail(client, "other bytes came back");
     client->received += event->len;
-    smux_consume(event->stream, event->len);
+    smux_stream_consume(event->stream, event->len);
 }
 
 /* The server: only what has been sent is consumed, so that it never holds more than its budget. */
@@ -88,9 +90,9 @@ static void send_held(struct side *server, smux_stream *stream) {
     size_t n = server->held_len ? offer(server, stream, server->held, server->held_len) : 0;
     server->held_len -= n;
     memmove(server->held, server->held + n, server->held_len);
-    smux_consume(stream, n);
+    smux_stream_consume(stream, n);
     if (server->shut && server->held_len == 0) {
-        smux_close(stream); /* what the engine has taken still goes out */
+        smux_stream_close(stream); /* what the engine has taken still goes out */
         server->finished = true;
     }
 }
@@ -98,7 +100,7 @@ static void send_held(struct side *server, smux_stream *stream) {
 static void handle_server(struct side *server, const smux_event *event) {
     switch (event->type) {
     case SMUX_EVENT_ACCEPT:
-        smux_accept(event->stream);
+        smux_stream_accept(event->stream);
         break;
     case SMUX_EVENT_DATA: /* lies in what was fed, and has to be copied to outlive it */
         memcpy(server->held + server->held_len, event->data, event->len);
@@ -123,7 +125,7 @@ static void handle_client(struct side *client, const smux_event *event) {
         check_data(client, event);
         break;
     case SMUX_EVENT_EOF:
-        smux_close(event->stream);
+        smux_stream_close(event->stream);
         client->finished = true;
         break;
     case SMUX_EVENT_WRITABLE:
@@ -136,7 +138,7 @@ static void handle_client(struct side *client, const smux_event *event) {
 
 static void take_events(struct side *side, bool is_server) {
     smux_event event;
-    while (smux_next_event(side->session, &event)) {
+    while (smux_session_next_event(side->session, &event)) {
         if (event.type == SMUX_EVENT_RESET || event.type == SMUX_EVENT_FAILED)
             fail(side, smux_strerror(event.error));
         (is_server ? handle_server : handle_client)(side, &event);
@@ -145,11 +147,11 @@ static void take_events(struct side *side, bool is_server) {
 
 /* Wire to engine: what is done after recv, if more is wanted. */
 static bool take_in(struct side *side, bool is_server, struct side *other) {
-    bool wanted = smux_want_read(side->session), any = wanted && other->wire_len > 0;
+    bool wanted = smux_session_want_read(side->session), any = wanted && other->wire_len > 0;
     side->full += !wanted;
     if (any)
-        smux_feed(side->session, other->wire, other->wire_len, now_us);
-    take_events(side, is_server); /* those of smux_sent and smux_tick, too */
+        smux_session_feed(side->session, other->wire, other->wire_len, now_us);
+    take_events(side, is_server); /* those of smux_session_output_done and smux_session_tick, too */
     if (any)
         other->wire_len = 0; /* only now: the events' data lay there */
     return any;
@@ -157,11 +159,11 @@ static bool take_in(struct side *side, bool is_server, struct side *other) {
 
 /* Nothing moves: an event loop would wait until one of the deadlines, here the clock jumps. */
 static void wait_for_deadline(struct side *client, struct side *server) {
-    uint64_t a = smux_deadline(client->session), b = smux_deadline(server->session);
+    uint64_t a = smux_session_deadline(client->session), b = smux_session_deadline(server->session);
     now_us = a < b ? a : b;
     printf("%4.1f s: time for keepalive\n", (double)now_us / 1e6);
-    smux_tick(client->session, now_us);
-    smux_tick(server->session, now_us);
+    smux_session_tick(client->session, now_us);
+    smux_session_tick(server->session, now_us);
 }
 
 static void start(struct side *side, enum smux_role role) {
@@ -183,7 +185,7 @@ int main(void) {
 
     for (size_t i = 0; i < TOTAL; i++)
         data[i] = (unsigned char)(i * 31 >> 3);
-    if (smux_open(client.session, &stream))
+    if (smux_stream_open(client.session, &stream))
         return 1;
     send_data(&client, stream);
     while (now_us < END_US) {

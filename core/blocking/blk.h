@@ -14,8 +14,8 @@
  * Instead, I/O is done in roles, which whoever has to wait takes up:
  *
  *   in    reads the carrier, feeds the engine and hands out what comes of it.  A thread inside
- *         smuxb_read, accept, write or wait takes it if it is vacant, keeps it until it has got
- *         what it wants, and passes it on (blk_leave).
+ *         smuxb_stream_read, accept, write or wait takes it if it is vacant, keeps it until it has
+ *         got what it wants, and passes it on (blk_leave).
  *   out   polls a full carrier until it takes bytes again.
  *   The flush itself (blk_flush) is done by any thread that has made something to send, unless
  *   another one is at it, which then sends that too.
@@ -25,17 +25,17 @@
  * in once a millisecond, so that a ping-pong never crosses threads.
  *
  * Passing `in` on wakes another thread for each message if one thread is busy and others, such as
- * one in smuxb_accept, wait for rare things.  So the session watches whom messages are for: if they
- * have been for the same thread several times in a row ("solo"), only that thread takes the role;
- * it leaves it vacant on its way out, and the others rely on the session's thread to notice when it
- * does not come back, or take it when they could have several times since.
+ * one in smuxb_stream_accept, wait for rare things.  So the session watches whom messages are for:
+ * if they have been for the same thread several times in a row ("solo"), only that thread takes the
+ * role; it leaves it vacant on its way out, and the others rely on the session's thread to notice
+ * when it does not come back, or take it when they could have several times since.
  *
  * Bulk data is received straight into the memory of the reader it is for, even if another thread
  * receives it (blk_direct.c); a reader does not return before that is over.  Other bytes stay
  * where they are until the thread that wants them copies them, which it does without the mutex: so
  * copying costs one copy, on the processor that needs the data, and stops nobody.  A thread whose
- * read or write is complete is taken off the session's lists before it is woken, and returns without
- * asking for the mutex ("granted").
+ * read or write is complete is taken off the session's lists before it is woken, and returns
+ * without asking for the mutex ("granted").
  *
  * Wake-ups cannot get lost: what a waiter waits for is set under the mutex, together with the word
  * it sleeps on, or with a byte in the eventfd that its poll watches; both last until it looks.
@@ -68,8 +68,8 @@ void blk_list_remove(struct blk_link *l);
 
 /* ---- Cancellation --------------------------------------------------------------------------- */
 
-/* A thread that is cancelled must not vanish with roles, the mutex, or a waiter of its stack that is
- * in lists.  So system calls that are cancellation points are made between these two; what wakes
+/* A thread that is cancelled must not vanish with roles, the mutex, or a waiter of its stack that
+ * is in lists.  So system calls that are cancellation points are made between these two; what wakes
  * sleepers (futex) is none.  Returns what the second one needs. */
 static inline int blk_forbid_cancel(void) {
     int before;
@@ -164,9 +164,9 @@ struct smuxb_stream {
     smuxb_session *session;
     smux_stream *engine; /* NULL once closed */
     uint32_t id, refs;   /* refs: handles, and threads inside */
-    bool closed, reset;  /* smuxb_close or smuxb_reset; which of them */
-    bool eof, fin;       /* received; asked for by smuxb_close_write */
-    bool borrows;        /* was last read by smuxb_borrow */
+    bool closed, reset;  /* smuxb_stream_close or smuxb_stream_reset; which of them */
+    bool eof, fin;       /* received; asked for by smuxb_stream_close_write */
+    bool borrows;        /* was last read by smuxb_stream_borrow */
     int error;           /* reset, for that reason */
     uint64_t read_deadline_us, write_deadline_us;
     struct blk_queue queue;
@@ -277,7 +277,8 @@ void blk_sleep(smuxb_session *s, struct blk_waiter *w, struct blk_link *sleepers
 /* Waits until w->done, doing the session's I/O meanwhile.  False: its deadline has passed.  If
  * w->granted afterwards, the mutex is not held, and session and stream must not be touched. */
 bool blk_wait(smuxb_session *s, struct blk_waiter *w);
-/* See to it that a vacant role is taken where there is need: by a sleeping thread, or the keeper. */
+/* See to it that a vacant role is taken where there is need: by a sleeping thread, or the keeper.
+ * */
 void blk_pass_on_out(smuxb_session *s);
 void blk_pass_on_in(smuxb_session *s);
 /* After reading: somebody else will, at once or when the keeper finds that nobody does. */
@@ -304,14 +305,16 @@ static inline bool blk_sleeping(const smuxb_session *s) {
  * what is to be done. */
 void blk_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t until_us);
 /* Sends what there is to be sent, as far as the carrier takes it at once; if another thread is at
- * it, that one does.  It ends earlier if `w` (or NULL) is done meanwhile, or its deadline passes. */
+ * it, that one does.  It ends earlier if `w` (or NULL) is done meanwhile, or its deadline passes.
+ * */
 void blk_flush(smuxb_session *s, const struct blk_waiter *w);
 /* Leaves it to the next call, or to the keeper within a millisecond; at once if all is quiet. */
 void blk_flush_later(smuxb_session *s);
 /* As blk_flush if that was not done a moment ago, else as blk_flush_later: small frames gather. */
 void blk_flush_gathered(smuxb_session *s);
 static inline bool blk_flush_due(const smuxb_session *s) {
-    return !s->threaded && !s->flushing && !s->full && !s->broken && smux_want_write(s->engine);
+    return !s->threaded && !s->flushing && !s->full && !s->broken &&
+           smux_session_want_write(s->engine);
 }
 /* The carrier has ended, or failed with an errno. */
 void blk_carrier_lost(smuxb_session *s, int saved_errno);
@@ -343,8 +346,8 @@ struct iovec blk_input_prepare(smuxb_session *s);
 /* Behind what has been received; the first byte that has not been fed. */
 uint8_t *blk_input_end(const smuxb_session *s);
 const uint8_t *blk_input_data(const smuxb_session *s);
-/* Leaves data in the input for a waiter to copy by itself or to borrow, or copies it at once.  False:
- * it borrows, and there is no memory to leave data in. */
+/* Leaves data in the input for a waiter to copy by itself or to borrow, or copies it at once.
+ * False: it borrows, and there is no memory to leave data in. */
 bool blk_hand_over(smuxb_session *s, struct blk_waiter *w, const uint8_t *data, size_t len);
 /* The waiter's part, without the mutex. */
 void blk_copy_pieces(struct blk_waiter *w);

@@ -142,7 +142,7 @@ void blk_lend_pieces(const struct blk_waiter *w, smuxb_loan *loan) {
     }
 }
 
-void smuxb_give_back(smuxb_loan *loan) {
+void smuxb_stream_return(smuxb_loan *loan) {
     for (int i = 0; i < loan->iovcnt; i++)
         blk_block_release(loan->blocks_[i]);
     loan->iovcnt = 0;

@@ -11,7 +11,7 @@
 static void on_accept(smuxb_session *s, const smux_event *ev) {
     smuxb_stream *st = blk_stream_new(s, ev->stream);
     if (!st) {
-        smux_reset(ev->stream);
+        smux_stream_reset(ev->stream);
         return;
     }
     if (s->accept_tail)
@@ -39,7 +39,7 @@ static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, s
         blk_served(s, w);
     }
     if (done)
-        (void)smux_consume(st->engine, done);
+        (void)smux_stream_consume(st->engine, done);
     return done;
 }
 
@@ -79,7 +79,7 @@ static void on_data(smuxb_session *s, const smux_event *ev) {
     }
     /* A gap in the data is out of the question. */
     st->engine = NULL;
-    smux_reset(ev->stream);
+    smux_stream_reset(ev->stream);
     end_with(s, st, SMUX_ERR_NOMEM);
 }
 
@@ -131,7 +131,7 @@ static void describe_end(smuxb_session *s) {
 }
 
 static void fail_streams(smuxb_session *s, bool readers) {
-    for (smux_stream *e = NULL; (e = smux_next_stream(s->engine, e));) {
+    for (smux_stream *e = NULL; (e = smux_session_next_stream(s->engine, e));) {
         smuxb_stream *st = smux_stream_user(e);
         if (st && readers) {
             blk_satisfy_all(s, &st->readers);
@@ -172,7 +172,7 @@ static void on_end(smuxb_session *s) {
 
 static bool drained(const smuxb_session *s) {
     smux_session_info info;
-    if (smux_want_write(s->engine))
+    if (smux_session_want_write(s->engine))
         return false;
     smux_session_get_info(s->engine, &info);
     return !info.queued;
@@ -181,14 +181,14 @@ static bool drained(const smuxb_session *s) {
 static void (*const handlers[])(smuxb_session *s, const smux_event *ev) = {
     [SMUX_EVENT_ACCEPT] = on_accept,     [SMUX_EVENT_DATA] = on_data,
     [SMUX_EVENT_EOF] = on_eof,           [SMUX_EVENT_RESET] = on_reset,
-    [SMUX_EVENT_WRITABLE] = on_writable, [SMUX_EVENT_SENT] = on_sent,
+    [SMUX_EVENT_WRITABLE] = on_writable, [SMUX_EVENT_RETURNED] = on_sent,
     [SMUX_EVENT_HELLO] = on_notice,      [SMUX_EVENT_GOAWAY] = on_notice,
     [SMUX_EVENT_FAILED] = on_notice,     [SMUX_EVENT_PEER_CLOSED] = on_notice,
 };
 
 void blk_dispatch(smuxb_session *s) {
     smux_event ev;
-    while (smux_next_event(s->engine, &ev))
+    while (smux_session_next_event(s->engine, &ev))
         handlers[ev.type](s, &ev);
     if (!s->error && smux_session_error(s->engine))
         on_end(s);

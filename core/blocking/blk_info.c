@@ -42,7 +42,7 @@ enum smux_tier smuxb_error_tier(int error) {
 
 /* ---- Sessions ------------------------------------------------------------------------------- */
 
-bool smuxb_is_closed(const smuxb_session *session) {
+bool smuxb_session_is_closed(const smuxb_session *session) {
     smuxb_session *s = blk_mutable(session);
     blk_lock(s);
     bool closed = blk_session_error(s) != 0;
@@ -74,22 +74,22 @@ void smuxb_session_get_info(const smuxb_session *session, smux_session_info *inf
     blk_unlock(s);
 }
 
-uint32_t smuxb_num_streams(const smuxb_session *session) {
+uint32_t smuxb_session_num_streams(const smuxb_session *session) {
     smux_session_info info;
     smuxb_session_get_info(session, &info);
     return info.streams;
 }
 
-void smuxb_goaway(smuxb_session *s) {
+void smuxb_session_goaway(smuxb_session *s) {
     blk_lock(s);
-    smux_goaway(s->engine);
+    smux_session_goaway(s->engine);
     blk_flush_gathered(s);
     blk_unlock(s);
 }
 
-void smuxb_ping(smuxb_session *s) {
+void smuxb_session_ping(smuxb_session *s) {
     blk_lock(s);
-    smux_ping(s->engine);
+    smux_session_ping(s->engine);
     blk_flush_gathered(s);
     blk_unlock(s);
 }
@@ -105,11 +105,11 @@ static int get_address(const smuxb_session *s, const struct sockaddr_storage *fr
     return 0;
 }
 
-int smuxb_local_addr(const smuxb_session *s, struct sockaddr *addr, socklen_t *len) {
+int smuxb_session_local_addr(const smuxb_session *s, struct sockaddr *addr, socklen_t *len) {
     return get_address(s, &s->local, s->local_len, addr, len);
 }
 
-int smuxb_remote_addr(const smuxb_session *s, struct sockaddr *addr, socklen_t *len) {
+int smuxb_session_remote_addr(const smuxb_session *s, struct sockaddr *addr, socklen_t *len) {
     return get_address(s, &s->remote, s->remote_len, addr, len);
 }
 

@@ -20,7 +20,7 @@ static bool backlog_full(const smuxb_session *s) {
     return s->backlog_len >= s->backlog_max;
 }
 
-/* Whether to wait for smuxb_accept to make room. */
+/* Whether to wait for smuxb_stream_accept to make room. */
 static bool backlog_holds(smuxb_session *s, uint64_t *until_us) {
     bool full = backlog_full(s);
     if (!full && (!s->full_since_us || s->backlog_len <= s->backlog_max / 2)) {
@@ -45,7 +45,7 @@ static bool backlog_holds(smuxb_session *s, uint64_t *until_us) {
 bool blk_may_read(smuxb_session *s, uint64_t *until_us) {
     if (smux_session_error(s->engine))
         return false;
-    if (!smux_want_read(s->engine)) {
+    if (!smux_session_want_read(s->engine)) {
         s->stalled = true;
         return false;
     }
@@ -53,7 +53,7 @@ bool blk_may_read(smuxb_session *s, uint64_t *until_us) {
 }
 
 void blk_unstall(smuxb_session *s) {
-    if (!s->stalled || !smux_want_read(s->engine))
+    if (!s->stalled || !smux_session_want_read(s->engine))
         return;
     s->stalled = false;
     if (s->threaded)
@@ -108,7 +108,7 @@ static size_t scan_streams(struct blk_scan *scan, const uint8_t *data, size_t le
 }
 
 static void feed(smuxb_session *s, const uint8_t *data, size_t len) {
-    if (!smux_feed(s->engine, data, len, smuxb_now_us()))
+    if (!smux_session_feed(s->engine, data, len, smuxb_now_us()))
         blk_dispatch(s);
 }
 

@@ -221,7 +221,7 @@ static void serve_cancels(smuxb_session *s) {
 /* One system call.  False: the carrier takes no more, or there is no more. */
 static bool send_some(smuxb_session *s) {
     s->flushed_us = smuxb_now_us();
-    int len = smux_output(s->engine, s->iov, BLK_IOV_MAX, s->flushed_us), saved_errno = 0;
+    int len = smux_session_output(s->engine, s->iov, BLK_IOV_MAX, s->flushed_us), saved_errno = 0;
     struct msghdr message = {.msg_iov = s->iov, .msg_iovlen = (size_t)len};
     size_t total = 0;
     if (len <= 0)
@@ -234,7 +234,7 @@ static bool send_some(smuxb_session *s) {
     saved_errno = n < 0 ? errno : 0;
     blk_allow_cancel(cancel);
     blk_lock(s);
-    smux_sent(s->engine, n > 0 ? (size_t)n : 0);
+    smux_session_output_done(s->engine, n > 0 ? (size_t)n : 0);
     s->sent_len += n > 0 ? (size_t)n : 0;
     if (n < 0 && saved_errno != EAGAIN && saved_errno != EWOULDBLOCK && saved_errno != EINTR)
         carrier_broken(s, saved_errno);
@@ -242,7 +242,7 @@ static bool send_some(smuxb_session *s) {
         s->full = true; /* a short write says so as well as an EAGAIN would */
     blk_dispatch(s);
     serve_cancels(s);
-    return !s->full && !s->broken && smux_want_write(s->engine);
+    return !s->full && !s->broken && smux_session_want_write(s->engine);
 }
 
 /* As of the last system call. */
@@ -252,7 +252,7 @@ static bool is_late(const smuxb_session *s, const struct blk_waiter *w) {
 
 void blk_flush(smuxb_session *s, const struct blk_waiter *w) {
     bool late = false;
-    if (s->threaded && smux_want_write(s->engine))
+    if (s->threaded && smux_session_want_write(s->engine))
         blk_wake(s, &s->writer);
     if (!blk_flush_due(s))
         return;

@@ -19,7 +19,7 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 /* Writing has failed, and reading waits for refusals to be written. */
 static void give_up_broken(smuxb_session *s) {
     smux_session_info info;
-    if (!s->broken || smux_want_read(s->engine))
+    if (!s->broken || smux_session_want_read(s->engine))
         return;
     smux_session_get_info(s->engine, &info);
     if (!info.unread)
@@ -86,13 +86,13 @@ static bool keeper_rest(smuxb_session *s, bool quiet, uint64_t until_us) {
 static void keeper_work(smuxb_session *s) {
     bool quiet = true;
     while (!s->error) {
-        if (smuxb_now_us() >= smux_deadline(s->engine)) {
-            smux_tick(s->engine, smuxb_now_us());
+        if (smuxb_now_us() >= smux_session_deadline(s->engine)) {
+            smux_session_tick(s->engine, smuxb_now_us());
             blk_dispatch(s);
         }
         give_up_broken(s);
         blk_flush(s, NULL);
-        uint64_t until_us = smux_deadline(s->engine);
+        uint64_t until_us = smux_session_deadline(s->engine);
         unsigned roles = keeper_roles(s, quiet, &until_us);
         if (s->error)
             break;
@@ -190,7 +190,7 @@ static void *reader_main(void *session) {
 }
 
 static void writer_turn(smuxb_session *s) {
-    int len = smux_output(s->engine, s->iov, BLK_IOV_MAX, smuxb_now_us());
+    int len = smux_session_output(s->engine, s->iov, BLK_IOV_MAX, smuxb_now_us());
     if (len <= 0) {
         blk_sleep(s, &s->writer, NULL, 0);
         return;
@@ -199,7 +199,7 @@ static void writer_turn(smuxb_session *s) {
     ssize_t n = s->transport.writev(s->transport.context, s->iov, len);
     int saved_errno = errno;
     blk_lock(s);
-    smux_sent(s->engine, n > 0 ? (size_t)n : 0);
+    smux_session_output_done(s->engine, n > 0 ? (size_t)n : 0);
     s->sent_len += n > 0 ? (size_t)n : 0;
     if (n <= 0)
         blk_carrier_lost(s, n ? saved_errno : EPIPE);

@@ -119,11 +119,11 @@ static int session_new(smuxb_session **session, enum smux_role role, int fd,
     return error;
 }
 
-int smuxb_client(smuxb_session **session, int fd, const smux_config *config) {
+int smuxb_session_client(smuxb_session **session, int fd, const smux_config *config) {
     return session_new(session, SMUX_CLIENT, fd, NULL, config);
 }
 
-int smuxb_server(smuxb_session **session, int fd, const smux_config *config) {
+int smuxb_session_server(smuxb_session **session, int fd, const smux_config *config) {
     return session_new(session, SMUX_SERVER, fd, NULL, config);
 }
 
@@ -135,21 +135,21 @@ static int over_transport(smuxb_session **session, enum smux_role role,
     return session_new(session, role, -1, transport, config);
 }
 
-int smuxb_client_over(smuxb_session **session, const smuxb_transport *transport,
-                      const smux_config *config) {
+int smuxb_session_client_over(smuxb_session **session, const smuxb_transport *transport,
+                              const smux_config *config) {
     return over_transport(session, SMUX_CLIENT, transport, config);
 }
 
-int smuxb_server_over(smuxb_session **session, const smuxb_transport *transport,
-                      const smux_config *config) {
+int smuxb_session_server_over(smuxb_session **session, const smuxb_transport *transport,
+                              const smux_config *config) {
     return over_transport(session, SMUX_SERVER, transport, config);
 }
 
 /* ---- End ------------------------------------------------------------------------------------ */
 
 /* What tells that what has been written goes out: payload that the carrier has taken, also as part
- * of a frame, and streams that have ended.  Control frames do not, for a peer can have them sent for
- * ever (answers to pings). */
+ * of a frame, and streams that have ended.  Control frames do not, for a peer can have them sent
+ * for ever (answers to pings). */
 struct outflow {
     uint64_t payload, frames, bytes;
     uint32_t streams;
@@ -161,7 +161,8 @@ struct outflow {
 static bool flows(const smuxb_session *s, struct outflow *o) {
     smux_session_info info;
     smux_session_get_info(s->engine, &info);
-    /* What so many whole frames, and a part of the next, can amount to if they are control frames. */
+    /* What so many whole frames, and a part of the next, can amount to if they are control frames.
+     * */
     uint64_t frames = info.frames_out - o->frames, bytes = s->sent_len - o->bytes;
     uint64_t control_len = frames ? (frames + 1) * CONTROL_LEN_MAX : 0;
     bool more = info.bytes_out != o->payload || info.streams < o->streams || bytes > control_len;
@@ -234,7 +235,7 @@ void smuxb_session_free(smuxb_session *s) {
     blk_leave(s);
 }
 
-int smuxb_wait(smuxb_session *s, uint64_t deadline_us) {
+int smuxb_session_wait(smuxb_session *s, uint64_t deadline_us) {
     blk_lock(s);
     s->refs++;
     await_end(s, &deadline_us);

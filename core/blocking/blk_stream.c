@@ -49,7 +49,7 @@ static smuxb_stream *first_handle(smuxb_stream *st) {
 static void detach(smuxb_stream *st, void (*end)(smux_stream *)) {
     smux_stream *engine = st->engine;
     st->closed = true;
-    st->reset = end == smux_reset;
+    st->reset = end == smux_stream_reset;
     st->engine = NULL;
     if (st->session->receiving == st)
         st->session->receiving = NULL;
@@ -65,19 +65,19 @@ static void detach(smuxb_stream *st, void (*end)(smux_stream *)) {
 void blk_stream_unref(smuxb_stream *st) {
     if (--st->refs)
         return;
-    detach(st, smux_close);
+    detach(st, smux_stream_close);
     st->session->refs--;
     give_memory(st->session, st);
 }
 
-smuxb_stream *smuxb_hold(smuxb_stream *st) {
+smuxb_stream *smuxb_stream_ref(smuxb_stream *st) {
     blk_lock(st->session);
     st->refs++;
     blk_unlock(st->session);
     return st;
 }
 
-void smuxb_release(smuxb_stream *st) {
+void smuxb_stream_unref(smuxb_stream *st) {
     if (!st)
         return;
     smuxb_session *s = st->session;
@@ -110,11 +110,11 @@ int blk_write_error(const smuxb_stream *st) {
 static int open_locked(smuxb_session *s, smuxb_stream **stream) {
     smux_stream *engine;
     int error = blk_session_error(s);
-    if (error || (error = smux_open(s->engine, &engine)))
+    if (error || (error = smux_stream_open(s->engine, &engine)))
         return error;
     smuxb_stream *st = blk_stream_new(s, engine);
     if (!st) {
-        smux_reset(engine);
+        smux_stream_reset(engine);
         return SMUX_ERR_NOMEM;
     }
     *stream = first_handle(st);
@@ -122,7 +122,7 @@ static int open_locked(smuxb_session *s, smuxb_stream **stream) {
     return 0;
 }
 
-int smuxb_open(smuxb_session *s, smuxb_stream **stream) {
+int smuxb_stream_open(smuxb_session *s, smuxb_stream **stream) {
     blk_lock(s);
     int error = open_locked(s, stream);
     blk_unlock(s);
@@ -147,11 +147,12 @@ static smuxb_stream *take_accepted(smuxb_session *s) {
     }
     s->backlog_len--;
     if (st->engine)
-        smux_accept(st->engine);
+        smux_stream_accept(st->engine);
     return first_handle(st);
 }
 
-/* What smuxb_accept and smuxb_ready have in common: what `take` finds, or waiting for it in `list`. */
+/* What smuxb_stream_accept and smuxb_session_ready have in common: what `take` finds, or waiting
+ * for it in `list`. */
 static int wait_for_stream(smuxb_session *s, struct blk_waiter *w, struct blk_link *list,
                            smuxb_stream *(*take)(smuxb_session *s), smuxb_stream **stream) {
     bool in_time = true;
@@ -173,7 +174,7 @@ static int wait_for_stream(smuxb_session *s, struct blk_waiter *w, struct blk_li
     return error;
 }
 
-int smuxb_accept(smuxb_session *s, smuxb_stream **stream) {
+int smuxb_stream_accept(smuxb_session *s, smuxb_stream **stream) {
     struct blk_waiter w;
     int error = 0;
     blk_lock(s);
@@ -185,7 +186,7 @@ int smuxb_accept(smuxb_session *s, smuxb_stream **stream) {
     return error;
 }
 
-void smuxb_set_accept_deadline(smuxb_session *s, uint64_t deadline_us) {
+void smuxb_session_set_accept_deadline(smuxb_session *s, uint64_t deadline_us) {
     blk_lock(s);
     s->accept_deadline_us = deadline_us;
     blk_wake_all(s, &s->accepters);
@@ -206,7 +207,7 @@ static ssize_t read_now(smuxb_stream *st, struct blk_waiter *w) {
         return blk_stream_error(st);
     if (st->queue.len) {
         blk_queue_take(st->session, &st->queue, w);
-        (void)smux_consume(st->engine, w->got);
+        (void)smux_stream_consume(st->engine, w->got);
         return (ssize_t)w->got;
     }
     if (st->eof)
@@ -254,7 +255,7 @@ static ssize_t read_into(smuxb_stream *st, struct blk_waiter *w, void *data, siz
     return result;
 }
 
-ssize_t smuxb_read(smuxb_stream *st, void *data, size_t len) {
+ssize_t smuxb_stream_read(smuxb_stream *st, void *data, size_t len) {
     struct blk_waiter w;
     if (!len)
         return 0;
@@ -263,7 +264,7 @@ ssize_t smuxb_read(smuxb_stream *st, void *data, size_t len) {
     return result;
 }
 
-ssize_t smuxb_borrow(smuxb_stream *st, size_t len, smuxb_loan *loan) {
+ssize_t smuxb_stream_borrow(smuxb_stream *st, size_t len, smuxb_loan *loan) {
     struct blk_waiter w;
     loan->iovcnt = 0;
     if (!len)
@@ -286,7 +287,7 @@ void blk_stream_ready(smuxb_stream *st) {
     blk_satisfy_one(st->session, &st->session->watchers);
 }
 
-void smuxb_watch(smuxb_stream *st) {
+void smuxb_stream_watch(smuxb_stream *st) {
     smuxb_session *s = st->session;
     blk_lock(s);
     if (!st->closed && !st->ready.next) {
@@ -305,7 +306,7 @@ static smuxb_stream *take_ready(smuxb_session *s) {
     return st;
 }
 
-int smuxb_ready(smuxb_session *s, uint64_t deadline_us, smuxb_stream **stream) {
+int smuxb_session_ready(smuxb_session *s, uint64_t deadline_us, smuxb_stream **stream) {
     struct blk_waiter w;
     blk_waiter_init(&w, &deadline_us);
     w.room = READY_FEED;
@@ -317,7 +318,7 @@ int smuxb_ready(smuxb_session *s, uint64_t deadline_us, smuxb_stream **stream) {
 
 /* ---- Closing -------------------------------------------------------------------------------- */
 
-int smuxb_close_write(smuxb_stream *st) {
+int smuxb_stream_close_write(smuxb_stream *st) {
     smuxb_session *s = st->session;
     blk_lock(s);
     int error = blk_write_error(st);
@@ -325,7 +326,7 @@ int smuxb_close_write(smuxb_stream *st) {
         st->fin = true;
         /* Over a transport, writers copy piece by piece; the last of them does it (blk_write). */
         if (!s->threaded || blk_list_empty(&st->writers))
-            error = smux_close_write(st->engine);
+            error = smux_stream_close_write(st->engine);
         blk_flush_gathered(s);
     }
     blk_unlock(s);
@@ -346,12 +347,12 @@ static void close_with(smuxb_stream *st, void (*end)(smux_stream *)) {
     blk_leave(s);
 }
 
-void smuxb_close(smuxb_stream *st) {
-    close_with(st, smux_close);
+void smuxb_stream_close(smuxb_stream *st) {
+    close_with(st, smux_stream_close);
 }
 
-void smuxb_reset(smuxb_stream *st) {
-    close_with(st, smux_reset);
+void smuxb_stream_reset(smuxb_stream *st) {
+    close_with(st, smux_stream_reset);
 }
 
 static void set_deadlines(smuxb_stream *st, const uint64_t *read_us, const uint64_t *write_us) {
@@ -367,14 +368,14 @@ static void set_deadlines(smuxb_stream *st, const uint64_t *read_us, const uint6
     blk_unlock(st->session);
 }
 
-void smuxb_set_read_deadline(smuxb_stream *st, uint64_t deadline_us) {
+void smuxb_stream_set_read_deadline(smuxb_stream *st, uint64_t deadline_us) {
     set_deadlines(st, &deadline_us, NULL);
 }
 
-void smuxb_set_write_deadline(smuxb_stream *st, uint64_t deadline_us) {
+void smuxb_stream_set_write_deadline(smuxb_stream *st, uint64_t deadline_us) {
     set_deadlines(st, NULL, &deadline_us);
 }
 
-void smuxb_set_deadline(smuxb_stream *st, uint64_t deadline_us) {
+void smuxb_stream_set_deadline(smuxb_stream *st, uint64_t deadline_us) {
     set_deadlines(st, &deadline_us, &deadline_us);
 }

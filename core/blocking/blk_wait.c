@@ -88,7 +88,7 @@ static uint32_t *decide_fate(struct blk_waiter *w, bool grant) {
 /* True: nobody uses the session any more. */
 static bool unlock(smuxb_session *s) {
     uint32_t *wakes[BLK_WAKES_MAX], len = 0;
-    if (s->keeper_until_us && smux_deadline(s->engine) < s->keeper_until_us)
+    if (s->keeper_until_us && smux_session_deadline(s->engine) < s->keeper_until_us)
         blk_watch(s);
     for (uint32_t i = 0; i < s->wakes_len; i++) {
         wakes[len] = decide_fate(s->wakes[i], complete(s, s->wakes[i]));
@@ -302,8 +302,9 @@ void blk_pass_on_in(smuxb_session *s) {
 void blk_pass_on_out(smuxb_session *s) {
     if (s->threaded || s->flushing || s->broken)
         return;
-    /* A full carrier is watched even with nothing to send: what will be relies on that (may_copy). */
-    if (s->full ? s->out_owner != NULL : !smux_want_write(s->engine))
+    /* A full carrier is watched even with nothing to send: what will be relies on that (may_copy).
+     * */
+    if (s->full ? s->out_owner != NULL : !smux_session_want_write(s->engine))
         return;
     struct blk_waiter *w = last_sleeper(s, true);
     s->keeper_until_us = w ? s->keeper_until_us : 0;
@@ -359,8 +360,8 @@ static void leave_roles(smuxb_session *s, struct blk_waiter *w) {
         s->nudged = NULL;
         s->solo = 0;
     }
-    /* Who makes something to send sees to it, unless the carrier is full, or a writer is woken for it
-     * that has not done it. */
+    /* Who makes something to send sees to it, unless the carrier is full, or a writer is woken for
+     * it that has not done it. */
     if ((s->full || (w->writes && !w->done)) && !s->error)
         blk_pass_on_out(s);
     blk_left_in(s, nudged);

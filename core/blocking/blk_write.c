@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * smuxb_write.  Over a socket the caller's memory is lent to the engine and goes from there to the
- * kernel; the call waits until it has.  Only a small write that would have to wait for another
- * thread to finish its system call is copied instead, to be sent along by that thread.  Over a
- * transport everything is copied, because its writev may block for longer than a deadline allows.
+ * smuxb_stream_write.  Over a socket the caller's memory is lent to the engine and goes from there
+ * to the kernel; the call waits until it has.  Only a small write that would have to wait for
+ * another thread to finish its system call is copied instead, to be sent along by that thread.
+ * Over a transport everything is copied, because its writev may block for longer than a deadline
+ * allows.
  */
 #include "core/blocking/blk.h"
 
@@ -19,7 +20,8 @@
 /* How often to try again to take memory back when there is none for the part of a frame to keep. */
 #define RETRY_US 10000u
 
-/* What a write returns of which `written` bytes are out, because of `reason` if these are not all. */
+/* What a write returns of which `written` bytes are out, because of `reason` if these are not all.
+ * */
 static ssize_t write_result(const smuxb_stream *st, size_t written, size_t total, int reason) {
     if (written == total)
         return (ssize_t)total;
@@ -37,11 +39,11 @@ bool blk_take_back(smuxb_session *s, struct blk_waiter *w) {
         size_t left = 0;
         if (b->user != w)
             continue;
-        int error = smux_send_cancel(s->engine, b, &left);
+        int error = smux_session_send_cancel(s->engine, b, &left);
         if (error == SMUX_ERR_BUSY || error == SMUX_ERR_NOMEM)
             return false;
         if (error)
-            continue; /* its SMUX_EVENT_SENT is about to be taken */
+            continue; /* its SMUX_EVENT_RETURNED is about to be taken */
         b->user = NULL;
         w->kept_back += left;
         w->pending--;
@@ -68,7 +70,7 @@ static int lend(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov,
         if (!iov[i].iov_len)
             continue;
         *b = (smux_sendbuf){.data = iov[i].iov_base, .len = iov[i].iov_len, .user = w};
-        error = smux_send_borrowed(st->engine, b);
+        error = smux_stream_send_borrowed(st->engine, b);
         if (error)
             break;
         w->bufs_len++;
@@ -130,7 +132,8 @@ static ssize_t lend_all(smuxb_stream *st, struct blk_waiter *w, const struct iov
 /* Another thread is about to send, or will be told when the carrier has room. */
 static bool may_copy(const smuxb_stream *st, size_t total) {
     const smuxb_session *s = st->session;
-    return total <= COPY_MAX && (s->flushing || s->full) && smux_send_room(st->engine) >= total;
+    return total <= COPY_MAX && (s->flushing || s->full) &&
+           smux_stream_send_room(st->engine) >= total;
 }
 
 /* Copies what there is room for, from `at` on: an error, or how many bytes. */
@@ -142,7 +145,7 @@ static ssize_t copy_some(smuxb_stream *st, const struct iovec *iov, int iovcnt, 
             at -= len;
             continue;
         }
-        ssize_t n = smux_send(st->engine, (const uint8_t *)iov[i].iov_base + at, len - at);
+        ssize_t n = smux_stream_send(st->engine, (const uint8_t *)iov[i].iov_base + at, len - at);
         if (n < 0)
             return done ? (ssize_t)done : n;
         done += (size_t)n;
@@ -178,11 +181,12 @@ static ssize_t copy_all(smuxb_stream *st, struct blk_waiter *w, const struct iov
     if (!blk_list_empty(&st->writers))
         blk_satisfy(s, blk_of(struct blk_waiter, st->writers.next, home));
     else if (st->fin && st->engine)
-        (void)smux_close_write(st->engine); /* asked for while this was going on */
+        (void)smux_stream_close_write(st->engine); /* asked for while this was going on */
     return write_result(st, done, total, reason);
 }
 
-/* ---- smuxb_write ---------------------------------------------------------------------------- */
+/* ---- smuxb_stream_write
+ * ---------------------------------------------------------------------------- */
 
 static ssize_t write_locked(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov,
                             int iovcnt, size_t total) {
@@ -194,7 +198,7 @@ static ssize_t write_locked(smuxb_stream *st, struct blk_waiter *w, const struct
     if (st->session->threaded)
         return copy_all(st, w, iov, iovcnt, total);
     if (may_copy(st, total)) {
-        ssize_t n = smux_sendv(st->engine, iov, iovcnt);
+        ssize_t n = smux_stream_sendv(st->engine, iov, iovcnt);
         if (n == (ssize_t)total)
             return n;
         if (n > 0) /* out of memory half way: the rest must not be lost, nor sent twice */
@@ -203,7 +207,7 @@ static ssize_t write_locked(smuxb_stream *st, struct blk_waiter *w, const struct
     return lend_all(st, w, iov, iovcnt, total);
 }
 
-ssize_t smuxb_writev(smuxb_stream *st, const struct iovec *iov, int iovcnt) {
+ssize_t smuxb_stream_writev(smuxb_stream *st, const struct iovec *iov, int iovcnt) {
     smuxb_session *s = st->session;
     struct blk_waiter w;
     size_t total = 0;
@@ -227,7 +231,7 @@ ssize_t smuxb_writev(smuxb_stream *st, const struct iovec *iov, int iovcnt) {
     return result;
 }
 
-ssize_t smuxb_write(smuxb_stream *st, const void *data, size_t len) {
+ssize_t smuxb_stream_write(smuxb_stream *st, const void *data, size_t len) {
     struct iovec iov = {(void *)(uintptr_t)data, len};
-    return smuxb_writev(st, &iov, 1);
+    return smuxb_stream_writev(st, &iov, 1);
 }

@@ -32,8 +32,9 @@ struct program {
 /* The most rows of a table. */
 #define PROGRAM_OPTIONS_MAX 16
 
-/* Reads the command line into `out`. Returns -1 to go on with the arguments at argv[optind]; else the
- * exit status: 0 after --help and --version, which every program has, 2 after one line on stderr. */
+/* Reads the command line into `out`. Returns -1 to go on with the arguments at argv[optind]; else
+ * the exit status: 0 after --help and --version, which every program has, 2 after one line on
+ * stderr. */
 int program_options(const struct program *program, int argc, char **argv, void *out);
 
 /* One line on stderr, which ends with a hint at --help. Returns the exit status, 2. */

@@ -113,8 +113,8 @@ static bool set_max_per_user(void *target, const char *key, const char *value,
 }
 
 static bool set_range(void *target, const char *key, const char *value, struct ini_error *error) {
-    struct shim_range *range = target;
-    const char *why = shim_range_parse(range, range->family, value);
+    struct name_range *range = target;
+    const char *why = name_range_parse(range, range->family, value);
     return !why || fail_value(error, key, why, value);
 }
 
@@ -128,8 +128,8 @@ static bool set_mode(void *target, const char *key, const char *value, struct in
 
 static bool set_socket(void *target, const char *key, const char *value, struct ini_error *error) {
     struct sockaddr_un name;
-    if (value[0] != '/' || shim_path_name(&name, value) == 0)
-        return fail_value(error, key, "an absolute path that ends in /" SHIM_SOCKET_FILE, value);
+    if (value[0] != '/' || helper_path_name(&name, value) == 0)
+        return fail_value(error, key, "an absolute path that ends in /" HELPER_SOCKET_FILE, value);
     return set_path(target, key, value, error);
 }
 
@@ -364,7 +364,7 @@ static bool check_gateway(const struct config_gateway *gateway, struct ini_error
 
 /* A destination that can never be reached, because its addresses stand for names. */
 static const struct route_rule *unreachable_rule(const struct config *config) {
-    const struct shim_range *v4 = &config->names.ranges.v4, *v6 = &config->names.ranges.v6;
+    const struct name_range *v4 = &config->names.ranges.v4, *v6 = &config->names.ranges.v6;
     const struct route_rule *rule =
         route_list_rule_within(&config->routes, ROUTE_RULE_IPV4, v4->addr, v4->prefix_len);
     if (!rule)
@@ -374,14 +374,14 @@ static const struct route_rule *unreachable_rule(const struct config *config) {
 
 static void describe_unreachable(const struct config *config, const struct route_rule *rule,
                                  char *out, size_t size) {
-    char text[SHIM_RANGES_TEXT_SIZE], destination[400];
-    const struct shim_ranges *ranges = &config->names.ranges;
+    char text[NAME_RANGES_TEXT_SIZE], destination[400];
+    const struct name_ranges *ranges = &config->names.ranges;
     route_rule_format(&config->routes, rule, destination, sizeof destination);
     snprintf(out, size,
              "[route %.40s]: \"%.60s\" lies in %s, whose addresses stand for host names: expected "
              "another destination, or another range in [names]",
              config->routes.route[rule->route].name, destination,
-             shim_range_text(rule->kind == ROUTE_RULE_IPV4 ? &ranges->v4 : &ranges->v6, text,
+             name_range_text(rule->kind == ROUTE_RULE_IPV4 ? &ranges->v4 : &ranges->v6, text,
                              sizeof text));
 }
 
@@ -437,7 +437,7 @@ void config_init(struct config *config) {
     config->helper.max_streams = 65536;
     config->helper.max_streams_per_user = 8192;
     config->names.max_per_user = 8192;
-    shim_ranges_default(&config->names.ranges);
+    name_ranges_default(&config->names.ranges);
 }
 
 const struct config_gateway *config_gateway(const struct config *config, const char *name) {

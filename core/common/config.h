@@ -71,7 +71,7 @@ struct config_gateway {
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 
 struct config_helper {
-    char socket[CONFIG_PATH_MAX + 1];      /* empty: the rule of shim_socket_path */
+    char socket[CONFIG_PATH_MAX + 1];      /* empty: the rule of helper_place_socket */
     uint32_t socket_mode;                  /* default 0600 */
     char allow_users[CONFIG_LIST_MAX + 1]; /* names or ids, separated by single commas */
     char allow_groups[CONFIG_LIST_MAX + 1];
@@ -86,7 +86,7 @@ struct config_helper {
 
 /* Host names that only the gateway can resolve, and the addresses that stand for them. */
 struct config_names {
-    struct shim_ranges ranges;
+    struct name_ranges ranges;
     uint32_t max_per_user; /* of a user who is neither root nor the helper's owner */
 };
 
@@ -126,9 +126,10 @@ void config_make_absolute(void);
 bool config_find(char *out, size_t size);
 
 /* What a process that was given no file should use: SMUXSHIM_ROUTES, SMUXSHIM_GATEWAY and
- * SMUXSHIM_NAMES (ranges, see name_range.h) where they are set, each overriding that part of the file (config_find) if there is one. SMUXSHIM_GATEWAY is
- * a list of addresses for the gateway "main", or the name of a gateway of the file. Nothing set and
- * no file: an empty configuration, true. */
+ * SMUXSHIM_NAMES (ranges, see name_range.h) where they are set, each overriding that part of the
+ * file (config_find) if there is one. SMUXSHIM_GATEWAY is a list of addresses for the gateway
+ * "main", or the name of a gateway of the file. Nothing set and no file: an empty configuration,
+ * true. */
 bool config_load(struct config *config, struct config_error *error);
 
 /* The same for a command line: `file` is read in place of config_find's, and then the environment
@@ -137,9 +138,9 @@ bool config_load(struct config *config, struct config_error *error);
 bool config_load_with(struct config *config, const char *file, const char *gateway,
                       const char *routes, struct config_error *error);
 
-/* Every configuration has a helper of its own: fills helper.socket, if it is empty, with a path that
- * is derived from the file's (unless that is one of the usual places) and from the command line's
- * texts (NULL: not given). With none of these it stays empty, which means the shared path.
+/* Every configuration has a helper of its own: fills helper.socket, if it is empty, with a path
+ * that is derived from the file's (unless that is one of the usual places) and from the command
+ * line's texts (NULL: not given). With none of these it stays empty, which means the shared path.
  * config_load_with has done it; who calls config_read does it himself. */
 void config_own_socket(struct config *config, const char *gateway, const char *routes);
 

@@ -159,20 +159,20 @@ void config_own_socket(struct config *config, const char *gateway, const char *r
     char file[PATH_MAX], folder[CONFIG_PATH_MAX + 1];
     bool usual = !config->file[0] || is_usual_file(config->file);
     if (config->helper.socket[0] || (usual && !gateway && !routes) ||
-        !shim_own_folder(folder, sizeof folder))
+        !helper_place_own(folder, sizeof folder))
         return;
     if (!config->file[0] || !realpath(config->file, file))
         snprintf(file, sizeof file, "%s", config->file);
     uint64_t hash = hash_text(0xcbf29ce484222325u, usual ? "" : file);
     hash = hash_text(hash_text(hash, gateway ? gateway : ""), routes ? routes : "");
     int len = snprintf(config->helper.socket, sizeof config->helper.socket, "%s/%016llx/%s", folder,
-                       (unsigned long long)hash, SHIM_SOCKET_FILE);
+                       (unsigned long long)hash, HELPER_SOCKET_FILE);
     if (len >= (int)sizeof((struct sockaddr_un *)0)->sun_path)
         config->helper.socket[0] = '\0';
 }
 
 static bool apply_ranges(struct config *config, const char *text, struct config_error *error) {
-    const char *why = shim_ranges_parse(&config->names.ranges, text);
+    const char *why = name_ranges_parse(&config->names.ranges, text);
     if (!why)
         return true;
     snprintf(error->text, sizeof error->text, "SMUXSHIM_NAMES: expected %s, not \"%.80s\"", why,
@@ -257,7 +257,7 @@ static bool parse_host_port(struct config_address *address, const char *text) {
     memcpy(address->host, host, (size_t)(end - host));
     address->host[end - host] = '\0';
     if (*text == '[' ? inet_pton(AF_INET6, address->host, v6) != 1
-                     : !shim_host_name_valid(address->host, (size_t)(end - host)))
+                     : !helper_host_name_valid(address->host, (size_t)(end - host)))
         return false;
     return parse_port(colon + 1, &address->port);
 }

@@ -8,8 +8,7 @@
 
 static const uint8_t v4_mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-bool shim_endpoint_from_sockaddr(struct shim_endpoint *out, const struct sockaddr *sa,
-                                 socklen_t len) {
+bool endpoint_from_sockaddr(struct endpoint *out, const struct sockaddr *sa, socklen_t len) {
     memset(out, 0, sizeof *out);
     if (!sa || len < sizeof sa->sa_family)
         return false;
@@ -35,7 +34,7 @@ bool shim_endpoint_from_sockaddr(struct shim_endpoint *out, const struct sockadd
     return false;
 }
 
-socklen_t shim_endpoint_to_sockaddr(const struct shim_endpoint *ep, struct sockaddr_storage *out) {
+socklen_t endpoint_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *out) {
     memset(out, 0, sizeof *out);
     if (ep->family == AF_INET6) {
         struct sockaddr_in6 in6 = {
@@ -50,13 +49,13 @@ socklen_t shim_endpoint_to_sockaddr(const struct shim_endpoint *ep, struct socka
     return sizeof in;
 }
 
-bool shim_endpoint_is_v4_mapped(const struct shim_endpoint *ep) {
+bool endpoint_is_v4_mapped(const struct endpoint *ep) {
     return ep->family == AF_INET6 && memcmp(ep->addr, v4_mapped_prefix, 12) == 0;
 }
 
-struct shim_endpoint shim_endpoint_unmapped(const struct shim_endpoint *ep) {
-    struct shim_endpoint v4 = *ep;
-    if (!shim_endpoint_is_v4_mapped(ep))
+struct endpoint endpoint_unmapped(const struct endpoint *ep) {
+    struct endpoint v4 = *ep;
+    if (!endpoint_is_v4_mapped(ep))
         return v4;
     memset(&v4, 0, sizeof v4);
     v4.family = AF_INET;
@@ -65,8 +64,8 @@ struct shim_endpoint shim_endpoint_unmapped(const struct shim_endpoint *ep) {
     return v4;
 }
 
-struct shim_endpoint shim_endpoint_as_family(const struct shim_endpoint *ep, uint16_t family) {
-    struct shim_endpoint out = *ep;
+struct endpoint endpoint_as_family(const struct endpoint *ep, uint16_t family) {
+    struct endpoint out = *ep;
     if (ep->family == family)
         return out;
     memset(&out, 0, sizeof out);
@@ -75,18 +74,18 @@ struct shim_endpoint shim_endpoint_as_family(const struct shim_endpoint *ep, uin
     if (family == AF_INET6 && ep->family == AF_INET) {
         memcpy(out.addr, v4_mapped_prefix, 12);
         memcpy(out.addr + 12, ep->addr, 4);
-    } else if (family == AF_INET && shim_endpoint_is_v4_mapped(ep)) {
+    } else if (family == AF_INET && endpoint_is_v4_mapped(ep)) {
         memcpy(out.addr, ep->addr + 12, 4);
     }
     return out;
 }
 
-bool shim_endpoint_is_any(const struct shim_endpoint *ep) {
+bool endpoint_is_any(const struct endpoint *ep) {
     static const uint8_t zero[16];
     return memcmp(ep->addr, zero, 16) == 0;
 }
 
-char *shim_endpoint_text(const struct shim_endpoint *ep, char *out, size_t size) {
+char *endpoint_text(const struct endpoint *ep, char *out, size_t size) {
     char host[INET6_ADDRSTRLEN];
     if (ep->family == 0) {
         snprintf(out, size, "?");

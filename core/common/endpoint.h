@@ -15,42 +15,41 @@
 #include <sys/socket.h>
 
 /* Enough for "[ffff:...:ffff%4294967295]:65535" and the terminating zero. */
-#define SHIM_ENDPOINT_TEXT_SIZE 72
+#define ENDPOINT_TEXT_SIZE 72
 
 /* Host byte order throughout except `addr`, which is in network order: 4 bytes for AF_INET (the
  * other 12 are zero), 16 for AF_INET6. `family` is AF_INET, AF_INET6 or 0 (nothing known). */
-struct shim_endpoint {
+struct endpoint {
     uint16_t family;
     uint16_t port;
     uint32_t scope_id; /* AF_INET6 only, else 0 */
     uint8_t addr[16];
 };
 
-_Static_assert(sizeof(struct shim_endpoint) == 24, "the request's layout depends on this size");
+_Static_assert(sizeof(struct endpoint) == 24, "the request's layout depends on this size");
 
 /* Reads `sa` (of `len` bytes). Returns false, and sets *out to family 0, unless it is a complete
  * sockaddr_in or sockaddr_in6. */
-bool shim_endpoint_from_sockaddr(struct shim_endpoint *out, const struct sockaddr *sa,
-                                 socklen_t len);
+bool endpoint_from_sockaddr(struct endpoint *out, const struct sockaddr *sa, socklen_t len);
 
 /* Fills `out` and returns the length of the address; family 0 gives AF_INET 0.0.0.0:0. */
-socklen_t shim_endpoint_to_sockaddr(const struct shim_endpoint *ep, struct sockaddr_storage *out);
+socklen_t endpoint_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *out);
 
 /* True for ::ffff:a.b.c.d. */
-bool shim_endpoint_is_v4_mapped(const struct shim_endpoint *ep);
+bool endpoint_is_v4_mapped(const struct endpoint *ep);
 
 /* The same destination with a v4-mapped address turned into AF_INET; anything else unchanged. */
-struct shim_endpoint shim_endpoint_unmapped(const struct shim_endpoint *ep);
+struct endpoint endpoint_unmapped(const struct endpoint *ep);
 
 /* `ep` as a socket of `family` would show it: AF_INET becomes v4-mapped for AF_INET6; an IPv6
  * address that cannot be shown on an AF_INET socket becomes 0.0.0.0 with its port kept. */
-struct shim_endpoint shim_endpoint_as_family(const struct shim_endpoint *ep, uint16_t family);
+struct endpoint endpoint_as_family(const struct endpoint *ep, uint16_t family);
 
 /* True if every byte of the address is zero (INADDR_ANY, in6addr_any). */
-bool shim_endpoint_is_any(const struct shim_endpoint *ep);
+bool endpoint_is_any(const struct endpoint *ep);
 
 /* Writes "10.0.0.1:80" or "[2001:db8::1]:80" (scope after '%', as a number); always terminated,
  * cut at `size`. Returns `out`. */
-char *shim_endpoint_text(const struct shim_endpoint *ep, char *out, size_t size);
+char *endpoint_text(const struct endpoint *ep, char *out, size_t size);
 
 #endif

@@ -15,7 +15,7 @@
 #define SUBDIR        "/smuxshim"
 #define USER_RUNTIME  "/run/user"
 #define TEMPORARY     "/tmp"
-#define SYSTEM_SOCKET SHIM_SYSTEM_RUNTIME "/" SHIM_SOCKET_FILE
+#define SYSTEM_SOCKET HELPER_SYSTEM_RUNTIME "/" HELPER_SOCKET_FILE
 #define FOLDER_MAX    256
 
 static const char *plain_getenv(const char *name) {
@@ -52,13 +52,13 @@ static const char *given_runtime(void) {
     return runtime && runtime[0] == '/' && is_own(runtime) ? runtime : NULL;
 }
 
-bool shim_own_folder(char *out, size_t size) {
+bool helper_place_own(char *out, size_t size) {
     const char *runtime = given_runtime();
     char usual[FOLDER_MAX];
     if (runtime)
         return fits(snprintf(out, size, "%s" SUBDIR, runtime), size);
     if (start_uid() == 0)
-        return fits(snprintf(out, size, SHIM_SYSTEM_RUNTIME), size);
+        return fits(snprintf(out, size, HELPER_SYSTEM_RUNTIME), size);
     snprintf(usual, sizeof usual, USER_RUNTIME "/%u", start_uid());
     if (is_own(usual))
         return fits(snprintf(out, size, "%s" SUBDIR, usual), size);
@@ -69,38 +69,38 @@ static bool default_path(char *out, size_t size) {
     char folder[FOLDER_MAX];
     if (start_uid() != 0 && !given_runtime() && access(SYSTEM_SOCKET, W_OK) == 0)
         return fits(snprintf(out, size, SYSTEM_SOCKET), size);
-    return shim_own_folder(folder, sizeof folder) &&
-           fits(snprintf(out, size, "%s/" SHIM_SOCKET_FILE, folder), size);
+    return helper_place_own(folder, sizeof folder) &&
+           fits(snprintf(out, size, "%s/" HELPER_SOCKET_FILE, folder), size);
 }
 
-bool shim_socket_path(char *out, size_t size, const char *configured, const char **why) {
+bool helper_place_socket(char *out, size_t size, const char *configured, const char **why) {
     const char *given = shim_getenv("SMUXSHIM_SOCKET");
     struct sockaddr_un name;
     if (!given || !*given)
         given = configured;
     bool fit =
         given && *given ? fits(snprintf(out, size, "%s", given), size) : default_path(out, size);
-    if (fit && out[0] == '/' && shim_path_name(&name, out) > 0)
+    if (fit && out[0] == '/' && helper_path_name(&name, out) > 0)
         return true;
-    *why = "an absolute path of at most 107 bytes that ends in /" SHIM_SOCKET_FILE;
+    *why = "an absolute path of at most 107 bytes that ends in /" HELPER_SOCKET_FILE;
     return false;
 }
 
 /* ---- Folders ---- */
 
-bool shim_is_private_folder(const char *folder) {
+bool helper_place_is_private(const char *folder) {
     char own[sizeof SUBDIR + 12];
     int len = snprintf(own, sizeof own, SUBDIR "-%u", start_uid());
     const char *at = strstr(folder, own);
     return at && (at[len] == '\0' || at[len] == '/');
 }
 
-bool shim_is_runtime_folder(const char *folder) {
+bool helper_place_is_runtime(const char *folder) {
     const char *last = strrchr(folder, '/');
-    return last && (strcmp(last, SUBDIR) == 0 || shim_is_private_folder(last));
+    return last && (strcmp(last, SUBDIR) == 0 || helper_place_is_private(last));
 }
 
-bool shim_folder_is_safe(const char *folder, unsigned uid) {
+bool helper_place_is_safe(const char *folder, unsigned uid) {
     struct stat st;
     return stat(folder, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_uid == uid || st.st_uid == 0) &&
            !(st.st_mode & 0022);
@@ -112,16 +112,16 @@ static bool is_trusted_user(unsigned uid) {
     return uid == 0 || uid == start_uid() || uid == geteuid();
 }
 
-/* Who listens at a path is whose folder it is: a helper that is shared by several users has one of its
- * own. In /tmp anybody could have made that. */
+/* Who listens at a path is whose folder it is: a helper that is shared by several users has one of
+ * its own. In /tmp anybody could have made that. */
 static bool owns_folder_of(const char *path, unsigned uid) {
     char folder[sizeof((struct sockaddr_un *)0)->sun_path];
     const char *slash = strrchr(path, '/');
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 0, path);
-    return !shim_is_private_folder(folder) && shim_folder_is_safe(folder, uid);
+    return !helper_place_is_private(folder) && helper_place_is_safe(folder, uid);
 }
 
-static bool is_trusted(int fd, const char *path, const struct shim_calls *calls) {
+static bool is_trusted(int fd, const char *path, const struct helper_place_calls *calls) {
     struct ucred cred;
     socklen_t len = sizeof cred;
     return calls->getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
@@ -136,8 +136,8 @@ static int plain_getsockopt(int fd, int level, int name, void *value, socklen_t 
     return getsockopt(fd, level, name, value, len);
 }
 
-int shim_connect_helper(int fd, const char *path, const struct shim_calls *calls) {
-    static const struct shim_calls plain = {plain_connect, plain_getsockopt};
+int helper_place_connect(int fd, const char *path, const struct helper_place_calls *calls) {
+    static const struct helper_place_calls plain = {plain_connect, plain_getsockopt};
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     size_t path_len = strlen(path);
     if (!calls)
@@ -150,15 +150,15 @@ int shim_connect_helper(int fd, const char *path, const struct shim_calls *calls
         return is_trusted(fd, path, calls) ? 0 : EACCES;
     if (errno != ENOENT && errno != ENOTDIR && errno != ECONNREFUSED)
         return errno;
-    len = shim_abstract_name(&name, path);
+    len = helper_abstract_name(&name, path);
     if (calls->connect(fd, &name, len) != 0)
         return errno == EAGAIN ? EAGAIN : ENOENT;
     return is_trusted(fd, NULL, calls) ? 0 : EACCES;
 }
 
-bool shim_helper_answers(const char *path) {
+bool helper_place_answers(const char *path) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int err = fd >= 0 ? shim_connect_helper(fd, path, NULL) : errno;
+    int err = fd >= 0 ? helper_place_connect(fd, path, NULL) : errno;
     if (fd >= 0)
         close(fd);
     return err == 0 || err == EAGAIN; /* it is busy */

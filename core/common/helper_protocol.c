@@ -1,4 +1,5 @@
-/* helper_protocol.c - see helper_protocol.h. Pure functions, shared by the shim, the launcher and the helper. */
+/* helper_protocol.c - see helper_protocol.h. Pure functions, shared by the shim, the launcher and
+ * the helper. */
 #include "core/common/helper_protocol.h"
 
 #include <stdio.h>
@@ -19,83 +20,84 @@ _Static_assert(NAME_LEN_MAX <= sizeof(((struct sockaddr_un *)0)->sun_path),
 _Static_assert(NAME_LEN_MAX - 4 + 8 <= sizeof(((struct sockaddr_un *)0)->sun_path),
                "the longest success name must fit");
 
-enum shim_request_problem shim_request_check(const void *bytes, size_t len) {
-    struct shim_request req;
+enum helper_request_problem helper_request_check(const void *bytes, size_t len) {
+    struct helper_request req;
     if (len < 8)
-        return SHIM_REQUEST_SHORT;
+        return HELPER_REQUEST_SHORT;
     memset(&req, 0, sizeof req);
     memcpy(&req, bytes, len < sizeof req ? len : sizeof req);
-    if (req.magic != SHIM_CONTROL_MAGIC)
-        return SHIM_REQUEST_NOT_OURS;
-    if (req.version != SHIM_CONTROL_VERSION || req.size != sizeof req)
-        return SHIM_REQUEST_VERSION;
+    if (req.magic != HELPER_PROTOCOL_MAGIC)
+        return HELPER_REQUEST_NOT_OURS;
+    if (req.version != HELPER_PROTOCOL_VERSION || req.size != sizeof req)
+        return HELPER_REQUEST_VERSION;
     if (len < sizeof req)
-        return SHIM_REQUEST_SHORT;
-    if (req.kind == SHIM_NOTICE_LINGER)
-        return SHIM_REQUEST_OK;
-    if (req.kind != SHIM_REQUEST_CONNECT && req.kind != SHIM_REQUEST_ADDRESS &&
-        req.kind != SHIM_REQUEST_NAME)
-        return SHIM_REQUEST_KIND;
+        return HELPER_REQUEST_SHORT;
+    if (req.kind == HELPER_NOTICE_LINGER)
+        return HELPER_REQUEST_OK;
+    if (req.kind != HELPER_REQUEST_CONNECT && req.kind != HELPER_REQUEST_ADDRESS &&
+        req.kind != HELPER_REQUEST_NAME)
+        return HELPER_REQUEST_KIND;
     if ((req.family != AF_INET && req.family != AF_INET6) || req.dest.family != req.family)
-        return SHIM_REQUEST_FAMILY;
-    if ((req.flags & SHIM_LOCAL_BOUND) && req.local.family != req.family)
-        return SHIM_REQUEST_FAMILY;
-    if (req.name_len > SHIM_HOST_NAME_MAX)
-        return SHIM_REQUEST_NAME_LENGTH;
-    if ((req.kind == SHIM_REQUEST_ADDRESS && req.name_len == 0) ||
-        (req.kind == SHIM_REQUEST_NAME && req.name_len != 0))
-        return SHIM_REQUEST_NAME_MISPLACED;
-    return SHIM_REQUEST_OK;
+        return HELPER_REQUEST_FAMILY;
+    if ((req.flags & HELPER_LOCAL_BOUND) && req.local.family != req.family)
+        return HELPER_REQUEST_FAMILY;
+    if (req.name_len > HELPER_HOST_NAME_MAX)
+        return HELPER_REQUEST_NAME_LENGTH;
+    if ((req.kind == HELPER_REQUEST_ADDRESS && req.name_len == 0) ||
+        (req.kind == HELPER_REQUEST_NAME && req.name_len != 0))
+        return HELPER_REQUEST_NAME_MISPLACED;
+    return HELPER_REQUEST_OK;
 }
 
-int shim_request_fd(const struct shim_request *req) {
+int helper_request_fd(const struct helper_request *req) {
     return req->fd > 0 && req->fd <= INT32_MAX ? (int)(req->fd - 1) : -1;
 }
 
-struct shim_endpoint shim_request_local(const struct shim_request *req,
-                                        const struct shim_endpoint *seen) {
-    struct shim_endpoint local = shim_endpoint_as_family(seen, req->family);
-    if (!(req->flags & SHIM_LOCAL_BOUND))
+struct endpoint helper_request_local(const struct helper_request *req,
+                                     const struct endpoint *seen) {
+    struct endpoint local = endpoint_as_family(seen, req->family);
+    if (!(req->flags & HELPER_LOCAL_BOUND))
         return local;
-    if (!shim_endpoint_is_any(&req->local))
+    if (!endpoint_is_any(&req->local))
         memcpy(local.addr, req->local.addr, sizeof local.addr);
     if (req->local.port)
         local.port = req->local.port;
     return local;
 }
 
-const char *shim_request_problem_text(enum shim_request_problem problem) {
+const char *helper_request_problem_text(enum helper_request_problem problem) {
     static const char *const text[] = {
-        [SHIM_REQUEST_OK] = "valid",
-        [SHIM_REQUEST_SHORT] = "shorter than a request header",
-        [SHIM_REQUEST_NOT_OURS] = "does not begin with the request's magic number",
-        [SHIM_REQUEST_VERSION] = "of another control version than this helper's",
-        [SHIM_REQUEST_KIND] = "of an unknown kind",
-        [SHIM_REQUEST_FAMILY] = "names addresses that do not fit the socket's family",
-        [SHIM_REQUEST_NAME_LENGTH] = "has a host name longer than 255 bytes",
-        [SHIM_REQUEST_NAME_MISPLACED] = "a question about a name without one, or with one too many",
+        [HELPER_REQUEST_OK] = "valid",
+        [HELPER_REQUEST_SHORT] = "shorter than a request header",
+        [HELPER_REQUEST_NOT_OURS] = "does not begin with the request's magic number",
+        [HELPER_REQUEST_VERSION] = "of another control version than this helper's",
+        [HELPER_REQUEST_KIND] = "of an unknown kind",
+        [HELPER_REQUEST_FAMILY] = "names addresses that do not fit the socket's family",
+        [HELPER_REQUEST_NAME_LENGTH] = "has a host name longer than 255 bytes",
+        [HELPER_REQUEST_NAME_MISPLACED] =
+            "a question about a name without one, or with one too many",
     };
     return (size_t)problem < sizeof text / sizeof *text ? text[problem] : "unknown";
 }
 
-bool shim_name_answer_check(const void *bytes, size_t len, struct shim_name_answer *answer,
-                            char name[SHIM_HOST_NAME_MAX + 1]) {
+bool helper_name_answer_check(const void *bytes, size_t len, struct helper_name_answer *answer,
+                              char name[HELPER_HOST_NAME_MAX + 1]) {
     if (len < sizeof *answer)
         return false;
     memcpy(answer, bytes, sizeof *answer);
-    if (answer->magic != SHIM_CONTROL_MAGIC || answer->version != SHIM_CONTROL_VERSION ||
-        answer->name_len > SHIM_HOST_NAME_MAX || len != sizeof *answer + answer->name_len)
+    if (answer->magic != HELPER_PROTOCOL_MAGIC || answer->version != HELPER_PROTOCOL_VERSION ||
+        answer->name_len > HELPER_HOST_NAME_MAX || len != sizeof *answer + answer->name_len)
         return false;
     memcpy(name, (const char *)bytes + sizeof *answer, answer->name_len);
     name[answer->name_len] = '\0';
     if (answer->err)
         return answer->err > 0 && answer->name_len == 0;
     return (answer->address.family == AF_INET || answer->address.family == AF_INET6) &&
-           shim_host_name_valid(name, answer->name_len);
+           helper_host_name_valid(name, answer->name_len);
 }
 
-bool shim_host_name_valid(const char *name, size_t len) {
-    if (len == 0 || len > SHIM_HOST_NAME_MAX)
+bool helper_host_name_valid(const char *name, size_t len) {
+    if (len == 0 || len > HELPER_HOST_NAME_MAX)
         return false;
     for (size_t i = 0; i < len; i++) {
         char c = name[i];
@@ -153,13 +155,12 @@ static bool hex_take_number(const char **at, const char *end, uint64_t *value, s
     return true;
 }
 
-static char *put_endpoint(char *at, const struct shim_endpoint *ep) {
+static char *put_endpoint(char *at, const struct endpoint *ep) {
     at = hex_put(at, ep->addr, ep->family == AF_INET6 ? 16 : 4);
     return hex_put_number(at, ep->port, 2);
 }
 
-static bool take_endpoint(const char **at, const char *end, struct shim_endpoint *ep,
-                          uint16_t family) {
+static bool take_endpoint(const char **at, const char *end, struct endpoint *ep, uint16_t family) {
     uint64_t port;
     memset(ep, 0, sizeof *ep);
     ep->family = family;
@@ -170,11 +171,11 @@ static bool take_endpoint(const char **at, const char *end, struct shim_endpoint
     return true;
 }
 
-socklen_t shim_outcome_pack(const struct shim_outcome *outcome, struct sockaddr_un *name) {
+socklen_t helper_outcome_pack(const struct helper_outcome *outcome, struct sockaddr_un *name) {
     bool v6 = outcome->dest.family == AF_INET6;
-    struct shim_endpoint dest = outcome->dest;
+    struct endpoint dest = outcome->dest;
     dest.family = v6 ? AF_INET6 : AF_INET;
-    struct shim_endpoint local = shim_endpoint_as_family(&outcome->local, dest.family);
+    struct endpoint local = endpoint_as_family(&outcome->local, dest.family);
 
     memset(name, 0, sizeof *name);
     name->sun_family = AF_UNIX;
@@ -194,9 +195,9 @@ socklen_t shim_outcome_pack(const struct shim_outcome *outcome, struct sockaddr_
     return (socklen_t)(at - (char *)name);
 }
 
-bool shim_outcome_unpack(struct shim_outcome *outcome, const struct sockaddr_un *name,
-                         socklen_t len) {
-    struct shim_outcome out = {0};
+bool helper_outcome_unpack(struct helper_outcome *outcome, const struct sockaddr_un *name,
+                           socklen_t len) {
+    struct helper_outcome out = {0};
     uint64_t number = 0;
     if (len <= NAME_PATH_OFF + 1 + NAME_PREFIX_LEN || len > sizeof *name ||
         name->sun_family != AF_UNIX || name->sun_path[0] != '\0' ||
@@ -226,9 +227,9 @@ bool shim_outcome_unpack(struct shim_outcome *outcome, const struct sockaddr_un 
     return true;
 }
 
-bool shim_is_helper_name(const struct sockaddr_un *name, socklen_t len) {
-    static const char file[] = "/" SHIM_SOCKET_FILE;
-    static const char prefix[] = SHIM_ABSTRACT_PREFIX;
+bool helper_name_is_valid(const struct sockaddr_un *name, socklen_t len) {
+    static const char file[] = "/" HELPER_SOCKET_FILE;
+    static const char prefix[] = HELPER_ABSTRACT_PREFIX;
     if (len <= NAME_PATH_OFF || len > sizeof *name || name->sun_family != AF_UNIX)
         return false;
     size_t path_len = len - NAME_PATH_OFF;
@@ -240,8 +241,8 @@ bool shim_is_helper_name(const struct sockaddr_un *name, socklen_t len) {
            memcmp(name->sun_path + path_len - (sizeof file - 1), file, sizeof file - 1) == 0;
 }
 
-socklen_t shim_path_name(struct sockaddr_un *name, const char *path) {
-    static const char file[] = "/" SHIM_SOCKET_FILE;
+socklen_t helper_path_name(struct sockaddr_un *name, const char *path) {
+    static const char file[] = "/" HELPER_SOCKET_FILE;
     size_t len = strlen(path);
     memset(name, 0, sizeof *name);
     if (len >= sizeof name->sun_path || len < sizeof file - 1 ||
@@ -252,14 +253,14 @@ socklen_t shim_path_name(struct sockaddr_un *name, const char *path) {
     return (socklen_t)(NAME_PATH_OFF + len + 1);
 }
 
-socklen_t shim_abstract_name(struct sockaddr_un *name, const char *path) {
+socklen_t helper_abstract_name(struct sockaddr_un *name, const char *path) {
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a, 64 bits */
     for (const char *c = path; *c; c++)
         hash = (hash ^ (uint8_t)*c) * 0x100000001b3u;
     memset(name, 0, sizeof *name);
     name->sun_family = AF_UNIX;
     char *at = name->sun_path + 1;
-    memcpy(at, SHIM_ABSTRACT_PREFIX, sizeof SHIM_ABSTRACT_PREFIX - 1);
-    at = hex_put_number(at + sizeof SHIM_ABSTRACT_PREFIX - 1, hash, 8);
+    memcpy(at, HELPER_ABSTRACT_PREFIX, sizeof HELPER_ABSTRACT_PREFIX - 1);
+    at = hex_put_number(at + sizeof HELPER_ABSTRACT_PREFIX - 1, hash, 8);
     return (socklen_t)(at - (char *)name);
 }

@@ -8,7 +8,7 @@
 #include "core/common/number.h"
 
 /* Networks that mean something of their own to the kernel, or to every program. */
-static const struct shim_range taken[] = {
+static const struct name_range taken[] = {
     {AF_INET, 8, {0}},            /* "this network", unspecified */
     {AF_INET, 8, {127}},          /* loopback */
     {AF_INET, 16, {169, 254}},    /* link-local */
@@ -30,26 +30,26 @@ static bool same_prefix(const uint8_t *a, const uint8_t *b, unsigned n) {
     return n % 8 == 0 || ((a[n / 8] ^ b[n / 8]) & (0xff00u >> n % 8) & 0xff) == 0;
 }
 
-static bool overlap(const struct shim_range *a, const struct shim_range *b) {
+static bool overlap(const struct name_range *a, const struct name_range *b) {
     unsigned bits = a->prefix_len < b->prefix_len ? a->prefix_len : b->prefix_len;
     return a->family == b->family && same_prefix(a->addr, b->addr, bits);
 }
 
-static bool host_bits_clear(const struct shim_range *range) {
+static bool host_bits_clear(const struct name_range *range) {
     for (unsigned i = range->prefix_len; i < address_bits(range->family); i++)
         if (range->addr[i / 8] & (0x80u >> i % 8))
             return false;
     return true;
 }
 
-void shim_ranges_default(struct shim_ranges *ranges) {
+void name_ranges_default(struct name_ranges *ranges) {
     memset(ranges, 0, sizeof *ranges);
-    shim_range_parse(&ranges->v4, AF_INET, SHIM_RANGE_DEFAULT_V4);
-    shim_range_parse(&ranges->v6, AF_INET6, SHIM_RANGE_DEFAULT_V6);
+    name_range_parse(&ranges->v4, AF_INET, NAME_RANGE_DEFAULT_V4);
+    name_range_parse(&ranges->v6, AF_INET6, NAME_RANGE_DEFAULT_V6);
 }
 
-const char *shim_range_parse(struct shim_range *range, int family, const char *text) {
-    struct shim_range fresh = {.family = (uint16_t)family};
+const char *name_range_parse(struct name_range *range, int family, const char *text) {
+    struct name_range fresh = {.family = (uint16_t)family};
     char address[INET6_ADDRSTRLEN];
     const char *slash = strchr(text, '/'), *end;
     size_t len = slash ? (size_t)(slash - text) : sizeof address;
@@ -59,8 +59,8 @@ const char *shim_range_parse(struct shim_range *range, int family, const char *t
         address[len] = '\0';
     }
     if (len >= sizeof address || inet_pton(family, address, fresh.addr) != 1)
-        return v6 ? "an IPv6 network such as " SHIM_RANGE_DEFAULT_V6
-                  : "an IPv4 network such as " SHIM_RANGE_DEFAULT_V4;
+        return v6 ? "an IPv6 network such as " NAME_RANGE_DEFAULT_V6
+                  : "an IPv4 network such as " NAME_RANGE_DEFAULT_V4;
     unsigned long long prefix_len = number_read(slash + 1, 10, &end);
     if (slash[1] < '0' || slash[1] > '9' || *end || prefix_len < (v6 ? 16 : 8) ||
         prefix_len > (v6 ? 112 : 28))
@@ -75,22 +75,22 @@ const char *shim_range_parse(struct shim_range *range, int family, const char *t
     return NULL;
 }
 
-const char *shim_ranges_parse(struct shim_ranges *ranges, const char *text) {
-    struct shim_ranges fresh = *ranges;
+const char *name_ranges_parse(struct name_ranges *ranges, const char *text) {
+    struct name_ranges fresh = *ranges;
     bool v4 = false, v6 = false;
     for (text += strspn(text, ", \t"); *text; text += strspn(text, ", \t")) {
         char word[INET6_ADDRSTRLEN + 8];
         size_t len = strcspn(text, ", \t");
         if (len >= sizeof word)
-            return "networks such as " SHIM_RANGE_DEFAULT_V4 ", " SHIM_RANGE_DEFAULT_V6;
+            return "networks such as " NAME_RANGE_DEFAULT_V4 ", " NAME_RANGE_DEFAULT_V6;
         memcpy(word, text, len);
         word[len] = '\0';
         text += len;
         bool is_v6 = strchr(word, ':') != NULL;
         if (is_v6 ? v6 : v4)
             return "at most one network of each family";
-        const char *why = is_v6 ? shim_range_parse(&fresh.v6, AF_INET6, word)
-                                : shim_range_parse(&fresh.v4, AF_INET, word);
+        const char *why = is_v6 ? name_range_parse(&fresh.v6, AF_INET6, word)
+                                : name_range_parse(&fresh.v4, AF_INET, word);
         if (why)
             return why;
         v4 |= !is_v6;
@@ -100,43 +100,42 @@ const char *shim_ranges_parse(struct shim_ranges *ranges, const char *text) {
     return NULL;
 }
 
-char *shim_range_text(const struct shim_range *range, char *out, size_t size) {
+char *name_range_text(const struct name_range *range, char *out, size_t size) {
     char address[INET6_ADDRSTRLEN] = "";
     inet_ntop(range->family, range->addr, address, sizeof address);
     snprintf(out, size, "%s/%u", address, range->prefix_len);
     return out;
 }
 
-char *shim_ranges_text(const struct shim_ranges *ranges, char *out, size_t size) {
-    char v4[SHIM_RANGES_TEXT_SIZE], v6[SHIM_RANGES_TEXT_SIZE];
-    snprintf(out, size, "%s,%s", shim_range_text(&ranges->v4, v4, sizeof v4),
-             shim_range_text(&ranges->v6, v6, sizeof v6));
+char *name_ranges_text(const struct name_ranges *ranges, char *out, size_t size) {
+    char v4[NAME_RANGES_TEXT_SIZE], v6[NAME_RANGES_TEXT_SIZE];
+    snprintf(out, size, "%s,%s", name_range_text(&ranges->v4, v4, sizeof v4),
+             name_range_text(&ranges->v6, v6, sizeof v6));
     return out;
 }
 
-bool shim_range_equal(const struct shim_range *a, const struct shim_range *b) {
+bool name_range_equal(const struct name_range *a, const struct name_range *b) {
     return a->prefix_len == b->prefix_len && overlap(a, b);
 }
 
-bool shim_range_holds(const struct shim_range *range, const struct shim_endpoint *address) {
-    struct shim_endpoint plain = shim_endpoint_unmapped(address);
+bool name_range_holds(const struct name_range *range, const struct endpoint *address) {
+    struct endpoint plain = endpoint_unmapped(address);
     return plain.family == range->family && same_prefix(plain.addr, range->addr, range->prefix_len);
 }
 
-bool shim_ranges_hold(const struct shim_ranges *ranges, const struct shim_endpoint *address) {
-    return shim_range_holds(&ranges->v4, address) || shim_range_holds(&ranges->v6, address);
+bool name_ranges_hold(const struct name_ranges *ranges, const struct endpoint *address) {
+    return name_range_holds(&ranges->v4, address) || name_range_holds(&ranges->v6, address);
 }
 
-uint64_t shim_range_size(const struct shim_range *range) {
+uint64_t name_range_size(const struct name_range *range) {
     unsigned bits = address_bits(range->family) - range->prefix_len;
     return bits > 62 ? INT64_MAX : ((uint64_t)1 << bits) - 2;
 }
 
-bool shim_range_address(const struct shim_range *range, uint64_t number,
-                        struct shim_endpoint *out) {
-    if (number >= shim_range_size(range))
+bool name_range_address(const struct name_range *range, uint64_t number, struct endpoint *out) {
+    if (number >= name_range_size(range))
         return false;
-    *out = (struct shim_endpoint){.family = range->family};
+    *out = (struct endpoint){.family = range->family};
     memcpy(out->addr, range->addr, sizeof out->addr);
     uint64_t host = number + 1;
     for (size_t i = address_bits(range->family) / 8; host; host >>= 8)
@@ -144,12 +143,12 @@ bool shim_range_address(const struct shim_range *range, uint64_t number,
     return true;
 }
 
-bool shim_range_number(const struct shim_range *range, const struct shim_endpoint *address,
+bool name_range_number(const struct name_range *range, const struct endpoint *address,
                        uint64_t *number) {
-    struct shim_endpoint plain = shim_endpoint_unmapped(address);
+    struct endpoint plain = endpoint_unmapped(address);
     size_t len = address_bits(range->family) / 8;
     uint64_t host = 0;
-    if (!shim_range_holds(range, &plain))
+    if (!name_range_holds(range, &plain))
         return false;
     for (size_t i = 0; i < len; i++) {
         if (host >> 56)
@@ -157,5 +156,5 @@ bool shim_range_number(const struct shim_range *range, const struct shim_endpoin
         host = host << 8 | (uint8_t)(plain.addr[i] ^ range->addr[i]);
     }
     *number = host - 1;
-    return host > 0 && *number < shim_range_size(range);
+    return host > 0 && *number < name_range_size(range);
 }

@@ -18,9 +18,9 @@
  * and PORTS is `*` (the default), a port, or a range such as 3306-3310.
  *
  * Addresses that mean something else on every machine match no address rule and not `*`: multicast,
- * 255.255.255.255, fe80::/10 (it lies on a link, which no request can name), and the networks of metadata
- * services, 169.254.0.0/16, fd00:ec2::/32 and fd20:ce::/32, unless the rule lies in it. A rule that could
- * match nothing for this reason is a mistake.
+ * 255.255.255.255, fe80::/10 (it lies on a link, which no request can name), and the networks of
+ * metadata services, 169.254.0.0/16, fd00:ec2::/32 and fd20:ce::/32, unless the rule lies in it. A
+ * rule that could match nothing for this reason is a mistake.
  *
  * A v4-mapped IPv6 destination is matched as the IPv4 one. A name rule matches only when the caller
  * knows the name that the program asked for; address rules match with or without one.
@@ -124,19 +124,19 @@ size_t route_rule_format(const struct route_list *list, const struct route_rule 
 /* The first rule that matches, or NULL. `dest->family` may be 0 when only a name is known; `name`
  * may be NULL. A trailing dot of the name is ignored. */
 const struct route_rule *route_list_match_rule(const struct route_list *list,
-                                               const struct shim_endpoint *dest, const char *name);
+                                               const struct endpoint *dest, const char *name);
 
 /* The first rule of an address or a network, of more than no bits, that matches: the destination is
  * meant, and not only one of all. */
 const struct route_rule *route_list_match_network(const struct route_list *list,
-                                                  const struct shim_endpoint *dest);
+                                                  const struct endpoint *dest);
 
 /* Does the address lie in a network of services that every machine has its own of? */
-bool route_is_machine_service(const struct shim_endpoint *dest);
+bool route_is_machine_service(const struct endpoint *dest);
 
 /* The route of that rule, or NULL. */
-const struct route *route_list_match(const struct route_list *list,
-                                     const struct shim_endpoint *dest, const char *name);
+const struct route *route_list_match(const struct route_list *list, const struct endpoint *dest,
+                                     const char *name);
 
 /* What can become of a name and a port before the name's addresses are known. */
 enum route_name_chance {

@@ -89,8 +89,8 @@ static bool host_bits_clear(const uint8_t *addr, unsigned prefix_len, unsigned b
     return true;
 }
 
-/* An address or network without brackets and port. `outer` is the prefix length that stood behind the
- * bracket, if any. */
+/* An address or network without brackets and port. `outer` is the prefix length that stood behind
+ * the bracket, if any. */
 static bool parse_network(struct route_rule *rule, struct slice host, struct slice outer,
                           int family, struct route_error *error) {
     char text[INET6_ADDRSTRLEN];
@@ -257,7 +257,8 @@ static bool prefix_matches(const uint8_t *addr, const struct route_rule *rule) {
     return rest == 0 || ((addr[whole] ^ rule->addr[whole]) & (0xff00u >> rest) & 0xff) == 0;
 }
 
-/* Services that every machine has its own of, such as a cloud's metadata; the first is the link's, too. */
+/* Services that every machine has its own of, such as a cloud's metadata; the first is the link's,
+ * too. */
 static const struct route_rule machine_services[] = {
     {.kind = ROUTE_RULE_IPV4, .prefix_len = 16, .addr = {169, 254}},
     {.kind = ROUTE_RULE_IPV6, .prefix_len = 32, .addr = {0xfd, 0x00, 0x0e, 0xc2}},
@@ -272,8 +273,8 @@ static const struct route_rule *machine_service(int family, const uint8_t *addr)
     return NULL;
 }
 
-bool route_is_machine_service(const struct shim_endpoint *dest) {
-    struct shim_endpoint plain = shim_endpoint_unmapped(dest);
+bool route_is_machine_service(const struct endpoint *dest) {
+    struct endpoint plain = endpoint_unmapped(dest);
     return machine_service(plain.family, plain.addr) != NULL;
 }
 
@@ -364,7 +365,7 @@ static bool name_matches(const struct route_list *list, const struct route_rule 
 }
 
 static bool rule_matches(const struct route_list *list, const struct route_rule *rule,
-                         const struct shim_endpoint *dest, const char *name) {
+                         const struct endpoint *dest, const char *name) {
     if (dest->port < rule->port_min || dest->port > rule->port_max)
         return false;
     if (rule->kind == ROUTE_RULE_NAME)
@@ -385,8 +386,8 @@ static bool rule_matches(const struct route_list *list, const struct route_rule 
 }
 
 const struct route_rule *route_list_match_rule(const struct route_list *list,
-                                               const struct shim_endpoint *dest, const char *name) {
-    struct shim_endpoint plain = shim_endpoint_unmapped(dest);
+                                               const struct endpoint *dest, const char *name) {
+    struct endpoint plain = endpoint_unmapped(dest);
     for (size_t i = 0; i < list->n_rules; i++)
         if (rule_matches(list, &list->rule[i], &plain, name))
             return &list->rule[i];
@@ -394,16 +395,16 @@ const struct route_rule *route_list_match_rule(const struct route_list *list,
 }
 
 const struct route_rule *route_list_match_network(const struct route_list *list,
-                                                  const struct shim_endpoint *dest) {
-    struct shim_endpoint plain = shim_endpoint_unmapped(dest);
+                                                  const struct endpoint *dest) {
+    struct endpoint plain = endpoint_unmapped(dest);
     for (size_t i = 0; i < list->n_rules; i++)
         if (list->rule[i].prefix_len > 0 && rule_matches(list, &list->rule[i], &plain, NULL))
             return &list->rule[i];
     return NULL;
 }
 
-const struct route *route_list_match(const struct route_list *list,
-                                     const struct shim_endpoint *dest, const char *name) {
+const struct route *route_list_match(const struct route_list *list, const struct endpoint *dest,
+                                     const char *name) {
     const struct route_rule *rule = route_list_match_rule(list, dest, name);
     return rule ? &list->route[rule->route] : NULL;
 }

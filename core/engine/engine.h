@@ -82,7 +82,7 @@ enum stream_flag {
     F_OWE_RESET = 1 << 5,   /* */
     F_TOLD_RESET = 1 << 6,  /* the event SMUX_EVENT_RESET is owed */
     F_WRITABLE = 1 << 7,    /* the event SMUX_EVENT_WRITABLE is owed */
-    F_BLOCKED = 1 << 8,     /* smux_send fell short */
+    F_BLOCKED = 1 << 8,     /* smux_stream_send fell short */
     F_DROP = 1 << 9,        /* drop the queue once no frame refers to it */
     F_PROBE = 1 << 10,      /* a round-trip time is being taken by the window */
     F_DRY = 1 << 11,        /* the peer has sent all it may, and the application has read it */
@@ -93,15 +93,15 @@ enum stream_flag {
 };
 #define F_OWED (F_OWE_SYN | F_OWE_UPDATE | F_OWE_RESET)
 
-/* 200 bytes are 208 of malloc's; with 16 for each slot of the table, which is at least 3/8 full when
- * it grows, an idle stream stays below 256 at any number of them. */
+/* 200 bytes are 208 of malloc's; with 16 for each slot of the table, which is at least 3/8 full
+ * when it grows, an idle stream stays below 256 at any number of them. */
 struct smux_stream {
     smux_session *session;
     void *user;
     uint32_t id;
     uint16_t flags;
     uint8_t in : 2, out : 2;   /* enum in_state, out_state: set by stream_set_in/out alone */
-    uint8_t awaits_window : 1; /* smux_window_room said 0 */
+    uint8_t awaits_window : 1; /* smux_stream_window_room said 0 */
     signed error : 8;
 
     /* Sending.  Positions are those of version 2, modulo 2^32. */
@@ -155,7 +155,8 @@ enum frame_kind {
     FRAME_SYNCED
 };
 
-/* A frame in the plan: given to the caller by smux_output, not yet reported by smux_sent. */
+/* A frame in the plan: given to the caller by smux_session_output, not yet reported by
+ * smux_session_output_done. */
 struct frame {
     smux_stream *stream; /* NULL for frames of the session */
     uint32_t id;         /* FRAME_REFUSE, PING, PONG */
@@ -257,7 +258,7 @@ struct smux_session {
                              in the order in which they were last tuned */
     uint32_t sharers;     /* how many these are */
     uint32_t backlog;
-    bool paused;           /* smux_pause_reading */
+    bool paused;           /* smux_session_pause_reading */
     uint32_t window_limit; /* of automatic windows, for now */
 
     /* Promises, ours and the peer's. */
@@ -280,13 +281,13 @@ struct smux_session {
     struct link ring, control;
     struct link idle, lingering;  /* by last activity: the first has been still for longest */
     struct link still;            /* found still once, in that order */
-    struct link blocked, starved; /* whose smux_send fell short of the session's share */
+    struct link blocked, starved; /* whose smux_stream_send fell short of the session's share */
     uint32_t ring_len;
     uint64_t queued, copied; /* of all streams; of that, what lies in buffers made here */
     uint64_t chunks;         /* memory of those buffers */
     uint32_t *refusals;      /* stream ids; [refusals_head, refusals_tail) are unsent */
     uint32_t refusals_head, refusals_tail, refusals_size;
-    bool outstanding; /* between smux_output and smux_sent */
+    bool outstanding; /* between smux_session_output and smux_session_output_done */
     bool hello_waits; /* a RESET or CLOSED does, for hello_until_us */
     uint32_t frames_len;
     uint32_t begun; /* bytes of frames[0] that are on the wire; then it alone is in the plan */
@@ -318,7 +319,7 @@ void stream_free(smux_stream *st);
 void stream_free_spares(smux_session *s);
 /* Ends a stream with an error.  `tell` the peer, and the application by SMUX_EVENT_RESET. */
 void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_application);
-/* Kills it if smux_reset_behind was called and nothing of it is left to send. */
+/* Kills it if smux_stream_reset_behind was called and nothing of it is left to send. */
 void stream_fail_behind(smux_stream *st);
 /* Frees it if the application has given it up and nothing of it is left to send. */
 void stream_settle(smux_stream *st);
@@ -404,8 +405,8 @@ static inline void promise_note(smux_stream *st, uint64_t before) {
 uint64_t promise_left(const smux_session *s);
 /* What a stream may be promised that has just begun. */
 uint32_t promise_usual(const smux_session *s);
-/* The window for an update, growth left aside: less than now while others are short of room, more if
- * the stream has less than its share. */
+/* The window for an update, growth left aside: less than now while others are short of room, more
+ * if the stream has less than its share. */
 uint32_t promise_fair(const smux_stream *st);
 /* The largest window that a stream may grow to. */
 uint64_t promise_growth(const smux_stream *st);

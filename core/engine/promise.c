@@ -3,11 +3,11 @@
  *
  * Each stream holds what it may make us keep: the bytes that lie unread and those that its window
  * still lets in, but never less than a small window, so that it can always be read on.  Beside the
- * streams, full first windows are held for as many streams of the peer as it has credits for.  A quarter of
- * the budget is left for the small windows of streams that may still come; an eighth of the rest is for
- * the first windows of new ones, and no window may grow into it.  When it is touched, the largest
- * windows are lowered to an equal share, those first that have moved nothing for longest: what the
- * peer may send counts as less when it has answered that it knows.
+ * streams, full first windows are held for as many streams of the peer as it has credits for.  A
+ * quarter of the budget is left for the small windows of streams that may still come; an eighth of
+ * the rest is for the first windows of new ones, and no window may grow into it.  When it is
+ * touched, the largest windows are lowered to an equal share, those first that have moved nothing
+ * for longest: what the peer may send counts as less when it has answered that it knows.
  */
 #include "core/engine/engine.h"
 

@@ -215,7 +215,7 @@ static int may_send(const smux_stream *st) {
     return st->out == OUT_OPEN ? 0 : SMUX_ERR_SHUT;
 }
 
-size_t smux_send_room(const smux_stream *st) {
+size_t smux_stream_send_room(const smux_stream *st) {
     return may_send(st) ? 0 : (size_t)queue_room(st);
 }
 
@@ -243,7 +243,7 @@ static void block(smux_stream *st) {
     wait_for_room(st);
 }
 
-ssize_t smux_sendv(smux_stream *st, const struct iovec *iov, int iovcnt) {
+ssize_t smux_stream_sendv(smux_stream *st, const struct iovec *iov, int iovcnt) {
     int error = may_send(st);
     if (error)
         return error;
@@ -278,12 +278,12 @@ ssize_t smux_sendv(smux_stream *st, const struct iovec *iov, int iovcnt) {
     return taken || memory ? (ssize_t)taken : SMUX_ERR_NOMEM;
 }
 
-ssize_t smux_send(smux_stream *st, const void *data, size_t len) {
+ssize_t smux_stream_send(smux_stream *st, const void *data, size_t len) {
     struct iovec iov = {(void *)(uintptr_t)data, len};
-    return smux_sendv(st, &iov, 1);
+    return smux_stream_sendv(st, &iov, 1);
 }
 
-int smux_send_borrowed(smux_stream *st, smux_sendbuf *b) {
+int smux_stream_send_borrowed(smux_stream *st, smux_sendbuf *b) {
     int error = may_send(st);
     if (error)
         return error;
@@ -297,7 +297,7 @@ int smux_send_borrowed(smux_stream *st, smux_sendbuf *b) {
     return 0;
 }
 
-int smux_mark_urgent(smux_stream *st, size_t behind) {
+int smux_stream_mark_urgent(smux_stream *st, size_t behind) {
     int error = may_send(st);
     if (error)
         return error;
@@ -322,7 +322,7 @@ static void replace(smux_stream *st, smux_sendbuf **at, smux_sendbuf *previous,
         st->tail = with ? with : previous;
 }
 
-int smux_send_cancel(smux_session *s, smux_sendbuf *b, size_t *left) {
+int smux_session_send_cancel(smux_session *s, smux_sendbuf *b, size_t *left) {
     smux_stream *st = b->stream_;
     if (b->state_ != BUFFER_QUEUED || !st || st->session != s)
         return SMUX_ERR_ARGUMENT;

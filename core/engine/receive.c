@@ -268,7 +268,8 @@ static bool payload(smux_session *s, smux_event *ev) {
     if (!st || st->in != IN_OPEN)
         return false;
     if (st->flags & F_GIVEN_UP) {
-        /* Dropped, but the window opens: both sides may be closing with more than a window to send. */
+        /* Dropped, but the window opens: both sides may be closing with more than a window to send.
+         * */
         st->bytes_in += n;
         window_consumed(st);
         return false;
@@ -335,7 +336,7 @@ void receive_forget(smux_session *s, const smux_stream *st) {
         s->payload_orphan = st->id;
 }
 
-int smux_feed(smux_session *s, const void *data, size_t len, uint64_t now_us) {
+int smux_session_feed(smux_session *s, const void *data, size_t len, uint64_t now_us) {
     if (s->error)
         return s->error;
     if (s->input_len)
@@ -350,13 +351,13 @@ int smux_feed(smux_session *s, const void *data, size_t len, uint64_t now_us) {
     return 0;
 }
 
-bool smux_want_read(const smux_session *s) {
+bool smux_session_want_read(const smux_session *s) {
     if (s->error || s->paused)
         return false;
     return s->config.on_full == SMUX_FULL_RESET || s->unread < s->config.max_receive_buffer;
 }
 
-void smux_pause_reading(smux_session *s, bool paused, uint64_t now_us) {
+void smux_session_pause_reading(smux_session *s, bool paused, uint64_t now_us) {
     engine_time(s, now_us);
     if (s->paused && !paused) {
         s->last_received_us = s->now_us; /* the peer's silence begins now */
@@ -377,7 +378,7 @@ static bool returned_event(smux_session *s, smux_event *ev) {
     s->returned = b->next_;
     if (!s->returned)
         s->returned_tail = &s->returned;
-    event(ev, SMUX_EVENT_SENT, st);
+    event(ev, SMUX_EVENT_RETURNED, st);
     ev->buffer = b;
     ev->error = b->state_ < 0 ? b->state_ : 0;
     b->state_ = 0;
@@ -402,10 +403,11 @@ static bool stream_event_due(smux_session *s, smux_event *ev) {
     return true;
 }
 
-bool smux_next_event(smux_session *s, smux_event *ev) {
+bool smux_session_next_event(smux_session *s, smux_event *ev) {
     if (returned_event(s, ev) || stream_event_due(s, ev) || parse(s, ev))
         return true;
-    /* Parsing may have ended streams or the session, and those told of room may not have used it. */
+    /* Parsing may have ended streams or the session, and those told of room may not have used it.
+     * */
     queue_unblock(s);
     if (returned_event(s, ev) || stream_event_due(s, ev))
         return true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Frames to bytes.  smux_output plans frames and describes them as iovecs; smux_sent retires those
- * that went out and takes the others back, but for one that was begun.  So nothing is committed
- * before the carrier has taken its first byte, and what is urgent overtakes what is bulk even when
- * the carrier is slow.
+ * Frames to bytes.  smux_session_output plans frames and describes them as iovecs;
+ * smux_session_output_done retires those that went out and takes the others back, but for one that
+ * was begun.  So nothing is committed before the carrier has taken its first byte, and what is
+ * urgent overtakes what is bulk even when the carrier is slow.
  */
 #include "core/engine/engine.h"
 
@@ -51,7 +51,7 @@ static uint64_t window_room(const smux_stream *st) {
     return allowance > waiting ? (uint64_t)(allowance - waiting) : 0;
 }
 
-uint64_t smux_window_room(smux_stream *st) {
+uint64_t smux_stream_window_room(smux_stream *st) {
     uint64_t room = window_room(st);
     st->awaits_window = room == 0;
     return room;
@@ -78,7 +78,7 @@ void send_schedule(smux_stream *st) {
     }
 }
 
-bool smux_want_write(const smux_session *s) {
+bool smux_session_want_write(const smux_session *s) {
     return !s->error && s->version &&
            (s->begun || s->owes || s->refusals_head < s->refusals_tail ||
             !list_empty(&s->control) || !list_empty(&s->ring));
@@ -350,14 +350,14 @@ static bool plan_turn(struct output *o) {
     return true;
 }
 
-int smux_output(smux_session *s, struct iovec *iov, int iov_max, uint64_t now_us) {
+int smux_session_output(smux_session *s, struct iovec *iov, int iov_max, uint64_t now_us) {
     struct output o = {s, iov, 0, iov_max, 0};
     engine_time(s, now_us);
     if (s->outstanding)
-        smux_sent(s, 0);
+        smux_session_output_done(s, 0);
     if (!iov || iov_max < 4)
         return SMUX_ERR_ARGUMENT;
-    if (!smux_want_write(s))
+    if (!smux_session_want_write(s))
         return 0;
     plan_begun(&o);
     plan_session_frames(&o);
@@ -464,7 +464,7 @@ void send_void_plan(smux_session *s) {
     }
 }
 
-void smux_sent(smux_session *s, size_t n) {
+void smux_session_output_done(smux_session *s, size_t n) {
     uint32_t i = 0, len = s->frames_len, begun = s->begun;
     if (!s->outstanding)
         return;

@@ -189,7 +189,7 @@ const char *smux_session_error_text(const smux_session *s) {
     return s->error ? s->text : smux_strerror(0);
 }
 
-void smux_goaway(smux_session *s) {
+void smux_session_goaway(smux_session *s) {
     if (s->goaway != GOAWAY_NONE || s->error)
         return;
     if (s->peer_extensions) {
@@ -200,7 +200,7 @@ void smux_goaway(smux_session *s) {
     }
 }
 
-void smux_ping(smux_session *s) {
+void smux_session_ping(smux_session *s) {
     if (!s->error)
         s->owes |= s->peer_extensions && !s->ping_pending ? OWE_PING : OWE_NOP;
 }

@@ -126,8 +126,8 @@ void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_applicati
     smux_session *s = st->session;
     if (st->out == OUT_DEAD)
         return;
-    /* A peer without extensions is told by FIN, if it has not had one; one that may yet say hello is
-     * told twice rather than not at all. */
+    /* A peer without extensions is told by FIN, if it has not had one; one that may yet say hello
+     * is told twice rather than not at all. */
     if (tell_peer && (s->peer_extensions || s->hello_until_us || st->out != OUT_CLOSED))
         send_owe_reset(st);
     st->error = error;
@@ -158,7 +158,7 @@ void stream_settle(smux_stream *st) {
         stream_free(st);
 }
 
-int smux_open(smux_session *s, smux_stream **stream) {
+int smux_stream_open(smux_session *s, smux_stream **stream) {
     *stream = NULL;
     if (s->error)
         return s->error;
@@ -175,11 +175,11 @@ int smux_open(smux_session *s, smux_stream **stream) {
     return 0;
 }
 
-void smux_accept(smux_stream *st) {
+void smux_stream_accept(smux_stream *st) {
     leave_backlog(st);
 }
 
-int smux_close_write(smux_stream *st) {
+int smux_stream_close_write(smux_stream *st) {
     if (st->error)
         return st->error;
     if (st->out == OUT_OPEN) {
@@ -201,8 +201,8 @@ static void give_up(smux_stream *st) {
     list_remove(&st->events);
 }
 
-void smux_close(smux_stream *st) {
-    (void)smux_close_write(st);
+void smux_stream_close(smux_stream *st) {
+    (void)smux_stream_close_write(st);
     if (st->out != OUT_DEAD)
         send_owe_closed(st);
     give_up(st);
@@ -215,16 +215,16 @@ void smux_close(smux_stream *st) {
     stream_settle(st);
 }
 
-void smux_reset(smux_stream *st) {
+void smux_stream_reset(smux_stream *st) {
     give_up(st);
     stream_kill(st, SMUX_ERR_LOCAL_RESET, !st->session->error, false);
     stream_settle(st);
 }
 
-int smux_reset_behind(smux_stream *st) {
+int smux_stream_reset_behind(smux_stream *st) {
     if (st->error)
         return st->error;
-    (void)smux_close_write(st);
+    (void)smux_stream_close_write(st);
     st->flags |= F_FAILING;
     send_schedule(st); /* the FIN is not due any more */
     stream_fail_behind(st);
@@ -266,7 +266,7 @@ void smux_stream_get_info(const smux_stream *st, smux_stream_info *info) {
     };
 }
 
-smux_stream *smux_next_stream(const smux_session *s, const smux_stream *previous) {
+smux_stream *smux_session_next_stream(const smux_session *s, const smux_stream *previous) {
     smux_stream *st = table_next(s, previous);
     while (st && st->flags & F_GIVEN_UP)
         st = table_next(s, st);

@@ -4,7 +4,8 @@
  */
 #include "core/engine/engine.h"
 
-/* 4 KiB: what short streams need that end together, so that it does not grow and shrink with each lot. */
+/* 4 KiB: what short streams need that end together, so that it does not grow and shrink with each
+ * lot. */
 #define TABLE_MIN 256u
 
 /* The high bits of a product with an odd number the peer does not know. */

@@ -59,7 +59,7 @@ static bool event_waits(const smux_session *s) {
            (s->error && !s->failed_told && !s->outstanding);
 }
 
-uint64_t smux_deadline(const smux_session *s) {
+uint64_t smux_session_deadline(const smux_session *s) {
     if (event_waits(s))
         return 0;
     if (s->error)
@@ -75,14 +75,14 @@ uint64_t smux_deadline(const smux_session *s) {
 static void keep_alive(smux_session *s) {
     if (s->config.keepalive_disabled || s->now_us < s->keepalive_us)
         return;
-    smux_ping(s);
+    smux_session_ping(s);
     s->keepalive_us = later(s->now_us, s->config.keepalive_interval_us);
 }
 
 static void watch_silence(smux_session *s) {
     if (!peer_must_speak(s) || s->now_us < silence_deadline(s))
         return;
-    if (!smux_want_read(s)) {
+    if (!smux_session_want_read(s)) {
         s->last_received_us = s->now_us; /* it is we who do not listen */
         s->suspect_us = 0;
     } else if (!s->suspect_us) {
@@ -116,7 +116,7 @@ static void end_still_streams(smux_session *s) {
         suspect_first(s, &s->lingering);
 }
 
-void smux_tick(smux_session *s, uint64_t now_us) {
+void smux_session_tick(smux_session *s, uint64_t now_us) {
     engine_time(s, now_us);
     if (s->error)
         return;

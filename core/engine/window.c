@@ -27,7 +27,7 @@ static uint32_t initial_window(const smux_session *s) {
     return min_u32(s->config.max_receive_buffer, WIRE_INITIAL_WINDOW);
 }
 
-void smux_limit_windows(smux_session *s, uint32_t bytes) {
+void smux_session_limit_windows(smux_session *s, uint32_t bytes) {
     s->window_limit = bytes > WINDOW_MIN ? bytes : WINDOW_MIN;
 }
 
@@ -240,13 +240,13 @@ void window_delivered(smux_stream *st, uint32_t len) {
 
 void window_release(smux_stream *st, uint32_t n) {
     smux_session *s = st->session;
-    bool stopped = !smux_want_read(s);
+    bool stopped = !smux_session_want_read(s);
     uint64_t before = promise_held(st);
     st->unread -= n;
     s->unread -= n;
     promise_note(st, before);
     hold(st);
-    if (stopped && smux_want_read(s)) {
+    if (stopped && smux_session_want_read(s)) {
         s->last_received_us = s->now_us; /* the peer's silence begins now */
         s->suspect_us = 0;
     }
@@ -337,7 +337,7 @@ void window_rtt(smux_session *s, uint64_t sample_us) {
         s->rtt_us = 1;
 }
 
-int smux_consume(smux_stream *st, size_t n) {
+int smux_stream_consume(smux_stream *st, size_t n) {
     if (n > st->unread)
         /* What a stream held is consumed when it ends; saying so again is no mistake. */
         return st->in == IN_DEAD ? 0 : SMUX_ERR_ARGUMENT;

@@ -37,19 +37,20 @@ static void tune_tcp(int fd) {
     set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
     set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, CARRIER_USER_TIMEOUT_MS);
     set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, CARRIER_NOTSENT_MAX);
-    near_stop_pacing(fd);
+    short_path_stop_pacing(fd);
 }
 
-/* What is queued beyond the path's bandwidth times its delay only adds delay: with the shortest round trip
- * that it has shown, this is enough for 2.5 GB/s, and for the programs on both sides to take turns. */
+/* What is queued beyond the path's bandwidth times its delay only adds delay: with the shortest
+ * round trip that it has shown, this is enough for 2.5 GB/s, and for the programs on both sides to
+ * take turns. */
 #define SHORT_BYTES_PER_US 2500u
 #define SHORT_WINDOW       32768u
 #define SHORT_UNSENT       16384u
 
 static uint32_t tcp_keep_short(struct carrier *carrier, bool on) {
     uint32_t window = UINT32_MAX, unsent = CARRIER_NOTSENT_MAX;
-    uint32_t rtt_us = on ? near_rtt_us(carrier->fd) : UINT32_MAX;
-    if (rtt_us < NEAR_RTT_US) {
+    uint32_t rtt_us = on ? short_path_rtt_us(carrier->fd) : UINT32_MAX;
+    if (rtt_us < SHORT_PATH_RTT_US) {
         window = SHORT_WINDOW + rtt_us * SHORT_BYTES_PER_US;
         unsent = SHORT_UNSENT + rtt_us * SHORT_BYTES_PER_US / 4;
     }

@@ -28,20 +28,20 @@
 
 #define ACCEPT_PAUSE_US 100000u
 
-struct control {
+struct admin {
     struct helper *helper;
     struct loop_watch watch, abstract; /* where the path is gone smuxctl finds the second */
     struct loop_timer pause;
-    struct control_client *clients;
+    struct admin_client *clients;
     int client_count;
     struct sockaddr_un name;
     ino_t inode; /* of its file: another helper may have put its own there */
 };
 
-bool control_path(char *out, size_t size, const char *path) {
+bool admin_path(char *out, size_t size, const char *path) {
     const char *slash = strrchr(path, '/');
     int dir_len = slash ? (int)(slash - path) : 0;
-    int len = snprintf(out, size, "%.*s/%s", dir_len, path, CONTROL_SOCKET_FILE);
+    int len = snprintf(out, size, "%.*s/%s", dir_len, path, ADMIN_SOCKET_FILE);
     return slash && len > 0 && (size_t)len < size &&
            (size_t)len < sizeof(((struct sockaddr_un *)0)->sun_path);
 }
@@ -49,17 +49,17 @@ bool control_path(char *out, size_t size, const char *path) {
 /* ---- Clients ---- */
 
 static void free_client(struct loop_garbage *garbage) {
-    free(container_of(garbage, struct control_client, garbage));
+    free(container_of(garbage, struct admin_client, garbage));
 }
 
-void control_client_close(struct control_client *client) {
-    struct control *control = client->control;
+void admin_client_close(struct admin_client *client) {
+    struct admin *control = client->control;
     struct loop *loop = client->helper->reactor.loop;
     if (client->closed)
         return;
     client->closed = true;
-    control_connect_abandon(client);
-    control_client_end_list(client);
+    admin_connect_abandon(client);
+    admin_client_end_list(client);
     loop_timer_clear(loop, &client->timer);
     loop_watch_close(&client->watch);
     free(client->answer);
@@ -71,7 +71,7 @@ void control_client_close(struct control_client *client) {
     loop_discard(loop, &client->garbage, free_client);
 }
 
-void control_client_send(struct control_client *client) {
+void admin_client_send(struct admin_client *client) {
     while (client->answer_off < client->answer_len) {
         ssize_t n = send(client->watch.fd, client->answer + client->answer_off,
                          client->answer_len - client->answer_off, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -81,39 +81,38 @@ void control_client_send(struct control_client *client) {
             break;
         client->answer_off += n > 0 ? (size_t)n : 0;
     }
-    if (client->answer_off < client->answer_len || !control_client_goes_on(client))
-        control_client_close(client);
+    if (client->answer_off < client->answer_len || !admin_client_goes_on(client))
+        admin_client_close(client);
 }
 
-void control_client_answer(struct control_client *client, json_t *answer) {
+void admin_client_answer(struct admin_client *client, json_t *answer) {
     char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
     json_decref(answer);
     size_t len = text ? strlen(text) : 0;
     client->answer = text ? realloc(text, len + 1) : NULL;
     if (!client->answer) {
         free(text);
-        control_client_close(client);
+        admin_client_close(client);
         return;
     }
     client->answer[len] = '\n'; /* in place of the terminator */
     client->answer_len = len + 1;
-    control_client_send(client);
+    admin_client_send(client);
 }
 
-void control_client_fail(struct control_client *client, int err, const char *text) {
-    control_client_answer(client,
-                          json_pack("{s:b, s:s, s:i}", "ok", 0, "error", text, "errno", err));
+void admin_client_fail(struct admin_client *client, int err, const char *text) {
+    admin_client_answer(client, json_pack("{s:b, s:s, s:i}", "ok", 0, "error", text, "errno", err));
 }
 
 /* ---- Commands ---- */
 
-static void command_status(struct control_client *client, json_t *request) {
+static void command_status(struct admin_client *client, json_t *request) {
     struct helper *helper = client->helper;
     json_t *sessions = json_array();
     (void)request;
     helper_status(helper, sessions);
     uint64_t up_us = loop_now_us(helper->reactor.loop) - helper->began_us;
-    control_client_list_streams(
+    admin_client_list_streams(
         client,
         json_pack("{s:b, s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:o}", "ok", 1, "pid", (int)getpid(),
                   "version", SMUX_LIBRARY_VERSION, "config", helper->config->file, "uptime_ms",
@@ -122,27 +121,27 @@ static void command_status(struct control_client *client, json_t *request) {
                   (json_int_t)helper->conns_total, "sessions", sessions));
 }
 
-static bool get_destination(struct control_client *client, json_t *request,
-                            struct control_destination *destination) {
+static bool get_destination(struct admin_client *client, json_t *request,
+                            struct admin_destination *destination) {
     const char *host = json_string_value(json_object_get(request, "host"));
     json_int_t port = json_integer_value(json_object_get(request, "port"));
     if (host && port >= 1 && port <= 65535 &&
-        control_destination_set(destination, host, (uint16_t)port))
+        admin_destination_set(destination, host, (uint16_t)port))
         return true;
-    control_client_fail(client, EINVAL, "expected a host name or address, and a port");
+    admin_client_fail(client, EINVAL, "expected a host name or address, and a port");
     return false;
 }
 
-static void command_routes(struct control_client *client, json_t *request) {
+static void command_routes(struct admin_client *client, json_t *request) {
     const struct route_list *routes = &client->helper->config->routes;
-    struct control_destination destination;
+    struct admin_destination destination;
     char rule_text[400] = "";
     if (!json_object_get(request, "host")) {
-        char *text = malloc(CONTROL_ROUTES_MAX);
-        size_t len = text ? route_list_format(routes, text, CONTROL_ROUTES_MAX) : 0;
-        control_client_answer(client, text && len < CONTROL_ROUTES_MAX
-                                          ? json_pack("{s:b, s:s}", "ok", 1, "routes", text)
-                                          : NULL);
+        char *text = malloc(ADMIN_ROUTES_MAX);
+        size_t len = text ? route_list_format(routes, text, ADMIN_ROUTES_MAX) : 0;
+        admin_client_answer(client, text && len < ADMIN_ROUTES_MAX
+                                        ? json_pack("{s:b, s:s}", "ok", 1, "routes", text)
+                                        : NULL);
         free(text);
         return;
     }
@@ -151,58 +150,58 @@ static void command_routes(struct control_client *client, json_t *request) {
     const struct route_rule *rule = route_list_match_rule(
         routes, &destination.endpoint, destination.name[0] ? destination.name : NULL);
     if (!rule) {
-        control_client_answer(client, json_pack("{s:b, s:n}", "ok", 1, "route"));
+        admin_client_answer(client, json_pack("{s:b, s:n}", "ok", 1, "route"));
         return;
     }
     const struct route *route = &routes->route[rule->route];
     route_rule_format(routes, rule, rule_text, sizeof rule_text);
-    control_client_answer(client, json_pack("{s:b, s:s, s:s, s:s}", "ok", 1, "route", route->name,
-                                            "gateway", route->gateway, "rule", rule_text));
+    admin_client_answer(client, json_pack("{s:b, s:s, s:s, s:s}", "ok", 1, "route", route->name,
+                                          "gateway", route->gateway, "rule", rule_text));
 }
 
-static void command_names(struct control_client *client, json_t *request) {
+static void command_names(struct admin_client *client, json_t *request) {
     (void)request;
-    control_client_list_names(client, json_pack("{s:b}", "ok", 1));
+    admin_client_list_names(client, json_pack("{s:b}", "ok", 1));
 }
 
-static void command_reload(struct control_client *client, json_t *request) {
+static void command_reload(struct admin_client *client, json_t *request) {
     char message[600];
     (void)request;
     if (client->helper->reload(client->helper, message, sizeof message))
-        control_client_answer(client, json_pack("{s:b}", "ok", 1));
+        admin_client_answer(client, json_pack("{s:b}", "ok", 1));
     else
-        control_client_fail(client, EINVAL, message);
+        admin_client_fail(client, EINVAL, message);
 }
 
-static void command_drain(struct control_client *client, json_t *request) {
+static void command_drain(struct admin_client *client, json_t *request) {
     struct helper *helper = client->helper;
     (void)request;
-    control_client_answer(client, json_pack("{s:b}", "ok", 1));
+    admin_client_answer(client, json_pack("{s:b}", "ok", 1));
     helper_drain(helper);
 }
 
-static void command_stop(struct control_client *client, json_t *request) {
+static void command_stop(struct admin_client *client, json_t *request) {
     struct helper *helper = client->helper;
     (void)request;
-    control_client_answer(client, json_pack("{s:b}", "ok", 1));
+    admin_client_answer(client, json_pack("{s:b}", "ok", 1));
     helper->stop(helper);
 }
 
-static void command_connect(struct control_client *client, json_t *request) {
-    struct control_destination destination;
+static void command_connect(struct admin_client *client, json_t *request) {
+    struct admin_destination destination;
     if (get_destination(client, request, &destination))
-        control_connect(client, &destination);
+        admin_connect(client, &destination);
 }
 
 static const struct {
     const char *name;
-    void (*run)(struct control_client *client, json_t *request);
+    void (*run)(struct admin_client *client, json_t *request);
 } commands[] = {{"status", command_status}, {"routes", command_routes},
                 {"reload", command_reload}, {"drain", command_drain},
                 {"stop", command_stop},     {"connect", command_connect},
                 {"names", command_names}};
 
-static void run_line(struct control_client *client, const char *line, size_t len) {
+static void run_line(struct admin_client *client, const char *line, size_t len) {
     json_error_t error;
     json_t *request = json_loadb(line, len, 0, &error);
     const char *name = json_string_value(json_object_get(request, "command"));
@@ -215,20 +214,20 @@ static void run_line(struct control_client *client, const char *line, size_t len
         }
     }
     json_decref(request);
-    control_client_fail(client, EINVAL,
-                        "expected a JSON object with a command: status, routes, names, reload, "
-                        "drain, stop or connect");
+    admin_client_fail(client, EINVAL,
+                      "expected a JSON object with a command: status, routes, names, reload, "
+                      "drain, stop or connect");
 }
 
 /* ---- Reading ---- */
 
-static void read_request(struct control_client *client) {
+static void read_request(struct admin_client *client) {
     ssize_t n = recv(client->watch.fd, client->line + client->line_len,
                      sizeof client->line - client->line_len, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        control_client_close(client);
+        admin_client_close(client);
         return;
     }
     client->line_len += (size_t)n;
@@ -236,21 +235,21 @@ static void read_request(struct control_client *client) {
     if (end)
         run_line(client, client->line, (size_t)(end - client->line));
     else if (client->line_len == sizeof client->line)
-        control_client_fail(client, EMSGSIZE, "request line is longer than 4096 bytes");
+        admin_client_fail(client, EMSGSIZE, "request line is longer than 4096 bytes");
 }
 
 static void on_client(struct loop_watch *watch, uint32_t events) {
-    struct control_client *client = container_of(watch, struct control_client, watch);
+    struct admin_client *client = container_of(watch, struct admin_client, watch);
     if (client->answer)
-        control_client_send(client);
+        admin_client_send(client);
     else if (client->busy && (events & (EPOLLHUP | EPOLLERR)))
-        control_client_close(client);
+        admin_client_close(client);
     else if (!client->busy)
         read_request(client);
 }
 
 static void on_idle(struct loop_timer *timer) {
-    control_client_close(container_of(timer, struct control_client, timer));
+    admin_client_close(container_of(timer, struct admin_client, timer));
 }
 
 static bool is_owner(int fd) {
@@ -265,9 +264,9 @@ static bool is_owner(int fd) {
     return false;
 }
 
-static void add_client(struct control *control, int fd) {
+static void add_client(struct admin *control, int fd) {
     struct loop *loop = control->helper->reactor.loop;
-    struct control_client *client = calloc(1, sizeof *client);
+    struct admin_client *client = calloc(1, sizeof *client);
     if (!client || loop_watch_add(loop, &client->watch, fd, EPOLLIN | EPOLLOUT, on_client) != 0) {
         free(client);
         close(fd);
@@ -286,12 +285,12 @@ static void add_client(struct control *control, int fd) {
 
 /* Out of descriptors: clients wait in the backlog for a while. */
 static void resume(struct loop_timer *timer) {
-    struct control *control = container_of(timer, struct control, pause);
+    struct admin *control = container_of(timer, struct admin, pause);
     loop_watch_mask(control->helper->reactor.loop, &control->watch, EPOLLIN | LOOP_LEVEL);
     loop_watch_mask(control->helper->reactor.loop, &control->abstract, EPOLLIN | LOOP_LEVEL);
 }
 
-static void accept_client(struct control *control, struct loop_watch *watch) {
+static void accept_client(struct admin *control, struct loop_watch *watch) {
     int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         struct loop *loop = control->helper->reactor.loop;
@@ -305,17 +304,17 @@ static void accept_client(struct control *control, struct loop_watch *watch) {
     if (control->client_count < CLIENTS_MAX && is_owner(fd))
         add_client(control, fd);
     else /* with what was not read of it, see stranger.h */
-        closer_refuse(fd, (uid_t)-1);
+        stranger_refuse(fd, (uid_t)-1);
 }
 
 static void on_listener(struct loop_watch *watch, uint32_t events) {
     (void)events;
-    accept_client(container_of(watch, struct control, watch), watch);
+    accept_client(container_of(watch, struct admin, watch), watch);
 }
 
 static void on_abstract_listener(struct loop_watch *watch, uint32_t events) {
     (void)events;
-    accept_client(container_of(watch, struct control, abstract), watch);
+    accept_client(container_of(watch, struct admin, abstract), watch);
 }
 
 /* ---- Life ---- */
@@ -327,10 +326,10 @@ static void take_place(const char *path) {
         unlink(path);
 }
 
-static void listen_abstract(struct control *control) {
+static void listen_abstract(struct admin *control) {
     struct sockaddr_un name;
     const char *why = "cannot watch";
-    socklen_t len = shim_abstract_name(&name, control->name.sun_path);
+    socklen_t len = helper_abstract_name(&name, control->name.sun_path);
     int fd = listen_open_unix((struct sockaddr *)&name, len, 0600, &why);
     if (fd >= 0 && loop_watch_add(control->helper->reactor.loop, &control->abstract, fd,
                                   EPOLLIN | LOOP_LEVEL, on_abstract_listener) == 0)
@@ -340,15 +339,15 @@ static void listen_abstract(struct control *control) {
         close(fd);
 }
 
-struct control *control_new(struct helper *helper, const char *path) {
+struct admin *admin_new(struct helper *helper, const char *path) {
     struct stat st;
-    struct control *control = calloc(1, sizeof *control);
+    struct admin *control = calloc(1, sizeof *control);
     const char *why = "out of memory";
     int fd = -ENOMEM;
     if (control) {
         control->helper = helper;
         control->name.sun_family = AF_UNIX;
-        if (control_path(control->name.sun_path, sizeof control->name.sun_path, path)) {
+        if (admin_path(control->name.sun_path, sizeof control->name.sun_path, path)) {
             take_place(control->name.sun_path);
             fd = listen_open_unix((struct sockaddr *)&control->name, sizeof control->name, 0600,
                                   &why);
@@ -368,27 +367,27 @@ struct control *control_new(struct helper *helper, const char *path) {
     return NULL;
 }
 
-void control_give_way(struct control *control) {
+void admin_give_way(struct admin *control) {
     if (control->abstract.open)
         loop_watch_close(&control->abstract);
 }
 
-void control_conn_gone(struct control *control, const struct conn *conn) {
-    for (struct control_client *client = control ? control->clients : NULL; client;
+void admin_conn_gone(struct admin *control, const struct conn *conn) {
+    for (struct admin_client *client = control ? control->clients : NULL; client;
          client = client->next)
-        control_client_forget(client, conn);
+        admin_client_forget(client, conn);
 }
 
-void control_free(struct control *control) {
+void admin_free(struct admin *control) {
     struct stat st;
     if (!control)
         return;
     while (control->clients)
-        control_client_close(control->clients);
+        admin_client_close(control->clients);
     loop_timer_clear(control->helper->reactor.loop, &control->pause);
     if (lstat(control->name.sun_path, &st) == 0 && st.st_ino == control->inode)
         unlink(control->name.sun_path);
     loop_watch_close(&control->watch);
-    control_give_way(control);
+    admin_give_way(control);
     free(control);
 }

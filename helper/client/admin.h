@@ -5,9 +5,9 @@
  *     {"command": "routes", "host": HOST, "port": PORT}     both optional
  *     {"command": "connect", "host": HOST, "port": PORT}
  *
- * Every answer has "ok": true, or false with "error": TEXT (and "errno" for connect). The answer to a
- * successful connect carries the application's end of a socketpair as SCM_RIGHTS. A separate socket
- * from the shim's, mode 0600, and only the helper's own user and root are heard.
+ * Every answer has "ok": true, or false with "error": TEXT (and "errno" for connect). The answer to
+ * a successful connect carries the application's end of a socketpair as SCM_RIGHTS. A separate
+ * socket from the shim's, mode 0600, and only the helper's own user and root are heard.
  */
 #ifndef HELPER_CLIENT_ADMIN_H
 #define HELPER_CLIENT_ADMIN_H
@@ -17,23 +17,24 @@
 
 struct conn;
 struct helper;
-struct control;
+struct admin;
 
-/* Writes the control socket's path, next to the helper's socket `path`. False if it does not fit. */
-bool control_path(char *out, size_t size, const char *path);
+/* Writes the control socket's path, next to the helper's socket `path`. False if it does not fit.
+ * */
+bool admin_path(char *out, size_t size, const char *path);
 
 /* NULL after logging what failed. */
-struct control *control_new(struct helper *helper, const char *path);
+struct admin *admin_new(struct helper *helper, const char *path);
 /* Another helper may start: it needs the abstract name. (It takes the path by itself.) */
-void control_give_way(struct control *control);
+void admin_give_way(struct admin *control);
 /* Closes listener and clients. NULL is fine. */
-void control_free(struct control *control);
+void admin_free(struct admin *control);
 
 /* A connection has ended: no answer under way may refer to it. NULL is fine. */
-void control_conn_gone(struct control *control, const struct conn *conn);
+void admin_conn_gone(struct admin *control, const struct conn *conn);
 
-#define CONTROL_SOCKET_FILE "smuxshim-control.sock"
+#define ADMIN_SOCKET_FILE "smuxshim-control.sock"
 /* The longest request; one that is longer is answered with an error and the connection closed. */
-#define CONTROL_LINE_MAX 4096
+#define ADMIN_LINE_MAX 4096
 
 #endif

@@ -11,23 +11,23 @@
 #include "helper/net/loop.h"
 
 /* The text form of the largest list of routes. */
-#define CONTROL_ROUTES_MAX (256u * 1024u)
+#define ADMIN_ROUTES_MAX (256u * 1024u)
 
 struct conn;
-struct control_connect;
+struct admin_connect;
 
-struct control_client {
-    struct control *control;
+struct admin_client {
+    struct admin *control;
     struct helper *helper;
-    struct control_client *next, **at;
+    struct admin_client *next, **at;
     struct loop_watch watch;
     struct loop_timer timer;
     struct loop_garbage garbage;
-    struct control_connect *connect; /* `connect` under way */
+    struct admin_connect *connect; /* `connect` under way */
     char *answer;
     size_t answer_len, answer_off, line_len;
     /* A long list (admin_list.c): what comes next, and where it goes on. */
-    bool (*fill)(struct control_client *client, json_t *entries);
+    bool (*fill)(struct admin_client *client, json_t *entries);
     struct loop_task task;
     struct conn *next_conn;
     uint32_t *name_order; /* numbers of names */
@@ -35,38 +35,38 @@ struct control_client {
     bool list_begins, list_goes_on;
     bool busy; /* a request has been read: one per connection */
     bool closed;
-    char line[CONTROL_LINE_MAX];
+    char line[ADMIN_LINE_MAX];
 };
 
-struct control_destination {
-    struct shim_endpoint endpoint; /* family 0 if it is a name; the port is always set */
-    char name[SHIM_HOST_NAME_MAX + 1];
+struct admin_destination {
+    struct endpoint endpoint; /* family 0 if it is a name; the port is always set */
+    char name[HELPER_HOST_NAME_MAX + 1];
 };
 
 /* Fills it from a host (name or literal) and a port. False if the host is neither. */
-bool control_destination_set(struct control_destination *destination, const char *host,
-                             uint16_t port);
+bool admin_destination_set(struct admin_destination *destination, const char *host, uint16_t port);
 
 /* Sends the answer (NULL: out of memory) and closes. Takes the reference. */
-void control_client_answer(struct control_client *client, json_t *answer);
-void control_client_fail(struct control_client *client, int err, const char *text);
-void control_client_close(struct control_client *client);
+void admin_client_answer(struct admin_client *client, json_t *answer);
+void admin_client_fail(struct admin_client *client, int err, const char *text);
+void admin_client_close(struct admin_client *client);
 /* Sends what is left of the answer; closes when done or broken. */
-void control_client_send(struct control_client *client);
+void admin_client_send(struct admin_client *client);
 
-/* Answers with the object `head` (NULL: out of memory) and a list of the connections, or of the names, as
- * its last member. Takes the reference. */
-void control_client_list_streams(struct control_client *client, json_t *head);
-void control_client_list_names(struct control_client *client, json_t *head);
-/* All that was to be sent has been: does the list go on? The next entries then come by themselves. */
-bool control_client_goes_on(struct control_client *client);
+/* Answers with the object `head` (NULL: out of memory) and a list of the connections, or of the
+ * names, as its last member. Takes the reference. */
+void admin_client_list_streams(struct admin_client *client, json_t *head);
+void admin_client_list_names(struct admin_client *client, json_t *head);
+/* All that was to be sent has been: does the list go on? The next entries then come by themselves.
+ * */
+bool admin_client_goes_on(struct admin_client *client);
 /* A connection has ended: the list goes on behind it. */
-void control_client_forget(struct control_client *client, const struct conn *conn);
-void control_client_end_list(struct control_client *client);
+void admin_client_forget(struct admin_client *client, const struct conn *conn);
+void admin_client_end_list(struct admin_client *client);
 
 /* Opens a connection for the client and answers when its outcome is known. */
-void control_connect(struct control_client *client, const struct control_destination *destination);
+void admin_connect(struct admin_client *client, const struct admin_destination *destination);
 /* The client is going: a connection not yet handed over is given up. */
-void control_connect_abandon(struct control_client *client);
+void admin_connect_abandon(struct admin_client *client);
 
 #endif

@@ -10,15 +10,14 @@
 #include "helper/client/helper.h"
 #include "helper/net/log.h"
 
-struct control_connect {
+struct admin_connect {
     struct conn conn;
-    struct control_client *client; /* NULL once answered */
+    struct admin_client *client; /* NULL once answered */
     struct loop_garbage garbage;
 };
 
-bool control_destination_set(struct control_destination *destination, const char *host,
-                             uint16_t port) {
-    struct shim_endpoint *endpoint = &destination->endpoint;
+bool admin_destination_set(struct admin_destination *destination, const char *host, uint16_t port) {
+    struct endpoint *endpoint = &destination->endpoint;
     memset(destination, 0, sizeof *destination);
     endpoint->port = port;
     if (inet_pton(AF_INET, host, endpoint->addr) == 1) {
@@ -29,21 +28,21 @@ bool control_destination_set(struct control_destination *destination, const char
         endpoint->family = AF_INET6;
         return true;
     }
-    if (!shim_host_name_valid(host, strlen(host)))
+    if (!helper_host_name_valid(host, strlen(host)))
         return false;
     strcpy(destination->name, host);
     return true;
 }
 
 static void free_connect(struct loop_garbage *garbage) {
-    free(container_of(garbage, struct control_connect, garbage));
+    free(container_of(garbage, struct admin_connect, garbage));
 }
 
 static void on_ended(struct conn *conn) {
-    struct control_connect *connect = container_of(conn, struct control_connect, conn);
+    struct admin_connect *connect = container_of(conn, struct admin_connect, conn);
     if (connect->client) {
         connect->client->connect = NULL;
-        control_client_fail(connect->client, ECONNABORTED, "the connection ended early");
+        admin_client_fail(connect->client, ECONNABORTED, "the connection ended early");
     }
     loop_discard(conn->helper->reactor.loop, &connect->garbage, free_connect);
 }
@@ -74,20 +73,20 @@ static void on_early_event(struct loop_watch *watch, uint32_t events) {
 }
 
 /* Makes the pair: the residue is put in, B is watched, A goes to the client. */
-static void succeed(struct control_connect *connect, struct control_client *client) {
+static void succeed(struct admin_connect *connect, struct admin_client *client) {
     struct conn *conn = &connect->conn;
     struct loop *loop = conn->helper->reactor.loop;
     int pair[2]; /* A, B */
     int one = 1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        control_client_fail(client, errno, strerror(errno));
+        admin_client_fail(client, errno, strerror(errno));
         conn_end(conn, ENFILE);
         return;
     }
     setsockopt(pair[1], SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
     bool handed = send(pair[0], "", 1, MSG_NOSIGNAL) == 1 && hand_over(client->watch.fd, pair[0]);
     close(pair[0]);
-    control_client_close(client);
+    admin_client_close(client);
     if (handed && loop_watch_add(loop, &conn->relay.watch, pair[1], relay_end_app.mask,
                                  on_early_event) == 0) {
         conn_start(conn, -1, true, EPOLLIN);
@@ -97,9 +96,9 @@ static void succeed(struct control_connect *connect, struct control_client *clie
     conn_end(conn, EPIPE);
 }
 
-static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *local) {
-    struct control_connect *connect = container_of(conn, struct control_connect, conn);
-    struct control_client *client = connect->client;
+static void on_outcome(struct conn *conn, int err, const struct endpoint *local) {
+    struct admin_connect *connect = container_of(conn, struct admin_connect, conn);
+    struct admin_client *client = connect->client;
     (void)local;
     connect->client = NULL;
     if (client)
@@ -109,12 +108,12 @@ static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *l
         return;
     }
     if (client)
-        control_client_fail(client, err, strerror(err));
+        admin_client_fail(client, err, strerror(err));
     conn_end(conn, err);
 }
 
-void control_connect_abandon(struct control_client *client) {
-    struct control_connect *connect = client->connect;
+void admin_connect_abandon(struct admin_client *client) {
+    struct admin_connect *connect = client->connect;
     if (!connect)
         return;
     client->connect = NULL;
@@ -124,12 +123,12 @@ void control_connect_abandon(struct control_client *client) {
 
 static const struct conn_ops connect_ops = {.outcome = on_outcome, .ended = on_ended};
 
-void control_connect(struct control_client *client, const struct control_destination *destination) {
-    struct control_connect *connect = calloc(1, sizeof *connect);
+void admin_connect(struct admin_client *client, const struct admin_destination *destination) {
+    struct admin_connect *connect = calloc(1, sizeof *connect);
     struct ucred cred = {0};
     socklen_t len = sizeof cred;
     if (!connect) {
-        control_client_fail(client, ENOMEM, strerror(ENOMEM));
+        admin_client_fail(client, ENOMEM, strerror(ENOMEM));
         return;
     }
     getsockopt(client->watch.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);

@@ -1,5 +1,6 @@
-/* admin_list.c - answers with long lists: a few entries in each turn of the loop, as the client takes
- * them, so that nobody else waits for them, and no answer needs more memory than a turn's entries. */
+/* admin_list.c - answers with long lists: a few entries in each turn of the loop, as the client
+ * takes them, so that nobody else waits for them, and no answer needs more memory than a turn's
+ * entries. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 
 /* ---- Connections ---- */
 
-static bool fill_streams(struct control_client *client, json_t *entries) {
+static bool fill_streams(struct admin_client *client, json_t *entries) {
     for (int i = 0; i < ENTRIES_PER_TURN && client->next_conn; i++) {
         json_array_append_new(entries, conn_status(client->next_conn));
         client->next_conn = client->next_conn->next;
@@ -22,14 +23,14 @@ static bool fill_streams(struct control_client *client, json_t *entries) {
     return client->next_conn;
 }
 
-void control_client_forget(struct control_client *client, const struct conn *conn) {
+void admin_client_forget(struct admin_client *client, const struct conn *conn) {
     if (client->next_conn == conn)
         client->next_conn = conn->next;
 }
 
 /* ---- Names ---- */
 
-static void add_name(json_t *entries, const struct names_record *record) {
+static void add_name(json_t *entries, const struct name_record *record) {
     char v4[INET6_ADDRSTRLEN] = "", v6[INET6_ADDRSTRLEN] = "";
     if (record->v4.family)
         inet_ntop(AF_INET, record->v4.addr, v4, sizeof v4);
@@ -39,10 +40,10 @@ static void add_name(json_t *entries, const struct names_record *record) {
                                              v4, "ipv6", v6, "uid", (int)record->uid));
 }
 
-static bool fill_names(struct control_client *client, json_t *entries) {
-    struct names_record record;
+static bool fill_names(struct admin_client *client, json_t *entries) {
+    struct name_record record;
     for (int i = 0; i < ENTRIES_PER_TURN && client->name_at < client->name_count; i++) {
-        names_get(client->helper->names, client->name_order[client->name_at++], &record);
+        name_table_get(client->helper->names, client->name_order[client->name_at++], &record);
         add_name(entries, &record);
     }
     return client->name_at < client->name_count;
@@ -51,8 +52,7 @@ static bool fill_names(struct control_client *client, json_t *entries) {
 /* ---- The answer ---- */
 
 /* Puts `len` bytes of `text`, and then `end`, in the place of what has been sent. */
-static bool set_answer(struct control_client *client, const char *text, size_t len,
-                       const char *end) {
+static bool set_answer(struct admin_client *client, const char *text, size_t len, const char *end) {
     size_t end_len = strlen(end);
     char *answer = realloc(client->answer, len + end_len + 1);
     if (!answer)
@@ -65,7 +65,7 @@ static bool set_answer(struct control_client *client, const char *text, size_t l
     return true;
 }
 
-static bool fill(struct control_client *client) {
+static bool fill(struct admin_client *client) {
     json_t *entries = json_array();
     bool first = client->list_begins;
     client->list_begins = false;
@@ -84,14 +84,14 @@ static bool fill(struct control_client *client) {
 }
 
 static void on_turn(struct loop_task *task) {
-    struct control_client *client = container_of(task, struct control_client, task);
+    struct admin_client *client = container_of(task, struct admin_client, task);
     if (fill(client))
-        control_client_send(client);
+        admin_client_send(client);
     else
-        control_client_close(client);
+        admin_client_close(client);
 }
 
-bool control_client_goes_on(struct control_client *client) {
+bool admin_client_goes_on(struct admin_client *client) {
     if (!client->list_goes_on)
         return false;
     loop_task_post(client->helper->reactor.loop, &client->task, on_turn);
@@ -99,8 +99,8 @@ bool control_client_goes_on(struct control_client *client) {
 }
 
 /* Answers with `head`, an object that takes the list as its last member. Takes the reference. */
-static void answer_with_list(struct control_client *client, json_t *head, const char *key,
-                             bool (*fill_list)(struct control_client *client, json_t *entries)) {
+static void answer_with_list(struct admin_client *client, json_t *head, const char *key,
+                             bool (*fill_list)(struct admin_client *client, json_t *entries)) {
     char *text = head ? json_dumps(head, JSON_COMPACT) : NULL;
     char begin[40];
     snprintf(begin, sizeof begin, ",\"%s\":[", key);
@@ -108,23 +108,23 @@ static void answer_with_list(struct control_client *client, json_t *head, const 
     client->list_begins = client->list_goes_on = true;
     json_decref(head);
     if (text && set_answer(client, text, strlen(text) - 1, begin))
-        control_client_send(client);
+        admin_client_send(client);
     else
-        control_client_close(client);
+        admin_client_close(client);
     free(text);
 }
 
-void control_client_list_streams(struct control_client *client, json_t *head) {
+void admin_client_list_streams(struct admin_client *client, json_t *head) {
     client->next_conn = client->helper->conns;
     answer_with_list(client, head, "streams", fill_streams);
 }
 
-void control_client_list_names(struct control_client *client, json_t *head) {
-    client->name_order = names_order(client->helper->names, &client->name_count);
+void admin_client_list_names(struct admin_client *client, json_t *head) {
+    client->name_order = name_table_order(client->helper->names, &client->name_count);
     answer_with_list(client, head, "names", fill_names);
 }
 
-void control_client_end_list(struct control_client *client) {
+void admin_client_end_list(struct admin_client *client) {
     loop_task_cancel(client->helper->reactor.loop, &client->task);
     free(client->name_order);
     client->name_order = NULL;

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The kernel's limit on supplementary groups is higher; whoever is in more is judged by the first. */
+/* The kernel's limit on supplementary groups is higher; whoever is in more is judged by the first.
+ * */
 #define PEER_GROUPS_MAX 1024
 
 uint32_t admission_socket_mode(const struct config_helper *config) {

@@ -10,8 +10,8 @@
 
 #include "core/common/config.h"
 
-/* The file mode for the path socket: with users or groups allowed by name the path must let them in,
- * and SO_PEERCRED decides. */
+/* The file mode for the path socket: with users or groups allowed by name the path must let them
+ * in, and SO_PEERCRED decides. */
 uint32_t admission_socket_mode(const struct config_helper *config);
 
 /* More than fit the longest list. */

@@ -124,8 +124,8 @@ static void drop_opening(struct conn *conn) {
 }
 
 char *conn_describe(const struct conn *conn, char *out, size_t size) {
-    char address[SHIM_ENDPOINT_TEXT_SIZE];
-    shim_endpoint_text(&conn->dest, address, sizeof address);
+    char address[ENDPOINT_TEXT_SIZE];
+    endpoint_text(&conn->dest, address, sizeof address);
     if (!conn->name)
         snprintf(out, size, "%s", address);
     else if (conn->dest.family == 0)
@@ -152,7 +152,7 @@ static void on_relay_ended(struct relay *relay, enum relay_reason reason, int er
     struct helper *helper = conn->helper;
     move(conn, CONN_OVER);
     log_end(conn, reason, error);
-    control_conn_gone(helper->control, conn);
+    admin_conn_gone(helper->control, conn);
     *conn->at = conn->next;
     if (conn->next)
         conn->next->at = conn->at;
@@ -191,8 +191,8 @@ void conn_start(struct conn *conn, int fd, bool residue, uint32_t events) {
         attach_if_ready(conn);
 }
 
-static void succeed(struct conn *conn, const struct shim_endpoint *local) {
-    static const struct shim_endpoint unknown;
+static void succeed(struct conn *conn, const struct endpoint *local) {
+    static const struct endpoint unknown;
     bool told = conn->state != CONN_OPENING;
     if (!move(conn, conn->state == CONN_STARTED ? CONN_OPEN : CONN_SUCCEEDED))
         return;
@@ -260,7 +260,7 @@ static void start_timer(struct conn *conn) {
 /* ---- The stream ---- */
 
 static void send_request(struct conn *conn) {
-    struct socks5_destination destination = {.address = shim_endpoint_unmapped(&conn->dest)};
+    struct socks5_destination destination = {.address = endpoint_unmapped(&conn->dest)};
     uint8_t message[SOCKS5_REQUEST_MAX];
     if (conn->opening->by_name) {
         if (helper_is_synthetic(conn->helper, &conn->dest))
@@ -374,14 +374,14 @@ static struct conn_opening *opening_new(struct conn *conn, const struct route *r
 }
 
 /* Puts the host name in the place of an address that stands for one, in *target. */
-static bool restore_name(struct conn *conn, struct shim_endpoint *target) {
+static bool restore_name(struct conn *conn, struct endpoint *target) {
     *target = conn->dest;
     if (!helper_is_synthetic(conn->helper, &conn->dest))
         return true;
     target->family = 0; /* there is nobody at the address itself */
     if (conn->name)
         return true;
-    const char *name = names_find(conn->helper->names, &conn->dest);
+    const char *name = name_table_find(conn->helper->names, &conn->dest);
     if (!name) {
         fail(conn, EHOSTUNREACH, "this address stands for no host name that is known");
         return false;
@@ -395,7 +395,7 @@ static bool restore_name(struct conn *conn, struct shim_endpoint *target) {
 void conn_open(struct conn *conn) {
     struct helper *helper = conn->helper;
     const struct route_list *routes = &helper->config->routes;
-    struct shim_endpoint target;
+    struct endpoint target;
     if (!restore_name(conn, &target))
         return;
     const struct route_rule *rule = route_list_match_rule(routes, &target, conn->name);
@@ -427,7 +427,7 @@ void conn_open(struct conn *conn) {
     start_timer(conn);
     if (conn->opening->connect == ROUTE_EAGER) {
         move(conn, CONN_EAGER);
-        conn->ops->outcome(conn, 0, &(struct shim_endpoint){0});
+        conn->ops->outcome(conn, 0, &(struct endpoint){0});
     }
     if (!conn_is_over(conn))
         request_stream(conn);
@@ -453,13 +453,13 @@ static void program_name(pid_t pid, char *out, size_t size) {
 }
 
 json_t *conn_status(const struct conn *conn) {
-    char program[32], address[SHIM_ENDPOINT_TEXT_SIZE];
+    char program[32], address[ENDPOINT_TEXT_SIZE];
     smux_stream_info info = {0};
     uint64_t age_us = loop_now_us(conn->helper->reactor.loop) - conn->began_us;
     if (conn->relay.stream)
         smux_stream_get_info(conn->relay.stream, &info);
     program_name(conn->pid, program, sizeof program);
-    shim_endpoint_text(&conn->dest, address, sizeof address);
+    endpoint_text(&conn->dest, address, sizeof address);
     return json_pack("{s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "pid",
                      (int)conn->pid, "program", program, "uid", (int)conn->uid, "destination",
                      address, "name", conn->name ? conn->name : "", "gateway", conn->gateway,

@@ -1,8 +1,8 @@
 /*
  * conn.h - one connection of an application: from its destination to the outcome, and then relayed.
  *
- * Who asks, and how the outcome is told, is the business of the two users: shim_listener.c (the shim's
- * requests) and admin.c (smuxctl connect). Each embeds a struct conn.
+ * Who asks, and how the outcome is told, is the business of the two users: shim_listener.c (the
+ * shim's requests) and admin.c (smuxctl connect). Each embeds a struct conn.
  */
 #ifndef HELPER_CLIENT_CONN_H
 #define HELPER_CLIENT_CONN_H
@@ -35,12 +35,12 @@ enum conn_state {
 };
 
 struct conn_ops {
-    /* The connect has succeeded (err 0, `local` as the target sees it, family 0 if unknown) or failed.
-     * Called once; a second time with a failure if the success was told too early (connect = eager) and
-     * conn_start has not been called since. On success the owner gives the application its end and
-     * then calls conn_start; on failure it tells the application and then calls conn_end. Either may
-     * happen later. */
-    void (*outcome)(struct conn *conn, int err, const struct shim_endpoint *local);
+    /* The connect has succeeded (err 0, `local` as the target sees it, family 0 if unknown) or
+     * failed. Called once; a second time with a failure if the success was told too early (connect
+     * = eager) and conn_start has not been called since. On success the owner gives the application
+     * its end and then calls conn_start; on failure it tells the application and then calls
+     * conn_end. Either may happen later. */
+    void (*outcome)(struct conn *conn, int err, const struct endpoint *local);
     /* Everything is closed; the owner discards the memory at the end of the turn. */
     void (*ended)(struct conn *conn);
 };
@@ -52,7 +52,7 @@ struct conn {
     struct conn_opening *opening;     /* CONN_OPENING, CONN_EAGER, CONN_STARTED */
     char gateway[ROUTE_NAME_MAX + 1]; /* empty before the route is known */
     struct conn *next, **at;          /* the helper's list */
-    struct shim_endpoint dest;
+    struct endpoint dest;
     char *name;                    /* the host name asked for; NULL if only the address is known */
     uint64_t id;                   /* as the outcome's name tells it; 0: none */
     struct conn *id_next, **id_at; /* those of the same hash */
@@ -103,16 +103,16 @@ void conn_set_user(struct conn *conn, const struct ucred *cred, struct account *
 /* Its id is known, and conn_find finds it. */
 void conn_set_id(struct conn *conn, uint64_t id);
 
-/* The connection of that id that is user `uid`'s, or anybody's if that is root. NULL if there is none;
- * *found then tells whether somebody else has such a one. */
+/* The connection of that id that is user `uid`'s, or anybody's if that is root. NULL if there is
+ * none; *found then tells whether somebody else has such a one. */
 struct conn *conn_find(struct helper *helper, uint64_t id, uid_t uid, bool *found);
 
 /* Looks for the route to conn->dest / conn->name and opens a stream to it. The outcome comes later,
  * or from within this call. */
 void conn_open(struct conn *conn);
 
-/* The application has its end, `relay.watch` (or fd) is ours: relay. `residue`: one byte that is not
- * data lies unread in it. `events`: as in relay_attach. */
+/* The application has its end, `relay.watch` (or fd) is ours: relay. `residue`: one byte that is
+ * not data lies unread in it. `events`: as in relay_attach. */
 void conn_start(struct conn *conn, int fd, bool residue, uint32_t events);
 
 /* The connect, whose outcome is not known yet, fails with `err`; `why` is for the log. */

@@ -69,7 +69,7 @@ bool helper_init(struct helper *helper, struct config *config, const char **why)
     take_limits(helper);
     helper->began_us = loop_now_us(helper->reactor.loop);
     helper->descriptors = descriptor_limit();
-    pendings_init(&helper->pendings);
+    abandon_watches_init(&helper->pendings);
     if (getrandom(&helper->ids_seed, sizeof helper->ids_seed, GRND_NONBLOCK) < 0)
         helper->ids_seed = helper->began_us;
     helper->resolver = resolver_new(helper->reactor.loop, false, why);
@@ -98,8 +98,8 @@ void helper_fini(struct helper *helper) {
     upstreams_free(&helper->upstreams);
     gateway_free(helper->direct_gateway);
     free(helper->direct_config);
-    pendings_fini(&helper->pendings);
-    names_free(helper->names);
+    abandon_watches_fini(&helper->pendings);
+    name_table_free(helper->names);
     resolver_client_free(helper->lookups);
     resolver_free(helper->resolver);
     if (helper->reactor.loop)
@@ -146,13 +146,13 @@ bool helper_reconfigure(struct helper *helper, struct config *config) {
     helper->config = config;
     take_limits(helper);
     if (helper->names)
-        names_configure(helper->names, &config->names);
+        name_table_configure(helper->names, &config->names);
     return true;
 }
 
-bool helper_is_synthetic(const struct helper *helper, const struct shim_endpoint *address) {
+bool helper_is_synthetic(const struct helper *helper, const struct endpoint *address) {
     return helper->names && helper->config->routes.n_name_rules &&
-           names_hold(helper->names, address);
+           name_table_hold(helper->names, address);
 }
 
 /* ---- Direct connections: a gateway in this process, at the other end of a socketpair ---- */
@@ -248,8 +248,8 @@ void helper_drain(struct helper *helper) {
         return;
     helper->draining = true;
     log_info("draining, %u connections open", helper->conn_count);
-    local_stop(helper->local);
-    names_hand_over(helper->names);
+    shim_listener_stop(helper->local);
+    name_table_hand_over(helper->names);
     helper->give_way(helper);
     helper_conn_gone(helper);
 }

@@ -5,7 +5,7 @@
 #define HELPER_CLIENT_HELPER_H
 
 #include "core/common/config.h"
-#include "helper/client/abandoned.h"
+#include "helper/client/abandon_watch.h"
 #include "helper/client/accounts.h"
 #include "helper/client/admission.h"
 #include "helper/client/conn.h"
@@ -15,9 +15,9 @@
 
 struct gateway;
 struct gateway_config;
-struct local;
-struct control;
-struct names;
+struct shim_listener;
+struct admin;
+struct name_table;
 
 #define HELPER_IDS 16384
 
@@ -29,17 +29,17 @@ struct helper {
     struct upstreams upstreams;     /* of the helper's own user and root; all of `to` is there */
     struct gateway *direct_gateway; /* in this process, for on-failure = direct */
     struct gateway_config *direct_config;
-    struct local *local;
-    struct control *control;
-    struct names *names; /* NULL until the socket's place is known */
+    struct shim_listener *local;
+    struct admin *control;
+    struct name_table *names; /* NULL until the socket's place is known */
     struct admission admission;
     struct accounts accounts;
     struct conn *conns;           /* all, requests without a route yet included */
     struct conn *ids[HELPER_IDS]; /* those with an id, by its hash */
     uint64_t ids_seed;
-    struct pendings pendings; /* connects under way */
-    uint32_t descriptors;     /* at most */
-    uint32_t conn_count;      /* with a route */
+    struct abandon_watches pendings; /* connects under way */
+    uint32_t descriptors;            /* at most */
+    uint32_t conn_count;             /* with a route */
     uint64_t conns_total;
     uint64_t begun_total; /* the same, with questions about names and what was refused */
     uint64_t began_us;
@@ -51,19 +51,20 @@ struct helper {
     void (*give_way)(struct helper *helper); /* at the beginning of a drain: another may start */
 };
 
-/* Creates the loop, the resolver and the upstreams. Takes `config` (malloc'ed). False and a text. */
+/* Creates the loop, the resolver and the upstreams. Takes `config` (malloc'ed). False and a text.
+ * */
 bool helper_init(struct helper *helper, struct config *config, const char **why);
 void helper_fini(struct helper *helper);
 
-/* Takes a new configuration; connections that exist go on. False, with nothing changed, if memory is
- * short. */
+/* Takes a new configuration; connections that exist go on. False, with nothing changed, if memory
+ * is short. */
 bool helper_reconfigure(struct helper *helper, struct config *config);
 
 /* Does the address stand for a host name (name_table.h)? Never if no route has a name. */
-bool helper_is_synthetic(const struct helper *helper, const struct shim_endpoint *address);
+bool helper_is_synthetic(const struct helper *helper, const struct endpoint *address);
 
-/* How many connections a user may have who is neither the helper's own nor root: max-streams-per-user, and
- * no more than a quarter of what there are descriptors for. */
+/* How many connections a user may have who is neither the helper's own nor root:
+ * max-streams-per-user, and no more than a quarter of what there are descriptors for. */
 uint32_t helper_streams_per_user(const struct helper *helper);
 
 /* The user's upstream for a gateway's name; `account` NULL: the helper's own user's. NULL if there is

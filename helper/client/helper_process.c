@@ -160,10 +160,10 @@ static void stop(struct helper *helper) {
 }
 
 /* The lock is what keeps another helper from starting here. It takes the control socket's place as
- * well (control_new); until then this one answers there. */
+ * well (admin_new); until then this one answers there. */
 static void give_way(struct helper *helper) {
     struct process *process = container_of(helper, struct process, helper);
-    control_give_way(helper->control);
+    admin_give_way(helper->control);
     close(process->lock_fd);
     process->lock_fd = -1;
 }
@@ -187,8 +187,8 @@ static int already_running(const char *path) {
     return 0;
 }
 
-/* Whether to go on starting: returns -1, or the exit status. Two that start at once: who has the lock
- * but does not listen yet is waited for. */
+/* Whether to go on starting: returns -1, or the exit status. Two that start at once: who has the
+ * lock but does not listen yet is waited for. */
 static int become_the_instance(struct process *process) {
     char why[400];
     if (!runtime_prepare(process->path, why, sizeof why)) {
@@ -197,15 +197,16 @@ static int become_the_instance(struct process *process) {
     }
     for (int i = 0; i < LOCK_TRIES; i++) {
         process->lock_fd = runtime_lock(process->path);
-        /* The lock's file may be another than that of a helper that lives: its folder was deleted. */
+        /* The lock's file may be another than that of a helper that lives: its folder was deleted.
+         * */
         if (process->lock_fd >= 0)
-            return shim_helper_answers(process->path) ? already_running(process->path) : -1;
+            return helper_place_answers(process->path) ? already_running(process->path) : -1;
         if (process->lock_fd != -EAGAIN) {
             fprintf(stderr, "smux-helper: lock next to %s: %s\n", process->path,
                     strerror(-process->lock_fd));
             return 1;
         }
-        if (shim_helper_answers(process->path))
+        if (helper_place_answers(process->path))
             return already_running(process->path);
         usleep(LOCK_PAUSE_US);
     }
@@ -225,7 +226,7 @@ static bool start_helper(struct process *process, struct config *config) {
     helper->reload = reload;
     helper->stop = stop;
     helper->give_way = give_way;
-    helper->names = names_new(process->path, &config->names, geteuid());
+    helper->names = name_table_new(process->path, &config->names, geteuid());
     if (!helper->names) {
         log_error("cannot start: out of memory");
         return false;
@@ -235,8 +236,8 @@ static bool start_helper(struct process *process, struct config *config) {
         log_error("cannot start: %s", strerror(-error));
         return false;
     }
-    helper->control = control_new(helper, process->path);
-    helper->local = helper->control ? local_new(helper, process->path) : NULL;
+    helper->control = admin_new(helper, process->path);
+    helper->local = helper->control ? shim_listener_new(helper, process->path) : NULL;
     return helper->local != NULL;
 }
 
@@ -297,11 +298,11 @@ static int run(struct process *process, struct config *config, int ready_fd) {
     } else {
         fprintf(stderr, "smux-helper: cannot listen at %s\n", process->path);
     }
-    local_stop(helper->local);
-    control_free(helper->control);
+    shim_listener_stop(helper->local);
+    admin_free(helper->control);
     helper->control = NULL; /* the connections that helper_fini ends would tell it */
     signals_stop(&process->signals);
-    struct local *local = helper->local;
+    struct shim_listener *local = helper->local;
     helper_fini(helper);
     free(local);
     if (process->lock_fd >= 0)
@@ -334,7 +335,7 @@ int helper_process(int argc, char **argv) {
     struct config *config = load_config(&process.options, &process.admission, &error);
     if (!config)
         return complain(error.text);
-    if (!shim_socket_path(process.path, sizeof process.path, config->helper.socket, &why)) {
+    if (!helper_place_socket(process.path, sizeof process.path, config->helper.socket, &why)) {
         fprintf(stderr, "smux-helper: socket: expected %s\n", why);
         return 2;
     }

@@ -76,8 +76,8 @@ static bool share_files(pid_t a, pid_t b) {
     return syscall(SYS_kcmp, a, b, KCMP_FILES, 0, 0) <= 0;
 }
 
-/* Threads may have descriptors of their own, and a process whose first thread has ended shows none at its
- * own place. */
+/* Threads may have descriptors of their own, and a process whose first thread has ended shows none
+ * at its own place. */
 static void search_threads(struct search *search, pid_t pid) {
     char path[PATH_SIZE];
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
@@ -159,8 +159,8 @@ static int compare_pids(const void *a, const void *b) {
     return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
-/* Looks through one process for those of the `count` targets, all its own, that it still has. One whose
- * process cannot be looked into is not gone. */
+/* Looks through one process for those of the `count` targets, all its own, that it still has. One
+ * whose process cannot be looked into is not gone. */
 static void look_into_process(struct holders_target **targets, size_t count) {
     struct holders_wanted wanted[HOLDERS_TARGETS_MAX] = {{0}};
     int fds[HOLDERS_TARGETS_MAX];

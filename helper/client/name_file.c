@@ -26,21 +26,21 @@ static uint32_t crc32(const char *bytes, size_t len) {
 
 /* ---- Lines ---- */
 
-static const char *address_text(const struct shim_endpoint *address, char *out, socklen_t size) {
+static const char *address_text(const struct endpoint *address, char *out, socklen_t size) {
     return address->family ? inet_ntop(address->family, address->addr, out, size) : "-";
 }
 
-size_t names_line_format(const struct names_record *record, char out[NAMES_LINE_SIZE]) {
+size_t name_line_format(const struct name_record *record, char out[NAME_LINE_SIZE]) {
     char v4[INET6_ADDRSTRLEN], v6[INET6_ADDRSTRLEN];
-    int len = snprintf(out, NAMES_LINE_SIZE, "%s %s %" PRIu32 " %s ",
+    int len = snprintf(out, NAME_LINE_SIZE, "%s %s %" PRIu32 " %s ",
                        address_text(&record->v4, v4, sizeof v4),
                        address_text(&record->v6, v6, sizeof v6), record->uid, record->name);
-    len += snprintf(out + len, NAMES_LINE_SIZE - (size_t)len, "%08" PRIx32 "\n",
+    len += snprintf(out + len, NAME_LINE_SIZE - (size_t)len, "%08" PRIx32 "\n",
                     crc32(out, (size_t)len));
     return (size_t)len;
 }
 
-static bool address_parse(struct shim_endpoint *address, int family, const char *text) {
+static bool address_parse(struct endpoint *address, int family, const char *text) {
     memset(address, 0, sizeof *address);
     if (strcmp(text, "-") == 0)
         return true;
@@ -48,8 +48,8 @@ static bool address_parse(struct shim_endpoint *address, int family, const char 
     return inet_pton(family, text, address->addr) == 1;
 }
 
-bool names_line_parse(struct names_record *record, const char *line, size_t len) {
-    char text[NAMES_LINE_SIZE], again[NAMES_LINE_SIZE], *rest = text;
+bool name_line_parse(struct name_record *record, const char *line, size_t len) {
+    char text[NAME_LINE_SIZE], again[NAME_LINE_SIZE], *rest = text;
     if (len >= sizeof text || memchr(line, '\0', len))
         return false;
     memcpy(text, line, len);
@@ -57,12 +57,12 @@ bool names_line_parse(struct names_record *record, const char *line, size_t len)
     const char *v4 = strsep(&rest, " "), *v6 = strsep(&rest, " "), *uid = strsep(&rest, " ");
     const char *name = strsep(&rest, " ");
     if (!rest || !address_parse(&record->v4, AF_INET, v4) ||
-        !address_parse(&record->v6, AF_INET6, v6) || !shim_host_name_valid(name, strlen(name)))
+        !address_parse(&record->v6, AF_INET6, v6) || !helper_host_name_valid(name, strlen(name)))
         return false;
     strcpy(record->name, name);
     record->uid = (uint32_t)strtoul(uid, NULL, 10);
     /* The rest is checked by writing it again: numbers in another form, the checksum. */
-    size_t again_len = names_line_format(record, again);
+    size_t again_len = name_line_format(record, again);
     return again_len == len + 1 && memcmp(again, line, len) == 0;
 }
 
@@ -80,15 +80,15 @@ static int open_own(const char *path, int flags) {
     return -EPERM;
 }
 
-int names_file_open(struct names_file *file, const char *socket_path) {
+int name_file_open(struct name_file *file, const char *socket_path) {
     const char *slash = strrchr(socket_path, '/');
     int dir_len = slash ? (int)(slash - socket_path) : 0;
     memset(file, 0, sizeof *file);
     file->fd = file->next_fd = -1;
-    if (snprintf(file->next_path, sizeof file->next_path, "%.*s/" NAMES_FILE ".next", dir_len,
+    if (snprintf(file->next_path, sizeof file->next_path, "%.*s/" NAME_FILE ".next", dir_len,
                  socket_path) >= (int)sizeof file->next_path)
         return -ENAMETOOLONG;
-    snprintf(file->path, sizeof file->path, "%.*s/" NAMES_FILE, dir_len, socket_path);
+    snprintf(file->path, sizeof file->path, "%.*s/" NAME_FILE, dir_len, socket_path);
     file->fd = open_own(file->path, 0);
     if (file->fd < 0)
         return file->fd;
@@ -96,7 +96,7 @@ int names_file_open(struct names_file *file, const char *socket_path) {
     return file->next_fd < 0 ? file->next_fd : 0;
 }
 
-void names_file_close(struct names_file *file) {
+void name_file_close(struct name_file *file) {
     if (file->fd >= 0)
         close(file->fd);
     if (file->next_fd >= 0)
@@ -130,7 +130,7 @@ static bool next_parse(const char *text, uint64_t *next) {
     return memcmp(again, text, NEXT_LEN) == 0;
 }
 
-static void load_next(struct names_file *file, struct names_found *found) {
+static void load_next(struct name_file *file, struct name_found *found) {
     char text[NEXT_LEN + 1];
     ssize_t n = pread(file->next_fd, text, sizeof text, 0);
     text[n > 0 && n <= NEXT_LEN ? n : 0] = '\0';
@@ -138,13 +138,13 @@ static void load_next(struct names_file *file, struct names_found *found) {
     found->next_damaged = n != 0 && !found->next_known;
 }
 
-static void load_lines(struct names_file *file, struct names_found *found, const char *text,
-                       size_t len, bool (*take)(void *, const struct names_record *), void *ctx) {
-    struct names_record record;
+static void load_lines(struct name_file *file, struct name_found *found, const char *text,
+                       size_t len, bool (*take)(void *, const struct name_record *), void *ctx) {
+    struct name_record record;
     for (const char *end = text + len; text < end;) {
         const char *newline = memchr(text, '\n', (size_t)(end - text));
         size_t line_len = (size_t)((newline ? newline : end) - text);
-        if (newline && names_line_parse(&record, text, line_len) && take(ctx, &record))
+        if (newline && name_line_parse(&record, text, line_len) && take(ctx, &record))
             file->lines++;
         else
             found->damaged++;
@@ -152,14 +152,14 @@ static void load_lines(struct names_file *file, struct names_found *found, const
     }
 }
 
-int names_file_load(struct names_file *file, struct names_found *found,
-                    bool (*take)(void *ctx, const struct names_record *record), void *ctx) {
+int name_file_load(struct name_file *file, struct name_found *found,
+                   bool (*take)(void *ctx, const struct name_record *record), void *ctx) {
     struct stat st;
     memset(found, 0, sizeof *found);
     load_next(file, found);
     if (fstat(file->fd, &st) < 0)
         return -errno;
-    if (st.st_size > NAMES_FILE_MAX)
+    if (st.st_size > NAME_FILE_MAX)
         return -EFBIG;
     file->size = (uint64_t)st.st_size;
     found->empty = st.st_size == 0;
@@ -182,7 +182,7 @@ static int write_at(int fd, const char *bytes, size_t len, uint64_t at) {
     return n < 0 ? -errno : (size_t)n == len ? 0 : -ENOSPC;
 }
 
-int names_file_set_next(struct names_file *file, uint64_t next) {
+int name_file_set_next(struct name_file *file, uint64_t next) {
     char text[NEXT_LEN + 1];
     next_format(next, text);
     int error = write_at(file->next_fd, text, NEXT_LEN, 0);
@@ -190,9 +190,9 @@ int names_file_set_next(struct names_file *file, uint64_t next) {
     return error == 0 && ftruncate(file->next_fd, NEXT_LEN) < 0 ? -errno : error;
 }
 
-int names_file_append(struct names_file *file, const struct names_record *record) {
-    char line[NAMES_LINE_SIZE];
-    size_t len = names_line_format(record, line);
+int name_file_append(struct name_file *file, const struct name_record *record) {
+    char line[NAME_LINE_SIZE];
+    size_t len = name_line_format(record, line);
     int error = write_at(file->fd, line, len, file->size);
     if (error == 0) {
         file->size += len;
@@ -203,10 +203,10 @@ int names_file_append(struct names_file *file, const struct names_record *record
     return error;
 }
 
-static int write_records(struct names_file *file, int fd,
-                         bool (*each)(void *, struct names_record *), void *ctx) {
-    struct names_record record;
-    char line[NAMES_LINE_SIZE];
+static int write_records(struct name_file *file, int fd, bool (*each)(void *, struct name_record *),
+                         void *ctx) {
+    struct name_record record;
+    char line[NAME_LINE_SIZE];
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
     if (!out) {
@@ -218,7 +218,7 @@ static int write_records(struct names_file *file, int fd,
     file->lines = 0;
     file->size = 0;
     while (each(ctx, &record)) {
-        size_t len = names_line_format(&record, line);
+        size_t len = name_line_format(&record, line);
         fwrite(line, 1, len, out);
         file->lines++;
         file->size += len;
@@ -227,12 +227,12 @@ static int write_records(struct names_file *file, int fd,
     return fclose(out) != 0 || bad ? -(errno ? errno : EIO) : 0;
 }
 
-int names_file_rewrite(struct names_file *file,
-                       bool (*each)(void *ctx, struct names_record *record), void *ctx) {
+int name_file_rewrite(struct name_file *file, bool (*each)(void *ctx, struct name_record *record),
+                      void *ctx) {
     char path[sizeof file->path + 4];
     snprintf(path, sizeof path, "%s.new", file->path);
     unlink(path);
-    struct names_file old = *file;
+    struct name_file old = *file;
     int fd = open_own(path, O_EXCL);
     int error = fd < 0 ? fd : write_records(file, fd, each, ctx);
     if (error == 0 && rename(path, file->path) < 0)

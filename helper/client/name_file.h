@@ -3,13 +3,13 @@
  *
  * Two files next to its socket, both its own alone (0600):
  *
- *     smuxshim-names       one line per name: IPv4 or "-", IPv6 or "-", uid, name, CRC-32 of the line
- *     smuxshim-names.next  the number of the next address, and a CRC-32
+ *     smuxshim-names       one line per name: IPv4 or "-", IPv6 or "-", uid, name, CRC-32 of the
+ *     line smuxshim-names.next  the number of the next address, and a CRC-32
  *
  * A line is appended before its addresses are told to anybody, and the number is stored before the
- * line. So after a kill at any moment nothing that was told is lost, and with either file damaged or
- * gone the other one still says which addresses must not be given again. Nothing is synced to a disk:
- * programs that remember an address do not survive a power failure either.
+ * line. So after a kill at any moment nothing that was told is lost, and with either file damaged
+ * or gone the other one still says which addresses must not be given again. Nothing is synced to a
+ * disk: programs that remember an address do not survive a power failure either.
  */
 #ifndef HELPER_CLIENT_NAME_FILE_H
 #define HELPER_CLIENT_NAME_FILE_H
@@ -20,28 +20,28 @@
 
 #include "core/common/helper_protocol.h"
 
-#define NAMES_FILE "smuxshim-names"
+#define NAME_FILE "smuxshim-names"
 
 /* Room for the longest line and a terminator: addresses, uid, name, checksum, blanks. */
-#define NAMES_LINE_SIZE 352
+#define NAME_LINE_SIZE 352
 
 /* A larger file is not ours: twice the lines that a full table may have, each of the longest. */
-#define NAMES_FILE_MAX (64u << 20)
+#define NAME_FILE_MAX (64u << 20)
 
-struct names_record {
-    struct shim_endpoint v4, v6; /* family 0: none */
-    uint32_t uid;                /* who asked for it first */
-    char name[SHIM_HOST_NAME_MAX + 1];
+struct name_record {
+    struct endpoint v4, v6; /* family 0: none */
+    uint32_t uid;           /* who asked for it first */
+    char name[HELPER_HOST_NAME_MAX + 1];
 };
 
 /* Writes the line of a record, with a newline; returns its length. */
-size_t names_line_format(const struct names_record *record, char out[NAMES_LINE_SIZE]);
+size_t name_line_format(const struct name_record *record, char out[NAME_LINE_SIZE]);
 
 /* Reads a line of `len` bytes without its newline. False if it is not exactly what
- * names_line_format writes. */
-bool names_line_parse(struct names_record *record, const char *line, size_t len);
+ * name_line_format writes. */
+bool name_line_parse(struct name_record *record, const char *line, size_t len);
 
-struct names_file {
+struct name_file {
     int fd, next_fd; /* -1: cannot be used */
     size_t lines;
     uint64_t size; /* of the good part of the file: where the next line goes */
@@ -49,7 +49,7 @@ struct names_file {
 };
 
 /* What loading found. */
-struct names_found {
+struct name_found {
     size_t damaged;    /* lines that are none, or contradict others */
     bool next_known;   /* `next` was stored and is intact */
     bool next_damaged; /* something was stored, but not that */
@@ -58,23 +58,23 @@ struct names_found {
 };
 
 /* Opens (creates) the files next to the helper's socket `socket_path`. 0, or a negative errno. */
-int names_file_open(struct names_file *file, const char *socket_path);
-void names_file_close(struct names_file *file);
+int name_file_open(struct name_file *file, const char *socket_path);
+void name_file_close(struct name_file *file);
 
-/* Reads all. `take` is called for each good line, in order, and returns false if the record cannot be
- * (its address has another name). 0, or a negative errno: then nothing is known. */
-int names_file_load(struct names_file *file, struct names_found *found,
-                    bool (*take)(void *ctx, const struct names_record *record), void *ctx);
+/* Reads all. `take` is called for each good line, in order, and returns false if the record cannot
+ * be (its address has another name). 0, or a negative errno: then nothing is known. */
+int name_file_load(struct name_file *file, struct name_found *found,
+                   bool (*take)(void *ctx, const struct name_record *record), void *ctx);
 
 /* Stores the number of the next address. 0 or a negative errno. */
-int names_file_set_next(struct names_file *file, uint64_t next);
+int name_file_set_next(struct name_file *file, uint64_t next);
 
 /* Appends a record. 0, or a negative errno; a line half written is taken back. */
-int names_file_append(struct names_file *file, const struct names_record *record);
+int name_file_append(struct name_file *file, const struct name_record *record);
 
 /* Writes the file anew, under another name that then takes its place. `each` fills in one record
  * after the other and returns false at the end. 0, or a negative errno: then the old one stays. */
-int names_file_rewrite(struct names_file *file,
-                       bool (*each)(void *ctx, struct names_record *record), void *ctx);
+int name_file_rewrite(struct name_file *file, bool (*each)(void *ctx, struct name_record *record),
+                      void *ctx);
 
 #endif

@@ -19,7 +19,7 @@
 enum index { BY_NAME, BY_V4, BY_V6 };
 
 struct entry {
-    struct shim_endpoint v4, v6; /* family 0: none */
+    struct endpoint v4, v6; /* family 0: none */
     uid_t uid;
     char *name;             /* lower case, no dot at the end */
     uint32_t next[INDEXES]; /* in the hash chains; numbers of entries, 0 ends */
@@ -31,13 +31,13 @@ struct user {
     uint32_t count;
 };
 
-struct names {
-    struct names_file file;
+struct name_table {
+    struct name_file file;
     bool usable;      /* the file takes what is given */
     bool handed_over; /* it is another helper's now */
     bool unsaved;     /* the file lacks some of what was given ... */
     size_t retry_at;  /* ... and is written anew when it has so many lines */
-    struct shim_ranges ranges;
+    struct name_ranges ranges;
     uint32_t max_per_user;
     uid_t owner;
     uint64_t next;         /* number of the address that is given next */
@@ -52,7 +52,7 @@ struct names {
 
 /* ---- Finding ---- */
 
-static uint32_t hash(const struct names *names, const void *bytes, size_t len) {
+static uint32_t hash(const struct name_table *names, const void *bytes, size_t len) {
     uint64_t h = names->seed;
     for (size_t i = 0; i < len; i++) {
         h = (h ^ ((const uint8_t *)bytes)[i]) * 0x9e3779b97f4a7c15u;
@@ -61,20 +61,20 @@ static uint32_t hash(const struct names *names, const void *bytes, size_t len) {
     return (uint32_t)(h >> 32) % HEADS;
 }
 
-static uint32_t name_bucket(const struct names *names, const char *name) {
+static uint32_t name_bucket(const struct name_table *names, const char *name) {
     return hash(names, name, strlen(name));
 }
 
-static uint32_t address_bucket(const struct names *names, const struct shim_endpoint *address) {
+static uint32_t address_bucket(const struct name_table *names, const struct endpoint *address) {
     return hash(names, address->addr, sizeof address->addr);
 }
 
-static const struct shim_endpoint *address_of(const struct entry *entry, int family) {
+static const struct endpoint *address_of(const struct entry *entry, int family) {
     return family == AF_INET6 ? &entry->v6 : &entry->v4;
 }
 
-static uint32_t find_address(const struct names *names, const struct shim_endpoint *address) {
-    struct shim_endpoint plain = shim_endpoint_unmapped(address);
+static uint32_t find_address(const struct name_table *names, const struct endpoint *address) {
+    struct endpoint plain = endpoint_unmapped(address);
     enum index index = plain.family == AF_INET6 ? BY_V6 : BY_V4;
     uint32_t i = names->heads[index][address_bucket(names, &plain)];
     while (i && memcmp(address_of(&names->entries[i], plain.family)->addr, plain.addr,
@@ -83,30 +83,30 @@ static uint32_t find_address(const struct names *names, const struct shim_endpoi
     return i;
 }
 
-static const struct shim_range *range_of(const struct names *names, int family) {
+static const struct name_range *range_of(const struct name_table *names, int family) {
     return family == AF_INET6 ? &names->ranges.v6 : &names->ranges.v4;
 }
 
 /* The entry of a name with an address of today's range: ranges may have changed since, and a name
  * then gets a second entry. */
-static uint32_t find_name(const struct names *names, const char *name, int family) {
-    const struct shim_range *range = range_of(names, family);
+static uint32_t find_name(const struct name_table *names, const char *name, int family) {
+    const struct name_range *range = range_of(names, family);
     uint32_t i = names->heads[BY_NAME][name_bucket(names, name)];
     while (i && (strcmp(names->entries[i].name, name) != 0 ||
-                 !shim_range_holds(range, address_of(&names->entries[i], family))))
+                 !name_range_holds(range, address_of(&names->entries[i], family))))
         i = names->entries[i].next[BY_NAME];
     return i;
 }
 
 /* ---- Order of use ---- */
 
-static void unlink_use(struct names *names, uint32_t i) {
+static void unlink_use(struct name_table *names, uint32_t i) {
     struct entry *entry = &names->entries[i];
     *(entry->newer ? &names->entries[entry->newer].older : &names->newest) = entry->older;
     *(entry->older ? &names->entries[entry->older].newer : &names->oldest) = entry->newer;
 }
 
-static void link_newest(struct names *names, uint32_t i) {
+static void link_newest(struct name_table *names, uint32_t i) {
     struct entry *entry = &names->entries[i];
     entry->newer = 0;
     entry->older = names->newest;
@@ -114,14 +114,14 @@ static void link_newest(struct names *names, uint32_t i) {
     names->newest = i;
 }
 
-static void touch(struct names *names, uint32_t i) {
+static void touch(struct name_table *names, uint32_t i) {
     unlink_use(names, i);
     link_newest(names, i);
 }
 
 /* ---- Users ---- */
 
-static struct user *known_user(struct names *names, uid_t uid) {
+static struct user *known_user(struct name_table *names, uid_t uid) {
     for (size_t i = 0; i < names->user_count; i++)
         if (names->users[i].uid == uid)
             return &names->users[i];
@@ -129,7 +129,7 @@ static struct user *known_user(struct names *names, uid_t uid) {
 }
 
 /* Makes one if there is none. May move the others. */
-static struct user *find_user(struct names *names, uid_t uid) {
+static struct user *find_user(struct name_table *names, uid_t uid) {
     struct user *known = known_user(names, uid);
     if (known)
         return known;
@@ -141,7 +141,7 @@ static struct user *find_user(struct names *names, uid_t uid) {
     return &names->users[names->user_count++];
 }
 
-static bool may_have_more(struct names *names, uid_t uid) {
+static bool may_have_more(struct name_table *names, uid_t uid) {
     if (uid == 0 || uid == names->owner)
         return true;
     const struct user *user = find_user(names, uid);
@@ -150,20 +150,20 @@ static bool may_have_more(struct names *names, uid_t uid) {
 
 /* ---- Entries ---- */
 
-static void unchain(struct names *names, enum index index, uint32_t bucket, uint32_t i) {
+static void unchain(struct name_table *names, enum index index, uint32_t bucket, uint32_t i) {
     uint32_t *at = &names->heads[index][bucket];
     while (*at != i)
         at = &names->entries[*at].next[index];
     *at = names->entries[i].next[index];
 }
 
-static void chain(struct names *names, enum index index, uint32_t bucket, uint32_t i) {
+static void chain(struct name_table *names, enum index index, uint32_t bucket, uint32_t i) {
     names->entries[i].next[index] = names->heads[index][bucket];
     names->heads[index][bucket] = i;
 }
 
 /* Forgets the least recently used and returns its place. */
-static uint32_t evict(struct names *names) {
+static uint32_t evict(struct name_table *names) {
     uint32_t i = names->oldest;
     struct entry *entry = &names->entries[i];
     struct user *user = known_user(names, entry->uid);
@@ -180,8 +180,8 @@ static uint32_t evict(struct names *names) {
 }
 
 /* A place for one more; 0 if memory is short. */
-static uint32_t take_place(struct names *names) {
-    if (names->count == NAMES_MAX)
+static uint32_t take_place(struct name_table *names) {
+    if (names->count == NAME_TABLE_MAX)
         return evict(names);
     if (names->count + 1 >= names->capacity) {
         uint32_t capacity = names->capacity ? names->capacity * 2 : 64;
@@ -194,7 +194,7 @@ static uint32_t take_place(struct names *names) {
     return ++names->count;
 }
 
-static bool insert(struct names *names, const struct names_record *record) {
+static bool insert(struct name_table *names, const struct name_record *record) {
     char *name = strdup(record->name);
     uint32_t i = name && find_user(names, record->uid) ? take_place(names) : 0;
     struct user *user = known_user(names, record->uid);
@@ -214,42 +214,42 @@ static bool insert(struct names *names, const struct names_record *record) {
     return true;
 }
 
-static bool is_free(const struct names *names, const struct shim_endpoint *address) {
+static bool is_free(const struct name_table *names, const struct endpoint *address) {
     return address->family == 0 || !find_address(names, address);
 }
 
 /* ---- Giving ---- */
 
 /* The addresses of the next number that was not given in another, overlapping range. */
-static void choose_addresses(const struct names *names, struct names_record *record,
+static void choose_addresses(const struct name_table *names, struct name_record *record,
                              uint64_t *number) {
     do {
         record->v4.family = record->v6.family = 0;
-        if (!shim_range_address(&names->ranges.v4, *number, &record->v4))
+        if (!name_range_address(&names->ranges.v4, *number, &record->v4))
             memset(&record->v4, 0, sizeof record->v4);
-        if (!shim_range_address(&names->ranges.v6, *number, &record->v6))
+        if (!name_range_address(&names->ranges.v6, *number, &record->v6))
             memset(&record->v6, 0, sizeof record->v6);
         ++*number;
     } while (!is_free(names, &record->v4) || !is_free(names, &record->v6));
 }
 
 struct walk {
-    const struct names *names;
+    const struct name_table *names;
     uint32_t at;
 };
 
-static bool next_record(void *ctx, struct names_record *record) {
+static bool next_record(void *ctx, struct name_record *record) {
     struct walk *walk = ctx;
     if (!walk->at)
         return false;
-    names_get(walk->names, walk->at, record);
+    name_table_get(walk->names, walk->at, record);
     walk->at = walk->names->entries[walk->at].newer;
     return true;
 }
 
-static void rewrite_file(struct names *names) {
+static void rewrite_file(struct name_table *names) {
     struct walk walk = {names, names->oldest};
-    int error = names_file_rewrite(&names->file, next_record, &walk);
+    int error = name_file_rewrite(&names->file, next_record, &walk);
     names->unsaved = error != 0;
     names->retry_at = names->file.lines + REWRITE_RETRY;
     if (error)
@@ -261,7 +261,7 @@ static bool is_full(int error) {
 }
 
 /* There is no room for the line. */
-static void note_unsaved(struct names *names, int error) {
+static void note_unsaved(struct name_table *names, int error) {
     if (names->unsaved)
         return;
     log_warn("%s: cannot be written: %s: new names are known until this helper ends",
@@ -272,12 +272,12 @@ static void note_unsaved(struct names *names, int error) {
 
 /* Stored first, told afterwards. Without room for the name it is told all the same: as long as this
  * helper lives it is known, and its number, once stored, is never given to another. */
-static int store(struct names *names, const struct names_record *record, uint64_t next) {
-    int error = names_file_set_next(&names->file, next);
+static int store(struct name_table *names, const struct name_record *record, uint64_t next) {
+    int error = name_file_set_next(&names->file, next);
     bool numbered = error == 0;
     if (numbered) {
         names->next = next;
-        error = names_file_append(&names->file, record);
+        error = name_file_append(&names->file, record);
     }
     if (error == 0)
         return 0;
@@ -290,10 +290,10 @@ static int store(struct names *names, const struct names_record *record, uint64_
     return EIO;
 }
 
-static int add(struct names *names, uid_t uid, const char *name, int family) {
-    struct names_record record = {.uid = uid};
+static int add(struct name_table *names, uid_t uid, const char *name, int family) {
+    struct name_record record = {.uid = uid};
     uint64_t number = names->next;
-    char text[SHIM_RANGES_TEXT_SIZE];
+    char text[NAME_RANGES_TEXT_SIZE];
     if (names->handed_over)
         return EAGAIN;
     if (!names->usable)
@@ -309,7 +309,7 @@ static int add(struct names *names, uid_t uid, const char *name, int family) {
     if ((family == AF_INET6 ? record.v6 : record.v4).family == 0) {
         log_of(uid, LOG_WARNING,
                "names: %s is used up: \"%s\" gets no address; expected a larger range in [names]",
-               shim_range_text(range_of(names, family), text, sizeof text), name);
+               name_range_text(range_of(names, family), text, sizeof text), name);
         return ENOSPC;
     }
     log_debug("names: uid %u: \"%s\" gets the addresses of number %llu", (unsigned)uid, name,
@@ -323,9 +323,9 @@ static int add(struct names *names, uid_t uid, const char *name, int family) {
     return err;
 }
 
-int names_give(struct names *names, uid_t uid, const char *name, int family,
-               struct shim_endpoint *address) {
-    char key[SHIM_HOST_NAME_MAX + 1];
+int name_table_give(struct name_table *names, uid_t uid, const char *name, int family,
+                    struct endpoint *address) {
+    char key[HELPER_HOST_NAME_MAX + 1];
     size_t len = strlen(name);
     if (len > 1 && name[len - 1] == '.')
         len--;
@@ -344,7 +344,7 @@ int names_give(struct names *names, uid_t uid, const char *name, int family,
     return 0;
 }
 
-const char *names_find(struct names *names, const struct shim_endpoint *address) {
+const char *name_table_find(struct name_table *names, const struct endpoint *address) {
     uint32_t i = find_address(names, address);
     if (!i)
         return NULL;
@@ -352,16 +352,16 @@ const char *names_find(struct names *names, const struct shim_endpoint *address)
     return names->entries[i].name;
 }
 
-bool names_hold(const struct names *names, const struct shim_endpoint *address) {
+bool name_table_hold(const struct name_table *names, const struct endpoint *address) {
     return address->family &&
-           (shim_ranges_hold(&names->ranges, address) || find_address(names, address));
+           (name_ranges_hold(&names->ranges, address) || find_address(names, address));
 }
 
-size_t names_count(const struct names *names) {
+size_t name_table_count(const struct name_table *names) {
     return names->count;
 }
 
-uint32_t *names_order(const struct names *names, size_t *count) {
+uint32_t *name_table_order(const struct name_table *names, size_t *count) {
     uint32_t *order = malloc((names->count + 1) * sizeof *order);
     *count = 0;
     for (uint32_t i = names->newest; order && i; i = names->entries[i].older)
@@ -369,7 +369,7 @@ uint32_t *names_order(const struct names *names, size_t *count) {
     return order;
 }
 
-void names_get(const struct names *names, uint32_t number, struct names_record *record) {
+void name_table_get(const struct name_table *names, uint32_t number, struct name_record *record) {
     const struct entry *entry = &names->entries[number];
     record->v4 = entry->v4;
     record->v6 = entry->v6;
@@ -379,34 +379,34 @@ void names_get(const struct names *names, uint32_t number, struct names_record *
 
 /* ---- Life ---- */
 
-static bool take_record(void *ctx, const struct names_record *record) {
-    struct names *names = ctx;
+static bool take_record(void *ctx, const struct name_record *record) {
+    struct name_table *names = ctx;
     return (record->v4.family || record->v6.family) && is_free(names, &record->v4) &&
            is_free(names, &record->v6) && insert(names, record);
 }
 
 /* The number behind the highest that the table knows. */
-static uint64_t next_of_table(const struct names *names) {
+static uint64_t next_of_table(const struct name_table *names) {
     uint64_t next = 0, number;
     for (uint32_t i = names->newest; i; i = names->entries[i].older) {
         const struct entry *entry = &names->entries[i];
-        if (shim_range_number(&names->ranges.v4, &entry->v4, &number) && number >= next)
+        if (name_range_number(&names->ranges.v4, &entry->v4, &number) && number >= next)
             next = number + 1;
-        if (shim_range_number(&names->ranges.v6, &entry->v6, &number) && number >= next)
+        if (name_range_number(&names->ranges.v6, &entry->v6, &number) && number >= next)
             next = number + 1;
     }
     return next;
 }
 
 /* Both files damaged: no one knows any more which addresses were given. */
-static void give_up(struct names *names) {
+static void give_up(struct name_table *names) {
     names->usable = false;
     log_error("%s and %s are damaged, both: no address is given to a new name, for it might be "
               "another's; expected them to be removed when no program remembers one",
               names->file.path, names->file.next_path);
 }
 
-static void judge(struct names *names, const struct names_found *found) {
+static void judge(struct name_table *names, const struct name_found *found) {
     names->next = next_of_table(names);
     if (!found->next_known && (found->damaged > 0 || (found->next_damaged && found->empty))) {
         give_up(names);
@@ -415,7 +415,7 @@ static void judge(struct names *names, const struct names_found *found) {
     if (found->damaged > 0 || (found->next_known && names->next < found->next))
         log_warn("%s: damaged: %zu names are intact; the addresses of the others lead nowhere and "
                  "are not given again",
-                 names->file.path, names_count(names));
+                 names->file.path, name_table_count(names));
     if (found->damaged > 0)
         rewrite_file(names);
     if (found->next_known && names->next < found->next)
@@ -423,14 +423,14 @@ static void judge(struct names *names, const struct names_found *found) {
     if (found->next_known || found->empty)
         return;
     log_warn("%s is damaged or missing: written anew from the other file", names->file.next_path);
-    names_file_set_next(&names->file, names->next);
+    name_file_set_next(&names->file, names->next);
 }
 
-static void load(struct names *names, const char *socket_path) {
-    struct names_found found = {0};
-    int error = names_file_open(&names->file, socket_path);
+static void load(struct name_table *names, const char *socket_path) {
+    struct name_found found = {0};
+    int error = name_file_open(&names->file, socket_path);
     if (error == 0)
-        error = names_file_load(&names->file, &found, take_record, names);
+        error = name_file_load(&names->file, &found, take_record, names);
     names->usable = error == 0;
     if (error)
         log_error("%s: %s: names that only a gateway can resolve get no addresses",
@@ -439,34 +439,35 @@ static void load(struct names *names, const char *socket_path) {
         judge(names, &found);
 }
 
-struct names *names_new(const char *socket_path, const struct config_names *config, uid_t owner) {
-    struct names *names = calloc(1, sizeof *names);
+struct name_table *name_table_new(const char *socket_path, const struct config_names *config,
+                                  uid_t owner) {
+    struct name_table *names = calloc(1, sizeof *names);
     if (!names)
         return NULL;
     names->owner = owner;
     while (getrandom(&names->seed, sizeof names->seed, 0) < 0 && errno == EINTR)
         continue;
-    names_configure(names, config);
+    name_table_configure(names, config);
     load(names, socket_path);
     return names;
 }
 
-void names_hand_over(struct names *names) {
+void name_table_hand_over(struct name_table *names) {
     names->handed_over = true;
-    names_file_close(&names->file);
+    name_file_close(&names->file);
 }
 
-void names_configure(struct names *names, const struct config_names *config) {
+void name_table_configure(struct name_table *names, const struct config_names *config) {
     names->ranges = config->ranges;
     names->max_per_user = config->max_per_user;
 }
 
-void names_free(struct names *names) {
+void name_table_free(struct name_table *names) {
     if (!names)
         return;
     for (uint32_t i = names->newest; i; i = names->entries[i].older)
         free(names->entries[i].name);
-    names_file_close(&names->file);
+    name_file_close(&names->file);
     free(names->entries);
     free(names->users);
     free(names);

@@ -28,11 +28,12 @@ static bool folder_of(const char *path, char *out, size_t size) {
 
 /* mkdir's mode is subject to the umask, which may well be 077. */
 static bool make_one(const char *folder) {
-    mode_t mode = shim_is_private_folder(folder) ? PRIVATE_MODE : FOLDER_MODE;
+    mode_t mode = helper_place_is_private(folder) ? PRIVATE_MODE : FOLDER_MODE;
     return mkdir(folder, mode) == 0 && chmod(folder, mode) == 0;
 }
 
-/* With the folder around it, which is the helpers' as well (core/common/config.h, config_own_socket). */
+/* With the folder around it, which is the helpers' as well (core/common/config.h,
+ * config_own_socket). */
 static bool make_folder(const char *folder) {
     char around[RUNTIME_PATH_MAX];
     return make_one(folder) || (errno == ENOENT && folder_of(folder, around, sizeof around) &&
@@ -41,18 +42,18 @@ static bool make_folder(const char *folder) {
 
 static bool is_folder(const char *path, struct stat *st) {
     /* A link in a folder that is everybody's could be a stranger's. */
-    int failed = shim_is_private_folder(path) ? lstat(path, st) : stat(path, st);
+    int failed = helper_place_is_private(path) ? lstat(path, st) : stat(path, st);
     return failed == 0 && S_ISDIR(st->st_mode);
 }
 
 static bool check_folder(const char *folder, char *why, size_t size) {
-    bool private = shim_is_private_folder(folder);
+    bool private = helper_place_is_private(folder);
     struct stat st;
     if (!is_folder(folder, &st)) {
         snprintf(why, size, "%s: expected a folder", folder);
         return false;
     }
-    if (st.st_uid == geteuid() ? !(st.st_mode & 0022) : !private && shim_folder_is_safe(folder, 0))
+    if (st.st_uid == geteuid() ? !(st.st_mode & 0022) : !private && helper_place_is_safe(folder, 0))
         return true;
     snprintf(why, size,
              "%s: expected a folder that belongs to uid %u%s and that others cannot "
@@ -75,7 +76,7 @@ static bool check_socket(const char *path, char *why, size_t size) {
 /* The folder around that of the socket, if it is a helper's as well: we may have made it. */
 static bool check_around(const char *folder, char *why, size_t size) {
     char around[RUNTIME_PATH_MAX];
-    return !folder_of(folder, around, sizeof around) || !shim_is_runtime_folder(around) ||
+    return !folder_of(folder, around, sizeof around) || !helper_place_is_runtime(around) ||
            check_folder(around, why, size);
 }
 

@@ -1,4 +1,5 @@
-/* shim_listener.c - see shim_listener.h: listening and admitting. The requests themselves are in shim_request.c. */
+/* shim_listener.c - see shim_listener.h: listening and admitting. The requests themselves are in
+ * shim_request.c. */
 #include "helper/client/shim_listener.h"
 
 #include <errno.h>
@@ -26,11 +27,11 @@
 #define NEARLY_FULL 1024
 
 struct local_listener {
-    struct local *local;
+    struct shim_listener *local;
     struct loop_watch watch;
 };
 
-struct local {
+struct shim_listener {
     struct helper *helper;
     struct local_listener path, abstract;
     struct loop_timer pause; /* of both listeners */
@@ -45,7 +46,7 @@ static int open_reserve(void) {
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static bool listen_at(struct local *local, struct local_listener *listener,
+static bool listen_at(struct shim_listener *local, struct local_listener *listener,
                       const struct sockaddr_un *name, socklen_t len) {
     const char *why = "cannot watch";
     uint32_t mode = admission_socket_mode(&local->helper->config->helper);
@@ -64,47 +65,48 @@ static bool listen_at(struct local *local, struct local_listener *listener,
     return false;
 }
 
-struct local *local_new(struct helper *helper, const char *path) {
+struct shim_listener *shim_listener_new(struct helper *helper, const char *path) {
     struct sockaddr_un name;
-    struct local *local = calloc(1, sizeof *local);
+    struct shim_listener *local = calloc(1, sizeof *local);
     if (!local)
         return NULL;
     local->helper = helper;
     local->reserve = open_reserve();
-    socklen_t len = shim_path_name(&local->name, path);
+    socklen_t len = helper_path_name(&local->name, path);
     if (len && listen_at(local, &local->path, &local->name, len)) {
-        len = shim_abstract_name(&name, path);
+        len = helper_abstract_name(&name, path);
         if (!listen_at(local, &local->abstract, &name, len))
             log_warn("programs in a chroot cannot reach this helper: its abstract name is taken");
         return local;
     }
-    local_free(local);
+    shim_listener_free(local);
     return NULL;
 }
 
-/* Who waits to be accepted may have sent something whose closing blocks: it is closed with the listener. */
+/* Who waits to be accepted may have sent something whose closing blocks: it is closed with the
+ * listener. */
 static void close_listener(struct local_listener *listener) {
     int fd = loop_watch_release(listener->local->helper->reactor.loop, &listener->watch);
     if (fd >= 0)
-        closer_refuse(fd, (uid_t)-1);
+        stranger_refuse(fd, (uid_t)-1);
 }
 
-void local_stop(struct local *local) {
+void shim_listener_stop(struct shim_listener *local) {
     if (!local || !local->path.watch.open)
         return;
     loop_timer_clear(local->helper->reactor.loop, &local->pause);
     loop_timer_clear(local->helper->reactor.loop, &local->guard);
-    closer_guard(false);
+    stranger_guard(false);
     unlink(local->name.sun_path);
     close_listener(&local->path);
     if (local->abstract.watch.open)
         close_listener(&local->abstract);
 }
 
-void local_free(struct local *local) {
+void shim_listener_free(struct shim_listener *local) {
     if (!local)
         return;
-    local_stop(local);
+    shim_listener_stop(local);
     if (local->reserve >= 0)
         close(local->reserve);
     free(local);
@@ -113,7 +115,7 @@ void local_free(struct local *local) {
 /* ---- Accepting ---- */
 
 static void resume(struct loop_timer *timer) {
-    struct local *local = container_of(timer, struct local, pause);
+    struct shim_listener *local = container_of(timer, struct shim_listener, pause);
     struct loop *loop = local->helper->reactor.loop;
     if (local->reserve < 0)
         local->reserve = open_reserve();
@@ -123,7 +125,7 @@ static void resume(struct loop_timer *timer) {
 
 /* Those who wait in the backlog of this listener go on waiting. */
 static void pause_listener(struct local_listener *listener) {
-    struct local *local = listener->local;
+    struct shim_listener *local = listener->local;
     struct loop *loop = local->helper->reactor.loop;
     loop_watch_mask(loop, &listener->watch, LOOP_LEVEL);
     if (!local->pause.armed)
@@ -132,13 +134,13 @@ static void pause_listener(struct local_listener *listener) {
 
 static void end_guard(struct loop_timer *timer) {
     (void)timer;
-    closer_guard(false);
+    stranger_guard(false);
 }
 
-static void guard(struct local *local) {
+static void guard(struct shim_listener *local) {
     struct loop *loop = local->helper->reactor.loop;
     if (!local->guard.armed)
-        closer_guard(true);
+        stranger_guard(true);
     loop_timer_set(loop, &local->guard, loop_now_us(loop) + ACCEPT_PAUSE_US, end_guard);
 }
 
@@ -151,7 +153,7 @@ static bool peer_of(int fd, struct ucred *cred) {
 /* Out of descriptors: the one in reserve serves to refuse who is first in the queue, who would
  * otherwise hang; then a pause, as there will not be one for the next either. */
 static void refuse_without_descriptors(struct local_listener *listener, int error) {
-    struct local *local = listener->local;
+    struct shim_listener *local = listener->local;
     struct ucred cred;
     log_error("connection refused: %s", strerror(error));
     guard(local);
@@ -159,43 +161,43 @@ static void refuse_without_descriptors(struct local_listener *listener, int erro
         close(local->reserve);
         int fd = accept4(listener->watch.fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0 && peer_of(fd, &cred))
-            closer_refuse(fd, cred.uid);
+            stranger_refuse(fd, cred.uid);
         else if (fd >= 0)
-            closer_refuse(fd, (uid_t)-1);
+            stranger_refuse(fd, (uid_t)-1);
         local->reserve = open_reserve();
     }
     pause_listener(&local->path);
     pause_listener(&local->abstract);
 }
 
-/* Says why, as admin.h has it, to one of whom nothing has been read. It is sent without waiting, and the
- * other end may be gone. */
+/* Says why, as admin.h has it, to one of whom nothing has been read. It is sent without waiting,
+ * and the other end may be gone. */
 static void say_refusal(int fd, int err) {
     const uint8_t why = (uint8_t)err;
     ssize_t sent = send(fd, &why, 1, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)sent;
 }
 
-/* Nothing of a stranger's is read, and closing B with what lies in it may block: not here. While it waits
- * for that the other end is told at once. */
+/* Nothing of a stranger's is read, and closing B with what lies in it may block: not here. While it
+ * waits for that the other end is told at once. */
 static void refuse_stranger(int fd, const struct ucred *cred) {
     log_of(cred->uid, LOG_WARNING,
            "pid %d, uid %u: refused: the user is not among allow-users or allow-groups",
            (int)cred->pid, (unsigned)cred->uid);
     say_refusal(fd, EACCES);
-    if (closer_refused_waiting() > 0)
+    if (stranger_refused_waiting() > 0)
         shutdown(fd, SHUT_RDWR);
-    closer_refuse(fd, cred->uid);
+    stranger_refuse(fd, cred->uid);
 }
 
 static void turn_away(int fd, const struct ucred *cred, int err, const char *why) {
     log_of(cred->uid, LOG_WARNING, "pid %d, uid %u: request refused: %s", (int)cred->pid,
            (unsigned)cred->uid, why);
     say_refusal(fd, err);
-    closer_close(fd, cred->uid);
+    stranger_close(fd, cred->uid);
 }
 
-static void admit(struct local *local, int fd) {
+static void admit(struct shim_listener *local, int fd) {
     struct helper *helper = local->helper;
     struct ucred cred;
     if (!peer_of(fd, &cred) || !admission_check(&helper->admission, fd, &cred)) {
@@ -204,11 +206,11 @@ static void admit(struct local *local, int fd) {
     }
     bool limited = cred.uid != 0 && cred.uid != helper->admission.own;
     struct account *account = limited ? account_get(&helper->accounts, cred.uid) : NULL;
-    if (closer_is_jammed(cred.uid))
+    if (stranger_is_jammed(cred.uid))
         turn_away(fd, &cred, EAGAIN, "descriptors that it has sent cannot be closed");
     else if (account && account->requests >= ACCOUNT_REQUESTS_MAX)
         turn_away(fd, &cred, EAGAIN, "too many of this user's are incomplete");
-    else if ((limited && !account) || !local_request_new(helper, fd, &cred, account))
+    else if ((limited && !account) || !shim_request_new(helper, fd, &cred, account))
         turn_away(fd, &cred, ENETUNREACH, "out of memory");
     else
         return;
@@ -217,10 +219,10 @@ static void admit(struct local *local, int fd) {
 
 static void on_listener(struct loop_watch *watch, uint32_t events) {
     struct local_listener *listener = container_of(watch, struct local_listener, watch);
-    struct local *local = listener->local;
+    struct shim_listener *local = listener->local;
     (void)events;
     for (int i = 0; i < ACCEPTS_PER_TURN && watch->open; i++) {
-        if (closer_refused_waiting() >= CLOSER_REFUSED_MAX) {
+        if (stranger_refused_waiting() >= STRANGER_REFUSED_MAX) {
             pause_listener(listener);
             return;
         }

@@ -1,8 +1,10 @@
 /*
- * shim_listener.h - the helper's listening sockets, and the requests of the shim (core/common/helper_protocol.h).
+ * shim_listener.h - the helper's listening sockets, and the requests of the shim
+ * (core/common/helper_protocol.h).
  *
- * Everything that comes in is a stranger's: who asks (SO_PEERCRED), what was sent, the descriptor that
- * came along and the destination are all checked, and a request that is no good costs one log line.
+ * Everything that comes in is a stranger's: who asks (SO_PEERCRED), what was sent, the descriptor
+ * that came along and the destination are all checked, and a request that is no good costs one log
+ * line.
  */
 #ifndef HELPER_CLIENT_SHIM_LISTENER_H
 #define HELPER_CLIENT_SHIM_LISTENER_H
@@ -10,15 +12,15 @@
 #include <stdbool.h>
 
 struct helper;
-struct local;
+struct shim_listener;
 
 /* Listens at `path` and at the abstract name derived from it. NULL after logging what failed. */
-struct local *local_new(struct helper *helper, const char *path);
+struct shim_listener *shim_listener_new(struct helper *helper, const char *path);
 
 /* Listens no more and removes the path; requests that are being served go on. NULL is fine. */
-void local_stop(struct local *local);
+void shim_listener_stop(struct shim_listener *local);
 
 /* NULL is fine. The helper's connections have ended. */
-void local_free(struct local *local);
+void shim_listener_free(struct shim_listener *local);
 
 #endif

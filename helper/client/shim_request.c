@@ -38,7 +38,7 @@ static const struct state_table states = {
               [REQUEST_OVER] = {"over", 0}}};
 
 /* The one way to change its state. A wrong move ends this request alone. */
-static bool move(struct local_request *request, enum request_state to) {
+static bool move(struct shim_request *request, enum request_state to) {
     if (state_move(&states, &request->state, to))
         return true;
     conn_end(&request->conn, EPROTO);
@@ -46,46 +46,46 @@ static bool move(struct local_request *request, enum request_state to) {
 }
 
 static void on_fd(struct loop_watch *watch, uint32_t events);
-static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *local);
+static void on_outcome(struct conn *conn, int err, const struct endpoint *local);
 static void on_ended(struct conn *conn);
 
 static const struct conn_ops request_ops = {.outcome = on_outcome, .ended = on_ended};
 
 /* ---- Life ---- */
 
-static struct loop *loop_of(struct local_request *request) {
+static struct loop *loop_of(struct shim_request *request) {
     return request->conn.helper->reactor.loop;
 }
 
-static void close_app_fd(struct local_request *request) {
+static void close_app_fd(struct shim_request *request) {
     if (request->opening->proven && request->opening->app_fd >= 0)
         close(request->opening->app_fd);
     else
-        closer_close(request->opening->app_fd, request->conn.uid);
+        stranger_close(request->opening->app_fd, request->conn.uid);
     request->opening->app_fd = -1;
 }
 
 static void free_request(struct loop_garbage *garbage) {
-    struct local_request *request = container_of(garbage, struct local_request, garbage);
+    struct shim_request *request = container_of(garbage, struct shim_request, garbage);
     free(request->opening);
     free(request);
 }
 
 /* It is among the incomplete ones no more. */
-static void been_read(struct local_request *request) {
+static void been_read(struct shim_request *request) {
     if (request->conn.account && !request->read)
         request->conn.account->requests--;
     request->read = true;
 }
 
 static void on_ended(struct conn *conn) {
-    struct local_request *request = container_of(conn, struct local_request, conn);
+    struct shim_request *request = container_of(conn, struct shim_request, conn);
     move(request, REQUEST_OVER);
     been_read(request);
     account_put(&conn->helper->accounts, conn->account);
     if (request->opening) {
         loop_timer_clear(loop_of(request), &request->opening->timer);
-        pending_stop(&request->opening->pending);
+        abandon_watch_stop(&request->opening->pending);
         loop_watch_close(&request->opening->opened);
         close_app_fd(request);
     }
@@ -93,7 +93,7 @@ static void on_ended(struct conn *conn) {
 }
 
 /* The request is no good: one line, and B is closed without a name (ECONNREFUSED). */
-static void reject(struct local_request *request, const char *why) {
+static void reject(struct shim_request *request, const char *why) {
     log_of(request->conn.uid, LOG_WARNING, "pid %d, uid %u: request rejected: %s",
            (int)request->conn.pid, (unsigned)request->conn.uid, why);
     conn_end(&request->conn, EPROTO);
@@ -104,9 +104,9 @@ static void on_timeout(struct loop_timer *timer) {
            "incomplete when its time was up");
 }
 
-bool local_request_new(struct helper *helper, int fd, const struct ucred *cred,
-                       struct account *account) {
-    struct local_request *request = calloc(1, sizeof *request);
+bool shim_request_new(struct helper *helper, int fd, const struct ucred *cred,
+                      struct account *account) {
+    struct shim_request *request = calloc(1, sizeof *request);
     struct request_opening *opening = calloc(1, sizeof *opening);
     int one = 1;
     if (!request || !opening) {
@@ -125,7 +125,7 @@ bool local_request_new(struct helper *helper, int fd, const struct ucred *cred,
     int error = loop_watch_add(helper->reactor.loop, &request->conn.relay.watch, fd,
                                relay_end_app.mask, on_fd);
     if (error) {
-        closer_close(fd, cred->uid);
+        stranger_close(fd, cred->uid);
         reject(request, strerror(-error));
         return true;
     }
@@ -145,18 +145,19 @@ static uint64_t random_id(void) {
 
 /* Binds A to the name that says the outcome, and proves by it that A is the other end of B: nothing
  * else that the peer could have passed makes B's peer have that name. */
-static bool bind_outcome(struct local_request *request, int err) {
+static bool bind_outcome(struct shim_request *request, int err) {
     struct conn *conn = &request->conn;
-    struct shim_outcome outcome = {
+    struct helper_outcome outcome = {
         .id = request->opening->header.id, .err = err, .dest = conn->dest};
     struct sockaddr_un name, peer;
     socklen_t len = 0, peer_len = sizeof peer;
-    outcome.local = shim_request_local(&request->opening->header, &request->opening->outcome_local);
-    len = shim_outcome_pack(&outcome, &name);
+    outcome.local =
+        helper_request_local(&request->opening->header, &request->opening->outcome_local);
+    len = helper_outcome_pack(&outcome, &name);
     int failed = bind(request->opening->app_fd, (struct sockaddr *)&name, len);
     for (int i = 1; failed && errno == EADDRINUSE && i < NAME_ATTEMPTS; i++) {
         outcome.id = random_id();
-        len = shim_outcome_pack(&outcome, &name);
+        len = helper_outcome_pack(&outcome, &name);
         failed = bind(request->opening->app_fd, (struct sockaddr *)&name, len);
     }
     if (failed) {
@@ -173,18 +174,19 @@ static bool bind_outcome(struct local_request *request, int err) {
     return true;
 }
 
-static int gate_left(const struct local_request *request) {
-    return SHIM_GATE_LEN - (int)sizeof request->opening->header - request->opening->header.name_len;
+static int gate_left(const struct shim_request *request) {
+    return HELPER_GATE_LEN - (int)sizeof request->opening->header -
+           request->opening->header.name_len;
 }
 
 /* Opens the gate: reads all of it but one byte, the residue. */
-static bool drain_gate(struct local_request *request) {
-    static char junk[SHIM_GATE_LEN]; /* never looked at */
+static bool drain_gate(struct shim_request *request) {
+    static char junk[HELPER_GATE_LEN]; /* never looked at */
     size_t left = (size_t)gate_left(request) - 1;
     while (left > 0) {
         bool descriptors; /* are closed */
-        ssize_t n = closer_receive(request->conn.relay.watch.fd, request->conn.uid,
-                                   &(struct iovec){junk, left}, 1, &descriptors);
+        ssize_t n = stranger_receive(request->conn.relay.watch.fd, request->conn.uid,
+                                     &(struct iovec){junk, left}, 1, &descriptors);
         if (n <= 0)
             return false;
         left -= (size_t)n;
@@ -192,14 +194,14 @@ static bool drain_gate(struct local_request *request) {
     return true;
 }
 
-static int wanted_sndbuf(const struct shim_request *header) {
-    if (header->sndbuf > SHIM_OPEN_SNDBUF && header->sndbuf <= INT32_MAX)
+static int wanted_sndbuf(const struct helper_request *header) {
+    if (header->sndbuf > HELPER_OPEN_SNDBUF && header->sndbuf <= INT32_MAX)
         return (int)header->sndbuf;
-    return SHIM_OPEN_SNDBUF;
+    return HELPER_OPEN_SNDBUF;
 }
 
 /* Nothing is left to do with A. `events`: what was heard of B meanwhile, and not acted on. */
-static void start(struct local_request *request, uint32_t events) {
+static void start(struct shim_request *request, uint32_t events) {
     if (!move(request, REQUEST_OPEN))
         return;
     close_app_fd(request);
@@ -210,14 +212,14 @@ static void start(struct local_request *request, uint32_t events) {
 }
 
 static void on_opened(struct loop_watch *watch, uint32_t events) {
-    struct local_request *request = container_of(watch, struct request_opening, opened)->request;
+    struct shim_request *request = container_of(watch, struct request_opening, opened)->request;
     (void)events;
     loop_watch_close(watch);
     start(request, EPOLLIN);
 }
 
 /* For another user than the helper's own: the loop must not wait for the lock of his socket. */
-static bool open_in_thread(struct local_request *request) {
+static bool open_in_thread(struct shim_request *request) {
     struct request_opening *opening = request->opening;
     int done[2];
     if (pipe2(done, O_CLOEXEC) < 0)
@@ -227,8 +229,8 @@ static bool open_in_thread(struct local_request *request) {
         close(done[1]);
         return false;
     }
-    if (!closer_set_sndbuf(opening->app_fd, request->conn.uid, wanted_sndbuf(&opening->header),
-                           done[1])) {
+    if (!stranger_set_sndbuf(opening->app_fd, request->conn.uid, wanted_sndbuf(&opening->header),
+                             done[1])) {
         close(done[1]);
         return false;
     }
@@ -237,7 +239,7 @@ static bool open_in_thread(struct local_request *request) {
     return true;
 }
 
-static void tell_success(struct local_request *request) {
+static void tell_success(struct shim_request *request) {
     int sndbuf = wanted_sndbuf(&request->opening->header);
     if (!drain_gate(request)) {
         reject(request, "the gate is not what it should be");
@@ -253,7 +255,7 @@ static void tell_success(struct local_request *request) {
 }
 
 /* Tells the outcome if the whole gate has arrived; otherwise the next edge of B calls again. */
-static void tell(struct local_request *request) {
+static void tell(struct shim_request *request) {
     int unread = 0;
     if (ioctl(request->conn.relay.watch.fd, SIOCINQ, &unread) < 0 || unread < gate_left(request))
         return;
@@ -268,8 +270,8 @@ static void tell(struct local_request *request) {
     conn_end(&request->conn, err);
 }
 
-static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *local) {
-    struct local_request *request = container_of(conn, struct local_request, conn);
+static void on_outcome(struct conn *conn, int err, const struct endpoint *local) {
+    struct shim_request *request = container_of(conn, struct shim_request, conn);
     if (request->state == REQUEST_OPENED) { /* eager: told, and it fails after all */
         conn_end(conn, err);
         return;
@@ -279,7 +281,7 @@ static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *l
     request->opening->outcome_err = err;
     if (local)
         request->opening->outcome_local = *local;
-    pending_stop(&request->opening->pending);
+    abandon_watch_stop(&request->opening->pending);
     loop_timer_set(loop_of(request), &request->opening->timer,
                    loop_now_us(loop_of(request)) + REQUEST_TIMEOUT_US, on_timeout);
     tell(request);
@@ -287,12 +289,12 @@ static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *l
 
 /* ---- Notices ---- */
 
-static void apply_notice(struct local_request *request) {
+static void apply_notice(struct shim_request *request) {
     struct conn *own = &request->conn;
     bool found;
     struct conn *conn = conn_find(own->helper, request->opening->header.id, own->uid, &found);
     if (conn)
-        conn->relay.linger_reset = request->opening->header.flags & SHIM_LINGER_RESET;
+        conn->relay.linger_reset = request->opening->header.flags & HELPER_LINGER_RESET;
     else if (found)
         log_of(own->uid, LOG_WARNING,
                "pid %d, uid %u: notice about another user's connection ignored", (int)own->pid,
@@ -302,11 +304,11 @@ static void apply_notice(struct local_request *request) {
 
 /* ---- Questions about names ---- */
 
-static void answer_question(struct local_request *request) {
+static void answer_question(struct shim_request *request) {
     struct conn *conn = &request->conn;
-    uint8_t answer[NAMES_ANSWER_SIZE];
-    size_t len = names_answer(conn->helper->names, &conn->helper->config->routes, conn->uid,
-                              &request->opening->header, request->opening->name, answer);
+    uint8_t answer[NAME_ANSWER_SIZE];
+    size_t len = name_answer(conn->helper->names, &conn->helper->config->routes, conn->uid,
+                             &request->opening->header, request->opening->name, answer);
     /* Nothing else was ever sent on it, so there is room. Who has gone needs no answer. */
     if (send(conn->relay.watch.fd, answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         log_debug("pid %d: no answer about a name: %s", (int)conn->pid, strerror(errno));
@@ -316,10 +318,10 @@ static void answer_question(struct local_request *request) {
 /* ---- Steps 5 to 7: the request ---- */
 
 /* What came with SCM_RIGHTS. Returns NULL, or what is wrong with it. */
-static const char *take_descriptors(struct local_request *request, struct msghdr *msg) {
+static const char *take_descriptors(struct shim_request *request, struct msghdr *msg) {
     const char *why = NULL;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-        int fds[CLOSER_FDS_MAX];
+        int fds[STRANGER_FDS_MAX];
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
         size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -328,7 +330,7 @@ static const char *take_descriptors(struct local_request *request, struct msghdr
             if (request->opening->app_fd < 0 && count == 1) {
                 request->opening->app_fd = fds[i];
             } else {
-                closer_close(fds[i], request->conn.uid);
+                stranger_close(fds[i], request->conn.uid);
                 why = "more than one descriptor";
             }
         }
@@ -338,14 +340,14 @@ static const char *take_descriptors(struct local_request *request, struct msghdr
     return why;
 }
 
-static void version_mismatch(struct local_request *request) {
+static void version_mismatch(struct shim_request *request) {
     log_of(request->conn.uid, LOG_WARNING,
            "pid %d: connect refused: its shim speaks control version %u, this helper %u",
-           (int)request->conn.pid, request->opening->header.version, SHIM_CONTROL_VERSION);
+           (int)request->conn.pid, request->opening->header.version, HELPER_PROTOCOL_VERSION);
     /* Of the header no more than the version can be understood. */
     request->opening->header.family = AF_INET;
     request->opening->header.flags = 0;
-    request->opening->outcome_local = (struct shim_endpoint){AF_INET, SHIM_CONTROL_VERSION, 0, {0}};
+    request->opening->outcome_local = (struct endpoint){AF_INET, HELPER_PROTOCOL_VERSION, 0, {0}};
     if (request->opening->app_fd < 0 || !bind_outcome(request, EPROTO)) {
         conn_end(&request->conn, EPROTO);
         return;
@@ -354,7 +356,7 @@ static void version_mismatch(struct local_request *request) {
     conn_end(&request->conn, EPROTO);
 }
 
-static void serve_connect(struct local_request *request) {
+static void serve_connect(struct shim_request *request) {
     struct conn *conn = &request->conn;
     if (request->opening->app_fd < 0) {
         reject(request, "no descriptor");
@@ -366,44 +368,44 @@ static void serve_connect(struct local_request *request) {
         return;
     }
     conn->dest = request->opening->header.dest;
-    conn->relay.linger_reset = request->opening->header.flags & SHIM_LINGER_RESET;
+    conn->relay.linger_reset = request->opening->header.flags & HELPER_LINGER_RESET;
     if (request->opening->header.name_len > 0)
         conn->name = strdup(request->opening->name);
     if (!move(request, REQUEST_OPENING))
         return;
     loop_timer_clear(loop_of(request), &request->opening->timer);
-    pending_start(&request->opening->pending, conn, request->opening->app_fd,
-                  shim_request_fd(&request->opening->header));
+    abandon_watch_start(&request->opening->pending, conn, request->opening->app_fd,
+                        helper_request_fd(&request->opening->header));
     conn_open(conn);
 }
 
 /* The request is complete. */
-static void serve(struct local_request *request) {
+static void serve(struct shim_request *request) {
     uint16_t name_len = request->opening->header.name_len;
     been_read(request);
-    if (name_len > 0 && !shim_host_name_valid(request->opening->name, name_len))
+    if (name_len > 0 && !helper_host_name_valid(request->opening->name, name_len))
         reject(request, "the host name has characters that no host name has");
-    else if (request->opening->header.kind == SHIM_REQUEST_CONNECT)
+    else if (request->opening->header.kind == HELPER_REQUEST_CONNECT)
         serve_connect(request);
     else
         answer_question(request);
 }
 
 /* The header has been read. Returns true if the name is to be read too. */
-static bool header_complete(struct local_request *request) {
-    enum shim_request_problem problem =
-        shim_request_check(&request->opening->header, sizeof request->opening->header);
-    if (problem == SHIM_REQUEST_VERSION) {
+static bool header_complete(struct shim_request *request) {
+    enum helper_request_problem problem =
+        helper_request_check(&request->opening->header, sizeof request->opening->header);
+    if (problem == HELPER_REQUEST_VERSION) {
         version_mismatch(request);
         return false;
     }
-    if (problem != SHIM_REQUEST_OK) {
+    if (problem != HELPER_REQUEST_OK) {
         char why[120];
-        snprintf(why, sizeof why, "it is %s", shim_request_problem_text(problem));
+        snprintf(why, sizeof why, "it is %s", helper_request_problem_text(problem));
         reject(request, why);
         return false;
     }
-    if (request->opening->header.kind == SHIM_NOTICE_LINGER) {
+    if (request->opening->header.kind == HELPER_NOTICE_LINGER) {
         apply_notice(request);
         return false;
     }
@@ -411,13 +413,13 @@ static bool header_complete(struct local_request *request) {
 }
 
 /* Reads up to len bytes of the request. Returns false if there is nothing (yet, or ever). */
-static bool read_part(struct local_request *request, void *at, size_t len) {
-    if (closer_is_jammed(request->conn.uid)) {
+static bool read_part(struct shim_request *request, void *at, size_t len) {
+    if (stranger_is_jammed(request->conn.uid)) {
         reject(request, "descriptors that this user has sent cannot be closed");
         return false;
     }
     union {
-        char space[CMSG_SPACE(CLOSER_FDS_MAX * sizeof(int))];
+        char space[CMSG_SPACE(STRANGER_FDS_MAX * sizeof(int))];
         struct cmsghdr align;
     } control;
     struct iovec iov = {at, len};
@@ -442,7 +444,7 @@ static bool read_part(struct local_request *request, void *at, size_t len) {
     return false;
 }
 
-static void read_request(struct local_request *request) {
+static void read_request(struct shim_request *request) {
     const uint16_t header_len = sizeof request->opening->header;
     while (request->opening->have < header_len) {
         if (!read_part(request, (char *)&request->opening->header + request->opening->have,
@@ -462,7 +464,7 @@ static void read_request(struct local_request *request) {
 static void on_fd(struct loop_watch *watch, uint32_t events) {
     struct relay *relay = container_of(watch, struct relay, watch);
     struct conn *conn = container_of(relay, struct conn, relay);
-    struct local_request *request = container_of(conn, struct local_request, conn);
+    struct shim_request *request = container_of(conn, struct shim_request, conn);
     /* What is read here need not be read again, but an end comes once. */
     if (request->state != REQUEST_OPEN)
         relay_hear(relay, events & ~(uint32_t)(EPOLLIN | EPOLLOUT));

@@ -8,15 +8,15 @@
 #include <sys/socket.h>
 
 #include "core/common/helper_protocol.h"
-#include "helper/client/abandoned.h"
+#include "helper/client/abandon_watch.h"
 
 struct account;
 struct helper;
 
-/* Serves B = fd, of which it takes over the ownership, for a user who is admitted; of `account` (NULL for
- * whom nothing limits) as well. False if memory is short; both then stay the caller's. */
-bool local_request_new(struct helper *helper, int fd, const struct ucred *cred,
-                       struct account *account);
+/* Serves B = fd, of which it takes over the ownership, for a user who is admitted; of `account`
+ * (NULL for whom nothing limits) as well. False if memory is short; both then stay the caller's. */
+bool shim_request_new(struct helper *helper, int fd, const struct ucred *cred,
+                      struct account *account);
 
 /* ---- Of shim_request.c alone, and its test ---- */
 
@@ -32,20 +32,20 @@ enum request_state {
 
 /* Needed until the application has its connection. */
 struct request_opening {
-    struct local_request *request;
+    struct shim_request *request;
     struct loop_timer timer;
-    struct pending pending;
+    struct abandon_watch pending;
     struct loop_watch opened; /* REQUEST_OPENED: a pipe, which the thread closes */
-    struct shim_request header;
+    struct helper_request header;
     bool proven;     /* app_fd is the other end of this connection, not any descriptor */
     uint16_t have;   /* bytes of header and name read */
     int app_fd;      /* the helper's copy of A, -1 when closed */
     int outcome_err; /* while REQUEST_TELLING */
-    struct shim_endpoint outcome_local;
-    char name[SHIM_HOST_NAME_MAX + 1];
+    struct endpoint outcome_local;
+    char name[HELPER_HOST_NAME_MAX + 1];
 };
 
-struct local_request {
+struct shim_request {
     struct conn conn;
     struct loop_garbage garbage;
     struct request_opening *opening; /* NULL when REQUEST_OPEN */

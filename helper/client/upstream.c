@@ -149,9 +149,9 @@ static void on_goaway(struct pump *pump) {
         upstream_link_drains(link, soon);
 }
 
-/* Any smux server is believed in after this time, whether it has said hello or not. A gateway of ours
- * says hello; one that does not may only be slow, and a stream that was begun before could not be
- * reset as such: a plain FIN would make its data look complete. */
+/* Any smux server is believed in after this time, whether it has said hello or not. A gateway of
+ * ours says hello; one that does not may only be slow, and a stream that was begun before could not
+ * be reset as such: a plain FIN would make its data look complete. */
 #define PLAIN_TRUST_US 250000u
 
 static void established(struct upstream_session *session) {
@@ -172,7 +172,8 @@ static void on_hello(struct pump *pump) {
     established(pump->user);
 }
 
-/* No hello came. What a gateway has said instead proves that there is one; silence proves nothing. */
+/* No hello came. What a gateway has said instead proves that there is one; silence proves nothing.
+ * */
 static void on_hello_due(struct loop_timer *timer) {
     struct upstream_session *session = container_of(timer, struct upstream_session, timer);
     if (session->upstream->plain || pump_has_heard(session->pump))
@@ -298,7 +299,7 @@ static int open_now(struct upstream *upstream, bool cautious, struct pump **pump
     struct link *link;
     while ((link = least_loaded(upstream, cautious)) != NULL) {
         *pump = link->session->pump;
-        int error = smux_open((*pump)->session, stream);
+        int error = smux_stream_open((*pump)->session, stream);
         if (error == 0) {
             pump_kick(*pump);
             return 0;

@@ -1,10 +1,10 @@
 /*
  * upstream.h - the sessions to one gateway, kept up.
  *
- * The first stream asked for connects; from then on the session is kept, and connected anew when it is
- * lost, after a jittered and growing pause. Addresses are tried in the order of the configuration; one
- * that takes a connection and closes it before its peer has said anything (a balancer whose backend is
- * away) has failed like one that refuses.
+ * The first stream asked for connects; from then on the session is kept, and connected anew when it
+ * is lost, after a jittered and growing pause. Addresses are tried in the order of the
+ * configuration; one that takes a connection and closes it before its peer has said anything (a
+ * balancer whose backend is away) has failed like one that refuses.
  * Whoever asks for a stream while there is no session waits (its own timeout is its own matter).
  * With `connections = N` there are N such links, and streams go to the one with the fewest.
  */
@@ -21,8 +21,8 @@
 struct upstream;
 
 struct upstream_waiter {
-    /* The stream that was asked for: error 0; or why there is none now (only if `impatient`, or when
-     * the upstream goes away). Never called from within upstream_open. */
+    /* The stream that was asked for: error 0; or why there is none now (only if `impatient`, or
+     * when the upstream goes away). Never called from within upstream_open. */
     void (*ready)(struct upstream_waiter *waiter, int error, struct pump *pump,
                   smux_stream *stream);
     struct upstream *upstream; /* NULL when not waiting */
@@ -32,18 +32,18 @@ struct upstream_waiter {
         cautious; /* the loss of the stream could not be made good: on an established session only */
 };
 
-/* Copies `config`. NULL if memory is short. Takes no connection yet. `plain`: the peer may be any smux
- * server, not one of our gateways. */
+/* Copies `config`. NULL if memory is short. Takes no connection yet. `plain`: the peer may be any
+ * smux server, not one of our gateways. */
 struct upstream *upstream_new(struct reactor *reactor, struct resolver_client *names,
                               const struct config_gateway *config, bool plain);
 
-/* The same with a session on a connected unix socket, which it takes over, and no way to connect anew.
- * NULL: the fd stays the caller's. */
+/* The same with a session on a connected unix socket, which it takes over, and no way to connect
+ * anew. NULL: the fd stays the caller's. */
 struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver_client *names,
                                         const struct config_gateway *config, int fd);
 
-/* No new streams; waiters fail with ECANCELED; frees itself once the last session has ended, sessions
- * with streams go on until those have ended. */
+/* No new streams; waiters fail with ECANCELED; frees itself once the last session has ended,
+ * sessions with streams go on until those have ended. */
 void upstream_retire(struct upstream *upstream);
 
 /* It has no session, and no way to have one again: retire it. */
@@ -58,8 +58,8 @@ void upstream_flush(struct upstream *upstream);
 /* Ends all at once and frees it. Not from within an event. */
 void upstream_free(struct upstream *upstream);
 
-/* Opens a stream now if there is a session: returns 0 with *pump and *stream set. Otherwise queues the
- * waiter and returns -EAGAIN; or another negative errno if a stream cannot be had at all. */
+/* Opens a stream now if there is a session: returns 0 with *pump and *stream set. Otherwise queues
+ * the waiter and returns -EAGAIN; or another negative errno if a stream cannot be had at all. */
 int upstream_open(struct upstream *upstream, struct upstream_waiter *waiter, struct pump **pump,
                   smux_stream **stream);
 /* Stops waiting. Harmless when not waiting. */

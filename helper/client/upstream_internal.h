@@ -70,16 +70,17 @@ struct upstream {
     struct link links[];
 };
 
-/* The one way to change its state. A wrong move makes it give up what it was doing and begin anew after
- * a pause; false then. */
+/* The one way to change its state. A wrong move makes it give up what it was doing and begin anew
+ * after a pause; false then. */
 bool upstream_link_move(struct link *link, enum link_state to);
 
 /* Starts to connect, at the address link->address. */
 void upstream_link_connect(struct link *link);
-/* The session has ended: pause, then connect anew. `heard`: its peer was one that speaks smux; if not,
- * its address has failed, and the next one is tried. */
+/* The session has ended: pause, then connect anew. `heard`: its peer was one that speaks smux; if
+ * not, its address has failed, and the next one is tried. */
 void upstream_link_lost(struct link *link, bool heard, const char *why);
-/* The session drains, `soon` after it began: connect anew, but pause if that happens again and again. */
+/* The session drains, `soon` after it began: connect anew, but pause if that happens again and
+ * again. */
 void upstream_link_drains(struct link *link, bool soon);
 /* Gives up whatever is under way, for good; a session drains. */
 void upstream_link_stop(struct link *link);

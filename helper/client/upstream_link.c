@@ -183,8 +183,8 @@ static void start_dial(struct link *link) {
     dial_start(&link->dial, (uint64_t)link->upstream->config.dial_timeout_ms * 1000u);
 }
 
-static void on_resolved(struct resolver_query *query, int error,
-                        const struct shim_endpoint *addresses, int count) {
+static void on_resolved(struct resolver_query *query, int error, const struct endpoint *addresses,
+                        int count) {
     struct link *link = container_of(query, struct link, query);
     if (error) {
         address_failed(link, error == ETIMEDOUT ? "name server does not answer"
@@ -194,7 +194,7 @@ static void on_resolved(struct resolver_query *query, int error,
     link->dial.count = 0;
     for (int i = 0; i < count && i < DIAL_ADDRESSES_MAX; i++) {
         struct dial_address *to = &link->dial.addresses[link->dial.count++];
-        to->len = shim_endpoint_to_sockaddr(&addresses[i], &to->addr);
+        to->len = endpoint_to_sockaddr(&addresses[i], &to->addr);
     }
     dial_order(&link->dial, NULL);
     start_dial(link);

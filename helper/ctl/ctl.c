@@ -49,7 +49,7 @@ static int wrong_usage(const char *text) {
 
 int ctl_connect_helper(const struct ctl_options *options, bool quiet) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int err = fd >= 0 ? shim_connect_helper(fd, options->socket, NULL) : errno;
+    int err = fd >= 0 ? helper_place_connect(fd, options->socket, NULL) : errno;
     if (err == 0)
         return fd;
     if (!quiet)
@@ -215,8 +215,8 @@ static int parse_options(struct ctl_options *options, int argc, char **argv) {
     return status;
 }
 
-/* The socket's place may be configured, so a broken configuration is told, unless the environment says
- * where the socket is. */
+/* The socket's place may be configured, so a broken configuration is told, unless the environment
+ * says where the socket is. */
 static int find_socket(struct ctl_options *options) {
     static struct config config;
     struct config_error error;
@@ -229,8 +229,8 @@ static int find_socket(struct ctl_options *options) {
         }
         config_init(&config);
     }
-    if (shim_socket_path(path, sizeof path, config.helper.socket, &why) &&
-        control_path(options->socket, sizeof options->socket, path))
+    if (helper_place_socket(path, sizeof path, config.helper.socket, &why) &&
+        admin_path(options->socket, sizeof options->socket, path))
         return -1;
     fprintf(stderr, "smuxctl: socket: expected %s\n", why);
     return CTL_USAGE;

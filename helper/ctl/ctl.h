@@ -23,13 +23,13 @@ struct ctl_options {
 /* The whole program. Returns the exit status. */
 int ctl_main(int argc, char **argv);
 
-/* Connects to the helper's control socket. -1 with a line on stderr if there is no helper, or without
- * one if `quiet`. */
+/* Connects to the helper's control socket. -1 with a line on stderr if there is no helper, or
+ * without one if `quiet`. */
 int ctl_connect_helper(const struct ctl_options *options, bool quiet);
 
 /* Sends the request (takes the reference) and reads the answer. *fd, if not NULL, is set to the
- * descriptor that came with it, or -1. NULL, with a line on stderr, if the helper did not answer with
- * "ok": true. */
+ * descriptor that came with it, or -1. NULL, with a line on stderr, if the helper did not answer
+ * with "ok": true. */
 json_t *ctl_ask(int helper_fd, json_t *request, int *fd);
 
 int ctl_status(const struct ctl_options *options);
@@ -38,8 +38,8 @@ int ctl_names(const struct ctl_options *options);
 int ctl_check(const struct ctl_options *options);
 int ctl_connect(const struct ctl_options *options, const char *host, const char *port);
 
-/* Copies between stdin/stdout and a connected socket, each direction until its own end: 0, or 1 after
- * a line on stderr if the connection broke. */
+/* Copies between stdin/stdout and a connected socket, each direction until its own end: 0, or 1
+ * after a line on stderr if the connection broke. */
 int ctl_pipe(int fd);
 
 #endif

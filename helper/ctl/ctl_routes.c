@@ -92,13 +92,13 @@ static int routes_of_helper(int helper_fd, const char *destination, const char *
 
 static int routes_of_config(const struct config *config, const char *destination, const char *host,
                             uint16_t port) {
-    struct control_destination to;
+    struct admin_destination to;
     char text[400];
     if (!destination) {
         print_routes(&config->routes);
         return CTL_OK;
     }
-    if (!control_destination_set(&to, host, port)) {
+    if (!admin_destination_set(&to, host, port)) {
         fprintf(stderr, "smuxctl: \"%s\": expected a host name or address\n", host);
         return CTL_USAGE;
     }
@@ -148,11 +148,11 @@ static void print_gateway(const struct config_gateway *gateway) {
 }
 
 static void print_names(const struct config *config) {
-    char v4[SHIM_RANGES_TEXT_SIZE], v6[SHIM_RANGES_TEXT_SIZE];
+    char v4[NAME_RANGES_TEXT_SIZE], v6[NAME_RANGES_TEXT_SIZE];
     if (config->routes.n_name_rules)
         printf("names: addresses of %s and %s stand for them\n",
-               shim_range_text(&config->names.ranges.v4, v4, sizeof v4),
-               shim_range_text(&config->names.ranges.v6, v6, sizeof v6));
+               name_range_text(&config->names.ranges.v4, v4, sizeof v4),
+               name_range_text(&config->names.ranges.v6, v6, sizeof v6));
 }
 
 int ctl_check(const struct ctl_options *options) {

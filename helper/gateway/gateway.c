@@ -58,7 +58,7 @@ struct gateway_session *gateway_sessions(const struct gateway *gateway) {
     return gateway->sessions;
 }
 
-bool gateway_is_own_address(struct gateway *gateway, const struct shim_endpoint *address) {
+bool gateway_is_own_address(struct gateway *gateway, const struct endpoint *address) {
     return own_addresses_have(&gateway->own, address, loop_now_us(gateway->reactor->loop));
 }
 
@@ -134,7 +134,7 @@ static void check_drained(struct gateway *gateway) {
 static void end_if_idle(struct gateway_session *session) {
     smux_session_info info;
     smux_session_get_info(session->pump->session, &info);
-    if (info.streams > 0 || smux_want_write(session->pump->session))
+    if (info.streams > 0 || smux_session_want_write(session->pump->session))
         return;
     pump_fail(session->pump, SMUX_ERR_CLOSED, "drained");
 }
@@ -168,7 +168,7 @@ void gateway_drain(struct gateway *gateway, uint32_t timeout_ms,
     gateway->drained_user = user;
     stop_listening(gateway);
     for (struct gateway_session *s = gateway->sessions; s; s = s->next) {
-        smux_goaway(s->pump->session);
+        smux_session_goaway(s->pump->session);
         pump_kick(s->pump);
     }
     check_drained(gateway);
@@ -224,7 +224,7 @@ static void on_leave_due(struct loop_timer *timer) {
 
 void gateway_session_dismiss(struct gateway_session *session, bool kindly) {
     session->leaving = true;
-    smux_goaway(session->pump->session);
+    smux_session_goaway(session->pump->session);
     if (kindly) {
         pump_kick(session->pump);
         set_deadline(session, LEAVE_US, on_leave_due);
@@ -242,7 +242,7 @@ static void on_first_stream_due(struct loop_timer *timer) {
     smux_session_get_info(session->pump->session, &info);
     if (info.accepted > 0)
         return;
-    smux_goaway(session->pump->session);
+    smux_session_goaway(session->pump->session);
     pump_flush(session->pump);
     pump_fail(session->pump, SMUX_ERR_CLOSED, "no stream within first-stream-timeout");
 }
@@ -303,11 +303,11 @@ fail:;
 
 static void peer_text(const struct sockaddr_storage *addr, socklen_t len, int fd, char *out,
                       size_t size) {
-    struct shim_endpoint endpoint;
+    struct endpoint endpoint;
     struct ucred cred = {0};
     socklen_t cred_len = sizeof cred;
-    if (shim_endpoint_from_sockaddr(&endpoint, (const struct sockaddr *)addr, len))
-        shim_endpoint_text(&endpoint, out, size);
+    if (endpoint_from_sockaddr(&endpoint, (const struct sockaddr *)addr, len))
+        endpoint_text(&endpoint, out, size);
     else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len) == 0)
         snprintf(out, size, "unix:pid=%d,uid=%u", (int)cred.pid, (unsigned)cred.uid);
     else

@@ -1,5 +1,6 @@
 /*
- * gateway.h - accepts carriers and opens, for each stream, the connection that it asks for by SOCKS5.
+ * gateway.h - accepts carriers and opens, for each stream, the connection that it asks for by
+ * SOCKS5.
  *
  * One event loop, one thread. gateway_process.c runs it, in several processes if so configured; the
  * helper runs one inside itself for routes with `on-failure = direct`.
@@ -25,8 +26,8 @@ void gateway_free(struct gateway *gateway);
  * errno. */
 int gateway_listen(struct gateway *gateway, int fd, bool tcp);
 
-/* Takes a connected socket as a carrier; `peer` is for the log. `source` NULL: of this process itself,
- * without deadlines. 0 or a negative errno (the fd then stays the caller's). */
+/* Takes a connected socket as a carrier; `peer` is for the log. `source` NULL: of this process
+ * itself, without deadlines. 0 or a negative errno (the fd then stays the caller's). */
 int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer,
                  const struct gateway_source *source);
 
@@ -55,7 +56,7 @@ struct gateway_session {
 const struct gateway_config *gateway_config_of(const struct gateway *gateway);
 struct reactor *gateway_reactor(const struct gateway *gateway);
 /* Does the address belong to an interface of this host? */
-bool gateway_is_own_address(struct gateway *gateway, const struct shim_endpoint *address);
+bool gateway_is_own_address(struct gateway *gateway, const struct endpoint *address);
 struct resolver *gateway_resolver(const struct gateway *gateway);
 
 struct gateway_session *gateway_sessions(const struct gateway *gateway);

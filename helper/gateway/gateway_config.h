@@ -50,7 +50,8 @@ void gateway_config_init(struct gateway_config *config);
 bool gateway_config_read(struct gateway_config *config, const char *file,
                          struct config_error *error);
 
-/* Parses text as if it were the file `file`. The text is cut up on the way; text[len] must exist. */
+/* Parses text as if it were the file `file`. The text is cut up on the way; text[len] must exist.
+ * */
 bool gateway_config_parse(struct gateway_config *config, const char *file, char *text, size_t len,
                           struct config_error *error);
 

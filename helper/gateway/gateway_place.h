@@ -2,10 +2,11 @@
  * gateway_place.h - who may have a session at the gateway when many want one.
  *
  * Sessions are few (max-sessions) and cost their owner nothing but a connection, so a place must be
- * earned: a carrier that has said nothing, or has opened no stream, gives way to the next that comes,
- * the oldest first; then one whose streams have all ended, the one that has opened none for longest.
- * A session with streams is never touched. And no source (an address, a /64 of IPv6, a local user)
- * may have more than its share (max-sessions-per-source): at its limit it takes from itself.
+ * earned: a carrier that has said nothing, or has opened no stream, gives way to the next that
+ * comes, the oldest first; then one whose streams have all ended, the one that has opened none for
+ * longest. A session with streams is never touched. And no source (an address, a /64 of IPv6, a
+ * local user) may have more than its share (max-sessions-per-source): at its limit it takes from
+ * itself.
  */
 #ifndef HELPER_GATEWAY_GATEWAY_PLACE_H
 #define HELPER_GATEWAY_GATEWAY_PLACE_H
@@ -31,8 +32,8 @@ struct gateway_source {
 /* Of a carrier that was accepted: its peer's address, or user if it came over a unix socket. */
 struct gateway_source gateway_source_of(const struct sockaddr_storage *peer, int fd);
 
-/* Makes a place for one more session of that source, if need be by ending another one. 0, or -EMFILE
- * and in *why which limit stands against it. */
+/* Makes a place for one more session of that source, if need be by ending another one. 0, or
+ * -EMFILE and in *why which limit stands against it. */
 int gateway_place_make(struct gateway *gateway, const struct gateway_source *source,
                        const char **why);
 

@@ -188,7 +188,8 @@ struct serve_arguments {
 static int serve_worker(void *user, const int *fds, int count) {
     struct serve_arguments *arguments = user;
     struct config_error error;
-    /* One that replaces another goes by the rules of now, not by those of the supervisor's start. */
+    /* One that replaces another goes by the rules of now, not by those of the supervisor's start.
+     * */
     struct gateway_config *config = load_config(arguments->options, &error);
     if (config) {
         free(arguments->config);

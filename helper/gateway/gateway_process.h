@@ -1,10 +1,11 @@
 /*
  * gateway_process.h - smux-gateway as a process: command line, listening sockets, workers, signals.
  *
- * SIGTERM and SIGINT drain (a second one ends at once), SIGHUP reads the configuration and opens the
- * log file again. With workers = N, N processes each have a socket of their own on the same ports
- * (SO_REUSEPORT); a supervisor opens all of them first, so that mistakes are told before anything
- * starts, and keeps them, so that a worker that died is replaced without losing its backlog.
+ * SIGTERM and SIGINT drain (a second one ends at once), SIGHUP reads the configuration and opens
+ * the log file again. With workers = N, N processes each have a socket of their own on the same
+ * ports (SO_REUSEPORT); a supervisor opens all of them first, so that mistakes are told before
+ * anything starts, and keeps them, so that a worker that died is replaced without losing its
+ * backlog.
  */
 #ifndef HELPER_GATEWAY_GATEWAY_PROCESS_H
 #define HELPER_GATEWAY_GATEWAY_PROCESS_H

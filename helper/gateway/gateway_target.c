@@ -75,15 +75,16 @@ static void describe(const struct opening *opening, char *out, size_t size) {
     const struct socks5_destination *destination = &opening->socks.destination;
     if (destination->name_len)
         snprintf(out, size, "%s:%u",
-                 shim_host_name_valid(destination->name, destination->name_len) ? destination->name
-                                                                                : "(bad name)",
+                 helper_host_name_valid(destination->name, destination->name_len)
+                     ? destination->name
+                     : "(bad name)",
                  destination->address.port);
     else
-        shim_endpoint_text(&destination->address, out, size);
+        endpoint_text(&destination->address, out, size);
 }
 
 /* The greeting's answer, if still due, and the reply go out as one frame. */
-static int answer(struct target *target, int error, const struct shim_endpoint *bound) {
+static int answer(struct target *target, int error, const struct endpoint *bound) {
     uint8_t message[SOCKS5_GREETING_ANSWER_LEN + SOCKS5_REPLY_MAX];
     size_t len = 0;
     if (!target->opening->greeting_sent) {
@@ -129,8 +130,8 @@ static const struct gateway_config *config_of(const struct target *target) {
     return gateway_config_of(target->session->gateway);
 }
 
-/* The programs' own SO_KEEPALIVE does not come this far. A target that is silent for `silence_ms` is probed,
- * and again after every sixth of it; how often in vain is the system's to say. */
+/* The programs' own SO_KEEPALIVE does not come this far. A target that is silent for `silence_ms`
+ * is probed, and again after every sixth of it; how often in vain is the system's to say. */
 static void set_keep_alive(int fd, uint32_t silence_ms) {
     int on = 1, idle_s = (int)(silence_ms / 1000 + (silence_ms % 1000 != 0));
     if (idle_s > TARGET_KEEPALIVE_MAX_S)
@@ -147,8 +148,8 @@ static void on_probes_due(struct loop_timer *timer) {
         set_keep_alive(target->relay.watch.fd, config_of(target)->target_keepalive_ms);
 }
 
-/* The kernel reckons from the last segment that came, so half of the silence later is soon enough: most
- * connections have ended by then, and are spared three system calls. */
+/* The kernel reckons from the last segment that came, so half of the silence later is soon enough:
+ * most connections have ended by then, and are spared three system calls. */
 static void keep_alive_later(struct target *target) {
     struct loop *loop = target->relay.reactor->loop;
     uint64_t silence_us = (uint64_t)config_of(target)->target_keepalive_ms * 1000u;
@@ -161,7 +162,7 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
     struct relay *relay = &target->relay;
     struct sockaddr_storage addr;
     socklen_t len = sizeof addr;
-    struct shim_endpoint bound = {0};
+    struct endpoint bound = {0};
     int one = 1;
     if (error) {
         refuse(target, error, strerror(error));
@@ -171,7 +172,7 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
     setsockopt(relay->watch.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     keep_alive_later(target);
     if (getsockname(relay->watch.fd, (struct sockaddr *)&addr, &len) == 0)
-        shim_endpoint_from_sockaddr(&bound, (struct sockaddr *)&addr, len);
+        endpoint_from_sockaddr(&bound, (struct sockaddr *)&addr, len);
     if (answer(target, 0, &bound) != 0) {
         relay_abort(relay, ENOMEM);
         return;
@@ -184,9 +185,9 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
     relay_attach(relay, -1, &relay_end_tcp, events);
 }
 
-/* Loopback, link-local, unspecified (which connects to loopback), metadata services: they are the host's
- * own, and so is what listens at the addresses of its interfaces. */
-static bool is_own(struct gateway *gateway, const struct shim_endpoint *address) {
+/* Loopback, link-local, unspecified (which connects to loopback), metadata services: they are the
+ * host's own, and so is what listens at the addresses of its interfaces. */
+static bool is_own(struct gateway *gateway, const struct endpoint *address) {
     const uint8_t *a = address->addr;
     struct in6_addr in6;
     if (route_is_machine_service(address))
@@ -202,7 +203,7 @@ static bool is_own(struct gateway *gateway, const struct shim_endpoint *address)
 
 /* The host's own addresses are reached only where a rule lists them, or a network that they lie in:
  * neither by `*` nor by a name, which may lie in somebody else's zone. */
-static bool is_allowed(const struct target *target, const struct shim_endpoint *address,
+static bool is_allowed(const struct target *target, const struct endpoint *address,
                        const char *name) {
     const struct gateway_config *config = config_of(target);
     if (!route_list_match_rule(&config->allow, address, name))
@@ -217,24 +218,24 @@ static uint64_t time_left_us(const struct opening *opening) {
 }
 
 /* The address that the program chose goes first. */
-static void order_addresses(struct dial *dial, const struct shim_endpoint *chosen) {
+static void order_addresses(struct dial *dial, const struct endpoint *chosen) {
     struct dial_address preferred;
-    preferred.len = shim_endpoint_to_sockaddr(chosen, &preferred.addr);
+    preferred.len = endpoint_to_sockaddr(chosen, &preferred.addr);
     dial_order(dial, chosen->family ? &preferred : NULL);
 }
 
 /* Dials those of the addresses that the rules allow. */
-static void dial_allowed(struct target *target, const struct shim_endpoint *addresses, int count) {
+static void dial_allowed(struct target *target, const struct endpoint *addresses, int count) {
     struct opening *opening = target->opening;
     struct dial *dial = &opening->dial;
     const char *name = opening->socks.destination.name_len ? opening->socks.destination.name : NULL;
     dial->count = 0;
     for (int i = 0; i < count && dial->count < DIAL_ADDRESSES_MAX; i++) {
-        struct shim_endpoint address = shim_endpoint_unmapped(&addresses[i]);
+        struct endpoint address = endpoint_unmapped(&addresses[i]);
         struct dial_address *to = &dial->addresses[dial->count];
         if (!is_allowed(target, &address, name))
             continue;
-        to->len = shim_endpoint_to_sockaddr(&address, &to->addr);
+        to->len = endpoint_to_sockaddr(&address, &to->addr);
         dial->count++;
     }
     if (dial->count == 0) {
@@ -252,8 +253,8 @@ static void dial_allowed(struct target *target, const struct shim_endpoint *addr
     dial_start(dial, time_left_us(opening));
 }
 
-/* Whether a name exists is told of those only that rules name: of the others a client learns no more than
- * that no rule allows them, whatever the name server says. */
+/* Whether a name exists is told of those only that rules name: of the others a client learns no
+ * more than that no rule allows them, whatever the name server says. */
 static void refuse_name(struct target *target, int error, const char *why) {
     const struct socks5_destination *destination = &target->opening->socks.destination;
     bool covered = route_list_name_chance(&config_of(target)->allow, destination->name,
@@ -261,8 +262,8 @@ static void refuse_name(struct target *target, int error, const char *why) {
     refuse(target, covered ? error : SOCKS5_DENIED, why);
 }
 
-static void on_resolved(struct resolver_query *query, int error,
-                        const struct shim_endpoint *addresses, int count) {
+static void on_resolved(struct resolver_query *query, int error, const struct endpoint *addresses,
+                        int count) {
     struct target *target = container_of(query, struct opening, query)->target;
     loop_timer_clear(target->relay.reactor->loop, &target->opening->timer);
     if (error)
@@ -310,7 +311,7 @@ static void open_destination(struct target *target) {
         loop_now_us(loop) + (uint64_t)config_of(target)->connect_timeout_ms * 1000u;
     if (destination->name_len == 0)
         dial_allowed(target, &destination->address, 1);
-    else if (!shim_host_name_valid(destination->name, destination->name_len))
+    else if (!helper_host_name_valid(destination->name, destination->name_len))
         refuse(target, EHOSTUNREACH, "the host name has characters that no host name has");
     else
         look_up(target);
@@ -375,7 +376,7 @@ void gateway_target_accept(struct gateway_session *session, smux_stream *stream)
     if (!target || !opening) {
         free(target);
         free(opening);
-        smux_reset(stream);
+        smux_stream_reset(stream);
         pump_kick(session->pump);
         return;
     }
@@ -386,7 +387,7 @@ void gateway_target_accept(struct gateway_session *session, smux_stream *stream)
     relay_init(&target->relay, reactor, &target_ops);
     relay_bind(&target->relay, session->pump, stream);
     relay_expect_head(&target->relay);
-    smux_accept(stream);
+    smux_stream_accept(stream);
     loop_timer_set(reactor->loop, &opening->timer, loop_now_us(reactor->loop) + REQUEST_TIMEOUT_US,
                    on_request_timeout);
 }

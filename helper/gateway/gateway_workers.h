@@ -1,5 +1,6 @@
 /*
- * gateway_workers.h - the sockets of all workers, and the supervisor that keeps the workers running.
+ * gateway_workers.h - the sockets of all workers, and the supervisor that keeps the workers
+ * running.
  */
 #ifndef HELPER_GATEWAY_GATEWAY_WORKERS_H
 #define HELPER_GATEWAY_GATEWAY_WORKERS_H
@@ -13,13 +14,13 @@ struct worker_sockets {
     int fd[WORKERS_MAX][GATEWAY_ADDRESSES_MAX];
 };
 
-/* Opens every worker's listening sockets: TCP ports are shared by SO_REUSEPORT, a unix socket is one
- * and the same for all. Logs where it listens. False after logging what failed. */
+/* Opens every worker's listening sockets: TCP ports are shared by SO_REUSEPORT, a unix socket is
+ * one and the same for all. Logs where it listens. False after logging what failed. */
 bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_config *config);
 
-/* Runs `serve` in `workers` processes and replaces those that die, at most one a second each; passes
- * SIGHUP, SIGTERM and SIGINT on. Returns the exit status when all have ended after a SIGTERM. In the
- * worker, `serve` returns its exit status. */
+/* Runs `serve` in `workers` processes and replaces those that die, at most one a second each;
+ * passes SIGHUP, SIGTERM and SIGINT on. Returns the exit status when all have ended after a
+ * SIGTERM. In the worker, `serve` returns its exit status. */
 int workers_supervise(struct worker_sockets *sockets, int workers,
                       int (*serve)(void *user, const int *fds, int count), void *user);
 

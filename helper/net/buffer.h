@@ -1,8 +1,8 @@
 /*
  * buffer.h - the pool of buffers that are read into and lent to the engine.
  *
- * A buffer holds exactly one full frame: what is read into it goes out as one frame, without a copy.
- * One pool per event loop; not thread-safe.
+ * A buffer holds exactly one full frame: what is read into it goes out as one frame, without a
+ * copy. One pool per event loop; not thread-safe.
  */
 #ifndef HELPER_NET_BUFFER_H
 #define HELPER_NET_BUFFER_H

@@ -105,8 +105,8 @@ static void connected(struct dial *dial, struct loop_watch *watch, uint32_t even
     dial->done(dial, -error, events);
 }
 
-/* How much an errno tells of a name's addresses: a host that refuses has answered, a network that is
- * not there says nothing of the host, and what this process lacks says nothing at all. */
+/* How much an errno tells of a name's addresses: a host that refuses has answered, a network that
+ * is not there says nothing of the host, and what this process lacks says nothing at all. */
 static int weight(int error) {
     switch (error) {
     case ECONNREFUSED:

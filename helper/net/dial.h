@@ -1,11 +1,12 @@
 /*
  * dial.h - a TCP (or unix) connection to the first of several addresses that answers (RFC 8305).
  *
- * Addresses are tried in their order, each DIAL_STAGGER_US after the one before, or at once when that
- * has failed; the first that connects wins, and the others are closed. At most DIAL_AT_ONCE are tried
- * at the same time: of more, the oldest gives way, so that each has a share of the time. The descriptor of
- * the first lives in a watch of the caller's from the start, registered for EPOLLIN | EPOLLOUT |
- * EPOLLRDHUP | EPOLLPRI: no system call hands it over. That of another one is handed over by one.
+ * Addresses are tried in their order, each DIAL_STAGGER_US after the one before, or at once when
+ * that has failed; the first that connects wins, and the others are closed. At most DIAL_AT_ONCE
+ * are tried at the same time: of more, the oldest gives way, so that each has a share of the time.
+ * The descriptor of the first lives in a watch of the caller's from the start, registered for
+ * EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI: no system call hands it over. That of another one is
+ * handed over by one.
  */
 #ifndef HELPER_NET_DIAL_H
 #define HELPER_NET_DIAL_H
@@ -36,9 +37,9 @@ struct dial {
     struct loop_watch *watch;
     void (*on_fd)(struct loop_watch *watch, uint32_t events);
     struct loop_timer timer; /* of the next attempt, or of the end */
-    /* Called once, never from within dial_start. error 0: the watch holds the connection, and its fn
-     * is the caller's to set; `events` are all EPOLL bits that came with the success and will not
-     * come again. Otherwise an errno: of those of all addresses the one that tells most. */
+    /* Called once, never from within dial_start. error 0: the watch holds the connection, and its
+     * fn is the caller's to set; `events` are all EPOLL bits that came with the success and will
+     * not come again. Otherwise an errno: of those of all addresses the one that tells most. */
     void (*done)(struct dial *dial, int error, uint32_t events);
     int broken; /* in done: the connection stood, and broke with this errno, which was taken from it */
     uint64_t deadline_us;
@@ -53,12 +54,12 @@ struct dial {
     struct dial_address addresses[DIAL_ADDRESSES_MAX];
 };
 
-/* Lets the families take turns, beginning with that of the first address; `preferred`, if not NULL and
- * among the addresses, goes first. Each family's own order stays. */
+/* Lets the families take turns, beginning with that of the first address; `preferred`, if not NULL
+ * and among the addresses, goes first. Each family's own order stays. */
 void dial_order(struct dial *dial, const struct dial_address *preferred);
 
-/* Set addresses, count (> 0), loop, watch, on_fd and done first. `on_fd` is called with the events of
- * the watch, which only the caller can trace back to the dial, and passes them to dial_event. */
+/* Set addresses, count (> 0), loop, watch, on_fd and done first. `on_fd` is called with the events
+ * of the watch, which only the caller can trace back to the dial, and passes them to dial_event. */
 void dial_start(struct dial *dial, uint64_t timeout_us);
 void dial_event(struct dial *dial, uint32_t events);
 /* Gives up; `done` will not be called. Harmless when not active. */

@@ -1,8 +1,9 @@
 /*
  * inherited.h - what a daemon has from the program that happened to start it, and gets rid of.
  *
- * A helper is started by the first program that needs one, and serves others after it. Nothing of the
- * first is to bind it: limits, priorities, descriptors, signals, the place where it is waited for.
+ * A helper is started by the first program that needs one, and serves others after it. Nothing of
+ * the first is to bind it: limits, priorities, descriptors, signals, the place where it is waited
+ * for.
  */
 #ifndef HELPER_NET_INHERITED_H
 #define HELPER_NET_INHERITED_H
@@ -11,22 +12,23 @@
  * SIGXCPU are ignored, so that a file that may not grow is an error (EFBIG) like a full disk. */
 void inherited_lift_limits(void);
 
-/* For a daemon that goes to the background, before it has threads and descriptors of its own: closes
- * all descriptors but 0 to 2; every signal has its default and none is blocked; umask, nice value,
- * scheduling policy, I/O priority, CPU affinity, memory policy, timer slack and OOM score are as for
- * any daemon; the working directory is /. */
+/* For a daemon that goes to the background, before it has threads and descriptors of its own:
+ * closes all descriptors but 0 to 2; every signal has its default and none is blocked; umask, nice
+ * value, scheduling policy, I/O priority, CPU affinity, memory policy, timer slack and OOM score
+ * are as for any daemon; the working directory is /. */
 void inherited_reset(void);
 
 /* Once the log is open: one line that names what could not be reset, if anything. */
 void inherited_log(void);
 
 /* Where this process ends with, or is waited for by, somebody other than the machine's init or the
- * user's systemd: a text that says so, or NULL. Static. True once the starting process has ended. */
+ * user's systemd: a text that says so, or NULL. Static. True once the starting process has ended.
+ * */
 const char *inherited_birthplace(void);
 
-/* For every daemon, which has the data of many programs in its memory: no core dump, and no look into
- * it for other processes of the same user (ptrace, /proc/PID/mem). Not under sanitizers, which look
- * into themselves that way. */
+/* For every daemon, which has the data of many programs in its memory: no core dump, and no look
+ * into it for other processes of the same user (ptrace, /proc/PID/mem). Not under sanitizers, which
+ * look into themselves that way. */
 void inherited_forbid_dumps(void);
 
 #endif

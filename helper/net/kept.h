@@ -1,10 +1,10 @@
 /*
- * kept.h - how much of what has arrived the process keeps, over all sessions, because the sockets it is
- * for take no more; and which sessions must wait with reading for that.
+ * kept.h - how much of what has arrived the process keeps, over all sessions, because the sockets
+ * it is for take no more; and which sessions must wait with reading for that.
  *
- * A session may keep as much as is left for the others (so n that keep all they can have 1/(n+1) of it
- * each, and something is left for one more), and a little in any case. One that has more is not read
- * from its carrier until enough has been released; the others go on.
+ * A session may keep as much as is left for the others (so n that keep all they can have 1/(n+1) of
+ * it each, and something is left for one more), and a little in any case. One that has more is not
+ * read from its carrier until enough has been released; the others go on.
  */
 #ifndef HELPER_NET_KEPT_H
 #define HELPER_NET_KEPT_H
@@ -42,8 +42,8 @@ void kept_set_max(struct kept *kept, size_t max);
 void kept_charge(struct kept *kept, struct keeper *keeper, size_t bytes);
 void kept_release(struct kept *kept, struct keeper *keeper, size_t bytes);
 
-/* Moves `bytes` away from a session that ends: for readers who have not read all yet. False if too much
- * is kept for such: it must be released with its session. */
+/* Moves `bytes` away from a session that ends: for readers who have not read all yet. False if too
+ * much is kept for such: it must be released with its session. */
 bool kept_orphan(struct kept *kept, struct keeper *keeper, size_t bytes);
 
 /* May the session read more from its carrier? */

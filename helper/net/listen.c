@@ -88,19 +88,19 @@ int listen_open(const struct config_address *address, bool share, uint32_t unix_
     return fd;
 }
 
-static bool name_of(int fd, struct sockaddr_storage *addr, struct shim_endpoint *endpoint) {
+static bool name_of(int fd, struct sockaddr_storage *addr, struct endpoint *endpoint) {
     socklen_t len = sizeof *addr;
     memset(addr, 0, sizeof *addr);
     return getsockname(fd, (struct sockaddr *)addr, &len) == 0 &&
-           shim_endpoint_from_sockaddr(endpoint, (struct sockaddr *)addr, len);
+           endpoint_from_sockaddr(endpoint, (struct sockaddr *)addr, len);
 }
 
 char *listen_text(int fd, char *out, size_t size) {
     struct sockaddr_storage addr;
-    struct shim_endpoint endpoint;
-    char text[SHIM_ENDPOINT_TEXT_SIZE];
+    struct endpoint endpoint;
+    char text[ENDPOINT_TEXT_SIZE];
     if (name_of(fd, &addr, &endpoint))
-        snprintf(out, size, "tcp://%s", shim_endpoint_text(&endpoint, text, sizeof text));
+        snprintf(out, size, "tcp://%s", endpoint_text(&endpoint, text, sizeof text));
     else
         snprintf(out, size, "unix://%s", ((struct sockaddr_un *)&addr)->sun_path);
     return out;
@@ -108,6 +108,6 @@ char *listen_text(int fd, char *out, size_t size) {
 
 uint16_t listen_port(int fd) {
     struct sockaddr_storage addr;
-    struct shim_endpoint endpoint;
+    struct endpoint endpoint;
     return name_of(fd, &addr, &endpoint) ? endpoint.port : 0;
 }

@@ -11,9 +11,9 @@
 
 #include "core/common/config.h"
 
-/* Opens a non-blocking listening socket at a carrier address. A unix path left over by a process that
- * is gone is replaced, one in use is not. TCP hosts may be names (resolved, blocking); `share` sets
- * SO_REUSEPORT. Returns the fd, or a negative errno and in *why (static) what failed. */
+/* Opens a non-blocking listening socket at a carrier address. A unix path left over by a process
+ * that is gone is replaced, one in use is not. TCP hosts may be names (resolved, blocking); `share`
+ * sets SO_REUSEPORT. Returns the fd, or a negative errno and in *why (static) what failed. */
 int listen_open(const struct config_address *address, bool share, uint32_t unix_mode,
                 const char **why);
 

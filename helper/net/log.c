@@ -18,7 +18,8 @@ struct budget {
     unsigned missed; /* suppressed in it */
 };
 
-/* Users whose lines are counted apart, in one second; more than can use up what all of them have. */
+/* Users whose lines are counted apart, in one second; more than can use up what all of them have.
+ * */
 #define USERS_MAX 64
 
 struct user_budget {

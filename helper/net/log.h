@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <syslog.h>
 
-/* `target` is "stderr", "syslog" or the path of a file, opened for appending. `ident` must outlive the
- * log. Returns 0, or a negative errno if the file cannot be opened (the old target stays). */
+/* `target` is "stderr", "syslog" or the path of a file, opened for appending. `ident` must outlive
+ * the log. Returns 0, or a negative errno if the file cannot be opened (the old target stays). */
 int log_open(const char *ident, const char *target, int level);
 
 /* Opens the target file again, after it has been rotated away. */
@@ -29,9 +29,9 @@ bool log_wants(int level);
  * is told afterwards, so that a hostile client cannot fill a disk. */
 void log_at(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for a line that a local user has brought about. Each user has a small number of lines in a
- * second, all together half as many as the process itself, and none of them takes a line from it. The
- * process's own user is the process. */
+/* The same for a line that a local user has brought about. Each user has a small number of lines in
+ * a second, all together half as many as the process itself, and none of them takes a line from it.
+ * The process's own user is the process. */
 void log_of(unsigned uid, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #define LOG_LINES_PER_SECOND       500

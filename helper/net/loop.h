@@ -2,11 +2,12 @@
  * loop.h - the event loop: descriptors by edge-triggered epoll, timers, work at the end of a turn.
  *
  * A turn is: wait; call the watches that have events; call the timers that are due; run the posted
- * tasks; free what was thrown away. All of it happens in the thread that calls loop_run. Nothing here
- * allocates after loop_new, so nothing but adding a descriptor can fail.
+ * tasks; free what was thrown away. All of it happens in the thread that calls loop_run. Nothing
+ * here allocates after loop_new, so nothing but adding a descriptor can fail.
  *
  * Watches, timers and tasks are embedded in the caller's structures, zeroed before first use. Their
- * memory must not be freed while the loop may still look at it in this turn: hand it to loop_discard.
+ * memory must not be freed while the loop may still look at it in this turn: hand it to
+ * loop_discard.
  */
 #ifndef HELPER_NET_LOOP_H
 #define HELPER_NET_LOOP_H
@@ -62,14 +63,14 @@ uint64_t loop_now_us(const struct loop *loop);
 /* The same, read now. */
 uint64_t loop_clock_us(void);
 
-/* Half a second has passed since the last turn began, and not all that happened meanwhile has been seen
- * yet: events on one descriptor may be told before older ones on another. (It may have been idle: it
- * is so for a few turns, then, too.) */
+/* Half a second has passed since the last turn began, and not all that happened meanwhile has been
+ * seen yet: events on one descriptor may be told before older ones on another. (It may have been
+ * idle: it is so for a few turns, then, too.) */
 bool loop_is_behind(const struct loop *loop);
 
-/* Watches fd for `mask` (EPOLLET is added unless mask has LOOP_LEVEL). `fn` is called with the events
- * of the turn. 0 or a negative errno; on failure the fd stays the caller's, on success it belongs to
- * the watch. */
+/* Watches fd for `mask` (EPOLLET is added unless mask has LOOP_LEVEL). `fn` is called with the
+ * events of the turn. 0 or a negative errno; on failure the fd stays the caller's, on success it
+ * belongs to the watch. */
 #define LOOP_LEVEL                                                                                 \
     0x01000000u /* level-triggered: for descriptors of other libraries and listeners */
 int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t mask,
@@ -80,8 +81,8 @@ int loop_watch_mask(struct loop *loop, struct loop_watch *watch, uint32_t mask);
 void loop_watch_close(struct loop_watch *watch);
 /* The same without closing: the fd is the caller's again. -1 when not open. */
 int loop_watch_release(struct loop *loop, struct loop_watch *watch);
-/* Hands the fd of `from` over to `to`, which is not open; what is ready now is repeated there. 0 or a
- * negative errno, and then nothing has changed. */
+/* Hands the fd of `from` over to `to`, which is not open; what is ready now is repeated there. 0 or
+ * a negative errno, and then nothing has changed. */
 int loop_watch_move(struct loop *loop, struct loop_watch *from, struct loop_watch *to,
                     void (*fn)(struct loop_watch *watch, uint32_t events));
 

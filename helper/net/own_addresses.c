@@ -24,7 +24,7 @@ static bool add(struct own_addresses *own, const struct sockaddr *addr) {
     if (!addr || (addr->sa_family != AF_INET && addr->sa_family != AF_INET6))
         return false;
     len = addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    return shim_endpoint_from_sockaddr(&own->address[own->count], addr, len);
+    return endpoint_from_sockaddr(&own->address[own->count], addr, len);
 }
 
 /* Keeps what was known if it fails. */
@@ -43,7 +43,7 @@ static void read_them(struct own_addresses *own, uint64_t now_us) {
     *own = fresh;
 }
 
-bool own_addresses_have(struct own_addresses *own, const struct shim_endpoint *address,
+bool own_addresses_have(struct own_addresses *own, const struct endpoint *address,
                         uint64_t now_us) {
     if (own->read_us == 0 || now_us - own->read_us >= OWN_ADDRESSES_AGE_US)
         read_them(own, now_us);

@@ -1,8 +1,8 @@
 /*
  * own_addresses.h - the addresses of this host's interfaces.
  *
- * Asked of the kernel when they are wanted, and again when they are older than OWN_ADDRESSES_AGE_US: an
- * interface that changes is known after that time.
+ * Asked of the kernel when they are wanted, and again when they are older than
+ * OWN_ADDRESSES_AGE_US: an interface that changes is known after that time.
  */
 #ifndef HELPER_NET_OWN_ADDRESSES_H
 #define HELPER_NET_OWN_ADDRESSES_H
@@ -17,15 +17,14 @@
 
 /* Zeroed before first use. */
 struct own_addresses {
-    struct shim_endpoint *address; /* port 0 */
+    struct endpoint *address; /* port 0 */
     size_t count;
     uint64_t read_us; /* loop_clock_us; 0: never */
 };
 
-/* Does `address`, whatever its port, belong to an interface of this host? As long as the kernel does not
- * say which do, the answer is yes. */
-bool own_addresses_have(struct own_addresses *own, const struct shim_endpoint *address,
-                        uint64_t now_us);
+/* Does `address`, whatever its port, belong to an interface of this host? As long as the kernel
+ * does not say which do, the answer is yes. */
+bool own_addresses_have(struct own_addresses *own, const struct endpoint *address, uint64_t now_us);
 
 void own_addresses_fini(struct own_addresses *own);
 

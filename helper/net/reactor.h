@@ -23,8 +23,8 @@ struct receive_buffer {
 /* Free receive buffers kept for reuse: 8 MiB. */
 #define REACTOR_RECEIVE_KEEP 32
 
-/* While small messages pass, and this long after the last, bulk data moves in smaller steps, so that none
- * of them waits long for its turn. */
+/* While small messages pass, and this long after the last, bulk data moves in smaller steps, so
+ * that none of them waits long for its turn. */
 #define REACTOR_MIXED_US   20000u
 #define REACTOR_STEP_MIXED (64u * 1024u)
 #define REACTOR_SMALL_MAX  4096u
@@ -46,17 +46,18 @@ struct reactor {
 int reactor_init(struct reactor *reactor);
 void reactor_fini(struct reactor *reactor);
 
-/* What one process may use for data in passing, unless it is told: a quarter of what the machine or the
- * control group has, 64 MiB at least and 1 GiB at most. */
+/* What one process may use for data in passing, unless it is told: a quarter of what the machine or
+ * the control group has, 64 MiB at least and 1 GiB at most. */
 uint32_t reactor_default_memory(void);
-/* Half of `bytes` (0: the default) is for buffers on loan, half for what has arrived and is kept. */
+/* Half of `bytes` (0: the default) is for buffers on loan, half for what has arrived and is kept.
+ * */
 void reactor_set_memory(struct reactor *reactor, uint64_t bytes);
-/* What one session may promise (smux_config.max_promised), so that it is still read when all of that lies
- * unread: never less than promises need at all (core/PROTOCOL.md, 7). */
+/* What one session may promise (smux_config.max_promised), so that it is still read when all of
+ * that lies unread: never less than promises need at all (core/PROTOCOL.md, 7). */
 uint32_t reactor_promises(const struct reactor *reactor);
 
-/* `len` bytes of a stream have been passed on, in one direction. `*few` counts how often in a row these were
- * few: some in a row are a conversation, others may be pieces of something long. */
+/* `len` bytes of a stream have been passed on, in one direction. `*few` counts how often in a row
+ * these were few: some in a row are a conversation, others may be pieces of something long. */
 static inline void reactor_note(struct reactor *reactor, uint8_t *few, size_t len) {
     if (len > REACTOR_SMALL_MAX)
         *few = 0;

@@ -11,8 +11,8 @@
 #define TRY_MS 2000
 #define TRIES  3
 
-/* Under way, in all and of one client. The library looks at all of them again and again, and cancelled
- * ones stay until answered. */
+/* Under way, in all and of one client. The library looks at all of them again and again, and
+ * cancelled ones stay until answered. */
 #define QUERIES_MAX        1024u
 #define CLIENT_QUERIES_MAX 128u
 
@@ -265,13 +265,13 @@ static void on_result(void *user, int status, int timeouts, struct ares_addrinfo
     struct resolver_ticket *ticket = user;
     struct resolver *resolver = ticket->client->resolver;
     struct resolver_query *query = ticket->query;
-    struct shim_endpoint addresses[RESOLVER_ADDRESSES_MAX];
+    struct endpoint addresses[RESOLVER_ADDRESSES_MAX];
     int count = 0;
     (void)timeouts;
     if (status == ARES_SUCCESS) {
         for (struct ares_addrinfo_node *node = result->nodes;
              node && count < RESOLVER_ADDRESSES_MAX; node = node->ai_next)
-            if (shim_endpoint_from_sockaddr(&addresses[count], node->ai_addr, node->ai_addrlen))
+            if (endpoint_from_sockaddr(&addresses[count], node->ai_addr, node->ai_addrlen))
                 addresses[count++].port = ticket->port;
     }
     if (result)
@@ -320,7 +320,7 @@ static void start_waiting(struct loop_task *task) {
 
 void resolver_start(struct resolver_client *client, struct resolver_query *query, const char *name,
                     uint16_t port,
-                    void (*done)(struct resolver_query *, int, const struct shim_endpoint *, int)) {
+                    void (*done)(struct resolver_query *, int, const struct endpoint *, int)) {
     query->done = done;
     query->name = name;
     query->port = port;

@@ -1,9 +1,10 @@
 /*
  * resolver.h - host names to addresses, without blocking (c-ares in the event loop).
  *
- * /etc/hosts, resolv.conf and numeric names work as usual. One resolver per event loop. A bounded number
- * of queries is under way, and of each client a smaller one; the others wait, and the clients take turns:
- * one that asks a thousand names of a name server that is silent holds up itself only.
+ * /etc/hosts, resolv.conf and numeric names work as usual. One resolver per event loop. A bounded
+ * number of queries is under way, and of each client a smaller one; the others wait, and the
+ * clients take turns: one that asks a thousand names of a name server that is silent holds up
+ * itself only.
  */
 #ifndef HELPER_NET_RESOLVER_H
 #define HELPER_NET_RESOLVER_H
@@ -23,7 +24,7 @@ struct resolver_ticket;
 struct resolver_query {
     /* Called once, never from within resolver_start: error 0 and the addresses, in the order to try
      * them; or an errno and none. */
-    void (*done)(struct resolver_query *query, int error, const struct shim_endpoint *addresses,
+    void (*done)(struct resolver_query *query, int error, const struct endpoint *addresses,
                  int count);
     const char *name;
     uint16_t port;
@@ -32,8 +33,8 @@ struct resolver_query {
     struct resolver_ticket *ticket;     /* not NULL while under way */
 };
 
-/* `absolute`: names are asked as they are, without the search domains of resolv.conf. NULL, and a text in
- * *why, if the library cannot start. */
+/* `absolute`: names are asked as they are, without the search domains of resolv.conf. NULL, and a
+ * text in *why, if the library cannot start. */
 struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why);
 /* Pending queries end with ECANCELED. Its clients have been freed. NULL is fine. */
 void resolver_free(struct resolver *resolver);
@@ -43,12 +44,12 @@ struct resolver_client *resolver_client_new(struct resolver *resolver);
 /* None of its queries is pending. NULL is fine. */
 void resolver_client_free(struct resolver_client *client);
 
-/* Looks `name` up, which stays the caller's and must stay; every address gets `port`. A name that does
- * not exist is EHOSTUNREACH, a silent name server ETIMEDOUT. */
+/* Looks `name` up, which stays the caller's and must stay; every address gets `port`. A name that
+ * does not exist is EHOSTUNREACH, a silent name server ETIMEDOUT. */
 void resolver_start(struct resolver_client *client, struct resolver_query *query, const char *name,
                     uint16_t port,
                     void (*done)(struct resolver_query *query, int error,
-                                 const struct shim_endpoint *addresses, int count));
+                                 const struct endpoint *addresses, int count));
 /* `done` will not be called. Harmless when nothing is pending. */
 void resolver_cancel(struct resolver_query *query);
 

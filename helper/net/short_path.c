@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-uint32_t near_rtt_us(int fd) {
+uint32_t short_path_rtt_us(int fd) {
     struct tcp_info info;
     socklen_t len = sizeof info;
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
@@ -16,12 +16,12 @@ uint32_t near_rtt_us(int fd) {
     return info.tcpi_min_rtt;
 }
 
-void near_stop_pacing(int fd) {
+void short_path_stop_pacing(int fd) {
     static const char *const unpaced[] = {"cubic", "reno"};
     char name[16] = "";
     socklen_t len = sizeof name - 1;
     if (getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len) < 0 ||
-        strncmp(name, "bbr", 3) != 0 || near_rtt_us(fd) >= NEAR_RTT_US)
+        strncmp(name, "bbr", 3) != 0 || short_path_rtt_us(fd) >= SHORT_PATH_RTT_US)
         return;
     for (size_t i = 0; i < sizeof unpaced / sizeof *unpaced; i++)
         if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, unpaced[i],

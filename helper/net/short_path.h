@@ -1,6 +1,6 @@
 /*
- * short_path.h - what is different on a path so short that the programs at its ends take longer than it does:
- * within a machine, or a rack.
+ * short_path.h - what is different on a path so short that the programs at its ends take longer
+ * than it does: within a machine, or a rack.
  */
 #ifndef HELPER_NET_SHORT_PATH_H
 #define HELPER_NET_SHORT_PATH_H
@@ -8,15 +8,16 @@
 #include <stdint.h>
 
 /* Paths with shorter round trips are near. */
-#define NEAR_RTT_US 1000u
+#define SHORT_PATH_RTT_US 1000u
 
-/* The shortest round trip that a connected TCP socket has measured lately; UINT32_MAX if that is not
- * known. */
-uint32_t near_rtt_us(int fd);
+/* The shortest round trip that a connected TCP socket has measured lately; UINT32_MAX if that is
+ * not known. */
+uint32_t short_path_rtt_us(int fd);
 
-/* If the path of a connected TCP socket is near and its congestion control is of the BBR family, another
- * one is put in its place (cubic, or reno where that is not permitted): BBR sends by a timer, and on such
- * a path the timer costs more than sending. Errors are ignored. 1 to 4 system calls. */
-void near_stop_pacing(int fd);
+/* If the path of a connected TCP socket is near and its congestion control is of the BBR family,
+ * another one is put in its place (cubic, or reno where that is not permitted): BBR sends by a
+ * timer, and on such a path the timer costs more than sending. Errors are ignored. 1 to 4 system
+ * calls. */
+void short_path_stop_pacing(int fd);
 
 #endif

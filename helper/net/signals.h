@@ -11,14 +11,14 @@ struct signals {
     void (*fn)(struct signals *signals, int signo);
 };
 
-/* Blocks SIGTERM, SIGINT, SIGHUP and SIGCHLD and reports them to fn; ignores SIGPIPE. 0 or a negative
- * errno. */
+/* Blocks SIGTERM, SIGINT, SIGHUP and SIGCHLD and reports them to fn; ignores SIGPIPE. 0 or a
+ * negative errno. */
 int signals_start(struct signals *signals, struct loop *loop,
                   void (*fn)(struct signals *signals, int signo));
 void signals_stop(struct signals *signals);
 
-/* Blocks (true) or unblocks what signals_start reports: a program blocks them before it is ready, so
- * that none is lost, and unblocks them for children. */
+/* Blocks (true) or unblocks what signals_start reports: a program blocks them before it is ready,
+ * so that none is lost, and unblocks them for children. */
 void signals_block(int block);
 
 #endif

@@ -9,8 +9,8 @@
 
 struct config_address; /* core/common/config.h */
 
-/* Fills *addr if the address needs no name resolution: an IP literal or a unix path. Otherwise, or if
- * the path does not fit, returns false. */
+/* Fills *addr if the address needs no name resolution: an IP literal or a unix path. Otherwise, or
+ * if the path does not fit, returns false. */
 bool sockaddr_literal(const struct config_address *address, struct sockaddr_storage *addr,
                       socklen_t *len);
 

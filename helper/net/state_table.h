@@ -17,8 +17,8 @@ struct state_table {
     } state[STATES_MAX];
 };
 
-/* The one way to change a state. A move that the table does not have is a bug of ours: it is logged,
- * counted in state_wrong_moves and not made. */
+/* The one way to change a state. A move that the table does not have is a bug of ours: it is
+ * logged, counted in state_wrong_moves and not made. */
 bool state_move(const struct state_table *table, uint8_t *state, unsigned to);
 
 extern unsigned state_wrong_moves;

@@ -48,12 +48,12 @@ struct pool {
 
 static struct pool admitted = {.lock = PTHREAD_MUTEX_INITIALIZER,
                                .work = PTHREAD_COND_INITIALIZER,
-                               .threads_max = CLOSER_THREADS_MAX,
-                               .per_user = CLOSER_THREADS_PER_USER};
+                               .threads_max = STRANGER_THREADS_MAX,
+                               .per_user = STRANGER_THREADS_PER_USER};
 static struct pool refused = {.lock = PTHREAD_MUTEX_INITIALIZER,
                               .work = PTHREAD_COND_INITIALIZER,
-                              .threads_max = CLOSER_REFUSED_THREADS_MAX,
-                              .per_user = CLOSER_REFUSED_THREADS_PER_USER};
+                              .threads_max = STRANGER_REFUSED_THREADS_MAX,
+                              .per_user = STRANGER_REFUSED_THREADS_PER_USER};
 
 /* ---- Users, under the pool's lock ---- */
 
@@ -134,7 +134,7 @@ static bool make_nudger(timer_t *timer) {
 }
 
 static void nudge(timer_t timer, bool on) {
-    static const struct timespec often = {.tv_nsec = CLOSER_LINGER_US * 1000};
+    static const struct timespec often = {.tv_nsec = STRANGER_LINGER_US * 1000};
     timer_settime(timer, 0, on ? &(struct itimerspec){often, often} : &(struct itimerspec){0},
                   NULL);
 }
@@ -180,7 +180,7 @@ static void take_nudges(void) {
     sigaction(NUDGE_SIGNAL, &action, NULL);
 }
 
-void closer_guard(bool on) {
+void stranger_guard(bool on) {
     static timer_t timer;
     static bool made;
     if (on && !made) {
@@ -234,31 +234,31 @@ static bool submit(struct pool *pool, uid_t uid, struct job what) {
     return user;
 }
 
-void closer_close(int fd, uid_t uid) {
+void stranger_close(int fd, uid_t uid) {
     if (fd >= 0 && !submit(&admitted, uid, (struct job){.fd = fd, .done = -1}))
         log_error("a descriptor of uid %u stays open: out of memory", (unsigned)uid);
 }
 
-void closer_refuse(int fd, uid_t uid) {
+void stranger_refuse(int fd, uid_t uid) {
     if (!submit(&refused, uid, (struct job){.fd = fd, .done = -1}))
         log_error("a descriptor of uid %u stays open: out of memory", (unsigned)uid);
 }
 
-bool closer_set_sndbuf(int fd, uid_t uid, int sndbuf, int done) {
+bool stranger_set_sndbuf(int fd, uid_t uid, int sndbuf, int done) {
     return submit(&admitted, uid, (struct job){.fd = fd, .sndbuf = sndbuf, .done = done});
 }
 
-bool closer_is_jammed(uid_t uid) {
-    if (atomic_load_explicit(&admitted.waiting, memory_order_relaxed) < CLOSER_JAMMED)
+bool stranger_is_jammed(uid_t uid) {
+    if (atomic_load_explicit(&admitted.waiting, memory_order_relaxed) < STRANGER_JAMMED)
         return false;
     pthread_mutex_lock(&admitted.lock);
     const struct user *user = known_user(&admitted, uid);
-    bool jammed = user && user->waiting >= CLOSER_JAMMED;
+    bool jammed = user && user->waiting >= STRANGER_JAMMED;
     pthread_mutex_unlock(&admitted.lock);
     return jammed;
 }
 
-unsigned closer_refused_waiting(void) {
+unsigned stranger_refused_waiting(void) {
     return atomic_load_explicit(&refused.waiting, memory_order_relaxed);
 }
 
@@ -274,7 +274,7 @@ static bool close_received(struct msghdr *msg, uid_t uid) {
         for (size_t i = 0; i < count; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-            closer_close(fd, uid);
+            stranger_close(fd, uid);
         }
     }
     return any;
@@ -282,7 +282,7 @@ static bool close_received(struct msghdr *msg, uid_t uid) {
 
 static ssize_t receive(int fd, uid_t uid, struct iovec *iov, int count, int flags, bool *received) {
     union {
-        char space[CMSG_SPACE(CLOSER_FDS_MAX * sizeof(int))];
+        char space[CMSG_SPACE(STRANGER_FDS_MAX * sizeof(int))];
         struct cmsghdr align;
     } control;
     struct msghdr msg = {.msg_iov = iov,
@@ -291,7 +291,7 @@ static ssize_t receive(int fd, uid_t uid, struct iovec *iov, int count, int flag
                          .msg_controllen = sizeof control};
     ssize_t n;
     *received = false;
-    if (closer_is_jammed(uid))
+    if (stranger_is_jammed(uid))
         return -ECONNABORTED;
     do
         n = recvmsg(fd, &msg, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -303,10 +303,10 @@ static ssize_t receive(int fd, uid_t uid, struct iovec *iov, int count, int flag
     return n;
 }
 
-ssize_t closer_receive(int fd, uid_t uid, struct iovec *iov, int count, bool *descriptors) {
+ssize_t stranger_receive(int fd, uid_t uid, struct iovec *iov, int count, bool *descriptors) {
     return receive(fd, uid, iov, count, 0, descriptors);
 }
 
-ssize_t closer_peek(int fd, uid_t uid, void *data, size_t len, bool *cut) {
+ssize_t stranger_peek(int fd, uid_t uid, void *data, size_t len, bool *cut) {
     return receive(fd, uid, &(struct iovec){data, len}, 1, MSG_PEEK, cut);
 }

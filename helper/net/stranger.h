@@ -1,12 +1,12 @@
 /*
  * stranger.h - closing descriptors that came from local users, off the event loop.
  *
- * close() may block for as long as a user likes: a TCP socket with SO_LINGER and unsent data, a file of a
- * file system in user space. Such a descriptor can also hide, by SCM_RIGHTS, in what was not read of a
- * unix socket, and is then closed with it. So whatever is not known to be harmless is closed by a thread
- * of a small pool. A close that lingers is interrupted after milliseconds; one that cannot be holds up
- * its own user's alone, as each has a share of the threads. Those who are not admitted have a pool of
- * their own.
+ * close() may block for as long as a user likes: a TCP socket with SO_LINGER and unsent data, a
+ * file of a file system in user space. Such a descriptor can also hide, by SCM_RIGHTS, in what was
+ * not read of a unix socket, and is then closed with it. So whatever is not known to be harmless is
+ * closed by a thread of a small pool. A close that lingers is interrupted after milliseconds; one
+ * that cannot be holds up its own user's alone, as each has a share of the threads. Those who are
+ * not admitted have a pool of their own.
  */
 #ifndef HELPER_NET_STRANGER_H
 #define HELPER_NET_STRANGER_H
@@ -16,52 +16,53 @@
 #include <sys/uio.h>
 
 /* Closes fd, which came from this user, soon. Never blocks. -1 is fine. */
-void closer_close(int fd, uid_t uid);
+void stranger_close(int fd, uid_t uid);
 
-/* Sets SO_SNDBUF of a user's socket, then closes it and `done`: as in closer_close, because whoever has the
- * socket can hold its lock for as long as he likes (SO_ATTACH_FILTER, whose memory faults). False if memory
- * is short: both then stay the caller's. */
-bool closer_set_sndbuf(int fd, uid_t uid, int sndbuf, int done);
+/* Sets SO_SNDBUF of a user's socket, then closes it and `done`: as in stranger_close, because
+ * whoever has the socket can hold its lock for as long as he likes (SO_ATTACH_FILTER, whose memory
+ * faults). False if memory is short: both then stay the caller's. */
+bool stranger_set_sndbuf(int fd, uid_t uid, int sndbuf, int done);
 
 /* True if so many closes of this user's wait that no more descriptors should be taken from him:
  * what has been taken is never dropped, so whoever goes on would fill the table of descriptors. */
-bool closer_is_jammed(uid_t uid);
+bool stranger_is_jammed(uid_t uid);
 
-/* The same as closer_close for one who is not admitted: B with all that is unread in it. */
-void closer_refuse(int fd, uid_t uid);
+/* The same as stranger_close for one who is not admitted: B with all that is unread in it. */
+void stranger_refuse(int fd, uid_t uid);
 
-/* How many of those wait. At CLOSER_REFUSED_MAX nobody should be accepted for a while. */
-unsigned closer_refused_waiting(void);
+/* How many of those wait. At STRANGER_REFUSED_MAX nobody should be accepted for a while. */
+unsigned stranger_refused_waiting(void);
 
-/* While the table of descriptors is nearly full the kernel closes what it finds no room for, in the thread
- * that receives: with the guard on, which is for the calling thread, such closes do not linger either. */
-void closer_guard(bool on);
+/* While the table of descriptors is nearly full the kernel closes what it finds no room for, in the
+ * thread that receives: with the guard on, which is for the calling thread, such closes do not
+ * linger either. */
+void stranger_guard(bool on);
 
-/* Receives from a user's unix socket, as recvmsg with MSG_DONTWAIT does; descriptors that come along
- * are closed, and *descriptors says that there were some: with the last byte received, as the kernel
- * stops there. Returns the number of bytes, 0 at the end, or a negative errno: ECONNABORTED if the user
- * is jammed. */
-ssize_t closer_receive(int fd, uid_t uid, struct iovec *iov, int count, bool *descriptors);
+/* Receives from a user's unix socket, as recvmsg with MSG_DONTWAIT does; descriptors that come
+ * along are closed, and *descriptors says that there were some: with the last byte received, as the
+ * kernel stops there. Returns the number of bytes, 0 at the end, or a negative errno: ECONNABORTED
+ * if the user is jammed. */
+ssize_t stranger_receive(int fd, uid_t uid, struct iovec *iov, int count, bool *descriptors);
 
-/* The same with MSG_PEEK. *cut: descriptors came along, at which the kernel stops, so that there may be
- * more to read although there was room for it. */
-ssize_t closer_peek(int fd, uid_t uid, void *data, size_t len, bool *cut);
+/* The same with MSG_PEEK. *cut: descriptors came along, at which the kernel stops, so that there
+ * may be more to read although there was room for it. */
+ssize_t stranger_peek(int fd, uid_t uid, void *data, size_t len, bool *cut);
 
-/* Room for all descriptors that one message can hold (SCM_MAX_FD): what finds no room is closed by the
- * kernel in the receiver's thread. */
-#define CLOSER_FDS_MAX 253
+/* Room for all descriptors that one message can hold (SCM_MAX_FD): what finds no room is closed by
+ * the kernel in the receiver's thread. */
+#define STRANGER_FDS_MAX 253
 
 /* Threads at most, and how many of them one user may keep busy. */
-#define CLOSER_THREADS_MAX      64
-#define CLOSER_THREADS_PER_USER 8
+#define STRANGER_THREADS_MAX      64
+#define STRANGER_THREADS_PER_USER 8
 /* The same for those who are not admitted. */
-#define CLOSER_REFUSED_THREADS_MAX      8
-#define CLOSER_REFUSED_THREADS_PER_USER 4
+#define STRANGER_REFUSED_THREADS_MAX      8
+#define STRANGER_REFUSED_THREADS_PER_USER 4
 
-#define CLOSER_JAMMED      256
-#define CLOSER_REFUSED_MAX 256
+#define STRANGER_JAMMED      256
+#define STRANGER_REFUSED_MAX 256
 
 /* How long a close may linger. */
-#define CLOSER_LINGER_US 2000
+#define STRANGER_LINGER_US 2000
 
 #endif

@@ -77,7 +77,7 @@ static void flush_batch(struct pump *pump) {
 static void on_data(struct pump *pump, const smux_event *event) {
     struct relay *relay = event->user;
     if (!relay) {
-        smux_consume(event->stream, event->len);
+        smux_stream_consume(event->stream, event->len);
         return;
     }
     if (pump->batch != relay)
@@ -134,7 +134,7 @@ static void dispatch(struct pump *pump, const smux_event *event) {
         if (relay)
             relay_peer_closed(relay);
         break;
-    case SMUX_EVENT_SENT:
+    case SMUX_EVENT_RETURNED:
         on_sent(pump, event);
         break;
     case SMUX_EVENT_GOAWAY:
@@ -177,7 +177,7 @@ static void finish(struct pump *pump) {
 
 static void drain_events(struct pump *pump) {
     smux_event event;
-    while (smux_next_event(pump->session, &event))
+    while (smux_session_next_event(pump->session, &event))
         dispatch(pump, &event);
     flush_batch(pump);
     if (pump->failed)
@@ -203,15 +203,15 @@ void pump_end(struct pump *pump, int error, const char *why) {
 /* How long a measured path is believed in. */
 #define KEEP_SHORT_US 5000u
 
-/* `bulk`: many bytes have just moved. While they share the carrier with small messages (reactor_note), its
- * queues are kept short. */
+/* `bulk`: many bytes have just moved. While they share the carrier with small messages
+ * (reactor_note), its queues are kept short. */
 static void adapt_queues(struct pump *pump, bool bulk) {
     uint64_t now_us = loop_now_us(pump->reactor->loop);
     bool mixed = reactor_is_mixed(pump->reactor);
     if (mixed ? !bulk || (pump->kept_short && now_us - pump->kept_short_us < KEEP_SHORT_US)
               : !pump->kept_short)
         return;
-    smux_limit_windows(pump->session, pump->carrier->ops->keep_short(pump->carrier, mixed));
+    smux_session_limit_windows(pump->session, pump->carrier->ops->keep_short(pump->carrier, mixed));
     pump->kept_short = mixed;
     pump->kept_short_us = now_us;
 }
@@ -230,12 +230,12 @@ static bool carrier_failed(struct pump *pump, ssize_t n) {
 
 static void read_again(struct keeper *keeper) {
     struct pump *pump = container_of(keeper, struct pump, keeper);
-    smux_pause_reading(pump->session, false, loop_now_us(pump->reactor->loop));
+    smux_session_pause_reading(pump->session, false, loop_now_us(pump->reactor->loop));
     pump_kick(pump);
 }
 
-/* Whether to read now, as far as memory goes. The end of a carrier frees what its session keeps: it is
- * read up to there in any case. */
+/* Whether to read now, as far as memory goes. The end of a carrier frees what its session keeps: it
+ * is read up to there in any case. */
 static bool may_read(struct pump *pump) {
     struct kept *kept = &pump->reactor->kept;
     if (pump->ended || kept_may_read(kept, &pump->keeper)) {
@@ -243,10 +243,10 @@ static bool may_read(struct pump *pump) {
             kept_wait_no_more(&pump->keeper);
             read_again(&pump->keeper);
         }
-        return smux_want_read(pump->session);
+        return smux_session_want_read(pump->session);
     }
     kept_wait(kept, &pump->keeper);
-    smux_pause_reading(pump->session, true, loop_now_us(pump->reactor->loop));
+    smux_session_pause_reading(pump->session, true, loop_now_us(pump->reactor->loop));
     return false;
 }
 
@@ -271,7 +271,7 @@ static void read_carrier(struct pump *pump) {
         if (n < (ssize_t)step && pump->carrier->ops->short_read_drains && !pump->ended)
             pump->readable = false;
         adapt_queues(pump, n == (ssize_t)step);
-        smux_feed(pump->session, buffer->data, (size_t)n, loop_now_us(reactor->loop));
+        smux_session_feed(pump->session, buffer->data, (size_t)n, loop_now_us(reactor->loop));
         drain_events(pump);
         if ((size_t)n >= budget || step < REACTOR_RECEIVE_SIZE)
             return;
@@ -289,13 +289,14 @@ static size_t iov_total(const struct iovec *iov, int count) {
 /* Returns true if there may be more to write now. */
 static bool write_once(struct pump *pump) {
     struct iovec iov[IOV_MAX_USED];
-    int count = smux_output(pump->session, iov, IOV_MAX_USED, loop_now_us(pump->reactor->loop));
+    int count =
+        smux_session_output(pump->session, iov, IOV_MAX_USED, loop_now_us(pump->reactor->loop));
     if (count <= 0)
         return false;
     size_t total = iov_total(iov, count);
     ssize_t n = pump->carrier->ops->writev(pump->carrier, iov, count);
     int error = errno;
-    smux_sent(pump->session, n > 0 ? (size_t)n : 0);
+    smux_session_output_done(pump->session, n > 0 ? (size_t)n : 0);
     if (n < 0 && error != EAGAIN) {
         errno = error;
         return !carrier_failed(pump, n);
@@ -323,14 +324,14 @@ void pump_flush(struct pump *pump) {
 
 static void on_timer(struct loop_timer *timer) {
     struct pump *pump = container_of(timer, struct pump, timer);
-    smux_tick(pump->session, loop_now_us(pump->reactor->loop));
+    smux_session_tick(pump->session, loop_now_us(pump->reactor->loop));
     drain_events(pump);
     pump_kick(pump);
 }
 
 /* The deadline mostly moves away; the timer then fires early once and is set anew. */
 static void arm_timer(struct pump *pump) {
-    uint64_t due_us = smux_deadline(pump->session);
+    uint64_t due_us = smux_session_deadline(pump->session);
     if (due_us == SMUX_NEVER)
         return;
     if (!pump->timer.armed || due_us < pump->timer.due_us)
@@ -346,8 +347,8 @@ static void pump_task(struct loop_task *task) {
     if (pump->closing)
         return;
     arm_timer(pump);
-    if ((pump->writable && smux_want_write(pump->session)) ||
-        (pump->readable && smux_want_read(pump->session)))
+    if ((pump->writable && smux_session_want_write(pump->session)) ||
+        (pump->readable && smux_session_want_read(pump->session)))
         pump_kick(pump);
 }
 

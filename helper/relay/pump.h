@@ -1,9 +1,10 @@
 /*
  * pump.h - moves a smux session's bytes between its carrier and the engine.
  *
- * Read into the reactor's big buffer, smux_feed, hand out the events; smux_output, writev, smux_sent,
- * once at the end of each turn for all that the turn queued; one timer for the engine's deadline.
- * Stream events go to the stream's relay, which is the stream's user pointer.
+ * Read into the reactor's big buffer, smux_session_feed, hand out the events; smux_session_output,
+ * writev, smux_session_output_done, once at the end of each turn for all that the turn queued; one
+ * timer for the engine's deadline. Stream events go to the stream's relay, which is the stream's
+ * user pointer.
  */
 #ifndef HELPER_RELAY_PUMP_H
 #define HELPER_RELAY_PUMP_H
@@ -16,8 +17,8 @@ struct pump;
 struct relay;
 
 struct pump_ops {
-    /* The peer opened a stream: smux_accept it and make a relay of it, or smux_reset it. NULL in
-     * clients. */
+    /* The peer opened a stream: smux_stream_accept it and make a relay of it, or smux_stream_reset
+     * it. NULL in clients. */
     void (*accepted)(struct pump *pump, smux_stream *stream);
     /* The peer has said hello. May be NULL. */
     void (*hello)(struct pump *pump);

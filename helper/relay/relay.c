@@ -26,7 +26,7 @@ void relay_init(struct relay *relay, struct reactor *reactor, const struct relay
 
 void relay_bind(struct relay *relay, struct pump *pump, smux_stream *stream) {
     if (!relay_move(relay, RELAY_WAITING)) {
-        smux_reset(stream);
+        smux_stream_reset(stream);
         return;
     }
     relay->pump = pump;
@@ -98,7 +98,7 @@ static void unbind(struct relay *relay, void (*close_stream)(smux_stream *stream
 }
 
 int relay_say(struct relay *relay, const void *data, size_t len) {
-    ssize_t n = smux_send(relay->stream, data, len);
+    ssize_t n = smux_stream_send(relay->stream, data, len);
     pump_kick(relay->pump);
     if (n < 0)
         return (int)n;
@@ -126,7 +126,7 @@ static void close_socket(struct relay *relay) {
     if (!relay->untrusted)
         loop_watch_close(&relay->watch);
     else
-        closer_close(loop_watch_release(relay->reactor->loop, &relay->watch), relay->uid);
+        stranger_close(loop_watch_release(relay->reactor->loop, &relay->watch), relay->uid);
 }
 void relay_finish(struct relay *relay, enum relay_reason reason, int error) {
     struct loop *loop = relay->reactor->loop;
@@ -143,7 +143,7 @@ void relay_finish(struct relay *relay, enum relay_reason reason, int error) {
     else
         close_socket(relay);
     if (relay->stream)
-        unbind(relay, reason == RELAY_DONE ? smux_close : smux_reset);
+        unbind(relay, reason == RELAY_DONE ? smux_stream_close : smux_stream_reset);
     relay->ops->ended(relay, reason, error);
 }
 
@@ -160,7 +160,7 @@ void relay_drop_stream(struct relay *relay) {
         return;
     forget_loans(relay);
     relay_drop_kept(relay);
-    unbind(relay, smux_reset);
+    unbind(relay, smux_stream_reset);
     relay->out = RELAY_OUT_OPEN;
 }
 
@@ -168,11 +168,11 @@ void relay_release_stream(struct relay *relay) {
     forget_loans(relay);
     if (!relay_orphan_kept(relay))
         relay_drop_kept(relay);
-    unbind(relay, smux_reset);
+    unbind(relay, smux_stream_reset);
 }
 
-/* What came before a reset can still be read, as from a kernel's receive queue; the socket is closed
- * behind it, also one that is still to be attached. */
+/* What came before a reset can still be read, as from a kernel's receive queue; the socket is
+ * closed behind it, also one that is still to be attached. */
 static void leave_stream(struct relay *relay, enum relay_state to, int error) {
     relay_move(relay, to);
     relay_release_stream(relay);
@@ -250,7 +250,7 @@ static void fail_behind_data(struct relay *relay, int error) {
         return;
     }
     relay_move(relay, RELAY_FAILING);
-    smux_reset_behind(relay->stream);
+    smux_stream_reset_behind(relay->stream);
     pump_kick(relay->pump);
     loop_timer_set(loop, &relay->timer, loop_now_us(loop) + FAILING_MAX_US, on_failing_too_long);
 }
@@ -283,7 +283,7 @@ static void again_later(struct relay *relay) {
 int relay_submit(struct relay *relay, struct buffer *buffer, size_t len) {
     const uint8_t *data = buffer->data;
     if (len <= RELAY_COPY_MAX) {
-        ssize_t n = smux_send(relay->stream, data, len);
+        ssize_t n = smux_stream_send(relay->stream, data, len);
         if (n == (ssize_t)len || (n < 0 && n != SMUX_ERR_NOMEM)) {
             buffer_put(&relay->reactor->pool, buffer);
             return n < 0 ? (int)n : 0;
@@ -293,7 +293,7 @@ int relay_submit(struct relay *relay, struct buffer *buffer, size_t len) {
     }
     buffer->lent.data = data;
     buffer->lent.len = len;
-    int error = smux_send_borrowed(relay->stream, &buffer->lent);
+    int error = smux_stream_send_borrowed(relay->stream, &buffer->lent);
     if (error) {
         buffer_put(&relay->reactor->pool, buffer);
         return error;
@@ -330,7 +330,7 @@ static size_t read_room(const struct relay *relay) {
     size_t room = relay->loan_len < cap ? cap - relay->loan_len : 0;
     if (room == 0 || relay->pump->loans < RELAY_SESSION_LOANS_EASY)
         return room;
-    uint64_t window = smux_window_room(relay->stream);
+    uint64_t window = smux_stream_window_room(relay->stream);
     if (window > 0 && window < RELAY_COPY_MAX)
         window = RELAY_COPY_MAX; /* a copy takes nothing of what the session may borrow */
     return window < room ? (size_t)window : room;
@@ -341,8 +341,8 @@ void relay_window_opened(struct relay *relay) {
         again_later(relay);
 }
 
-/* The application has closed. What it said still goes out, as from a closed TCP socket; whatever comes
- * for it from now on the engine answers with a reset. */
+/* The application has closed. What it said still goes out, as from a closed TCP socket; whatever
+ * comes for it from now on the engine answers with a reset. */
 static void application_gone(struct relay *relay) {
     if (relay->kept_len > 0) {
         fail_behind_data(relay, ECONNRESET);
@@ -365,14 +365,15 @@ static void socket_ended(struct relay *relay) {
     }
     relay->readable = false;
     relay->in = RELAY_IN_SHUT;
-    smux_close_write(relay->stream);
+    smux_stream_close_write(relay->stream);
     relay_check_done(relay);
     if (!relay_is_over(relay) && relay->socket_hup && relay->end == &relay_end_app)
         application_gone(relay);
 }
 
-/* A notice that the application's close is to be a reset (core/common/helper_protocol.h) comes on a connection of its
- * own: after a pause it may be there already, unseen, behind the end that came after it. */
+/* A notice that the application's close is to be a reset (core/common/helper_protocol.h) comes on a
+ * connection of its own: after a pause it may be there already, unseen, behind the end that came
+ * after it. */
 static bool notice_may_come(const struct relay *relay) {
     return relay->end == &relay_end_app && !relay->error && loop_is_behind(relay->reactor->loop);
 }

@@ -2,13 +2,17 @@
  * relay.h - the one relay: a smux stream on one side, a connected socket on the other.
  *
  * Both programs use it. What differs between a plain TCP socket and the application's end of a
- * connection (residue, design: core of core/common/helper_protocol.h) is a table of functions, struct relay_end.
+ * connection (residue, design: core of core/common/helper_protocol.h) is a table of functions,
+ * struct relay_end.
  *
- *   socket -> stream   read into pooled buffers that are lent to the engine. A bounded number of bytes
+ *   socket -> stream   read into pooled buffers that are lent to the engine. A bounded number of
+ *   bytes
  *                      is on loan; then reading pauses until the engine gives some back.
- *   stream -> socket   DATA events are gathered and written straight from the receive buffer. What the
+ *   stream -> socket   DATA events are gathered and written straight from the receive buffer. What
+ *   the
  *                      socket does not take is kept, which the stream's receive window bounds, and
- *                      counts as consumed only when written: a slow reader stops its own stream alone.
+ *                      counts as consumed only when written: a slow reader stops its own stream
+ *                      alone.
  *
  * Each direction ends by itself (half-close); a reset ends both. A relay belongs to one thread.
  */
@@ -26,8 +30,8 @@
 #define RELAY_LOAN_MAX       (4u * BUFFER_SIZE)
 #define RELAY_BUFFERS_PLENTY 2048
 
-/* Buffers of one session on loan: so many it may always have, and never more than that, whatever it has
- * streams. In between reactor.loans_max decides. */
+/* Buffers of one session on loan: so many it may always have, and never more than that, whatever it
+ * has streams. In between reactor.loans_max decides. */
 #define RELAY_SESSION_LOANS_MIN 16
 #define RELAY_SESSION_LOANS_MAX 1024
 /* With so many buffers of a session on loan, no more is read than can go out at once. */
@@ -64,11 +68,11 @@ struct relay_ops {
     /* Bytes from the stream during the handshake (relay_expect_head). Returns how many it took;
      * having taken fewer than all, it must have called relay_head_over. */
     size_t (*head)(struct relay *relay, const uint8_t *data, size_t len);
-    /* The stream was reset before the handshake was over and a socket attached. True: the relay goes
-     * on without a stream, and its owner binds another one; false: it ends. May be NULL. */
+    /* The stream was reset before the handshake was over and a socket attached. True: the relay
+     * goes on without a stream, and its owner binds another one; false: it ends. May be NULL. */
     bool (*lost)(struct relay *relay, int error);
-    /* The stream is given up and the socket closed; nothing more comes. The owner discards the memory
-     * at the end of the turn. */
+    /* The stream is given up and the socket closed; nothing more comes. The owner discards the
+     * memory at the end of the turn. */
     void (*ended)(struct relay *relay, enum relay_reason reason, int error);
 };
 
@@ -77,8 +81,8 @@ struct relay_end {
     /* Moves up to max bytes into the stream (relay_submit). Returns the number, 0 at the end of
      * file, or a negative errno (-EAGAIN: until the next edge). */
     ssize_t (*read)(struct relay *relay, size_t max);
-    /* The stream's FIN has been delivered: say so to the socket. `closing`: it is about to be closed,
-     * which says it as well. */
+    /* The stream's FIN has been delivered: say so to the socket. `closing`: it is about to be
+     * closed, which says it as well. */
     void (*shut)(struct relay *relay, bool closing);
     /* About to be closed by a reset. */
     void (*reset)(struct relay *relay);
@@ -88,7 +92,8 @@ struct relay_end {
     bool closes_with_peer;   /* closed when the stream's peer has closed in both directions */
 };
 
-/* A plain socket of the far destination, which resets when it is closed (sockaddr_connect_start). */
+/* A plain socket of the far destination, which resets when it is closed (sockaddr_connect_start).
+ * */
 extern const struct relay_end relay_end_tcp;
 /* B, the helper's end of an application's connection. */
 extern const struct relay_end relay_end_app;
@@ -169,7 +174,8 @@ int relay_attach(struct relay *relay, int fd, const struct relay_end *end, uint3
 /* Resets both sides, and ends with RELAY_GIVEN_UP. */
 void relay_abort(struct relay *relay, int error);
 
-/* Before relay_attach: resets the stream but keeps the relay, which waits for another or the end. */
+/* Before relay_attach: resets the stream but keeps the relay, which waits for another or the end.
+ * */
 void relay_drop_stream(struct relay *relay);
 
 /* Ends it in order: what was said still goes out, then FIN. Ends with RELAY_DONE. */

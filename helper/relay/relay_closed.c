@@ -1,8 +1,10 @@
 /* relay_closed.c - a stream whose peer has closed it in both directions, or may have: the socket is
- * closed behind what it is to get, instead of staying half open for as long as its other end likes. */
+ * closed behind what it is to get, instead of staying half open for as long as its other end likes.
+ * */
 #include "helper/relay/relay_internal.h"
 
-/* What the socket still says nobody reads: its kernel answers that, as that of the program would. */
+/* What the socket still says nobody reads: its kernel answers that, as that of the program would.
+ * */
 static void close_with_peer(struct relay *relay) {
     relay_release_stream(relay);
     relay_finish(relay, RELAY_DONE, 0);

@@ -60,7 +60,7 @@ static ssize_t reading_submit_marked(struct reading *reading, struct relay *rela
     reactor_note(relay->reactor, &relay->in_few, len);
     ssize_t n = reading_submit(reading, relay, len);
     if (n > 0 && reading->marked)
-        smux_mark_urgent(relay->stream, 0);
+        smux_stream_mark_urgent(relay->stream, 0);
     return n;
 }
 
@@ -68,7 +68,7 @@ static ssize_t receive(const struct relay *relay, struct iovec *iov, int count, 
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     ssize_t n;
     if (relay->untrusted)
-        return closer_receive(relay->watch.fd, relay->uid, iov, count, marked);
+        return stranger_receive(relay->watch.fd, relay->uid, iov, count, marked);
     do
         n = recvmsg(relay->watch.fd, &msg, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
@@ -97,9 +97,9 @@ static ssize_t read_plain(struct relay *relay, size_t max) {
 
 /* ---- Plain TCP ----
  *
- * Until the stream's FIN has come, a close of the socket is a reset (SO_LINGER {1, 0}, set before the
- * connect): also when this process is killed, or its machine's memory runs out, the target takes
- * nothing for complete that is not. */
+ * Until the stream's FIN has come, a close of the socket is a reset (SO_LINGER {1, 0}, set before
+ * the connect): also when this process is killed, or its machine's memory runs out, the target
+ * takes nothing for complete that is not. */
 
 static void set_linger(const struct relay *relay, bool reset) {
     struct linger linger = {.l_onoff = reset, .l_linger = 0};
@@ -127,12 +127,13 @@ static ssize_t take_urgent(struct relay *relay) {
     ssize_t n = recv(relay->watch.fd, reading.buffer[0]->data, 1, MSG_OOB | MSG_DONTWAIT);
     n = reading_submit(&reading, relay, n == 1 ? 1 : 0);
     if (n == 1)
-        smux_mark_urgent(relay->stream, 0);
+        smux_stream_mark_urgent(relay->stream, 0);
     return n;
 }
 
-/* There is, or was, urgent data. The kernel stops a read before it and skips it in the next: at that
- * point it is put in its place. If reading went past it already, it goes in here: late, not lost. */
+/* There is, or was, urgent data. The kernel stops a read before it and skips it in the next: at
+ * that point it is put in its place. If reading went past it already, it goes in here: late, not
+ * lost. */
 static ssize_t tcp_read(struct relay *relay, size_t max) {
     int at_mark = 0;
     if (!relay->urgent)
@@ -156,28 +157,29 @@ const struct relay_end relay_end_tcp = {.read = tcp_read,
 
 /* ---- The application's end ----
  *
- * While `ahead` is not 0, that many unread bytes have been forwarded already. At least one is left there
- * so that a close of this socket, for whatever reason, is ECONNRESET for the application (the residue,
- * see core/common/helper_protocol.h).
+ * While `ahead` is not 0, that many unread bytes have been forwarded already. At least one is left
+ * there so that a close of this socket, for whatever reason, is ECONNRESET for the application (the
+ * residue, see core/common/helper_protocol.h).
  *
- * Small messages are peeked, behind what is unread (SO_PEEK_OFF), which is one system call for each;
- * now and then all but the last byte is consumed. Bulk data is consumed at once: peeking would copy it
- * twice.
+ * Small messages are peeked, behind what is unread (SO_PEEK_OFF), which is one system call for
+ * each; now and then all but the last byte is consumed. Bulk data is consumed at once: peeking
+ * would copy it twice.
  *
  * What is unread counts against the application's send buffer, and not by its bytes: each write is
  * charged for a buffer of its own, 768 bytes and more for a single one, and how many writes a peek
- * spanned cannot be seen from here. A writer with more than a quarter of its send buffer charged is not
- * writable, and nothing wakes it before that quarter is free again. Therefore:
+ * spanned cannot be seen from here. A writer with more than a quarter of its send buffer charged is
+ * not writable, and nothing wakes it before that quarter is free again. Therefore:
  *
- * - Bytes are left unread only in a conversation, where each message comes after an answer to the one
- *   before: at most AHEAD_MESSAGES of them and AHEAD_MAX bytes. What comes without an answer is
+ * - Bytes are left unread only in a conversation, where each message comes after an answer to the
+ *   one before: at most AHEAD_MESSAGES of them and AHEAD_MAX bytes. What comes without an answer is
  *   consumed at once.
- * - When nothing has come for AHEAD_US, all is consumed: the writer may be waiting for just that. If
- *   it was, and goes on before any answer, the next AHEAD_EAGER messages are consumed at once.
+ * - When nothing has come for AHEAD_US, all is consumed: the writer may be waiting for just that.
+ *   If it was, and goes on before any answer, the next AHEAD_EAGER messages are consumed at once.
  *
- * So whatever is written, and however: AHEAD_US after the last byte came, one buffer is charged, that
- * of the residue. The largest that the kernel makes (37 KiB of a write; up to 101 KiB where, before
- * Linux 6.5, sendfile adds 16 pages to it) is below a quarter of what A has, 104 KiB (SHIM_OPEN_SNDBUF). */
+ * So whatever is written, and however: AHEAD_US after the last byte came, one buffer is charged,
+ * that of the residue. The largest that the kernel makes (37 KiB of a write; up to 101 KiB where,
+ * before Linux 6.5, sendfile adds 16 pages to it) is below a quarter of what A has, 104 KiB
+ * (HELPER_OPEN_SNDBUF). */
 #define AHEAD_MAX      4096u
 #define AHEAD_MESSAGES 8
 #define AHEAD_US       25000u
@@ -268,7 +270,7 @@ static ssize_t read_ahead(struct relay *relay, size_t max) {
     if (!reading_init(&reading, relay->reactor, want))
         return -ENOMEM;
     ssize_t n =
-        closer_peek(relay->watch.fd, relay->uid, reading.buffer[0]->data, want, &reading.marked);
+        stranger_peek(relay->watch.fd, relay->uid, reading.buffer[0]->data, want, &reading.marked);
     if (n <= 0) {
         reading_submit(&reading, relay, 0);
         return n;
@@ -318,7 +320,7 @@ static ssize_t read_keeping_residue(struct relay *relay, size_t unread, size_t m
     }
     n = reading_submit(&reading, relay, (size_t)n);
     if (n > 0 && (reading.marked || last_marked))
-        smux_mark_urgent(relay->stream, last_marked ? 0 : 1);
+        smux_stream_mark_urgent(relay->stream, last_marked ? 0 : 1);
     return n;
 }
 

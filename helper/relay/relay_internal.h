@@ -6,7 +6,8 @@
 
 #include "helper/relay/relay.h"
 
-/* The one way to change its state; false for a move that is not in the table (helper/net/state_table.h). */
+/* The one way to change its state; false for a move that is not in the table
+ * (helper/net/state_table.h). */
 bool relay_move(struct relay *relay, enum relay_state to);
 
 /* Ends it: everything is closed and released, ops->ended is called. Harmless when it is over. */
@@ -23,7 +24,8 @@ void relay_out_ended(struct relay *relay);
 
 /* Frees what is kept for the socket. */
 void relay_drop_kept(struct relay *relay);
-/* Its session or stream ends: what is kept goes on its own account. False if there is no room for that. */
+/* Its session or stream ends: what is kept goes on its own account. False if there is no room for
+ * that. */
 bool relay_orphan_kept(struct relay *relay);
 /* Writes what is kept. False if the socket is still blocked or the relay is over. */
 bool relay_write_kept(struct relay *relay);

@@ -9,7 +9,8 @@
 #include "helper/net/short_path.h"
 #include "helper/relay/relay_internal.h"
 
-/* Bytes kept for a socket that takes no more: a copy, or a reference to where they were received. */
+/* Bytes kept for a socket that takes no more: a copy, or a reference to where they were received.
+ * */
 struct relay_chunk {
     struct relay_chunk *next;
     struct receive_buffer *shared; /* NULL: a copy */
@@ -22,8 +23,8 @@ struct relay_chunk {
 #define CHUNK_MIN       4096u
 #define CHUNK_MIN_SHORT 256u
 
-/* From this size on bytes are not copied while memory is plentiful: a slice keeps all of its receive
- * buffer alive, and is charged for all of it. */
+/* From this size on bytes are not copied while memory is plentiful: a slice keeps all of its
+ * receive buffer alive, and is charged for all of it. */
 #define SHARE_MIN (REACTOR_RECEIVE_SIZE / 8)
 
 /* So many bytes at a time belong to a long stream. */
@@ -68,7 +69,7 @@ void relay_drop_kept(struct relay *relay) {
 static void consumed(struct relay *relay, size_t n) {
     if (n == 0 || !relay->stream)
         return;
-    smux_consume(relay->stream, n);
+    smux_stream_consume(relay->stream, n);
     pump_kick(relay->pump);
 }
 
@@ -123,8 +124,8 @@ static bool keep(struct relay *relay, const uint8_t *data, size_t len) {
     return true;
 }
 
-/* As much as one read of a carrier, which unix sockets do not have room for to begin with. Done where it
- * is first missed. The kernel doubles it, for its own needs. */
+/* As much as one read of a carrier, which unix sockets do not have room for to begin with. Done
+ * where it is first missed. The kernel doubles it, for its own needs. */
 static bool make_room(struct relay *relay) {
     int size = REACTOR_RECEIVE_SIZE;
     if (!relay->end->out_on_demand || relay->roomy)
@@ -138,7 +139,7 @@ static void note_bulk(struct relay *relay) {
     if (relay->roomy || relay->end != &relay_end_tcp)
         return;
     relay->roomy = true;
-    near_stop_pacing(relay->watch.fd);
+    short_path_stop_pacing(relay->watch.fd);
 }
 
 static void set_blocked(struct relay *relay, bool blocked) {
@@ -155,7 +156,8 @@ static bool is_deaf(struct relay *relay) {
     return relay->end->reader_may_be_deaf && poll(&p, 1, 0) >= 0 && !(p.revents & POLLHUP);
 }
 
-/* Writes, and returns how much was taken; -1 if nothing more will be, ever (the relay may be over). */
+/* Writes, and returns how much was taken; -1 if nothing more will be, ever (the relay may be over).
+ * */
 static ssize_t write_socket(struct relay *relay, struct iovec *iov, int count, int flags) {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     ssize_t n;

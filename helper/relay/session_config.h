@@ -10,14 +10,14 @@
 /* Fills *smux. Sizes in bytes; stream_buffer is the largest automatic window and, for version 1 and
  * for peers without extensions, no more than a hint; keepalive_interval_ms 0: none.
  *
- * What a closed stream still has to say waits for its reader without limit: both ends are ours, and a
- * carrier that dies ends it. Callers whose peer may be a plain one set linger_timeout_us, as that one
- * may have closed without a word.
+ * What a closed stream still has to say waits for its reader without limit: both ends are ours, and
+ * a carrier that dies ends it. Callers whose peer may be a plain one set linger_timeout_us, as that
+ * one may have closed without a word.
  *
  * A full receive budget resets the stream that holds most of it, rather than stalling all. Between
  * our own two ends it is never full in version 2, as no more is promised than it holds
- * (core/PROTOCOL.md, 7); in version 1, and with plain peers, readers that stop may lose their stream,
- * which the pump logs as a warning. */
+ * (core/PROTOCOL.md, 7); in version 1, and with plain peers, readers that stop may lose their
+ * stream, which the pump logs as a warning. */
 void session_config_fill(smux_config *smux, int version, uint32_t receive_buffer,
                          uint32_t stream_buffer, uint32_t frame_size,
                          uint32_t keepalive_interval_ms, uint32_t keepalive_timeout_ms);

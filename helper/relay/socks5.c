@@ -20,7 +20,7 @@ const uint8_t socks5_greeting_answer[SOCKS5_GREETING_ANSWER_LEN] = {VERSION, MET
 
 /* ---- Addresses, the same in requests and replies ---- */
 
-static size_t put_address(uint8_t *at, const struct shim_endpoint *address) {
+static size_t put_address(uint8_t *at, const struct endpoint *address) {
     size_t len = address->family == AF_INET6 ? 16 : 4;
     *at++ = address->family == AF_INET6 ? ATYP_IPV6 : ATYP_IPV4;
     memcpy(at, address->addr, len);
@@ -45,7 +45,7 @@ static uint16_t message_len(const uint8_t *part, size_t have) {
     }
 }
 
-static size_t put_chosen(uint8_t *methods, const struct shim_endpoint *address) {
+static size_t put_chosen(uint8_t *methods, const struct endpoint *address) {
     size_t len = address->family == AF_INET6 ? 16 : address->family == AF_INET ? 4 : 0;
     for (size_t i = 0; i < len; i++) {
         methods[2 * i] = METHOD_BITS | address->addr[i] >> 4;
@@ -55,7 +55,7 @@ static size_t put_chosen(uint8_t *methods, const struct shim_endpoint *address) 
 }
 
 /* What tells no whole address tells nothing. */
-static void get_chosen(struct shim_endpoint *out, const uint8_t *methods, size_t count) {
+static void get_chosen(struct endpoint *out, const uint8_t *methods, size_t count) {
     size_t bits = 0;
     memset(out, 0, sizeof *out);
     for (size_t i = 0; i < count; i++) {
@@ -72,7 +72,7 @@ static void get_chosen(struct shim_endpoint *out, const uint8_t *methods, size_t
 }
 
 static void get_destination(struct socks5_destination *out, const uint8_t *part, size_t len,
-                            const struct shim_endpoint *chosen) {
+                            const struct endpoint *chosen) {
     memset(out, 0, sizeof *out);
     if (part[AT_TYPE] == ATYP_NAME)
         out->address = *chosen;
@@ -196,8 +196,8 @@ static uint8_t reply_from_errno(int error) {
     return SOCKS5_GENERAL_FAILURE;
 }
 
-size_t socks5_reply_write(uint8_t *out, int error, const struct shim_endpoint *bound) {
-    struct shim_endpoint address = {.family = AF_INET};
+size_t socks5_reply_write(uint8_t *out, int error, const struct endpoint *bound) {
+    struct endpoint address = {.family = AF_INET};
     uint8_t reply = reply_from_errno(error);
     if (error == 0 && bound && bound->family)
         address = *bound;
@@ -265,7 +265,7 @@ static int errno_from_reply(uint8_t reply, const struct socks5_destination *boun
         if (reply_codes[i].reply == reply)
             return reply_codes[i].error == SOCKS5_DENIED ? EACCES : reply_codes[i].error;
     if (reply == SOCKS5_GENERAL_FAILURE && is_connect_errno(bound->address.port) &&
-        shim_endpoint_is_any(&bound->address))
+        endpoint_is_any(&bound->address))
         return bound->address.port;
     return ECONNREFUSED;
 }
@@ -280,7 +280,7 @@ static void client_reply_part(struct socks5_client *client) {
     } else if (client->have < len) {
         client->want = len;
     } else {
-        get_destination(&bound, client->part, len, &(struct shim_endpoint){0});
+        get_destination(&bound, client->part, len, &(struct endpoint){0});
         client->reply = client->part[AT_CODE];
         client->error = errno_from_reply(client->part[AT_CODE], &bound);
         client->bound = bound.address;

@@ -15,10 +15,11 @@
 
 #define SOCKS5_NAME_MAX 255
 
-/* Where to: an address, or a name to be resolved by the server. Then name_len > 0, and `address` is that
- * one of the name's which the program chose, to be tried first; family 0: only its port counts. */
+/* Where to: an address, or a name to be resolved by the server. Then name_len > 0, and `address` is
+ * that one of the name's which the program chose, to be tried first; family 0: only its port
+ * counts. */
 struct socks5_destination {
-    struct shim_endpoint address;
+    struct endpoint address;
     uint8_t name_len;
     char name[SOCKS5_NAME_MAX + 1];
 };
@@ -41,7 +42,7 @@ struct socks5_server {
     uint16_t have, want; /* bytes of the present part */
     uint8_t part[SOCKS5_MESSAGE_MAX];
     struct socks5_destination destination; /* when DONE */
-    struct shim_endpoint chosen;           /* as the greeting says; family 0: it does not */
+    struct endpoint chosen;                /* as the greeting says; family 0: it does not */
     const char *why;
 };
 
@@ -68,19 +69,20 @@ enum socks5_reply {
 };
 
 /* Writes the reply for an errno (0: success, with `bound` the local address of the connection). The
- * codes tell few errnos apart: for the others the code is GENERAL_FAILURE, and BND.PORT, meaningless
- * in a failure, holds Linux's errno, which our client understands. Returns the length, at most 22. */
-size_t socks5_reply_write(uint8_t *out, int error, const struct shim_endpoint *bound);
+ * codes tell few errnos apart: for the others the code is GENERAL_FAILURE, and BND.PORT,
+ * meaningless in a failure, holds Linux's errno, which our client understands. Returns the length,
+ * at most 22. */
+size_t socks5_reply_write(uint8_t *out, int error, const struct endpoint *bound);
 #define SOCKS5_DENIED                                                                              \
     (-1) /* in place of an errno: forbidden by rule, which the client sees as EACCES */
 #define SOCKS5_REPLY_MAX 22
 
 /* ---- Client ---- */
 
-/* Writes greeting and CONNECT in one piece: with "no authentication" as the only known method offered the
- * answer is known, and waiting for it would cost a round trip. RFC 1928 has no place for an address beside
- * a name: it is told by methods of the private range, 0xE0 plus 4 bits of it each, which other servers
- * pass over. Returns the length. */
+/* Writes greeting and CONNECT in one piece: with "no authentication" as the only known method
+ * offered the answer is known, and waiting for it would cost a round trip. RFC 1928 has no place
+ * for an address beside a name: it is told by methods of the private range, 0xE0 plus 4 bits of it
+ * each, which other servers pass over. Returns the length. */
 size_t socks5_request_write(uint8_t *out, const struct socks5_destination *destination);
 #define SOCKS5_REQUEST_MAX (3 + 32 + SOCKS5_MESSAGE_MAX)
 
@@ -88,9 +90,9 @@ struct socks5_client {
     uint8_t state;
     uint16_t have, want;
     uint8_t part[SOCKS5_MESSAGE_MAX];
-    uint8_t reply;              /* when DONE: the code */
-    int error;                  /* when DONE: 0, or the errno the reply stands for */
-    struct shim_endpoint bound; /* when DONE and error 0: BND.ADDR; family 0 if it was a name */
+    uint8_t reply;         /* when DONE: the code */
+    int error;             /* when DONE: 0, or the errno the reply stands for */
+    struct endpoint bound; /* when DONE and error 0: BND.ADDR; family 0 if it was a name */
     const char *why;
 };
 

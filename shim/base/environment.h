@@ -4,8 +4,9 @@
  * nginx and others clear their environment, or write their title over it, before they connect for
  * the first time. So the few variables that matter are copied when the library is loaded: memory
  * only, no system call. What a program sets for itself later does not count. A relative
- * SMUXSHIM_CONFIG becomes absolute, also in the program's own environment. Under AT_SECURE (set-user-id,
- * file capabilities) there is nothing: the environment is the caller's, the privileges are not.
+ * SMUXSHIM_CONFIG becomes absolute, also in the program's own environment. Under AT_SECURE
+ * (set-user-id, file capabilities) there is nothing: the environment is the caller's, the
+ * privileges are not.
  */
 #ifndef SHIM_BASE_ENVIRONMENT_H
 #define SHIM_BASE_ENVIRONMENT_H

@@ -39,7 +39,7 @@ static void after_fork_in_child(void) {
     atomic_store(&windows, own_windows);
 }
 
-void window_open(void) {
+void fork_guard_open(void) {
     int saved = errno;
     /* glibc has room for the first 48 handlers without allocating. */
     if (!atomic_flag_test_and_set(&registered))
@@ -55,7 +55,7 @@ void window_open(void) {
     errno = saved;
 }
 
-void window_close(void) {
+void fork_guard_close(void) {
     own_windows--;
     atomic_fetch_sub(&windows, 1);
 }

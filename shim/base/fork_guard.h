@@ -10,7 +10,7 @@
 #ifndef SHIM_BASE_FORK_GUARD_H
 #define SHIM_BASE_FORK_GUARD_H
 
-void window_open(void);
-void window_close(void);
+void fork_guard_open(void);
+void fork_guard_close(void);
 
 #endif

@@ -85,8 +85,8 @@ static inline void hint_ours(int fd) {
     }
 }
 
-/* Of what is remembered only `keep` stays, and `add` is added, in one step: what another thread adds
- * meanwhile is not lost. */
+/* Of what is remembered only `keep` stays, and `add` is added, in one step: what another thread
+ * adds meanwhile is not lost. */
 static inline void hint_change(int fd, uint32_t keep, uint32_t add) {
     _Atomic uint32_t *word = hint_word(fd, add != 0);
     if (add & HINT_OURS)

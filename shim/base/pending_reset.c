@@ -9,7 +9,7 @@
 /* The kernel notes why the second message of recvmmsg(2) could not be received, for the next
  * call to tell. The first takes nothing away; the second has more vectors than there may be. An
  * error that is pending already would be told instead, so it is taken by the first try. */
-void reset_put_back(int fd) {
+void pending_reset_put_back(int fd) {
     int saved = errno;
     struct mmsghdr msgs[2] = {{.msg_len = 0}, {.msg_hdr = {.msg_iovlen = UIO_MAXIOV + 1}}};
     for (int tries = 0; tries < 2; tries++)

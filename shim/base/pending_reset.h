@@ -14,15 +14,15 @@
 #include <stdbool.h>
 
 /* What the kernel can be made to note; no other error of an AF_UNIX stream socket. */
-#define RESET_PUT_BACK EMSGSIZE
+#define PENDING_RESET_PUT_BACK EMSGSIZE
 
 /* Is this pending error of a socket of ours a reset (or a connect that failed)? */
-static inline bool reset_is(int err) {
-    return err == ECONNRESET || err == RESET_PUT_BACK;
+static inline bool pending_reset_is(int err) {
+    return err == ECONNRESET || err == PENDING_RESET_PUT_BACK;
 }
 
 /* Makes a reset the pending error of `fd`, one of ours whose other end has closed. Preserves errno.
  * 1 system call. */
-void reset_put_back(int fd);
+void pending_reset_put_back(int fd);
 
 #endif

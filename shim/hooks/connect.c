@@ -86,22 +86,23 @@ int shim_wait_connected(int fd) {
         shim_take_error(fd);
         return fail(ECONNRESET);
     }
-    /* Another process has done so with its copy, and the helper has not yet said so, as it would if it
-     * were lost. What it will say is not for the next connect. */
+    /* Another process has done so with its copy, and the helper has not yet said so, as it would if
+     * it were lost. What it will say is not for the next connect. */
     if (err == EPIPE && state.kind == SHIM_FAILED && state.outcome.dest.family == 0 &&
         helper_socket_refusal(fd) == 0 && shim_take_error(fd) == 0) {
         swap_out(fd, &state);
         return fail(ECONNRESET);
     }
-    /* Connected, and reset before this thread ran, which has taken the error: it is told behind what
-     * the target said before. */
+    /* Connected, and reset before this thread ran, which has taken the error: it is told behind
+     * what the target said before. */
     if (err == ECONNRESET && state.kind == SHIM_CONNECTED)
-        reset_put_back(fd);
+        pending_reset_put_back(fd);
     return state.kind == SHIM_FOREIGN ? fail(EBADF) : report(fd, &state);
 }
 
-/* A TCP connection that has been reset, by its own state no different from a new socket, is EISCONN for
- * every connect but one of AF_UNSPEC. One of a family that TCP does not know changes nothing. */
+/* A TCP connection that has been reset, by its own state no different from a new socket, is EISCONN
+ * for every connect but one of AF_UNSPEC. One of a family that TCP does not know changes nothing.
+ * */
 static bool is_still_connected(int fd) {
     struct sockaddr_in6 other = {.sin6_family = AF_UNIX};
     return raw_connect(fd, &other, sizeof other) < 0 && errno == EISCONN;
@@ -120,17 +121,17 @@ static bool is_fresh_tcp(int fd, struct swap *swap) {
         return false;
     len = sizeof local;
     if (raw_getsockname(fd, &local, &len) != 0 ||
-        !shim_endpoint_from_sockaddr(&swap->local, (struct sockaddr *)&local, len))
+        !endpoint_from_sockaddr(&swap->local, (struct sockaddr *)&local, len))
         return false;
     swap->file_flags = raw_fcntl(fd, F_GETFL, 0);
     return swap->file_flags >= 0;
 }
 
 static void log_connect(const struct swap *swap, int err) {
-    char dest[SHIM_ENDPOINT_TEXT_SIZE];
+    char dest[ENDPOINT_TEXT_SIZE];
     if (shim_log_wanted())
         shim_log("connect fd %d to %s%s%s%s: %s", swap->fd,
-                 shim_endpoint_text(&swap->dest, dest, sizeof dest), swap->host ? " (" : "",
+                 endpoint_text(&swap->dest, dest, sizeof dest), swap->host ? " (" : "",
                  swap->host ? swap->host : "", swap->host ? ")" : "",
                  err > SWAP_REFUSED ? "refused by the helper"
                  : err              ? strerror(err)
@@ -157,8 +158,8 @@ static int swap_in_patiently(const struct swap *swap, uint32_t timeout_ms) {
 }
 
 /* Does the address stand for a host name? Nobody must be looked for at the address itself. */
-static bool is_synthetic(const struct settings *settings, const struct shim_endpoint *dest) {
-    return settings->routes.n_name_rules && shim_ranges_hold(&settings->names, dest);
+static bool is_synthetic(const struct settings *settings, const struct endpoint *dest) {
+    return settings->routes.n_name_rules && name_ranges_hold(&settings->names, dest);
 }
 
 static bool is_no_helper(int err) {
@@ -168,7 +169,7 @@ static bool is_no_helper(int err) {
 /* Hands the socket to the helper, which is started where none answers. 0 or an errno. */
 static int hand_over(const struct swap *swap, uint32_t timeout_ms) {
     /* For other threads, which may use it as soon as it is there. */
-    early_name_note(swap->fd, &swap->dest);
+    local_address_note(swap->fd, &swap->dest);
     hint_remove(swap->fd, HINT_GIVEN_UP);
     hint_add(swap->fd, HINT_OURS);
     int err = swap_in_patiently(swap, timeout_ms);
@@ -234,7 +235,7 @@ static int wait_again(int fd) {
 /* As TCP disconnects: the target sees a reset. */
 static int disconnect(int fd, const struct shim_state *state) {
     if (state->kind == SHIM_CONNECTED)
-        notice_linger(fd, state->outcome.id, true);
+        linger_notice_send(fd, state->outcome.id, true);
     int err = swap_out(fd, state);
     return err ? fail(err) : 0;
 }
@@ -268,14 +269,16 @@ static int connect_again(int fd, const struct shim_state *state, const struct so
     return err ? fail(err) : connect_new(fd, addr, len);
 }
 
-/* Is a connect to swap->dest the helper's affair? Finds the name that is known for it (kept in `host`)
- * and the route, which is NULL for a synthetic address that this process or the routes do not know. */
-static bool find_route(struct swap *swap, char host[SHIM_HOST_NAME_MAX + 1],
+/* Is a connect to swap->dest the helper's affair? Finds the name that is known for it (kept in
+ * `host`) and the route, which is NULL for a synthetic address that this process or the routes do
+ * not know. */
+static bool find_route(struct swap *swap, char host[HELPER_HOST_NAME_MAX + 1],
                        const struct route **route) {
     const struct settings *settings = swap->settings;
-    struct shim_endpoint target = swap->dest;
+    struct endpoint target = swap->dest;
     bool synthetic = is_synthetic(settings, &swap->dest);
-    if (settings->routes.n_name_rules && names_find(&swap->dest, host, SHIM_HOST_NAME_MAX + 1))
+    if (settings->routes.n_name_rules &&
+        name_cache_find(&swap->dest, host, HELPER_HOST_NAME_MAX + 1))
         swap->host = host;
     if (synthetic)
         target.family = 0;
@@ -285,34 +288,34 @@ static bool find_route(struct swap *swap, char host[SHIM_HOST_NAME_MAX + 1],
 
 /* The kernel takes the unspecified address for the one that the socket is bound to, or the loopback
  * address. No system call for other addresses, and for fd < 0, which is not bound. */
-static void take_any_as_loopback(int fd, struct shim_endpoint *dest) {
+static void take_any_as_loopback(int fd, struct endpoint *dest) {
     struct sockaddr_storage name;
-    struct shim_endpoint local = {0}, inner = shim_endpoint_unmapped(dest);
+    struct endpoint local = {0}, inner = endpoint_unmapped(dest);
     socklen_t len = sizeof name;
     int saved = errno;
-    if (!shim_endpoint_is_any(&inner))
+    if (!endpoint_is_any(&inner))
         return;
     if (fd < 0 || raw_getsockname(fd, &name, &len) != 0 ||
-        !shim_endpoint_from_sockaddr(&local, (struct sockaddr *)&name, len))
+        !endpoint_from_sockaddr(&local, (struct sockaddr *)&name, len))
         memset(&local, 0, sizeof local);
     errno = saved;
-    local = shim_endpoint_unmapped(&local);
+    local = endpoint_unmapped(&local);
     if (inner.family == AF_INET6 && local.family != AF_INET) {
         dest->addr[15] = 1;
         return;
     }
-    bool loopback = inner.family == AF_INET6 || shim_endpoint_is_any(&local);
+    bool loopback = inner.family == AF_INET6 || endpoint_is_any(&local);
     inner.family = AF_INET;
     memcpy(inner.addr, loopback ? (const uint8_t[4]){127, 0, 0, 1} : local.addr, 4);
-    *dest = shim_endpoint_as_family(&inner, dest->family);
+    *dest = endpoint_as_family(&inner, dest->family);
 }
 
 bool shim_connect_is_routed(int fd, const struct sockaddr *addr, socklen_t len) {
     struct swap swap = {.fd = fd, .settings = settings_get()};
-    char host[SHIM_HOST_NAME_MAX + 1];
+    char host[HELPER_HOST_NAME_MAX + 1];
     const struct route *route;
     if (!swap.settings || len > sizeof(struct sockaddr_storage) || !readable_bytes(addr, len) ||
-        !shim_endpoint_from_sockaddr(&swap.dest, addr, len))
+        !endpoint_from_sockaddr(&swap.dest, addr, len))
         return false;
     take_any_as_loopback(-1, &swap.dest);
     if (!find_route(&swap, host, &route))
@@ -324,19 +327,19 @@ bool shim_connect_is_routed(int fd, const struct sockaddr *addr, socklen_t len) 
 }
 
 /* IPV6_V6ONLY forbids v4-mapped destinations; the kernel says how. */
-static bool is_refused_by_v6only(int fd, const struct shim_endpoint *dest) {
+static bool is_refused_by_v6only(int fd, const struct endpoint *dest) {
     int only = 0;
     socklen_t len = sizeof only;
-    return shim_endpoint_is_v4_mapped(dest) &&
+    return endpoint_is_v4_mapped(dest) &&
            raw_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only;
 }
 
-/* Is the socket bound to a device that leads elsewhere than a gateway would? One that is bound to the
- * loopback device may be routed to a loopback address. An address that stands for a name leads nowhere
- * by itself. */
+/* Is the socket bound to a device that leads elsewhere than a gateway would? One that is bound to
+ * the loopback device may be routed to a loopback address. An address that stands for a name leads
+ * nowhere by itself. */
 static bool is_bound_elsewhere(const struct swap *swap) {
     char device[IFNAMSIZ];
-    struct shim_endpoint dest = shim_endpoint_unmapped(&swap->dest);
+    struct endpoint dest = endpoint_unmapped(&swap->dest);
     if (!options_device(swap->fd, device) || is_synthetic(swap->settings, &swap->dest))
         return false;
     struct in6_addr in6;
@@ -349,8 +352,8 @@ static bool is_bound_elsewhere(const struct swap *swap) {
 static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     const struct settings *settings = settings_get();
     struct swap swap = {.fd = fd, .settings = settings};
-    char host[SHIM_HOST_NAME_MAX + 1];
-    if (!settings || !shim_endpoint_from_sockaddr(&swap.dest, addr, len))
+    char host[HELPER_HOST_NAME_MAX + 1];
+    if (!settings || !endpoint_from_sockaddr(&swap.dest, addr, len))
         return real.connect(fd, addr, len);
     take_any_as_loopback(fd, &swap.dest);
     const struct route *route;
@@ -405,7 +408,8 @@ int shim_bind(int fd, const struct sockaddr *addr, socklen_t len) {
     return gives_way(fd, result) ? real.bind(fd, addr, len) : result;
 }
 
-/* Before connect has told of the failure the socket is still connecting to TCP, and cannot listen. */
+/* Before connect has told of the failure the socket is still connecting to TCP, and cannot listen.
+ * */
 int shim_listen(int fd, int backlog) {
     int result = real.listen(fd, backlog);
     bool told = !hint_has(fd, HINT_PENDING);

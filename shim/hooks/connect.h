@@ -20,8 +20,8 @@ bool shim_connect_is_routed(int fd, const struct sockaddr *addr, socklen_t len);
 int shim_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int shim_listen(int fd, int backlog);
 
-/* The part of shutdown(2) on `fd`, one of ours in `state`, whose connect is under way: TCP gives the
- * connect up and says ECONNRESET. False if it is not under way, or for want of descriptors. */
+/* The part of shutdown(2) on `fd`, one of ours in `state`, whose connect is under way: TCP gives
+ * the connect up and says ECONNRESET. False if it is not under way, or for want of descriptors. */
 bool shim_give_up(int fd, const struct shim_state *state);
 
 /* Waits as TCP's connect does until the connection of `fd`, one of ours, is there or has failed.
@@ -29,8 +29,8 @@ bool shim_give_up(int fd, const struct shim_state *state);
  */
 int shim_wait_connected(int fd);
 
-/* Waits as a blocking send waits until `fd`, one of ours, takes more bytes; sends nothing. Returns 0,
- * or -1 with the errno that send(2) would give: EINTR, EAGAIN when SO_SNDTIMEO is over or the
+/* Waits as a blocking send waits until `fd`, one of ours, takes more bytes; sends nothing. Returns
+ * 0, or -1 with the errno that send(2) would give: EINTR, EAGAIN when SO_SNDTIMEO is over or the
  * descriptor does not block, ECONNRESET, EPIPE. */
 int shim_wait_writable(int fd);
 

@@ -3,12 +3,12 @@
  *
  * Receiving calls libc first and looks closer only at ECONNRESET (which may stand for the errno of
  * a failed connect), at the end of file of what was ours (which another thread may have given up),
- * at source addresses of family AF_UNIX, and before flags such as MSG_WAITALL. Sending is different because of
- * SIGPIPE, which cannot be taken back: where the hint says that the descriptor is ours, the call is
- * made with MSG_NOSIGNAL, and made again without if TCP would have sent the signal, too. sendfile
- * and splice have no such flag: there the hang-up is looked for before (one system call for ours).
- * After a send that was cut short it is looked for, too: the kernel may have told that call of a
- * reset (pending_reset.h).
+ * at source addresses of family AF_UNIX, and before flags such as MSG_WAITALL. Sending is different
+ * because of SIGPIPE, which cannot be taken back: where the hint says that the descriptor is ours,
+ * the call is made with MSG_NOSIGNAL, and made again without if TCP would have sent the signal,
+ * too. sendfile and splice have no such flag: there the hang-up is looked for before (one system
+ * call for ours). After a send that was cut short it is looked for, too: the kernel may have told
+ * that call of a reset (pending_reset.h).
  */
 #ifndef SHIM_HOOKS_DATA_H
 #define SHIM_HOOKS_DATA_H
@@ -45,8 +45,8 @@ int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
  * errno. Returns it. */
 ssize_t shim_received(int fd, ssize_t result);
 
-/* Is it a connection of ours that failed to be made, of which connect has told? A system call if this
- * process knows it as ours and connect has nothing left to tell. */
+/* Is it a connection of ours that failed to be made, of which connect has told? A system call if
+ * this process knows it as ours and connect has nothing left to tell. */
 bool shim_is_disconnected(int fd);
 
 ssize_t shim_write(int fd, const void *buf, size_t len);

@@ -18,14 +18,14 @@ static ssize_t fail(int err) {
 }
 
 ssize_t shim_received(int fd, ssize_t result) {
-    if (result >= 0 || !reset_is(errno))
+    if (result >= 0 || !pending_reset_is(errno))
         return result;
     struct shim_state state = shim_state_read(fd);
     return state.kind == SHIM_FOREIGN ? result : fail(shim_reset_errno(&state));
 }
 
-/* Has its connect failed, and said so? TCP has disconnected such a socket: there is no end of file, but
- * no connection. (A failure that SO_ERROR has told, or nobody, leaves an end of file.) */
+/* Has its connect failed, and said so? TCP has disconnected such a socket: there is no end of file,
+ * but no connection. (A failure that SO_ERROR has told, or nobody, leaves an end of file.) */
 static bool is_disconnected(int fd, const struct shim_state *state) {
     return state->kind == SHIM_FAILED && !hint_has(fd, HINT_PENDING);
 }
@@ -37,13 +37,13 @@ bool shim_is_disconnected(int fd) {
     return is_disconnected(fd, &state);
 }
 
-/* The outcome of a receive of up to `len` bytes. `ours`: what the hint said before it. The end that a
- * reader saw may be that of a connection that another thread has given up meanwhile: then a TCP
- * socket is in its place, with the error that TCP gives to such a reader. Any other TCP socket keeps
- * its error, which is not ours to take. */
+/* The outcome of a receive of up to `len` bytes. `ours`: what the hint said before it. The end that
+ * a reader saw may be that of a connection that another thread has given up meanwhile: then a TCP
+ * socket is in its place, with the error that TCP gives to such a reader. Any other TCP socket
+ * keeps its error, which is not ours to take. */
 static ssize_t received(int fd, bool ours, size_t len, ssize_t result) {
     bool ended = result == 0 && len > 0;
-    if (!ours || !(ended || (result < 0 && reset_is(errno))))
+    if (!ours || !(ended || (result < 0 && pending_reset_is(errno))))
         return shim_received(fd, result);
     struct shim_state state = shim_state_read(fd);
     if (ended && is_disconnected(fd, &state))
@@ -67,8 +67,8 @@ static ssize_t received_urgent(int fd, ssize_t result, int flags) {
         return fail(EINVAL); /* a kernel without urgent data for AF_UNIX: none has come */
     if (result > 0 && !(flags & MSG_PEEK) && known_ours(fd) && !shim_is_hung_up(fd)) {
         if (real.syscall(SYS_recvfrom, fd, &nothing, (size_t)0, MSG_DONTWAIT, NULL, NULL) < 0 &&
-            reset_is(errno))
-            reset_put_back(fd);
+            pending_reset_is(errno))
+            pending_reset_put_back(fd);
         errno = saved;
     }
     return shim_received(fd, result);
@@ -136,7 +136,8 @@ ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov) {
     return received(fd, ours, ours && result == 0 ? iov_bytes(iov, (size_t)n_iov) : 0, result);
 }
 
-/* Of libc's two names for it one may be missing, or (in old ones) both: then it was called by number. */
+/* Of libc's two names for it one may be missing, or (in old ones) both: then it was called by
+ * number. */
 ssize_t shim_preadv2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
     ssize_t result;
     bool ours = hint_has(fd, HINT_OURS);

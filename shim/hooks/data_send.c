@@ -35,7 +35,7 @@ static void keep_reset(int fd, int flags) {
         return;
     short ends = shim_poll_now(fd, 0);
     if (ends & POLLHUP && !(ends & POLLERR) && !hint_has(fd, HINT_SHUT) && shim_is_ours(fd))
-        reset_put_back(fd);
+        pending_reset_put_back(fd);
 }
 
 /* A send of nothing, with which programs ask whether they are connected: while they are not TCP
@@ -65,8 +65,8 @@ static enum verdict judge(int fd, ssize_t *sent, size_t len, int flags) {
     int err = errno;
     struct shim_state state = shim_state_read(fd);
     errno = err;
-    /* Another's EPIPE stays, however often it is asked. If a thread has given the connection up meanwhile,
-     * the TCP socket in its place has the error for this call. */
+    /* Another's EPIPE stays, however often it is asked. If a thread has given the connection up
+     * meanwhile, the TCP socket in its place has the error for this call. */
     if (state.kind == SHIM_FOREIGN) {
         if (err == EPIPE)
             return VERDICT_REPEAT;
@@ -113,9 +113,9 @@ ssize_t shim_write(int fd, const void *buf, size_t len) {
     return unhinted(fd, real.write(fd, buf, len));
 }
 
-/* A write of vectors without a signal. Returns true if *result is the answer. (One of no bytes at all
- * never reaches a socket, but as a message it would reach one of datagrams that has the number of a
- * connection.) */
+/* A write of vectors without a signal. Returns true if *result is the answer. (One of no bytes at
+ * all never reaches a socket, but as a message it would reach one of datagrams that has the number
+ * of a connection.) */
 static bool write_quietly(int fd, const struct iovec *iov, int n_iov, int flags, ssize_t *result) {
     struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = 0};
     if (!hint_has(fd, HINT_OURS) || n_iov <= 0 || n_iov > IOV_MAX ||
@@ -149,7 +149,8 @@ static bool tells_reset(int fd) {
     return reset;
 }
 
-/* Of libc's two names for it one may be missing, or (in old ones) both: then it was called by number. */
+/* Of libc's two names for it one may be missing, or (in old ones) both: then it was called by
+ * number. */
 ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
     ssize_t result;
     bool plain = offset == -1 && !(flags & ~RWF_NOWAIT);
@@ -169,9 +170,9 @@ ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, int64_t offset
 
 /* ---- Zero-copy ----
  *
- * SO_ZEROCOPY set before connect promised that completions would be told, which nobody here can. ENOBUFS
- * is what TCP says when it cannot (out of optmem, of locked memory): senders then copy. Without
- * SO_ZEROCOPY the flag means nothing, to TCP as to AF_UNIX. */
+ * SO_ZEROCOPY set before connect promised that completions would be told, which nobody here can.
+ * ENOBUFS is what TCP says when it cannot (out of optmem, of locked memory): senders then copy.
+ * Without SO_ZEROCOPY the flag means nothing, to TCP as to AF_UNIX. */
 
 static bool is_zerocopy(int fd, int flags) {
     const struct option_row *row =
@@ -181,9 +182,9 @@ static bool is_zerocopy(int fd, int flags) {
 
 /* ---- Urgent data ----
  *
- * The helper must learn which byte it is, in its place. AF_UNIX's own MSG_OOB would tell it too late
- * or not at all, and only some kernels have it. A descriptor passed with the byte (SCM_RIGHTS) is
- * seen by whoever reads it; which one does not matter. */
+ * The helper must learn which byte it is, in its place. AF_UNIX's own MSG_OOB would tell it too
+ * late or not at all, and only some kernels have it. A descriptor passed with the byte (SCM_RIGHTS)
+ * is seen by whoever reads it; which one does not matter. */
 
 /* The urgent byte itself. Without a descriptor to send it goes like any other. */
 static ssize_t send_marked(int fd, const void *byte, int flags) {
@@ -198,7 +199,7 @@ static ssize_t send_marked(int fd, const void *byte, int flags) {
                          .msg_iovlen = 1,
                          .msg_control = &control,
                          .msg_controllen = sizeof control};
-    window_open();
+    fork_guard_open();
     int mark = (int)real.syscall(SYS_eventfd2, 0u, O_CLOEXEC);
     memcpy(CMSG_DATA(&control.align), &mark, sizeof mark);
     if (mark < 0)
@@ -211,7 +212,7 @@ static ssize_t send_marked(int fd, const void *byte, int flags) {
     int err = errno;
     if (mark >= 0)
         raw_close(mark);
-    window_close();
+    fork_guard_close();
     errno = err;
     return result;
 }

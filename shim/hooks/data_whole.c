@@ -175,8 +175,8 @@ static ssize_t take_all(struct whole *whole, struct msghdr *msg) {
             n = 0; /* another thread was quicker */
             continue;
         }
-        if (n < 0 && reset_is(errno) && shim_is_ours(whole->fd))
-            reset_put_back(whole->fd);
+        if (n < 0 && pending_reset_is(errno) && shim_is_ours(whole->fd))
+            pending_reset_put_back(whole->fd);
         if (n <= 0)
             break;
         whole->done += (size_t)n;
@@ -257,7 +257,7 @@ int shim_receive_messages(int fd, struct mmsghdr *msgs, unsigned n_msgs, int fla
         ssize_t n = shim_recvmsg(fd, &msgs[got].msg_hdr, flags & ~MSG_WAITFORONE);
         if (n < 0) {
             if (got && errno == ECONNRESET)
-                reset_put_back(fd);
+                pending_reset_put_back(fd);
             break;
         }
         msgs[got++].msg_len = (unsigned)n;

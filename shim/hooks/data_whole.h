@@ -4,8 +4,8 @@
  * MSG_WAITALL, SO_RCVLOWAT and MSG_TRUNC ask for more than one look at what has come. AF_UNIX takes
  * a pending reset away when it looks in vain after it has copied something, so here several
  * receives are made, each of which is content with what is there; a reset that ends the last one is
- * put back (pending_reset.h). With MSG_PEEK AF_UNIX would not wait at all, and with MSG_TRUNC write into a
- * buffer that TCP leaves alone.
+ * put back (pending_reset.h). With MSG_PEEK AF_UNIX would not wait at all, and with MSG_TRUNC write
+ * into a buffer that TCP leaves alone.
  */
 #ifndef SHIM_HOOKS_DATA_WHOLE_H
 #define SHIM_HOOKS_DATA_WHOLE_H
@@ -24,9 +24,9 @@ static inline bool data_low_water(int fd) {
  * without taking a reset away. No system call unless there is a hint. */
 size_t data_at_most(int fd, size_t len);
 
-/* recvmsg(2), on a descriptor that is ours, with flags among which is no MSG_OOB and no MSG_ERRQUEUE.
- * Addresses are left as the kernel gives them. As many system calls as recvmsg if all is there
- * at once. */
+/* recvmsg(2), on a descriptor that is ours, with flags among which is no MSG_OOB and no
+ * MSG_ERRQUEUE. Addresses are left as the kernel gives them. As many system calls as recvmsg if all
+ * is there at once. */
 ssize_t shim_receive_whole(int fd, struct msghdr *msg, int flags);
 
 /* recvmmsg(2) of such messages, on a descriptor that is ours. */

@@ -7,8 +7,8 @@
 #include "shim/socket/epoll_sets.h"
 #include "shim/socket/local_address.h"
 
-/* Registrations in epoll sets are those of a descriptor number, and stay with it. Nothing is cleared: a
- * child of vfork writes into its parent's memory, but not into its descriptors. */
+/* Registrations in epoll sets are those of a descriptor number, and stay with it. Nothing is
+ * cleared: a child of vfork writes into its parent's memory, but not into its descriptors. */
 int shim_copied(int from, int result) {
     uint32_t word = hint_get(from) & ~(uint32_t)HINT_NUMBER;
     if (result < 0 || result == from)
@@ -16,7 +16,7 @@ int shim_copied(int from, int result) {
     if (word)
         hint_change(result, HINT_NUMBER, word);
     if (word & HINT_PENDING)
-        early_name_copy(from, result);
+        local_address_copy(from, result);
     epoll_sets_copied(from, result);
     return result;
 }

@@ -1,8 +1,8 @@
 /*
  * export.h - how an exported function is defined.
  *
- * Under a name of its own with an assembler label, because libc's headers declare the same functions
- * with attributes and transparent unions that differ from libc to libc.
+ * Under a name of its own with an assembler label, because libc's headers declare the same
+ * functions with attributes and transparent unions that differ from libc to libc.
  */
 #ifndef SHIM_HOOKS_EXPORT_H
 #define SHIM_HOOKS_EXPORT_H

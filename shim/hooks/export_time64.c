@@ -2,8 +2,8 @@
  * export_time64.c - the names that glibc has for 32-bit programs built with _TIME_BITS=64.
  *
  * They are the same functions; only what holds a time is wider. SO_RCVTIMEO and SO_SNDTIMEO have
- * other numbers there, which mean the same two values of the socket. A kernel that does not know them
- * (before 5.1) says ENOPROTOOPT, and has looked at the caller's pointers then.
+ * other numbers there, which mean the same two values of the socket. A kernel that does not know
+ * them (before 5.1) says ENOPROTOOPT, and has looked at the caller's pointers then.
  */
 #include <features.h>
 

@@ -13,28 +13,28 @@
 
 /* ---- Shared ---- */
 
-const struct settings *resolve_watches(const char *name) {
+const struct settings *lookup_watches(const char *name) {
     const struct settings *settings = name ? settings_get() : NULL;
     return settings && route_list_watches_name(&settings->routes, name) ? settings : NULL;
 }
 
-const struct settings *resolve_synthetic(const struct shim_endpoint *address) {
+const struct settings *lookup_synthetic(const struct endpoint *address) {
     const struct settings *settings = settings_get();
-    return settings && settings->routes.n_name_rules && shim_ranges_hold(&settings->names, address)
+    return settings && settings->routes.n_name_rules && name_ranges_hold(&settings->names, address)
                ? settings
                : NULL;
 }
 
 /* A real address in the range would be taken for another name's: it is not remembered. */
-void resolve_remember(const struct settings *settings, const struct shim_endpoint *address,
-                      const char *name) {
-    if (!shim_ranges_hold(&settings->names, address))
-        names_remember(address, name);
+void lookup_remember(const struct settings *settings, const struct endpoint *address,
+                     const char *name) {
+    if (!name_ranges_hold(&settings->names, address))
+        name_cache_remember(address, name);
 }
 
 /* A failed lookup may have taken long, so there is a second one only where its success is likely:
  * names with IPv4 addresses alone are common, with IPv6 alone they are not. */
-bool resolve_known_otherwise(const char *name, int family, bool no_data) {
+bool lookup_known_otherwise(const char *name, int family, bool no_data) {
     struct addrinfo hints = {.ai_family = family == AF_INET ? AF_INET6 : AF_INET,
                              .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
@@ -48,47 +48,47 @@ bool resolve_known_otherwise(const char *name, int family, bool no_data) {
     return known;
 }
 
-static void log_lookup(const char *name, const struct shim_endpoint *address, int err) {
-    char text[SHIM_ENDPOINT_TEXT_SIZE];
+static void log_lookup(const char *name, const struct endpoint *address, int err) {
+    char text[ENDPOINT_TEXT_SIZE];
     if (!shim_log_wanted())
         return;
     shim_log("lookup of %s: %s", name,
              err == ENOENT   ? "no route of the helper has this name"
              : err == EAGAIN ? "no helper answers"
              : err           ? strerror(err)
-                             : shim_endpoint_text(address, text, sizeof text));
+                             : endpoint_text(address, text, sizeof text));
 }
 
-int resolve_synthesize(const struct settings *settings, const char *name, int family,
-                       struct shim_endpoint *address) {
-    char kept[SHIM_HOST_NAME_MAX + 1];
-    if (!shim_host_name_valid(name, strnlen(name, SHIM_HOST_NAME_MAX + 1)))
+int lookup_synthesize(const struct settings *settings, const char *name, int family,
+                      struct endpoint *address) {
+    char kept[HELPER_HOST_NAME_MAX + 1];
+    if (!helper_host_name_valid(name, strnlen(name, HELPER_HOST_NAME_MAX + 1)))
         return ENOENT;
     int err =
-        names_ask_address(settings, name, family == AF_INET6 ? AF_INET6 : AF_INET, address, kept);
+        name_ask_address(settings, name, family == AF_INET6 ? AF_INET6 : AF_INET, address, kept);
     if (err == ENOSPC && family == AF_UNSPEC)
-        err = names_ask_address(settings, name, AF_INET6, address, kept);
+        err = name_ask_address(settings, name, AF_INET6, address, kept);
     log_lookup(name, address, err);
     if (err == 0)
-        names_remember(address, kept);
+        name_cache_remember(address, kept);
     return err;
 }
 
-int resolve_name(const struct settings *settings, const struct shim_endpoint *address,
-                 char name[SHIM_HOST_NAME_MAX + 1]) {
-    struct shim_endpoint plain = shim_endpoint_unmapped(address);
-    if (names_find(&plain, name, SHIM_HOST_NAME_MAX + 1))
+int lookup_name(const struct settings *settings, const struct endpoint *address,
+                char name[HELPER_HOST_NAME_MAX + 1]) {
+    struct endpoint plain = endpoint_unmapped(address);
+    if (name_cache_find(&plain, name, HELPER_HOST_NAME_MAX + 1))
         return 0;
-    int err = names_ask_name(settings, &plain, name);
+    int err = name_ask_name(settings, &plain, name);
     if (err == 0)
-        names_remember(&plain, name);
+        name_cache_remember(&plain, name);
     return err;
 }
 
-struct resolve_failure resolve_failure(int err) {
+struct lookup_failure lookup_failure(int err) {
     static const struct {
         int err;
-        struct resolve_failure failure;
+        struct lookup_failure failure;
     } table[] = {
         {ENOENT, {0, 0}},
         {EACCES, {0, 0}},
@@ -101,7 +101,7 @@ struct resolve_failure resolve_failure(int err) {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].err == err)
             return table[i].failure;
-    return (struct resolve_failure){EAI_FAIL, NO_RECOVERY};
+    return (struct lookup_failure){EAI_FAIL, NO_RECOVERY};
 }
 
 /* ---- getaddrinfo ---- */
@@ -126,14 +126,14 @@ static bool is_unknown_name(int error) {
 
 static void remember_list(const struct settings *settings, const char *name,
                           const struct addrinfo *list) {
-    struct shim_endpoint address;
+    struct endpoint address;
     for (; list; list = list->ai_next)
-        if (shim_endpoint_from_sockaddr(&address, list->ai_addr, list->ai_addrlen))
-            resolve_remember(settings, &address, name);
+        if (endpoint_from_sockaddr(&address, list->ai_addr, list->ai_addrlen))
+            lookup_remember(settings, &address, name);
 }
 
-/* The name in place of the numbers. musl keeps it in one piece with the list, where a longer one has
- * no room: there the numbers stay. */
+/* The name in place of the numbers. musl keeps it in one piece with the list, where a longer one
+ * has no room: there the numbers stay. */
 static void set_canonical_name(struct addrinfo *list, const char *name) {
 #ifdef __GLIBC__
     char *canonical = strdup(name);
@@ -152,13 +152,13 @@ static void set_canonical_name(struct addrinfo *list, const char *name) {
 static int synthetic_list(const struct settings *settings, const char *node, const char *service,
                           const struct addrinfo *hints, struct addrinfo **res, int error) {
     struct addrinfo numeric = {0};
-    struct shim_endpoint address;
+    struct endpoint address;
     char text[INET6_ADDRSTRLEN];
     if (hints)
         numeric = *hints;
-    int err = resolve_synthesize(settings, node, numeric.ai_family, &address);
+    int err = lookup_synthesize(settings, node, numeric.ai_family, &address);
     if (err) {
-        int eai = resolve_failure(err).eai;
+        int eai = lookup_failure(err).eai;
         if (eai == EAI_SYSTEM)
             errno = err;
         return eai ? eai : error;
@@ -174,14 +174,14 @@ static int synthetic_list(const struct settings *settings, const char *node, con
 int shim_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                      struct addrinfo **res) {
     int result = real.getaddrinfo(node, service, hints, res);
-    const struct settings *settings = resolve_watches(node);
+    const struct settings *settings = lookup_watches(node);
     if (!settings || (hints && hints->ai_flags & AI_NUMERICHOST))
         return result;
     if (result == 0)
         remember_list(settings, node, *res);
     else if (is_unknown_name(result) &&
-             !resolve_known_otherwise(node, hints ? hints->ai_family : AF_UNSPEC,
-                                      is_no_data(result)))
+             !lookup_known_otherwise(node, hints ? hints->ai_family : AF_UNSPEC,
+                                     is_no_data(result)))
         result = synthetic_list(settings, node, service, hints, res, result);
     return result;
 }
@@ -198,14 +198,13 @@ static int without_name(const struct sockaddr *addr, socklen_t len, char *host, 
 
 int shim_getnameinfo(const struct sockaddr *addr, socklen_t len, char *host, socklen_t host_len,
                      char *serv, socklen_t serv_len, int flags) {
-    struct shim_endpoint address;
-    char name[SHIM_HOST_NAME_MAX + 1];
+    struct endpoint address;
+    char name[HELPER_HOST_NAME_MAX + 1];
     const struct settings *settings;
     if (flags & NI_NUMERICHOST || !host || !host_len ||
-        !shim_endpoint_from_sockaddr(&address, addr, len) ||
-        !(settings = resolve_synthetic(&address)))
+        !endpoint_from_sockaddr(&address, addr, len) || !(settings = lookup_synthetic(&address)))
         return real.getnameinfo(addr, len, host, host_len, serv, serv_len, flags);
-    int err = resolve_name(settings, &address, name);
+    int err = lookup_name(settings, &address, name);
     if (err)
         return without_name(addr, len, host, host_len, serv, serv_len, flags, err);
     if (strlen(name) >= host_len)

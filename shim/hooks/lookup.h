@@ -4,8 +4,8 @@
  * A name that matches a name rule of a route is resolved by libc as ever, and what came out is
  * remembered (name_cache.h). If libc cannot resolve it the helper gives it a synthetic address
  * (name_ask.h), and the gateway resolves the name at connect. Where no helper answers that is a
- * temporary failure (EAI_AGAIN); where it has no address left, a permanent one (EAI_FAIL). Names that
- * match no rule, and everything if no route has a name rule, go straight to libc.
+ * temporary failure (EAI_AGAIN); where it has no address left, a permanent one (EAI_FAIL). Names
+ * that match no rule, and everything if no route has a name rule, go straight to libc.
  */
 #ifndef SHIM_HOOKS_LOOKUP_H
 #define SHIM_HOOKS_LOOKUP_H

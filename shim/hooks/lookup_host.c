@@ -11,7 +11,7 @@ struct host_buffer {
     char *list[2];
     char *no_aliases[1];
     uint8_t addr[16];
-    char name[SHIM_HOST_NAME_MAX + 1];
+    char name[HELPER_HOST_NAME_MAX + 1];
 };
 
 static void fill_hostent(struct hostent *host, struct host_buffer *buffer, const char *name,
@@ -77,10 +77,10 @@ static struct hostent *fail_static(int h_error, int err) {
 
 static void remember_hostent(const struct settings *settings, const char *name,
                              const struct hostent *host) {
-    struct shim_endpoint address = {.family = (uint16_t)host->h_addrtype};
+    struct endpoint address = {.family = (uint16_t)host->h_addrtype};
     for (char **addr = host->h_addr_list; *addr && host->h_length <= 16; addr++) {
         memcpy(address.addr, *addr, (size_t)host->h_length);
-        resolve_remember(settings, &address, name);
+        lookup_remember(settings, &address, name);
     }
 }
 
@@ -89,20 +89,20 @@ static bool is_unknown(const char *name, int family, int h_error) {
     return (h_error == HOST_NOT_FOUND || h_error == TRY_AGAIN || h_error == NO_RECOVERY ||
             h_error == NO_DATA) &&
            (family == AF_INET || family == AF_INET6) &&
-           !resolve_known_otherwise(name, family, h_error == NO_DATA);
+           !lookup_known_otherwise(name, family, h_error == NO_DATA);
 }
 
 static struct hostent *watch_result(const char *name, int family, struct hostent *host) {
-    const struct settings *settings = resolve_watches(name);
-    struct shim_endpoint address;
+    const struct settings *settings = lookup_watches(name);
+    struct endpoint address;
     if (settings && host)
         remember_hostent(settings, name, host);
     if (!settings || host || !is_unknown(name, family, h_errno))
         return host;
-    int err = resolve_synthesize(settings, name, family, &address);
+    int err = lookup_synthesize(settings, name, family, &address);
     if (err == 0)
         return static_result(name, address.addr, family);
-    int h_error = resolve_failure(err).h_error;
+    int h_error = lookup_failure(err).h_error;
     return h_error ? fail_static(h_error, err) : NULL;
 }
 
@@ -115,8 +115,8 @@ struct hostent *shim_gethostbyname2(const char *name, int family) {
 }
 
 static int watch_result_r(const char *name, int family, int error, const struct host_result *out) {
-    const struct settings *settings = resolve_watches(name);
-    struct shim_endpoint address;
+    const struct settings *settings = lookup_watches(name);
+    struct endpoint address;
     if (!settings || error == ERANGE)
         return error;
     if (error == 0 && *out->result) {
@@ -125,10 +125,10 @@ static int watch_result_r(const char *name, int family, int error, const struct 
     }
     if (!is_unknown(name, family, *out->h_error))
         return error;
-    int err = resolve_synthesize(settings, name, family, &address);
+    int err = lookup_synthesize(settings, name, family, &address);
     if (err == 0)
         return build_hostent(out, name, address.addr, family);
-    int h_error = resolve_failure(err).h_error;
+    int h_error = lookup_failure(err).h_error;
     return h_error ? fail_r(out, h_error, err) : error;
 }
 
@@ -150,21 +150,21 @@ int shim_gethostbyname2_r(const char *name, int family, struct hostent *ret, cha
 
 /* The settings if the program asks about a synthetic address, and that. */
 static const struct settings *asks_about_synthetic(const void *addr, socklen_t len, int family,
-                                                   struct shim_endpoint *address) {
-    *address = (struct shim_endpoint){.family = (uint16_t)family};
+                                                   struct endpoint *address) {
+    *address = (struct endpoint){.family = (uint16_t)family};
     if (!addr || ((family != AF_INET || len != 4) && (family != AF_INET6 || len != 16)))
         return NULL;
     memcpy(address->addr, addr, len);
-    return resolve_synthetic(address);
+    return lookup_synthetic(address);
 }
 
 struct hostent *shim_gethostbyaddr(const void *addr, socklen_t len, int family) {
-    struct shim_endpoint address;
-    char name[SHIM_HOST_NAME_MAX + 1];
+    struct endpoint address;
+    char name[HELPER_HOST_NAME_MAX + 1];
     const struct settings *settings = asks_about_synthetic(addr, len, family, &address);
     if (!settings)
         return real.gethostbyaddr(addr, len, family);
-    int err = resolve_name(settings, &address, name);
+    int err = lookup_name(settings, &address, name);
     if (err)
         return fail_static(err == ENOENT ? HOST_NOT_FOUND : TRY_AGAIN, err);
     return static_result(name, address.addr, family);
@@ -173,12 +173,12 @@ struct hostent *shim_gethostbyaddr(const void *addr, socklen_t len, int family) 
 int shim_gethostbyaddr_r(const void *addr, socklen_t len, int family, struct hostent *ret,
                          char *buf, size_t size, struct hostent **result, int *h_error) {
     struct host_result out = {ret, buf, size, result, h_error};
-    struct shim_endpoint address;
-    char name[SHIM_HOST_NAME_MAX + 1];
+    struct endpoint address;
+    char name[HELPER_HOST_NAME_MAX + 1];
     const struct settings *settings = asks_about_synthetic(addr, len, family, &address);
     if (!settings)
         return real.gethostbyaddr_r(addr, len, family, ret, buf, size, result, h_error);
-    int err = resolve_name(settings, &address, name);
+    int err = lookup_name(settings, &address, name);
     if (err)
         return fail_r(&out, err == ENOENT ? HOST_NOT_FOUND : TRY_AGAIN, err);
     return build_hostent(&out, name, address.addr, family);

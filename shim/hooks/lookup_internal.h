@@ -11,34 +11,34 @@
 #define NETDB_INTERNAL (-1)
 #endif
 
-/* The settings if a route wants this host name; else NULL. No system call when the routes are in the
- * environment. */
-const struct settings *resolve_watches(const char *name);
+/* The settings if a route wants this host name; else NULL. No system call when the routes are in
+ * the environment. */
+const struct settings *lookup_watches(const char *name);
 
 /* The settings if this address stands for a host name; else NULL. */
-const struct settings *resolve_synthetic(const struct shim_endpoint *address);
+const struct settings *lookup_synthetic(const struct endpoint *address);
 
 /* Remembers what libc found. */
-void resolve_remember(const struct settings *settings, const struct shim_endpoint *address,
-                      const char *name);
+void lookup_remember(const struct settings *settings, const struct endpoint *address,
+                     const char *name);
 
 /* libc found no address of `family`: has the name one of the other family? Then its answer stands.
  * `no_data`: libc said that the name exists. */
-bool resolve_known_otherwise(const char *name, int family, bool no_data);
+bool lookup_known_otherwise(const char *name, int family, bool no_data);
 
 /* The synthetic address of a name (AF_UNSPEC: IPv4, or IPv6 if there is none left), remembered. 0,
  * or an errno as name_ask.h has it. */
-int resolve_synthesize(const struct settings *settings, const char *name, int family,
-                       struct shim_endpoint *address);
+int lookup_synthesize(const struct settings *settings, const char *name, int family,
+                      struct endpoint *address);
 
 /* The name behind a synthetic address: as this process or the helper knows it. */
-int resolve_name(const struct settings *settings, const struct shim_endpoint *address,
-                 char name[SHIM_HOST_NAME_MAX + 1]);
+int lookup_name(const struct settings *settings, const struct endpoint *address,
+                char name[HELPER_HOST_NAME_MAX + 1]);
 
 /* That errno, as getaddrinfo and gethostbyname say it. 0: libc's own answer stands. */
-struct resolve_failure {
+struct lookup_failure {
     int eai, h_error;
 };
-struct resolve_failure resolve_failure(int err);
+struct lookup_failure lookup_failure(int err);
 
 #endif

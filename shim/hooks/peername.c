@@ -14,21 +14,20 @@
 #include "shim/socket/state.h"
 
 bool address_is_ours(int fd, const struct sockaddr *addr, socklen_t size, socklen_t len) {
-    const socklen_t least = offsetof(struct sockaddr_un, sun_path) + sizeof SHIM_ABSTRACT_PREFIX;
+    const socklen_t least = offsetof(struct sockaddr_un, sun_path) + sizeof HELPER_ABSTRACT_PREFIX;
     struct sockaddr_un name;
     if (len < least || (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX))
         return false;
     if (len > size || len > sizeof name || size == ADDRESS_SIZE_UNKNOWN)
         return shim_is_ours(fd);
     memcpy(&name, addr, len);
-    return shim_is_helper_name(&name, len);
+    return helper_name_is_valid(&name, len);
 }
 
 /* Hands an address out as the kernel does: cut to `size`, with the true length in *len. */
-static int give(const struct shim_endpoint *ep, struct sockaddr *addr, socklen_t size,
-                socklen_t *len) {
+static int give(const struct endpoint *ep, struct sockaddr *addr, socklen_t size, socklen_t *len) {
     struct sockaddr_storage full;
-    *len = shim_endpoint_to_sockaddr(ep, &full);
+    *len = endpoint_to_sockaddr(ep, &full);
     memcpy(addr, &full, size < *len ? size : *len);
     return 0;
 }
@@ -45,7 +44,7 @@ static struct shim_state state_from(int fd, const struct sockaddr *addr, socklen
     struct shim_state state = {.kind = SHIM_CONNECTED};
     if (len <= size && len <= sizeof name) {
         memcpy(&name, addr, len);
-        if (shim_outcome_unpack(&state.outcome, &name, len)) {
+        if (helper_outcome_unpack(&state.outcome, &name, len)) {
             state.kind = state.outcome.err ? SHIM_FAILED : SHIM_CONNECTED;
             return state;
         }
@@ -57,27 +56,27 @@ static struct shim_state state_from(int fd, const struct sockaddr *addr, socklen
 }
 
 /* When TCP's connect has told of its failure it takes its own address back, but not the port. */
-static struct shim_endpoint local_of_failed(int fd, const struct shim_endpoint *dest) {
+static struct endpoint local_of_failed(int fd, const struct endpoint *dest) {
     uint16_t family = options_family(fd);
-    struct shim_endpoint local = early_name_get(fd, family, dest);
+    struct endpoint local = local_address_get(fd, family, dest);
     if (!hint_has(fd, HINT_PENDING)) {
-        struct shim_endpoint bound = early_name_bound(fd, family);
+        struct endpoint bound = local_address_bound(fd, family);
         bound.port = local.port;
         local = bound;
     }
     return local;
 }
 
-static struct shim_endpoint local_of(int fd, const struct shim_state *state) {
-    const struct shim_outcome *outcome = &state->outcome;
-    const struct shim_endpoint *dest = shim_endpoint_is_any(&outcome->dest) ? NULL : &outcome->dest;
+static struct endpoint local_of(int fd, const struct shim_state *state) {
+    const struct helper_outcome *outcome = &state->outcome;
+    const struct endpoint *dest = endpoint_is_any(&outcome->dest) ? NULL : &outcome->dest;
     if (state->kind == SHIM_CONNECTED)
-        return outcome->local.port && !shim_endpoint_is_any(&outcome->local)
+        return outcome->local.port && !endpoint_is_any(&outcome->local)
                    ? outcome->local
-                   : early_name_get(fd, outcome->dest.family, dest);
+                   : local_address_get(fd, outcome->dest.family, dest);
     if (state->kind == SHIM_FAILED)
         return local_of_failed(fd, dest);
-    return early_name_get(fd, options_family(fd), NULL);
+    return local_address_get(fd, options_family(fd), NULL);
 }
 
 static int give_peer(int fd, const struct shim_state *state, struct sockaddr *addr, socklen_t size,
@@ -89,7 +88,7 @@ static int give_peer(int fd, const struct shim_state *state, struct sockaddr *ad
 
 static int give_own(int fd, const struct shim_state *state, struct sockaddr *addr, socklen_t size,
                     socklen_t *len) {
-    struct shim_endpoint local = local_of(fd, state);
+    struct endpoint local = local_of(fd, state);
     return give(&local, addr, size, len);
 }
 

@@ -13,9 +13,9 @@ int shim_shutdown(int fd, int how);
 
 #define ADDRESS_SIZE_UNKNOWN ((socklen_t)-1)
 
-/* Is this what the kernel wrote for a descriptor of ours? `size` is what the caller had room for, or
- * ADDRESS_SIZE_UNKNOWN, `len` what the kernel says the whole name has. A system call only if the name
- * may have been cut, and may be a helper's. */
+/* Is this what the kernel wrote for a descriptor of ours? `size` is what the caller had room for,
+ * or ADDRESS_SIZE_UNKNOWN, `len` what the kernel says the whole name has. A system call only if the
+ * name may have been cut, and may be a helper's. */
 bool address_is_ours(int fd, const struct sockaddr *addr, socklen_t size, socklen_t len);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * socket.h - the hooks of calls that give a new descriptor. What the number stood for before, which
- * may have been a connection of ours, is forgotten; of some kinds epoll_registry.h wants to know. libc
- * first; no system call.
+ * may have been a connection of ours, is forgotten; of some kinds epoll_registry.h wants to know.
+ * libc first; no system call.
  */
 #ifndef SHIM_HOOKS_SOCKET_H
 #define SHIM_HOOKS_SOCKET_H

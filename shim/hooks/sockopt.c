@@ -26,11 +26,12 @@ static bool is_tcp_level(int level) {
     return level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6;
 }
 
-/* SO_ERROR of ours: what the kernel says stands for ECONNRESET, or for the errno of a failed connect. */
+/* SO_ERROR of ours: what the kernel says stands for ECONNRESET, or for the errno of a failed
+ * connect. */
 static int translate_error(int fd, void *value) {
     int err;
     memcpy(&err, value, sizeof err);
-    if (reset_is(err)) {
+    if (pending_reset_is(err)) {
         struct shim_state state = shim_state_read(fd);
         if (state.kind != SHIM_FOREIGN) {
             err = shim_reset_errno(&state);
@@ -87,7 +88,8 @@ static int emulate_get(int fd, int level, int name, void *value, socklen_t *len,
  * length, which is the caller's cut to the answer, is room enough for TCP's answer too: the two are
  * of one size wherever there are two. */
 int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
-    /* What is kept there must not appear in the caller's memory, nor an error because it is long. */
+    /* What is kept there must not appear in the caller's memory, nor an error because it is long.
+     * */
     if (level == SOL_SOCKET && (name == SO_PEERNAME || name == SO_GET_FILTER) && value && len &&
         hint_has(fd, HINT_OURS) && shim_is_ours(fd))
         return emulate_get(fd, level, name, value, len, -1);

@@ -134,7 +134,7 @@ static bool wait_for_helper(pid_t pid, const struct launch_helper *helper) {
             if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
                 return false; /* it has said why */
         }
-        answers = answers || shim_helper_answers(helper->socket_path);
+        answers = answers || helper_place_answers(helper->socket_path);
         if (answers && !running)
             return true;
         nanosleep(&step, NULL);

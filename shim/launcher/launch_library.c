@@ -9,7 +9,8 @@
 
 #define LIBRARY "libsmuxshim.so"
 
-/* What the loader puts in place of $LIB, for one word size or another: Debian's, Fedora's, others'. */
+/* What the loader puts in place of $LIB, for one word size or another: Debian's, Fedora's, others'.
+ * */
 static const char *const lib_folders[] = {"lib/x86_64-linux-gnu",
                                           "lib/i386-linux-gnu",
                                           "lib/aarch64-linux-gnu",

@@ -86,15 +86,15 @@ static bool export_routes(const struct config *config) {
 
 /* A default is exported, too: an outer smuxshim may have left another. */
 static bool export_names(const struct config *config) {
-    char text[SHIM_RANGES_TEXT_SIZE];
-    return setenv("SMUXSHIM_NAMES", shim_ranges_text(&config->names.ranges, text, sizeof text),
+    char text[NAME_RANGES_TEXT_SIZE];
+    return setenv("SMUXSHIM_NAMES", name_ranges_text(&config->names.ranges, text, sizeof text),
                   1) == 0;
 }
 
 static bool ensure_helper(const struct config *config, const struct options *options,
                           const char *socket_path) {
     struct config_error error;
-    if (shim_helper_answers(socket_path)) {
+    if (helper_place_answers(socket_path)) {
         if (options->verbose)
             fprintf(stderr, "smuxshim: a helper answers at %s\n", socket_path);
         return true;
@@ -180,7 +180,7 @@ int main(int argc, char **argv) {
         return status;
     if (!load(&config, &options))
         return 2;
-    if (!shim_socket_path(socket_path, sizeof socket_path, config.helper.socket, &why)) {
+    if (!helper_place_socket(socket_path, sizeof socket_path, config.helper.socket, &why)) {
         fprintf(stderr, "smuxshim: SMUXSHIM_SOCKET: expected %s\n", why);
         return 2;
     }

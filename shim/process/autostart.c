@@ -130,12 +130,12 @@ static bool spawn(struct start *start) {
 /* ---- Waiting for it ---- */
 
 static bool answers(const char *socket_path) {
-    window_open();
+    fork_guard_open();
     int fd = raw_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int err = fd >= 0 ? helper_socket_connect(fd, socket_path) : errno;
     if (fd >= 0)
         raw_close(fd);
-    window_close();
+    fork_guard_close();
     return err == 0 || err == EAGAIN;
 }
 
@@ -182,13 +182,13 @@ static bool start_and_wait(const char *socket_path, int64_t until_ms) {
              socket_path);
     start->environment[n++] = start->socket_variable;
     start->environment[n] = (char *)(uintptr_t) "SMUXSHIM_DISABLE=1";
-    window_open();
+    fork_guard_open();
     if (real.syscall(SYS_pipe2, messages, O_CLOEXEC) == 0) {
         start->messages = messages[1];
         started = spawn(start);
         raw_close(messages[1]);
     }
-    window_close();
+    fork_guard_close();
     if (!started)
         shim_log("no helper is started: %s", strerror(errno));
 out:

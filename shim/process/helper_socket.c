@@ -8,8 +8,8 @@
 #include "shim/base/libc.h"
 
 int helper_socket_connect(int fd, const char *path) {
-    static const struct shim_calls calls = {raw_connect, raw_getsockopt};
-    return shim_connect_helper(fd, path, &calls);
+    static const struct helper_place_calls calls = {raw_connect, raw_getsockopt};
+    return helper_place_connect(fd, path, &calls);
 }
 
 int helper_socket_refusal(int fd) {

@@ -4,12 +4,12 @@
 #ifndef SHIM_PROCESS_HELPER_SOCKET_H
 #define SHIM_PROCESS_HELPER_SOCKET_H
 
-/* As shim_connect_helper (helper_place.h), with calls that are no cancellation points.  Returns 0 or
- * an errno. */
+/* As helper_place_connect (helper_place.h), with calls that are no cancellation points.  Returns 0
+ * or an errno. */
 int helper_socket_connect(int fd, const char *path);
 
-/* The errno with which the helper has refused to read anything of this connection at all (helper_protocol.h,
- * "Refusals"); 0 if it has not. 1 system call. */
+/* The errno with which the helper has refused to read anything of this connection at all
+ * (helper_protocol.h, "Refusals"); 0 if it has not. 1 system call. */
 int helper_socket_refusal(int fd);
 
 #endif

@@ -13,7 +13,7 @@
 #define NO_HELPER (-1) /* in place of an errno: nobody listens */
 
 static bool is_whole(const char *bytes, size_t len) {
-    struct shim_name_answer answer;
+    struct helper_name_answer answer;
     if (len < sizeof answer)
         return false;
     memcpy(&answer, bytes, sizeof answer);
@@ -40,23 +40,23 @@ static int broken_off(int fd) {
     return err ? err : EAGAIN;
 }
 
-static int exchange(int fd, const struct shim_request *req, const char *host,
-                    struct shim_name_answer *answer, char *name) {
+static int exchange(int fd, const struct helper_request *req, const char *host,
+                    struct helper_name_answer *answer, char *name) {
     struct iovec iov[2] = {{(void *)(uintptr_t)req, sizeof *req},
                            {(void *)(uintptr_t)host, req->name_len}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-    char bytes[sizeof *answer + SHIM_HOST_NAME_MAX + 1];
+    char bytes[sizeof *answer + HELPER_HOST_NAME_MAX + 1];
     if (raw_sendmsg(fd, &msg, MSG_NOSIGNAL) != (ssize_t)(sizeof *req + req->name_len))
         return broken_off(fd);
     size_t len = receive(fd, bytes, sizeof bytes);
-    return shim_name_answer_check(bytes, len, answer, name) ? answer->err : broken_off(fd);
+    return helper_name_answer_check(bytes, len, answer, name) ? answer->err : broken_off(fd);
 }
 
 /* Asks once. No window here: a fork may copy this descriptor, and nothing depends on its close. */
-static int ask_once(const struct settings *settings, const struct shim_request *req,
-                    const char *host, struct shim_name_answer *answer, char *name) {
-    struct timeval wait = {.tv_sec = SHIM_NAME_WAIT_MS / 1000,
-                           .tv_usec = SHIM_NAME_WAIT_MS % 1000 * 1000};
+static int ask_once(const struct settings *settings, const struct helper_request *req,
+                    const char *host, struct helper_name_answer *answer, char *name) {
+    struct timeval wait = {.tv_sec = HELPER_NAME_WAIT_MS / 1000,
+                           .tv_usec = HELPER_NAME_WAIT_MS % 1000 * 1000};
     int fd = raw_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return errno;
@@ -73,11 +73,11 @@ static int ask_once(const struct settings *settings, const struct shim_request *
     return err;
 }
 
-static int ask(const struct settings *settings, struct shim_request *req, const char *host,
-               struct shim_name_answer *answer, char *name) {
+static int ask(const struct settings *settings, struct helper_request *req, const char *host,
+               struct helper_name_answer *answer, char *name) {
     int saved = errno;
-    req->magic = SHIM_CONTROL_MAGIC;
-    req->version = SHIM_CONTROL_VERSION;
+    req->magic = HELPER_PROTOCOL_MAGIC;
+    req->version = HELPER_PROTOCOL_VERSION;
     req->size = sizeof *req;
     req->family = req->dest.family;
     req->name_len = (uint16_t)strlen(host);
@@ -88,26 +88,27 @@ static int ask(const struct settings *settings, struct shim_request *req, const 
     return err == NO_HELPER ? EAGAIN : err;
 }
 
-int names_ask_address(const struct settings *settings, const char *name, int family,
-                      struct shim_endpoint *address, char kept[SHIM_HOST_NAME_MAX + 1]) {
-    struct shim_request req = {.kind = SHIM_REQUEST_ADDRESS, .dest = {.family = (uint16_t)family}};
-    struct shim_name_answer answer;
-    char text[SHIM_ENDPOINT_TEXT_SIZE];
+int name_ask_address(const struct settings *settings, const char *name, int family,
+                     struct endpoint *address, char kept[HELPER_HOST_NAME_MAX + 1]) {
+    struct helper_request req = {.kind = HELPER_REQUEST_ADDRESS,
+                                 .dest = {.family = (uint16_t)family}};
+    struct helper_name_answer answer;
+    char text[ENDPOINT_TEXT_SIZE];
     int err = ask(settings, &req, name, &answer, kept);
     if (err)
         return err;
     *address = answer.address;
-    if (address->family == family && shim_ranges_hold(&settings->names, address))
+    if (address->family == family && name_ranges_hold(&settings->names, address))
         return 0;
     shim_log("the helper gives %s the address %s, which is not in this program's range: expected "
              "both to have the same [names]",
-             name, shim_endpoint_text(address, text, sizeof text));
+             name, endpoint_text(address, text, sizeof text));
     return EPROTO;
 }
 
-int names_ask_name(const struct settings *settings, const struct shim_endpoint *address,
-                   char name[SHIM_HOST_NAME_MAX + 1]) {
-    struct shim_request req = {.kind = SHIM_REQUEST_NAME, .dest = *address};
-    struct shim_name_answer answer;
+int name_ask_name(const struct settings *settings, const struct endpoint *address,
+                  char name[HELPER_HOST_NAME_MAX + 1]) {
+    struct helper_request req = {.kind = HELPER_REQUEST_NAME, .dest = *address};
+    struct helper_name_answer answer;
     return ask(settings, &req, "", &answer, name);
 }

@@ -2,11 +2,11 @@
  * name_ask.h - asking the helper what stands for what.
  *
  * A name that a route wants and that nobody here can resolve is given a synthetic address by the
- * helper (helper_protocol.h, "Names"). Both functions ask it anew each time: one connection to its socket,
- * a question, an answer, about as much as a failed connect. They wait for at most SHIM_NAME_WAIT_MS,
- * take no lock, use no heap, and may be called by many threads at once.
+ * helper (helper_protocol.h, "Names"). Both functions ask it anew each time: one connection to its
+ * socket, a question, an answer, about as much as a failed connect. They wait for at most
+ * HELPER_NAME_WAIT_MS, take no lock, use no heap, and may be called by many threads at once.
  *
- * They return 0, an errno of struct shim_name_answer, EAGAIN if there is no helper that answers
+ * They return 0, an errno of struct helper_name_answer, EAGAIN if there is no helper that answers
  * (and none can be started), or
  * the errno of a system call that lacked descriptors or memory.
  */
@@ -18,11 +18,11 @@
 
 /* The address of `name` (a valid host name) in `family`, and the name as the helper keeps it. An
  * address that is not of this process's range is not accepted: EPROTO. */
-int names_ask_address(const struct settings *settings, const char *name, int family,
-                      struct shim_endpoint *address, char kept[SHIM_HOST_NAME_MAX + 1]);
+int name_ask_address(const struct settings *settings, const char *name, int family,
+                     struct endpoint *address, char kept[HELPER_HOST_NAME_MAX + 1]);
 
 /* The name behind `address`. */
-int names_ask_name(const struct settings *settings, const struct shim_endpoint *address,
-                   char name[SHIM_HOST_NAME_MAX + 1]);
+int name_ask_name(const struct settings *settings, const struct endpoint *address,
+                  char name[HELPER_HOST_NAME_MAX + 1]);
 
 #endif

@@ -10,10 +10,10 @@ struct entry {
     _Atomic uint32_t version; /* odd: being written; 0: never used */
     uint16_t family;
     uint8_t addr[16];
-    char name[SHIM_HOST_NAME_MAX + 1];
+    char name[HELPER_HOST_NAME_MAX + 1];
 };
 
-static struct entry table[NAMES_MAX];
+static struct entry table[NAME_CACHE_MAX];
 
 static uint32_t hash_bytes(const void *bytes, size_t len) {
     uint32_t hash = 0x811c9dc5u; /* FNV-1a, 32 bits */
@@ -22,8 +22,8 @@ static uint32_t hash_bytes(const void *bytes, size_t len) {
     return hash ^ hash >> 15;
 }
 
-static struct entry *slot(const struct shim_endpoint *address, unsigned i) {
-    return &table[(hash_bytes(address->addr, 16) + i) % NAMES_MAX];
+static struct entry *slot(const struct endpoint *address, unsigned i) {
+    return &table[(hash_bytes(address->addr, 16) + i) % NAME_CACHE_MAX];
 }
 
 /* Copies an entry out; false if it is unused or changes meanwhile. */
@@ -36,12 +36,11 @@ static bool entry_read(struct entry *entry, struct entry *copy) {
     return atomic_load_explicit(&entry->version, memory_order_relaxed) == before;
 }
 
-static bool entry_is_for(const struct entry *entry, const struct shim_endpoint *address) {
+static bool entry_is_for(const struct entry *entry, const struct endpoint *address) {
     return entry->family == address->family && memcmp(entry->addr, address->addr, 16) == 0;
 }
 
-static void entry_write(struct entry *entry, const struct shim_endpoint *address,
-                        const char *name) {
+static void entry_write(struct entry *entry, const struct endpoint *address, const char *name) {
     uint32_t version = atomic_load(&entry->version);
     if (version & 1 || !atomic_compare_exchange_strong(&entry->version, &version, version + 1))
         return;
@@ -55,7 +54,7 @@ static void entry_write(struct entry *entry, const struct shim_endpoint *address
 }
 
 /* The entry to write: the address's own, an unused one, or the one written least often. */
-static struct entry *choose(const struct shim_endpoint *address) {
+static struct entry *choose(const struct endpoint *address) {
     struct entry copy, *best = NULL;
     uint32_t best_version = UINT32_MAX;
     for (unsigned i = 0; i < BUCKET; i++) {
@@ -71,17 +70,17 @@ static struct entry *choose(const struct shim_endpoint *address) {
     return best;
 }
 
-void names_remember(const struct shim_endpoint *address, const char *name) {
-    struct shim_endpoint plain = shim_endpoint_unmapped(address);
-    if (!shim_host_name_valid(name, strnlen(name, SHIM_HOST_NAME_MAX + 1)))
+void name_cache_remember(const struct endpoint *address, const char *name) {
+    struct endpoint plain = endpoint_unmapped(address);
+    if (!helper_host_name_valid(name, strnlen(name, HELPER_HOST_NAME_MAX + 1)))
         return;
     struct entry *entry = choose(&plain);
     if (entry)
         entry_write(entry, &plain, name);
 }
 
-bool names_find(const struct shim_endpoint *dest, char *name, size_t size) {
-    struct shim_endpoint plain = shim_endpoint_unmapped(dest);
+bool name_cache_find(const struct endpoint *dest, char *name, size_t size) {
+    struct endpoint plain = endpoint_unmapped(dest);
     struct entry copy;
     for (unsigned i = 0; i < BUCKET; i++)
         if (entry_read(slot(&plain, i), &copy) && entry_is_for(&copy, &plain) &&

@@ -5,7 +5,7 @@
  * name at connect. The lookup hooks (lookup.h) remember here what they saw.
  *
  * A fixed table in static memory, copied by fork. Readers and writers never wait: an entry that is
- * being written is skipped. Of NAMES_MAX addresses the least recently written of a bucket is
+ * being written is skipped. Of NAME_CACHE_MAX addresses the least recently written of a bucket is
  * replaced. What is lost, by that or by exec, matters only for addresses that libc found: synthetic
  * ones are the helper's (name_ask.h), who knows what they stand for whoever asks.
  */
@@ -17,15 +17,15 @@
 
 #include "core/common/helper_protocol.h"
 
-#define NAMES_MAX 4096
+#define NAME_CACHE_MAX 4096
 
 /* Remembers that `name` was resolved to `address` (its port does not matter). Names that are no
- * valid host names are ignored; a dot at the end says no more than that the name is complete, and is
- * not kept. */
-void names_remember(const struct shim_endpoint *address, const char *name);
+ * valid host names are ignored; a dot at the end says no more than that the name is complete, and
+ * is not kept. */
+void name_cache_remember(const struct endpoint *address, const char *name);
 
 /* Writes the name last remembered for the address of `dest` and returns true; false if there is
  * none. */
-bool names_find(const struct shim_endpoint *dest, char *name, size_t size);
+bool name_cache_find(const struct endpoint *dest, char *name, size_t size);
 
 #endif

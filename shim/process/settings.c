@@ -15,9 +15,9 @@
 #include "shim/base/libc.h"
 #include "shim/base/shim_log.h"
 
-/* How long a file must have been left alone before it replaces routes that are in force: who writes it
- * in pieces is between two of them for less. Also how often it is looked at, and how long a program
- * that has no routes yet waits for one that is being written. */
+/* How long a file must have been left alone before it replaces routes that are in force: who writes
+ * it in pieces is between two of them for less. Also how often it is looked at, and how long a
+ * program that has no routes yet waits for one that is being written. */
 #define SETTLED_MS 1000
 #define STEP_NS    20000000
 #define LOST_STEPS 10 /* of those, for a named file that is not there */
@@ -83,8 +83,8 @@ static void load_environment(struct loaded *loaded, const char *routes) {
 
 /* ---- The file ---- */
 
-/* The file that counts now, and its state. False if there is none; id->file then is the one that was named,
- * or empty. */
+/* The file that counts now, and its state. False if there is none; id->file then is the one that
+ * was named, or empty. */
 static bool identify(struct identity *id) {
     struct stat st;
     memset(id, 0, sizeof *id);
@@ -124,8 +124,8 @@ static uint64_t word_of(const struct identity *id) {
     return mix(mix(hash, (uint64_t)id->changed.tv_sec), (uint64_t)id->changed.tv_nsec) | 1;
 }
 
-/* Has nobody touched it for a while, by the clock that stamps files? (That clock steps: a file then seems
- * young and must be the same at two looks, or a second older than it is.) */
+/* Has nobody touched it for a while, by the clock that stamps files? (That clock steps: a file then
+ * seems young and must be the same at two looks, or a second older than it is.) */
 static bool is_settled(const struct identity *id) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
@@ -163,14 +163,14 @@ static void load_file(struct loaded *loaded) {
 
 static void find_socket(struct loaded *loaded) {
     const char *why;
-    if (!shim_socket_path(loaded->settings.socket_path, sizeof loaded->settings.socket_path,
-                          loaded->config.helper.socket, &why))
+    if (!helper_place_socket(loaded->settings.socket_path, sizeof loaded->settings.socket_path,
+                             loaded->config.helper.socket, &why))
         broken(loaded, "SMUXSHIM_SOCKET: expected %s", why);
 }
 
 static void find_ranges(struct loaded *loaded) {
     const char *given = shim_getenv("SMUXSHIM_NAMES"), *why;
-    if (given && *given && (why = shim_ranges_parse(&loaded->settings.names, given)))
+    if (given && *given && (why = name_ranges_parse(&loaded->settings.names, given)))
         broken(loaded, "SMUXSHIM_NAMES: expected %s", why);
 }
 
@@ -178,7 +178,7 @@ static void load(struct loaded *loaded) {
     const char *routes = shim_getenv("SMUXSHIM_ROUTES");
     loaded->usable = loaded->good = loaded->quiet = loaded->young = loaded->settings.deny = false;
     loaded->problem[0] = loaded->config.file[0] = '\0';
-    shim_ranges_default(&loaded->settings.names);
+    name_ranges_default(&loaded->settings.names);
     if (env_is("SMUXSHIM_DISABLE", "1"))
         loaded->permanent = true;
     else if (routes && *routes)
@@ -221,8 +221,8 @@ static bool may_mend(const struct loaded *loaded, int step) {
                : step < SETTLED_MS * 1000000LL / STEP_NS && !is_settled(&loaded->id);
 }
 
-/* The first look of the process: there is nothing else to go on with, so it waits for a file that is
- * just being written. */
+/* The first look of the process: there is nothing else to go on with, so it waits for a file that
+ * is just being written. */
 static struct loaded *begin(void) {
     struct timespec step = {.tv_nsec = STEP_NS};
     struct loaded *fresh = room();
@@ -261,9 +261,9 @@ static struct loaded *take_over(struct loaded *old, const struct identity *id) {
     return old;
 }
 
-/* A look at the file while there are settings. One that is not there, or is being written, or no good,
- * changes nothing; another that comes into its place (the system's for the user's) must do so at two
- * looks. */
+/* A look at the file while there are settings. One that is not there, or is being written, or no
+ * good, changes nothing; another that comes into its place (the system's for the user's) must do so
+ * at two looks. */
 static struct loaded *look(struct loaded *loaded) {
     struct identity id;
     if (!identify(&id)) {

@@ -147,8 +147,9 @@ static void detach_one(int fd, struct node *node, struct epoll_moved *moved, boo
     int epfd = (int)(atomic_load(&node->key) - 1);
     struct epoll_event event = {.events = atomic_load(&node->events),
                                 .data.u64 = atomic_load(&node->data)};
-    /* A consumed EPOLLONESHOT is still registered, but with no event asked for. Without a descriptor to
-     * look with it is taken for one that waits: an event too many is better than no connection. */
+    /* A consumed EPOLLONESHOT is still registered, but with no event asked for. Without a
+     * descriptor to look with it is taken for one that waits: an event too many is better than no
+     * connection. */
     if (event.events & EPOLLONESHOT)
         epoll_sets_read(epfd, fd, &event);
     if (!epoll_sets_move(epfd, fd, event, moved)) {

@@ -58,8 +58,8 @@ static bool field(const char *line, const char *label, unsigned base, unsigned l
     return true;
 }
 
-/* "tfd:  5 events: 40000004 data: 1f  pos:0 ino:3039 sdev:9" of a set's fdinfo; old kernels end behind
- * `data`. A set may hold several files that were registered under the same number. */
+/* "tfd:  5 events: 40000004 data: 1f  pos:0 ino:3039 sdev:9" of a set's fdinfo; old kernels end
+ * behind `data`. A set may hold several files that were registered under the same number. */
 static bool line_tells(const char *line, int fd, unsigned long long inode,
                        struct epoll_event *event) {
     unsigned long long tfd, events, data, ino;

@@ -11,8 +11,8 @@
 static int connect_notice(int fd) {
     struct sockaddr_un name;
     socklen_t len = sizeof name;
-    struct timeval wait = {.tv_sec = SHIM_NOTICE_WAIT_MS / 1000,
-                           .tv_usec = SHIM_NOTICE_WAIT_MS % 1000 * 1000};
+    struct timeval wait = {.tv_sec = HELPER_NOTICE_WAIT_MS / 1000,
+                           .tv_usec = HELPER_NOTICE_WAIT_MS % 1000 * 1000};
     int notice = raw_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (notice < 0)
         return -1;
@@ -24,13 +24,13 @@ static int connect_notice(int fd) {
     return -1;
 }
 
-void notice_linger(int fd, uint64_t id, bool reset) {
-    struct shim_request req = {.magic = SHIM_CONTROL_MAGIC,
-                               .version = SHIM_CONTROL_VERSION,
-                               .size = sizeof req,
-                               .id = id,
-                               .kind = SHIM_NOTICE_LINGER,
-                               .flags = reset ? SHIM_LINGER_RESET : 0};
+void linger_notice_send(int fd, uint64_t id, bool reset) {
+    struct helper_request req = {.magic = HELPER_PROTOCOL_MAGIC,
+                                 .version = HELPER_PROTOCOL_VERSION,
+                                 .size = sizeof req,
+                                 .id = id,
+                                 .kind = HELPER_NOTICE_LINGER,
+                                 .flags = reset ? HELPER_LINGER_RESET : 0};
     struct iovec iov = {&req, sizeof req};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     char end;

@@ -1,5 +1,6 @@
 /*
- * linger_notice.h - telling the helper what AF_UNIX cannot carry. See "Notices" in helper_protocol.h.
+ * linger_notice.h - telling the helper what AF_UNIX cannot carry. See "Notices" in
+ * helper_protocol.h.
  */
 #ifndef SHIM_SOCKET_LINGER_NOTICE_H
 #define SHIM_SOCKET_LINGER_NOTICE_H
@@ -8,8 +9,8 @@
 #include <stdint.h>
 
 /* Says that a close of connection `fd`, with the id of its outcome, is to be a reset (or no
- * longer). Waits for the helper's answer, at most SHIM_NOTICE_WAIT_MS; a helper that does not
+ * longer). Waits for the helper's answer, at most HELPER_NOTICE_WAIT_MS; a helper that does not
  * answer only costs the reset. Preserves errno. */
-void notice_linger(int fd, uint64_t id, bool reset);
+void linger_notice_send(int fd, uint64_t id, bool reset);
 
 #endif

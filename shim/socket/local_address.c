@@ -20,7 +20,7 @@ static struct note {
     atomic_flag
         busy; /* whoever finds it set goes without: a handler must not wait for its thread */
     int fd_plus_one;
-    struct shim_endpoint dest;
+    struct endpoint dest;
 } notes[NOTES];
 
 static atomic_uint ports;
@@ -29,7 +29,7 @@ static struct note *note_of(int fd) {
     return &notes[(unsigned)fd % NOTES];
 }
 
-void early_name_note(int fd, const struct shim_endpoint *dest) {
+void local_address_note(int fd, const struct endpoint *dest) {
     struct note *note = note_of(fd);
     if (atomic_flag_test_and_set(&note->busy))
         return;
@@ -38,7 +38,7 @@ void early_name_note(int fd, const struct shim_endpoint *dest) {
     atomic_flag_clear(&note->busy);
 }
 
-static bool noted_dest(int fd, struct shim_endpoint *dest) {
+static bool noted_dest(int fd, struct endpoint *dest) {
     struct note *note = note_of(fd);
     if (atomic_flag_test_and_set(&note->busy))
         return false;
@@ -48,59 +48,58 @@ static bool noted_dest(int fd, struct shim_endpoint *dest) {
     return known;
 }
 
-void early_name_copy(int from, int to) {
-    struct shim_endpoint dest;
+void local_address_copy(int from, int to) {
+    struct endpoint dest;
     if (noted_dest(from, &dest))
-        early_name_note(to, &dest);
+        local_address_note(to, &dest);
 }
 
 /* The address that packets to `dest` leave from. False if there is no way. */
-static bool routed_address(const struct shim_endpoint *dest, struct shim_endpoint *address) {
+static bool routed_address(const struct endpoint *dest, struct endpoint *address) {
     struct sockaddr_storage name;
-    socklen_t len = shim_endpoint_to_sockaddr(dest, &name);
+    socklen_t len = endpoint_to_sockaddr(dest, &name);
     bool known = false;
-    window_open();
+    fork_guard_open();
     int fd = raw_socket(dest->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd >= 0) {
         /* Nothing is sent: a UDP connect only looks up the route. */
         if (raw_connect(fd, &name, len) == 0) {
             len = sizeof name;
             known = raw_getsockname(fd, &name, &len) == 0 &&
-                    shim_endpoint_from_sockaddr(address, (struct sockaddr *)&name, len);
+                    endpoint_from_sockaddr(address, (struct sockaddr *)&name, len);
         }
         raw_close(fd);
     }
-    window_close();
+    fork_guard_close();
     return known;
 }
 
-struct shim_endpoint early_name_bound(int fd, uint16_t family) {
-    struct shim_endpoint bound;
+struct endpoint local_address_bound(int fd, uint16_t family) {
+    struct endpoint bound;
     int saved = errno;
     if (!option_address_get(fd, OPTION_BOUND, &bound) || bound.family != family)
-        bound = (struct shim_endpoint){.family = family};
+        bound = (struct endpoint){.family = family};
     errno = saved;
     return bound;
 }
 
 /* What `bound` becomes with a connect to `dest`. */
-static struct shim_endpoint made_up(const struct shim_endpoint *bound,
-                                    const struct shim_endpoint *dest) {
-    struct shim_endpoint local = *bound, routed;
+static struct endpoint made_up(const struct endpoint *bound, const struct endpoint *dest) {
+    struct endpoint local = *bound, routed;
     if (local.port == 0)
         local.port = (uint16_t)(PORT_FIRST + (atomic_fetch_add(&ports, 1) * 7919u) % PORT_COUNT);
-    if (shim_endpoint_is_any(&local) && routed_address(dest, &routed)) {
+    if (endpoint_is_any(&local) && routed_address(dest, &routed)) {
         memcpy(local.addr, routed.addr, sizeof local.addr);
         local.scope_id = routed.scope_id;
     }
     return local;
 }
 
-struct shim_endpoint early_name_get(int fd, uint16_t family, const struct shim_endpoint *dest) {
-    struct shim_endpoint local, noted;
+struct endpoint local_address_get(int fd, uint16_t family, const struct endpoint *dest) {
+    struct endpoint local, noted;
     int saved = errno;
     if (!option_address_get(fd, OPTION_OWN, &local) || local.family != family) {
-        local = early_name_bound(fd, family);
+        local = local_address_bound(fd, family);
         if (!dest && noted_dest(fd, &noted))
             dest = &noted;
         if (dest && dest->family == family) {

@@ -188,8 +188,8 @@ int option_name_put(int fd, const struct option_row *row, const char name[OPTION
 /* ---- Addresses: a few words of the store, with keys of a level that no protocol has ---- */
 
 #define ADDRESS_LEVEL 0xffff
-#define ADDRESS_WORDS (sizeof(struct shim_endpoint) / sizeof(uint32_t))
-_Static_assert(sizeof(struct shim_endpoint) % sizeof(uint32_t) == 0, "addresses are words");
+#define ADDRESS_WORDS (sizeof(struct endpoint) / sizeof(uint32_t))
+_Static_assert(sizeof(struct endpoint) % sizeof(uint32_t) == 0, "addresses are words");
 _Static_assert(2 * ADDRESS_WORDS <= STORE_MAX / 2, "addresses leave room for options");
 
 static struct option_row address_row(enum option_address which, size_t word) {
@@ -198,7 +198,7 @@ static struct option_row address_row(enum option_address which, size_t word) {
 
 /* Words that are zero take no room. */
 static void store_put_address(struct store *store, enum option_address which,
-                              const struct shim_endpoint *address) {
+                              const struct endpoint *address) {
     uint32_t words[ADDRESS_WORDS];
     memcpy(words, address, sizeof words);
     for (size_t i = 0; i < ADDRESS_WORDS; i++) {
@@ -208,7 +208,7 @@ static void store_put_address(struct store *store, enum option_address which,
     }
 }
 
-bool option_address_get(int fd, enum option_address which, struct shim_endpoint *out) {
+bool option_address_get(int fd, enum option_address which, struct endpoint *out) {
     uint32_t words[ADDRESS_WORDS] = {0};
     struct store store;
     bool found = false;
@@ -224,7 +224,7 @@ bool option_address_get(int fd, enum option_address which, struct shim_endpoint 
     return found;
 }
 
-int option_address_put(int fd, enum option_address which, const struct shim_endpoint *address) {
+int option_address_put(int fd, enum option_address which, const struct endpoint *address) {
     struct store store;
     store_read(fd, &store);
     store_put_address(&store, which, address);
@@ -253,7 +253,8 @@ static bool is_born_here(int fd) {
     return hint_word(fd, true) && hint_has(fd, HINT_TCP);
 }
 
-/* What may have been set on `fd`, as bits of rows: anything on a socket that came by exec or SCM_RIGHTS. */
+/* What may have been set on `fd`, as bits of rows: anything on a socket that came by exec or
+ * SCM_RIGHTS. */
 static uint32_t rows_noted(int fd) {
     return is_born_here(fd) ? hint_get(fd) & HINT_OPTIONS : HINT_OPTIONS;
 }
@@ -296,7 +297,8 @@ bool options_device(int fd, char name[IFNAMSIZ]) {
     return name[0] != '\0';
 }
 
-static void carry_kernel(int from, int to, const struct option_row *row, struct shim_request *req) {
+static void carry_kernel(int from, int to, const struct option_row *row,
+                         struct helper_request *req) {
     char value[64];
     socklen_t len = sizeof value;
     if (raw_getsockopt(from, row->level, row->name, value, &len) != 0)
@@ -309,13 +311,13 @@ static void carry_kernel(int from, int to, const struct option_row *row, struct 
         struct linger linger;
         memcpy(&linger, value, sizeof linger);
         if (linger.l_onoff && linger.l_linger == 0)
-            req->flags |= SHIM_LINGER_RESET;
+            req->flags |= HELPER_LINGER_RESET;
     }
 }
 
 /* SO_SNDBUF waits for the helper, which opens the gate with it; both are kept to read back. */
 static void carry_buffer(int value, const struct option_row *row, struct store *store,
-                         struct shim_request *req, int to) {
+                         struct helper_request *req, int to) {
     int half = value / 2; /* getsockopt doubles what setsockopt was given */
     store_put(store, row, value);
     if (row->name == SO_SNDBUF)
@@ -324,7 +326,7 @@ static void carry_buffer(int value, const struct option_row *row, struct store *
         raw_setsockopt(to, SOL_SOCKET, SO_RCVBUF, &half, sizeof half);
 }
 
-static void carry_row(int from, int to, const struct option_row *row, struct shim_request *req,
+static void carry_row(int from, int to, const struct option_row *row, struct helper_request *req,
                       uint64_t *mark, struct store *store) {
     int value;
     socklen_t len = sizeof value;
@@ -351,7 +353,7 @@ static void carry_row(int from, int to, const struct option_row *row, struct shi
         *mark = mark_with(*mark, row, value);
 }
 
-void options_carry(int from, int to, uint16_t family, struct shim_request *req) {
+void options_carry(int from, int to, uint16_t family, struct helper_request *req) {
     uint64_t mark = field_put(MARK_OURS, MARK_FAMILY6, family == AF_INET6);
     struct store store = {.n = 0};
     int saved = errno;
@@ -359,7 +361,7 @@ void options_carry(int from, int to, uint16_t family, struct shim_request *req) 
     for (size_t i = 0; set && i < N_ROWS; i++)
         if (set & row_bit(i))
             carry_row(from, to, &rows[i], req, &mark, &store);
-    if (req->flags & SHIM_LOCAL_BOUND)
+    if (req->flags & HELPER_LOCAL_BOUND)
         store_put_address(&store, OPTION_BOUND, &req->local);
     if (mark != MARK_OURS)
         mark_write(to, mark);

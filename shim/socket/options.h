@@ -63,14 +63,14 @@ int option_kept_put(int fd, const struct option_row *row, int value);
 void option_name_get(int fd, const struct option_row *row, char name[OPTION_NAME_SIZE]);
 int option_name_put(int fd, const struct option_row *row, const char name[OPTION_NAME_SIZE]);
 
-/* Addresses kept on A. `get` returns false if there is none; `put` returns 0 or an errno. 1 or 2 system
- * calls. */
+/* Addresses kept on A. `get` returns false if there is none; `put` returns 0 or an errno. 1 or 2
+ * system calls. */
 enum option_address {
     OPTION_BOUND, /* what the program had bound the TCP socket to */
     OPTION_OWN,   /* what getsockname has answered where nobody knows better */
 };
-bool option_address_get(int fd, enum option_address which, struct shim_endpoint *out);
-int option_address_put(int fd, enum option_address which, const struct shim_endpoint *address);
+bool option_address_get(int fd, enum option_address which, struct endpoint *out);
+int option_address_put(int fd, enum option_address which, const struct endpoint *address);
 
 /* The family of the application's socket while no outcome says it. 1 system call. */
 uint16_t options_family(int fd);
@@ -79,17 +79,18 @@ uint16_t options_family(int fd);
  * only. */
 void options_note(int fd, int level, int name);
 
-/* The name of the device that the TCP socket `fd` was bound to by an option; false if it was to none. No
- * system call if this process made it and set none of the rare options on it. */
+/* The name of the device that the TCP socket `fd` was bound to by an option; false if it was to
+ * none. No system call if this process made it and set none of the rare options on it. */
 bool options_device(int fd, char name[IFNAMSIZ]);
 
-/* Before the swap: what was set on the TCP socket `from`, and what it is bound to (req->local), is set
- * on A `to`, or kept there, or told to the helper in *req. No system call if this process made the socket and set
- * no option (and the socket is AF_INET); one that it has not made may have had any set. */
-void options_carry(int from, int to, uint16_t family, struct shim_request *req);
+/* Before the swap: what was set on the TCP socket `from`, and what it is bound to (req->local), is
+ * set on A `to`, or kept there, or told to the helper in *req. No system call if this process made
+ * the socket and set no option (and the socket is AF_INET); one that it has not made may have had
+ * any set. */
+void options_carry(int from, int to, uint16_t family, struct helper_request *req);
 
-/* The way back: what A `from` keeps is set on the TCP socket `to`. Returns the HINT_OPTIONS of what stands
- * there now, for the next options_carry. */
+/* The way back: what A `from` keeps is set on the TCP socket `to`. Returns the HINT_OPTIONS of what
+ * stands there now, for the next options_carry. */
 uint32_t options_restore(int from, int to);
 
 /* F_SETOWN and F_SETSIG, which SIGURG needs as well as SIGIO. */
@@ -102,8 +103,8 @@ int options_get(int fd, const struct shim_state *state, int level, int name, voi
 int options_set(int fd, const struct shim_state *state, int level, int name, const void *value,
                 socklen_t len);
 
-/* ioctl as a TCP socket without a connection answers it, of the family of A `fd`: for what the socket
- * itself has no part in, such as addresses of interfaces. 4 system calls. */
+/* ioctl as a TCP socket without a connection answers it, of the family of A `fd`: for what the
+ * socket itself has no part in, such as addresses of interfaces. 4 system calls. */
 int options_ioctl(int fd, unsigned long request, void *argument);
 
 #endif

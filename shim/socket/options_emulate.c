@@ -89,17 +89,17 @@ static int answer_tcp_info(int fd, const struct shim_state *state, void *out, so
 /* ---- Options of no row: a TCP socket of this kernel is asked ---- */
 
 static int fresh_socket(int fd) {
-    window_open();
+    fork_guard_open();
     int tcp = raw_socket(options_family(fd), SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (tcp < 0)
-        window_close();
+        fork_guard_close();
     return tcp;
 }
 
 static void close_fresh(int tcp) {
     int saved = errno;
     raw_close(tcp);
-    window_close();
+    fork_guard_close();
     errno = saved;
 }
 
@@ -189,13 +189,13 @@ static int get_buffer(int fd, const struct option_row *row, void *out, socklen_t
     return answer(&value, sizeof value, out, len);
 }
 
-/* SO_PEERNAME wants no more room than the name needs, and fills it. Unlike getpeername's, its answer
- * outlives the connection. */
+/* SO_PEERNAME wants no more room than the name needs, and fills it. Unlike getpeername's, its
+ * answer outlives the connection. */
 static int get_peer_name(const struct shim_state *state, void *out, socklen_t *len) {
     struct sockaddr_storage name;
     if (state->kind != SHIM_CONNECTED)
         return fail(ENOTCONN);
-    if (*len > shim_endpoint_to_sockaddr(&state->outcome.dest, &name))
+    if (*len > endpoint_to_sockaddr(&state->outcome.dest, &name))
         return fail(EINVAL);
     memcpy(out, &name, *len);
     return 0;
@@ -273,8 +273,8 @@ static int set_buffer(int fd, const struct shim_state *state, const struct optio
         return raw_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, sizeof value);
     if (state->kind == SHIM_CONNECTING)
         return 0; /* would open the gate; the helper sets what an open connection needs */
-    if (value < SHIM_OPEN_SNDBUF)
-        value = SHIM_OPEN_SNDBUF;
+    if (value < HELPER_OPEN_SNDBUF)
+        value = HELPER_OPEN_SNDBUF;
     return raw_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, sizeof value);
 }
 
@@ -287,7 +287,7 @@ static int set_linger(int fd, const struct shim_state *state, const void *value,
      * tell. */
     struct shim_state now = state->kind == SHIM_CONNECTING ? shim_state_read(fd) : *state;
     if (now.kind == SHIM_CONNECTED)
-        notice_linger(fd, now.outcome.id, linger.l_onoff && linger.l_linger == 0);
+        linger_notice_send(fd, now.outcome.id, linger.l_onoff && linger.l_linger == 0);
     return 0;
 }
 

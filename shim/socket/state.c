@@ -16,7 +16,7 @@ bool shim_is_ours(int fd) {
     struct sockaddr_un name;
     socklen_t len = sizeof name;
     int saved = errno;
-    bool ours = raw_getpeername(fd, &name, &len) == 0 && shim_is_helper_name(&name, len);
+    bool ours = raw_getpeername(fd, &name, &len) == 0 && helper_name_is_valid(&name, len);
     if (ours)
         hint_ours(fd);
     else
@@ -36,29 +36,29 @@ bool shim_is_hung_up(int fd) {
 }
 
 /* The own name, if the helper has given one. *maybe_ours: at least it is an AF_UNIX socket. */
-static bool read_outcome(int fd, struct shim_outcome *outcome, bool *maybe_ours) {
+static bool read_outcome(int fd, struct helper_outcome *outcome, bool *maybe_ours) {
     struct sockaddr_un name;
     socklen_t len = sizeof name;
     *maybe_ours = raw_getsockname(fd, &name, &len) == 0 && name.sun_family == AF_UNIX;
-    return *maybe_ours && shim_outcome_unpack(outcome, &name, len);
+    return *maybe_ours && helper_outcome_unpack(outcome, &name, len);
 }
 
 /* A helper of another version: all routed connects fail until one of the two is replaced, so it is
  * said even where nobody asked for a log. */
-static void complain_of_version(const struct shim_outcome *outcome) {
+static void complain_of_version(const struct helper_outcome *outcome) {
     static atomic_bool complained;
     char text[160];
-    if (outcome->dest.port || !shim_endpoint_is_any(&outcome->dest) ||
+    if (outcome->dest.port || !endpoint_is_any(&outcome->dest) ||
         atomic_exchange(&complained, true))
         return;
     snprintf(text, sizeof text,
              "connect refused: the helper speaks control version %u, this library %u: restart the "
              "older one",
-             (unsigned)outcome->local.port, (unsigned)SHIM_CONTROL_VERSION);
+             (unsigned)outcome->local.port, (unsigned)HELPER_PROTOCOL_VERSION);
     shim_complain(text);
 }
 
-static struct shim_state state_of(const struct shim_outcome *outcome) {
+static struct shim_state state_of(const struct helper_outcome *outcome) {
     if (outcome->err == EPROTO)
         complain_of_version(outcome);
     return (struct shim_state){outcome->err ? SHIM_FAILED : SHIM_CONNECTED, *outcome};

@@ -1,9 +1,9 @@
 /*
  * state.h - what the kernel says about a descriptor: is it ours, and how far is it?
  *
- * Nothing is remembered; every answer comes from the names of the socket (helper_protocol.h), so it is the
- * same in every process that holds the descriptor. All functions preserve errno and are safe in
- * signal handlers.
+ * Nothing is remembered; every answer comes from the names of the socket (helper_protocol.h), so it
+ * is the same in every process that holds the descriptor. All functions preserve errno and are safe
+ * in signal handlers.
  */
 #ifndef SHIM_SOCKET_STATE_H
 #define SHIM_SOCKET_STATE_H
@@ -21,7 +21,7 @@ enum shim_kind {
 
 struct shim_state {
     enum shim_kind kind;
-    struct shim_outcome outcome; /* for SHIM_FAILED and SHIM_CONNECTED; zero otherwise */
+    struct helper_outcome outcome; /* for SHIM_FAILED and SHIM_CONNECTED; zero otherwise */
 };
 
 /* 1 system call if there is an outcome, or for what is no AF_UNIX socket; 3 while connecting. */

@@ -39,28 +39,28 @@ static uint64_t random_id(void) {
     return (x ^ x >> 31) + seed[1];
 }
 
-static void fill_request(struct shim_request *req, const struct swap *swap) {
-    bool bound = swap->local.port != 0 || !shim_endpoint_is_any(&swap->local);
-    *req = (struct shim_request){
-        .magic = SHIM_CONTROL_MAGIC,
-        .version = SHIM_CONTROL_VERSION,
+static void fill_request(struct helper_request *req, const struct swap *swap) {
+    bool bound = swap->local.port != 0 || !endpoint_is_any(&swap->local);
+    *req = (struct helper_request){
+        .magic = HELPER_PROTOCOL_MAGIC,
+        .version = HELPER_PROTOCOL_VERSION,
         .size = sizeof *req,
         .id = random_id(),
-        .kind = SHIM_REQUEST_CONNECT,
+        .kind = HELPER_REQUEST_CONNECT,
         .family = swap->local.family,
         .name_len = (uint16_t)(swap->host ? strlen(swap->host) : 0),
         .fd = (uint32_t)swap->fd + 1,
         .dest = swap->dest,
     };
     if (bound) {
-        req->flags |= SHIM_LOCAL_BOUND;
+        req->flags |= HELPER_LOCAL_BOUND;
         req->local = swap->local;
     }
 }
 
-/* Sends the request, the name and the padding: exactly SHIM_GATE_LEN bytes. */
-static int send_gate(int fd, const struct shim_request *req, const char *host) {
-    static const char padding[SHIM_GATE_LEN];
+/* Sends the request, the name and the padding: exactly HELPER_GATE_LEN bytes. */
+static int send_gate(int fd, const struct helper_request *req, const char *host) {
+    static const char padding[HELPER_GATE_LEN];
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
@@ -68,7 +68,7 @@ static int send_gate(int fd, const struct shim_request *req, const char *host) {
     struct iovec iov[3] = {
         {(void *)(uintptr_t)req, sizeof *req},
         {(void *)(uintptr_t)host, req->name_len},
-        {(void *)(uintptr_t)padding, SHIM_GATE_LEN - sizeof *req - req->name_len},
+        {(void *)(uintptr_t)padding, HELPER_GATE_LEN - sizeof *req - req->name_len},
     };
     struct msghdr msg = {
         .msg_iov = iov, .msg_iovlen = 3, .msg_control = &control, .msg_controllen = sizeof control};
@@ -80,7 +80,7 @@ static int send_gate(int fd, const struct shim_request *req, const char *host) {
     ssize_t n = raw_sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     /* A helper that has read the first part and ended it may have closed before the rest was sent:
      * the outcome tells. */
-    if (n == SHIM_GATE_LEN || (n >= 0 && shim_is_hung_up(fd)))
+    if (n == HELPER_GATE_LEN || (n >= 0 && shim_is_hung_up(fd)))
         return 0;
     /* Fewer skbs fit than helper_protocol.h reckons with: a kernel unlike any known. Better no
      * connection than one with a gate of unknown length. */
@@ -101,8 +101,8 @@ static bool is_forbidden(int err) {
     return err == EAFNOSUPPORT || err == EPERM || err == ENOSYS || err == EINVAL;
 }
 
-static int open_pair(const struct swap *swap, struct shim_request *req) {
-    int gate = SHIM_GATE_SNDBUF;
+static int open_pair(const struct swap *swap, struct helper_request *req) {
+    int gate = HELPER_GATE_SNDBUF;
     int fd = raw_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return is_forbidden(errno) ? -EACCES : -errno;
@@ -140,7 +140,8 @@ static int replace(int fd, int new_fd, int file_flags, int old) {
         err = EBADF;
     while (err == 0 && raw_dup3(new_fd, fd, close_on_exec) < 0)
         err = errno == EINTR || errno == EBUSY ? 0 : errno;
-    /* The kernel noted the temporary number for O_ASYNC's signals; turned on again, it notes this. */
+    /* The kernel noted the temporary number for O_ASYNC's signals; turned on again, it notes this.
+     * */
     if (err == 0 && file_flags & O_ASYNC) {
         raw_fcntl(fd, F_SETFL, settable & ~O_ASYNC);
         raw_fcntl(fd, F_SETFL, settable);
@@ -150,16 +151,16 @@ static int replace(int fd, int new_fd, int file_flags, int old) {
 }
 
 int swap_in(const struct swap *swap) {
-    struct shim_request req;
+    struct helper_request req;
     fill_request(&req, swap);
-    window_open();
+    fork_guard_open();
     int pair = open_pair(swap, &req);
     int err = pair < 0 ? -pair : 0;
     if (pair >= 0) {
         err = replace(swap->fd, pair, swap->file_flags, -1);
         raw_close(pair);
     }
-    window_close();
+    fork_guard_close();
     return err;
 }
 
@@ -170,7 +171,7 @@ static void set_option(int fd, int level, int name, int value) {
 /* The program had the address from bind(2) until now, whoever else uses it: the helper may, for the
  * connection that ends here. */
 static void bind_again(int from, int tcp) {
-    struct shim_endpoint bound;
+    struct endpoint bound;
     struct sockaddr_storage local;
     int reuse = 0;
     socklen_t len = sizeof reuse;
@@ -178,16 +179,15 @@ static void bind_again(int from, int tcp) {
         return;
     raw_getsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &reuse, &len);
     set_option(tcp, SOL_SOCKET, SO_REUSEADDR, 1);
-    raw_bind(tcp, &local, shim_endpoint_to_sockaddr(&bound, &local));
+    raw_bind(tcp, &local, endpoint_to_sockaddr(&bound, &local));
     set_option(tcp, SOL_SOCKET, SO_REUSEADDR, reuse);
 }
 
-/* A socket keeps the number of the port that it was given for a connect, though not the port. It must not
- * be taken for one that the program has bound: binding without a port clears it. */
+/* A socket keeps the number of the port that it was given for a connect, though not the port. It
+ * must not be taken for one that the program has bound: binding without a port clears it. */
 static void forget_port(int tcp, int family) {
     struct sockaddr_storage any;
-    socklen_t len =
-        shim_endpoint_to_sockaddr(&(struct shim_endpoint){.family = (uint16_t)family}, &any);
+    socklen_t len = endpoint_to_sockaddr(&(struct endpoint){.family = (uint16_t)family}, &any);
     set_option(tcp, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT_OF_LINUX, 1);
     raw_bind(tcp, &any, len);
     set_option(tcp, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT_OF_LINUX, 0);
@@ -197,12 +197,12 @@ static void forget_port(int tcp, int family) {
  * error. A fast open that needs no cookie begins to connect without sending anything, and shutdown
  * gives that up. Where the kernel has no such thing there is no error. */
 static void leave_reset(int tcp, int family) {
-    static const struct shim_endpoint loopback[2] = {
+    static const struct endpoint loopback[2] = {
         {.family = AF_INET, .port = 1, .addr = {127, 0, 0, 1}},
         {.family = AF_INET6, .port = 1, .addr = {[15] = 1}}};
     struct sockaddr_storage name;
     int on = 1;
-    socklen_t len = shim_endpoint_to_sockaddr(&loopback[family == AF_INET6], &name);
+    socklen_t len = endpoint_to_sockaddr(&loopback[family == AF_INET6], &name);
     if (raw_setsockopt(tcp, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on) != 0)
         return;
     if (raw_setsockopt(tcp, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE_OF_LINUX, &on, sizeof on) != 0) {
@@ -220,9 +220,10 @@ static void leave_reset(int tcp, int family) {
     set_option(tcp, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE_OF_LINUX, 0);
 }
 
-/* Puts `tcp` in the place of `fd`, and ends what was there for everybody who has it, or waits for it. They
- * wake up when the new socket is in its place, so that it tells them why. `old` is a copy of `fd`, or -1;
- * with one, what another thread may have put in the place of `fd` meanwhile stays there. */
+/* Puts `tcp` in the place of `fd`, and ends what was there for everybody who has it, or waits for
+ * it. They wake up when the new socket is in its place, so that it tells them why. `old` is a copy
+ * of `fd`, or -1; with one, what another thread may have put in the place of `fd` meanwhile stays
+ * there. */
 static int replace_and_end(int fd, int tcp, int file_flags, int old) {
     if (old < 0)
         real.syscall(SYS_shutdown, fd, SHUT_RDWR);
@@ -238,7 +239,7 @@ int swap_out(int fd, const struct shim_state *state) {
     uint32_t restored = 0;
     if (file_flags < 0)
         return errno;
-    window_open();
+    fork_guard_open();
     int old = failed ? -1 : raw_fcntl(fd, F_DUPFD_CLOEXEC, 0);
     bool closed = !failed && old < 0 && errno == EBADF;
     int tcp = raw_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -258,7 +259,7 @@ int swap_out(int fd, const struct shim_state *state) {
         raw_close(tcp);
     if (old >= 0)
         raw_close(old);
-    window_close();
+    fork_guard_close();
     if (err == 0)
         hint_change(fd, HINT_LASTING | HINT_GIVEN_UP, restored);
     else

@@ -1,8 +1,8 @@
 /*
  * swap.h - putting A in the place of the application's TCP socket, and back.
  *
- * Steps 1 to 4 of helper_protocol.h. Nothing here blocks; a failure leaves the application's descriptor as
- * it was, with no descriptor leaked.
+ * Steps 1 to 4 of helper_protocol.h. Nothing here blocks; a failure leaves the application's
+ * descriptor as it was, with no descriptor leaked.
  */
 #ifndef SHIM_SOCKET_SWAP_H
 #define SHIM_SOCKET_SWAP_H
@@ -17,11 +17,10 @@
 struct swap {
     int fd; /* the application's */
     const struct settings *settings;
-    struct shim_endpoint dest;
-    const char *host; /* the name the program asked for, or NULL */
-    int file_flags;   /* F_GETFL of fd */
-    struct shim_endpoint
-        local; /* what getsockname says: family of the socket, and a bound address */
+    struct endpoint dest;
+    const char *host;      /* the name the program asked for, or NULL */
+    int file_flags;        /* F_GETFL of fd */
+    struct endpoint local; /* what getsockname says: family of the socket, and a bound address */
 };
 
 /* Added to the errno with which the helper refuses the user. */
@@ -32,10 +31,10 @@ struct swap {
  * SWAP_REFUSED + an errno. */
 int swap_in(const struct swap *swap);
 
-/* Makes `fd`, one of ours in `state`, an unconnected TCP socket with the family and the options of the
- * old one, bound to where the program had bound that: for a connect to somewhere else. If it has not
- * failed it is disconnected as TCP does it: whoever waits for it wakes up, the helper gives it up, and
- * the new socket's error is ECONNRESET. Returns 0 or an errno. */
+/* Makes `fd`, one of ours in `state`, an unconnected TCP socket with the family and the options of
+ * the old one, bound to where the program had bound that: for a connect to somewhere else. If it
+ * has not failed it is disconnected as TCP does it: whoever waits for it wakes up, the helper gives
+ * it up, and the new socket's error is ECONNRESET. Returns 0 or an errno. */
 int swap_out(int fd, const struct shim_state *state);
 
 #endif

@@ -1,10 +1,10 @@
 /* Sequences of events over a whole helper and a whole gateway in this process.
  *
- * The first byte chooses the helper's gateway (ours, or one that is played by the script), its route
- * and the versions; then each byte is a step, with its arguments behind it: programs connect (by good
- * and by mangled requests), speak and end in every way; targets do; carriers to either daemon say
- * well-made frames, SOCKS messages or any bytes, and are cut. Checked: no memory error (sanitizers),
- * no leak, no wrong move of a state, and that both daemons can be taken down. */
+ * The first byte chooses the helper's gateway (ours, or one that is played by the script), its
+ * route and the versions; then each byte is a step, with its arguments behind it: programs connect
+ * (by good and by mangled requests), speak and end in every way; targets do; carriers to either
+ * daemon say well-made frames, SOCKS messages or any bytes, and are cut. Checked: no memory error
+ * (sanitizers), no leak, no wrong move of a state, and that both daemons can be taken down. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -113,13 +113,13 @@ static size_t amount(void) {
 /* ---- Programs ---- */
 
 /* The request and its gate, with some bytes changed by the script, and the descriptor. */
-static void send_request(int fd, const struct shim_request *request, int passed) {
-    static uint8_t gate[SHIM_GATE_LEN];
+static void send_request(int fd, const struct helper_request *request, int passed) {
+    static uint8_t gate[HELPER_GATE_LEN];
     union {
         char space[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
     } control = {0};
-    struct iovec iov = {gate, SHIM_GATE_CHUNK};
+    struct iovec iov = {gate, HELPER_GATE_CHUNK};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
                          .msg_control = &control,
@@ -140,23 +140,23 @@ static void send_request(int fd, const struct shim_request *request, int passed)
         iov.iov_len = cut - 250;
     (void)!sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (cut <= 240)
-        (void)!send(fd, gate + SHIM_GATE_CHUNK, SHIM_GATE_CHUNK, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)!send(fd, gate + HELPER_GATE_CHUNK, HELPER_GATE_CHUNK, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void program_connects(int *slot) {
     static uint64_t id;
     struct sockaddr_un name;
-    socklen_t len = shim_path_name(&name, socket_path);
-    int sndbuf = SHIM_GATE_SNDBUF, kind = next();
+    socklen_t len = helper_path_name(&name, socket_path);
+    int sndbuf = HELPER_GATE_SNDBUF, kind = next();
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct shim_request request = {.magic = SHIM_CONTROL_MAGIC,
-                                   .version = SHIM_CONTROL_VERSION,
-                                   .size = sizeof request,
-                                   .id = ++id,
-                                   .kind = SHIM_REQUEST_CONNECT,
-                                   .flags = kind & 1 ? SHIM_LINGER_RESET : 0,
-                                   .family = AF_INET,
-                                   .dest = {AF_INET, w.target_port, 0, {127, 0, 0, 1}}};
+    struct helper_request request = {.magic = HELPER_PROTOCOL_MAGIC,
+                                     .version = HELPER_PROTOCOL_VERSION,
+                                     .size = sizeof request,
+                                     .id = ++id,
+                                     .kind = HELPER_REQUEST_CONNECT,
+                                     .flags = kind & 1 ? HELPER_LINGER_RESET : 0,
+                                     .family = AF_INET,
+                                     .dest = {AF_INET, w.target_port, 0, {127, 0, 0, 1}}};
     MUST(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
     if (connect(fd, (struct sockaddr *)&name, len) != 0) {
@@ -441,8 +441,8 @@ static void begin_helper(uint8_t options) {
     w.helper.stop = stop;
     w.helper.give_way = no_way;
     w.helper.admission.own = geteuid();
-    w.helper.names = names_new(socket_path, &config->names, geteuid());
-    w.helper.local = local_new(&w.helper, socket_path);
+    w.helper.names = name_table_new(socket_path, &config->names, geteuid());
+    w.helper.local = shim_listener_new(&w.helper, socket_path);
     MUST(w.helper.local);
     w.version = options & 2 ? 1 : 2;
 }
@@ -474,7 +474,7 @@ static void end(void) {
         close_slot(&w.target[i]);
     }
     turn(true, true, 3);
-    local_free(w.helper.local);
+    shim_listener_free(w.helper.local);
     helper_fini(&w.helper);
     for (int i = 0; i < PEERS; i++)
         close_slot(&w.peer[i]);

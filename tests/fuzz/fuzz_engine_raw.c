@@ -75,8 +75,8 @@ static void events(run *r);
 static void write_out(run *r) {
     struct iovec iov[16];
     for (int rounds = 0; rounds < 64; rounds++) {
-        bool wanted = smux_want_write(r->session);
-        int count = smux_output(r->session, iov, 16, r->now_us);
+        bool wanted = smux_session_want_write(r->session);
+        int count = smux_session_output(r->session, iov, 16, r->now_us);
         MUST(count >= 0 && count <= 16 && wanted == (count > 0));
         size_t taken = 0;
         for (int i = 0; i < count; i++) {
@@ -88,7 +88,7 @@ static void write_out(run *r) {
             if (part < iov[i].iov_len)
                 break;
         }
-        smux_sent(r->session, taken);
+        smux_session_output_done(r->session, taken);
         check_output(r);
         events(r);
         if (!taken || r->habits & SHORT_WRITES)
@@ -101,7 +101,7 @@ static void lend(run *r, smux_stream *s) {
     if (r->is_lent)
         return;
     r->lent = (smux_sendbuf){.data = data, .len = 1 + r->turn * 37 % sizeof(data)};
-    r->is_lent = smux_send_borrowed(s, &r->lent) == 0;
+    r->is_lent = smux_stream_send_borrowed(s, &r->lent) == 0;
 }
 
 static void on_data(run *r, const smux_event *event) {
@@ -111,19 +111,19 @@ static void on_data(run *r, const smux_event *event) {
         sum = (uint8_t)(sum + event->data[i]);
     r->turn += 1 + sum;
     if (r->habits & ANSWER)
-        (void)smux_send(event->stream, answer, r->turn % sizeof(answer));
+        (void)smux_stream_send(event->stream, answer, r->turn % sizeof(answer));
     if (r->habits & LEND)
         lend(r, event->stream);
     if (r->habits & CONSUME) {
         smux_stream_info info;
         smux_stream_get_info(event->stream, &info);
-        MUST(smux_consume(event->stream, info.unread - r->turn % (info.unread + 1)) == 0);
-        MUST(smux_consume(event->stream, SIZE_MAX) == SMUX_ERR_ARGUMENT || info.error);
+        MUST(smux_stream_consume(event->stream, info.unread - r->turn % (info.unread + 1)) == 0);
+        MUST(smux_stream_consume(event->stream, SIZE_MAX) == SMUX_ERR_ARGUMENT || info.error);
     }
     if (r->habits & CLOSE && r->turn % 4 == 1)
-        (void)smux_reset_behind(event->stream);
+        (void)smux_stream_reset_behind(event->stream);
     if (r->habits & CLOSE && r->turn % 3 == 0)
-        (r->turn % 2 ? smux_close : smux_reset)(event->stream);
+        (r->turn % 2 ? smux_stream_close : smux_stream_reset)(event->stream);
 }
 
 static void on_event(run *r, const smux_event *event) {
@@ -131,7 +131,7 @@ static void on_event(run *r, const smux_event *event) {
     switch (event->type) {
     case SMUX_EVENT_ACCEPT:
         if (r->turn++ % 4)
-            smux_accept(event->stream);
+            smux_stream_accept(event->stream);
         break;
     case SMUX_EVENT_DATA:
         MUST(event->len > 0);
@@ -139,13 +139,13 @@ static void on_event(run *r, const smux_event *event) {
         break;
     case SMUX_EVENT_EOF:
         if (r->turn++ % 2)
-            smux_close(event->stream);
+            smux_stream_close(event->stream);
         break;
     case SMUX_EVENT_RESET:
         MUST(event->error < 0);
-        smux_close(event->stream);
+        smux_stream_close(event->stream);
         break;
-    case SMUX_EVENT_SENT:
+    case SMUX_EVENT_RETURNED:
         MUST(r->is_lent && event->buffer == &r->lent);
         r->is_lent = false;
         break;
@@ -161,15 +161,15 @@ static void on_event(run *r, const smux_event *event) {
 
 static void events(run *r) {
     smux_event event;
-    while (smux_next_event(r->session, &event))
+    while (smux_session_next_event(r->session, &event))
         on_event(r, &event);
 }
 
 static void some_streams_of_ours(run *r) {
     smux_stream *s;
     for (uint32_t i = 0; i < r->turn % 4; i++)
-        if (smux_open(r->session, &s) == 0)
-            (void)smux_send(s, "hello", 5);
+        if (smux_stream_open(r->session, &s) == 0)
+            (void)smux_stream_send(s, "hello", 5);
 }
 
 static void feed_pieces(run *r, const uint8_t *data, size_t len, uint8_t piece) {
@@ -178,7 +178,7 @@ static void feed_pieces(run *r, const uint8_t *data, size_t len, uint8_t piece) 
         part = part < len ? part : len;
         uint8_t *copy = malloc(part);
         memcpy(copy, data, part);
-        int error = smux_feed(r->session, copy, part, r->now_us);
+        int error = smux_session_feed(r->session, copy, part, r->now_us);
         MUST(error == smux_session_error(r->session));
         if (!error)
             events(r);
@@ -187,7 +187,7 @@ static void feed_pieces(run *r, const uint8_t *data, size_t len, uint8_t piece) 
         len -= part;
         r->turn++;
         if (r->habits & TIME && r->turn % 4 == 0)
-            smux_tick(r->session, r->now_us += SECONDS(7));
+            smux_session_tick(r->session, r->now_us += SECONDS(7));
         write_out(r);
     }
 }
@@ -196,7 +196,7 @@ static void finish(run *r) {
     smux_session_info info;
     smux_session_get_info(r->session, &info);
     uint64_t unread = 0, count = 0;
-    for (smux_stream *s = NULL; (s = smux_next_stream(r->session, s)); count++) {
+    for (smux_stream *s = NULL; (s = smux_session_next_stream(r->session, s)); count++) {
         smux_stream_info stream;
         smux_stream_get_info(s, &stream);
         unread += stream.error ? 0 : stream.unread;

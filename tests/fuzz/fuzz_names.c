@@ -26,7 +26,7 @@ static void prepare(void) {
            access("/dev/shm", W_OK) == 0 ? "/dev/shm/fuzz_names.XXXXXX" : "/tmp/fuzz_names.XXXXXX");
     MUST(mkdtemp(folder));
     snprintf(socket_path, sizeof(socket_path), "%s/smuxshim-helper.sock", folder);
-    snprintf(file, sizeof(file), "%s/" NAMES_FILE, folder);
+    snprintf(file, sizeof(file), "%s/" NAME_FILE, folder);
     snprintf(next_file, sizeof(next_file), "%s.next", file);
     MUST(log_open("fuzz", "/dev/null", LOG_ERR) == 0);
 }
@@ -38,21 +38,21 @@ static void tidy(void) {
 }
 
 /* Few addresses and names, so that they meet. */
-static size_t good_line(const uint8_t *data, char out[NAMES_LINE_SIZE]) {
-    struct names_record record = {.uid = data[3]};
+static size_t good_line(const uint8_t *data, char out[NAME_LINE_SIZE]) {
+    struct name_record record = {.uid = data[3]};
     if (data[0] < 250)
-        record.v4 = (struct shim_endpoint){.family = AF_INET,
-                                           .addr = {198, 18, 0, (uint8_t)(data[0] % 16)}};
+        record.v4 =
+            (struct endpoint){.family = AF_INET, .addr = {198, 18, 0, (uint8_t)(data[0] % 16)}};
     if (data[1] < 250)
-        record.v6 = (struct shim_endpoint){
+        record.v6 = (struct endpoint){
             .family = AF_INET6, .addr = {0xfd, 0x73, 0x6d, 0x78, 0x73, 0x68, [15] = data[1] % 16}};
     snprintf(record.name, sizeof(record.name), "n%d.internal", data[2] % 16);
-    return names_line_format(&record, out);
+    return name_line_format(&record, out);
 }
 
 /* Writes the lines to the file; returns what is left behind the zero byte. */
 static size_t write_lines(const uint8_t *data, size_t size) {
-    char line[NAMES_LINE_SIZE];
+    char line[NAME_LINE_SIZE];
     size_t at = 0;
     FILE *out = fopen(file, "w");
     MUST(out);
@@ -67,9 +67,9 @@ static size_t write_lines(const uint8_t *data, size_t size) {
         size_t len = newline ? (size_t)(newline - data) + 1 - at : size - at;
         if (zero && (size_t)(zero - data) - at < len)
             len = (size_t)(zero - data) - at;
-        struct names_record record;
+        struct name_record record;
         char *copy = fuzz_copy(data + at, len, 0);
-        (void)names_line_parse(&record, copy, len);
+        (void)name_line_parse(&record, copy, len);
         free(copy);
         fwrite(data + at, 1, len, out);
         at += len;
@@ -78,72 +78,72 @@ static size_t write_lines(const uint8_t *data, size_t size) {
     return at < size ? at + 1 : size;
 }
 
-static struct names *load(void) {
+static struct name_table *load(void) {
     struct config_names config = {.max_per_user = 100};
-    shim_ranges_default(&config.ranges);
-    struct names *names = names_new(socket_path, &config, 0);
+    name_ranges_default(&config.ranges);
+    struct name_table *names = name_table_new(socket_path, &config, 0);
     MUST(names);
     return names;
 }
 
 /* Every address leads to its own name, in `ctx` too. */
-static bool check_entry(void *ctx, const char *name, const struct shim_endpoint *v4,
-                        const struct shim_endpoint *v6, uid_t uid) {
+static bool check_entry(void *ctx, const char *name, const struct endpoint *v4,
+                        const struct endpoint *v6, uid_t uid) {
     (void)uid;
-    const char *found4 = v4->family ? names_find(ctx, v4) : name;
+    const char *found4 = v4->family ? name_table_find(ctx, v4) : name;
     MUST(found4 && strcmp(found4, name) == 0);
-    const char *found6 = v6->family ? names_find(ctx, v6) : name;
+    const char *found6 = v6->family ? name_table_find(ctx, v6) : name;
     MUST(found6 && strcmp(found6, name) == 0);
     return true;
 }
 
-static void check_entries(const struct names *names, struct names *same) {
+static void check_entries(const struct name_table *names, struct name_table *same) {
     size_t count;
-    uint32_t *order = names_order(names, &count);
-    MUST(order && count == names_count(names));
+    uint32_t *order = name_table_order(names, &count);
+    MUST(order && count == name_table_count(names));
     for (size_t i = 0; i < count; i++) {
-        struct names_record record;
-        names_get(names, order[i], &record);
+        struct name_record record;
+        name_table_get(names, order[i], &record);
         MUST(check_entry(same, record.name, &record.v4, &record.v6, record.uid));
     }
     free(order);
 }
 
-static void check_new(struct names *names, const bool known[16]) {
-    struct shim_endpoint address;
-    int err = names_give(names, 0, "brand.new", AF_INET, &address);
+static void check_new(struct name_table *names, const bool known[16]) {
+    struct endpoint address;
+    int err = name_table_give(names, 0, "brand.new", AF_INET, &address);
     MUST(err == 0 || err == EIO);
     if (err == 0 && address.addr[2] == 0 && address.addr[1] == 18 && address.addr[3] < 16)
         MUST(!known[address.addr[3]]);
 }
 
-static void remember(struct names *names, bool known[16]) {
+static void remember(struct name_table *names, bool known[16]) {
     for (uint8_t i = 0; i < 16; i++) {
-        struct shim_endpoint v4 = {.family = AF_INET, .addr = {198, 18, 0, i}};
-        known[i] = names_find(names, &v4) != NULL;
+        struct endpoint v4 = {.family = AF_INET, .addr = {198, 18, 0, i}};
+        known[i] = name_table_find(names, &v4) != NULL;
     }
 }
 
-static void check_question(struct names *names, const uint8_t *data, size_t size) {
+static void check_question(struct name_table *names, const uint8_t *data, size_t size) {
     static struct route_list routes;
     struct route_error error;
-    struct shim_request request;
-    struct shim_name_answer answer;
-    uint8_t bytes[NAMES_ANSWER_SIZE];
-    char name[SHIM_HOST_NAME_MAX + 1], back[SHIM_HOST_NAME_MAX + 1];
-    if (size < sizeof(request) || shim_request_check(data, size) != SHIM_REQUEST_OK)
+    struct helper_request request;
+    struct helper_name_answer answer;
+    uint8_t bytes[NAME_ANSWER_SIZE];
+    char name[HELPER_HOST_NAME_MAX + 1], back[HELPER_HOST_NAME_MAX + 1];
+    if (size < sizeof(request) || helper_request_check(data, size) != HELPER_REQUEST_OK)
         return;
     memcpy(&request, data, sizeof(request));
     if (size - sizeof(request) < request.name_len ||
-        (request.kind != SHIM_REQUEST_ADDRESS && request.kind != SHIM_REQUEST_NAME))
+        (request.kind != HELPER_REQUEST_ADDRESS && request.kind != HELPER_REQUEST_NAME))
         return;
     memcpy(name, data + sizeof(request), request.name_len);
     name[request.name_len] = 0;
-    if (request.name_len && !shim_host_name_valid(name, request.name_len))
+    if (request.name_len && !helper_host_name_valid(name, request.name_len))
         return;
     MUST(route_list_parse(&routes, "*.internal", &error));
-    size_t len = names_answer(names, &routes, 5, &request, name, bytes);
-    MUST(len <= sizeof(bytes) && shim_name_answer_check(bytes, len, &answer, back));
+    size_t len = name_answer(names, &routes, 5, &request, name, bytes);
+    MUST(len <= sizeof(bytes) && helper_name_answer_check(bytes, len, &answer, back));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -154,15 +154,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     unlink(next_file);
     size_t rest = write_lines(data, size);
-    struct names *names = load();
-    size_t count = names_count(names);
+    struct name_table *names = load();
+    size_t count = name_table_count(names);
     remember(names, known);
-    struct names *same = load();
-    MUST(names_count(same) == count);
+    struct name_table *same = load();
+    MUST(name_table_count(same) == count);
     check_entries(names, same);
-    names_free(same);
+    name_table_free(same);
     check_question(names, data + rest, size - rest);
     check_new(names, known);
-    names_free(names);
+    name_table_free(names);
     return 0;
 }

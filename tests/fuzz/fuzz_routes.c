@@ -10,7 +10,7 @@
 
 static void check_match(const struct route_list *a, const struct route_list *b, const uint8_t *data,
                         size_t size) {
-    struct shim_endpoint dest = {.family = size % 2 ? AF_INET : AF_INET6};
+    struct endpoint dest = {.family = size % 2 ? AF_INET : AF_INET6};
     memcpy((uint8_t *)&dest + sizeof(dest.family), data,
            size < sizeof(dest) - sizeof(dest.family) ? size : sizeof(dest) - sizeof(dest.family));
     char name[64];

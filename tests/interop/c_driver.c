@@ -44,12 +44,12 @@ static enum outcome vrequest(struct driver *d, smuxb_stream **stream, const char
                              va_list args) {
     char line[LINE_MAX_LEN];
     vsnprintf(line, sizeof line, format, args);
-    int error = smuxb_open(d->session, stream);
+    int error = smuxb_stream_open(d->session, stream);
     if (error)
         return fail("open: %s", smuxb_error_name(error));
     enum outcome outcome = write_text(*stream, "%s\n", line);
     if (outcome != DONE)
-        smuxb_close(*stream);
+        smuxb_stream_close(*stream);
     return outcome;
 }
 
@@ -70,7 +70,7 @@ enum outcome ask(struct driver *d, char line[LINE_MAX_LEN], const char *format, 
     if (outcome != DONE)
         return outcome;
     outcome = read_line(stream, line);
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
     return outcome;
 }
 
@@ -103,7 +103,7 @@ enum outcome expect_sum(const char *line, uint64_t len, const char *sum) {
 /* Waits until neither side has a stream left but the one that asks. */
 static enum outcome settle(struct driver *d) {
     enum outcome outcome = await_stats(d, " active=1 ");
-    while (outcome == DONE && smuxb_num_streams(d->session) > 0)
+    while (outcome == DONE && smuxb_session_num_streams(d->session) > 0)
         usleep(POLL_US);
     return outcome;
 }

@@ -10,7 +10,7 @@
 
 static enum outcome expect_end(smuxb_stream *stream) {
     uint8_t byte;
-    ssize_t n = smuxb_read(stream, &byte, 1);
+    ssize_t n = smuxb_stream_read(stream, &byte, 1);
     if (n < 0)
         return fail("expected the end of file, got %s", smuxb_error_name((int)n));
     return n == 0 ? DONE : fail("expected the end of file, got data");
@@ -36,17 +36,17 @@ enum outcome run_half_close(struct driver *d) {
     smuxb_stream *stream;
     TRY(request(d, &stream, "half %d", d->o->careful));
     TRY(write_all(stream, data, len));
-    int error = smuxb_close_write(stream);
+    int error = smuxb_stream_close_write(stream);
     if (error)
         return fail("close_write: %s", smuxb_error_name(error));
-    ssize_t n = smuxb_write(stream, "x", 1);
+    ssize_t n = smuxb_stream_write(stream, "x", 1);
     if (n != SMUX_ERR_SHUT)
         return fail("write after close_write returned %zd", n);
     TRY(expect_reply(stream, data, len));
     if (d->o->careful)
         TRY(ask_for(d, "release", "released"));
     TRY(expect_end(stream));
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
     free(data);
     detail(d, "bytes=%zu careful=%d", len, d->o->careful);
     return DONE;
@@ -69,12 +69,12 @@ enum outcome run_early_close(struct driver *d) {
     TRY(expect_end(stream));
     TRY(write_all(stream, data, len));
     if (!d->o->careful)
-        smuxb_close(stream);
+        smuxb_stream_close(stream);
     checksum_of(data, len, sum);
     snprintf(want, sizeof want, " early=%zu:%s ", len, sum);
     TRY(await_stats(d, want));
     if (d->o->careful)
-        smuxb_close(stream);
+        smuxb_stream_close(stream);
     free(data);
     detail(d, "bytes=%zu careful=%d", len, d->o->careful);
     return DONE;
@@ -86,7 +86,7 @@ static void *endless_upload(void *stream) {
     uint8_t *chunk = pattern_new(CHUNK_LEN, 2);
     ssize_t n;
     /* A write that goes half way returns what went out; the next one has the error. */
-    while ((n = smuxb_write(stream, chunk, CHUNK_LEN)) > 0)
+    while ((n = smuxb_stream_write(stream, chunk, CHUNK_LEN)) > 0)
         ;
     free(chunk);
     return (void *)(intptr_t)n;
@@ -95,7 +95,7 @@ static void *endless_upload(void *stream) {
 static ssize_t read_to_the_end(smuxb_stream *stream) {
     uint8_t *chunk = must_alloc(CHUNK_LEN);
     ssize_t n;
-    while ((n = smuxb_read(stream, chunk, CHUNK_LEN)) > 0)
+    while ((n = smuxb_stream_read(stream, chunk, CHUNK_LEN)) > 0)
         ;
     free(chunk);
     return n;
@@ -121,8 +121,8 @@ enum outcome run_carrier_loss(struct driver *d) {
     ssize_t n = read_to_the_end(down);
     pthread_join(thread, &wrote);
     detail(d, "read=%s write=%s", ending(n), ending((intptr_t)wrote));
-    smuxb_close(down);
-    smuxb_close(up);
+    smuxb_stream_close(down);
+    smuxb_stream_close(up);
     return DONE;
 }
 
@@ -137,6 +137,6 @@ enum outcome run_frozen(struct driver *d) {
     free(data);
     puts("ready");
     detail(d, "read=%s", ending(read_to_the_end(stream)));
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
     return DONE;
 }

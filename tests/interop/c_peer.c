@@ -51,8 +51,8 @@ static smuxb_session *start(const struct options *o) {
     options_config(o, &config);
     int fd = o->connect ? connect_to(o->connect) : accept_one(o->listen);
     smuxb_session *session;
-    int error = options_role(o) == SMUX_CLIENT ? smuxb_client(&session, fd, &config)
-                                               : smuxb_server(&session, fd, &config);
+    int error = options_role(o) == SMUX_CLIENT ? smuxb_session_client(&session, fd, &config)
+                                               : smuxb_session_server(&session, fd, &config);
     if (error) {
         fprintf(stderr, "c_peer: %s\n", smuxb_strerror(error));
         exit(1);
@@ -70,7 +70,7 @@ int main(int argc, char **argv) {
     }
     smuxb_session *session = start(&o);
     if (o.no_accept) {
-        smuxb_wait(session, 0);
+        smuxb_session_wait(session, 0);
         smuxb_session_free(session);
         return 0;
     }

@@ -32,7 +32,7 @@ static enum outcome echo(struct responder *r, smuxb_stream *s, uint64_t a, uint6
     uint8_t *chunk = must_alloc(CHUNK_LEN);
     enum outcome outcome = DONE;
     ssize_t n = 0;
-    while (outcome == DONE && (n = smuxb_read(s, chunk, CHUNK_LEN)) > 0)
+    while (outcome == DONE && (n = smuxb_stream_read(s, chunk, CHUNK_LEN)) > 0)
         outcome = write_all(s, chunk, (size_t)n);
     free(chunk);
     return n < 0 ? fail("read: %s", smuxb_error_name((int)n)) : outcome;
@@ -76,7 +76,7 @@ static enum outcome slurp(smuxb_stream *s, uint8_t **data, size_t *len) {
     ssize_t n;
     *len = 0;
     *data = must_alloc(room);
-    while ((n = smuxb_read(s, *data + *len, room - *len)) > 0) {
+    while ((n = smuxb_stream_read(s, *data + *len, room - *len)) > 0) {
         *len += (size_t)n;
         if (*len < room)
             continue;
@@ -110,7 +110,7 @@ static enum outcome early(struct responder *r, smuxb_stream *s, uint64_t len, ui
     (void)b;
     char sum[SUM_LEN];
     enum outcome outcome = write_text(s, "bye\n");
-    if (outcome == DONE && smuxb_close_write(s))
+    if (outcome == DONE && smuxb_stream_close_write(s))
         outcome = fail("close_write failed");
     if (outcome == DONE)
         outcome = receive(s, len, sum);
@@ -149,7 +149,7 @@ static enum outcome stats(struct responder *r, smuxb_stream *s, uint64_t a, uint
     char line[2 * LINE_MAX_LEN];
     pthread_mutex_lock(&r->lock);
     snprintf(line, sizeof line, "accepted=%" PRIu64 " active=%u early=%s\n", r->accepted,
-             (unsigned)smuxb_num_streams(r->session), r->early);
+             (unsigned)smuxb_session_num_streams(r->session), r->early);
     pthread_mutex_unlock(&r->lock);
     enum outcome outcome = write_text(s, "%s", line);
     return outcome == DONE ? drain(s) : outcome;
@@ -206,7 +206,7 @@ static void *serve_thread(void *argument) {
     free(argument);
     enum outcome outcome;
     bool counted = serve(r, job.stream, &outcome);
-    smuxb_close(job.stream);
+    smuxb_stream_close(job.stream);
     pthread_mutex_lock(&r->lock);
     r->outcomes[outcome] += counted;
     r->serving--;
@@ -242,7 +242,7 @@ void responder_run(struct responder *r) {
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * 1024);
     smuxb_stream *stream;
-    while (smuxb_accept(r->session, &stream) == 0)
+    while (smuxb_stream_accept(r->session, &stream) == 0)
         start_job(r, stream, &attr);
     pthread_attr_destroy(&attr);
     pthread_mutex_lock(&r->lock);

@@ -33,10 +33,10 @@ enum outcome run_churn(struct driver *d) {
             continue;
         }
         smuxb_stream *stream;
-        int error = smuxb_open(d->session, &stream);
+        int error = smuxb_stream_open(d->session, &stream);
         if (error)
             return fail("open of stream %" PRIu64 ": %s", i, smuxb_error_name(error));
-        smuxb_close(stream);
+        smuxb_stream_close(stream);
     }
     char text[LINE_MAX_LEN];
     snprintf(text, sizeof text, " accepted=%" PRIu64 " ", streams);
@@ -58,7 +58,7 @@ enum outcome run_bulk_up(struct driver *d) {
     TRY(read_line(stream, line));
     TRY(expect_sum(line, len, sum));
     bulk_details(d, len, sum, begin_us);
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
     return DONE;
 }
 
@@ -84,7 +84,7 @@ enum outcome run_bulk_down(struct driver *d) {
     checksum_of_pattern(len, d->o->seed, want);
     if (strcmp(got, want) != 0)
         return fail("expected %s, received %s", want, got);
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
     return DONE;
 }
 
@@ -103,7 +103,7 @@ static void *parallel_thread(void *argument) {
     p->outcome = exchange(p->stream, "", data, p->len);
     memcpy(p->failure, failure, sizeof p->failure);
     free(data);
-    smuxb_close(p->stream);
+    smuxb_stream_close(p->stream);
     return NULL;
 }
 
@@ -176,8 +176,8 @@ enum outcome run_slow_reader(struct driver *d) {
     TRY(receive(unread, len, sum));
     if (strcmp(sum, held.sum) != 0)
         return fail("unread stream: expected %s, received %s", held.sum, sum);
-    smuxb_close(held.stream);
-    smuxb_close(unread);
+    smuxb_stream_close(held.stream);
+    smuxb_stream_close(unread);
     detail(d, "held=%" PRIu64 " beside=%d", 2 * len, 8 * MIB);
     return DONE;
 }
@@ -189,7 +189,7 @@ enum outcome run_keepalive(struct driver *d) {
     TRY(exchange(stream, "", data, 1000));
     usleep((useconds_t)d->o->idle_ms * 1000);
     TRY(exchange(stream, "", data, 1000));
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
     free(data);
     detail(d, "idle-ms=%" PRIu64 " interval-ms=%" PRIu64 " timeout-ms=%" PRIu64, d->o->idle_ms,
            d->o->interval_ms, d->o->timeout_ms);

@@ -27,7 +27,7 @@ void *must_alloc(size_t size) {
 }
 
 enum outcome write_all(smuxb_stream *stream, const void *data, size_t len) {
-    ssize_t n = smuxb_write(stream, data, len);
+    ssize_t n = smuxb_stream_write(stream, data, len);
     if (n < 0)
         return fail("write: %s", smuxb_error_name((int)n));
     return (size_t)n == len ? DONE : fail("write: %zd of %zu bytes went out", n, len);
@@ -44,7 +44,7 @@ enum outcome write_text(smuxb_stream *stream, const char *format, ...) {
 
 enum outcome read_all(smuxb_stream *stream, void *data, size_t len) {
     for (size_t done = 0; done < len;) {
-        ssize_t n = smuxb_read(stream, (uint8_t *)data + done, len - done);
+        ssize_t n = smuxb_stream_read(stream, (uint8_t *)data + done, len - done);
         if (n < 0)
             return fail("read: %s", smuxb_error_name((int)n));
         if (n == 0) {
@@ -76,7 +76,7 @@ enum outcome receive(smuxb_stream *stream, uint64_t len, char sum[SUM_LEN]) {
     uint8_t *chunk = must_alloc(CHUNK_LEN);
     enum outcome outcome = DONE;
     while (len > 0 && outcome == DONE) {
-        ssize_t n = smuxb_read(stream, chunk, len < CHUNK_LEN ? len : CHUNK_LEN);
+        ssize_t n = smuxb_stream_read(stream, chunk, len < CHUNK_LEN ? len : CHUNK_LEN);
         if (n < 0) {
             outcome = fail("read: %s", smuxb_error_name((int)n));
         } else if (n == 0) {
@@ -110,7 +110,7 @@ enum outcome send_pattern(smuxb_stream *stream, uint64_t len, uint64_t seed, cha
 
 enum outcome drain(smuxb_stream *stream) {
     uint8_t byte;
-    ssize_t n = smuxb_read(stream, &byte, 1);
+    ssize_t n = smuxb_stream_read(stream, &byte, 1);
     if (n < 0)
         return fail("instead of the end of file: %s", smuxb_error_name((int)n));
     return n == 0 ? DONE : fail("data instead of the end of file");
@@ -124,7 +124,7 @@ struct upload {
 
 static void *upload_thread(void *argument) {
     struct upload *upload = argument;
-    upload->written = smuxb_writev(upload->stream, upload->pieces, 2);
+    upload->written = smuxb_stream_writev(upload->stream, upload->pieces, 2);
     return NULL;
 }
 
@@ -139,7 +139,7 @@ enum outcome exchange(smuxb_stream *stream, const char *request, const uint8_t *
     enum outcome outcome = read_all(stream, back, len);
     /* Whoever could not read all of it must not wait for a writer that nobody answers. */
     if (outcome != DONE)
-        smuxb_set_write_deadline(stream, 1);
+        smuxb_stream_set_write_deadline(stream, 1);
     pthread_join(thread, NULL);
     if (outcome == DONE && upload.written != (ssize_t)want)
         outcome = fail("writev: %zd of %zu bytes", upload.written, want);
@@ -151,12 +151,12 @@ enum outcome exchange(smuxb_stream *stream, const char *request, const uint8_t *
 
 enum outcome exchange_opened(smuxb_session *session, size_t len, uint64_t seed) {
     smuxb_stream *stream;
-    int error = smuxb_open(session, &stream);
+    int error = smuxb_stream_open(session, &stream);
     if (error)
         return fail("open: %s", smuxb_error_name(error));
     uint8_t *data = pattern_new(len, seed);
     enum outcome outcome = exchange(stream, "echo\n", data, len);
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
     free(data);
     return outcome;
 }

@@ -117,7 +117,8 @@ static void receive(int size, const struct server *server) {
     observe(name, "sent %d arrived %d good %d", sent == TOTAL, reader.got == TOTAL, reader.good);
 }
 
-/* Very many very small pieces, each charged far beyond its size; poll is asked before each, or not. */
+/* Very many very small pieces, each charged far beyond its size; poll is asked before each, or not.
+ * */
 static void transfer_small(const char *how, send_some *some, size_t piece, bool polls, int size,
                            const struct server *server) {
     const size_t total = 30000 * piece;

@@ -20,8 +20,8 @@ static void accept_all(struct full_server *full) {
 
 static pid_t alarm_child;
 
-/* A signal for the blocking call that comes next: a child sends it when this process is asleep in it.
- * The child then lets `full`, if given, accept for ever, once the call has been restarted. */
+/* A signal for the blocking call that comes next: a child sends it when this process is asleep in
+ * it. The child then lets `full`, if given, accept for ever, once the call has been restarted. */
 static void catch_alarm(int flags, struct full_server *full) {
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = flags};
     pid_t self = getpid();
@@ -79,7 +79,8 @@ static void names_and_options(int fd) {
     observe_result("set SO_SNDBUF", setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &number, sizeof number));
 }
 
-/* The own address while it is not connected: with an address and a port bound, one of them, none. */
+/* The own address while it is not connected: with an address and a port bound, one of them, none.
+ * */
 static void own_name(const struct server *server, const char *what, in_addr_t address, bool port) {
     int fd = tcp_socket(SOCK_NONBLOCK);
     struct sockaddr_in bound = {.sin_family = AF_INET, .sin_addr = {htonl(address)}}, name = {0};

@@ -1,6 +1,6 @@
-/* Ends within microseconds of the connect: one side says something, or nothing, and closes or resets
- * at once; the other reads until the end. Eight connections at a time, some hundred of each kind (or as
- * many as the argument says); all of a kind end alike. */
+/* Ends within microseconds of the connect: one side says something, or nothing, and closes or
+ * resets at once; the other reads until the end. Eight connections at a time, some hundred of each
+ * kind (or as many as the argument says); all of a kind end alike. */
 #include <pthread.h>
 
 #include "oracle.h"
@@ -48,7 +48,8 @@ static void speak_and_end(const struct kind *kind, int fd) {
         close(fd);
 }
 
-/* Reads to the end, and counts how it came. `was_reset`: the connect has told of a reset already. */
+/* Reads to the end, and counts how it came. `was_reset`: the connect has told of a reset already.
+ * */
 static void listen_to_end(struct kind *kind, int fd, bool was_reset) {
     char buf[4096];
     size_t got = 0;

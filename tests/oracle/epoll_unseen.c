@@ -1,5 +1,6 @@
-/* epoll_unseen.c - registrations that one look at epoll_ctl's arguments does not tell: made or changed
- * by another number of the set, before exec, by io_uring, for sockets of other processes. */
+/* epoll_unseen.c - registrations that one look at epoll_ctl's arguments does not tell: made or
+ * changed by another number of the set, before exec, by io_uring, for sockets of other processes.
+ * */
 #include <linux/io_uring.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>

@@ -1,10 +1,10 @@
 /*
  * foreign.h - is a call of the preloaded library's exactly libc's?
  *
- * Every hook is called as the program would, and libc's own function beside it: on the same descriptor
- * where that changes nothing, else on two that were made alike. Result, errno (which a call that succeeds
- * must leave alone), signals and all memory that was passed must be equal, with a pattern around and
- * behind it. What differs is printed in both ways, and so is in no direct run.
+ * Every hook is called as the program would, and libc's own function beside it: on the same
+ * descriptor where that changes nothing, else on two that were made alike. Result, errno (which a
+ * call that succeeds must leave alone), signals and all memory that was passed must be equal, with
+ * a pattern around and behind it. What differs is printed in both ways, and so is in no direct run.
  */
 #ifndef FOREIGN_H
 #define FOREIGN_H

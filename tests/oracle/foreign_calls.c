@@ -1,9 +1,11 @@
 /*
- * foreign_calls.c - every other hook on descriptors that are none of ours: names, data, copies, control.
+ * foreign_calls.c - every other hook on descriptors that are none of ours: names, data, copies,
+ * control.
  *
- * Each call is made three times on descriptors that were made alike, one after the other: by libc's own
- * function, by the hook, and by number. What is left behind it is compared as well. Some of
- * the variants are tried, others with another number as the argument, and with "all" each, in every place.
+ * Each call is made three times on descriptors that were made alike, one after the other: by libc's
+ * own function, by the hook, and by number. What is left behind it is compared as well. Some of
+ * the variants are tried, others with another number as the argument, and with "all" each, in every
+ * place.
  */
 #include <linux/sockios.h>
 

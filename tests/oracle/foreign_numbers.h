@@ -1,4 +1,5 @@
-/* foreign_numbers.h - the same calls by number: a table of them, each made by syscall(2) as hooked. */
+/* foreign_numbers.h - the same calls by number: a table of them, each made by syscall(2) as hooked.
+ * */
 #ifndef FOREIGN_NUMBERS_H
 #define FOREIGN_NUMBERS_H
 

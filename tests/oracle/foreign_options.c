@@ -1,6 +1,6 @@
 /*
- * foreign_options.c - getsockopt and setsockopt on descriptors that are none of ours: every level and
- * number, with every length that matters, and pointers that cannot be read.
+ * foreign_options.c - getsockopt and setsockopt on descriptors that are none of ours: every level
+ * and number, with every length that matters, and pointers that cannot be read.
  */
 #include "tests/oracle/foreign_subjects.h"
 

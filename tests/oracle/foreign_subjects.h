@@ -1,8 +1,8 @@
 /*
  * foreign_subjects.h - descriptors that are none of ours, of every kind, in every place.
  *
- * A subject stands among connections of ours, under a number that never was one of theirs, or that was:
- * closed and given away again, or taken by dup2, seen or unseen by the library.
+ * A subject stands among connections of ours, under a number that never was one of theirs, or that
+ * was: closed and given away again, or taken by dup2, seen or unseen by the library.
  */
 #ifndef FOREIGN_SUBJECTS_H
 #define FOREIGN_SUBJECTS_H

@@ -1,5 +1,5 @@
-/* given_up.c - connects that are given up while they are under way, by shutdown, by disconnecting, by a
- * signal or a cancellation, and connections that are disconnected. */
+/* given_up.c - connects that are given up while they are under way, by shutdown, by disconnecting,
+ * by a signal or a cancellation, and connections that are disconnected. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <sys/syscall.h>

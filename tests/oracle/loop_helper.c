@@ -1,7 +1,7 @@
 /*
- * loop_helper.c - the helper's side of core/common/helper_protocol.h without any gateway: a thread for each
- * connection relays it to plain TCP from the same host. The oracle compares programs that run
- * direct with programs that run under the shim and this helper, so what differs is the shim's
+ * loop_helper.c - the helper's side of core/common/helper_protocol.h without any gateway: a thread
+ * for each connection relays it to plain TCP from the same host. The oracle compares programs that
+ * run direct with programs that run under the shim and this helper, so what differs is the shim's
  * doing.
  *
  *     loop_helper [-d DELAY_MS] [-t TIMEOUT_MS] [-e] [-r] SOCKET_PATH
@@ -73,16 +73,16 @@ static void relays_remove(struct relay *relay) {
     pthread_mutex_unlock(&relays_lock);
 }
 
-static void handle_notice(const struct shim_request *req) {
+static void handle_notice(const struct helper_request *req) {
     pthread_mutex_lock(&relays_lock);
     for (struct relay *relay = relays; relay; relay = relay->next)
         if (relay->id == req->id)
-            relay->linger_reset = req->flags & SHIM_LINGER_RESET;
+            relay->linger_reset = req->flags & HELPER_LINGER_RESET;
     pthread_mutex_unlock(&relays_lock);
 }
 
 /* Receives the header, and A's descriptor if there is one. Returns the number of bytes. */
-static ssize_t receive_request(int b, struct shim_request *req, int *fd) {
+static ssize_t receive_request(int b, struct helper_request *req, int *fd) {
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
@@ -104,16 +104,16 @@ static ssize_t receive_request(int b, struct shim_request *req, int *fd) {
 #define BROKEN (-1)
 
 /* A hang-up of `b` is the application's shutdown: the connect is given up. */
-static int connect_target(int fd, int b, const struct shim_request *req) {
+static int connect_target(int fd, int b, const struct helper_request *req) {
     struct sockaddr_storage addr;
     struct pollfd pfd[2] = {{.fd = fd, .events = POLLOUT}, {.fd = eager ? -1 : b}};
     int err = 0, only_v6 = 0;
     socklen_t len = sizeof err;
     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof only_v6);
-    if (req->flags & SHIM_LOCAL_BOUND) {
+    if (req->flags & HELPER_LOCAL_BOUND) {
         int on = 1;
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        len = shim_endpoint_to_sockaddr(&req->local, &addr);
+        len = endpoint_to_sockaddr(&req->local, &addr);
         /* The application's own socket holds the port until the swap. */
         int failed = bind(fd, (struct sockaddr *)&addr, len);
         for (int i = 0; failed && errno == EADDRINUSE && i < 1000; i++) {
@@ -123,7 +123,7 @@ static int connect_target(int fd, int b, const struct shim_request *req) {
         if (failed)
             return errno;
     }
-    len = shim_endpoint_to_sockaddr(&req->dest, &addr);
+    len = endpoint_to_sockaddr(&req->dest, &addr);
     if (connect(fd, (struct sockaddr *)&addr, len) == 0)
         return 0;
     if (errno != EINPROGRESS)
@@ -146,22 +146,22 @@ static void wait_for_gate(int b, size_t rest) {
         usleep(100);
 }
 
-static void give_outcome(struct relay *relay, const struct shim_request *req, int err) {
-    struct shim_outcome outcome = {.id = req->id, .err = err, .dest = req->dest};
+static void give_outcome(struct relay *relay, const struct helper_request *req, int err) {
+    struct helper_outcome outcome = {.id = req->id, .err = err, .dest = req->dest};
     struct sockaddr_storage addr;
     struct sockaddr_un name;
     socklen_t len = sizeof addr;
-    int sndbuf = req->sndbuf > SHIM_OPEN_SNDBUF ? (int)req->sndbuf : SHIM_OPEN_SNDBUF;
-    char scratch[SHIM_GATE_LEN];
-    size_t rest = SHIM_GATE_LEN - sizeof *req - req->name_len;
+    int sndbuf = req->sndbuf > HELPER_OPEN_SNDBUF ? (int)req->sndbuf : HELPER_OPEN_SNDBUF;
+    char scratch[HELPER_GATE_LEN];
+    size_t rest = HELPER_GATE_LEN - sizeof *req - req->name_len;
     outcome.local.family = req->family;
     if (!err && getsockname(relay->target, (struct sockaddr *)&addr, &len) == 0)
-        shim_endpoint_from_sockaddr(&outcome.local, (struct sockaddr *)&addr, len);
-    outcome.local = shim_request_local(req, &outcome.local);
+        endpoint_from_sockaddr(&outcome.local, (struct sockaddr *)&addr, len);
+    outcome.local = helper_request_local(req, &outcome.local);
     wait_for_gate(relay->b, rest);
-    bind(relay->copy_of_a, (struct sockaddr *)&name, shim_outcome_pack(&outcome, &name));
+    bind(relay->copy_of_a, (struct sockaddr *)&name, helper_outcome_pack(&outcome, &name));
     if (!err && recv(relay->b, scratch, rest - 1, MSG_WAITALL) != (ssize_t)rest - 1)
-        fprintf(stderr, "loop_helper: the gate was shorter than SHIM_GATE_LEN\n");
+        fprintf(stderr, "loop_helper: the gate was shorter than HELPER_GATE_LEN\n");
     if (!err) {
         struct linger linger = {0};
         len = sizeof linger;
@@ -175,7 +175,8 @@ static void give_outcome(struct relay *relay, const struct shim_request *req, in
     relay->residue = true;
 }
 
-/* Peeks. *marked: the last byte came with a descriptor, so it is urgent (core/common/helper_protocol.h). */
+/* Peeks. *marked: the last byte came with a descriptor, so it is urgent
+ * (core/common/helper_protocol.h). */
 static ssize_t peek_marked(int b, void *bytes, size_t len, bool *marked) {
     struct iovec iov = {bytes, len};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -319,25 +320,25 @@ static bool turn(struct relay *relay) {
 }
 
 /* The gate stays full until the end of B, which is the reset: only that wakes the program. */
-static void speak_and_reset(struct relay *relay, const struct shim_request *req) {
-    struct shim_outcome outcome = {.id = req->id, .dest = req->dest, .local = req->local};
+static void speak_and_reset(struct relay *relay, const struct helper_request *req) {
+    struct helper_outcome outcome = {.id = req->id, .dest = req->dest, .local = req->local};
     struct sockaddr_un name;
     struct ucred program;
     socklen_t len = sizeof program;
     if (getsockopt(relay->b, SOL_SOCKET, SO_PEERCRED, &program, &len) != 0)
         return;
     await_sleep(program.pid);
-    bind(relay->copy_of_a, (struct sockaddr *)&name, shim_outcome_pack(&outcome, &name));
+    bind(relay->copy_of_a, (struct sockaddr *)&name, helper_outcome_pack(&outcome, &name));
     close(relay->copy_of_a);
     send(relay->b, "last words", 10, MSG_NOSIGNAL);
 }
 
-static void serve(struct relay *relay, struct shim_request *req) {
-    char name[SHIM_HOST_NAME_MAX];
+static void serve(struct relay *relay, struct helper_request *req) {
+    char name[HELPER_HOST_NAME_MAX];
     if (req->name_len && recv(relay->b, name, req->name_len, MSG_WAITALL) != req->name_len)
         return;
     relay->id = req->id;
-    relay->linger_reset = req->flags & SHIM_LINGER_RESET;
+    relay->linger_reset = req->flags & HELPER_LINGER_RESET;
     relays_add(relay); /* before the outcome: a notice may follow at once */
     if (eager)
         give_outcome(relay, req, 0);
@@ -355,14 +356,14 @@ static void serve(struct relay *relay, struct shim_request *req) {
 
 static void *run(void *argument) {
     struct relay *relay = argument;
-    struct shim_request req;
+    struct helper_request req;
     ssize_t n = receive_request(relay->b, &req, &relay->copy_of_a);
-    enum shim_request_problem problem = shim_request_check(&req, n > 0 ? (size_t)n : 0);
+    enum helper_request_problem problem = helper_request_check(&req, n > 0 ? (size_t)n : 0);
     int on = 1;
     relay->target = -1;
-    if (n > 0 && problem != SHIM_REQUEST_OK) {
-        fprintf(stderr, "loop_helper: the request is %s\n", shim_request_problem_text(problem));
-    } else if (n > 0 && req.kind == SHIM_NOTICE_LINGER) {
+    if (n > 0 && problem != HELPER_REQUEST_OK) {
+        fprintf(stderr, "loop_helper: the request is %s\n", helper_request_problem_text(problem));
+    } else if (n > 0 && req.kind == HELPER_NOTICE_LINGER) {
         handle_notice(&req);
     } else if (n > 0 && relay->copy_of_a >= 0 && hasty) {
         speak_and_reset(relay, &req);
@@ -397,13 +398,13 @@ static void accept_loop(int listener) {
 
 static int listen_at(const char *path) {
     struct sockaddr_un name;
-    socklen_t len = shim_path_name(&name, path);
+    socklen_t len = helper_path_name(&name, path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     unlink(path);
     if (len && bind(fd, (struct sockaddr *)&name, len) == 0 && listen(fd, 4096) == 0)
         return fd;
     fprintf(stderr, "loop_helper: %s: %s\n", path,
-            len ? strerror(errno) : "must end in /" SHIM_SOCKET_FILE);
+            len ? strerror(errno) : "must end in /" HELPER_SOCKET_FILE);
     return -1;
 }
 

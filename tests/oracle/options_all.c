@@ -1,7 +1,7 @@
 /*
- * options_all.c - every option number there may be, by number: what it reads as, whether it can be set
- * before connect and after, and what it reads as then. Values that the kernel chooses anew for each
- * socket are not printed, nor is what README.md lists as different.
+ * options_all.c - every option number there may be, by number: what it reads as, whether it can be
+ * set before connect and after, and what it reads as then. Values that the kernel chooses anew for
+ * each socket are not printed, nor is what README.md lists as different.
  */
 #include "oracle.h"
 
@@ -14,7 +14,8 @@ static const struct {
               {"IPV6", IPPROTO_IPV6, 90}};
 #define N_LEVELS (sizeof levels / sizeof *levels)
 
-/* What the kernel chooses (random, or from its interface and memory), and what differs (README.md). */
+/* What the kernel chooses (random, or from its interface and memory), and what differs (README.md).
+ * */
 static const struct {
     int level, option;
 } left_out[] = {

@@ -1,10 +1,11 @@
 /*
- * plain_peer.c - an ordinary smux server (`handshake = none`), made with libsmux's blocking interface.
+ * plain_peer.c - an ordinary smux server (`handshake = none`), made with libsmux's blocking
+ * interface.
  *
  *     plain_peer [VERSION]
  *
- * Prints its port, on 127.0.0.1. The first two bytes of each stream are the port, in network order, to
- * which the rest is relayed.
+ * Prints its port, on 127.0.0.1. The first two bytes of each stream are the port, in network order,
+ * to which the rest is relayed.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -30,7 +31,7 @@ struct link {
 static void leave(struct link *link) {
     if (atomic_fetch_sub(&link->users, 1) > 1)
         return;
-    smuxb_close(link->stream);
+    smuxb_stream_close(link->stream);
     close(link->fd);
     free(link);
 }
@@ -40,9 +41,9 @@ static void *from_socket(void *argument) {
     char data[65536];
     ssize_t n;
     while ((n = read(link->fd, data, sizeof data)) > 0 &&
-           smuxb_write(link->stream, data, (size_t)n) == n)
+           smuxb_stream_write(link->stream, data, (size_t)n) == n)
         ;
-    smuxb_close_write(link->stream);
+    smuxb_stream_close_write(link->stream);
     leave(link);
     return NULL;
 }
@@ -61,7 +62,7 @@ static int dial(smuxb_stream *stream) {
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
     for (size_t got = 0; got < 2; got++)
-        if (smuxb_read(stream, (char *)&name.sin_port + got, 1) != 1)
+        if (smuxb_stream_read(stream, (char *)&name.sin_port + got, 1) != 1)
             exit(4);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(fd, (struct sockaddr *)&name, sizeof name) != 0)
@@ -78,7 +79,7 @@ static void *from_stream(void *argument) {
     atomic_store(&link->users, 2);
     pthread_create(&other, NULL, from_socket, link);
     pthread_detach(other);
-    while ((n = smuxb_read(link->stream, data, sizeof data)) > 0)
+    while ((n = smuxb_stream_read(link->stream, data, sizeof data)) > 0)
         write_all(link->fd, data, n);
     shutdown(link->fd, SHUT_WR);
     leave(link);
@@ -89,9 +90,9 @@ static void *serve_session(void *argument) {
     smuxb_session *session;
     smuxb_stream *stream;
     pthread_t thread;
-    if (smuxb_server(&session, (int)(intptr_t)argument, &config) != 0)
+    if (smuxb_session_server(&session, (int)(intptr_t)argument, &config) != 0)
         return NULL;
-    while (smuxb_accept(session, &stream) == 0) {
+    while (smuxb_stream_accept(session, &stream) == 0) {
         struct link *link = calloc(1, sizeof *link);
         link->stream = stream;
         pthread_create(&thread, NULL, from_stream, link);

@@ -220,7 +220,8 @@ static void pass_descriptor(const struct server *server) {
     close(pair.accepted);
 }
 
-/* The same to a program that does not descend from the one that connected, as far as memory goes. */
+/* The same to a program that does not descend from the one that connected, as far as memory goes.
+ * */
 static void pass_to_stranger(const struct server *server) {
     int channel[2], status = -1;
     char buf[8], number[12];

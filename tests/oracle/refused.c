@@ -1,7 +1,7 @@
 /*
- * refused.c - a socket whose connect was refused: every call on it, after each way in which the program
- * was told: by connect itself, by a second connect, by SO_ERROR. With an address and a port as arguments
- * it is a connect to there that fails.
+ * refused.c - a socket whose connect was refused: every call on it, after each way in which the
+ * program was told: by connect itself, by a second connect, by SO_ERROR. With an address and a port
+ * as arguments it is a connect to there that fails.
  */
 #include <pthread.h>
 #include <sys/sendfile.h>
@@ -178,8 +178,8 @@ static void each(const char *what, long (*calls)(int, int), int way) {
     }
 }
 
-/* Arguments: address, port, and how many of the ways, for TCP tells an error that it knows at once even
- * where connect does not wait. */
+/* Arguments: address, port, and how many of the ways, for TCP tells an error that it knows at once
+ * even where connect does not wait. */
 int main(int argc, char **argv) {
     int n_ways = argc > 3 ? atoi(argv[3]) : N_WAYS;
     signal(SIGPIPE, count_signal);

@@ -279,7 +279,8 @@ static void waiting_writer(const struct server *server, enum writing how, bool b
         close(pair.accepted);
 }
 
-/* A number that was a connection's and is now, by accept, another socket's. `other`: its other end. */
+/* A number that was a connection's and is now, by accept, another socket's. `other`: its other end.
+ * */
 static int number_again(const struct server *server, int *other) {
     *other = tcp_socket(0);
     struct pair pair = connected_pair(server, 0);

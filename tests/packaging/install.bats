@@ -66,7 +66,7 @@ compile() {
     LD_LIBRARY_PATH=$stage/opt/smux/lib64 "$BATS_TEST_TMPDIR/two_engines"
 }
 
-# It tested smux_send for errors only, once, and consumed what had not been sent: bytes were lost as
+# It tested smux_stream_send for errors only, once, and consumed what had not been sent: bytes were lost as
 # soon as there were more than the send buffer takes.
 @test "the example of the engine loses nothing where both sides are held back, and keeps the session alive" {
     compile two_engines -static

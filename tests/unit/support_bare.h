@@ -18,7 +18,7 @@ static inline void bare_start(struct bare *b, void (*pair)(int fds[2]), const sm
     int fds[2];
     pair(fds);
     b->peer = fds[0];
-    assert_int_equal(smuxb_server(&b->session, fds[1], config), 0);
+    assert_int_equal(smuxb_session_server(&b->session, fds[1], config), 0);
 }
 
 static inline void bare_end(struct bare *b) {
@@ -39,7 +39,7 @@ static inline void peer_sends(struct bare *b, uint8_t command, uint32_t id, uint
 
 static inline smuxb_stream *accepted(struct bare *b) {
     smuxb_stream *st;
-    assert_int_equal(smuxb_accept(b->session, &st), 0);
+    assert_int_equal(smuxb_stream_accept(b->session, &st), 0);
     return st;
 }
 

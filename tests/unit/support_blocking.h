@@ -97,8 +97,8 @@ static inline void duo_prepare(struct duo *d, const struct variant *variant) {
 static inline void duo_start(struct duo *d) {
     int fds[2];
     d->variant->pair(fds);
-    assert_int_equal(smuxb_client(&d->client, fds[0], &d->config), 0);
-    assert_int_equal(smuxb_server(&d->server, fds[1], &d->config), 0);
+    assert_int_equal(smuxb_session_client(&d->client, fds[0], &d->config), 0);
+    assert_int_equal(smuxb_session_server(&d->server, fds[1], &d->config), 0);
 }
 
 static inline void duo_end(struct duo *d) {
@@ -141,22 +141,23 @@ struct ends {
 
 static inline struct ends open_ends(struct duo *d) {
     struct ends e;
-    assert_int_equal(smuxb_open(d->client, &e.near), 0);
-    assert_int_equal(smuxb_accept(d->server, &e.far), 0);
+    assert_int_equal(smuxb_stream_open(d->client, &e.near), 0);
+    assert_int_equal(smuxb_stream_accept(d->server, &e.far), 0);
     assert_int_equal(smuxb_stream_id(e.near), smuxb_stream_id(e.far));
     return e;
 }
 
 static inline void close_ends(struct ends *e) {
-    smuxb_close(e->near);
-    smuxb_close(e->far);
+    smuxb_stream_close(e->near);
+    smuxb_stream_close(e->far);
 }
 
 /* ---- Data ----------------------------------------------------------------------------------- */
 
-/* Position and seed decide each byte, so that a loss, a repetition or a mix-up shows: a place in one
- * sequence, whose length is a prime, so that nothing which a buffer's size loses or repeats fits it.
- * Runs of it are copied and compared whole: byte by byte, that took most of a test's time under TSan. */
+/* Position and seed decide each byte, so that a loss, a repetition or a mix-up shows: a place in
+ * one sequence, whose length is a prime, so that nothing which a buffer's size loses or repeats
+ * fits it. Runs of it are copied and compared whole: byte by byte, that took most of a test's time
+ * under TSan. */
 #define PATTERN_PERIOD 65521
 static uint8_t pattern_bytes[PATTERN_PERIOD];
 
@@ -198,7 +199,7 @@ static inline void write_pattern(smuxb_stream *st, uint32_t seed, size_t total, 
     for (size_t done = 0; done < total;) {
         size_t n = step < total - done ? step : total - done;
         pattern_fill(data, n, seed, done);
-        THREAD_ASSERT(smuxb_write(st, data, n) == (ssize_t)n);
+        THREAD_ASSERT(smuxb_stream_write(st, data, n) == (ssize_t)n);
         done += n;
     }
     free(data);
@@ -209,7 +210,7 @@ static inline void read_pattern(smuxb_stream *st, uint32_t seed, size_t total, s
     THREAD_ASSERT(data);
     for (size_t done = 0; done < total;) {
         size_t want = step < total - done ? step : total - done;
-        ssize_t n = smuxb_read(st, data, want);
+        ssize_t n = smuxb_stream_read(st, data, want);
         THREAD_ASSERT(n > 0 && (size_t)n <= want);
         THREAD_ASSERT(pattern_ok(data, (size_t)n, seed, done));
         done += (size_t)n;
@@ -239,7 +240,7 @@ static inline void expect_text(smuxb_stream *st, const char *text) {
     size_t len = strlen(text), done = 0;
     assert_true(len < sizeof got);
     while (done < len) {
-        ssize_t n = smuxb_read(st, got + done, len - done);
+        ssize_t n = smuxb_stream_read(st, got + done, len - done);
         assert_true(n > 0);
         done += (size_t)n;
     }
@@ -248,11 +249,11 @@ static inline void expect_text(smuxb_stream *st, const char *text) {
 
 static inline void expect_eof(smuxb_stream *st) {
     char byte;
-    assert_int_equal(smuxb_read(st, &byte, 1), 0);
+    assert_int_equal(smuxb_stream_read(st, &byte, 1), 0);
 }
 
 static inline void say(smuxb_stream *st, const char *text) {
-    assert_int_equal(smuxb_write(st, text, strlen(text)), strlen(text));
+    assert_int_equal(smuxb_stream_write(st, text, strlen(text)), strlen(text));
 }
 
 static inline void await_extensions(smuxb_session *s, struct ends *e) {
@@ -302,26 +303,26 @@ static inline void carry_over(struct duo *d, int streams, void *(*writes)(void *
 /* One call in a thread of its own; its result is the thread's. */
 static inline void *read_one(void *stream) {
     char byte;
-    return (void *)(intptr_t)smuxb_read(stream, &byte, 1);
+    return (void *)(intptr_t)smuxb_stream_read(stream, &byte, 1);
 }
 
 static inline void *accept_one(void *session) {
     smuxb_stream *st;
-    int error = smuxb_accept(session, &st);
+    int error = smuxb_stream_accept(session, &st);
     if (!error)
-        smuxb_close(st);
+        smuxb_stream_close(st);
     return (void *)(intptr_t)error;
 }
 
 static inline void *wait_for_end(void *session) {
-    return (void *)(intptr_t)smuxb_wait(session, smuxb_after_ms(PATIENCE_MS));
+    return (void *)(intptr_t)smuxb_session_wait(session, smuxb_after_ms(PATIENCE_MS));
 }
 
 /* Writes until that fails. */
 static inline void *write_on(void *stream) {
     static const uint8_t data[100000];
     for (;;) {
-        ssize_t n = smuxb_write(stream, data, sizeof data);
+        ssize_t n = smuxb_stream_write(stream, data, sizeof data);
         if (n < 0)
             return (void *)(intptr_t)n;
     }

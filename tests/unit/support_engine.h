@@ -9,7 +9,7 @@
  *     hear(&e);                          // the engine is fed what was said
  *     smux_stream *s = expect_accept(&e, 3);
  *     expect_data(&e, s, "hello");
- *     smux_close(s);
+ *     smux_stream_close(s);
  *     expect_frame(&e, CMD_FIN, 3);      // what the engine sends
  *     engine_end(&e);                    // nothing unexpected left, nothing leaked
  */
@@ -43,12 +43,12 @@ typedef struct engine {
     uint64_t now_us;
     int version;    /* of the frames said to it */
     bytes said;     /* not fed yet */
-    bytes out;      /* taken from smux_output, not looked at yet */
+    bytes out;      /* taken from smux_session_output, not looked at yet */
     uint8_t *guard; /* input lies flush against a page that cannot be read */
     size_t guard_len;
     seen *events;
     size_t event_count, event_next, event_cap;
-    size_t output_max; /* bytes taken per smux_sent by drain; 0: all */
+    size_t output_max; /* bytes taken per smux_session_output_done by drain; 0: all */
 } engine;
 
 /* ---- Life ----------------------------------------------------------------------------------- */
@@ -116,7 +116,7 @@ static inline seen *engine_record(engine *e, const smux_event *event) {
 /* Takes all events of the engine into the record. */
 static inline void collect(engine *e) {
     smux_event event;
-    while (smux_next_event(e->session, &event))
+    while (smux_session_next_event(e->session, &event))
         engine_record(e, &event);
 }
 
@@ -149,7 +149,7 @@ static inline void expect_no_event(engine *e) {
 static inline smux_stream *expect_accept(engine *e, uint32_t sid) {
     seen *s = expect_event(e, SMUX_EVENT_ACCEPT);
     assert_int_equal(s->sid, sid);
-    smux_accept(s->event.stream);
+    smux_stream_accept(s->event.stream);
     return s->event.stream;
 }
 
@@ -172,8 +172,8 @@ static inline void expect_failed(engine *e, int error) {
     assert_string_equal(smux_error_name(smux_session_error(e->session)), smux_error_name(error));
     assert_non_null(smux_session_error_text(e->session));
     assert_true(strlen(smux_session_error_text(e->session)) > 0);
-    assert_false(smux_want_read(e->session));
-    assert_false(smux_want_write(e->session));
+    assert_false(smux_session_want_read(e->session));
+    assert_false(smux_session_want_write(e->session));
     expect_no_event(e);
 }
 
@@ -225,7 +225,7 @@ static inline uint8_t *engine_guarded(engine *e, const void *data, size_t len) {
 /* Feeds these bytes in one piece, records the events, then spoils the buffer. */
 static inline int feed(engine *e, const void *data, size_t len) {
     uint8_t *at = engine_guarded(e, data, len);
-    int error = smux_feed(e->session, at, len, e->now_us);
+    int error = smux_session_feed(e->session, at, len, e->now_us);
     if (error)
         return error;
     collect(e);
@@ -257,7 +257,7 @@ static inline smux_stream *engine_accepted(engine *e, uint32_t sid) {
 
 static inline smux_stream *engine_opened(engine *e) {
     smux_stream *stream = NULL;
-    assert_int_equal(smux_open(e->session, &stream), 0);
+    assert_int_equal(smux_stream_open(e->session, &stream), 0);
     assert_non_null(stream);
     return stream;
 }
@@ -271,11 +271,12 @@ static inline size_t iov_total(const struct iovec *iov, int count) {
     return total;
 }
 
-/* One smux_output and smux_sent of at most `max` bytes.  Returns how many were taken. */
+/* One smux_session_output and smux_session_output_done of at most `max` bytes.  Returns how many
+ * were taken. */
 static inline size_t drain_some(engine *e, size_t max) {
     struct iovec iov[16];
-    bool wanted = smux_want_write(e->session);
-    int count = smux_output(e->session, iov, 16, e->now_us);
+    bool wanted = smux_session_want_write(e->session);
+    int count = smux_session_output(e->session, iov, 16, e->now_us);
     assert_true(count >= 0 && count <= 16);
     assert_int_equal(wanted, count > 0);
     size_t total = iov_total(iov, count), taken = total < max ? total : max, left = taken;
@@ -286,7 +287,7 @@ static inline size_t drain_some(engine *e, size_t max) {
         bytes_add(&e->out, iov[i].iov_base, part);
         left -= part;
     }
-    smux_sent(e->session, taken);
+    smux_session_output_done(e->session, taken);
     return taken;
 }
 
@@ -335,7 +336,7 @@ static inline void expect_silence(engine *e) {
     frame f = next_frame(e);
     if (f.cmd != -1)
         fail_msg("no output expected, got frame %d of stream %#x, length %u", f.cmd, f.sid, f.len);
-    assert_false(smux_want_write(e->session));
+    assert_false(smux_session_want_write(e->session));
 }
 
 /* ---- An engine that knows the extensions ----------------------------------------------------- */
@@ -390,14 +391,14 @@ static inline smux_stream_info stream_info(const smux_stream *stream) {
 }
 
 static inline ssize_t send_text(smux_stream *stream, const char *text) {
-    return smux_send(stream, text, strlen(text));
+    return smux_stream_send(stream, text, strlen(text));
 }
 
-/* Sends the stream's pattern; returns what smux_send returned. */
+/* Sends the stream's pattern; returns what smux_stream_send returned. */
 static inline ssize_t send_pattern(smux_stream *stream, uint64_t offset, size_t len) {
     uint8_t *data = malloc(len + 1);
     pattern_fill(data, len, smux_stream_id(stream), 1, offset);
-    ssize_t sent = smux_send(stream, data, len);
+    ssize_t sent = smux_stream_send(stream, data, len);
     free(data);
     return sent;
 }
@@ -405,17 +406,17 @@ static inline ssize_t send_pattern(smux_stream *stream, uint64_t offset, size_t 
 /* Time goes on to `now_us`, with a tick at every deadline on the way. */
 static inline void pass_time_until(engine *e, uint64_t now_us) {
     for (int guard = 0;; guard++) {
-        uint64_t next = smux_deadline(e->session);
+        uint64_t next = smux_session_deadline(e->session);
         if (next > now_us)
             break;
         assert_true(guard < 100000); /* a deadline that ticking does not move would spin */
         if (next > e->now_us)
             e->now_us = next;
-        smux_tick(e->session, e->now_us);
+        smux_session_tick(e->session, e->now_us);
         collect(e);
     }
     e->now_us = now_us;
-    smux_tick(e->session, now_us);
+    smux_session_tick(e->session, now_us);
 }
 
 static inline void pass_time(engine *e, uint64_t us) {

@@ -89,8 +89,8 @@ static inline void put_upd(bytes *b, int version, uint32_t sid, uint32_t consume
     put_u32(b, window);
 }
 
-/* What a test sends depends on all of stream, direction and place, so that nothing can be exchanged,
- * lost or repeated unseen.  Eight bytes at a time, for speed. */
+/* What a test sends depends on all of stream, direction and place, so that nothing can be
+ * exchanged, lost or repeated unseen.  Eight bytes at a time, for speed. */
 static inline uint64_t pattern_word(uint32_t stream, int direction, uint64_t offset) {
     uint64_t x = (offset >> 3) * 0x9E3779B97F4A7C15u + stream * 0xC2B2AE3D27D4EB4Fu +
                  (uint64_t)direction * 0x165667B19E3779F9u;

@@ -1,4 +1,5 @@
-/* A whole helper in the process, and a gateway that is played: what it answers is the test's to say. */
+/* A whole helper in the process, and a gateway that is played: what it answers is the test's to
+ * say. */
 #ifndef SUPPORT_HELPER_H
 #define SUPPORT_HELPER_H
 
@@ -46,7 +47,7 @@ static void gateway_stream(struct pump *pump, smux_stream *stream) {
     relay_init(&played.relay, &helper.reactor, &played_relay_ops);
     relay_bind(&played.relay, pump, stream);
     relay_expect_head(&played.relay);
-    smux_accept(stream);
+    smux_stream_accept(stream);
 }
 
 static void gateway_closed(struct pump *pump, int error, const char *why) {
@@ -78,7 +79,7 @@ static void gateway_closes_carrier(void) {
 static void gateway_drains(void) {
     if (!played.server)
         return;
-    smux_goaway(played.server->session);
+    smux_session_goaway(played.server->session);
     pump_kick(played.server);
 }
 
@@ -109,7 +110,7 @@ static void gateway_talks_nonsense(void) {
 
 static void gateway_ends_stream(void) {
     if (played.has_stream)
-        smux_close_write(played.relay.stream);
+        smux_stream_close_write(played.relay.stream);
     if (played.server)
         pump_kick(played.server);
 }
@@ -174,8 +175,8 @@ static void finish_helper(void) {
     assert_int_equal(state_wrong_moves, 0);
 }
 
-static struct shim_endpoint destination(void) {
-    return (struct shim_endpoint){AF_INET, played.target_port, 0, {127, 0, 0, 1}};
+static struct endpoint destination(void) {
+    return (struct endpoint){AF_INET, played.target_port, 0, {127, 0, 0, 1}};
 }
 
 #endif

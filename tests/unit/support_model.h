@@ -7,7 +7,8 @@
  * accept, consume, move bytes with any split and any short write, let time pass, run out of
  * memory.  Whatever was chosen, every stream must deliver exactly the bytes written, in order, or
  * end with an error that the model can explain; every lent buffer comes back once; every counter
- * is right; and when all is closed nothing is left.  support_model_wire.h watches the bytes in between.
+ * is right; and when all is closed nothing is left.  support_model_wire.h watches the bytes in
+ * between.
  *
  * A broken promise prints what it was and aborts.
  */
@@ -231,7 +232,7 @@ static inline void model_open(model *m, int side) {
     if (s->opened == MODEL_STREAMS)
         return;
     smux_stream *stream = NULL;
-    int error = smux_open(s->session, &stream);
+    int error = smux_stream_open(s->session, &stream);
     if (error) {
         smux_session_info info = model_info(m, side);
         CHECK((error == SMUX_ERR_STREAM_LIMIT && info.streams >= s->config.max_streams) ||
@@ -262,10 +263,11 @@ static inline void model_write(model *m, int side, model_stream *t) {
     uint32_t len = model_choose_len(m, side);
     uint8_t *data = malloc(len);
     pattern_fill(data, len, t->id, side, h->written);
-    size_t room = smux_send_room(h->handle);
+    size_t room = smux_stream_send_room(h->handle);
     uint32_t cut = choose_u32(m->c) % (len + 1);
     struct iovec iov[2] = {{data, cut}, {data + cut, len - cut}};
-    ssize_t n = one_in(m->c, 2) ? smux_send(h->handle, data, len) : smux_sendv(h->handle, iov, 2);
+    ssize_t n = one_in(m->c, 2) ? smux_stream_send(h->handle, data, len)
+                                : smux_stream_sendv(h->handle, iov, 2);
     if (n < 0) {
         CHECK((n == SMUX_ERR_SHUT && h->shut) || (n == SMUX_ERR_NOMEM && m->nomem) ||
                   model_dead(m, h),
@@ -296,7 +298,7 @@ static inline void model_lend(model *m, int side, model_stream *t) {
     *l = (model_loan){.data = malloc(len), .stream = t, .side = side, .offset = h->written};
     pattern_fill(l->data, len, t->id, side, h->written);
     l->buffer = (smux_sendbuf){.data = l->data, .len = len, .user = l};
-    int error = smux_send_borrowed(h->handle, &l->buffer);
+    int error = smux_stream_send_borrowed(h->handle, &l->buffer);
     if (error) {
         CHECK((error == SMUX_ERR_SHUT && h->shut) || model_dead(m, h), "%s",
               smux_error_name(error));
@@ -318,7 +320,7 @@ static inline void model_mark_urgent(model *m, int side, model_stream *t) {
     size_t behind = (size_t)((h->written + 3) % 8);
     if (h->written <= behind)
         return;
-    int error = smux_mark_urgent(h->handle, behind);
+    int error = smux_stream_mark_urgent(h->handle, behind);
     CHECK(!error || error == SMUX_ERR_ARGUMENT || (error == SMUX_ERR_SHUT && h->shut) ||
               model_dead(m, h),
           "%s", smux_error_name(error));
@@ -341,7 +343,7 @@ static inline void model_cancel(model *m) {
     if (h->written != l->offset + l->buffer.len)
         return;
     size_t left = 0;
-    int error = smux_send_cancel(s->session, &l->buffer, &left);
+    int error = smux_session_send_cancel(s->session, &l->buffer, &left);
     if (s->in_output)
         CHECK(error == SMUX_ERR_BUSY || error == SMUX_ERR_ARGUMENT, "cancel: %d", error);
     if (error) {
@@ -357,7 +359,7 @@ static inline void model_cancel(model *m) {
 
 static inline void model_shut(model *m, int side, model_stream *t) {
     model_half *h = &t->half[side];
-    int error = smux_close_write(h->handle);
+    int error = smux_stream_close_write(h->handle);
     if (error)
         CHECK(model_dead(m, h), "%s", smux_error_name(error));
     else
@@ -375,10 +377,10 @@ static inline void model_give_up(model *m, int side, model_stream *t, bool reset
     h->error = info.error; /* whose event had not been taken yet */
     if (reset) {
         h->reset = true;
-        smux_reset(stream);
+        smux_stream_reset(stream);
     } else {
         h->closed = h->shut = true;
-        smux_close(stream);
+        smux_stream_close(stream);
     }
 }
 
@@ -386,15 +388,15 @@ static inline void model_consume(model *m, int side, model_stream *t) {
     model_half *h = &t->half[side];
     uint64_t unread = h->delivered - h->consumed;
     uint64_t n = one_in(m->c, 2) ? unread : choose_u32(m->c) % (unread + 1);
-    int error = smux_consume(h->handle, n);
+    int error = smux_stream_consume(h->handle, n);
     CHECK(!error || model_dead(m, h), "%s", smux_error_name(error));
     h->consumed += n;
     if (!model_dead(m, h))
-        CHECK(smux_consume(h->handle, unread - n + 1) == SMUX_ERR_ARGUMENT, "too much");
+        CHECK(smux_stream_consume(h->handle, unread - n + 1) == SMUX_ERR_ARGUMENT, "too much");
 }
 
 static inline void model_accept(model_half *h) {
-    smux_accept(h->handle);
+    smux_stream_accept(h->handle);
     h->accepted = true;
 }
 
@@ -506,7 +508,7 @@ static inline void model_on_event(model *m, int side, const smux_event *event) {
     case SMUX_EVENT_ACCEPT:
         model_on_accept(m, side, event);
         break;
-    case SMUX_EVENT_SENT:
+    case SMUX_EVENT_RETURNED:
         model_on_sent(m, event);
         break;
     case SMUX_EVENT_HELLO:
@@ -528,7 +530,7 @@ static inline void model_op(model *m, int side, bool may_move);
 
 static inline void model_events(model *m, int side) {
     smux_event event;
-    while (smux_next_event(m->side[side].session, &event)) {
+    while (smux_session_next_event(m->side[side].session, &event)) {
         model_on_event(m, side, &event);
         if (m->c->steps > 0 && one_in(m->c, 8)) /* any function between two events */
             model_op(m, side, false);
@@ -540,13 +542,13 @@ static inline void model_events(model *m, int side) {
 static inline void model_feed(model *m, int to, size_t max) {
     model_side *s = &m->side[to], *from = &m->side[1 - to];
     size_t len = from->wire.len < max ? from->wire.len : max;
-    if (!smux_want_read(s->session) || !len)
+    if (!smux_session_want_read(s->session) || !len)
         return;
     uint8_t *piece = malloc(len); /* exactly as long, so that a sanitizer sees an overread */
     memcpy(piece, from->wire.data, len);
     bytes_drop(&from->wire, len);
     wire_heard(m, to, piece, len);
-    int error = smux_feed(s->session, piece, len, m->now_us);
+    int error = smux_session_feed(s->session, piece, len, m->now_us);
     CHECK(!error, "%s", smux_error_name(error));
     model_events(m, to);
     memset(piece, 0xDD, len);
@@ -557,9 +559,9 @@ static inline void model_output(model *m, int side, size_t max) {
     static const int limits[] = {64, 4, 5, 16, 256};
     struct iovec iov[256];
     model_side *s = &m->side[side];
-    bool wanted = smux_want_write(s->session);
+    bool wanted = smux_session_want_write(s->session);
     int limit = limits[choose(m->c, 5)];
-    int count = smux_output(s->session, iov, limit, m->now_us);
+    int count = smux_session_output(s->session, iov, limit, m->now_us);
     CHECK(count >= 0 && count <= limit && wanted == (count > 0), "%d of %d", count, limit);
     s->in_output = count > 0;
     if (m->c->steps > 0 && one_in(m->c, 4)) /* the memory must stay valid meanwhile */
@@ -575,7 +577,7 @@ static inline void model_output(model *m, int side, size_t max) {
     }
     CHECK(total <= SMUX_OUTPUT_MAX + FRAME_HEADER + FRAME_PAYLOAD_MAX, "%zu", total);
     s->in_output = false;
-    smux_sent(s->session, taken);
+    smux_session_output_done(s->session, taken);
     model_events(m, side);
 }
 
@@ -585,9 +587,10 @@ static inline void model_time(model *m, uint64_t us) {
         if (m->side[i].config.linger_timeout_us && m->now_us > SECONDS(100 + 59))
             m->lingered = true;
     for (int i = 0; i < 2; i++) {
-        smux_tick(m->side[i].session, m->now_us);
+        smux_session_tick(m->side[i].session, m->now_us);
         model_events(m, i);
-        CHECK(m->failed || smux_deadline(m->side[i].session) > m->now_us, "deadline in the past");
+        CHECK(m->failed || smux_session_deadline(m->side[i].session) > m->now_us,
+              "deadline in the past");
     }
 }
 
@@ -615,11 +618,11 @@ static inline void model_op(model *m, int side, bool may_move) {
         model_cancel(m);
         return;
     case 'p':
-        smux_ping(m->side[side].session);
+        smux_session_ping(m->side[side].session);
         return;
     case 'g':
         if (one_in(m->c, 16)) {
-            smux_goaway(m->side[side].session);
+            smux_session_goaway(m->side[side].session);
             m->side[side].goaway = true;
         }
         return;

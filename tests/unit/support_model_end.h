@@ -68,21 +68,23 @@ static inline void model_settle(model *m) {
                 if (!h->accepted)
                     model_accept(h);
                 if (h->delivered > h->consumed && !h->error) {
-                    CHECK(smux_consume(h->handle, h->delivered - h->consumed) == 0, "consume");
+                    CHECK(smux_stream_consume(h->handle, h->delivered - h->consumed) == 0,
+                          "consume");
                     h->consumed = h->delivered;
                     progress = true;
                 }
                 if (h->error)
                     model_give_up(m, side, t, false);
             }
-            while (smux_want_write(s->session)) {
+            while (smux_session_want_write(s->session)) {
                 model_output(m, side, SIZE_MAX);
                 progress = true;
             }
             size_t before = s->wire.len;
             model_feed(m, 1 - side, SIZE_MAX);
             progress = progress || s->wire.len != before;
-            CHECK(!m->side[side].wire.len || !smux_want_read(m->side[1 - side].session), "stuck");
+            CHECK(!m->side[side].wire.len || !smux_session_want_read(m->side[1 - side].session),
+                  "stuck");
         }
         if (!progress) /* a second look, a little later: what waits for a deadline */
             model_time(m, 1);
@@ -144,8 +146,8 @@ static inline void model_fail(model *m) {
     for (int side = 0; side < 2; side++) {
         smux_session_fail(m->side[side].session, m->failed);
         model_events(m, side);
-        CHECK(!smux_want_read(m->side[side].session), "reads on");
-        CHECK(smux_deadline(m->side[side].session) == SMUX_NEVER, "deadline");
+        CHECK(!smux_session_want_read(m->side[side].session), "reads on");
+        CHECK(smux_session_deadline(m->side[side].session) == SMUX_NEVER, "deadline");
     }
     for (model_loan *l = m->loans; l < m->loans + MODEL_LOANS; l++)
         CHECK(!l->lent, "a buffer did not come back");

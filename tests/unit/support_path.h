@@ -34,7 +34,7 @@ typedef struct path {
     void (*on_event)(struct path *, int side, const smux_event *);
     void (*on_step)(struct path *);
     void *user;
-    bool stalled[2]; /* smux_want_read was false once */
+    bool stalled[2]; /* smux_session_want_read was false once */
 } path;
 
 static inline void path_begin(path *p, const smux_config *client, const smux_config *server) {
@@ -56,7 +56,7 @@ static inline void path_end(path *p) {
 
 static inline void path_events(path *p, int side) {
     smux_event event;
-    while (smux_next_event(p->side[side], &event))
+    while (smux_session_next_event(p->side[side], &event))
         p->on_event(p, side, &event);
 }
 
@@ -66,7 +66,7 @@ static inline void path_transmit(path *p, int side) {
     w->credit = w->credit + burst > 2 * burst ? 2 * burst : w->credit + burst;
     while (w->credit >= 1 && w->count < PATH_CHUNKS) {
         struct iovec iov[64];
-        int n = smux_output(p->side[side], iov, 64, p->now_us);
+        int n = smux_session_output(p->side[side], iov, 64, p->now_us);
         size_t total = iov_total(iov, n);
         size_t take = (double)total < w->credit ? total : (size_t)w->credit, left = take;
         for (int i = 0; i < n && left; i++) {
@@ -74,7 +74,7 @@ static inline void path_transmit(path *p, int side) {
             bytes_add(&w->data, iov[i].iov_base, part);
             left -= part;
         }
-        smux_sent(p->side[side], take);
+        smux_session_output_done(p->side[side], take);
         if (!take)
             break;
         w->credit -= (double)take;
@@ -88,12 +88,13 @@ static inline void path_deliver(path *p, int from) {
     path_wire *w = &p->wire[from];
     int to = 1 - from;
     while (w->count && w->chunks[w->first].arrives_us <= p->now_us) {
-        if (!smux_want_read(p->side[to])) {
+        if (!smux_session_want_read(p->side[to])) {
             p->stalled[to] = true;
             break;
         }
         path_chunk *c = &w->chunks[w->first];
-        assert_int_equal(smux_feed(p->side[to], w->data.data + w->head, c->len, p->now_us), 0);
+        assert_int_equal(smux_session_feed(p->side[to], w->data.data + w->head, c->len, p->now_us),
+                         0);
         path_events(p, to);
         w->head += c->len;
         w->first = (w->first + 1) % PATH_CHUNKS;
@@ -110,8 +111,8 @@ static inline void path_run(path *p, uint64_t us) {
         p->now_us += p->step_us;
         for (int i = 0; i < 2; i++) {
             path_deliver(p, i);
-            if (smux_deadline(p->side[i]) <= p->now_us)
-                smux_tick(p->side[i], p->now_us);
+            if (smux_session_deadline(p->side[i]) <= p->now_us)
+                smux_session_tick(p->side[i], p->now_us);
             path_events(p, i);
         }
         if (p->on_step)

@@ -1,5 +1,5 @@
-/* Two sessions in one loop, joined by a socketpair: an application's end A on one side, the socket of a
- * far destination on the other.
+/* Two sessions in one loop, joined by a socketpair: an application's end A on one side, the socket
+ * of a far destination on the other.
  *
  *     app (A) == B -- relay, client session ==== server session, relay -- TCP == far
  */
@@ -61,7 +61,7 @@ static void on_accepted(struct pump *pump, smux_stream *stream) {
     struct relay *relay = &world.distant[world.accepted++].relay;
     relay_init(relay, &world.reactor, &end_ops);
     relay_bind(relay, pump, stream);
-    smux_accept(stream);
+    smux_stream_accept(stream);
     assert_int_equal(relay_attach(relay, world.tcp_for_next, &relay_end_tcp, EPOLLIN), 0);
 }
 
@@ -167,7 +167,7 @@ static void open_pair(int i) {
     fcntl(tcp[1], F_SETFL, O_NONBLOCK);
     setsockopt(app[1], SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
     assert_int_equal(send(app[0], "", 1, 0), 1); /* the residue */
-    assert_int_equal(smux_open(world.client->session, &stream), 0);
+    assert_int_equal(smux_stream_open(world.client->session, &stream), 0);
     relay_init(relay, &world.reactor, &end_ops);
     relay_bind(relay, world.client, stream);
     relay->ahead = 1;

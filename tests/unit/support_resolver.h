@@ -29,7 +29,7 @@ void resolver_client_free(struct resolver_client *client) {
 
 void resolver_start(struct resolver_client *client, struct resolver_query *query, const char *name,
                     uint16_t port,
-                    void (*done)(struct resolver_query *, int, const struct shim_endpoint *, int)) {
+                    void (*done)(struct resolver_query *, int, const struct endpoint *, int)) {
     assert_non_null(client);
     assert_non_null(name);
     assert_null(asked);
@@ -46,12 +46,11 @@ void resolver_cancel(struct resolver_query *query) {
 /* `count` addresses from 127.0.0.`last` on, or `error`. */
 static void resolved(int error, uint8_t last, int count) {
     struct resolver_query *query = asked;
-    struct shim_endpoint addresses[RESOLVER_ADDRESSES_MAX];
+    struct endpoint addresses[RESOLVER_ADDRESSES_MAX];
     if (!query)
         return;
     for (int i = 0; i < count; i++)
-        addresses[i] =
-            (struct shim_endpoint){AF_INET, query->port, 0, {127, 0, 0, (uint8_t)(last + i)}};
+        addresses[i] = (struct endpoint){AF_INET, query->port, 0, {127, 0, 0, (uint8_t)(last + i)}};
     asked = NULL;
     query->done(query, error, addresses, count);
 }

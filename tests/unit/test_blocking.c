@@ -9,24 +9,24 @@
 static void bytes_arrive_in_order_and_fin_is_an_end_of_file(void **state) {
     struct ends e = open_ends(*state);
     write_pattern(e.near, 1, 200000, 7777);
-    smuxb_close(e.near);
+    smuxb_stream_close(e.near);
     read_pattern(e.far, 1, 200000, 10001);
     expect_eof(e.far);
     expect_eof(e.far);
-    smuxb_close(e.far);
+    smuxb_stream_close(e.far);
 }
 
 static void each_direction_is_closed_by_itself(void **state) {
     struct ends e = open_ends(*state);
     say(e.near, "request");
-    assert_int_equal(smuxb_close_write(e.near), 0);
-    assert_int_equal(smuxb_close_write(e.near), 0);
-    assert_int_equal(smuxb_write(e.near, "x", 1), SMUX_ERR_SHUT);
+    assert_int_equal(smuxb_stream_close_write(e.near), 0);
+    assert_int_equal(smuxb_stream_close_write(e.near), 0);
+    assert_int_equal(smuxb_stream_write(e.near, "x", 1), SMUX_ERR_SHUT);
     expect_text(e.far, "request");
     expect_eof(e.far);
     say(e.far, "answer, after the request's end");
     expect_text(e.near, "answer, after the request's end");
-    assert_int_equal(smuxb_close_write(e.far), 0);
+    assert_int_equal(smuxb_stream_close_write(e.far), 0);
     expect_eof(e.near);
     close_ends(&e);
 }
@@ -34,12 +34,12 @@ static void each_direction_is_closed_by_itself(void **state) {
 static void the_side_that_speaks_first_may_be_the_server(void **state) {
     struct duo *d = *state;
     smuxb_stream *from_server, *at_client;
-    assert_int_equal(smuxb_open(d->server, &from_server), 0);
+    assert_int_equal(smuxb_stream_open(d->server, &from_server), 0);
     say(from_server, "welcome");
-    assert_int_equal(smuxb_accept(d->client, &at_client), 0);
+    assert_int_equal(smuxb_stream_accept(d->client, &at_client), 0);
     expect_text(at_client, "welcome");
-    smuxb_close(at_client);
-    smuxb_close(from_server);
+    smuxb_stream_close(at_client);
+    smuxb_stream_close(from_server);
 }
 
 #define PIECES    300
@@ -53,7 +53,7 @@ struct gathered {
 
 static void *write_gathered(void *argument) {
     struct gathered *g = argument;
-    return (void *)(intptr_t)smuxb_writev(g->stream, g->iov, g->iovcnt);
+    return (void *)(intptr_t)smuxb_stream_writev(g->stream, g->iov, g->iovcnt);
 }
 
 static void a_gathered_write_keeps_the_order_of_its_pieces(void **state) {
@@ -79,11 +79,11 @@ static void nothing_is_read_or_written_for_length_zero(void **state) {
     struct ends e = open_ends(*state);
     char byte;
     struct iovec none = {&byte, 0};
-    assert_int_equal(smuxb_read(e.far, &byte, 0), 0);
-    assert_int_equal(smuxb_write(e.near, "", 0), 0);
-    assert_int_equal(smuxb_writev(e.near, &none, 1), 0);
-    assert_int_equal(smuxb_writev(e.near, NULL, 0), 0);
-    assert_int_equal(smuxb_writev(e.near, NULL, -1), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smuxb_stream_read(e.far, &byte, 0), 0);
+    assert_int_equal(smuxb_stream_write(e.near, "", 0), 0);
+    assert_int_equal(smuxb_stream_writev(e.near, &none, 1), 0);
+    assert_int_equal(smuxb_stream_writev(e.near, NULL, 0), 0);
+    assert_int_equal(smuxb_stream_writev(e.near, NULL, -1), SMUX_ERR_ARGUMENT);
     say(e.near, "still whole");
     expect_text(e.far, "still whole");
     close_ends(&e);
@@ -111,27 +111,27 @@ static void unread_data_of_another_stream_waits(void **state) {
 static void a_read_deadline_ends_the_wait_and_loses_nothing(void **state) {
     struct ends e = open_ends(*state);
     char byte;
-    smuxb_set_read_deadline(e.far, smuxb_after_ms(5));
-    assert_int_equal(smuxb_read(e.far, &byte, 1), SMUXB_ERR_TIMEOUT);
-    assert_int_equal(smuxb_read(e.far, &byte, 1), SMUXB_ERR_TIMEOUT);
+    smuxb_stream_set_read_deadline(e.far, smuxb_after_ms(5));
+    assert_int_equal(smuxb_stream_read(e.far, &byte, 1), SMUXB_ERR_TIMEOUT);
+    assert_int_equal(smuxb_stream_read(e.far, &byte, 1), SMUXB_ERR_TIMEOUT);
     say(e.near, "ab");
-    smuxb_set_read_deadline(e.far, smuxb_after_ms(PATIENCE_MS));
+    smuxb_stream_set_read_deadline(e.far, smuxb_after_ms(PATIENCE_MS));
     expect_text(e.far, "a");
     /* One in the past does not stand in the way of what is there already. */
-    smuxb_set_read_deadline(e.far, 1);
+    smuxb_stream_set_read_deadline(e.far, 1);
     expect_text(e.far, "b");
-    assert_int_equal(smuxb_read(e.far, &byte, 1), SMUXB_ERR_TIMEOUT);
-    smuxb_set_read_deadline(e.far, 0);
-    smuxb_close(e.near);
+    assert_int_equal(smuxb_stream_read(e.far, &byte, 1), SMUXB_ERR_TIMEOUT);
+    smuxb_stream_set_read_deadline(e.far, 0);
+    smuxb_stream_close(e.near);
     expect_eof(e.far);
-    smuxb_close(e.far);
+    smuxb_stream_close(e.far);
 }
 
 static void a_new_deadline_holds_for_a_read_that_waits(void **state) {
     struct ends e = open_ends(*state);
     pthread_t reader = run(read_one, e.far);
     settle();
-    smuxb_set_deadline(e.far, smuxb_after_ms(1));
+    smuxb_stream_set_deadline(e.far, smuxb_after_ms(1));
     assert_int_equal(result_of(reader), SMUXB_ERR_TIMEOUT);
     close_ends(&e);
 }
@@ -139,14 +139,14 @@ static void a_new_deadline_holds_for_a_read_that_waits(void **state) {
 static void an_accept_deadline_ends_the_wait(void **state) {
     struct duo *d = *state;
     smuxb_stream *st;
-    smuxb_set_accept_deadline(d->server, smuxb_after_ms(5));
-    assert_int_equal(smuxb_accept(d->server, &st), SMUXB_ERR_TIMEOUT);
-    smuxb_set_accept_deadline(d->server, 0);
+    smuxb_session_set_accept_deadline(d->server, smuxb_after_ms(5));
+    assert_int_equal(smuxb_stream_accept(d->server, &st), SMUXB_ERR_TIMEOUT);
+    smuxb_session_set_accept_deadline(d->server, 0);
     pthread_t acceptor = run(accept_one, d->server);
     settle();
-    smuxb_set_accept_deadline(d->server, 1);
+    smuxb_session_set_accept_deadline(d->server, 1);
     assert_int_equal(result_of(acceptor), SMUXB_ERR_TIMEOUT);
-    smuxb_set_accept_deadline(d->server, 0);
+    smuxb_session_set_accept_deadline(d->server, 0);
     struct ends e = open_ends(d);
     close_ends(&e);
 }
@@ -159,8 +159,8 @@ static void a_write_deadline_tells_how_much_went_out(void **state) {
     uint64_t sent = 0;
     for (;;) {
         pattern_fill(data, CHUNK, 3, sent);
-        smuxb_set_write_deadline(e.near, smuxb_after_ms(30));
-        ssize_t n = smuxb_write(e.near, data, CHUNK);
+        smuxb_stream_set_write_deadline(e.near, smuxb_after_ms(30));
+        ssize_t n = smuxb_stream_write(e.near, data, CHUNK);
         if (n < 0) {
             assert_int_equal(n, SMUXB_ERR_TIMEOUT);
             break;
@@ -170,7 +170,7 @@ static void a_write_deadline_tells_how_much_went_out(void **state) {
     }
     free(data);
     assert_true(sent > 0);
-    smuxb_set_write_deadline(e.near, 0);
+    smuxb_stream_set_write_deadline(e.near, 0);
     pthread_t reader = run(read_one, e.near); /* so that the other side's updates are heard */
     read_pattern(e.far, 3, sent, 60000);
     say(e.near, "on");
@@ -186,20 +186,20 @@ static void a_closed_stream_says_so_to_other_handles(void **state) {
     struct ends e = open_ends(*state);
     smux_stream_info info;
     char byte;
-    smuxb_stream *held = smuxb_hold(e.near);
+    smuxb_stream *held = smuxb_stream_ref(e.near);
     assert_ptr_equal(held, e.near);
-    smuxb_close(e.near);
-    assert_int_equal(smuxb_read(held, &byte, 1), SMUXB_ERR_STREAM_CLOSED);
-    assert_int_equal(smuxb_write(held, "x", 1), SMUXB_ERR_STREAM_CLOSED);
-    assert_int_equal(smuxb_close_write(held), SMUXB_ERR_STREAM_CLOSED);
+    smuxb_stream_close(e.near);
+    assert_int_equal(smuxb_stream_read(held, &byte, 1), SMUXB_ERR_STREAM_CLOSED);
+    assert_int_equal(smuxb_stream_write(held, "x", 1), SMUXB_ERR_STREAM_CLOSED);
+    assert_int_equal(smuxb_stream_close_write(held), SMUXB_ERR_STREAM_CLOSED);
     assert_int_equal(smuxb_stream_get_info(held, &info), SMUXB_ERR_STREAM_CLOSED);
     assert_int_equal(smuxb_stream_id(held), 3);
-    smuxb_release(held);
-    smuxb_release(NULL);
-    smuxb_close(NULL);
-    smuxb_reset(NULL);
+    smuxb_stream_unref(held);
+    smuxb_stream_unref(NULL);
+    smuxb_stream_close(NULL);
+    smuxb_stream_reset(NULL);
     expect_eof(e.far);
-    smuxb_close(e.far);
+    smuxb_stream_close(e.far);
 }
 
 static void a_reset_is_an_error_for_the_peer(void **state) {
@@ -208,12 +208,12 @@ static void a_reset_is_an_error_for_the_peer(void **state) {
     char byte;
     await_extensions(d->client, &e);
     await_extensions(d->server, &e);
-    smuxb_reset(e.near);
-    assert_int_equal(smuxb_read(e.far, &byte, 1), SMUX_ERR_PEER_RESET);
-    assert_int_equal(smuxb_write(e.far, "x", 1), SMUX_ERR_PEER_RESET);
-    assert_int_equal(smuxb_close_write(e.far), SMUX_ERR_PEER_RESET);
-    smuxb_close(e.far);
-    assert_false(smuxb_is_closed(d->client));
+    smuxb_stream_reset(e.near);
+    assert_int_equal(smuxb_stream_read(e.far, &byte, 1), SMUX_ERR_PEER_RESET);
+    assert_int_equal(smuxb_stream_write(e.far, "x", 1), SMUX_ERR_PEER_RESET);
+    assert_int_equal(smuxb_stream_close_write(e.far), SMUX_ERR_PEER_RESET);
+    smuxb_stream_close(e.far);
+    assert_false(smuxb_session_is_closed(d->client));
 }
 
 static void what_a_reset_cut_off_never_looks_complete(void **state) {
@@ -223,12 +223,12 @@ static void what_a_reset_cut_off_never_looks_complete(void **state) {
     await_extensions(d->client, &e);
     await_extensions(d->server, &e);
     say(e.near, "lost");
-    smuxb_reset(e.near);
+    smuxb_stream_reset(e.near);
     say(other.near, "after");
     expect_text(other.far, "after"); /* by now the reset has arrived too */
-    ssize_t n = smuxb_read(e.far, data, sizeof data);
+    ssize_t n = smuxb_stream_read(e.far, data, sizeof data);
     assert_int_equal(n, SMUX_ERR_PEER_RESET);
-    smuxb_close(e.far);
+    smuxb_stream_close(e.far);
     close_ends(&other);
 }
 
@@ -238,25 +238,25 @@ static void a_session_may_be_freed_before_its_streams(void **state) {
     char byte;
     smuxb_session_free(d->client);
     d->client = NULL;
-    assert_int_equal(smuxb_read(e.near, &byte, 1), SMUX_ERR_CLOSED);
-    assert_int_equal(smuxb_write(e.near, "x", 1), SMUX_ERR_CLOSED);
-    assert_true(smuxb_is_closed(smuxb_stream_session(e.near)));
-    assert_int_equal(smuxb_wait(d->server, smuxb_after_ms(PATIENCE_MS)), SMUX_ERR_CARRIER);
+    assert_int_equal(smuxb_stream_read(e.near, &byte, 1), SMUX_ERR_CLOSED);
+    assert_int_equal(smuxb_stream_write(e.near, "x", 1), SMUX_ERR_CLOSED);
+    assert_true(smuxb_session_is_closed(smuxb_stream_session(e.near)));
+    assert_int_equal(smuxb_session_wait(d->server, smuxb_after_ms(PATIENCE_MS)), SMUX_ERR_CARRIER);
     assert_int_equal(smuxb_session_errno(d->server), 0);
     close_ends(&e);
-    smuxb_reset(f.near);
-    smuxb_reset(f.far);
+    smuxb_stream_reset(f.near);
+    smuxb_stream_reset(f.far);
 }
 
 static void a_stream_nobody_accepted_goes_with_the_session(void **state) {
     struct duo *d = *state;
     smuxb_stream *st;
     struct ends e = open_ends(d);
-    assert_int_equal(smuxb_open(d->client, &st), 0);
+    assert_int_equal(smuxb_stream_open(d->client, &st), 0);
     say(st, "unheard");
     say(e.near, "heard");
     expect_text(e.far, "heard");
-    smuxb_close(st);
+    smuxb_stream_close(st);
     close_ends(&e);
 }
 
@@ -266,34 +266,34 @@ static void closing_the_session_sends_what_was_written(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d);
     write_pattern(e.near, 8, 150000, 1000);
-    smuxb_close(e.near);
+    smuxb_stream_close(e.near);
     assert_int_equal(smuxb_session_close(d->client), 0);
     assert_int_equal(smuxb_session_close(d->client), 0);
-    assert_true(smuxb_is_closed(d->client));
-    assert_int_equal(smuxb_wait(d->client, 0), SMUX_ERR_CLOSED);
+    assert_true(smuxb_session_is_closed(d->client));
+    assert_int_equal(smuxb_session_wait(d->client, 0), SMUX_ERR_CLOSED);
     read_pattern(e.far, 8, 150000, 4096);
     expect_eof(e.far);
-    smuxb_close(e.far);
+    smuxb_stream_close(e.far);
 }
 
 static void a_closed_session_refuses_everything(void **state) {
     struct duo *d = *state;
     smuxb_stream *st;
     smux_session_info info;
-    assert_false(smuxb_is_closed(d->client));
+    assert_false(smuxb_session_is_closed(d->client));
     assert_string_equal(smuxb_session_error_text(d->client), "no error");
-    assert_int_equal(smuxb_wait(d->client, smuxb_after_ms(1)), SMUXB_ERR_TIMEOUT);
+    assert_int_equal(smuxb_session_wait(d->client, smuxb_after_ms(1)), SMUXB_ERR_TIMEOUT);
     smuxb_session_close(d->client);
-    assert_int_equal(smuxb_open(d->client, &st), SMUX_ERR_CLOSED);
-    assert_int_equal(smuxb_accept(d->client, &st), SMUX_ERR_CLOSED);
+    assert_int_equal(smuxb_stream_open(d->client, &st), SMUX_ERR_CLOSED);
+    assert_int_equal(smuxb_stream_accept(d->client, &st), SMUX_ERR_CLOSED);
     assert_string_equal(smuxb_session_error_text(d->client), "session closed");
     smuxb_session_get_info(d->client, &info);
     assert_int_equal(info.error, SMUX_ERR_CLOSED);
-    smuxb_goaway(d->client);
-    smuxb_ping(d->client);
-    assert_int_equal(smuxb_wait(d->server, smuxb_after_ms(PATIENCE_MS)), SMUX_ERR_CARRIER);
-    assert_int_equal(smuxb_accept(d->server, &st), SMUX_ERR_CARRIER);
-    assert_int_equal(smuxb_open(d->server, &st), SMUX_ERR_CARRIER);
+    smuxb_session_goaway(d->client);
+    smuxb_session_ping(d->client);
+    assert_int_equal(smuxb_session_wait(d->server, smuxb_after_ms(PATIENCE_MS)), SMUX_ERR_CARRIER);
+    assert_int_equal(smuxb_stream_accept(d->server, &st), SMUX_ERR_CARRIER);
+    assert_int_equal(smuxb_stream_open(d->server, &st), SMUX_ERR_CARRIER);
     assert_string_equal(smuxb_session_error_text(d->server), "peer closed the carrier");
     assert_int_equal(smuxb_session_close(d->server), SMUX_ERR_CARRIER);
 }
@@ -301,16 +301,16 @@ static void a_closed_session_refuses_everything(void **state) {
 static void streams_that_came_before_the_end_can_still_be_accepted(void **state) {
     struct duo *d = *state;
     smuxb_stream *near, *far;
-    assert_int_equal(smuxb_open(d->client, &near), 0);
+    assert_int_equal(smuxb_stream_open(d->client, &near), 0);
     say(near, "parting words");
-    smuxb_close(near);
+    smuxb_stream_close(near);
     smuxb_session_close(d->client);
-    assert_int_equal(smuxb_wait(d->server, smuxb_after_ms(PATIENCE_MS)), SMUX_ERR_CARRIER);
-    assert_int_equal(smuxb_accept(d->server, &far), 0);
+    assert_int_equal(smuxb_session_wait(d->server, smuxb_after_ms(PATIENCE_MS)), SMUX_ERR_CARRIER);
+    assert_int_equal(smuxb_stream_accept(d->server, &far), 0);
     expect_text(far, "parting words");
     expect_eof(far);
-    smuxb_close(far);
-    assert_int_equal(smuxb_accept(d->server, &far), SMUX_ERR_CARRIER);
+    smuxb_stream_close(far);
+    assert_int_equal(smuxb_stream_accept(d->server, &far), SMUX_ERR_CARRIER);
 }
 
 static void goaway_ends_new_streams_only(void **state) {
@@ -320,14 +320,14 @@ static void goaway_ends_new_streams_only(void **state) {
     smux_session_info info;
     await_extensions(d->client, &e);
     await_extensions(d->server, &e);
-    smuxb_goaway(d->server);
+    smuxb_session_goaway(d->server);
     do {
         say(e.far, ".");
         expect_text(e.near, ".");
         smuxb_session_get_info(d->client, &info);
     } while (!info.peer_goaway);
-    assert_int_equal(smuxb_open(d->client, &st), SMUX_ERR_GOAWAY);
-    assert_int_equal(smuxb_open(d->server, &st), SMUX_ERR_GOAWAY);
+    assert_int_equal(smuxb_stream_open(d->client, &st), SMUX_ERR_GOAWAY);
+    assert_int_equal(smuxb_stream_open(d->server, &st), SMUX_ERR_GOAWAY);
     say(e.near, "goes on");
     expect_text(e.far, "goes on");
     close_ends(&e);
@@ -344,19 +344,19 @@ static void streams_are_counted_and_numbered(void **state) {
         assert_int_equal(smuxb_stream_id(e[i].near), 3 + 2 * i);
         assert_ptr_equal(smuxb_stream_session(e[i].far), d->server);
     }
-    assert_int_equal(smuxb_num_streams(d->client), 3);
-    assert_int_equal(smuxb_num_streams(d->server), 3);
+    assert_int_equal(smuxb_session_num_streams(d->client), 3);
+    assert_int_equal(smuxb_session_num_streams(d->server), 3);
     say(e[1].near, "12345");
     expect_text(e[1].far, "12345");
     assert_int_equal(smuxb_stream_get_info(e[1].far, &info), 0);
     assert_int_equal(info.bytes_in, 5);
     assert_false(info.local);
     for (size_t i = 0; i < LENGTH(e); i++) {
-        smuxb_close(e[i].near);
+        smuxb_stream_close(e[i].near);
         expect_eof(e[i].far);
-        smuxb_close(e[i].far);
+        smuxb_stream_close(e[i].far);
     }
-    while (smuxb_num_streams(d->server) || smuxb_num_streams(d->client))
+    while (smuxb_session_num_streams(d->server) || smuxb_session_num_streams(d->client))
         usleep(100); /* until the last FIN has gone out */
 }
 
@@ -366,7 +366,7 @@ static void a_ping_measures_the_round_trip(void **state) {
     smux_session_info info;
     await_extensions(d->client, &e);
     do {
-        smuxb_ping(d->client);
+        smuxb_session_ping(d->client);
         say(e.near, ".");
         expect_text(e.far, ".");
         say(e.far, ".");

@@ -22,7 +22,7 @@ struct keeper {
 
 static void keep(struct keeper *k, unsigned slot, const smuxb_loan *loan, uint64_t at) {
     THREAD_ASSERT(loan_ok(&k->loans[slot], k->seed, k->at[slot]));
-    smuxb_give_back(&k->loans[slot]);
+    smuxb_stream_return(&k->loans[slot]);
     THREAD_ASSERT(loan_ok(loan, k->seed, at));
     k->loans[slot] = *loan;
     k->at[slot] = at;
@@ -39,8 +39,9 @@ static void *read_all_ways(void *stream) {
         size_t want = 1 + (size_t)rand_r(&random) % 100000;
         bool borrows = rand_r(&random) % 4;
         uint64_t hurry_us = (uint64_t)rand_r(&random) % 400;
-        smuxb_set_read_deadline(stream, smuxb_now_us() + hurry_us);
-        ssize_t n = borrows ? smuxb_borrow(stream, want, &loan) : smuxb_read(stream, data, want);
+        smuxb_stream_set_read_deadline(stream, smuxb_now_us() + hurry_us);
+        ssize_t n = borrows ? smuxb_stream_borrow(stream, want, &loan)
+                            : smuxb_stream_read(stream, data, want);
         if (n == SMUXB_ERR_TIMEOUT) {
             THREAD_ASSERT(!loan.iovcnt);
             continue;
@@ -69,10 +70,10 @@ static void no_more_is_borrowed_than_asked_for(void **state) {
     smuxb_loan loan;
     say(e.near, "abcdef");
     expect_text(e.far, "a");
-    assert_int_equal(smuxb_borrow(e.far, 2, &loan), 2);
+    assert_int_equal(smuxb_stream_borrow(e.far, 2, &loan), 2);
     assert_int_equal(loan.iovcnt, 1);
     assert_memory_equal(loan.iov[0].iov_base, "bc", 2);
-    smuxb_give_back(&loan);
+    smuxb_stream_return(&loan);
     expect_text(e.far, "def");
     close_ends(&e);
 }
@@ -80,18 +81,18 @@ static void no_more_is_borrowed_than_asked_for(void **state) {
 static void nothing_is_lent_at_the_end_nor_with_an_error(void **state) {
     struct ends e = open_ends(*state);
     smuxb_loan loan = {.iovcnt = 5};
-    assert_int_equal(smuxb_borrow(e.far, 0, &loan), 0);
+    assert_int_equal(smuxb_stream_borrow(e.far, 0, &loan), 0);
     assert_int_equal(loan.iovcnt, 0);
-    smuxb_set_read_deadline(e.far, 1);
+    smuxb_stream_set_read_deadline(e.far, 1);
     loan.iovcnt = 5;
-    assert_int_equal(smuxb_borrow(e.far, 9, &loan), SMUXB_ERR_TIMEOUT);
+    assert_int_equal(smuxb_stream_borrow(e.far, 9, &loan), SMUXB_ERR_TIMEOUT);
     assert_int_equal(loan.iovcnt, 0);
-    smuxb_set_read_deadline(e.far, 0);
-    assert_int_equal(smuxb_close_write(e.near), 0);
+    smuxb_stream_set_read_deadline(e.far, 0);
+    assert_int_equal(smuxb_stream_close_write(e.near), 0);
     loan.iovcnt = 5;
-    assert_int_equal(smuxb_borrow(e.far, 9, &loan), 0);
+    assert_int_equal(smuxb_stream_borrow(e.far, 9, &loan), 0);
     assert_int_equal(loan.iovcnt, 0);
-    smuxb_give_back(&loan); /* of nothing */
+    smuxb_stream_return(&loan); /* of nothing */
     close_ends(&e);
 }
 
@@ -100,12 +101,12 @@ static void a_loan_outlives_stream_and_session(void **state) {
     struct ends e = open_ends(d);
     smuxb_loan loan;
     say(e.near, "still here");
-    assert_int_equal(smuxb_borrow(e.far, SIZE_MAX, &loan), 10);
+    assert_int_equal(smuxb_stream_borrow(e.far, SIZE_MAX, &loan), 10);
     close_ends(&e);
     duo_end(d);
     assert_memory_equal(loan.iov[0].iov_base, "still here", 10);
-    smuxb_give_back(&loan);
-    smuxb_give_back(&loan);
+    smuxb_stream_return(&loan);
+    smuxb_stream_return(&loan);
     duo_start(d);
 }
 
@@ -117,14 +118,14 @@ static void what_is_lent_may_be_changed(void **state) {
     say(one.near, "first");
     say(other.near, "second");
     say(one.near, "third");
-    assert_int_equal(smuxb_borrow(one.far, 5, &loan), 5);
+    assert_int_equal(smuxb_stream_borrow(one.far, 5, &loan), 5);
     memset(loan.iov[0].iov_base, '!', 5);
-    assert_int_equal(smuxb_borrow(other.far, 6, &second), 6);
+    assert_int_equal(smuxb_stream_borrow(other.far, 6, &second), 6);
     assert_memory_equal(second.iov[0].iov_base, "second", 6);
     memset(second.iov[0].iov_base, '!', 6);
     expect_text(one.far, "third");
-    smuxb_give_back(&second);
-    smuxb_give_back(&loan);
+    smuxb_stream_return(&second);
+    smuxb_stream_return(&loan);
     close_ends(&one);
     close_ends(&other);
 }
@@ -140,7 +141,7 @@ static void loans_do_not_hold_the_peer_back(void **state) {
     int used = 0;
     for (; done < TOTAL; used++) {
         assert_true(used < KEPT);
-        ssize_t n = smuxb_borrow(e.far, SIZE_MAX, &loans[used]);
+        ssize_t n = smuxb_stream_borrow(e.far, SIZE_MAX, &loans[used]);
         assert_true(n > 0);
         done += (uint64_t)n;
     }
@@ -148,7 +149,7 @@ static void loans_do_not_hold_the_peer_back(void **state) {
     for (int i = 0; i < used; i++) {
         assert_true(loan_ok(&loans[i], smuxb_stream_id(e.far), done));
         done += loan_len(&loans[i]);
-        smuxb_give_back(&loans[i]);
+        smuxb_stream_return(&loans[i]);
     }
     assert_int_equal(done, TOTAL);
     result_of(writer);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The blocking API: threads that are cancelled while they are inside a call.  They once vanished with
- * the role of reading the carrier, and left lists that led to where their stacks had been.
+ * The blocking API: threads that are cancelled while they are inside a call.  They once vanished
+ * with the role of reading the carrier, and left lists that led to where their stacks had been.
  */
 #include "support_blocking.h"
 
 /* ---- Threads that are cancelled ------------------------------------------------------------- */
 
-/* A thread that makes one call, whose result it keeps, and is gone if it has been cancelled.  By then
- * no frame is left on its stack that AddressSanitizer would find in the way. */
+/* A thread that makes one call, whose result it keeps, and is gone if it has been cancelled.  By
+ * then no frame is left on its stack that AddressSanitizer would find in the way. */
 struct victim {
     void *(*call)(void *);
     void *with;
@@ -31,13 +31,13 @@ static void *serve(void *session) {
     static uint8_t data[100000];
     smuxb_stream *st, *other;
     ssize_t n;
-    THREAD_ASSERT(!smuxb_open(session, &other));
-    smuxb_close(other);
-    THREAD_ASSERT(!smuxb_accept(session, &st));
-    while ((n = smuxb_read(st, data, sizeof data)) > 0)
-        THREAD_ASSERT(smuxb_write(st, data, (size_t)n) == n);
+    THREAD_ASSERT(!smuxb_stream_open(session, &other));
+    smuxb_stream_close(other);
+    THREAD_ASSERT(!smuxb_stream_accept(session, &st));
+    while ((n = smuxb_stream_read(st, data, sizeof data)) > 0)
+        THREAD_ASSERT(smuxb_stream_write(st, data, (size_t)n) == n);
     THREAD_ASSERT(n == 0);
-    smuxb_close(st);
+    smuxb_stream_close(st);
     return NULL;
 }
 
@@ -53,26 +53,26 @@ static void *everything_cancelled(void *fd) {
     smuxb_stream *st, *other, *ready;
     char byte;
     pthread_cancel(pthread_self());
-    THREAD_ASSERT(!smuxb_client(&s, *(int *)fd, NULL));
-    THREAD_ASSERT(smuxb_wait(s, smuxb_after_ms(2)) == SMUXB_ERR_TIMEOUT);
-    THREAD_ASSERT(!smuxb_accept(s, &other));
-    smuxb_close(other);
-    THREAD_ASSERT(!smuxb_open(s, &st));
-    smuxb_set_read_deadline(st, smuxb_after_ms(2));
-    THREAD_ASSERT(smuxb_read(st, &byte, 1) == SMUXB_ERR_TIMEOUT);
-    smuxb_set_read_deadline(st, 0);
+    THREAD_ASSERT(!smuxb_session_client(&s, *(int *)fd, NULL));
+    THREAD_ASSERT(smuxb_session_wait(s, smuxb_after_ms(2)) == SMUXB_ERR_TIMEOUT);
+    THREAD_ASSERT(!smuxb_stream_accept(s, &other));
+    smuxb_stream_close(other);
+    THREAD_ASSERT(!smuxb_stream_open(s, &st));
+    smuxb_stream_set_read_deadline(st, smuxb_after_ms(2));
+    THREAD_ASSERT(smuxb_stream_read(st, &byte, 1) == SMUXB_ERR_TIMEOUT);
+    smuxb_stream_set_read_deadline(st, 0);
     pthread_t reader = run(read_a_million, st);
     write_pattern(st, 1, 1000000, 70000);
     int cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* pthread_join acts on it */
     result_of(reader);
     pthread_setcancelstate(cancel, NULL);
-    smuxb_ping(s);
-    smuxb_watch(st);
-    THREAD_ASSERT(!smuxb_close_write(st));
-    THREAD_ASSERT(!smuxb_ready(s, 0, &ready) && ready == st);
-    THREAD_ASSERT(smuxb_read(st, &byte, 1) == 0);
-    smuxb_close(st);
+    smuxb_session_ping(s);
+    smuxb_stream_watch(st);
+    THREAD_ASSERT(!smuxb_stream_close_write(st));
+    THREAD_ASSERT(!smuxb_session_ready(s, 0, &ready) && ready == st);
+    THREAD_ASSERT(smuxb_stream_read(st, &byte, 1) == 0);
+    smuxb_stream_close(st);
     smuxb_session_free(s);
     return NULL;
 }
@@ -85,7 +85,7 @@ static void a_cancelled_thread_finishes_what_it_calls(void **state) {
     variant->pair(fds);
     struct victim victim = {everything_cancelled, &fds[0], NO_RESULT};
     smux_config_init(&config);
-    assert_int_equal(smuxb_server(&server, fds[1], &config), 0);
+    assert_int_equal(smuxb_session_server(&server, fds[1], &config), 0);
     pthread_t serves = run(serve, server), cancelled = run(make_call, &victim);
     assert_ptr_equal((void *)result_of(cancelled), PTHREAD_CANCELED);
     assert_int_equal(victim.result, 0);
@@ -98,7 +98,7 @@ static void a_cancelled_thread_finishes_what_it_calls(void **state) {
 /* Until there is no more, or the session has ended. */
 static void *read_on(void *stream) {
     static uint8_t data[100000];
-    while (smuxb_read(stream, data, sizeof data) > 0)
+    while (smuxb_stream_read(stream, data, sizeof data) > 0)
         ;
     return NULL;
 }
@@ -127,7 +127,7 @@ static void cancelled_threads_go_on_waiting_and_others_too(void **state) {
     expect_text(b.far, "question");
     say(a.near, "xx");
     smuxb_stream *opened;
-    assert_int_equal(smuxb_open(d->client, &opened), 0);
+    assert_int_equal(smuxb_stream_open(d->client, &opened), 0);
     for (size_t i = 0; i < 3; i++)
         assert_ptr_equal((void *)result_of(threads[i]), PTHREAD_CANCELED);
     smuxb_session_close(d->client);
@@ -136,7 +136,7 @@ static void cancelled_threads_go_on_waiting_and_others_too(void **state) {
     for (size_t i = 0; i < LENGTH(victims); i++)
         assert_int_equal(victims[i].result, results[i]);
     result_of(drain);
-    smuxb_close(opened);
+    smuxb_stream_close(opened);
     close_ends(&a);
     close_ends(&b);
     close_ends(&full);

@@ -25,10 +25,10 @@ static void a_carrier_cut_within_a_frame_is_no_end_of_file(void **state) {
     close(b.peer);
     b.peer = -1;
     expect_text(st, "fifty bytes and not one more, then the cable is cu");
-    assert_int_equal(smuxb_read(st, &byte, 1), SMUX_ERR_CARRIER);
-    assert_int_equal(smuxb_read(st, &byte, 1), SMUX_ERR_CARRIER);
-    assert_int_equal(smuxb_wait(b.session, 0), SMUX_ERR_CARRIER);
-    smuxb_close(st);
+    assert_int_equal(smuxb_stream_read(st, &byte, 1), SMUX_ERR_CARRIER);
+    assert_int_equal(smuxb_stream_read(st, &byte, 1), SMUX_ERR_CARRIER);
+    assert_int_equal(smuxb_session_wait(b.session, 0), SMUX_ERR_CARRIER);
+    smuxb_stream_close(st);
     bare_end(&b);
 }
 
@@ -42,11 +42,11 @@ static void what_had_ended_before_the_carrier_did_is_complete(void **state) {
     peer_sends(&b, WIRE_FIN, 3, 0);
     close(b.peer);
     b.peer = -1;
-    assert_int_equal(smuxb_wait(b.session, 0), SMUX_ERR_CARRIER);
+    assert_int_equal(smuxb_session_wait(b.session, 0), SMUX_ERR_CARRIER);
     smuxb_stream *st = accepted(&b);
     expect_text(st, "done");
     expect_eof(st);
-    smuxb_close(st);
+    smuxb_stream_close(st);
     bare_end(&b);
 }
 
@@ -58,7 +58,7 @@ static void a_reset_carrier_tells_its_errno(void **state) {
     setsockopt(b.peer, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     close(b.peer);
     b.peer = -1;
-    assert_int_equal(smuxb_wait(b.session, 0), SMUX_ERR_CARRIER);
+    assert_int_equal(smuxb_session_wait(b.session, 0), SMUX_ERR_CARRIER);
     assert_int_equal(smuxb_session_errno(b.session), ECONNRESET);
     assert_string_equal(smuxb_session_error_text(b.session),
                         "carrier lost: Connection reset by peer");
@@ -78,8 +78,8 @@ static void writing_to_a_dead_carrier_is_an_error_without_a_signal(void **state)
         close(b.peer);
         b.peer = -1;
         assert_int_equal((intptr_t)write_on(st), SMUX_ERR_CARRIER);
-        assert_int_equal(smuxb_close_write(st), SMUX_ERR_CARRIER);
-        smuxb_close(st);
+        assert_int_equal(smuxb_stream_close_write(st), SMUX_ERR_CARRIER);
+        smuxb_stream_close(st);
         bare_end(&b);
     }
 }
@@ -103,7 +103,7 @@ static void an_answer_is_read_though_writing_has_failed(void **state) {
     assert_int_equal((intptr_t)write_on(st), SMUX_ERR_CARRIER);
     read_pattern(st, 6, sizeof answer, 1000);
     expect_eof(st);
-    smuxb_close(st);
+    smuxb_stream_close(st);
     bare_end(&b);
 }
 
@@ -115,14 +115,14 @@ static void a_protocol_error_ends_the_session_and_names_itself(void **state) {
     peer_sends(&b, WIRE_SYN, 3, 0);
     smuxb_stream *st = accepted(&b);
     peer_says(&b, "HTTP/1.1 400 Bad Request\r\n", 26);
-    assert_int_equal(smuxb_read(st, &byte, 1), SMUX_ERR_VERSION);
-    assert_int_equal(smuxb_write(st, "x", 1), SMUX_ERR_VERSION);
+    assert_int_equal(smuxb_stream_read(st, &byte, 1), SMUX_ERR_VERSION);
+    assert_int_equal(smuxb_stream_write(st, "x", 1), SMUX_ERR_VERSION);
     assert_non_null(strstr(smuxb_session_error_text(b.session), "72")); /* 'H' */
     assert_int_equal(smuxb_session_errno(b.session), 0);
     /* The peer is told at once. */
     while (recv(b.peer, &byte, 1, 0) > 0)
         ;
-    smuxb_close(st);
+    smuxb_stream_close(st);
     bare_end(&b);
 }
 
@@ -135,7 +135,8 @@ static void a_silent_peer_is_given_up(void **state) {
     config.keepalive_timeout_us = 30000;
     bare_start(&b, unix_pair, &config);
     peer_sends(&b, WIRE_NOP, 0, 0);
-    assert_int_equal(smuxb_wait(b.session, smuxb_after_ms(PATIENCE_MS)), SMUX_ERR_KEEPALIVE);
+    assert_int_equal(smuxb_session_wait(b.session, smuxb_after_ms(PATIENCE_MS)),
+                     SMUX_ERR_KEEPALIVE);
     uint8_t header[WIRE_HEADER_LEN];
     assert_int_equal(recv(b.peer, header, sizeof header, MSG_WAITALL), sizeof header);
     assert_int_equal(wire_unpack_header(header).command, WIRE_NOP);
@@ -161,7 +162,7 @@ static void a_burst_beyond_the_backlog_waits_for_the_accepting_thread(void **sta
     for (uint32_t i = 0; i < STREAMS; i++) {
         smuxb_stream *st = accepted(&b);
         assert_int_equal(smuxb_stream_id(st), 3 + 2 * i);
-        smuxb_close(st);
+        smuxb_stream_close(st);
     }
     smuxb_session_get_info(b.session, &info);
     assert_int_equal(info.refused, 0);
@@ -185,7 +186,7 @@ static void streams_are_refused_when_nobody_accepts_and_the_others_flow(void **s
     expect_text(st, "flows");
     smuxb_session_get_info(b.session, &info);
     assert_int_equal(info.refused, 6);
-    smuxb_close(st);
+    smuxb_stream_close(st);
     bare_end(&b);
 }
 
@@ -200,11 +201,11 @@ static void a_wrong_descriptor_is_refused_and_stays_open(void **state) {
     fds[2] = socket(AF_INET, SOCK_STREAM, 0); /* not connected */
     fds[3] = pipes[0];
     for (size_t i = 0; i < LENGTH(fds); i++) {
-        assert_int_equal(smuxb_client(&s, fds[i], NULL), SMUXB_ERR_DESCRIPTOR);
+        assert_int_equal(smuxb_session_client(&s, fds[i], NULL), SMUXB_ERR_DESCRIPTOR);
         assert_null(s);
         assert_int_equal(close(fds[i]), 0);
     }
-    assert_int_equal(smuxb_client(&s, -1, NULL), SMUXB_ERR_DESCRIPTOR);
+    assert_int_equal(smuxb_session_client(&s, -1, NULL), SMUXB_ERR_DESCRIPTOR);
     close(pipes[1]);
     assert_int_equal(open_descriptors(), before);
 }
@@ -217,8 +218,8 @@ static void a_wrong_configuration_is_refused(void **state) {
     unix_pair(fds);
     smux_config_init(&config);
     config.version = 3;
-    assert_int_equal(smuxb_client(&s, fds[0], &config), SMUX_ERR_CONFIG);
-    assert_int_equal(smuxb_server(&s, fds[0], &config), SMUX_ERR_CONFIG);
+    assert_int_equal(smuxb_session_client(&s, fds[0], &config), SMUX_ERR_CONFIG);
+    assert_int_equal(smuxb_session_server(&s, fds[0], &config), SMUX_ERR_CONFIG);
     assert_int_equal(close(fds[0]), 0);
     assert_int_equal(close(fds[1]), 0);
 }
@@ -234,7 +235,7 @@ static void without_descriptors_to_spare_the_start_fails_cleanly(void **state) {
         low = before;
         low.rlim_cur = (rlim_t)fds[1] + (rlim_t)spare;
         setrlimit(RLIMIT_NOFILE, &low);
-        int error = smuxb_client(&s, fds[0], NULL);
+        int error = smuxb_session_client(&s, fds[0], NULL);
         setrlimit(RLIMIT_NOFILE, &before);
         assert_int_equal(error, SMUXB_ERR_SYSTEM);
     }
@@ -268,8 +269,8 @@ static void the_descriptors_flags_are_left_alone(void **state) {
         tcp_pair(fds);
         fcntl(fds[0], F_SETFL, flags[i]);
         int before = fcntl(fds[0], F_GETFL);
-        assert_int_equal(smuxb_client(&d.client, fds[0], NULL), 0);
-        assert_int_equal(smuxb_server(&d.server, fds[1], NULL), 0);
+        assert_int_equal(smuxb_session_client(&d.client, fds[0], NULL), 0);
+        assert_int_equal(smuxb_session_server(&d.server, fds[1], NULL), 0);
         struct ends e = open_ends(&d);
         say(e.near, "hello");
         expect_text(e.far, "hello");
@@ -291,17 +292,17 @@ static void addresses_are_the_sockets(void **state) {
     tcp_pair(fds);
     getsockname(fds[0], (struct sockaddr *)&local, &len);
     getpeername(fds[0], (struct sockaddr *)&remote, &len);
-    assert_int_equal(smuxb_client(&d.client, fds[0], NULL), 0);
-    assert_int_equal(smuxb_server(&d.server, fds[1], NULL), 0);
+    assert_int_equal(smuxb_session_client(&d.client, fds[0], NULL), 0);
+    assert_int_equal(smuxb_session_server(&d.server, fds[1], NULL), 0);
     smuxb_session_close(d.client);
     len = sizeof got;
-    assert_int_equal(smuxb_local_addr(d.client, (struct sockaddr *)&got, &len), 0);
+    assert_int_equal(smuxb_session_local_addr(d.client, (struct sockaddr *)&got, &len), 0);
     assert_int_equal(len, sizeof local);
     assert_memory_equal(&got, &local, sizeof local);
     len = sizeof got;
-    assert_int_equal(smuxb_remote_addr(d.client, (struct sockaddr *)&got, &len), 0);
+    assert_int_equal(smuxb_session_remote_addr(d.client, (struct sockaddr *)&got, &len), 0);
     assert_memory_equal(&got, &remote, sizeof remote);
-    assert_int_equal(smuxb_remote_addr(d.server, (struct sockaddr *)&got, &short_len), 0);
+    assert_int_equal(smuxb_session_remote_addr(d.server, (struct sockaddr *)&got, &short_len), 0);
     assert_int_equal(short_len, sizeof local);
     duo_end(&d);
 }
@@ -332,9 +333,9 @@ static void signals_interrupt_no_call(void **state) {
     say(e.near, "x");
     assert_int_equal(result_of(reader), 1);
     smuxb_stream *st;
-    assert_int_equal(smuxb_open(d.client, &st), 0);
+    assert_int_equal(smuxb_stream_open(d.client, &st), 0);
     assert_int_equal(result_of(acceptor), 0);
-    smuxb_close(st);
+    smuxb_stream_close(st);
     close_ends(&e);
     duo_end(&d);
 }

@@ -36,8 +36,8 @@ static void *read_hastily(void *stream) {
     THREAD_ASSERT(data);
     for (size_t done = 0; done < TOTAL;) {
         size_t want = 1 + (size_t)rand_r(&random) % ROOM;
-        smuxb_set_read_deadline(stream, smuxb_now_us() + (uint64_t)(rand_r(&random) % 400));
-        ssize_t n = smuxb_read(stream, data, want);
+        smuxb_stream_set_read_deadline(stream, smuxb_now_us() + (uint64_t)(rand_r(&random) % 400));
+        ssize_t n = smuxb_stream_read(stream, data, want);
         if (n == SMUXB_ERR_TIMEOUT) {
             timeouts++;
         } else {
@@ -65,7 +65,7 @@ static void *read_until_reset(void *stream) {
     uint64_t done = 0;
     ssize_t n;
     THREAD_ASSERT(data);
-    while ((n = smuxb_read(stream, data, ROOM)) > 0) {
+    while ((n = smuxb_stream_read(stream, data, ROOM)) > 0) {
         THREAD_ASSERT(pattern_ok(data, (size_t)n, 7, done));
         done += (uint64_t)n;
     }
@@ -82,11 +82,11 @@ static void *write_until_reset(void *stream) {
     THREAD_ASSERT(data);
     for (uint64_t done = 0; n > 0; done += (uint64_t)n) {
         pattern_fill(data, 100000, 7, done);
-        n = smuxb_write(stream, data, 100000);
+        n = smuxb_stream_write(stream, data, 100000);
         THREAD_ASSERT(n <= 100000 && n != 0); /* cut short by the end */
     }
     free(data);
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
     return NULL;
 }
 
@@ -98,17 +98,17 @@ static void streams_are_reset_while_bulk_is_being_received(void **state) {
         for (int i = 0; i < STREAMS; i++)
             ends[i] = open_ends(d);
         for (int i = 0; i < STREAMS; i++) {
-            smuxb_hold(ends[i].far); /* for the reader, which outlives our handle */
+            smuxb_stream_ref(ends[i].far); /* for the reader, which outlives our handle */
             readers[i] = run(read_until_reset, ends[i].far);
             writers[i] = run(write_until_reset, ends[i].near);
         }
         usleep(3000);
         for (int i = 0; i < STREAMS; i++)
-            smuxb_reset(ends[i].far);
+            smuxb_stream_reset(ends[i].far);
         for (int i = 0; i < STREAMS; i++) {
             result_of(readers[i]);
             result_of(writers[i]);
-            smuxb_release(ends[i].far);
+            smuxb_stream_unref(ends[i].far);
         }
     }
 }
@@ -118,7 +118,7 @@ enum { MESSAGES = 50 };
 static void *read_messages(void *stream) {
     uint8_t byte;
     for (int i = 0; i < MESSAGES; i++)
-        THREAD_ASSERT(smuxb_read(stream, &byte, 1) == 1);
+        THREAD_ASSERT(smuxb_stream_read(stream, &byte, 1) == 1);
     return NULL;
 }
 
@@ -132,16 +132,16 @@ static void readers_that_look_in_again_and_again_get_their_data(void **state) {
     uint64_t give_up_us = smuxb_now_us() + 20000000;
     uint8_t byte = 1;
     for (int i = 0; i < MESSAGES; i++) {
-        assert_int_equal(smuxb_write(busy.near, &byte, 1), 1);
+        assert_int_equal(smuxb_stream_write(busy.near, &byte, 1), 1);
         usleep(500);
     }
     result_of(reader);
     for (int i = 0; i < MESSAGES; i++) {
         ssize_t n = SMUXB_ERR_TIMEOUT;
-        assert_int_equal(smuxb_write(polled.near, &byte, 1), 1);
+        assert_int_equal(smuxb_stream_write(polled.near, &byte, 1), 1);
         while (n == SMUXB_ERR_TIMEOUT && smuxb_now_us() < give_up_us) {
-            smuxb_set_read_deadline(polled.far, smuxb_now_us() + 5);
-            n = smuxb_read(polled.far, &byte, 1);
+            smuxb_stream_set_read_deadline(polled.far, smuxb_now_us() + 5);
+            n = smuxb_stream_read(polled.far, &byte, 1);
         }
         assert_int_equal(n, 1);
     }

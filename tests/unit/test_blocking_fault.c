@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The blocking API when memory or threads are not to be had.  Its sources are compiled in here, with
- * calls that fail on demand; the library's own copies of them are then not linked.
+ * The blocking API when memory or threads are not to be had.  Its sources are compiled in here,
+ * with calls that fail on demand; the library's own copies of them are then not linked.
  */
 #include "support_blocking.h"
 
@@ -78,7 +78,7 @@ static void a_start_that_fails_leaves_nothing_behind(void **state) {
     unix_pair(fds);
     for (int i = 0;; i++, last = error) {
         fail_from(i);
-        error = smuxb_client(&s, fds[0], NULL);
+        error = smuxb_session_client(&s, fds[0], NULL);
         fail_from(-1);
         if (!error)
             break;
@@ -100,7 +100,7 @@ static void a_transport_is_not_touched_if_the_start_fails(void **state) {
     for (int error = SMUX_ERR_NOMEM; error; failures += error != 0) {
         assert_int_equal(callbacks, 0);
         fail_from(failures);
-        error = smuxb_client_over(&s, &t, NULL);
+        error = smuxb_session_client_over(&s, &t, NULL);
         fail_from(-1);
         assert_true(!error == (s != NULL));
     }
@@ -115,13 +115,13 @@ static void a_stream_that_cannot_be_opened_harms_nothing(void **state) {
     duo_prepare(&d, *state);
     duo_start(&d);
     fail_from(0);
-    assert_int_equal(smuxb_open(d.client, &st), SMUX_ERR_NOMEM);
+    assert_int_equal(smuxb_stream_open(d.client, &st), SMUX_ERR_NOMEM);
     fail_from(-1);
     struct ends e;
-    assert_int_equal(smuxb_open(d.client, &e.near), 0);
+    assert_int_equal(smuxb_stream_open(d.client, &e.near), 0);
     do /* the peer may have seen the one that came to nothing */
-        assert_int_equal(smuxb_accept(d.server, &e.far), 0);
-    while (smuxb_stream_id(e.far) != smuxb_stream_id(e.near) && (smuxb_close(e.far), true));
+        assert_int_equal(smuxb_stream_accept(d.server, &e.far), 0);
+    while (smuxb_stream_id(e.far) != smuxb_stream_id(e.near) && (smuxb_stream_close(e.far), true));
     say(e.near, "fine");
     expect_text(e.far, "fine");
     close_ends(&e);
@@ -138,7 +138,7 @@ static void a_gathered_write_without_memory_writes_nothing(void **state) {
     for (int i = 0; i < 20; i++)
         iov[i] = (struct iovec){data + i * 1000, 1000};
     fail_from(0);
-    assert_int_equal(smuxb_writev(e.near, iov, 20), SMUX_ERR_NOMEM);
+    assert_int_equal(smuxb_stream_writev(e.near, iov, 20), SMUX_ERR_NOMEM);
     fail_from(-1);
     say(e.near, "fine");
     expect_text(e.far, "fine");
@@ -156,9 +156,9 @@ static void unread_data_without_memory_is_an_error_of_its_stream(void **state) {
     struct ends e = open_ends(&d), other = open_ends(&d);
     __atomic_store_n(&all_fail, 1, __ATOMIC_RELAXED);
     say(e.near, "cannot be kept");
-    assert_true(smuxb_read(e.near, &byte, 1) <= 0); /* the other side has given up */
+    assert_true(smuxb_stream_read(e.near, &byte, 1) <= 0); /* the other side has given up */
     __atomic_store_n(&all_fail, 0, __ATOMIC_RELAXED);
-    assert_int_equal(smuxb_read(e.far, &byte, 1), SMUX_ERR_NOMEM);
+    assert_int_equal(smuxb_stream_read(e.far, &byte, 1), SMUX_ERR_NOMEM);
     say(other.near, "fine");
     expect_text(other.far, "fine");
     close_ends(&e);
@@ -172,7 +172,7 @@ static void *write_until_refused(void *stream) {
     ssize_t n = 1;
     for (uint64_t done = 0; n > 0; done += (uint64_t)n) {
         pattern_fill(data, sizeof data, 7, done);
-        n = smuxb_write(stream, data, sizeof data);
+        n = smuxb_stream_write(stream, data, sizeof data);
     }
     return NULL;
 }
@@ -189,7 +189,7 @@ static void borrowing_without_memory_is_an_error_and_never_a_gap(void **state) {
     __atomic_store_n(&all_fail, 1, __ATOMIC_RELAXED);
     pthread_t writer = run(write_until_refused, e.near);
     ssize_t n;
-    while (used < 2000 && (n = smuxb_borrow(e.far, SIZE_MAX, &loans[used])) > 0)
+    while (used < 2000 && (n = smuxb_stream_borrow(e.far, SIZE_MAX, &loans[used])) > 0)
         used++;
     assert_int_equal(n, SMUX_ERR_NOMEM);
     __atomic_store_n(&all_fail, 0, __ATOMIC_RELAXED);
@@ -197,7 +197,7 @@ static void borrowing_without_memory_is_an_error_and_never_a_gap(void **state) {
     for (int i = 0; i < used; i++) {
         assert_true(loan_ok(&loans[i], 7, done));
         done += loan_len(&loans[i]);
-        smuxb_give_back(&loans[i]);
+        smuxb_stream_return(&loans[i]);
     }
     say(other.near, "fine");
     expect_text(other.far, "fine");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The blocking API: what a write returns that ends half way, over a descriptor and over a transport.
- * A short count once hid that the stream or the session had failed.
+ * The blocking API: what a write returns that ends half way, over a descriptor and over a
+ * transport. A short count once hid that the stream or the session had failed.
  */
 #include "support_bare.h"
 
@@ -43,15 +43,15 @@ static void start_over_transport(struct bare *b) {
     b->peer = fds[0];
     smuxb_transport t = {carrier_read, carrier_writev, carrier_shutdown, carrier_close,
                          (void *)(intptr_t)fds[1]};
-    assert_int_equal(smuxb_server_over(&b->session, &t, NULL), 0);
+    assert_int_equal(smuxb_session_server_over(&b->session, &t, NULL), 0);
 }
 
 static void *write_much(void *argument) {
     struct half *h = argument;
     static uint8_t data[TOTAL];
     struct iovec iov[] = {{data, 100000}, {data + 100000, TOTAL - 100000}};
-    return (void *)(intptr_t)(h->gathered ? smuxb_writev(h->stream, iov, 2)
-                                          : smuxb_write(h->stream, data, TOTAL));
+    return (void *)(intptr_t)(h->gathered ? smuxb_stream_writev(h->stream, iov, 2)
+                                          : smuxb_stream_write(h->stream, data, TOTAL));
 }
 
 static void half_start(struct half *h, bool transport, bool gathered) {
@@ -92,17 +92,17 @@ static void we_close_the_session(struct half *h) {
 }
 
 static void we_reset(struct half *h) {
-    smuxb_reset(h->stream);
+    smuxb_stream_reset(h->stream);
     h->stream = NULL;
 }
 
 static void we_close(struct half *h) {
-    smuxb_close(h->stream);
+    smuxb_stream_close(h->stream);
     h->stream = NULL;
 }
 
 static void deadline_passes(struct half *h) {
-    smuxb_set_write_deadline(h->stream, 1);
+    smuxb_stream_set_write_deadline(h->stream, 1);
 }
 
 /* What write returns; HALF: a number of bytes, not all. */
@@ -132,7 +132,7 @@ static void each_end(bool transport, bool gathered) {
         if (ends[i].result == HALF ? !half : n != ends[i].result)
             fail_msg("%s: the write returned %ld", ends[i].name, (long)n);
         if (h.stream)
-            smuxb_close(h.stream);
+            smuxb_stream_close(h.stream);
         if (h.bare.peer >= 0)
             peer_hangs_up(&h);
         bare_end(&h.bare);

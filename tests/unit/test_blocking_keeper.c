@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The blocking API: that somebody reads and writes the carrier although no user thread waits, though
- * one sends small frames all the time, and though the carrier is full.
+ * The blocking API: that somebody reads and writes the carrier although no user thread waits,
+ * though one sends small frames all the time, and though the carrier is full.
  */
 #include "support_bare.h"
 
@@ -38,14 +38,14 @@ static void input_is_read_while_the_carrier_is_full(void **state) {
     bare_start_quiet(&b);
     peer_sends(&b, WIRE_SYN, 3, 0);
     smuxb_stream *st = accepted(&b);
-    smuxb_set_write_deadline(st, smuxb_after_ms(30));
-    assert_true(smuxb_write(st, much, sizeof much) < (ssize_t)sizeof much);
+    smuxb_stream_set_write_deadline(st, smuxb_after_ms(30));
+    assert_true(smuxb_stream_write(st, much, sizeof much) < (ssize_t)sizeof much);
     for (uint32_t id = 5; id < 25; id += 2) {
         peer_sends(&b, WIRE_SYN, id, 0);
         await_frames(&b, (id - 1) / 2);
         usleep(3000);
     }
-    smuxb_reset(st);
+    smuxb_stream_reset(st);
     close(b.peer); /* or closing would wait for it to take the rest */
     b.peer = -1;
     bare_end(&b);
@@ -64,17 +64,17 @@ static void an_answer_is_read_though_a_close_finds_the_peer_gone(void **state) {
         peer_sends(&b, WIRE_SYN, 3, 0);
         smuxb_stream *st = accepted(&b);
         usleep(NAP_US);
-        assert_int_equal(smuxb_open(b.session, &opened), 0);
+        assert_int_equal(smuxb_stream_open(b.session, &opened), 0);
         usleep(PACE_US);
         peer_sends(&b, WIRE_PSH, 3, 6);
         peer_says(&b, "answer", 6);
         peer_sends(&b, WIRE_FIN, 3, 0);
         close(b.peer);
         b.peer = -1;
-        smuxb_close(opened);
+        smuxb_stream_close(opened);
         expect_text(st, "answer");
         expect_eof(st);
-        smuxb_close(st);
+        smuxb_stream_close(st);
         bare_end(&b);
     }
 }
@@ -91,8 +91,8 @@ static void input_is_read_though_nobody_accepts_and_one_opens_and_closes(void **
         if (i == 20)
             peer_sends(&b, WIRE_SYN, 5, 0);
         usleep(PACE_US);
-        assert_int_equal(smuxb_open(b.session, &st), 0);
-        smuxb_close(st);
+        assert_int_equal(smuxb_stream_open(b.session, &st), 0);
+        smuxb_stream_close(st);
     }
     assert_int_equal(frames_in(&b), 2);
     bare_end(&b);
@@ -122,8 +122,8 @@ static long sleeps(void) {
 static void fill(smuxb_stream *st) {
     static uint8_t some[1000];
     for (ssize_t n = 1; n > 0;) {
-        smuxb_set_write_deadline(st, smuxb_after_ms(10));
-        n = smuxb_write(st, some, sizeof some);
+        smuxb_stream_set_write_deadline(st, smuxb_after_ms(10));
+        n = smuxb_stream_write(st, some, sizeof some);
     }
 }
 
@@ -160,23 +160,24 @@ static void nobody_wakes_while_the_carrier_is_full_and_a_reader_waits(void **sta
     usleep(100000);
     assert_in_range(sleeps() - before, 0, 20);
     full_read(&b, &f);
-    smuxb_reset(f.written);
+    smuxb_stream_reset(f.written);
     close(b.peer); /* or closing would wait for it to take the rest */
     b.peer = -1;
-    smuxb_close(f.read);
+    smuxb_stream_close(f.read);
     bare_end(&b);
 }
 
-/* A write whose time is up is taken back, so that there is nothing to send, and the carrier is full.
- * The next one is copied for whoever is told when there is room; the only other thread reads. */
+/* A write whose time is up is taken back, so that there is nothing to send, and the carrier is
+ * full. The next one is copied for whoever is told when there is room; the only other thread reads.
+ * */
 static void a_small_write_behind_a_full_carrier_goes_out(void **state) {
     static uint8_t drained[65536];
     struct bare b;
     struct full f;
     (void)state;
     full_start(&b, &f);
-    smuxb_set_write_deadline(f.written, smuxb_after_ms(PATIENCE_MS));
-    assert_int_equal(smuxb_write(f.written, "last", 4), 4);
+    smuxb_stream_set_write_deadline(f.written, smuxb_after_ms(PATIENCE_MS));
+    assert_int_equal(smuxb_stream_write(f.written, "last", 4), 4);
     struct timeval patience = {.tv_sec = PATIENCE_MS / 2000};
     setsockopt(b.peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     for (ssize_t n = 0; n < 4 || memcmp(drained + n - 4, "last", 4) != 0;) {
@@ -184,8 +185,8 @@ static void a_small_write_behind_a_full_carrier_goes_out(void **state) {
         assert_true(n > 0);
     }
     full_read(&b, &f);
-    smuxb_close(f.read);
-    smuxb_close(f.written);
+    smuxb_stream_close(f.read);
+    smuxb_stream_close(f.written);
     bare_end(&b);
 }
 
@@ -197,8 +198,8 @@ static void *open_and_close(void *session) {
     unsigned random = 1;
     smuxb_stream *st;
     while (!__atomic_load_n(&ended, __ATOMIC_RELAXED)) {
-        THREAD_ASSERT(!smuxb_open(session, &st));
-        smuxb_close(st);
+        THREAD_ASSERT(!smuxb_stream_open(session, &st));
+        smuxb_stream_close(st);
         if (rand_r(&random) % 4 == 0)
             usleep((useconds_t)rand_r(&random) % 100);
     }
@@ -207,15 +208,15 @@ static void *open_and_close(void *session) {
 
 static void *echo(void *stream) {
     char byte;
-    while (smuxb_read(stream, &byte, 1) == 1)
-        THREAD_ASSERT(smuxb_write(stream, &byte, 1) == 1);
+    while (smuxb_stream_read(stream, &byte, 1) == 1)
+        THREAD_ASSERT(smuxb_stream_write(stream, &byte, 1) == 1);
     return NULL;
 }
 
 static void *accept_and_close(void *session) {
     smuxb_stream *st;
-    while (!smuxb_accept(session, &st))
-        smuxb_close(st);
+    while (!smuxb_stream_accept(session, &st))
+        smuxb_stream_close(st);
     return NULL;
 }
 
@@ -230,15 +231,15 @@ static void a_conversation_goes_on_beside_threads_that_open_and_close(void **sta
     pthread_t others[] = {run(open_and_close, d.client), run(accept_and_close, d.server),
                           run(echo, e.far)};
     for (int i = 0; i < 5000 / SLOWNESS; i++) {
-        smuxb_set_read_deadline(e.near, smuxb_after_ms(PATIENCE_MS / 2));
-        assert_int_equal(smuxb_write(e.near, &byte, 1), 1);
-        assert_int_equal(smuxb_read(e.near, &byte, 1), 1);
+        smuxb_stream_set_read_deadline(e.near, smuxb_after_ms(PATIENCE_MS / 2));
+        assert_int_equal(smuxb_stream_write(e.near, &byte, 1), 1);
+        assert_int_equal(smuxb_stream_read(e.near, &byte, 1), 1);
     }
-    smuxb_close(e.near);
+    smuxb_stream_close(e.near);
     __atomic_store_n(&ended, true, __ATOMIC_RELAXED);
     result_of(others[0]);
     result_of(others[2]);
-    smuxb_close(e.far);
+    smuxb_stream_close(e.far);
     smuxb_session_close(d.client);
     result_of(others[1]);
     duo_end(&d);

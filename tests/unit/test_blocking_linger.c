@@ -49,7 +49,7 @@ static smuxb_session *start_over(struct carrier *c, int version) {
     smux_config_init(&config);
     config.version = version;
     config.stream_send_buffer = 1 << 20;
-    assert_int_equal(smuxb_client_over(&s, &t, &config), 0);
+    assert_int_equal(smuxb_session_client_over(&s, &t, &config), 0);
     return s;
 }
 
@@ -58,9 +58,9 @@ static const uint8_t data[WIRE_INITIAL_WINDOW + 50000];
 
 static void write_and_end(smuxb_session *s) {
     smuxb_stream *st;
-    assert_int_equal(smuxb_open(s, &st), 0);
-    assert_int_equal(smuxb_write(st, data, sizeof data), sizeof data);
-    smuxb_close(st);
+    assert_int_equal(smuxb_stream_open(s, &st), 0);
+    assert_int_equal(smuxb_stream_write(st, data, sizeof data), sizeof data);
+    smuxb_stream_close(st);
 }
 
 /* ---- A peer that keeps a session busy ------------------------------------------------------- */
@@ -125,8 +125,8 @@ static void nor_does_one_that_pings_all_the_time(void **state) {
     close_beside_pings(0);
 }
 
-/* The same over a descriptor, where the closing thread does the I/O by itself.  What is queued there
- * is a small write that found the carrier full. */
+/* The same over a descriptor, where the closing thread does the I/O by itself.  What is queued
+ * there is a small write that found the carrier full. */
 static void nor_over_a_descriptor(void **state) {
     (void)state;
     struct pinger p = {.pause_us = 100000};
@@ -141,9 +141,9 @@ static void nor_over_a_descriptor(void **state) {
     setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     smux_config_init(&config);
     config.version = 2;
-    assert_int_equal(smuxb_client(&s, fds[0], &config), 0);
-    assert_int_equal(smuxb_open(s, &small), 0);
-    assert_int_equal(smuxb_open(s, &full), 0);
+    assert_int_equal(smuxb_session_client(&s, fds[0], &config), 0);
+    assert_int_equal(smuxb_stream_open(s, &small), 0);
+    assert_int_equal(smuxb_stream_open(s, &full), 0);
     wire_pack_header(no_window, (struct wire_header){2, WIRE_UPD, WIRE_UPDATE_LEN, 3});
     assert_int_equal(smuxb_stream_id(small), 3);
     assert_int_equal(send(p.fd, no_window, sizeof no_window, 0), sizeof no_window);
@@ -153,16 +153,16 @@ static void nor_over_a_descriptor(void **state) {
     } while (!info.frames_in);
     pthread_t writer = run(write_on, full);
     do /* until the carrier is full */
-        smuxb_set_write_deadline(small, smuxb_after_ms(5));
-    while (smuxb_write(small, data, 1000) != 1000);
+        smuxb_stream_set_write_deadline(small, smuxb_after_ms(5));
+    while (smuxb_stream_write(small, data, 1000) != 1000);
     pthread_t peer = run(ping_on, &p);
     smuxb_session_close(s);
     assert_int_equal(result_of(writer), SMUX_ERR_CLOSED);
     smuxb_session_free(s);
     result_of(peer);
     assert_false(p.gave_up);
-    smuxb_close(small);
-    smuxb_close(full);
+    smuxb_stream_close(small);
+    smuxb_stream_close(full);
     close(fds[1]);
 }
 
@@ -191,12 +191,12 @@ static size_t trickles_of_a_frame(void) {
     unix_pair(fds);
     struct carrier c = {.fd = fds[0], .trickles = true, .end_us = smuxb_after_ms(PATIENCE_MS)};
     smuxb_session *s = start_over(&c, 1);
-    assert_int_equal(smuxb_open(s, &st), 0);
-    assert_int_equal(smuxb_write(st, data, 3000), 3000);
+    assert_int_equal(smuxb_stream_open(s, &st), 0);
+    assert_int_equal(smuxb_stream_write(st, data, 3000), 3000);
     smuxb_session_free(s);
     close(fds[0]);
     close(fds[1]);
-    smuxb_close(st);
+    smuxb_stream_close(st);
     return c.trickled;
 }
 
@@ -256,13 +256,13 @@ static void so_is_one_that_acknowledges_little(void **state) {
     struct sipper p = {.fd = b.peer};
     peer_sends(&b, WIRE_SYN, 3, 0);
     smuxb_stream *st = accepted(&b);
-    assert_int_equal(smuxb_write(st, data, 200000), 200000); /* into the kernel */
+    assert_int_equal(smuxb_stream_write(st, data, 200000), 200000); /* into the kernel */
     pthread_t peer = run(sip, &p);
     smuxb_session_free(b.session);
     assert_true(__atomic_load_n(&p.got, __ATOMIC_ACQUIRE) < 100000);
     __atomic_store_n(&p.stop, true, __ATOMIC_RELEASE);
     result_of(peer);
-    smuxb_close(st);
+    smuxb_stream_close(st);
     close(b.peer);
 }
 
@@ -281,12 +281,12 @@ static void the_second_close_returns_when_the_first_is_through(void **state) {
     struct carrier c = {.fd = fds[0]};
     smuxb_session *s = start_over(&c, 1);
     write_and_end(s);
-    assert_false(smuxb_is_closed(s));
+    assert_false(smuxb_session_is_closed(s));
     pthread_t first = run(close_it, s);
-    while (!smuxb_is_closed(s))
+    while (!smuxb_session_is_closed(s))
         usleep(100);
     assert_int_equal(smuxb_session_close(s), 0);
-    assert_int_equal(smuxb_wait(s, 1), SMUX_ERR_CLOSED);
+    assert_int_equal(smuxb_session_wait(s, 1), SMUX_ERR_CLOSED);
     assert_int_equal(smuxb_session_close(s), 0);
     assert_int_equal(result_of(first), 0);
     smuxb_session_free(s);

@@ -9,10 +9,10 @@
 static void *echo(void *stream) {
     uint8_t data[8192];
     ssize_t n;
-    while ((n = smuxb_read(stream, data, sizeof data)) > 0)
-        THREAD_ASSERT(smuxb_write(stream, data, (size_t)n) == n);
+    while ((n = smuxb_stream_read(stream, data, sizeof data)) > 0)
+        THREAD_ASSERT(smuxb_stream_write(stream, data, (size_t)n) == n);
     THREAD_ASSERT(n == 0);
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
     return NULL;
 }
 
@@ -20,7 +20,7 @@ static void *echo(void *stream) {
 static void *serve_echo(void *session) {
     pthread_t threads[1000];
     intptr_t served = 0;
-    for (smuxb_stream *st; !smuxb_accept(session, &st); served++) {
+    for (smuxb_stream *st; !smuxb_stream_accept(session, &st); served++) {
         THREAD_ASSERT(served < (intptr_t)LENGTH(threads));
         threads[served] = run(echo, st);
     }
@@ -48,7 +48,7 @@ static void *write_seed(void *argument) {
     void **both = argument;
     struct echo_client *c = both[1];
     write_pattern(both[0], c->seed, echo_length(c->seed), echo_step(c->seed));
-    smuxb_close_write(both[0]);
+    smuxb_stream_close_write(both[0]);
     return NULL;
 }
 
@@ -56,13 +56,13 @@ static void *use_echo(void *argument) {
     struct echo_client *c = argument;
     smuxb_stream *st;
     char byte;
-    THREAD_ASSERT(!smuxb_open(c->session, &st));
+    THREAD_ASSERT(!smuxb_stream_open(c->session, &st));
     void *both[] = {st, c};
     pthread_t writer = run(write_seed, both);
     read_pattern(st, c->seed, echo_length(c->seed), 5000);
-    THREAD_ASSERT(smuxb_read(st, &byte, 1) == 0);
+    THREAD_ASSERT(smuxb_stream_read(st, &byte, 1) == 0);
     result_of(writer);
-    smuxb_close(st);
+    smuxb_stream_close(st);
     return NULL;
 }
 
@@ -83,21 +83,21 @@ static void two_hundred_streams_echo_at_once(void **state) {
 
 static void *accept_and_close(void *session) {
     intptr_t count = 0;
-    for (smuxb_stream *st; !smuxb_accept(session, &st); count++)
-        smuxb_close(st);
+    for (smuxb_stream *st; !smuxb_stream_accept(session, &st); count++)
+        smuxb_stream_close(st);
     return (void *)count;
 }
 
 static void *open_and_close(void *session) {
     for (int i = 0; i < 3000; i++) {
         smuxb_stream *st;
-        THREAD_ASSERT(!smuxb_open(session, &st));
+        THREAD_ASSERT(!smuxb_stream_open(session, &st));
         if (i % 3 == 0)
-            THREAD_ASSERT(smuxb_write(st, "x", 1) == 1);
+            THREAD_ASSERT(smuxb_stream_write(st, "x", 1) == 1);
         if (i % 7 == 0)
-            smuxb_reset(st);
+            smuxb_stream_reset(st);
         else
-            smuxb_close(st);
+            smuxb_stream_close(st);
     }
     return NULL;
 }
@@ -137,7 +137,7 @@ static void *write_mixed(void *stream) {
         n = next_size(&random, n);
         n = n < MIXED - done ? n : MIXED - done;
         pattern_fill(data, n, smuxb_stream_id(stream), done);
-        THREAD_ASSERT(smuxb_write(stream, data, n) == (ssize_t)n);
+        THREAD_ASSERT(smuxb_stream_write(stream, data, n) == (ssize_t)n);
     }
     free(data);
     return NULL;
@@ -149,7 +149,7 @@ static void *read_mixed(void *stream) {
     for (size_t done = 0, want = 1; done < MIXED;) {
         want = next_size(&random, want);
         want = want < MIXED - done ? want : MIXED - done;
-        ssize_t n = smuxb_read(stream, data, want);
+        ssize_t n = smuxb_stream_read(stream, data, want);
         THREAD_ASSERT(n > 0 && (size_t)n <= want);
         THREAD_ASSERT(pattern_ok(data, (size_t)n, smuxb_stream_id(stream), done));
         done += (size_t)n;
@@ -195,9 +195,9 @@ static void a_stream_nobody_reads_does_not_stop_the_others(void **state) {
     if (d->variant->version == 1) { /* as long as the budget lasts */
         write_pattern(stuck.near, 1, 1000000, 100000);
     } else {
-        smuxb_set_write_deadline(stuck.near, smuxb_after_ms(1));
-        while (smuxb_write(stuck.near, "fill it up", 10) > 0)
-            smuxb_set_write_deadline(stuck.near, smuxb_after_ms(1));
+        smuxb_stream_set_write_deadline(stuck.near, smuxb_after_ms(1));
+        while (smuxb_stream_write(stuck.near, "fill it up", 10) > 0)
+            smuxb_stream_set_write_deadline(stuck.near, smuxb_after_ms(1));
     }
     pthread_t writer = run(write_bulk, e.near);
     read_bulk(e.far);
@@ -228,8 +228,8 @@ static void both_sides_may_write_before_either_reads(void **state) {
     for (int i = 0; i < 12; i++) {
         read_pattern(near[i], (uint32_t)i, 200000, 70000);
         read_pattern(far[i], (uint32_t)i, 200000, 70000);
-        smuxb_close(near[i]);
-        smuxb_close(far[i]);
+        smuxb_stream_close(near[i]);
+        smuxb_stream_close(far[i]);
     }
 }
 
@@ -247,10 +247,10 @@ static void bulk_flows_both_ways_at_once(void **state) {
 static void *ping(void *stream) {
     char byte = 1;
     for (int i = 0; i < 2000; i++) {
-        THREAD_ASSERT(smuxb_write(stream, &byte, 1) == 1);
-        THREAD_ASSERT(smuxb_read(stream, &byte, 1) == 1);
+        THREAD_ASSERT(smuxb_stream_write(stream, &byte, 1) == 1);
+        THREAD_ASSERT(smuxb_stream_read(stream, &byte, 1) == 1);
     }
-    THREAD_ASSERT(!smuxb_close_write(stream));
+    THREAD_ASSERT(!smuxb_stream_close_write(stream));
     return NULL;
 }
 
@@ -264,10 +264,10 @@ static void a_ping_pong_and_idle_waiters_get_along(void **state) {
     say(idle.near, "x");
     assert_int_equal(result_of(reader), 1);
     smuxb_stream *st;
-    assert_int_equal(smuxb_open(d->client, &st), 0);
+    assert_int_equal(smuxb_stream_open(d->client, &st), 0);
     assert_int_equal(result_of(acceptor), 0);
-    smuxb_close(st);
-    smuxb_close(e.near);
+    smuxb_stream_close(st);
+    smuxb_stream_close(e.near);
     close_ends(&idle);
 }
 
@@ -285,13 +285,13 @@ static void *write_pressed(void *argument) {
     uint8_t *data = malloc(len);
     for (int i = 0; i < 200; i++) {
         pattern_fill(data, len, 4, p->written);
-        smuxb_set_write_deadline(p->stream, smuxb_now_us() + (uint64_t)(i % 10) * 50);
-        ssize_t n = smuxb_write(p->stream, data, len);
+        smuxb_stream_set_write_deadline(p->stream, smuxb_now_us() + (uint64_t)(i % 10) * 50);
+        ssize_t n = smuxb_stream_write(p->stream, data, len);
         THREAD_ASSERT(n > 0 || n == SMUXB_ERR_TIMEOUT);
         p->written += n > 0 ? (uint64_t)n : 0;
     }
     free(data);
-    smuxb_close_write(p->stream);
+    smuxb_stream_close_write(p->stream);
     return NULL;
 }
 
@@ -301,7 +301,7 @@ static void a_write_cut_short_says_exactly_what_went_out(void **state) {
     pthread_t writer = run(write_pressed, &p);
     uint8_t data[50000];
     uint64_t got = 0;
-    for (ssize_t n; (n = smuxb_read(e.far, data, sizeof data)); got += (uint64_t)n) {
+    for (ssize_t n; (n = smuxb_stream_read(e.far, data, sizeof data)); got += (uint64_t)n) {
         assert_true(n > 0);
         assert_true(pattern_ok(data, (size_t)n, 4, got));
     }
@@ -318,20 +318,20 @@ static void *misbehave(void *argument) {
     uint8_t data[5000];
     for (int i = 0; i < 150; i++) {
         smuxb_stream *st;
-        if (smuxb_open(c->session, &st))
+        if (smuxb_stream_open(c->session, &st))
             break;
-        smuxb_set_deadline(st, smuxb_now_us() + (uint64_t)(rand_r(&random) % 3000));
-        (void)smuxb_write(st, data, (size_t)rand_r(&random) % sizeof data);
-        smuxb_stream *held = smuxb_hold(st);
+        smuxb_stream_set_deadline(st, smuxb_now_us() + (uint64_t)(rand_r(&random) % 3000));
+        (void)smuxb_stream_write(st, data, (size_t)rand_r(&random) % sizeof data);
+        smuxb_stream *held = smuxb_stream_ref(st);
         pthread_t reader = run(read_one, held);
         if (rand_r(&random) % 2)
-            (void)smuxb_close_write(st);
+            (void)smuxb_stream_close_write(st);
         if (rand_r(&random) % 3)
-            smuxb_close(st);
+            smuxb_stream_close(st);
         else
-            smuxb_reset(st);
+            smuxb_stream_reset(st);
         result_of(reader);
-        smuxb_release(held);
+        smuxb_stream_unref(held);
     }
     return NULL;
 }
@@ -339,10 +339,10 @@ static void *misbehave(void *argument) {
 static void *echo_carelessly(void *stream) {
     uint8_t data[3000];
     ssize_t n;
-    while ((n = smuxb_read(stream, data, sizeof data)) > 0)
-        if (smuxb_write(stream, data, (size_t)n) < 0)
+    while ((n = smuxb_stream_read(stream, data, sizeof data)) > 0)
+        if (smuxb_stream_write(stream, data, (size_t)n) < 0)
             break;
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
     return NULL;
 }
 
@@ -350,7 +350,7 @@ static void *serve_carelessly(void *session) {
     enum { THREADS = 8 };
     pthread_t threads[THREADS];
     size_t count = 0;
-    for (smuxb_stream *st; !smuxb_accept(session, &st); count++) {
+    for (smuxb_stream *st; !smuxb_stream_accept(session, &st); count++) {
         if (count >= THREADS)
             result_of(threads[count % THREADS]);
         threads[count % THREADS] = run(echo_carelessly, st);

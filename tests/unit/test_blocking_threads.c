@@ -68,18 +68,18 @@ static void closing_a_stream_wakes_its_threads_only(void **state) {
     struct ends e = open_ends(d), other = open_ends(d);
     pthread_t readers[EACH], writers[EACH], bystander = run(read_one, other.near);
     for (int i = 0; i < EACH; i++) {
-        readers[i] = run(read_one, smuxb_hold(e.near));
-        writers[i] = run(write_on, smuxb_hold(e.near));
+        readers[i] = run(read_one, smuxb_stream_ref(e.near));
+        writers[i] = run(write_on, smuxb_stream_ref(e.near));
     }
     settle();
-    smuxb_close(e.near);
+    smuxb_stream_close(e.near);
     for (int i = 0; i < EACH; i++) {
         assert_int_equal(result_of(readers[i]), SMUXB_ERR_STREAM_CLOSED);
         assert_int_equal(result_of(writers[i]), SMUXB_ERR_STREAM_CLOSED);
     }
     for (int i = 0; i < 2 * EACH; i++)
-        smuxb_release(e.near);
-    smuxb_close(e.far);
+        smuxb_stream_unref(e.near);
+    smuxb_stream_close(e.far);
     say(other.far, "x");
     assert_int_equal(result_of(bystander), 1);
     close_ends(&other);
@@ -88,15 +88,15 @@ static void closing_a_stream_wakes_its_threads_only(void **state) {
 static void resetting_a_stream_wakes_its_threads(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d);
-    pthread_t reader = run(read_one, smuxb_hold(e.near));
-    pthread_t writer = run(write_on, smuxb_hold(e.near));
+    pthread_t reader = run(read_one, smuxb_stream_ref(e.near));
+    pthread_t writer = run(write_on, smuxb_stream_ref(e.near));
     settle();
-    smuxb_reset(e.near);
+    smuxb_stream_reset(e.near);
     assert_int_equal(result_of(reader), SMUXB_ERR_STREAM_CLOSED);
     assert_int_equal(result_of(writer), SMUXB_ERR_STREAM_CLOSED);
-    smuxb_release(e.near);
-    smuxb_release(e.near);
-    smuxb_reset(e.far);
+    smuxb_stream_unref(e.near);
+    smuxb_stream_unref(e.near);
+    smuxb_stream_reset(e.far);
 }
 
 static void an_end_of_file_wakes_every_reader(void **state) {
@@ -106,10 +106,10 @@ static void an_end_of_file_wakes_every_reader(void **state) {
     for (int i = 0; i < EACH; i++)
         readers[i] = run(read_one, e.far);
     settle();
-    smuxb_close(e.near);
+    smuxb_stream_close(e.near);
     for (int i = 0; i < EACH; i++)
         assert_int_equal(result_of(readers[i]), 0);
-    smuxb_close(e.far);
+    smuxb_stream_close(e.far);
 }
 
 /* ---- One stream, many threads --------------------------------------------------------------- */
@@ -127,7 +127,7 @@ static void *write_records(void *argument) {
     uint8_t data[RECORD_LEN];
     memset(data, r->mark, sizeof data);
     for (int i = 0; i < RECORDS; i++)
-        THREAD_ASSERT(smuxb_write(r->stream, data, sizeof data) == sizeof data);
+        THREAD_ASSERT(smuxb_stream_write(r->stream, data, sizeof data) == sizeof data);
     return NULL;
 }
 
@@ -135,7 +135,7 @@ static void *read_records(void *stream) {
     uint8_t data[RECORD_LEN];
     for (int i = 0; i < 4 * RECORDS; i++) {
         for (size_t done = 0; done < sizeof data;) {
-            ssize_t n = smuxb_read(stream, data + done, sizeof data - done);
+            ssize_t n = smuxb_stream_read(stream, data + done, sizeof data - done);
             THREAD_ASSERT(n > 0);
             done += (size_t)n;
         }
@@ -162,7 +162,7 @@ static void the_bytes_of_each_write_stay_together(void **state) {
 static void *count_bytes(void *stream) {
     uint8_t data[999];
     intptr_t total = 0;
-    for (ssize_t n; (n = smuxb_read(stream, data, sizeof data)); total += n)
+    for (ssize_t n; (n = smuxb_stream_read(stream, data, sizeof data)); total += n)
         THREAD_ASSERT(n > 0);
     return (void *)total;
 }
@@ -174,11 +174,11 @@ static void readers_of_one_stream_share_what_comes(void **state) {
     for (int i = 0; i < 4; i++)
         readers[i] = run(count_bytes, e.far);
     write_pattern(e.near, 1, 3000000, 50000);
-    smuxb_close(e.near);
+    smuxb_stream_close(e.near);
     for (int i = 0; i < 4; i++)
         total += result_of(readers[i]);
     assert_int_equal(total, 3000000);
-    smuxb_close(e.far);
+    smuxb_stream_close(e.far);
 }
 
 #define TESTS(X)                                                                                   \

@@ -114,7 +114,7 @@ static int secure_teardown(void **state) {
 
 static void *write_much(void *stream) {
     write_pattern(stream, smuxb_stream_id(stream), MUCH, 50000);
-    smuxb_close_write(stream);
+    smuxb_stream_close_write(stream);
     return NULL;
 }
 
@@ -129,10 +129,10 @@ static void bytes_and_ends_pass_both_ways_at_once(void **state) {
     uint8_t *data = malloc(100000);
     size_t near_done = 0, far_done = 1;
     while (near_done < MUCH || far_done < MUCH) {
-        ssize_t n = near_done < MUCH ? smuxb_read(e.near, data, 100000) : 0;
+        ssize_t n = near_done < MUCH ? smuxb_stream_read(e.near, data, 100000) : 0;
         assert_true(n >= 0 && pattern_ok(data, (size_t)n, id, near_done));
         near_done += (size_t)n;
-        n = far_done < MUCH ? smuxb_read(e.far, data, 100000) : 0;
+        n = far_done < MUCH ? smuxb_stream_read(e.far, data, 100000) : 0;
         assert_true(n >= 0 && pattern_ok(data, (size_t)n, id, far_done));
         far_done += (size_t)n;
     }
@@ -161,14 +161,16 @@ static void many_streams_share_the_connection(void **state) {
 static void the_end_of_the_session_is_an_orderly_one_of_tls(void **state) {
     struct secure *x = *state;
     smuxb_session_close(x->duo.client);
-    assert_int_equal(smuxb_wait(x->duo.server, smuxb_after_ms(PATIENCE_MS)), SMUX_ERR_CARRIER);
+    assert_int_equal(smuxb_session_wait(x->duo.server, smuxb_after_ms(PATIENCE_MS)),
+                     SMUX_ERR_CARRIER);
     assert_int_equal(smuxb_session_errno(x->duo.server), 0);
 }
 
 static void a_connection_cut_without_a_goodbye_is_an_error(void **state) {
     struct secure *x = *state;
     shutdown(x->client.fd, SHUT_RDWR);
-    assert_int_equal(smuxb_wait(x->duo.server, smuxb_after_ms(PATIENCE_MS)), SMUX_ERR_CARRIER);
+    assert_int_equal(smuxb_session_wait(x->duo.server, smuxb_after_ms(PATIENCE_MS)),
+                     SMUX_ERR_CARRIER);
     assert_int_not_equal(smuxb_session_errno(x->duo.server), 0);
 }
 

@@ -70,8 +70,8 @@ static void pair_start(struct pair *p, const struct variant *variant, bool littl
     p->near.fd = fds[0];
     p->far.fd = fds[1];
     smuxb_transport near = transport_of(&p->near), far = transport_of(&p->far);
-    assert_int_equal(smuxb_client_over(&p->duo.client, &near, &p->duo.config), 0);
-    assert_int_equal(smuxb_server_over(&p->duo.server, &far, &p->duo.config), 0);
+    assert_int_equal(smuxb_session_client_over(&p->duo.client, &near, &p->duo.config), 0);
+    assert_int_equal(smuxb_session_server_over(&p->duo.server, &far, &p->duo.config), 0);
 }
 
 static void pair_end(struct pair *p) {
@@ -86,7 +86,7 @@ static void pair_end(struct pair *p) {
 
 static void *write_a_million(void *stream) {
     write_pattern(stream, 2, 1000000, 300000);
-    smuxb_close_write(stream);
+    smuxb_stream_close_write(stream);
     return NULL;
 }
 
@@ -105,7 +105,8 @@ static void bytes_and_ends_pass_both_ways(void **state) {
     pair_end(&p);
 }
 
-/* smuxb_watch, smuxb_ready and smuxb_borrow, which the session's reader serves here. */
+/* smuxb_stream_watch, smuxb_session_ready and smuxb_stream_borrow, which the session's reader
+ * serves here. */
 static void streams_are_told_of_and_lent_from(void **state) {
     struct pair p;
     pair_start(&p, *state, false);
@@ -115,14 +116,14 @@ static void streams_are_told_of_and_lent_from(void **state) {
     smuxb_loan loan;
     uint64_t done = 0;
     for (ssize_t n = 1; n;) {
-        smuxb_watch(e.far);
-        assert_int_equal(smuxb_ready(p.duo.server, smuxb_after_ms(PATIENCE_MS), &st), 0);
+        smuxb_stream_watch(e.far);
+        assert_int_equal(smuxb_session_ready(p.duo.server, smuxb_after_ms(PATIENCE_MS), &st), 0);
         assert_ptr_equal(st, e.far);
-        n = smuxb_borrow(st, 20000, &loan);
+        n = smuxb_stream_borrow(st, 20000, &loan);
         assert_true(n >= 0);
         assert_true(loan_ok(&loan, 2, done));
         done += loan_len(&loan);
-        smuxb_give_back(&loan);
+        smuxb_stream_return(&loan);
     }
     assert_int_equal(done, 1000000);
     result_of(writer);
@@ -135,10 +136,10 @@ static void a_carrier_that_takes_little_at_a_time_is_enough(void **state) {
     pair_start(&p, *state, true);
     struct ends e = open_ends(&p.duo);
     write_pattern(e.near, 1, 3000, 1000);
-    smuxb_close(e.near);
+    smuxb_stream_close(e.near);
     read_pattern(e.far, 1, 3000, 500);
     expect_eof(e.far);
-    smuxb_close(e.far);
+    smuxb_stream_close(e.far);
     pair_end(&p);
 }
 
@@ -152,11 +153,11 @@ static size_t arrives_after_close(const struct variant *variant) {
     pair_start(&p, variant, false);
     struct ends e = open_ends(&p.duo);
     write_pattern(e.near, 1, 200000, 200000);
-    smuxb_close(e.near);
+    smuxb_stream_close(e.near);
     smuxb_session_close(p.duo.client);
-    for (; (n = smuxb_read(e.far, data, sizeof data)) > 0; got += (size_t)n)
+    for (; (n = smuxb_stream_read(e.far, data, sizeof data)) > 0; got += (size_t)n)
         assert_true(pattern_ok(data, (size_t)n, 1, got));
-    smuxb_close(e.far);
+    smuxb_stream_close(e.far);
     pair_end(&p);
     return got + (n == 0);
 }
@@ -179,20 +180,20 @@ static void close_write_comes_after_writes_that_wait(void **state) {
     read_pattern(e.far, 2, 1000000, 10000);
     result_of(writer);
     expect_eof(e.far);
-    assert_int_equal(smuxb_write(e.near, "x", 1), SMUX_ERR_SHUT);
+    assert_int_equal(smuxb_stream_write(e.near, "x", 1), SMUX_ERR_SHUT);
     close_ends(&e);
     pair_end(&p);
 }
 
 static void *write_once(void *stream) {
     static const uint8_t data[3000000];
-    return (void *)(intptr_t)smuxb_write(stream, data, sizeof data);
+    return (void *)(intptr_t)smuxb_stream_write(stream, data, sizeof data);
 }
 
 static void *count_all(void *stream) {
     static uint8_t data[100000];
     intptr_t total = 0;
-    for (ssize_t n; (n = smuxb_read(stream, data, sizeof data)); total += n)
+    for (ssize_t n; (n = smuxb_stream_read(stream, data, sizeof data)); total += n)
         THREAD_ASSERT(n > 0);
     return (void *)total;
 }
@@ -203,7 +204,7 @@ static void close_write_during_a_write_lets_it_finish(void **state) {
     struct ends e = open_ends(&p.duo);
     pthread_t writer = run(write_once, e.near);
     settle();
-    assert_int_equal(smuxb_close_write(e.near), 0);
+    assert_int_equal(smuxb_stream_close_write(e.near), 0);
     pthread_t reader = run(count_all, e.far);
     /* If the write had not begun, it finds the stream shut, and nothing of it arrives. */
     intptr_t written = result_of(writer);
@@ -218,9 +219,9 @@ static void there_are_no_addresses(void **state) {
     struct sockaddr_storage a;
     socklen_t len = sizeof a;
     pair_start(&p, *state, false);
-    assert_int_equal(smuxb_local_addr(p.duo.client, (struct sockaddr *)&a, &len),
+    assert_int_equal(smuxb_session_local_addr(p.duo.client, (struct sockaddr *)&a, &len),
                      SMUXB_ERR_DESCRIPTOR);
-    assert_int_equal(smuxb_remote_addr(p.duo.client, (struct sockaddr *)&a, &len),
+    assert_int_equal(smuxb_session_remote_addr(p.duo.client, (struct sockaddr *)&a, &len),
                      SMUXB_ERR_DESCRIPTOR);
     pair_end(&p);
 }
@@ -233,12 +234,12 @@ static void deadlines_hold_though_the_carrier_hangs(void **state) {
     pair_start(&p, *state, false);
     struct ends e = open_ends(&p.duo);
     __atomic_store_n(&p.near.stuck, true, __ATOMIC_RELEASE);
-    smuxb_set_deadline(e.near, smuxb_after_ms(20));
+    smuxb_stream_set_deadline(e.near, smuxb_after_ms(20));
     static const uint8_t data[1000000];
-    ssize_t n = smuxb_write(e.near, data, sizeof data);
+    ssize_t n = smuxb_stream_write(e.near, data, sizeof data);
     assert_true(n > 0 && n < (ssize_t)sizeof data);
-    assert_int_equal(smuxb_write(e.near, data, sizeof data), SMUXB_ERR_TIMEOUT);
-    assert_int_equal(smuxb_read(e.near, &byte, 1), SMUXB_ERR_TIMEOUT);
+    assert_int_equal(smuxb_stream_write(e.near, data, sizeof data), SMUXB_ERR_TIMEOUT);
+    assert_int_equal(smuxb_stream_read(e.near, &byte, 1), SMUXB_ERR_TIMEOUT);
     close_ends(&e);
     pair_end(&p); /* which must not hang either */
 }
@@ -253,12 +254,13 @@ static void the_keepalive_ends_a_session_whose_carrier_hangs(void **state) {
     unix_pair(fds);
     p.near.fd = fds[0];
     smuxb_transport near = transport_of(&p.near);
-    assert_int_equal(smuxb_client_over(&p.duo.client, &near, &p.duo.config), 0);
+    assert_int_equal(smuxb_session_client_over(&p.duo.client, &near, &p.duo.config), 0);
     static const uint8_t nop[] = {1, 3, 0, 0, 0, 0, 0, 0}, nop2[] = {2, 3, 0, 0, 0, 0, 0, 0};
     const uint8_t *header = p.duo.config.version == 1 ? nop : nop2;
     assert_int_equal(send(fds[1], header, sizeof nop, 0), sizeof nop);
     __atomic_store_n(&p.near.stuck, true, __ATOMIC_RELEASE);
-    assert_int_equal(smuxb_wait(p.duo.client, smuxb_after_ms(PATIENCE_MS)), SMUX_ERR_KEEPALIVE);
+    assert_int_equal(smuxb_session_wait(p.duo.client, smuxb_after_ms(PATIENCE_MS)),
+                     SMUX_ERR_KEEPALIVE);
     smuxb_session_free(p.duo.client);
     assert_int_equal(p.near.closed, 1);
     close(fds[1]);
@@ -270,9 +272,9 @@ static void a_failing_write_ends_the_session_with_its_errno(void **state) {
     struct ends e = open_ends(&p.duo);
     __atomic_store_n(&p.near.fail, ENOSPC, __ATOMIC_RELEASE);
     assert_int_equal((intptr_t)write_on(e.near), SMUX_ERR_CARRIER);
-    assert_int_equal(smuxb_wait(p.duo.client, 0), SMUX_ERR_CARRIER);
+    assert_int_equal(smuxb_session_wait(p.duo.client, 0), SMUX_ERR_CARRIER);
     assert_int_equal(smuxb_session_errno(p.duo.client), ENOSPC);
-    assert_int_equal(smuxb_wait(p.duo.server, 0), SMUX_ERR_CARRIER);
+    assert_int_equal(smuxb_session_wait(p.duo.server, 0), SMUX_ERR_CARRIER);
     close_ends(&e);
     pair_end(&p);
 }
@@ -296,15 +298,15 @@ static void callbacks_that_are_missing_are_refused(void **state) {
     smuxb_session *s;
     smuxb_transport t = transport_of(&c);
     (void)state;
-    assert_int_equal(smuxb_client_over(&s, NULL, NULL), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smuxb_session_client_over(&s, NULL, NULL), SMUX_ERR_ARGUMENT);
     t.read = NULL;
-    assert_int_equal(smuxb_client_over(&s, &t, NULL), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smuxb_session_client_over(&s, &t, NULL), SMUX_ERR_ARGUMENT);
     t = transport_of(&c);
     t.writev = NULL;
-    assert_int_equal(smuxb_server_over(&s, &t, NULL), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smuxb_session_server_over(&s, &t, NULL), SMUX_ERR_ARGUMENT);
     t = transport_of(&c);
     t.shutdown = NULL;
-    assert_int_equal(smuxb_server_over(&s, &t, NULL), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smuxb_session_server_over(&s, &t, NULL), SMUX_ERR_ARGUMENT);
     assert_int_equal(c.closed + c.shutdowns, 0);
 }
 

@@ -114,14 +114,14 @@ static void mistakes_name_file_line_and_expectation(void **state) {
 #define ROUTE "[route r]\ndestinations = *.internal, 10.0.0.1:80\n"
 
 static void ranges_for_names(void **state) {
-    char text[SHIM_RANGES_TEXT_SIZE];
+    char text[NAME_RANGES_TEXT_SIZE];
     (void)state;
     parse(MAIN);
-    assert_string_equal(shim_ranges_text(&config.names.ranges, text, sizeof text),
-                        SHIM_RANGE_DEFAULT_V4 "," SHIM_RANGE_DEFAULT_V6);
+    assert_string_equal(name_ranges_text(&config.names.ranges, text, sizeof text),
+                        NAME_RANGE_DEFAULT_V4 "," NAME_RANGE_DEFAULT_V6);
     assert_int_equal(config.names.max_per_user, 8192);
     parse("[names]\nipv4 = 10.9.0.0/16\nipv6 = fd00::/64\nmax-per-user = 3\n" MAIN ROUTE);
-    assert_string_equal(shim_ranges_text(&config.names.ranges, text, sizeof text),
+    assert_string_equal(name_ranges_text(&config.names.ranges, text, sizeof text),
                         "10.9.0.0/16,fd00::/64");
     assert_int_equal(config.names.max_per_user, 3);
     refused("[names]\nipv4 = fd00::/64\n", "test.conf:2: ", "ipv4: expected an IPv4 network");
@@ -147,7 +147,8 @@ static void binary_is_refused(void **state) {
     assert_non_null(strstr(error.text, "test.conf:3: "));
 }
 
-/* Every prefix of a good file either parses or is refused with a message; nothing is read behind it. */
+/* Every prefix of a good file either parses or is refused with a message; nothing is read behind
+ * it. */
 static void every_prefix_is_handled(void **state) {
     static const char text[] =
         MAIN "[route r]\ndestinations = 10.0.0.0/8:1-2, *.x\n connect = eager\n"

@@ -1,4 +1,5 @@
-/* Notices find their connection by its id: whose it is decides, and no choice of ids makes it slow. */
+/* Notices find their connection by its id: whose it is decides, and no choice of ids makes it slow.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* Every event in every state of a connection (helper/client/conn.h), in a whole helper, over every kind of
- * route, with a gateway that is played. */
+/* Every event in every state of a connection (helper/client/conn.h), in a whole helper, over every
+ * kind of route, with a gateway that is played. */
 #include "support_helper.h"
 
 #include "helper/client/conn.h"
@@ -34,7 +34,7 @@ static void start(void) {
     conn_start(&subject.conn, -1, true, EPOLLIN);
 }
 
-static void on_outcome(struct conn *conn, int err, const struct shim_endpoint *local) {
+static void on_outcome(struct conn *conn, int err, const struct endpoint *local) {
     assert_ptr_equal(conn, &subject.conn);
     assert_false(conn_is_started(conn));
     assert_int_equal(local != NULL, err == 0);
@@ -105,7 +105,7 @@ static void stream_reset(void) {
 static void gateway_accepts_speaks_and_resets(void) {
     gateway_accepts_and_speaks();
     if (played.has_stream)
-        smux_reset_behind(played.relay.stream);
+        smux_stream_reset_behind(played.relay.stream);
 }
 
 static void app_speaks(void) {

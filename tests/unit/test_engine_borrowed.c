@@ -15,11 +15,11 @@ static void lend(loan *l, smux_stream *s, uint64_t offset, size_t len) {
     l->data = malloc(len);
     pattern_fill(l->data, len, smux_stream_id(s), 1, offset);
     l->buffer = (smux_sendbuf){.data = l->data, .len = len};
-    assert_int_equal(smux_send_borrowed(s, &l->buffer), 0);
+    assert_int_equal(smux_stream_send_borrowed(s, &l->buffer), 0);
 }
 
 static void expect_back(engine *e, loan *l, smux_stream *s, int error) {
-    seen *v = expect_event(e, SMUX_EVENT_SENT);
+    seen *v = expect_event(e, SMUX_EVENT_RETURNED);
     assert_ptr_equal(v->event.buffer, &l->buffer);
     assert_ptr_equal(v->event.stream, s);
     assert_string_equal(smux_error_name(v->event.error), smux_error_name(error));
@@ -53,7 +53,7 @@ static void a_buffer_of_a_closed_stream_is_not_told_as_one_of_a_new_stream(void 
     loan l;
     lend(&l, s, 0, INITIAL_WINDOW + 1);
     drain(&e);
-    smux_close(s);
+    smux_stream_close(s);
     say_nop(&e, 3);
     say_fin(&e, 3); /* a reset */
     say_syn(&e, 3);
@@ -95,13 +95,13 @@ static void lent_bytes_are_not_copied(void **state) {
     size_t in_place = 0;
     struct iovec iov[64];
     int count;
-    while ((count = smux_output(e.session, iov, 64, e.now_us)) > 0) {
+    while ((count = smux_session_output(e.session, iov, 64, e.now_us)) > 0) {
         for (int i = 0; i < count; i++) {
             const uint8_t *base = iov[i].iov_base;
             if (base >= l.data && base < l.data + (1 << 20))
                 in_place += iov[i].iov_len;
         }
-        smux_sent(e.session, iov_total(iov, count));
+        smux_session_output_done(e.session, iov_total(iov, count));
     }
     assert_int_equal(in_place, 1 << 20);
     assert_true(e.alloc.peak_bytes - before < 20000);
@@ -122,7 +122,7 @@ static void lent_and_copied_data_keep_their_order(void **state) {
         at += 6000;
     }
     assert_int_equal(send_pattern(s, at, 77), 77);
-    smux_close_write(s);
+    smux_stream_close_write(s);
     e.output_max = 4321;
     expect_payload(&e, 3, 0, at + 77);
     expect_frame(&e, CMD_FIN, 3);
@@ -154,9 +154,9 @@ static void empty_or_missing_data_is_refused(void **state) {
     engine_begin(&e, SMUX_SERVER, 1);
     smux_stream *s = engine_accepted(&e, 3);
     smux_sendbuf b = {.data = (const uint8_t *)"x", .len = 0};
-    assert_int_equal(smux_send_borrowed(s, &b), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smux_stream_send_borrowed(s, &b), SMUX_ERR_ARGUMENT);
     b = (smux_sendbuf){.data = NULL, .len = 5};
-    assert_int_equal(smux_send_borrowed(s, &b), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smux_stream_send_borrowed(s, &b), SMUX_ERR_ARGUMENT);
     expect_silence(&e);
     engine_end(&e);
 }
@@ -167,16 +167,18 @@ static void a_buffer_that_is_lent_already_is_refused(void **state) {
     engine_begin(&e, SMUX_SERVER, 1);
     smux_stream *s = engine_accepted(&e, 3), *other = engine_accepted(&e, 5);
     smux_sendbuf b = {.data = (const uint8_t *)"once", .len = 4};
-    assert_int_equal(smux_send_borrowed(s, &b), 0);
-    assert_int_equal(smux_send_borrowed(s, &b), SMUX_ERR_ARGUMENT); /* once, the list was a ring */
-    assert_int_equal(smux_send_borrowed(other, &b), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smux_stream_send_borrowed(s, &b), 0);
+    assert_int_equal(smux_stream_send_borrowed(s, &b),
+                     SMUX_ERR_ARGUMENT); /* once, the list was a ring */
+    assert_int_equal(smux_stream_send_borrowed(other, &b), SMUX_ERR_ARGUMENT);
     drain(&e);
-    assert_int_equal(smux_send_borrowed(s, &b), SMUX_ERR_ARGUMENT); /* its event is to come */
+    assert_int_equal(smux_stream_send_borrowed(s, &b),
+                     SMUX_ERR_ARGUMENT); /* its event is to come */
     expect_psh(&e, 3, "once");
-    expect_event(&e, SMUX_EVENT_SENT);
-    assert_int_equal(smux_send_borrowed(other, &b), 0);
+    expect_event(&e, SMUX_EVENT_RETURNED);
+    assert_int_equal(smux_stream_send_borrowed(other, &b), 0);
     expect_psh(&e, 5, "once");
-    expect_event(&e, SMUX_EVENT_SENT);
+    expect_event(&e, SMUX_EVENT_RETURNED);
     engine_end(&e);
 }
 
@@ -188,7 +190,7 @@ static void the_buffers_of_a_reset_stream_come_back_with_the_reason(void **state
     loan l[2];
     lend(&l[0], s, 0, 1000);
     lend(&l[1], s, 1000, 1000);
-    smux_reset(s);
+    smux_stream_reset(s);
     expect_back(&e, &l[0], NULL, SMUX_ERR_LOCAL_RESET);
     expect_back(&e, &l[1], NULL, SMUX_ERR_LOCAL_RESET);
     expect_frame(&e, CMD_FIN, 3);
@@ -202,7 +204,7 @@ static void the_buffers_of_a_closed_stream_go_out_and_come_back(void **state) {
     smux_stream *s = engine_accepted(&e, 3);
     loan l;
     lend(&l, s, 0, 50000);
-    smux_close(s);
+    smux_stream_close(s);
     expect_no_event(&e);
     expect_payload(&e, 3, 0, 50000);
     expect_frame(&e, CMD_FIN, 3);
@@ -219,7 +221,7 @@ static void the_buffers_come_back_when_the_session_fails_and_before_it_says_so(v
         loan l;
         lend(&l, s, 0, 1000);
         if (closed)
-            smux_close(s);
+            smux_stream_close(s);
         smux_session_fail(e.session, SMUX_ERR_CARRIER);
         expect_back(&e, &l, closed ? NULL : s, SMUX_ERR_CARRIER);
         expect_failed(&e, SMUX_ERR_CARRIER);
@@ -254,17 +256,17 @@ static void a_reset_in_the_middle_of_a_lent_frame_completes_the_frame(void **sta
         loan l;
         lend(&l, s, 0, 3000);
         assert_int_equal(drain_some(&e, cut), cut);
-        smux_reset(s);
+        smux_stream_reset(s);
         bool back = peek_event(&e) != NULL; /* early? then the engine may not look at it again */
         if (back) {
-            seen *v = expect_event(&e, SMUX_EVENT_SENT);
+            seen *v = expect_event(&e, SMUX_EVENT_RETURNED);
             assert_ptr_equal(v->event.buffer, &l.buffer);
             free(l.data);
         }
         expect_payload(&e, 3, 0, 3000);
         expect_frame(&e, CMD_FIN, 3);
         if (!back) {
-            assert_ptr_equal(expect_event(&e, SMUX_EVENT_SENT)->event.buffer, &l.buffer);
+            assert_ptr_equal(expect_event(&e, SMUX_EVENT_RETURNED)->event.buffer, &l.buffer);
             free(l.data);
         }
         engine_end(&e);
@@ -280,22 +282,22 @@ static void a_buffer_is_not_given_back_while_output_points_at_it(void **state) {
         loan l;
         lend(&l, s, 0, 3000);
         struct iovec iov[16];
-        int count = smux_output(e.session, iov, 16, e.now_us);
+        int count = smux_session_output(e.session, iov, 16, e.now_us);
         if (how == 0)
-            smux_reset(s);
+            smux_stream_reset(s);
         else if (how == 1)
-            smux_close(s);
+            smux_stream_close(s);
         else
             smux_session_fail(e.session, SMUX_ERR_CLOSED);
         smux_event event;
         bool back = false;
-        while (smux_next_event(e.session, &event))
-            back = back || event.type == SMUX_EVENT_SENT;
+        while (smux_session_next_event(e.session, &event))
+            back = back || event.type == SMUX_EVENT_RETURNED;
         assert_false(back);
         for (int i = 0; i < count; i++)
             bytes_add(&e.out, iov[i].iov_base, iov[i].iov_len);
-        smux_sent(e.session, iov_total(iov, count));
-        seen *v = expect_event(&e, SMUX_EVENT_SENT);
+        smux_session_output_done(e.session, iov_total(iov, count));
+        seen *v = expect_event(&e, SMUX_EVENT_RETURNED);
         assert_ptr_equal(v->event.buffer, &l.buffer);
         free(l.data);
         engine_drop_events(&e);
@@ -317,10 +319,10 @@ static void cancel_takes_an_untouched_buffer_back_whole(void **state) {
     smux_stream *s = engine_accepted(&e, 3);
     send_text(s, "before ");
     smux_sendbuf b = {.data = (const uint8_t *)"cancelled", .len = 9};
-    assert_int_equal(smux_send_borrowed(s, &b), 0);
+    assert_int_equal(smux_stream_send_borrowed(s, &b), 0);
     send_text(s, "after");
     size_t left = 0;
-    assert_int_equal(smux_send_cancel(e.session, &b, &left), 0);
+    assert_int_equal(smux_session_send_cancel(e.session, &b, &left), 0);
     assert_int_equal(left, 9);
     memset(&b, 0xDD, sizeof(b));
     assert_int_equal(stream_info(s).queued, 12);
@@ -347,7 +349,7 @@ static void cancel_at_every_cut_says_how_much_is_left_and_keeps_the_stream_whole
         if (cut)
             drain_some(&e, cut);
         size_t left = 12345;
-        assert_int_equal(smux_send_cancel(e.session, &l.buffer, &left), 0);
+        assert_int_equal(smux_session_send_cancel(e.session, &l.buffer, &left), 0);
         memset(l.data, 0xDD, LEN);
         free(l.data);
         size_t begun = (cut + FRAME_MAX + FRAME_HEADER - 1) / (FRAME_MAX + FRAME_HEADER);
@@ -371,10 +373,10 @@ static void cancel_between_output_and_sent_is_refused(void **state) {
     loan l;
     lend(&l, s, 0, 100);
     struct iovec iov[4];
-    int count = smux_output(e.session, iov, 4, e.now_us);
+    int count = smux_session_output(e.session, iov, 4, e.now_us);
     size_t left;
-    assert_int_equal(smux_send_cancel(e.session, &l.buffer, &left), SMUX_ERR_BUSY);
-    smux_sent(e.session, iov_total(iov, count));
+    assert_int_equal(smux_session_send_cancel(e.session, &l.buffer, &left), SMUX_ERR_BUSY);
+    smux_session_output_done(e.session, iov_total(iov, count));
     expect_back(&e, &l, s, 0);
     engine_end(&e);
 }
@@ -387,10 +389,10 @@ static void cancel_of_a_buffer_that_has_gone_out_is_refused(void **state) {
     loan l;
     lend(&l, s, 0, 100);
     drain(&e);
-    assert_int_equal(smux_send_cancel(e.session, &l.buffer, NULL), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smux_session_send_cancel(e.session, &l.buffer, NULL), SMUX_ERR_ARGUMENT);
     expect_payload(&e, 3, 0, 100);
-    expect_event(&e, SMUX_EVENT_SENT);
-    assert_int_equal(smux_send_cancel(e.session, &l.buffer, NULL), SMUX_ERR_ARGUMENT);
+    expect_event(&e, SMUX_EVENT_RETURNED);
+    assert_int_equal(smux_session_send_cancel(e.session, &l.buffer, NULL), SMUX_ERR_ARGUMENT);
     free(l.data);
     engine_end(&e);
 }
@@ -401,7 +403,7 @@ static void cancel_of_a_buffer_that_was_never_lent_is_refused(void **state) {
     engine_begin(&e, SMUX_SERVER, 1);
     engine_accepted(&e, 3);
     smux_sendbuf b = {.data = (const uint8_t *)"x", .len = 1};
-    assert_int_equal(smux_send_cancel(e.session, &b, NULL), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smux_session_send_cancel(e.session, &b, NULL), SMUX_ERR_ARGUMENT);
     engine_end(&e);
 }
 
@@ -415,9 +417,9 @@ static void cancel_after_close_lets_the_stream_finish(void **state) {
     expect_eof(&e, s);
     loan l;
     lend(&l, s, 0, 5000);
-    smux_close(s);
+    smux_stream_close(s);
     size_t left = 0;
-    assert_int_equal(smux_send_cancel(e.session, &l.buffer, &left), 0);
+    assert_int_equal(smux_session_send_cancel(e.session, &l.buffer, &left), 0);
     assert_int_equal(left, 5000);
     free(l.data);
     expect_frame(&e, CMD_FIN, 3);
@@ -432,13 +434,13 @@ static void a_buffer_taken_back_can_be_lent_again(void **state) {
     smux_stream *s = engine_accepted(&e, 3);
     smux_sendbuf b = {.data = (const uint8_t *)"again", .len = 5};
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(smux_send_borrowed(s, &b), 0);
-        assert_int_equal(smux_send_cancel(e.session, &b, NULL), 0);
+        assert_int_equal(smux_stream_send_borrowed(s, &b), 0);
+        assert_int_equal(smux_session_send_cancel(e.session, &b, NULL), 0);
     }
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(smux_send_borrowed(s, &b), 0);
+        assert_int_equal(smux_stream_send_borrowed(s, &b), 0);
         expect_psh(&e, 3, "again");
-        assert_ptr_equal(expect_event(&e, SMUX_EVENT_SENT)->event.buffer, &b);
+        assert_ptr_equal(expect_event(&e, SMUX_EVENT_RETURNED)->event.buffer, &b);
     }
     engine_end(&e);
 }
@@ -453,7 +455,7 @@ static void cancel_without_memory_leaves_the_buffer_lent(void **state) {
     drain_some(&e, 1000);
     e.alloc.fail_at = e.alloc.calls + 1;
     e.alloc.fail_count = 1000;
-    int error = smux_send_cancel(e.session, &l.buffer, NULL);
+    int error = smux_session_send_cancel(e.session, &l.buffer, NULL);
     e.alloc.fail_at = 0;
     if (error == 0) { /* needed no memory */
         free(l.data);

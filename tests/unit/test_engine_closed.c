@@ -34,7 +34,7 @@ static void a_close_says_fin_and_closed_behind_what_is_queued(void **state) {
         engine e;
         smux_stream *s = begin(&e, version);
         send_text(s, "last words");
-        smux_close(s);
+        smux_stream_close(s);
         expect_psh(&e, 3, "last words");
         expect_frame(&e, CMD_FIN, 3);
         expect_closed(&e, 3);
@@ -48,10 +48,10 @@ static void a_close_after_a_half_close_says_closed_alone(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1);
-    smux_close_write(s);
+    smux_stream_close_write(s);
     expect_frame(&e, CMD_FIN, 3);
     expect_silence(&e); /* a half-close is no close */
-    smux_close(s);
+    smux_stream_close(s);
     expect_closed(&e, 3);
     expect_silence(&e);
     assert_int_equal(streams_of(&e), 0);
@@ -65,7 +65,7 @@ static void a_close_behind_the_peers_fin_needs_no_closed(void **state) {
     say_fin(&e, 3);
     hear(&e);
     expect_eof(&e, s);
-    smux_close(s);
+    smux_stream_close(s);
     expect_frame(&e, CMD_FIN, 3);
     expect_silence(&e);
     engine_end(&e);
@@ -76,9 +76,9 @@ static void a_fin_that_comes_before_closed_is_out_takes_it_back(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1);
-    smux_close_write(s);
+    smux_stream_close_write(s);
     expect_frame(&e, CMD_FIN, 3);
-    smux_close(s);
+    smux_stream_close(s);
     say_fin(&e, 3);
     hear(&e);
     expect_no_event(&e);
@@ -91,9 +91,9 @@ static void a_reset_says_no_closed(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1);
-    smux_close_write(s);
+    smux_stream_close_write(s);
     expect_frame(&e, CMD_FIN, 3);
-    smux_reset(s);
+    smux_stream_reset(s);
     expect_frame(&e, CMD_NOP, 3);
     expect_frame(&e, CMD_FIN, 3);
     expect_silence(&e);
@@ -108,7 +108,7 @@ static void closed_survives_every_short_write(void **state) {
         smux_stream *s = begin(&e, 2);
         e.output_max = max;
         send_text(s, "x");
-        smux_close(s);
+        smux_stream_close(s);
         expect_psh(&e, 3, "x");
         expect_frame(&e, CMD_FIN, 3);
         expect_closed(&e, 3);
@@ -131,7 +131,7 @@ static void closed_waits_for_the_hello(void **state) {
     (void)state;
     engine e;
     begin_client(&e);
-    smux_close(engine_opened(&e));
+    smux_stream_close(engine_opened(&e));
     expect_frame(&e, CMD_SYN, 3);
     expect_frame(&e, CMD_FIN, 3);
     expect_silence(&e);
@@ -152,7 +152,7 @@ static void without_a_hello_closed_is_dropped_and_the_streams_with_it(void **sta
     engine e;
     begin_client(&e);
     for (int i = 0; i < 100; i++)
-        smux_close(engine_opened(&e));
+        smux_stream_close(engine_opened(&e));
     drain(&e);
     e.out.len = 0;
     assert_int_equal(streams_of(&e), 100);
@@ -166,7 +166,7 @@ static void a_plain_peer_hears_fin_alone(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
-    smux_close(engine_accepted(&e, 3));
+    smux_stream_close(engine_accepted(&e, 3));
     expect_frame(&e, CMD_FIN, 3);
     expect_silence(&e);
     assert_int_equal(streams_of(&e), 0);
@@ -188,7 +188,7 @@ static void closed_behind_the_fin_is_told_once(void **state) {
     expect_eof(&e, s);
     expect_stream_event(&e, SMUX_EVENT_PEER_CLOSED, s, 0);
     expect_no_event(&e);
-    assert_int_equal(smux_send(s, "late", 4), 4); /* it is the peer who answers that */
+    assert_int_equal(smux_stream_send(s, "late", 4), 4); /* it is the peer who answers that */
     expect_psh(&e, 3, "late");
     engine_end(&e);
 }
@@ -258,7 +258,7 @@ static void a_reset_may_follow_closed(void **state) {
 static void closed_for_a_stream_that_is_gone_is_ignored(void **state) {
     (void)state;
     engine e;
-    smux_close(begin(&e, 1));
+    smux_stream_close(begin(&e, 1));
     expect_frame(&e, CMD_FIN, 3);
     expect_closed(&e, 3);
     say_fin(&e, 3);

@@ -207,8 +207,8 @@ static void configuration_and_allocator_are_copied(void **state) {
     memset(&c, 0xEE, sizeof(c));
     memset(&allocator, 0, sizeof(allocator));
     smux_stream *stream = NULL;
-    assert_int_equal(smux_open(s, &stream), 0);
-    assert_int_equal(smux_send(stream, "x", 1), 1);
+    assert_int_equal(smux_stream_open(s, &stream), 0);
+    assert_int_equal(smux_stream_send(stream, "x", 1), 1);
     smux_session_free(s);
     assert_true(a.calls > 0);
     assert_int_equal(a.live_blocks, 0);
@@ -229,9 +229,9 @@ static void a_session_frees_its_streams_data_and_borrowed_buffers(void **state) 
     smux_stream *own = engine_opened(&e);
     assert_int_equal(send_pattern(own, 0, 100000), 100000);
     smux_sendbuf buffer = {.data = (const uint8_t *)"lent", .len = 4};
-    assert_int_equal(smux_send_borrowed(s, &buffer), 0);
+    assert_int_equal(smux_stream_send_borrowed(s, &buffer), 0);
     struct iovec iov[4];
-    assert_true(smux_output(e.session, iov, 4, e.now_us) > 0);
+    assert_true(smux_session_output(e.session, iov, 4, e.now_us) > 0);
     engine_end_anyhow(&e);
 }
 
@@ -280,19 +280,19 @@ static void failing_a_session_fails_every_stream_and_says_so_once(void **state) 
     smux_session_fail(e.session, SMUX_ERR_CARRIER);
     smux_session_fail(e.session, SMUX_ERR_CLOSED); /* the first reason stays */
     expect_failed(&e, SMUX_ERR_CARRIER);
-    assert_int_equal(smux_send(a, "x", 1), SMUX_ERR_CARRIER);
-    assert_int_equal(smux_close_write(b), SMUX_ERR_CARRIER);
+    assert_int_equal(smux_stream_send(a, "x", 1), SMUX_ERR_CARRIER);
+    assert_int_equal(smux_stream_close_write(b), SMUX_ERR_CARRIER);
     assert_int_equal(stream_info(a).error, SMUX_ERR_CARRIER);
     assert_int_equal(feed(&e, "x", 1), SMUX_ERR_CARRIER);
     smux_stream *c = NULL;
-    assert_int_equal(smux_open(e.session, &c), SMUX_ERR_CARRIER);
+    assert_int_equal(smux_stream_open(e.session, &c), SMUX_ERR_CARRIER);
     smux_sendbuf buffer = {.data = (const uint8_t *)"x", .len = 1};
-    assert_int_equal(smux_send_borrowed(a, &buffer), SMUX_ERR_CARRIER);
+    assert_int_equal(smux_stream_send_borrowed(a, &buffer), SMUX_ERR_CARRIER);
     struct iovec iov[4];
-    assert_int_equal(smux_output(e.session, iov, 4, e.now_us), 0);
-    assert_int_equal(smux_deadline(e.session), SMUX_NEVER);
-    smux_close(a);
-    smux_reset(b);
+    assert_int_equal(smux_session_output(e.session, iov, 4, e.now_us), 0);
+    assert_int_equal(smux_session_deadline(e.session), SMUX_NEVER);
+    smux_stream_close(a);
+    smux_stream_reset(b);
     engine_end(&e);
 }
 
@@ -320,15 +320,15 @@ static void a_failed_session_can_be_used_on_without_harm(void **state) {
     expect_data(&e, s, "unread");
     smux_session_fail(e.session, SMUX_ERR_CLOSED);
     expect_failed(&e, SMUX_ERR_CLOSED);
-    smux_goaway(e.session);
-    smux_ping(e.session);
-    smux_tick(e.session, e.now_us + SECONDS(1000));
-    smux_sent(e.session, 0);
-    smux_consume(s, 6);
-    assert_true(smux_send_room(s) == 0 || smux_send(s, "x", 1) < 0);
+    smux_session_goaway(e.session);
+    smux_session_ping(e.session);
+    smux_session_tick(e.session, e.now_us + SECONDS(1000));
+    smux_session_output_done(e.session, 0);
+    smux_stream_consume(s, 6);
+    assert_true(smux_stream_send_room(s) == 0 || smux_stream_send(s, "x", 1) < 0);
     stream_info(s);
     info_of(&e);
-    smux_close(s);
+    smux_stream_close(s);
     engine_end(&e);
 }
 
@@ -341,13 +341,13 @@ static void a_session_may_fail_while_resets_and_ends_are_still_to_be_sent(void *
         smux_stream *opened = engine_opened(&e);
         struct iovec iov[4];
         if (between)
-            assert_true(smux_output(e.session, iov, 4, e.now_us) > 0);
-        smux_reset(reset); /* once this hung: what a dead stream owed was never cleared */
-        smux_close(closed);
-        smux_close(opened);
+            assert_true(smux_session_output(e.session, iov, 4, e.now_us) > 0);
+        smux_stream_reset(reset); /* once this hung: what a dead stream owed was never cleared */
+        smux_stream_close(closed);
+        smux_stream_close(opened);
         smux_session_fail(e.session, SMUX_ERR_CARRIER);
         if (between)
-            smux_sent(e.session, 0);
+            smux_session_output_done(e.session, 0);
         expect_failed(&e, SMUX_ERR_CARRIER);
         assert_int_equal(info_of(&e).streams, 0);
         engine_end(&e);
@@ -361,19 +361,19 @@ static void data_already_fed_is_not_delivered_after_the_failure(void **state) {
     smux_stream *s = engine_accepted(&e, 3);
     say_psh(&e, 3, "one");
     say_psh(&e, 3, "two");
-    assert_int_equal(smux_feed(e.session, e.said.data, e.said.len, e.now_us), 0);
+    assert_int_equal(smux_session_feed(e.session, e.said.data, e.said.len, e.now_us), 0);
     smux_event event;
-    assert_true(smux_next_event(e.session, &event));
+    assert_true(smux_session_next_event(e.session, &event));
     assert_int_equal(event.type, SMUX_EVENT_DATA);
     smux_session_fail(e.session, SMUX_ERR_CARRIER);
     /* what follows may be data that came before, but FAILED comes, once, and is the last */
     int failed = 0;
-    while (smux_next_event(e.session, &event)) {
+    while (smux_session_next_event(e.session, &event)) {
         assert_int_equal(failed, 0);
         failed += event.type == SMUX_EVENT_FAILED;
     }
     assert_int_equal(failed, 1);
-    smux_close(s);
+    smux_stream_close(s);
     engine_end(&e);
 }
 

@@ -103,13 +103,13 @@ static void nothing_of_the_extensions_is_used_before_the_hello(void **state) {
         engine_extended(&e, role, 2);
         uint32_t sid = role == SMUX_CLIENT ? 2 : 3;
         smux_stream *s = engine_accepted(&e, sid);
-        smux_ping(e.session);
+        smux_session_ping(e.session);
         say_nop(&e, NOP_PING + 5); /* ignored until the hello */
         say_nop(&e, NOP_GOAWAY);
         say_nop(&e, NOP_PONG + 1);
         hear(&e);
         expect_no_event(&e);
-        smux_reset(s);
+        smux_stream_reset(s);
         pass_time(&e, SECONDS(10));
         engine_opened(&e); /* no goaway was heard */
         for (frame f = next_frame(&e); f.cmd != -1; f = next_frame(&e))
@@ -144,9 +144,9 @@ static void a_reset_waits_for_the_hello_that_makes_it_one(void **state) {
         expect_frame(&e, CMD_SYN, 3);
         expect_frame(&e, CMD_SYN, 5);
         expect_psh(&e, 3, "half");
-        smux_reset(s);
+        smux_stream_reset(s);
         expect_silence(&e);
-        assert_false(smux_want_write(e.session));
+        assert_false(smux_session_want_write(e.session));
         say_fin(&e, FIN_HELLO);
         hear(&e);
         expect_event(&e, SMUX_EVENT_HELLO);
@@ -154,7 +154,7 @@ static void a_reset_waits_for_the_hello_that_makes_it_one(void **state) {
         expect_reset_frames(&e, 3);
         expect_silence(&e);
         assert_int_equal(info_of(&e).streams, 1);
-        smux_reset(other);
+        smux_stream_reset(other);
         expect_reset_frames(&e, 5);
         engine_end(&e);
     }
@@ -168,8 +168,8 @@ static void a_reset_goes_out_behind_what_is_queued_and_is_told(void **state) {
         smux_stream *s = engine_opened(&e);
         e.output_max = step;
         send_text(s, "all of it");
-        assert_int_equal(smux_reset_behind(s), 0);
-        assert_int_equal(smux_reset_behind(s), 0);
+        assert_int_equal(smux_stream_reset_behind(s), 0);
+        assert_int_equal(smux_stream_reset_behind(s), 0);
         assert_int_equal(send_text(s, "x"), SMUX_ERR_SHUT);
         say_psh(&e, 3, "still heard");
         hear(&e);
@@ -180,7 +180,7 @@ static void a_reset_goes_out_behind_what_is_queued_and_is_told(void **state) {
         expect_reset_frames(&e, 3);
         collect(&e);
         expect_stream_event(&e, SMUX_EVENT_RESET, s, SMUX_ERR_LOCAL_RESET);
-        smux_close(s);
+        smux_stream_close(s);
         assert_int_equal(info_of(&e).streams, 0);
         engine_end(&e);
     }
@@ -192,9 +192,9 @@ static void a_reset_behind_replaces_an_end_that_is_not_out(void **state) {
     engine_greeted(&e, SMUX_CLIENT, 2);
     smux_stream *s = engine_opened(&e);
     send_text(s, "all of it");
-    smux_close_write(s);
-    smux_reset_behind(s);
-    smux_close(s); /* needs no event */
+    smux_stream_close_write(s);
+    smux_stream_reset_behind(s);
+    smux_stream_close(s); /* needs no event */
     expect_frame(&e, CMD_SYN, 3);
     expect_psh(&e, 3, "all of it");
     expect_reset_frames(&e, 3);
@@ -210,16 +210,16 @@ static void a_reset_behind_nothing_goes_out_at_once(void **state) {
     smux_stream *s = engine_opened(&e), *t = engine_opened(&e);
     expect_frame(&e, CMD_SYN, 3);
     expect_frame(&e, CMD_SYN, 5);
-    smux_reset_behind(s);
-    assert_int_equal(smux_send_borrowed(t, &lent), 0);
-    smux_reset_behind(t);
-    smux_close(t);
-    assert_int_equal(smux_send_cancel(e.session, &lent, NULL), 0);
+    smux_stream_reset_behind(s);
+    assert_int_equal(smux_stream_send_borrowed(t, &lent), 0);
+    smux_stream_reset_behind(t);
+    smux_stream_close(t);
+    assert_int_equal(smux_session_send_cancel(e.session, &lent, NULL), 0);
     expect_reset_frames(&e, 3);
     expect_reset_frames(&e, 5);
     expect_stream_event(&e, SMUX_EVENT_RESET, s, SMUX_ERR_LOCAL_RESET);
-    assert_int_equal(smux_reset_behind(s), SMUX_ERR_LOCAL_RESET);
-    smux_reset(s);
+    assert_int_equal(smux_stream_reset_behind(s), SMUX_ERR_LOCAL_RESET);
+    smux_stream_reset(s);
     engine_end(&e);
 }
 
@@ -228,11 +228,11 @@ static void a_reset_behind_an_end_waits_for_the_hello_too(void **state) {
     engine e;
     engine_extended(&e, SMUX_CLIENT, 2);
     smux_stream *s = engine_opened(&e);
-    smux_close_write(s);
+    smux_stream_close_write(s);
     expect_frame(&e, CMD_FIN, FIN_HELLO);
     expect_frame(&e, CMD_SYN, 3);
     expect_frame(&e, CMD_FIN, 3);
-    smux_reset(s);
+    smux_stream_reset(s);
     expect_silence(&e);
     say_fin(&e, FIN_HELLO);
     hear(&e);
@@ -250,13 +250,13 @@ static void a_reset_waits_a_second_for_the_hello_of_a_peer_that_says_none(void *
     expect_frame(&e, CMD_FIN, FIN_HELLO);
     expect_frame(&e, CMD_SYN, 3);
     expect_frame(&e, CMD_SYN, 5);
-    smux_reset(a);
-    assert_int_equal(smux_deadline(e.session), e.now_us + SECONDS(1));
+    smux_stream_reset(a);
+    assert_int_equal(smux_session_deadline(e.session), e.now_us + SECONDS(1));
     pass_time(&e, SECONDS(1) - 1);
     expect_silence(&e);
     pass_time(&e, 1);
     expect_frame(&e, CMD_FIN, 3);
-    smux_reset(b);
+    smux_stream_reset(b);
     expect_frame(&e, CMD_FIN, 5);
     assert_int_equal(info_of(&e).streams, 0);
     engine_end(&e);
@@ -267,7 +267,7 @@ static void a_server_does_not_wait_for_the_hello_of_a_plain_client(void **state)
     (void)state;
     engine e;
     engine_extended(&e, SMUX_SERVER, 1);
-    smux_reset(engine_accepted(&e, 3));
+    smux_stream_reset(engine_accepted(&e, 3));
     expect_frame(&e, CMD_FIN, 3);
     engine_end(&e);
 }
@@ -306,7 +306,7 @@ static void a_pong_measures_the_round_trip_time(void **state) {
     engine e;
     engine_greeted(&e, SMUX_CLIENT, 2);
     for (int i = 0; i < 40; i++) {
-        smux_ping(e.session);
+        smux_session_ping(e.session);
         uint32_t n = expect_ping(&e);
         e.now_us += MILLISECONDS(80);
         say_nop(&e, NOP_PONG + n);
@@ -327,7 +327,7 @@ static void a_pong_that_was_not_asked_for_changes_nothing(void **state) {
         say_nop(&e, NOP_PONG + n);
     hear(&e);
     assert_int_equal(info_of(&e).rtt_us, rtt);
-    smux_ping(e.session);
+    smux_session_ping(e.session);
     uint32_t n = expect_ping(&e);
     e.now_us += SECONDS(1);
     say_nop(&e, NOP_PONG + (n + 1) % 16); /* the wrong number */
@@ -340,10 +340,10 @@ static void towards_a_plain_peer_a_ping_is_a_nop(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
-    smux_ping(e.session);
+    smux_session_ping(e.session);
     expect_frame(&e, CMD_NOP, 0);
-    smux_ping(e.session);
-    smux_ping(e.session);
+    smux_session_ping(e.session);
+    smux_session_ping(e.session);
     expect_frame(&e, CMD_NOP, 0);
     expect_silence(&e);
     engine_end(&e);
@@ -369,9 +369,9 @@ static void a_peer_that_said_hello_and_falls_silent_ends_the_session(void **stat
     engine_greeted(&e, SMUX_CLIENT, 1);
     uint64_t start = e.now_us;
     while (!smux_session_error(e.session)) {
-        e.now_us = smux_deadline(e.session);
+        e.now_us = smux_session_deadline(e.session);
         assert_true(e.now_us < start + SECONDS(100));
-        smux_tick(e.session, e.now_us);
+        smux_session_tick(e.session, e.now_us);
         drain(&e);
     }
     assert_in_range(e.now_us - start, SECONDS(30), SECONDS(41));
@@ -408,7 +408,7 @@ static void a_reset_is_nop_and_fin_and_drops_the_queue(void **state) {
     engine_greeted(&e, SMUX_SERVER, 1);
     smux_stream *s = engine_accepted(&e, 3);
     send_pattern(s, 0, 100000);
-    smux_reset(s);
+    smux_stream_reset(s);
     expect_reset_frames(&e, 3);
     assert_int_equal(info_of(&e).streams, 0);
     engine_end(&e);
@@ -419,9 +419,9 @@ static void a_reset_after_the_fin_is_still_said(void **state) {
     engine e;
     engine_greeted(&e, SMUX_SERVER, 1);
     smux_stream *s = engine_accepted(&e, 3);
-    smux_close_write(s);
+    smux_stream_close_write(s);
     expect_frame(&e, CMD_FIN, 3);
-    smux_reset(s);
+    smux_stream_reset(s);
     expect_reset_frames(&e, 3);
     engine_end(&e);
 }
@@ -440,11 +440,11 @@ static void nop_then_fin_is_heard_as_a_reset(void **state) {
     expect_reset(&e, s, SMUX_ERR_PEER_RESET);
     assert_int_equal(info_of(&e).queued, 0);
     assert_int_equal(send_text(s, "x"), SMUX_ERR_PEER_RESET);
-    assert_int_equal(smux_close_write(s), SMUX_ERR_PEER_RESET);
+    assert_int_equal(smux_stream_close_write(s), SMUX_ERR_PEER_RESET);
     assert_true(stream_info(s).read_closed);
     assert_true(stream_info(s).write_closed);
     expect_silence(&e); /* a reset is not answered */
-    smux_close(s);
+    smux_stream_close(s);
     assert_int_equal(info_of(&e).unread, 0);
     assert_int_equal(info_of(&e).streams, 0);
     expect_silence(&e);
@@ -463,7 +463,7 @@ static void a_reset_may_follow_the_peers_fin(void **state) {
     say_fin(&e, 3);
     hear(&e);
     expect_reset(&e, s, SMUX_ERR_PEER_RESET);
-    smux_close(s);
+    smux_stream_close(s);
     engine_end(&e);
 }
 
@@ -511,7 +511,7 @@ static void data_for_a_stream_that_is_gone_is_answered_by_a_reset(void **state) 
     (void)state;
     engine e;
     engine_greeted(&e, SMUX_SERVER, 1);
-    smux_close(engine_accepted(&e, 3));
+    smux_stream_close(engine_accepted(&e, 3));
     expect_frame(&e, CMD_FIN, 3);
     expect_closed_frames(&e, 3);
     say_psh(&e, 3, "into the void");
@@ -536,7 +536,7 @@ static void data_whose_stream_goes_in_the_middle_of_a_frame_is_answered_too(void
     bytes_add(&e.said, "begun", 5);
     hear(&e);
     expect_data(&e, s, "begun");
-    smux_close(s);
+    smux_stream_close(s);
     frame f = next_frame(&e);
     while (f.cmd == CMD_UPD)
         f = next_frame(&e);
@@ -558,7 +558,7 @@ static void a_reader_that_closes_wakes_a_writer_that_waits_for_its_window(void *
     say_pattern(&e, 3, 0, INITIAL_WINDOW); /* the writer has no window left */
     hear(&e);
     expect_pattern(&e, s, 0, INITIAL_WINDOW);
-    smux_close(s);
+    smux_stream_close(s);
     bool woken = false; /* by a window (its next bytes are answered by a reset), or a reset */
     for (frame f = next_frame(&e); f.cmd != -1; f = next_frame(&e)) {
         woken = woken || (f.cmd == CMD_NOP && f.sid == 3);
@@ -610,7 +610,7 @@ static void a_peers_goaway_stops_opening_and_nothing_else(void **state) {
     expect_no_event(&e);
     assert_true(info_of(&e).peer_goaway);
     smux_stream *more = NULL;
-    assert_int_equal(smux_open(e.session, &more), SMUX_ERR_GOAWAY);
+    assert_int_equal(smux_stream_open(e.session, &more), SMUX_ERR_GOAWAY);
     assert_null(more);
     send_text(s, "on");
     expect_psh(&e, 3, "on");
@@ -626,8 +626,8 @@ static void our_goaway_refuses_once_the_peer_has_been_told(void **state) {
     engine e;
     engine_greeted(&e, SMUX_SERVER, 1);
     smux_stream *old = engine_accepted(&e, 3);
-    smux_goaway(e.session);
-    smux_goaway(e.session);
+    smux_session_goaway(e.session);
+    smux_session_goaway(e.session);
     expect_frame(&e, CMD_NOP, NOP_GOAWAY);
     uint32_t n = expect_ping(&e);
     expect_silence(&e);
@@ -640,7 +640,7 @@ static void our_goaway_refuses_once_the_peer_has_been_told(void **state) {
     expect_reset_frames(&e, 7);
     assert_int_equal(info_of(&e).refused, 1);
     smux_stream *more = NULL;
-    assert_int_equal(smux_open(e.session, &more), SMUX_ERR_GOAWAY);
+    assert_int_equal(smux_stream_open(e.session, &more), SMUX_ERR_GOAWAY);
     say_psh(&e, 3, "goes on");
     hear(&e);
     expect_data(&e, old, "goes on");
@@ -652,7 +652,7 @@ static void towards_a_plain_peer_goaway_says_nothing_and_refuses(void **state) {
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
     engine_accepted(&e, 3);
-    smux_goaway(e.session);
+    smux_session_goaway(e.session);
     expect_silence(&e);
     say_syn(&e, 5);
     hear(&e);
@@ -666,7 +666,7 @@ static void a_goaway_before_the_hello_is_said_after_it(void **state) {
     (void)state;
     engine e;
     engine_extended(&e, SMUX_SERVER, 1);
-    smux_goaway(e.session);
+    smux_session_goaway(e.session);
     say_fin(&e, FIN_HELLO);
     hear(&e);
     expect_event(&e, SMUX_EVENT_HELLO);

@@ -22,7 +22,7 @@ static void the_frames_of_a_short_stream_are_these_bytes(void **state) {
         engine_begin(&e, SMUX_CLIENT, version);
         smux_stream *s = engine_opened(&e);
         assert_int_equal(send_text(s, "hi"), 2);
-        smux_close(s);
+        smux_stream_close(s);
         expect_output_bytes(&e, want, sizeof(want));
         engine_end(&e);
     }
@@ -38,7 +38,7 @@ static void lengths_and_ids_are_little_endian(void **state) {
     const uint8_t want[] = {1, 2, 0x04, 0x03, 0x05, 0x03, 0x02, 0x01};
     assert_memory_equal(e.out.data, want, sizeof(want));
     e.out.len = 0;
-    smux_close(s);
+    smux_stream_close(s);
     expect_frame(&e, CMD_FIN, 0x01020305);
     engine_end(&e);
 }
@@ -64,11 +64,11 @@ static void an_upd_is_these_bytes(void **state) {
     say_pattern(&e, 3, 0, 0x00020304);
     hear(&e);
     expect_pattern(&e, s, 0, 0x00020304);
-    assert_int_equal(smux_consume(s, 0x00020304), 0);
+    assert_int_equal(smux_stream_consume(s, 0x00020304), 0);
     const uint8_t want[] = {2,    4,    8,    0, 3,    0,    0,    0, /* UPD 3, 8 bytes */
                             0x04, 0x03, 0x02, 0, 0x04, 0x03, 0x02, 0};
     expect_output_bytes(&e, want, sizeof(want));
-    smux_close(s);
+    smux_stream_close(s);
     expect_frame(&e, CMD_FIN, 3);
     engine_end(&e);
 }
@@ -107,7 +107,7 @@ static void data_is_cut_into_frames_of_at_most_max_frame_size(void **state) {
             got += f.len;
         }
         assert_int_equal(got, total);
-        smux_reset(s);
+        smux_stream_reset(s);
         expect_frame(&e, CMD_FIN, 3);
         engine_end(&e);
     }
@@ -135,11 +135,11 @@ static void an_empty_send_sends_nothing(void **state) {
     engine_begin(&e, SMUX_CLIENT, 1);
     smux_stream *s = engine_opened(&e);
     expect_frame(&e, CMD_SYN, 3);
-    assert_int_equal(smux_send(s, "", 0), 0);
-    assert_int_equal(smux_send(s, NULL, 0), 0);
-    assert_int_equal(smux_sendv(s, NULL, 0), 0);
+    assert_int_equal(smux_stream_send(s, "", 0), 0);
+    assert_int_equal(smux_stream_send(s, NULL, 0), 0);
+    assert_int_equal(smux_stream_sendv(s, NULL, 0), 0);
     struct iovec empty[3] = {{NULL, 0}, {"", 0}, {NULL, 0}};
-    assert_int_equal(smux_sendv(s, empty, 3), 0);
+    assert_int_equal(smux_stream_sendv(s, empty, 3), 0);
     expect_silence(&e);
     expect_no_event(&e);
     engine_end(&e);
@@ -151,7 +151,7 @@ static void a_gathered_send_is_its_pieces_in_order(void **state) {
     engine_begin(&e, SMUX_CLIENT, 1);
     smux_stream *s = engine_opened(&e);
     struct iovec iov[4] = {{"one", 3}, {NULL, 0}, {" two", 4}, {" three", 6}};
-    assert_int_equal(smux_sendv(s, iov, 4), 13);
+    assert_int_equal(smux_stream_sendv(s, iov, 4), 13);
     expect_frame(&e, CMD_SYN, 3);
     expect_psh(&e, 3, "one two three");
     engine_end(&e);
@@ -213,7 +213,7 @@ static void data_for_a_stream_that_is_gone_is_ignored(void **state) {
         say_fin(&e, 3);
         hear(&e);
         expect_eof(&e, s);
-        smux_close(s);
+        smux_stream_close(s);
         expect_frame(&e, CMD_FIN, 3);
         assert_int_equal(info_of(&e).streams, 0);
         say_pattern(&e, 3, 0, 100000);
@@ -272,7 +272,7 @@ static void an_id_can_be_used_again_once_its_stream_is_gone(void **state) {
         hear(&e);
         expect_data(&e, s, "x");
         expect_eof(&e, s);
-        smux_close(s);
+        smux_stream_close(s);
         expect_frame(&e, CMD_FIN, 3);
     }
     assert_int_equal(info_of(&e).accepted, 3);
@@ -315,7 +315,7 @@ static void a_server_that_knows_no_version_yet_sends_nothing(void **state) {
     engine_start(&e);
     smux_stream *s = engine_opened(&e);
     assert_int_equal(send_text(s, "early"), 5);
-    smux_ping(e.session);
+    smux_session_ping(e.session);
     pass_time(&e, SECONDS(25));
     expect_silence(&e);
     e.version = 2;
@@ -354,11 +354,11 @@ static void four_iovecs_are_enough_for_everything(void **state) {
         send_pattern(engine_opened(&e), 0, 50000);
     struct iovec iov[4];
     int count;
-    while ((count = smux_output(e.session, iov, 4, e.now_us)) > 0) {
+    while ((count = smux_session_output(e.session, iov, 4, e.now_us)) > 0) {
         assert_true(count <= 4);
         for (int i = 0; i < count; i++)
             bytes_add(&e.out, iov[i].iov_base, iov[i].iov_len);
-        smux_sent(e.session, iov_total(iov, count));
+        smux_session_output_done(e.session, iov_total(iov, count));
     }
     size_t got[6] = {0};
     for (frame f = next_frame(&e); f.cmd != -1; f = next_frame(&e)) {
@@ -379,7 +379,7 @@ static void fewer_than_four_iovecs_are_an_error(void **state) {
     engine_opened(&e);
     struct iovec iov[4];
     for (int max = -1; max < 4; max++) /* not 0, which would be a busy loop */
-        assert_int_equal(smux_output(e.session, iov, max, e.now_us), SMUX_ERR_ARGUMENT);
+        assert_int_equal(smux_session_output(e.session, iov, max, e.now_us), SMUX_ERR_ARGUMENT);
     expect_frame(&e, CMD_SYN, 3);
     engine_end(&e);
 }
@@ -392,8 +392,8 @@ static void a_second_output_without_sent_begins_again(void **state) {
     send_text(s, "once");
     struct iovec iov[4];
     for (int i = 0; i < 3; i++)
-        assert_true(smux_output(e.session, iov, 4, e.now_us) > 0);
-    smux_sent(e.session, 0);
+        assert_true(smux_session_output(e.session, iov, 4, e.now_us) > 0);
+    smux_session_output_done(e.session, 0);
     expect_frame(&e, CMD_SYN, 3);
     expect_psh(&e, 3, "once");
     engine_end(&e);

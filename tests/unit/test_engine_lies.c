@@ -141,9 +141,9 @@ static void a_failed_session_leaves_every_stream_with_the_error(void **state) {
         assert_int_equal(stream_info(s[i]).error, SMUX_ERR_VERSION);
         assert_int_equal(send_text(s[i], "x"), SMUX_ERR_VERSION);
         if (i % 2)
-            smux_close(s[i]);
+            smux_stream_close(s[i]);
         else
-            smux_reset(s[i]);
+            smux_stream_reset(s[i]);
     }
     assert_int_equal(info_of(&e).streams, 0);
     engine_end(&e);
@@ -262,7 +262,7 @@ static void open_and_end_in_one_breath_a_hundred_thousand_times_leaves_nothing(v
         hear(&e);
         smux_stream *s = expect_accept(&e, 3 + 2 * i);
         engine_drop_events(&e);
-        smux_close(s);
+        smux_stream_close(s);
         if (i % 100 == 99) {
             drain(&e);
             e.out.len = 0;

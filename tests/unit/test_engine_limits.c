@@ -25,7 +25,7 @@ static void streams_beyond_the_backlog_are_refused_and_the_others_wait(void **st
     assert_int_equal(info_of(&e).streams, 3);
     expect_frame(&e, CMD_FIN, 9);
     expect_frame(&e, CMD_FIN, 11);
-    smux_accept(waiting[1]); /* room for one again */
+    smux_stream_accept(waiting[1]); /* room for one again */
     say_syn(&e, 13);
     say_syn(&e, 15);
     hear(&e);
@@ -44,7 +44,7 @@ static void a_refused_stream_may_be_opened_again(void **state) {
     say_syn(&e, 3);
     say_syn(&e, 5);
     hear(&e);
-    smux_accept(expect_event(&e, SMUX_EVENT_ACCEPT)->event.stream);
+    smux_stream_accept(expect_event(&e, SMUX_EVENT_ACCEPT)->event.stream);
     expect_frame(&e, CMD_FIN, 5);
     engine_accepted(&e, 5);
     engine_end(&e);
@@ -75,7 +75,7 @@ static void no_more_streams_live_than_max_streams_whoever_opens(void **state) {
     engine_accepted(&e, 5);
     engine_opened(&e);
     smux_stream *more = NULL;
-    assert_int_equal(smux_open(e.session, &more), SMUX_ERR_STREAM_LIMIT);
+    assert_int_equal(smux_stream_open(e.session, &more), SMUX_ERR_STREAM_LIMIT);
     assert_null(more);
     drain(&e);
     e.out.len = 0;
@@ -84,8 +84,8 @@ static void no_more_streams_live_than_max_streams_whoever_opens(void **state) {
     expect_no_event(&e);
     expect_frame(&e, CMD_FIN, 7);
     assert_int_equal(info_of(&e).refused, 1);
-    smux_reset(a);
-    smux_reset(b);
+    smux_stream_reset(a);
+    smux_stream_reset(b);
     drain(&e);
     e.out.len = 0;
     engine_accepted(&e, 9);
@@ -105,7 +105,7 @@ static void ids_are_used_up_to_the_last_and_then_open_says_so(void **state) {
         assert_int_equal(smux_stream_id(engine_opened(&e)), last);
         smux_stream *more = NULL;
         for (int i = 0; i < 300; i++)
-            assert_int_equal(smux_open(e.session, &more), SMUX_ERR_EXHAUSTED);
+            assert_int_equal(smux_stream_open(e.session, &more), SMUX_ERR_EXHAUSTED);
         assert_null(more);
         expect_frame(&e, CMD_SYN, last - 2);
         expect_frame(&e, CMD_SYN, last);
@@ -141,7 +141,7 @@ static size_t bytes_per_idle_stream(enum smux_role role, int version, bool used)
             send_text(s, "question");
             say_psh(&e, id, "an answer");
             hear(&e);
-            assert_int_equal(smux_consume(s, 9), 0);
+            assert_int_equal(smux_stream_consume(s, 9), 0);
             engine_drop_events(&e);
         }
         if (i % 64 == 63) {
@@ -180,7 +180,7 @@ static void memory_goes_down_when_streams_go(void **state) {
     size_t peak = e.alloc.live_bytes;
     drain(&e);
     for (int i = 0; i < N; i++)
-        smux_close(s[i]);
+        smux_stream_close(s[i]);
     drain(&e);
     e.out.len = 0;
     assert_int_equal(info_of(&e).streams, 0);
@@ -217,7 +217,7 @@ static void two_hundred_thousand_streams_open_work_and_close(void **state) {
     assert_int_equal(e.event_count, N + N / 2);
     engine_drop_events(&e);
     for (uint32_t i = 0; i < N; i++)
-        smux_close(s[(uint64_t)i * 70001 % N]);
+        smux_stream_close(s[(uint64_t)i * 70001 % N]);
     drain(&e);
     assert_int_equal(e.out.len >= N * FRAME_HEADER, 1);
     e.out.len = 0;
@@ -234,16 +234,16 @@ static void a_million_streams_one_after_the_other_leave_nothing(void **state) {
     uint8_t fin[FRAME_HEADER] = {1, CMD_FIN};
     for (uint32_t i = 0; i < 1000000; i++) {
         smux_stream *s = engine_opened(&e);
-        smux_close(s);
+        smux_stream_close(s);
         struct iovec iov[4];
-        int count = smux_output(e.session, iov, 4, e.now_us);
-        smux_sent(e.session, iov_total(iov, count));
+        int count = smux_session_output(e.session, iov, 4, e.now_us);
+        smux_session_output_done(e.session, iov_total(iov, count));
         uint32_t id = 3 + 2 * i;
         for (int k = 0; k < 4; k++)
             fin[4 + k] = (uint8_t)(id >> (8 * k));
-        assert_int_equal(smux_feed(e.session, fin, sizeof(fin), e.now_us), 0);
+        assert_int_equal(smux_session_feed(e.session, fin, sizeof(fin), e.now_us), 0);
         smux_event event;
-        assert_false(smux_next_event(e.session, &event));
+        assert_false(smux_session_next_event(e.session, &event));
         if (i == 1000)
             memory = e.alloc.live_bytes;
     }

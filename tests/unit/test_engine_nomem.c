@@ -23,7 +23,7 @@ static void send_all(engine *e, smux_stream *s, uint64_t offset, size_t len) {
 static smux_stream *open_at_last(engine *e) {
     smux_stream *s = NULL;
     int error;
-    while ((error = smux_open(e->session, &s))) {
+    while ((error = smux_stream_open(e->session, &s))) {
         assert_int_equal(error, SMUX_ERR_NOMEM);
         assert_null(s);
     }
@@ -57,22 +57,22 @@ static void open_and_send(engine *e) {
     uint8_t *data = malloc(5000);
     pattern_fill(data, 5000, id, 1, 10000);
     smux_sendbuf lent = {.data = data, .len = 5000};
-    assert_int_equal(smux_send_borrowed(s, &lent), 0); /* needs no memory */
+    assert_int_equal(smux_stream_send_borrowed(s, &lent), 0); /* needs no memory */
     drain_some(e, 3000);
     size_t left;
-    int error = smux_send_cancel(e->session, &lent, &left);
+    int error = smux_session_send_cancel(e->session, &lent, &left);
     if (error) {
         assert_int_equal(error, SMUX_ERR_NOMEM);
         left = 0;
         drain(e);
-        assert_ptr_equal(expect_event(e, SMUX_EVENT_SENT)->event.buffer, &lent);
+        assert_ptr_equal(expect_event(e, SMUX_EVENT_RETURNED)->event.buffer, &lent);
     }
     size_t sent = 15000 - left;
     free(data);
     send_all(e, s, sent, 100);
     send_all(e, t, 0, 1000);
-    smux_close(s);
-    smux_reset(t);
+    smux_stream_close(s);
+    smux_stream_reset(t);
     drain(e);
     expect_sent_pattern(e, id, sent + 100, true);
     expect_sent_pattern(e, other, 1000, true);
@@ -93,15 +93,15 @@ static void accept_and_receive(engine *e) {
     for (seen *v; (v = peek_event(e)); e->event_next++)
         if (v->event.type == SMUX_EVENT_ACCEPT) {
             s = v->event.stream;
-            smux_accept(s);
+            smux_stream_accept(s);
             accepted++;
         } else if (v->event.type == SMUX_EVENT_DATA) {
             assert_ptr_equal(v->event.stream, s);
             assert_int_equal(v->data.len, 5);
-            assert_int_equal(smux_consume(s, 5), 0);
+            assert_int_equal(smux_stream_consume(s, 5), 0);
         } else {
             assert_int_equal(v->event.type, SMUX_EVENT_EOF);
-            smux_close(s);
+            smux_stream_close(s);
         }
     engine_drop_events(e);
     assert_int_equal(accepted + info_of(e).refused - refused, 10);
@@ -116,7 +116,7 @@ static void grow_and_shrink_the_table(engine *e) {
         s[i] = open_at_last(e);
     drain(e);
     for (int i = 0; i < 200; i++)
-        smux_close(s[i]);
+        smux_stream_close(s[i]);
     drain(e);
     e->out.len = 0;
 }
@@ -125,7 +125,7 @@ static void scenario(engine *e) {
     open_and_send(e);
     accept_and_receive(e);
     grow_and_shrink_the_table(e);
-    smux_ping(e->session);
+    smux_session_ping(e->session);
     pass_time(e, SECONDS(25));
     open_and_send(e);
     drain(e);
@@ -188,30 +188,30 @@ static void without_any_memory_what_needs_none_still_works(void **state) {
     e.alloc.fail_at = e.alloc.calls + 1;
     e.alloc.fail_count = SIZE_MAX / 2;
     smux_stream *more = NULL;
-    assert_int_equal(smux_open(e.session, &more), SMUX_ERR_NOMEM);
+    assert_int_equal(smux_stream_open(e.session, &more), SMUX_ERR_NOMEM);
     say_syn(&e, 7); /* refused; the peer may not even be told */
     hear(&e);
     assert_int_equal(info_of(&e).refused, 1);
     assert_int_equal(send_text(s, "x"), SMUX_ERR_NOMEM);
     smux_sendbuf lent = {.data = (const uint8_t *)"lent", .len = 4};
-    assert_int_equal(smux_send_borrowed(s, &lent), 0);
+    assert_int_equal(smux_stream_send_borrowed(s, &lent), 0);
     expect_psh(&e, 3, "lent");
-    expect_event(&e, SMUX_EVENT_SENT);
+    expect_event(&e, SMUX_EVENT_RETURNED);
     say_pattern(&e, 3, 0, 200000);
     hear(&e);
     expect_pattern(&e, s, 0, 200000);
-    assert_int_equal(smux_consume(s, 200000), 0);
+    assert_int_equal(smux_stream_consume(s, 200000), 0);
     expect_frame(&e, CMD_UPD, 3);
     pass_time(&e, SECONDS(10));
     expect_frame(&e, CMD_NOP, 0);
-    assert_int_equal(smux_close_write(s), 0);
+    assert_int_equal(smux_stream_close_write(s), 0);
     expect_frame(&e, CMD_FIN, 3);
-    smux_reset(t);
+    smux_stream_reset(t);
     expect_frame(&e, CMD_FIN, 5);
     say_fin(&e, 3);
     hear(&e);
     expect_eof(&e, s);
-    smux_close(s);
+    smux_stream_close(s);
     assert_int_equal(info_of(&e).streams, 0);
     e.alloc.fail_at = 0;
     drain(&e);

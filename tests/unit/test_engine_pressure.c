@@ -26,7 +26,7 @@ static void what_lingers_is_bounded_by_the_sessions_send_buffer(void **state) {
         smux_stream *s = expect_accept(&e, 3 + 2 * i);
         ssize_t n = send_pattern(s, 0, 65536);
         assert_true(n >= 0);
-        smux_close(s);
+        smux_stream_close(s);
         most = info_of(&e).queued > most ? info_of(&e).queued : most;
         drain(&e);
         e.out.len = 0;
@@ -54,7 +54,7 @@ static void a_byte_that_lingers_on_each_of_many_streams_takes_little_memory(void
         hear(&e);
         smux_stream *s = expect_accept(&e, 3 + 2 * i);
         assert_true(send_text(s, "x") >= 0);
-        smux_close(s);
+        smux_stream_close(s);
         drain(&e);
         e.out.len = 0;
         engine_drop_events(&e);
@@ -110,7 +110,7 @@ static void lingering_streams_that_get_a_byte_now_and_then_stay_bounded_too(void
         hear(&e);
         smux_stream *s = expect_accept(&e, 3 + 2 * i);
         send_pattern(s, 0, 65536);
-        smux_close(s);
+        smux_stream_close(s);
         engine_drop_events(&e);
     }
     for (uint32_t round = 0; round < ROUNDS; round++) {
@@ -150,9 +150,9 @@ static void every_stream_that_fell_short_is_woken_whatever_the_others_do(void **
                     assert_int_equal(v->event.type, SMUX_EVENT_WRITABLE);
                     woken++;
                     if (what == 1)
-                        smux_close(v->event.stream);
+                        smux_stream_close(v->event.stream);
                     if (what == 2)
-                        smux_reset(v->event.stream);
+                        smux_stream_reset(v->event.stream);
                 }
             }
             assert_int_equal(woken, fell_short);
@@ -183,7 +183,7 @@ static void a_hundred_unread_streams_do_not_stall_a_peer_that_keeps_its_windows(
             hear(&e);
             sent[i] += len;
             engine_drop_events(&e);
-            if (!smux_want_read(e.session))
+            if (!smux_session_want_read(e.session))
                 fail_msg("reading stopped at stream %u of %d", i + 1, N);
         }
     }
@@ -203,7 +203,7 @@ static void the_pauses_of_a_plain_peer_are_not_its_round_trip_time(void **state)
         hear(&e);
         sent += 32768;
         engine_drop_events(&e);
-        assert_int_equal(smux_consume(s, 32768), 0);
+        assert_int_equal(smux_stream_consume(s, 32768), 0);
         drain(&e);
         e.out.len = 0;
     }
@@ -245,7 +245,7 @@ static void windows_of_streams_gone_idle_do_not_keep_others_small(void **state) 
             hear(&e);
             sent = limit;
             engine_drop_events(&e);
-            assert_int_equal(smux_consume(s[i], len), 0);
+            assert_int_equal(smux_stream_consume(s[i], len), 0);
             for (frame f = next_frame(&e); f.cmd != -1; f = next_frame(&e))
                 if (f.cmd == CMD_UPD && f.sid == 3 + 2 * i)
                     limit = get_u32(f.payload) + (uint64_t)get_u32(f.payload + 4);
@@ -269,7 +269,7 @@ static void refusals_that_cannot_leave_do_not_stop_reading(void **state) {
     for (uint32_t i = 0; i < 20000; i++)
         say_syn(&e, 3 + 2 * i);
     hear(&e);
-    assert_true(smux_want_read(e.session));
+    assert_true(smux_session_want_read(e.session));
     assert_int_equal(info_of(&e).refused, 19999);
     engine_drop_events(&e);
     e.now_us += SECONDS(1);
@@ -287,7 +287,7 @@ static void closing_gives_up_a_writable_event_that_is_due(void **state) {
     engine_start(&e);
     smux_stream *s = engine_opened(&e);
     assert_int_equal(send_pattern(s, 0, 200), 100);
-    smux_close_write(s);
+    smux_stream_close_write(s);
     drain(&e);
     e.out.len = 0;
     expect_no_event(&e);
@@ -299,11 +299,11 @@ static void a_fin_that_was_planned_and_taken_back_is_not_lost_by_a_reset(void **
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
     smux_stream *s = engine_accepted(&e, 3);
-    smux_close_write(s);
+    smux_stream_close_write(s);
     struct iovec iov[4];
-    assert_true(smux_output(e.session, iov, 4, e.now_us) > 0);
-    smux_reset(s);
-    smux_sent(e.session, 0);
+    assert_true(smux_session_output(e.session, iov, 4, e.now_us) > 0);
+    smux_stream_reset(s);
+    smux_session_output_done(e.session, 0);
     expect_frame(&e, CMD_FIN, 3);
     assert_int_equal(info_of(&e).streams, 0);
     engine_end(&e);
@@ -338,8 +338,8 @@ static void two_sides_that_close_with_more_than_a_window_queued_come_to_an_end(v
     smux_stream *s = engine_accepted(&e, 3);
     uint8_t *data = calloc(1, 1 << 20);
     smux_sendbuf lent = {.data = data, .len = 1 << 20};
-    assert_int_equal(smux_send_borrowed(s, &lent), 0);
-    smux_close(s);
+    assert_int_equal(smux_stream_send_borrowed(s, &lent), 0);
+    smux_stream_close(s);
     drain(&e);
     e.out.len = 0;
     /* the peer, too, has closed with a megabyte queued: it sends its window, and must get more */

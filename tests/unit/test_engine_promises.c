@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
  * Two engines that keep to each other's promises (PROTOCOL.md, 7): with any number of streams and
- * readers that pause for as long as they like, what lies unread stays within the budget and no stream
- * is reset for it.
+ * readers that pause for as long as they like, what lies unread stays within the budget and no
+ * stream is reset for it.
  */
 #include "support_engine.h"
 
 #define KIB(n) ((uint64_t)(n) << 10)
 #define MIB(n) ((uint64_t)(n) << 20)
 
-/* ---- Two engines and the wire between them ---------------------------------------------------- */
+/* ---- Two engines and the wire between them ----------------------------------------------------
+ * */
 
 struct half {
     uint64_t to_send, sent, got, unread; /* of the application at this end */
@@ -85,13 +86,13 @@ static void speak(struct side *s, smux_stream *st) {
     struct half *h = &s->halves[index_of(st)];
     while (h->sent < h->to_send) {
         uint64_t n = h->to_send - h->sent < 65536 ? h->to_send - h->sent : 65536;
-        ssize_t taken = smux_send(st, text + h->sent % 251, n);
+        ssize_t taken = smux_stream_send(st, text + h->sent % 251, n);
         if (taken <= 0)
             return;
         h->sent += (uint64_t)taken;
     }
     if (!h->fin_sent && h->to_send)
-        h->fin_sent = smux_close_write(st) == 0;
+        h->fin_sent = smux_stream_close_write(st) == 0;
 }
 
 static void listen_to(struct pair *p, struct side *s, const smux_event *e) {
@@ -103,7 +104,7 @@ static void listen_to(struct pair *p, struct side *s, const smux_event *e) {
     h->got += e->len;
     h->unread += e->len;
     if (s->reads && (p->bite || any(p, 2))) {
-        assert_int_equal(smux_consume(e->stream, h->unread), 0);
+        assert_int_equal(smux_stream_consume(e->stream, h->unread), 0);
         h->unread = 0;
     }
 }
@@ -111,7 +112,7 @@ static void listen_to(struct pair *p, struct side *s, const smux_event *e) {
 static void on_event(struct pair *p, struct side *s, const smux_event *e) {
     switch (e->type) {
     case SMUX_EVENT_ACCEPT:
-        smux_accept(e->stream);
+        smux_stream_accept(e->stream);
         s->streams[index_of(e->stream)] = e->stream;
         s->halves[index_of(e->stream)].to_send = p->answer;
         speak(s, e->stream);
@@ -139,7 +140,7 @@ static void on_event(struct pair *p, struct side *s, const smux_event *e) {
 static void look(struct pair *p, struct side *s) {
     smux_event e;
     smux_session_info info;
-    while (smux_next_event(s->session, &e))
+    while (smux_session_next_event(s->session, &e))
         on_event(p, s, &e);
     smux_session_get_info(s->session, &info);
     s->refused = info.refused;
@@ -151,7 +152,7 @@ static void look(struct pair *p, struct side *s) {
 /* One write of a side: all of it, or a part. */
 static bool utter(struct pair *p, struct side *s) {
     struct iovec iov[64];
-    int n = smux_output(s->session, iov, 64, p->now_us);
+    int n = smux_session_output(s->session, iov, 64, p->now_us);
     size_t total = 0;
     for (int i = 0; i < n; i++)
         total += iov[i].iov_len;
@@ -162,7 +163,7 @@ static bool utter(struct pair *p, struct side *s) {
         left -= part;
     }
     if (n > 0)
-        smux_sent(s->session, take);
+        smux_session_output_done(s->session, take);
     look(p, s);
     return n > 0;
 }
@@ -176,7 +177,8 @@ static bool carry(struct pair *p, struct side *from, struct side *to) {
         n = any(p, n) + 1;
     else if (n > p->bite)
         n = p->bite;
-    assert_int_equal(smux_feed(to->session, from->wire.data + from->wire_at, n, p->now_us), 0);
+    assert_int_equal(smux_session_feed(to->session, from->wire.data + from->wire_at, n, p->now_us),
+                     0);
     look(p, to);
     from->wire_at += n;
     if (from->wire_at == from->wire.len)
@@ -202,7 +204,7 @@ static void pair_rest(struct pair *p) {
 /* The client opens one; both sides have so much to say on it. */
 static int pair_open(struct pair *p, uint64_t upload) {
     smux_stream *st;
-    int error = smux_open(p->side[0].session, &st);
+    int error = smux_stream_open(p->side[0].session, &st);
     if (error)
         return error;
     p->side[0].streams[p->opened] = st;
@@ -215,7 +217,7 @@ static int pair_open(struct pair *p, uint64_t upload) {
 static void read_one(struct side *s, uint64_t k) {
     if (!s->streams[k] || !s->halves[k].unread)
         return;
-    smux_consume(s->streams[k], s->halves[k].unread);
+    smux_stream_consume(s->streams[k], s->halves[k].unread);
     s->halves[k].unread = 0;
 }
 
@@ -245,7 +247,8 @@ static uint64_t send_window(struct pair *p, int side, uint64_t k) {
     return (uint64_t)info.send_window;
 }
 
-/* ---- Nobody is reset -------------------------------------------------------------------------- */
+/* ---- Nobody is reset --------------------------------------------------------------------------
+ * */
 
 /* All are opened before the first word of the other side has come. */
 static void many_paused_readers_lose_nothing(uint32_t streams, uint64_t upload, uint64_t answer) {
@@ -307,7 +310,8 @@ static void whatever_is_opened_read_and_closed_nobody_is_reset(void **state) {
     }
 }
 
-/* ---- And nobody is kept short without need ----------------------------------------------------- */
+/* ---- And nobody is kept short without need -----------------------------------------------------
+ * */
 
 /* One after the other, so that each is agreed on before the next. */
 static void open_idle(struct pair *p, int count) {
@@ -351,7 +355,8 @@ static void idle_streams_make_room_for_a_busy_one(void **state) {
     pair_end(&p);
 }
 
-/* ---- Those who do not know, and those who lie -------------------------------------------------- */
+/* ---- Those who do not know, and those who lie --------------------------------------------------
+ * */
 
 #define FIN_FULL 0xFFFFFF02u
 
@@ -369,7 +374,7 @@ static void promising(engine *e, enum smux_role role) {
 static void open_forty(engine *e) {
     smux_stream *st;
     for (int i = 0; i < 40; i++) {
-        assert_int_equal(smux_open(e->session, &st), 0);
+        assert_int_equal(smux_stream_open(e->session, &st), 0);
         send_pattern(st, 0, 2000);
     }
 }
@@ -399,7 +404,7 @@ static void a_silent_peer_is_taken_for_a_plain_one_after_a_second(void **state) 
     open_forty(&e);
     drain(&e);
     e.out.len = 0;
-    assert_true(smux_deadline(e.session) <= e.now_us + SECONDS(1));
+    assert_true(smux_session_deadline(e.session) <= e.now_us + SECONDS(1));
     pass_time(&e, SECONDS(1));
     drain(&e);
     assert_int_equal(info_of(&e).queued, 0);

@@ -20,10 +20,10 @@ static void data_events_lie_in_the_buffer_that_was_fed(void **state) {
     engine_accepted(&e, 3);
     say_psh(&e, 3, "first");
     say_psh(&e, 3, "second");
-    assert_int_equal(smux_feed(e.session, e.said.data, e.said.len, e.now_us), 0);
+    assert_int_equal(smux_session_feed(e.session, e.said.data, e.said.len, e.now_us), 0);
     smux_event event;
     size_t events = 0, total = 0;
-    for (; smux_next_event(e.session, &event); events++) {
+    for (; smux_session_next_event(e.session, &event); events++) {
         assert_int_equal(event.type, SMUX_EVENT_DATA);
         assert_true(event.data > e.said.data);
         assert_true(event.data + event.len <= e.said.data + e.said.len);
@@ -54,8 +54,8 @@ static void feeding_nothing_is_fine(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
-    assert_int_equal(smux_feed(e.session, NULL, 0, e.now_us), 0);
-    assert_int_equal(smux_feed(e.session, "", 0, e.now_us), 0);
+    assert_int_equal(smux_session_feed(e.session, NULL, 0, e.now_us), 0);
+    assert_int_equal(smux_session_feed(e.session, "", 0, e.now_us), 0);
     expect_no_event(&e);
     engine_end(&e);
 }
@@ -66,8 +66,8 @@ static void a_second_feed_before_the_events_are_taken_is_refused(void **state) {
     engine_begin(&e, SMUX_SERVER, 1);
     smux_stream *s = engine_accepted(&e, 3);
     say_psh(&e, 3, "one");
-    assert_int_equal(smux_feed(e.session, e.said.data, e.said.len, e.now_us), 0);
-    assert_int_equal(smux_feed(e.session, "garbage!", 8, e.now_us), SMUX_ERR_BUSY);
+    assert_int_equal(smux_session_feed(e.session, e.said.data, e.said.len, e.now_us), 0);
+    assert_int_equal(smux_session_feed(e.session, "garbage!", 8, e.now_us), SMUX_ERR_BUSY);
     collect(&e);
     e.said.len = 0;
     expect_data(&e, s, "one");
@@ -87,23 +87,23 @@ static void any_function_may_be_called_between_two_events(void **state) {
     say_psh(&e, 3, "A");
     say_syn(&e, 7);
     say_psh(&e, 7, "c");
-    assert_int_equal(smux_feed(e.session, e.said.data, e.said.len, e.now_us), 0);
+    assert_int_equal(smux_session_feed(e.session, e.said.data, e.said.len, e.now_us), 0);
     smux_event event;
-    assert_true(smux_next_event(e.session, &event));
+    assert_true(smux_session_next_event(e.session, &event));
     assert_ptr_equal(event.stream, a);
-    assert_int_equal(smux_consume(a, 1), 0);
-    smux_reset(b); /* its DATA event may not come any more: the handle is gone */
+    assert_int_equal(smux_stream_consume(a, 1), 0);
+    smux_stream_reset(b); /* its DATA event may not come any more: the handle is gone */
     smux_stream *own = engine_opened(&e);
     assert_int_equal(send_text(own, "x"), 1);
     drain(&e);
     e.out.len = 0;
-    assert_true(smux_next_event(e.session, &event));
+    assert_true(smux_session_next_event(e.session, &event));
     assert_ptr_equal(event.stream, a);
     assert_memory_equal(event.data, "A", 1);
-    assert_true(smux_next_event(e.session, &event));
+    assert_true(smux_session_next_event(e.session, &event));
     assert_int_equal(event.type, SMUX_EVENT_ACCEPT);
-    smux_reset(event.stream);
-    assert_false(smux_next_event(e.session, &event));
+    smux_stream_reset(event.stream);
+    assert_false(smux_session_next_event(e.session, &event));
     expect_frame(&e, CMD_FIN, 7);
     engine_end(&e);
 }
@@ -116,11 +116,11 @@ static void no_event_comes_for_a_stream_that_was_given_up(void **state) {
     say_psh(&e, 3, "x");
     say_psh(&e, 3, "y");
     say_fin(&e, 3);
-    assert_int_equal(smux_feed(e.session, e.said.data, e.said.len, e.now_us), 0);
+    assert_int_equal(smux_session_feed(e.session, e.said.data, e.said.len, e.now_us), 0);
     smux_event event;
-    assert_true(smux_next_event(e.session, &event));
-    smux_close(s);
-    assert_false(smux_next_event(e.session, &event));
+    assert_true(smux_session_next_event(e.session, &event));
+    smux_stream_close(s);
+    assert_false(smux_session_next_event(e.session, &event));
     expect_frame(&e, CMD_FIN, 3);
     assert_int_equal(info_of(&e).streams, 0);
     assert_int_equal(info_of(&e).unread, 0);
@@ -150,17 +150,17 @@ static void no_more_can_be_consumed_than_was_delivered(void **state) {
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
     smux_stream *s = engine_accepted(&e, 3);
-    assert_int_equal(smux_consume(s, 0), 0);
-    assert_int_equal(smux_consume(s, 1), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smux_stream_consume(s, 0), 0);
+    assert_int_equal(smux_stream_consume(s, 1), SMUX_ERR_ARGUMENT);
     say_psh(&e, 3, "12345");
     hear(&e);
     expect_data(&e, s, "12345");
-    assert_int_equal(smux_consume(s, 6), SMUX_ERR_ARGUMENT);
-    assert_int_equal(smux_consume(s, SIZE_MAX), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smux_stream_consume(s, 6), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smux_stream_consume(s, SIZE_MAX), SMUX_ERR_ARGUMENT);
     assert_int_equal(info_of(&e).unread, 5);
-    assert_int_equal(smux_consume(s, 2), 0);
-    assert_int_equal(smux_consume(s, 3), 0);
-    assert_int_equal(smux_consume(s, 1), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smux_stream_consume(s, 2), 0);
+    assert_int_equal(smux_stream_consume(s, 3), 0);
+    assert_int_equal(smux_stream_consume(s, 1), SMUX_ERR_ARGUMENT);
     assert_int_equal(info_of(&e).unread, 0);
     engine_end(&e);
 }
@@ -173,13 +173,13 @@ static void reading_stops_when_the_budget_is_used_up_and_goes_on_after_consume(v
         smux_stream *s = engine_accepted(&e, 3);
         say_pattern(&e, 3, 0, BUDGET - 1);
         hear(&e);
-        assert_true(smux_want_read(e.session));
+        assert_true(smux_session_want_read(e.session));
         say_pattern(&e, 3, BUDGET - 1, 1);
         hear(&e);
-        assert_false(smux_want_read(e.session));
+        assert_false(smux_session_want_read(e.session));
         expect_pattern(&e, s, 0, BUDGET);
-        assert_int_equal(smux_consume(s, BUDGET / 2), 0);
-        assert_true(smux_want_read(e.session));
+        assert_int_equal(smux_stream_consume(s, BUDGET / 2), 0);
+        assert_true(smux_session_want_read(e.session));
         drain(&e);
         e.out.len = 0;
         engine_end(&e);
@@ -194,13 +194,13 @@ static void bytes_fed_beyond_the_budget_are_not_lost(void **state) {
     say_pattern(&e, 3, 0, BUDGET + 50000); /* one big read of the caller */
     say_psh(&e, 5, "behind");
     hear(&e);
-    assert_false(smux_want_read(e.session));
+    assert_false(smux_session_want_read(e.session));
     expect_pattern(&e, a, 0, BUDGET + 50000);
     expect_data(&e, b, "behind");
-    assert_int_equal(smux_consume(a, 50000), 0);
-    assert_false(smux_want_read(e.session)); /* still over by six */
-    assert_int_equal(smux_consume(a, BUDGET), 0);
-    assert_true(smux_want_read(e.session));
+    assert_int_equal(smux_stream_consume(a, 50000), 0);
+    assert_false(smux_session_want_read(e.session)); /* still over by six */
+    assert_int_equal(smux_stream_consume(a, BUDGET), 0);
+    assert_true(smux_session_want_read(e.session));
     assert_int_equal(info_of(&e).unread, 6);
     engine_end(&e);
 }
@@ -212,11 +212,11 @@ static void the_budget_is_over_all_streams_together(void **state) {
     for (uint32_t i = 0; i < 10; i++)
         engine_accepted(&e, 3 + 2 * i);
     for (uint32_t i = 0; i < 10; i++) {
-        assert_true(smux_want_read(e.session));
+        assert_true(smux_session_want_read(e.session));
         say_pattern(&e, 3 + 2 * i, 0, BUDGET / 10);
         hear(&e);
     }
-    assert_false(smux_want_read(e.session));
+    assert_false(smux_session_want_read(e.session));
     engine_drop_events(&e);
     engine_end(&e);
 }
@@ -229,13 +229,13 @@ static void closing_or_resetting_a_stream_gives_its_budget_back(void **state) {
         smux_stream *s = engine_accepted(&e, 3);
         say_pattern(&e, 3, 0, BUDGET);
         hear(&e);
-        assert_false(smux_want_read(e.session));
+        assert_false(smux_session_want_read(e.session));
         engine_drop_events(&e);
         if (how)
-            smux_close(s);
+            smux_stream_close(s);
         else
-            smux_reset(s);
-        assert_true(smux_want_read(e.session));
+            smux_stream_reset(s);
+        assert_true(smux_session_want_read(e.session));
         assert_int_equal(info_of(&e).unread, 0);
         expect_frame(&e, CMD_FIN, 3);
         engine_end(&e);
@@ -246,12 +246,12 @@ static void what_arrives_for_a_closed_stream_costs_no_budget(void **state) {
     (void)state;
     engine e;
     engine_with_budget(&e, 1, SMUX_FULL_STALL);
-    smux_close(engine_accepted(&e, 3));
+    smux_stream_close(engine_accepted(&e, 3));
     expect_frame(&e, CMD_FIN, 3);
     for (int i = 0; i < 100; i++) {
         say_pattern(&e, 3, 0, BUDGET);
         hear(&e);
-        assert_true(smux_want_read(e.session));
+        assert_true(smux_session_want_read(e.session));
         assert_int_equal(info_of(&e).unread, 0);
     }
     expect_no_event(&e);
@@ -274,10 +274,10 @@ static void with_full_reset_the_largest_stream_is_reset_and_the_others_flow_on(v
     hear(&e);
     expect_pattern(&e, small, 0, 20000);
     expect_pattern(&e, big, 0, 75000);
-    assert_true(smux_want_read(e.session));
+    assert_true(smux_session_want_read(e.session));
     say_pattern(&e, 7, 0, 6000); /* more than is left */
     hear(&e);
-    assert_true(smux_want_read(e.session));
+    assert_true(smux_session_want_read(e.session));
     /* the reset and the data may come in either order */
     bool reset = false;
     size_t got = 0;
@@ -299,7 +299,7 @@ static void with_full_reset_the_largest_stream_is_reset_and_the_others_flow_on(v
     say_psh(&e, 3, "flows on");
     hear(&e);
     expect_data(&e, small, "flows on");
-    smux_close(big);
+    smux_stream_close(big);
     assert_true(info_of(&e).unread <= BUDGET);
     assert_int_equal(info_of(&e).unread, 26008);
     engine_end(&e);
@@ -352,8 +352,8 @@ static void with_full_reset_one_stream_alone_that_floods_is_reset_too(void **sta
         assert_false(reset && v->event.type == SMUX_EVENT_DATA);
     }
     assert_true(reset);
-    assert_true(smux_want_read(e.session));
-    smux_close(s);
+    assert_true(smux_session_want_read(e.session));
+    smux_stream_close(s);
     assert_int_equal(info_of(&e).unread, 0);
     expect_frame(&e, CMD_FIN, 3);
     engine_end(&e);
@@ -370,11 +370,11 @@ static void version_1_streams_flow_past_an_unread_one_while_the_budget_lasts(voi
     engine_drop_events(&e);
     uint64_t offset = 0;
     for (int i = 0; i < 200; i++, offset += 9000) {
-        assert_true(smux_want_read(e.session));
+        assert_true(smux_session_want_read(e.session));
         say_pattern(&e, 5, offset, 9000);
         hear(&e);
         expect_pattern(&e, b, offset, 9000);
-        assert_int_equal(smux_consume(b, 9000), 0);
+        assert_int_equal(smux_stream_consume(b, 9000), 0);
     }
     engine_drop_events(&e);
     engine_end(&e);
@@ -391,17 +391,17 @@ static void a_stream_can_be_used_and_read_before_it_is_accepted(void **state) {
     smux_stream *s = expect_event(&e, SMUX_EVENT_ACCEPT)->event.stream;
     expect_data(&e, s, "early");
     expect_eof(&e, s);
-    assert_int_equal(smux_consume(s, 5), 0);
+    assert_int_equal(smux_stream_consume(s, 5), 0);
     assert_int_equal(send_text(s, "answer"), 6);
     expect_psh(&e, 3, "answer");
     assert_int_equal(info_of(&e).backlog, 1);
     assert_false(stream_info(s).accepted);
-    smux_accept(s);
+    smux_stream_accept(s);
     assert_int_equal(info_of(&e).backlog, 0);
     assert_true(stream_info(s).accepted);
-    smux_accept(s); /* once more does no harm */
+    smux_stream_accept(s); /* once more does no harm */
     assert_int_equal(info_of(&e).backlog, 0);
-    smux_close(s);
+    smux_stream_close(s);
     expect_frame(&e, CMD_FIN, 3);
     engine_end(&e);
 }
@@ -410,7 +410,7 @@ static void the_walk_over_the_streams_shows_each_once(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
-    assert_null(smux_next_stream(e.session, NULL));
+    assert_null(smux_session_next_stream(e.session, NULL));
     smux_stream *gone = NULL;
     for (uint32_t i = 0; i < 100; i++) {
         smux_stream *s = engine_accepted(&e, 3 + 2 * i);
@@ -420,11 +420,11 @@ static void the_walk_over_the_streams_shows_each_once(void **state) {
     for (int i = 0; i < 20; i++)
         engine_opened(&e);
     send_text(gone, "still flushing");
-    smux_close(gone);
+    smux_stream_close(gone);
     uint8_t seen_id[256] = {0};
     int count = 0;
-    for (smux_stream *s = smux_next_stream(e.session, NULL); s;
-         s = smux_next_stream(e.session, s), count++) {
+    for (smux_stream *s = smux_session_next_stream(e.session, NULL); s;
+         s = smux_session_next_stream(e.session, s), count++) {
         uint32_t id = smux_stream_id(s);
         assert_true(id < sizeof(seen_id));
         assert_int_equal(seen_id[id]++, 0);

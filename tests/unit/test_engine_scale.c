@@ -26,9 +26,9 @@ static void crowd_begin(crowd *c, uint32_t n, int version) {
 static void discard(engine *e) {
     struct iovec iov[64];
     smux_event event;
-    for (int count; (count = smux_output(e->session, iov, 64, e->now_us)) > 0;)
-        smux_sent(e->session, iov_total(iov, count));
-    while (smux_next_event(e->session, &event))
+    for (int count; (count = smux_session_output(e->session, iov, 64, e->now_us)) > 0;)
+        smux_session_output_done(e->session, iov_total(iov, count));
+    while (smux_session_next_event(e->session, &event))
         ;
 }
 
@@ -46,9 +46,9 @@ static void crowd_end(crowd *c) {
 }
 
 static void feed_quietly(engine *e) {
-    assert_int_equal(smux_feed(e->session, e->said.data, e->said.len, e->now_us), 0);
+    assert_int_equal(smux_session_feed(e->session, e->said.data, e->said.len, e->now_us), 0);
     smux_event event;
-    while (smux_next_event(e->session, &event))
+    while (smux_session_next_event(e->session, &event))
         ;
     e->said.len = 0;
 }
@@ -56,7 +56,7 @@ static void feed_quietly(engine *e) {
 static void lend_to_all(crowd *c) {
     for (uint32_t i = 0; i < c->n; i++) {
         c->lent[i] = (smux_sendbuf){.data = (const uint8_t *)"x", .len = 1};
-        assert_int_equal(smux_send_borrowed(c->s[i], &c->lent[i]), 0);
+        assert_int_equal(smux_stream_send_borrowed(c->s[i], &c->lent[i]), 0);
     }
 }
 
@@ -71,10 +71,10 @@ static void streams_of_the_peer(uint32_t n) {
         say_psh(&c.e, 3 + 2 * i, "x");
     feed_quietly(&c.e);
     smux_stream *s = NULL;
-    for (uint32_t i = 0; (s = smux_next_stream(c.e.session, s)); i++)
+    for (uint32_t i = 0; (s = smux_session_next_stream(c.e.session, s)); i++)
         c.s[i] = s;
     for (uint32_t i = 0; i < n; i++)
-        smux_close(c.s[i]);
+        smux_stream_close(c.s[i]);
     discard(&c.e);
     crowd_end(&c);
 }
@@ -112,7 +112,7 @@ static void failure_with_closed_streams_that_hold_lent_buffers(uint32_t n) {
     crowd_start(&c);
     lend_to_all(&c);
     for (uint32_t i = 0; i < n; i++)
-        smux_close(c.s[i]);
+        smux_stream_close(c.s[i]);
     smux_session_fail(c.e.session, SMUX_ERR_CARRIER);
     discard(&c.e);
     crowd_end(&c);
@@ -125,7 +125,7 @@ static void closing_streams_with_lent_buffers_after_a_failure(uint32_t n) {
     lend_to_all(&c);
     smux_session_fail(c.e.session, SMUX_ERR_CARRIER);
     for (uint32_t i = 0; i < n; i++)
-        smux_close(c.s[i]);
+        smux_stream_close(c.s[i]);
     discard(&c.e);
     crowd_end(&c);
 }
@@ -136,7 +136,7 @@ static void resetting_streams_with_lent_buffers(uint32_t n) {
     crowd_start(&c);
     lend_to_all(&c);
     for (uint32_t i = 0; i < n; i++)
-        smux_reset(c.s[i]);
+        smux_stream_reset(c.s[i]);
     discard(&c.e);
     crowd_end(&c);
 }
@@ -152,7 +152,7 @@ static void pings_past_blocked_streams(uint32_t n) {
         send_pattern(c.s[i], 0, 20);
     }
     for (uint32_t i = 0; i < n; i++) {
-        smux_ping(c.e.session);
+        smux_session_ping(c.e.session);
         discard(&c.e);
     }
     crowd_end(&c);
@@ -178,7 +178,7 @@ static void idle_timeouts(uint32_t n) {
     crowd_start(&c);
     for (int i = 0; i < 4; i++) {
         c.e.now_us += SECONDS(6);
-        smux_tick(c.e.session, c.e.now_us);
+        smux_session_tick(c.e.session, c.e.now_us);
         discard(&c.e);
     }
     crowd_end(&c);
@@ -191,8 +191,8 @@ static void ticks_over_idle_streams(uint32_t n) {
     crowd_start(&c);
     for (uint32_t i = 0; i < n; i++) {
         c.e.now_us += SECONDS(1);
-        smux_tick(c.e.session, c.e.now_us);
-        (void)smux_deadline(c.e.session);
+        smux_session_tick(c.e.session, c.e.now_us);
+        (void)smux_session_deadline(c.e.session);
         discard(&c.e);
     }
     crowd_end(&c);
@@ -206,7 +206,7 @@ static void one_busy_stream_among_idle_ones(uint32_t n) {
         send_text(c.s[n / 2], "x");
         say_psh(&c.e, smux_stream_id(c.s[n / 2]), "y");
         feed_quietly(&c.e);
-        assert_int_equal(smux_consume(c.s[n / 2], 1), 0);
+        assert_int_equal(smux_stream_consume(c.s[n / 2], 1), 0);
         say_upd(&c.e, smux_stream_id(c.s[n / 2]), i, 262144);
         feed_quietly(&c.e);
         discard(&c.e);
@@ -221,9 +221,9 @@ static void turns_of_many_bulk_streams(uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
         send_pattern(c.s[i], 0, 300);
     struct iovec iov[64];
-    for (int count; (count = smux_output(c.e.session, iov, 64, c.e.now_us)) > 0;) {
+    for (int count; (count = smux_session_output(c.e.session, iov, 64, c.e.now_us)) > 0;) {
         size_t total = iov_total(iov, count); /* a carrier that takes little */
-        smux_sent(c.e.session, total < 1000 ? total : 1000);
+        smux_session_output_done(c.e.session, total < 1000 ? total : 1000);
     }
     crowd_end(&c);
 }
@@ -253,7 +253,7 @@ static void consuming_under_pressure(uint32_t n) {
         feed_quietly(&c.e);
     }
     for (uint32_t i = 0; i < n; i++)
-        assert_int_equal(smux_consume(c.s[i], (3u << 20) / n), 0);
+        assert_int_equal(smux_stream_consume(c.s[i], (3u << 20) / n), 0);
     discard(&c.e);
     crowd_end(&c);
 }

@@ -39,9 +39,9 @@ static void every_short_write_gives_the_same_bytes(void **state) {
         send_pattern(a, 0, 333);
         send_pattern(b, 0, 77);
         smux_sendbuf lent = {.data = (const uint8_t *)"lent to the engine", .len = 18};
-        assert_int_equal(smux_send_borrowed(a, &lent), 0);
-        smux_close_write(a);
-        smux_close_write(b);
+        assert_int_equal(smux_stream_send_borrowed(a, &lent), 0);
+        smux_stream_close_write(a);
+        smux_stream_close_write(b);
         e.output_max = max;
         drain(&e);
         if (max == 0)
@@ -49,7 +49,7 @@ static void every_short_write_gives_the_same_bytes(void **state) {
         assert_int_equal(e.out.len, whole.len);
         assert_memory_equal(e.out.data, whole.data, whole.len);
         e.out.len = 0;
-        assert_ptr_equal(expect_event(&e, SMUX_EVENT_SENT)->event.buffer, &lent);
+        assert_ptr_equal(expect_event(&e, SMUX_EVENT_RETURNED)->event.buffer, &lent);
         engine_end(&e);
     }
     bytes_free(&whole);
@@ -64,7 +64,7 @@ static void every_cut_of_the_first_write_gives_the_same_bytes(void **state) {
         engine_begin(&e, SMUX_CLIENT, 1);
         smux_stream *a = engine_opened(&e);
         send_text(a, "hello");
-        smux_close(a);
+        smux_stream_close(a);
         drain_some(&e, cut);
         drain(&e);
         if (cut == 0) {
@@ -104,14 +104,14 @@ static void one_output_is_at_most_output_max(void **state) {
     for (int i = 0; i < 8; i++)
         send_pattern(engine_opened(&e), 0, 1 << 20);
     struct iovec iov[1024];
-    int count = smux_output(e.session, iov, 1024, e.now_us);
+    int count = smux_session_output(e.session, iov, 1024, e.now_us);
     assert_in_range(iov_total(iov, count), SMUX_OUTPUT_MAX / 2, SMUX_OUTPUT_MAX);
-    smux_sent(e.session, 0);
-    count = smux_output(e.session, iov, 1024, e.now_us);
-    smux_sent(e.session, iov_total(iov, count) - 1); /* stops inside a frame */
-    count = smux_output(e.session, iov, 1024, e.now_us);
+    smux_session_output_done(e.session, 0);
+    count = smux_session_output(e.session, iov, 1024, e.now_us);
+    smux_session_output_done(e.session, iov_total(iov, count) - 1); /* stops inside a frame */
+    count = smux_session_output(e.session, iov, 1024, e.now_us);
     assert_true(iov_total(iov, count) <= SMUX_OUTPUT_MAX + FRAME + FRAME_HEADER);
-    smux_sent(e.session, 0);
+    smux_session_output_done(e.session, 0);
     engine_end_anyhow(&e);
 }
 
@@ -158,10 +158,10 @@ static void a_borrowed_giant_takes_no_more_than_its_turn(void **state) {
     smux_stream *giant = engine_opened(&e), *modest = engine_opened(&e);
     uint8_t *data = calloc(1, 8 << 20);
     smux_sendbuf lent = {.data = data, .len = 8 << 20};
-    assert_int_equal(smux_send_borrowed(giant, &lent), 0);
+    assert_int_equal(smux_stream_send_borrowed(giant, &lent), 0);
     tally t = {0};
     for (int i = 0; i < 60; i++) {
-        send_pattern(modest, 0, smux_send_room(modest));
+        send_pattern(modest, 0, smux_stream_send_room(modest));
         drain_some(&e, 100000);
         count_frames(&e, &t);
     }
@@ -190,10 +190,10 @@ static void expect_small_write_soon(size_t carrier_step, bool blocked_in_batch) 
         struct iovec iov[64];
         int planned = 0;
         if (blocked_in_batch)
-            planned = smux_output(e.session, iov, 64, e.now_us);
+            planned = smux_session_output(e.session, iov, 64, e.now_us);
         assert_int_equal(send_text(shell, "ls\n"), 3);
         if (planned)
-            smux_sent(e.session, 0); /* nothing of the batch went out */
+            smux_session_output_done(e.session, 0); /* nothing of the batch went out */
         size_t before = e.out.len;
         drain(&e);
         int begun[64] = {0};
@@ -256,7 +256,7 @@ static void control_frames_overtake_waiting_data(void **state) {
     smux_stream *s = engine_accepted(&e, 3), *other = engine_accepted(&e, 5);
     assert_int_equal(send_pattern(s, 0, 200000), 200000);
     drain_some(&e, 1000); /* a frame is begun */
-    smux_close(other);
+    smux_stream_close(other);
     pass_time(&e, SECONDS(10));
     smux_stream *own = engine_opened(&e);
     assert_int_equal(smux_stream_id(own), 2);
@@ -280,7 +280,7 @@ static void fin_does_not_overtake_the_data_of_its_own_stream(void **state) {
     smux_stream *s = engine_accepted(&e, 3);
     assert_int_equal(send_pattern(s, 0, 100000), 100000);
     drain_some(&e, 1000);
-    smux_close(s);
+    smux_stream_close(s);
     tally t = {0};
     frame f;
     for (f = next_frame(&e); f.cmd == CMD_PSH; f = next_frame(&e))
@@ -319,9 +319,9 @@ static void a_stream_takes_no_more_than_its_cap_and_then_says_when_there_is_room
     e.config.stream_send_buffer = 10000;
     engine_start(&e);
     smux_stream *s = engine_opened(&e);
-    assert_int_equal(smux_send_room(s), 10000);
+    assert_int_equal(smux_stream_send_room(s), 10000);
     assert_int_equal(send_pattern(s, 0, 6000), 6000);
-    assert_int_equal(smux_send_room(s), 4000);
+    assert_int_equal(smux_stream_send_room(s), 4000);
     assert_int_equal(send_pattern(s, 6000, 4000), 4000);
     expect_no_event(&e); /* all was taken: nothing to say */
     assert_int_equal(send_pattern(s, 10000, 1), 0);
@@ -331,7 +331,7 @@ static void a_stream_takes_no_more_than_its_cap_and_then_says_when_there_is_room
     e.out.len = 0;
     expect_writable(&e, s);
     expect_no_event(&e);
-    assert_int_equal(smux_send_room(s), 10000);
+    assert_int_equal(smux_stream_send_room(s), 10000);
     assert_int_equal(send_pattern(s, 10000, 15000), 10000);
     drain(&e);
     e.out.len = 0;
@@ -363,7 +363,7 @@ static void a_gathered_send_falls_short_in_the_middle_of_a_piece(void **state) {
     engine_start(&e);
     smux_stream *s = engine_opened(&e);
     struct iovec iov[3] = {{"abcd", 4}, {"efgh", 4}, {"ijkl", 4}};
-    assert_int_equal(smux_sendv(s, iov, 3), 10);
+    assert_int_equal(smux_stream_sendv(s, iov, 3), 10);
     expect_frame(&e, CMD_SYN, 3);
     expect_psh(&e, 3, "abcdefghij");
     expect_writable(&e, s);
@@ -378,11 +378,11 @@ static void the_sessions_cap_is_over_all_streams_but_leaves_each_a_little(void *
     engine_start(&e);
     smux_stream *a = engine_opened(&e), *b = engine_opened(&e), *c = engine_opened(&e);
     assert_int_equal(send_pattern(a, 0, 200000), 200000);
-    assert_int_equal(smux_send_room(b), 100000);
+    assert_int_equal(smux_stream_send_room(b), 100000);
     assert_int_equal(send_pattern(b, 0, 200000), 100000);
-    assert_int_equal(smux_send_room(a), 0);
+    assert_int_equal(smux_stream_send_room(a), 0);
     assert_int_equal(send_pattern(a, 0, 1), 0);
-    assert_int_equal(smux_send_room(c), QUIET); /* nothing queued: not shut out */
+    assert_int_equal(smux_stream_send_room(c), QUIET); /* nothing queued: not shut out */
     assert_int_equal(send_pattern(c, 0, 10000), QUIET);
     assert_int_equal(send_pattern(c, 0, 1), 0);
     assert_int_equal(info_of(&e).queued, 300000 + QUIET);
@@ -446,9 +446,9 @@ static void reset_and_close_give_the_room_back(void **state) {
     smux_stream *a = engine_accepted(&e, 3), *b = engine_accepted(&e, 5);
     assert_int_equal(send_pattern(a, 0, 100000), 100000);
     assert_int_equal(send_pattern(b, 0, 50000), QUIET);
-    smux_reset(a);
+    smux_stream_reset(a);
     expect_writable(&e, b);
-    assert_int_equal(smux_send_room(b), 100000 - QUIET);
+    assert_int_equal(smux_stream_send_room(b), 100000 - QUIET);
     assert_int_equal(info_of(&e).queued, QUIET);
     drain(&e);
     e.out.len = 0;
@@ -461,7 +461,7 @@ static void tiny_writes_do_not_cost_more_memory_than_the_cap_allows(void **state
     engine_begin(&e, SMUX_CLIENT, 1);
     smux_stream *s = engine_opened(&e);
     size_t before = e.alloc.live_bytes, taken = 0;
-    for (ssize_t n; (n = smux_send(s, "x", 1)) > 0;)
+    for (ssize_t n; (n = smux_stream_send(s, "x", 1)) > 0;)
         taken += (size_t)n;
     assert_int_equal(taken, 256 * 1024);
     assert_true(e.alloc.live_bytes - before < 2 * 256 * 1024);
@@ -476,20 +476,20 @@ static void want_write_is_whether_output_has_something(void **state) {
     (void)state;
     engine e; /* drain_some compares the two at every step */
     engine_begin(&e, SMUX_CLIENT, 2);
-    assert_false(smux_want_write(e.session));
+    assert_false(smux_session_want_write(e.session));
     smux_stream *s = engine_opened(&e);
-    assert_true(smux_want_write(e.session));
+    assert_true(smux_session_want_write(e.session));
     drain(&e);
     send_pattern(s, 0, 256 * 1024);
     e.output_max = 7777;
     drain(&e);
-    assert_false(smux_want_write(e.session));
+    assert_false(smux_session_want_write(e.session));
     e.out.len = 0;
     send_pattern(s, 0, 1000); /* the initial window of version 2 is used up */
-    assert_false(smux_want_write(e.session));
+    assert_false(smux_session_want_write(e.session));
     say_upd(&e, 3, 256 * 1024, 256 * 1024);
     hear(&e);
-    assert_true(smux_want_write(e.session));
+    assert_true(smux_session_want_write(e.session));
     assert_int_equal(expect_frame(&e, CMD_PSH, 3).len, 1000);
     engine_end(&e);
 }

@@ -22,7 +22,7 @@ typedef struct several {
 
 static void fill(transfer *t) {
     static const uint8_t zeros[65536];
-    while (t->sends && smux_send(t->source, zeros, sizeof zeros) == sizeof zeros)
+    while (t->sends && smux_stream_send(t->source, zeros, sizeof zeros) == sizeof zeros)
         ;
 }
 
@@ -31,14 +31,14 @@ static void on_event(path *p, int side, const smux_event *event) {
     transfer *t = event->user;
     if (event->type == SMUX_EVENT_ACCEPT) {
         t = &v->transfers[v->accepted++];
-        smux_accept(event->stream);
+        smux_stream_accept(event->stream);
         smux_stream_set_user(event->stream, t);
         t->sink = event->stream;
     } else if (event->type == SMUX_EVENT_DATA) {
         assert_int_equal(side, 1);
         t->received += event->len;
         if (v->reads)
-            assert_int_equal(smux_consume(event->stream, event->len), 0);
+            assert_int_equal(smux_stream_consume(event->stream, event->len), 0);
     } else if (event->type == SMUX_EVENT_WRITABLE) {
         fill(t);
     }
@@ -59,7 +59,7 @@ static void several_begin(several *v, unsigned streams, const smux_config *serve
     v->reads = true;
     path_begin(&v->path, &config, server ? server : &config);
     for (unsigned i = 0; i < streams; i++) {
-        assert_int_equal(smux_open(v->path.side[0], &v->transfers[i].source), 0);
+        assert_int_equal(smux_stream_open(v->path.side[0], &v->transfers[i].source), 0);
         smux_stream_set_user(v->transfers[i].source, &v->transfers[i]);
     }
 }
@@ -86,7 +86,7 @@ static void unread_streams_whose_windows_have_grown_leave_room_for_another(void 
         assert_true(window(&v.transfers[0]) > INITIAL_WINDOW);
         v.reads = false;
         path_run(&v.path, SECONDS(1));
-        assert_int_equal(smux_send(v.transfers[unread].source, "hello", 5), 5);
+        assert_int_equal(smux_stream_send(v.transfers[unread].source, "hello", 5), 5);
         path_run(&v.path, SECONDS(1));
         assert_int_equal(v.transfers[unread].received, 5);
         path_end(&v.path);
@@ -105,7 +105,7 @@ static void a_window_as_large_as_the_budget_does_not_use_it_up(void **state) {
     path_run(&v.path, SECONDS(3));
     v.reads = false;
     path_run(&v.path, SECONDS(1));
-    assert_int_equal(smux_send(v.transfers[1].source, "hello", 5), 5);
+    assert_int_equal(smux_stream_send(v.transfers[1].source, "hello", 5), 5);
     path_run(&v.path, SECONDS(1));
     assert_int_equal(v.transfers[1].received, 5);
     path_end(&v.path);

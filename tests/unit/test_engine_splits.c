@@ -64,9 +64,9 @@ static void run_cut(const sequence *q, const size_t *cuts, size_t cut_count, byt
     for (size_t i = 0; i <= cut_count; i++) {
         size_t end = i < cut_count ? cuts[i] : e.said.len;
         uint8_t *piece = engine_guarded(&e, e.said.data + at, end - at);
-        if (smux_feed(e.session, piece, end - at, e.now_us))
+        if (smux_session_feed(e.session, piece, end - at, e.now_us))
             break; /* failed in an earlier piece, as it should */
-        for (smux_event event; smux_next_event(e.session, &event);)
+        for (smux_event event; smux_session_next_event(e.session, &event);)
             trace_event(trace, &event, &data_of);
         memset(piece, 0xDD, end - at);
         at = end;

@@ -11,7 +11,7 @@ static void half_close_sends_fin_behind_the_data_and_receiving_goes_on(void **st
     engine_begin(&e, SMUX_CLIENT, 1);
     smux_stream *s = engine_opened(&e);
     send_text(s, "last words");
-    assert_int_equal(smux_close_write(s), 0);
+    assert_int_equal(smux_stream_close_write(s), 0);
     expect_frame(&e, CMD_SYN, 3);
     expect_psh(&e, 3, "last words");
     expect_frame(&e, CMD_FIN, 3);
@@ -24,7 +24,7 @@ static void half_close_sends_fin_behind_the_data_and_receiving_goes_on(void **st
     hear(&e);
     expect_eof(&e, s);
     assert_int_equal(info_of(&e).streams, 1); /* the handle is still ours */
-    smux_close(s);
+    smux_stream_close(s);
     assert_int_equal(info_of(&e).streams, 0);
     engine_end(&e); /* no second FIN */
 }
@@ -34,11 +34,11 @@ static void half_closing_twice_sends_one_fin(void **state) {
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
     smux_stream *s = engine_accepted(&e, 3);
-    assert_int_equal(smux_close_write(s), 0);
-    assert_int_equal(smux_close_write(s), 0);
+    assert_int_equal(smux_stream_close_write(s), 0);
+    assert_int_equal(smux_stream_close_write(s), 0);
     expect_frame(&e, CMD_FIN, 3);
-    assert_int_equal(smux_close_write(s), 0);
-    smux_close(s);
+    assert_int_equal(smux_stream_close_write(s), 0);
+    smux_stream_close(s);
     expect_silence(&e);
     engine_end(&e);
 }
@@ -48,12 +48,12 @@ static void nothing_can_be_sent_after_half_close(void **state) {
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
     smux_stream *s = engine_accepted(&e, 3);
-    smux_close_write(s);
+    smux_stream_close_write(s);
     assert_int_equal(send_text(s, "x"), SMUX_ERR_SHUT);
     struct iovec iov = {"x", 1};
-    assert_int_equal(smux_sendv(s, &iov, 1), SMUX_ERR_SHUT);
+    assert_int_equal(smux_stream_sendv(s, &iov, 1), SMUX_ERR_SHUT);
     smux_sendbuf buffer = {.data = (const uint8_t *)"x", .len = 1};
-    assert_int_equal(smux_send_borrowed(s, &buffer), SMUX_ERR_SHUT);
+    assert_int_equal(smux_stream_send_borrowed(s, &buffer), SMUX_ERR_SHUT);
     expect_frame(&e, CMD_FIN, 3);
     engine_end(&e);
 }
@@ -71,7 +71,7 @@ static void after_the_peers_fin_we_can_still_send(void **state) {
     assert_true(stream_info(s).read_closed);
     assert_int_equal(send_text(s, "answer"), 6);
     expect_psh(&e, 3, "answer");
-    smux_close(s);
+    smux_stream_close(s);
     expect_frame(&e, CMD_FIN, 3);
     assert_int_equal(info_of(&e).streams, 0);
     engine_end(&e);
@@ -111,15 +111,15 @@ static void eof_leaves_unread_data_readable(void **state) {
     engine e;
     engine_begin(&e, SMUX_CLIENT, 2);
     smux_stream *s = engine_opened(&e);
-    smux_close_write(s);
+    smux_stream_close_write(s);
     say_psh(&e, 3, "unread");
     say_fin(&e, 3);
     hear(&e);
     expect_data(&e, s, "unread");
     expect_eof(&e, s);
     assert_int_equal(stream_info(s).unread, 6);
-    assert_int_equal(smux_consume(s, 6), 0);
-    smux_close(s);
+    assert_int_equal(smux_stream_consume(s, 6), 0);
+    smux_stream_close(s);
     expect_frame(&e, CMD_SYN, 3);
     expect_frame(&e, CMD_FIN, 3);
     frame f = next_frame(&e); /* the window of a finished stream need not be opened */
@@ -133,9 +133,9 @@ static void close_sends_what_is_queued_and_then_fin(void **state) {
     engine_begin(&e, SMUX_CLIENT, 1);
     smux_stream *s = engine_opened(&e);
     assert_int_equal(send_pattern(s, 0, 200000), 200000);
-    smux_close(s);
+    smux_stream_close(s);
     assert_int_equal(info_of(&e).streams, 1); /* flushing */
-    assert_null(smux_next_stream(e.session, NULL));
+    assert_null(smux_session_next_stream(e.session, NULL));
     e.output_max = 1000;
     expect_frame(&e, CMD_SYN, 3);
     for (size_t got = 0; got < 200000;) {
@@ -160,7 +160,7 @@ static void close_drops_unread_and_later_data(void **state) {
     say_psh(&e, 3, "unread");
     hear(&e);
     expect_data(&e, s, "unread");
-    smux_close(s);
+    smux_stream_close(s);
     assert_int_equal(info_of(&e).unread, 0);
     say_psh(&e, 3, "late");
     say_fin(&e, 3);
@@ -177,7 +177,7 @@ static void reset_drops_what_is_queued_and_says_fin_to_a_plain_peer(void **state
     engine_begin(&e, SMUX_SERVER, 1);
     smux_stream *s = engine_accepted(&e, 3);
     send_pattern(s, 0, 200000);
-    smux_reset(s);
+    smux_stream_reset(s);
     expect_frame(&e, CMD_FIN, 3);
     expect_silence(&e);
     assert_int_equal(info_of(&e).streams, 0);
@@ -196,7 +196,7 @@ static void reset_completes_the_frame_that_is_on_the_wire(void **state) {
         smux_stream *s = engine_accepted(&e, 3);
         assert_int_equal(send_pattern(s, 0, 5000), 5000);
         assert_int_equal(drain_some(&e, cut), cut);
-        smux_reset(s);
+        smux_stream_reset(s);
         frame f = expect_frame(&e, CMD_PSH, 3);
         assert_int_equal(f.len, 5000);
         for (uint32_t k = 0; k < f.len; k++)
@@ -212,9 +212,9 @@ static void reset_after_half_close_sends_no_second_fin_to_a_plain_peer(void **st
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
     smux_stream *s = engine_accepted(&e, 3);
-    smux_close_write(s);
+    smux_stream_close_write(s);
     expect_frame(&e, CMD_FIN, 3);
-    smux_reset(s);
+    smux_stream_reset(s);
     frame f = next_frame(&e); /* one more would do no harm, but two kinds of frame would */
     assert_true(f.cmd == -1 || f.cmd == CMD_FIN);
     assert_int_equal(info_of(&e).streams, 0);
@@ -227,7 +227,7 @@ static void a_stream_opened_and_reset_before_anything_was_sent_leaves_no_trace(v
     engine_begin(&e, SMUX_CLIENT, 1);
     smux_stream *s = engine_opened(&e);
     send_text(s, "never mind");
-    smux_reset(s);
+    smux_stream_reset(s);
     frame f = next_frame(&e); /* nothing, or an empty stream: both are right */
     if (f.cmd != -1) {
         assert_int_equal(f.cmd, CMD_SYN);
@@ -242,7 +242,7 @@ static void a_stream_opened_and_closed_at_once_sends_syn_and_fin(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
-    smux_close(engine_opened(&e));
+    smux_stream_close(engine_opened(&e));
     expect_frame(&e, CMD_SYN, 3);
     expect_frame(&e, CMD_FIN, 3);
     expect_silence(&e);
@@ -270,10 +270,10 @@ static void every_order_of_closing_ends_with_one_fin_and_no_stream(void **state)
             expect_eof(&e, s);
         }
         if (half_first)
-            assert_int_equal(smux_close_write(s), 0);
+            assert_int_equal(smux_stream_close_write(s), 0);
         if (drained_between)
             drain(&e);
-        smux_close(s);
+        smux_stream_close(s);
         if (!peer_first) {
             say_fin(&e, 3);
             hear(&e);
@@ -293,7 +293,7 @@ static void a_closed_stream_that_the_peer_never_finishes_takes_no_new_stream_dow
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
     for (int i = 0; i < 1000; i++) {
-        smux_close(engine_opened(&e));
+        smux_stream_close(engine_opened(&e));
         drain(&e);
         e.out.len = 0;
     }
@@ -309,7 +309,7 @@ static void reset_of_a_stream_in_the_backlog_refuses_it(void **state) {
     say_syn(&e, 3);
     hear(&e);
     smux_stream *s = expect_event(&e, SMUX_EVENT_ACCEPT)->event.stream;
-    smux_reset(s);
+    smux_stream_reset(s);
     expect_frame(&e, CMD_FIN, 3);
     assert_int_equal(info_of(&e).backlog, 0);
     assert_int_equal(info_of(&e).streams, 0);
@@ -325,7 +325,7 @@ static void close_of_a_stream_in_the_backlog_takes_it_out(void **state) {
     hear(&e);
     smux_stream *s = expect_event(&e, SMUX_EVENT_ACCEPT)->event.stream;
     expect_eof(&e, s);
-    smux_close(s);
+    smux_stream_close(s);
     assert_int_equal(info_of(&e).backlog, 0);
     expect_frame(&e, CMD_FIN, 3);
     assert_int_equal(info_of(&e).streams, 0);
@@ -340,16 +340,16 @@ static void streams_may_be_closed_between_output_and_sent(void **state) {
         smux_stream *s = engine_accepted(&e, 3);
         assert_int_equal(send_pattern(s, 0, 20000), 20000);
         struct iovec iov[16];
-        int count = smux_output(e.session, iov, 16, e.now_us);
+        int count = smux_session_output(e.session, iov, 16, e.now_us);
         assert_true(count > 0);
         if (how)
-            smux_close(s);
+            smux_stream_close(s);
         else
-            smux_reset(s);
-        /* the memory stays valid and unchanged until smux_sent */
+            smux_stream_reset(s);
+        /* the memory stays valid and unchanged until smux_session_output_done */
         for (int i = 0; i < count; i++)
             bytes_add(&e.out, iov[i].iov_base, iov[i].iov_len);
-        smux_sent(e.session, iov_total(iov, count));
+        smux_session_output_done(e.session, iov_total(iov, count));
         frame f = expect_frame(&e, CMD_PSH, 3);
         assert_int_equal(f.len, 20000);
         for (uint32_t k = 0; k < f.len; k++)

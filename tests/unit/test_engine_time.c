@@ -9,7 +9,7 @@ static void a_nop_goes_out_every_interval(void **state) {
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
     for (int i = 1; i <= 10; i++) {
-        uint64_t due = smux_deadline(e.session);
+        uint64_t due = smux_session_deadline(e.session);
         assert_int_equal(due, SECONDS(1000) + i * SECONDS(10));
         pass_time_until(&e, due - 1);
         expect_silence(&e);
@@ -61,9 +61,9 @@ static void a_disabled_keepalive_has_no_deadline_and_sends_nothing(void **state)
     engine_start(&e);
     say_nop(&e, 0);
     hear(&e);
-    assert_int_equal(smux_deadline(e.session), SMUX_NEVER);
+    assert_int_equal(smux_session_deadline(e.session), SMUX_NEVER);
     e.now_us += SECONDS(100000);
-    smux_tick(e.session, e.now_us);
+    smux_session_tick(e.session, e.now_us);
     expect_silence(&e);
     expect_no_event(&e);
     engine_end(&e);
@@ -72,10 +72,10 @@ static void a_disabled_keepalive_has_no_deadline_and_sends_nothing(void **state)
 /* Runs until the session fails; returns how long that took after the last byte of the peer. */
 static uint64_t time_until_silence_is_noticed(engine *e, uint64_t heard_us, uint64_t at_most_us) {
     while (!smux_session_error(e->session) && e->now_us < heard_us + at_most_us) {
-        uint64_t next = smux_deadline(e->session);
+        uint64_t next = smux_session_deadline(e->session);
         assert_true(next > e->now_us);
         e->now_us = next;
-        smux_tick(e->session, e->now_us);
+        smux_session_tick(e->session, e->now_us);
         drain(e);
     }
     e->out.len = 0;
@@ -146,17 +146,17 @@ static void the_silence_is_not_the_peers_while_we_do_not_read(void **state) {
     say_pattern(&e, 3, 0, 1000);
     hear(&e);
     engine_drop_events(&e);
-    assert_false(smux_want_read(e.session));
+    assert_false(smux_session_want_read(e.session));
     for (int i = 0; i < 100; i++) {
         pass_time(&e, SECONDS(10));
         drain(&e);
         e.out.len = 0;
     }
     assert_int_equal(smux_session_error(e.session), 0);
-    assert_int_equal(smux_consume(s, 1000), 0);
-    assert_true(smux_want_read(e.session));
+    assert_int_equal(smux_stream_consume(s, 1000), 0);
+    assert_true(smux_session_want_read(e.session));
     uint64_t resumed = e.now_us;
-    smux_tick(e.session, e.now_us); /* not the moment it goes on */
+    smux_session_tick(e.session, e.now_us); /* not the moment it goes on */
     assert_int_equal(smux_session_error(e.session), 0);
     uint64_t took = time_until_silence_is_noticed(&e, resumed, SECONDS(100));
     assert_in_range(took, SECONDS(30), SECONDS(41));
@@ -171,8 +171,8 @@ static void the_silence_is_not_the_peers_while_the_caller_has_paused(void **stat
     engine_begin(&e, SMUX_SERVER, 2);
     say_nop(&e, 0);
     hear(&e);
-    smux_pause_reading(e.session, true, e.now_us);
-    assert_false(smux_want_read(e.session));
+    smux_session_pause_reading(e.session, true, e.now_us);
+    assert_false(smux_session_want_read(e.session));
     for (int i = 0; i < 100; i++) {
         pass_time(&e, SECONDS(10));
         for (frame f = next_frame(&e); f.cmd != -1; f = next_frame(&e))
@@ -181,8 +181,8 @@ static void the_silence_is_not_the_peers_while_the_caller_has_paused(void **stat
     assert_int_equal(smux_session_error(e.session), 0);
     assert_in_range(nops, 99, 100); /* the peer is not to take us for silent, either */
     pass_time(&e, SECONDS(9));
-    smux_pause_reading(e.session, false, e.now_us);
-    assert_true(smux_want_read(e.session));
+    smux_session_pause_reading(e.session, false, e.now_us);
+    assert_true(smux_session_want_read(e.session));
     uint64_t resumed = e.now_us, took = time_until_silence_is_noticed(&e, resumed, SECONDS(100));
     assert_in_range(took, SECONDS(30), SECONDS(41));
     expect_failed(&e, SMUX_ERR_KEEPALIVE);
@@ -196,7 +196,7 @@ static void a_process_that_was_stopped_reads_before_it_judges(void **state) {
     say_nop(&e, 0);
     hear(&e);
     e.now_us += SECONDS(3600); /* SIGSTOP, SIGCONT: time has leapt, the NOPs lie in the socket */
-    smux_tick(e.session, e.now_us);
+    smux_session_tick(e.session, e.now_us);
     drain(&e);
     e.out.len = 0;
     assert_int_equal(smux_session_error(e.session), 0);
@@ -216,17 +216,17 @@ static void ticking_early_or_late_or_backwards_does_no_harm(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
-    uint64_t start = e.now_us, due = smux_deadline(e.session);
+    uint64_t start = e.now_us, due = smux_session_deadline(e.session);
     for (uint64_t t = start; t < due; t += SECONDS(1) / 3)
-        smux_tick(e.session, t);
+        smux_session_tick(e.session, t);
     expect_silence(&e);
-    smux_tick(e.session, start - SECONDS(500)); /* taken as no time at all */
-    smux_tick(e.session, 0);
+    smux_session_tick(e.session, start - SECONDS(500)); /* taken as no time at all */
+    smux_session_tick(e.session, 0);
     expect_silence(&e);
-    assert_int_equal(smux_deadline(e.session), due);
+    assert_int_equal(smux_session_deadline(e.session), due);
     e.now_us = due;
-    smux_tick(e.session, due);
-    smux_tick(e.session, due);
+    smux_session_tick(e.session, due);
+    smux_session_tick(e.session, due);
     expect_frame(&e, CMD_NOP, 0);
     expect_silence(&e);
     engine_end(&e);
@@ -240,7 +240,7 @@ static void the_clock_may_start_anywhere(void **state) {
         engine_prepare(&e, SMUX_CLIENT, 1);
         e.now_us = starts[i];
         engine_start(&e);
-        assert_int_equal(smux_deadline(e.session), starts[i] + SECONDS(10));
+        assert_int_equal(smux_session_deadline(e.session), starts[i] + SECONDS(10));
         pass_time(&e, SECONDS(10));
         expect_frame(&e, CMD_NOP, 0);
         engine_end(&e);
@@ -260,17 +260,17 @@ static void a_stream_without_data_for_the_idle_timeout_is_reset(void **state) {
     (void)state;
     engine e;
     engine_with_idle_timeout(&e);
-    assert_int_equal(smux_deadline(e.session), SMUX_NEVER);
+    assert_int_equal(smux_session_deadline(e.session), SMUX_NEVER);
     smux_stream *s = engine_accepted(&e, 3);
     uint64_t start = e.now_us;
-    assert_in_range(smux_deadline(e.session), start + SECONDS(60), start + SECONDS(61));
+    assert_in_range(smux_session_deadline(e.session), start + SECONDS(60), start + SECONDS(61));
     pass_time_until(&e, start + SECONDS(60) - 1);
     expect_no_event(&e);
     pass_time_until(&e, start + SECONDS(62));
     expect_reset(&e, s, SMUX_ERR_IDLE);
     expect_frame(&e, CMD_FIN, 3);
-    smux_close(s);
-    assert_int_equal(smux_deadline(e.session), SMUX_NEVER);
+    smux_stream_close(s);
+    assert_int_equal(smux_session_deadline(e.session), SMUX_NEVER);
     engine_end(&e);
 }
 
@@ -319,7 +319,7 @@ static void ten_thousand_idle_streams_are_reset_in_the_order_they_fell_silent(vo
     for (seen *v; (v = peek_event(&e)); e.event_next++, count++) {
         assert_int_equal(v->event.type, SMUX_EVENT_RESET);
         assert_int_equal(v->event.error, SMUX_ERR_IDLE);
-        smux_close(v->event.stream);
+        smux_stream_close(v->event.stream);
     }
     assert_int_equal(count, N);
     drain(&e);
@@ -347,7 +347,7 @@ static void a_closed_stream_that_the_peer_gives_no_window_is_reset_after_a_while
     engine e;
     smux_stream *s = begin_without_window(&e, SECONDS(60));
     send_text(s, "stuck");
-    smux_close(s);
+    smux_stream_close(s);
     expect_silence(&e);
     assert_int_equal(info_of(&e).streams, 1);
     pass_time(&e, SECONDS(59));
@@ -357,7 +357,7 @@ static void a_closed_stream_that_the_peer_gives_no_window_is_reset_after_a_while
     expect_frame(&e, CMD_FIN, 3);
     assert_int_equal(info_of(&e).streams, 0);
     assert_int_equal(info_of(&e).queued, 0);
-    assert_int_equal(smux_deadline(e.session), SMUX_NEVER);
+    assert_int_equal(smux_session_deadline(e.session), SMUX_NEVER);
     engine_end(&e);
 }
 
@@ -369,7 +369,7 @@ static void a_closed_stream_is_not_reset_for_a_carrier_that_takes_nothing(void *
     engine_start(&e);
     smux_stream *s = engine_accepted(&e, 3);
     send_text(s, "waits");
-    smux_close(s);
+    smux_stream_close(s);
     for (int i = 0; i < 100; i++) {
         drain_some(&e, 0);
         pass_time(&e, SECONDS(10));
@@ -384,7 +384,7 @@ static void a_closed_stream_that_makes_progress_lingers_on(void **state) {
     engine e;
     smux_stream *s = begin_without_window(&e, SECONDS(60));
     assert_int_equal(send_pattern(s, 0, 200000), 200000);
-    smux_close(s);
+    smux_stream_close(s);
     size_t sum = 0;
     for (uint32_t i = 0; i < 10; i++) {
         pass_time(&e, SECONDS(50));
@@ -403,8 +403,8 @@ static void with_no_linger_timeout_a_closed_stream_waits_for_ever(void **state) 
     engine e;
     smux_stream *s = begin_without_window(&e, 0);
     send_text(s, "patient");
-    smux_close(s);
-    assert_int_equal(smux_deadline(e.session), SMUX_NEVER);
+    smux_stream_close(s);
+    assert_int_equal(smux_session_deadline(e.session), SMUX_NEVER);
     pass_time(&e, SECONDS(1000000));
     say_upd(&e, 3, 0, 100);
     hear(&e);

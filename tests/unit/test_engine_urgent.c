@@ -29,7 +29,7 @@ static void the_urgent_byte_ends_its_frame_and_is_announced(void **state) {
         engine e;
         smux_stream *s = begin(&e, version, true);
         send_text(s, "abc!");
-        assert_int_equal(smux_mark_urgent(s, 0), 0);
+        assert_int_equal(smux_stream_mark_urgent(s, 0), 0);
         send_text(s, "def");
         expect_frame(&e, CMD_NOP, 3);
         expect_psh(&e, 3, "abc!");
@@ -43,7 +43,7 @@ static void a_byte_that_has_others_behind_it_can_be_marked(void **state) {
     engine e;
     smux_stream *s = begin(&e, 1, true);
     send_text(s, "a!bc");
-    assert_int_equal(smux_mark_urgent(s, 2), 0);
+    assert_int_equal(smux_stream_mark_urgent(s, 2), 0);
     expect_frame(&e, CMD_NOP, 3);
     expect_psh(&e, 3, "a!");
     expect_psh(&e, 3, "bc");
@@ -56,7 +56,7 @@ static void a_later_mark_takes_the_place_of_one_that_waits(void **state) {
     smux_stream *s = begin(&e, 1, true);
     for (int i = 0; i < 1000; i++) {
         send_text(s, "x");
-        assert_int_equal(smux_mark_urgent(s, 0), 0);
+        assert_int_equal(smux_stream_mark_urgent(s, 0), 0);
     }
     expect_frame(&e, CMD_NOP, 3);
     frame f = expect_frame(&e, CMD_PSH, 3);
@@ -69,7 +69,7 @@ static void a_plain_peer_gets_the_byte_and_no_announcement(void **state) {
     engine e;
     smux_stream *s = begin(&e, 1, false);
     send_text(s, "abc!");
-    assert_int_equal(smux_mark_urgent(s, 0), 0);
+    assert_int_equal(smux_stream_mark_urgent(s, 0), 0);
     send_text(s, "d");
     expect_psh(&e, 3, "abc!");
     expect_psh(&e, 3, "d");
@@ -80,13 +80,13 @@ static void what_does_not_wait_cannot_be_marked(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1, true);
-    assert_int_equal(smux_mark_urgent(s, 0), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smux_stream_mark_urgent(s, 0), SMUX_ERR_ARGUMENT);
     send_text(s, "ab");
-    assert_int_equal(smux_mark_urgent(s, 2), SMUX_ERR_ARGUMENT);
+    assert_int_equal(smux_stream_mark_urgent(s, 2), SMUX_ERR_ARGUMENT);
     expect_psh(&e, 3, "ab");
-    assert_int_equal(smux_mark_urgent(s, 0), SMUX_ERR_ARGUMENT);
-    smux_close_write(s);
-    assert_int_equal(smux_mark_urgent(s, 0), SMUX_ERR_SHUT);
+    assert_int_equal(smux_stream_mark_urgent(s, 0), SMUX_ERR_ARGUMENT);
+    smux_stream_close_write(s);
+    assert_int_equal(smux_stream_mark_urgent(s, 0), SMUX_ERR_SHUT);
     expect_frame(&e, CMD_FIN, 3);
     engine_end(&e);
 }
@@ -98,7 +98,7 @@ static void a_mark_survives_every_short_write(void **state) {
         engine e;
         smux_stream *s = begin(&e, 2, true);
         send_text(s, "before!");
-        assert_int_equal(smux_mark_urgent(s, 0), 0);
+        assert_int_equal(smux_stream_mark_urgent(s, 0), 0);
         send_text(s, "behind");
         drain_some(&e, piece);
         e.output_max = 1;
@@ -116,18 +116,18 @@ static void a_mark_waits_for_the_window(void **state) {
     smux_stream *s = begin(&e, 2, true);
     smux_sendbuf lent = {.data = much, .len = sizeof much};
     smux_sendbuf last = {.data = (const uint8_t *)"!", .len = 1};
-    assert_int_equal(smux_send_borrowed(s, &lent), 0);
-    assert_int_equal(smux_send_borrowed(s, &last), 0);
-    assert_int_equal(smux_mark_urgent(s, 0), 0);
+    assert_int_equal(smux_stream_send_borrowed(s, &lent), 0);
+    assert_int_equal(smux_stream_send_borrowed(s, &last), 0);
+    assert_int_equal(smux_stream_mark_urgent(s, 0), 0);
     for (size_t got = 0; got < sizeof much;)
         got += expect_frame(&e, CMD_PSH, 3).len;
-    expect_event(&e, SMUX_EVENT_SENT);
+    expect_event(&e, SMUX_EVENT_RETURNED);
     expect_silence(&e);
     say_upd(&e, 3, sizeof much, sizeof much);
     hear(&e);
     expect_frame(&e, CMD_NOP, 3);
     expect_psh(&e, 3, "!");
-    expect_event(&e, SMUX_EVENT_SENT);
+    expect_event(&e, SMUX_EVENT_RETURNED);
     engine_end(&e);
 }
 
@@ -136,9 +136,9 @@ static void a_buffer_taken_back_takes_the_mark_along(void **state) {
     engine e;
     smux_stream *s = begin(&e, 1, true);
     smux_sendbuf lent = {.data = (const uint8_t *)"lent!", .len = 5};
-    assert_int_equal(smux_send_borrowed(s, &lent), 0);
-    assert_int_equal(smux_mark_urgent(s, 0), 0);
-    assert_int_equal(smux_send_cancel(e.session, &lent, NULL), 0);
+    assert_int_equal(smux_stream_send_borrowed(s, &lent), 0);
+    assert_int_equal(smux_stream_mark_urgent(s, 0), 0);
+    assert_int_equal(smux_session_send_cancel(e.session, &lent, NULL), 0);
     send_text(s, "ordinary");
     expect_psh(&e, 3, "ordinary");
     engine_end(&e);

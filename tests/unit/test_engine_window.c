@@ -141,7 +141,7 @@ static void a_upd_beyond_what_was_sent_resets_the_stream(void **state) {
         expect_frame(&e, CMD_FIN, 3);
         engine_opened(&e); /* the session goes on */
         expect_frame(&e, CMD_SYN, 5);
-        smux_close(s);
+        smux_stream_close(s);
         engine_end(&e);
     }
 }
@@ -152,7 +152,7 @@ static void fin_needs_no_window(void **state) {
     smux_stream *s;
     engine_with_sender(&e, &s);
     send_pattern(s, 0, INITIAL_WINDOW);
-    smux_close_write(s);
+    smux_stream_close_write(s);
     size_t sum = 0;
     frame f;
     for (f = next_frame(&e); f.cmd == CMD_PSH; f = next_frame(&e))
@@ -172,17 +172,17 @@ static void sent_positions_wrap_at_4_gib(void **state) {
     uint64_t sent = 0;
     for (int i = 0; i < 66; i++) { /* 4.1 GiB */
         smux_sendbuf lent = {.data = data, .len = LEN};
-        assert_int_equal(smux_send_borrowed(s, &lent), 0);
+        assert_int_equal(smux_stream_send_borrowed(s, &lent), 0);
         say_upd(&e, 3, (uint32_t)sent, LEN);
         hear(&e);
         struct iovec iov[64];
         int count;
-        while ((count = smux_output(e.session, iov, 64, e.now_us)) > 0)
-            smux_sent(e.session, iov_total(iov, count));
+        while ((count = smux_session_output(e.session, iov, 64, e.now_us)) > 0)
+            smux_session_output_done(e.session, iov_total(iov, count));
         sent += LEN;
         assert_int_equal(stream_info(s).bytes_out, sent);
         assert_int_equal(stream_info(s).send_window, 0);
-        expect_event(&e, SMUX_EVENT_SENT);
+        expect_event(&e, SMUX_EVENT_RETURNED);
         engine_drop_events(&e);
     }
     assert_true(sent > UINT32_MAX);
@@ -226,7 +226,7 @@ static void a_peer_that_knew_only_the_larger_window_is_not_punished_for_the_smal
     smux_stream *s = engine_accepted(&e, 3);
     say_pattern(&e, 3, 0, 1000);
     hear(&e);
-    assert_int_equal(smux_consume(s, 1000), 0);
+    assert_int_equal(smux_stream_consume(s, 1000), 0);
     frame f = expect_frame(&e, CMD_UPD, 3); /* 64 KiB from here on */
     assert_int_equal(get_u32(f.payload), 1000);
     assert_int_equal(get_u32(f.payload + 4), 65536);
@@ -283,7 +283,7 @@ the_window_is_opened_again_before_the_peer_runs_dry_and_not_for_every_byte(void 
             hear(&e);
             sent += len;
             engine_drop_events(&e);
-            assert_int_equal(smux_consume(s, len), 0);
+            assert_int_equal(smux_stream_consume(s, len), 0);
             for (frame f = next_frame(&e); f.cmd != -1; f = next_frame(&e)) {
                 assert_int_equal(f.cmd, CMD_UPD);
                 assert_true(get_u32(f.payload) <= sent);
@@ -307,8 +307,8 @@ static void what_is_consumed_byte_by_byte_costs_few_updates(void **state) {
     engine_drop_events(&e);
     int updates = 0;
     for (uint32_t i = 0; i < INITIAL_WINDOW; i++) {
-        assert_int_equal(smux_consume(s, 1), 0);
-        if (smux_want_write(e.session))
+        assert_int_equal(smux_stream_consume(s, 1), 0);
+        if (smux_session_want_write(e.session))
             for (frame f = next_frame(&e); f.cmd != -1; f = next_frame(&e))
                 updates += f.cmd == CMD_UPD;
     }
@@ -329,7 +329,7 @@ static void updates_that_cannot_leave_do_not_pile_up(void **state) {
         hear(&e);
         engine_drop_events(&e);
         for (int k = 0; k < 64; k++)
-            assert_int_equal(smux_consume(s, INITIAL_WINDOW / 64), 0);
+            assert_int_equal(smux_stream_consume(s, INITIAL_WINDOW / 64), 0);
         sent += INITIAL_WINDOW;
     }
     assert_true(e.alloc.live_bytes <= before + 4096);
@@ -354,16 +354,16 @@ static void received_positions_wrap_at_4_gib(void **state) {
     uint64_t total = 0, limit = 4 << 20;
     while (total < 0x100000000u + (64 << 20)) {
         assert_true(total + (1 << 20) <= limit);
-        assert_int_equal(smux_feed(e.session, chunk.data, chunk.len, e.now_us), 0);
+        assert_int_equal(smux_session_feed(e.session, chunk.data, chunk.len, e.now_us), 0);
         smux_event event;
         size_t got = 0;
-        while (smux_next_event(e.session, &event)) {
+        while (smux_session_next_event(e.session, &event)) {
             assert_int_equal(event.type, SMUX_EVENT_DATA);
             got += event.len;
         }
         assert_int_equal(got, 1 << 20);
         total += got;
-        assert_int_equal(smux_consume(s, got), 0);
+        assert_int_equal(smux_stream_consume(s, got), 0);
         for (frame f = next_frame(&e); f.cmd != -1; f = next_frame(&e)) {
             uint32_t back = (uint32_t)total - get_u32(f.payload); /* modulo 2^32 */
             assert_true(back <= 4 << 20);
@@ -386,14 +386,14 @@ static void one_unread_stream_does_not_stall_the_others(void **state) {
     engine_drop_events(&e);
     uint64_t sent = 0, limit = INITIAL_WINDOW;
     while (sent < (16 << 20)) {
-        assert_true(smux_want_read(e.session));
+        assert_true(smux_session_want_read(e.session));
         size_t len = limit - sent < 20000 ? (size_t)(limit - sent) : 20000;
         assert_true(len > 0);
         say_pattern(&e, 5, sent, len);
         hear(&e);
         expect_pattern(&e, busy, sent, len);
         sent += len;
-        assert_int_equal(smux_consume(busy, len), 0);
+        assert_int_equal(smux_stream_consume(busy, len), 0);
         for (frame f = next_frame(&e); f.cmd != -1; f = next_frame(&e))
             if (f.sid == 5)
                 limit = get_u32(f.payload) + (uint64_t)get_u32(f.payload + 4);
@@ -415,21 +415,21 @@ typedef struct bulk {
 
 static void bulk_fill(bulk *b) {
     static const uint8_t zeros[65536];
-    while (b->source && smux_send(b->source, zeros, sizeof(zeros)) == sizeof(zeros))
+    while (b->source && smux_stream_send(b->source, zeros, sizeof(zeros)) == sizeof(zeros))
         ;
 }
 
 static void bulk_event(path *p, int side, const smux_event *event) {
     bulk *b = p->user;
     if (event->type == SMUX_EVENT_ACCEPT) {
-        smux_accept(event->stream);
+        smux_stream_accept(event->stream);
         b->sink = event->stream;
     } else if (event->type == SMUX_EVENT_DATA) {
         assert_int_equal(side, 1);
         b->received += event->len;
         b->unread += event->len;
         if (b->read_bytes_per_us == 0) {
-            assert_int_equal(smux_consume(event->stream, event->len), 0);
+            assert_int_equal(smux_stream_consume(event->stream, event->len), 0);
             b->unread -= event->len;
         }
     } else if (event->type == SMUX_EVENT_WRITABLE) {
@@ -449,7 +449,7 @@ static void bulk_step(path *p) {
         return;
     b->read_credit += b->read_bytes_per_us * (double)p->step_us;
     uint64_t n = (uint64_t)b->read_credit < b->unread ? (uint64_t)b->read_credit : b->unread;
-    assert_int_equal(smux_consume(b->sink, n), 0);
+    assert_int_equal(smux_stream_consume(b->sink, n), 0);
     b->unread -= n;
     b->read_credit -= (double)n;
 }
@@ -459,7 +459,7 @@ typedef struct trip {
     uint64_t rtt_us;
     double bytes_per_us, read_bytes_per_us;
     uint64_t run_us;
-    uint32_t first_limit, second_limit; /* smux_limit_windows for each half; 0: none */
+    uint32_t first_limit, second_limit; /* smux_session_limit_windows for each half; 0: none */
     uint32_t last_window;
     double rate; /* result: bytes per microsecond over the second half */
     bulk bulk;
@@ -490,14 +490,14 @@ static void trip_run(trip *t) {
     p.user = &t->bulk;
     t->bulk.read_bytes_per_us = t->read_bytes_per_us;
     path_begin(&p, &t->client, &t->server);
-    assert_int_equal(smux_open(p.side[0], &t->bulk.source), 0);
+    assert_int_equal(smux_stream_open(p.side[0], &t->bulk.source), 0);
     bulk_fill(&t->bulk);
     if (t->first_limit)
-        smux_limit_windows(p.side[1], t->first_limit);
+        smux_session_limit_windows(p.side[1], t->first_limit);
     path_run(&p, t->run_us / 2);
     uint64_t half = t->bulk.received;
     if (t->second_limit)
-        smux_limit_windows(p.side[1], t->second_limit);
+        smux_session_limit_windows(p.side[1], t->second_limit);
     path_run(&p, t->run_us / 2);
     t->last_window = stream_info(t->bulk.sink).recv_window;
     t->rate = (double)(t->bulk.received - half) / ((double)t->run_us / 2);
@@ -581,17 +581,17 @@ static void streams_that_move_little_do_not_notice_a_limit(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 2);
-    smux_limit_windows(e.session, 1);
+    smux_session_limit_windows(e.session, 1);
     smux_stream *s = engine_accepted(&e, 3);
     say_pattern(&e, 3, 0, 100000);
     hear(&e);
     engine_drop_events(&e);
-    assert_int_equal(smux_consume(s, 100000), 0);
+    assert_int_equal(smux_stream_consume(s, 100000), 0);
     expect_silence(&e);
     say_pattern(&e, 3, 100000, 100000);
     hear(&e);
     engine_drop_events(&e);
-    assert_int_equal(smux_consume(s, 100000), 0);
+    assert_int_equal(smux_stream_consume(s, 100000), 0);
     frame f = next_frame(&e);
     assert_int_equal(f.cmd, CMD_UPD);
     assert_int_equal(get_u32(f.payload + 4), 4096);
@@ -637,7 +637,7 @@ static void windows_of_many_unread_streams_stay_within_the_budget(void **state) 
     for (int round = 0; round < 2000; round++) {
         uint32_t i = (uint32_t)round % N;
         size_t len = limit[i] - sent[i] < 30000 ? (size_t)(limit[i] - sent[i]) : 30000;
-        if (smux_want_read(e.session) && len) {
+        if (smux_session_want_read(e.session) && len) {
             say_pattern(&e, 3 + 2 * i, sent[i], len);
             hear(&e);
             sent[i] += len;
@@ -645,7 +645,7 @@ static void windows_of_many_unread_streams_stay_within_the_budget(void **state) 
         }
         engine_drop_events(&e);
         uint64_t some = stream_info(s[(i * 7) % N]).unread / 2;
-        assert_int_equal(smux_consume(s[(i * 7) % N], some), 0);
+        assert_int_equal(smux_stream_consume(s[(i * 7) % N], some), 0);
         unread -= some;
         assert_int_equal(info_of(&e).unread, unread);
         assert_true(unread <= (4 << 20) + 30000);
@@ -665,13 +665,13 @@ static void who_found_no_room_in_the_window_hears_once_when_there_is_some(void *
     engine e;
     engine_begin(&e, SMUX_CLIENT, 2);
     smux_stream *s = engine_opened(&e);
-    assert_int_equal(smux_window_room(s), INITIAL_WINDOW);
+    assert_int_equal(smux_stream_window_room(s), INITIAL_WINDOW);
     static uint8_t zeros[INITIAL_WINDOW];
-    assert_int_equal(smux_send(s, zeros, INITIAL_WINDOW - 10), INITIAL_WINDOW - 10);
+    assert_int_equal(smux_stream_send(s, zeros, INITIAL_WINDOW - 10), INITIAL_WINDOW - 10);
     drain(&e);
-    assert_int_equal(smux_window_room(s), 10);
-    assert_int_equal(smux_send(s, "0123456789more", 14), 14);
-    assert_int_equal(smux_window_room(s), 0);
+    assert_int_equal(smux_stream_window_room(s), 10);
+    assert_int_equal(smux_stream_send(s, "0123456789more", 14), 14);
+    assert_int_equal(smux_stream_window_room(s), 0);
     drain(&e);
     expect_no_event(&e);
     say_upd(&e, 3, 4, INITIAL_WINDOW); /* what waits already takes all of it */
@@ -680,7 +680,7 @@ static void who_found_no_room_in_the_window_hears_once_when_there_is_some(void *
     say_upd(&e, 3, 5, INITIAL_WINDOW);
     hear(&e);
     expect_writable(&e, s);
-    assert_int_equal(smux_window_room(s), 1);
+    assert_int_equal(smux_stream_window_room(s), 1);
     say_upd(&e, 3, 100, INITIAL_WINDOW);
     hear(&e);
     expect_no_event(&e);
@@ -692,8 +692,8 @@ static void without_windows_there_is_always_room(void **state) {
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
     smux_stream *s = engine_opened(&e);
-    assert_int_equal(smux_send(s, "x", 1), 1);
-    assert_true(smux_window_room(s) > UINT32_MAX);
+    assert_int_equal(smux_stream_send(s, "x", 1), 1);
+    assert_true(smux_stream_window_room(s) > UINT32_MAX);
     engine_end_anyhow(&e);
 }
 

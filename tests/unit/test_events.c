@@ -1,5 +1,5 @@
-/* Edges that come early or together: whatever epoll says, in one event or several, before a relay has its
- * socket, with that or after, is acted on; every byte and the right end come through. */
+/* Edges that come early or together: whatever epoll says, in one event or several, before a relay
+ * has its socket, with that or after, is acted on; every byte and the right end come through. */
 #include "support_relay.h"
 
 #include <poll.h>
@@ -63,7 +63,7 @@ static void attach_late(const char *text, enum ending ending, bool together) {
     world.far[0] = tcp[1];
     world.tcp_for_next = -1;
     world.app[0] = -1;
-    assert_int_equal(smux_open(world.server->session, &stream), 0);
+    assert_int_equal(smux_stream_open(world.server->session, &stream), 0);
     relay_init(relay, &world.reactor, &end_ops);
     world.accepted = 1;
     relay_bind(relay, world.server, stream);
@@ -120,7 +120,7 @@ static void on_stream(struct pump *pump, smux_stream *stream) {
     relay_init(relay, &world.reactor, &heard_ops);
     relay_bind(relay, pump, stream);
     relay_expect_head(relay);
-    smux_accept(stream);
+    smux_stream_accept(stream);
 }
 
 static void on_session_end(struct pump *pump, int error, const char *why) {

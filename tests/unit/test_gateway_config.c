@@ -56,7 +56,7 @@ static void a_full_configuration_is_taken(void **state) {
 
 static void nothing_is_allowed_unless_listed(void **state) {
     struct config_error error;
-    struct shim_endpoint loopback = {.family = 2, .port = 80, .addr = {127, 0, 0, 1}};
+    struct endpoint loopback = {.family = 2, .port = 80, .addr = {127, 0, 0, 1}};
     (void)state;
     assert_true(load("[listen]\naddress = tcp://127.0.0.1:1\n", &error));
     assert_null(route_list_match_rule(&config.allow, &loopback, NULL));

@@ -1,6 +1,6 @@
-/* Every event in every state of an upstream's links and sessions: real dials to a listener whose peer is
- * played, and a resolver that answers when told to. Whoever waits for a stream is never left waiting
- * for nothing. */
+/* Every event in every state of an upstream's links and sessions: real dials to a listener whose
+ * peer is played, and a resolver that answers when told to. Whoever waits for a stream is never
+ * left waiting for nothing. */
 #include "support_states.h"
 
 #include "helper/client/helper.h"
@@ -103,7 +103,7 @@ static void stream_ends(void) {
 
 static void on_server_stream(struct pump *pump, smux_stream *stream) {
     (void)pump;
-    smux_accept(stream);
+    smux_stream_accept(stream);
 }
 
 static void on_server_closed(struct pump *pump, int error, const char *why) {
@@ -160,7 +160,7 @@ static void peer_resets(void) {
 static void peer_sends_away(void) {
     if (!subject.server)
         return;
-    smux_goaway(subject.server->session);
+    smux_session_goaway(subject.server->session);
     pump_kick(subject.server);
 }
 

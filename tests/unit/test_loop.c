@@ -1,4 +1,5 @@
-/* The event loop: timers in order, events of closed descriptors voided, tasks and garbage in turn. */
+/* The event loop: timers in order, events of closed descriptors voided, tasks and garbage in turn.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

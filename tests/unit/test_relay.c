@@ -192,7 +192,8 @@ static void an_end_of_file_behind_many_small_messages_is_one_for_the_application
     both_ended_in_order();
 }
 
-/* Story: a server answered 413 and closed with the request unread; the reset overtook the answer. */
+/* Story: a server answered 413 and closed with the request unread; the reset overtook the answer.
+ * */
 static void data_before_a_reset_is_still_read(void **state) {
     (void)state;
     open_pair(0);
@@ -240,8 +241,8 @@ static void a_lingering_close_that_is_read_before_it_is_told_is_a_reset_all_the_
     expect_end(FAR, -ECONNRESET);
 }
 
-/* Descriptors that a program sends along are nobody's (they mark the byte as urgent); closing them must
- * not stop the loop. */
+/* Descriptors that a program sends along are nobody's (they mark the byte as urgent); closing them
+ * must not stop the loop. */
 static void descriptors_sent_along_are_closed(void **state) {
     int pipe_fd[2];
     char space[CMSG_SPACE(sizeof(int))] = {0}, byte = 'x';

@@ -35,7 +35,7 @@ static int teardown_ahead(void **state) {
 
 /* As the helper leaves it. */
 static void open_as_the_helper_does(void) {
-    int size = SHIM_OPEN_SNDBUF;
+    int size = HELPER_OPEN_SNDBUF;
     open_pair(0);
     setsockopt(APP, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 }

@@ -1,6 +1,6 @@
 /* Every event in every state of a relay: each alone, and thousands of random sequences (the seed is
- * printed; SEED=N repeats one). Whatever happens, the state says what the relay has, no wrong move is
- * asked for, it ends once, and nothing is left behind. */
+ * printed; SEED=N repeats one). Whatever happens, the state says what the relay has, no wrong move
+ * is asked for, it ends once, and nothing is left behind. */
 #define SEQUENCES 4000
 #include "support_states.h"
 
@@ -46,7 +46,7 @@ static const struct relay_ops leaving = {.head = on_whole_head, .ended = on_over
 
 static void on_stream(struct pump *pump, smux_stream *stream) {
     (void)pump;
-    smux_accept(stream);
+    smux_stream_accept(stream);
 }
 
 static const struct pump_ops quiet_ops = {.accepted = on_stream, .closed = on_closed};
@@ -56,7 +56,7 @@ static const struct pump_ops quiet_ops = {.accepted = on_stream, .closed = on_cl
 static void bind_one(void) {
     smux_stream *stream;
     if (subject.relay.state == RELAY_IDLE && !world.client_closed &&
-        smux_open(world.client->session, &stream) == 0)
+        smux_stream_open(world.client->session, &stream) == 0)
         relay_bind(&subject.relay, world.client, stream);
 }
 

@@ -148,7 +148,8 @@ static void a_close_behind_the_urgent_byte_loses_nothing(void **state) {
     expect_end(FAR, 0);
 }
 
-/* A peer of the session floods with urgent bytes that the target does not read: one mark is kept. */
+/* A peer of the session floods with urgent bytes that the target does not read: one mark is kept.
+ * */
 static void a_flood_of_urgent_bytes_is_a_flood_of_bytes(void **state) {
     smux_stream *stream;
     char got[4096];
@@ -158,8 +159,8 @@ static void a_flood_of_urgent_bytes_is_a_flood_of_bytes(void **state) {
     stream = world.near[0].relay.stream;
     assert_int_equal(setsockopt(FAR, SOL_SOCKET, SO_OOBINLINE, &(int){1}, sizeof(int)), 0);
     for (int i = 0; i < 20000; i++) {
-        if (smux_send(stream, "!", 1) == 1) {
-            assert_int_equal(smux_mark_urgent(stream, 0), 0);
+        if (smux_stream_send(stream, "!", 1) == 1) {
+            assert_int_equal(smux_stream_mark_urgent(stream, 0), 0);
             sent++;
         }
         pump_kick(world.client);

@@ -1,5 +1,5 @@
-/* Every event in every state of a program's request (helper/client/shim_request.h), in a whole helper, over
- * every kind of route, with a gateway and a program that are played. */
+/* Every event in every state of a program's request (helper/client/shim_request.h), in a whole
+ * helper, over every kind of route, with a gateway and a program that are played. */
 #include "support_helper.h"
 
 #include "helper/client/shim_request.h"
@@ -8,8 +8,8 @@
 enum { ANOTHER_USER = 8, KINDS = 16 };
 
 static struct subject {
-    struct local_request *request; /* NULL once its memory is gone */
-    uint8_t gate[SHIM_GATE_LEN];   /* header and all, as the program sends it */
+    struct shim_request *request;  /* NULL once its memory is gone */
+    uint8_t gate[HELPER_GATE_LEN]; /* header and all, as the program sends it */
     size_t sent;
     int app; /* the program's end, or -1 */
 } subject;
@@ -41,7 +41,7 @@ static void send_gate(size_t until_byte, int fd, size_t copies) {
 }
 
 static void request(void) {
-    send_gate(SHIM_GATE_CHUNK, subject.app, 1);
+    send_gate(HELPER_GATE_CHUNK, subject.app, 1);
 }
 
 static void half_a_request(void) {
@@ -49,31 +49,31 @@ static void half_a_request(void) {
 }
 
 static void request_without_descriptor(void) {
-    send_gate(SHIM_GATE_CHUNK, -1, 0);
+    send_gate(HELPER_GATE_CHUNK, -1, 0);
 }
 
 static void request_with_two(void) {
-    send_gate(SHIM_GATE_CHUNK, subject.app, 2);
+    send_gate(HELPER_GATE_CHUNK, subject.app, 2);
 }
 
 static void request_with_tcp_socket(void) {
-    send_gate(SHIM_GATE_CHUNK, played.target, 1);
+    send_gate(HELPER_GATE_CHUNK, played.target, 1);
 }
 
 static void request_with_another_end(void) {
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    send_gate(SHIM_GATE_CHUNK, pair[0], 1);
+    send_gate(HELPER_GATE_CHUNK, pair[0], 1);
     close(pair[0]);
     close(pair[1]);
 }
 
 static void rest_of_gate(void) {
-    send_gate(SHIM_GATE_LEN, -1, 0);
+    send_gate(HELPER_GATE_LEN, -1, 0);
 }
 
-static struct shim_request *header(void) {
-    return (struct shim_request *)subject.gate;
+static struct helper_request *header(void) {
+    return (struct helper_request *)subject.gate;
 }
 
 static void has_another_version(void) {
@@ -85,7 +85,7 @@ static void has_no_route(void) {
 }
 
 static void is_a_notice(void) {
-    header()->kind = SHIM_NOTICE_LINGER;
+    header()->kind = HELPER_NOTICE_LINGER;
 }
 
 static void is_nonsense(void) {
@@ -93,7 +93,7 @@ static void is_nonsense(void) {
 }
 
 static void asks_for_reset(void) {
-    header()->flags = SHIM_LINGER_RESET;
+    header()->flags = HELPER_LINGER_RESET;
 }
 
 static void program_reads(void) {
@@ -191,7 +191,7 @@ static void check(void) {
         [REQUEST_TELLING] = {true, true, false, CONN(EAGER) | CONN(SUCCEEDED) | CONN(FAILED)},
         [REQUEST_OPENED] = {true, true, false, CONN(EAGER) | CONN(SUCCEEDED)},
         [REQUEST_OPEN] = {false, false, false, CONN(STARTED) | CONN(OPEN)}};
-    const struct local_request *request = subject.request;
+    const struct shim_request *request = subject.request;
     assert_int_equal(state_wrong_moves, 0);
     if (!request) {
         assert_null(helper.conns);
@@ -224,18 +224,18 @@ static void begin(unsigned kind) {
     const struct ucred own = {.pid = getpid(), .uid = geteuid()};
     begin_helper(kind & ~(unsigned)ANOTHER_USER);
     memset(&subject, 0, sizeof subject);
-    *header() = (struct shim_request){.magic = SHIM_CONTROL_MAGIC,
-                                      .version = SHIM_CONTROL_VERSION,
-                                      .size = sizeof(struct shim_request),
-                                      .id = 4711,
-                                      .kind = SHIM_REQUEST_CONNECT,
-                                      .family = AF_INET,
-                                      .dest = destination()};
+    *header() = (struct helper_request){.magic = HELPER_PROTOCOL_MAGIC,
+                                        .version = HELPER_PROTOCOL_VERSION,
+                                        .size = sizeof(struct helper_request),
+                                        .id = 4711,
+                                        .kind = HELPER_REQUEST_CONNECT,
+                                        .family = AF_INET,
+                                        .dest = destination()};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     subject.app = pair[0];
     struct account *account = kind & ANOTHER_USER ? account_get(&helper.accounts, geteuid()) : NULL;
-    assert_true(local_request_new(&helper, pair[1], &own, account));
-    subject.request = container_of(helper.conns, struct local_request, conn);
+    assert_true(shim_request_new(&helper, pair[1], &own, account));
+    subject.request = container_of(helper.conns, struct shim_request, conn);
 }
 
 static bool enter(unsigned state) {

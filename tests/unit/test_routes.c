@@ -19,8 +19,8 @@ static void parse(const char *text) {
         fail_msg("%s: %s", text, error.text);
 }
 
-static struct shim_endpoint endpoint(const char *text, uint16_t port) {
-    struct shim_endpoint ep = {.port = port};
+static struct endpoint endpoint(const char *text, uint16_t port) {
+    struct endpoint ep = {.port = port};
     ep.family = strchr(text, ':') ? AF_INET6 : AF_INET;
     assert_int_equal(inet_pton(ep.family, text, ep.addr), 1);
     return ep;
@@ -28,7 +28,7 @@ static struct shim_endpoint endpoint(const char *text, uint16_t port) {
 
 /* The name of the route, or "-". */
 static const char *match(const char *address, uint16_t port, const char *name) {
-    struct shim_endpoint ep = endpoint(address, port);
+    struct endpoint ep = endpoint(address, port);
     const struct route *route = route_list_match(&list, &ep, name);
     return route ? route->name : "-";
 }
@@ -63,7 +63,8 @@ static void v4_mapped_is_the_same_as_v4(void **state) {
     assert_string_equal(match("2001:db8::1", 80, NULL), "six");
 }
 
-/* What means something else on every machine is no matter of `*` or of networks that happen to hold it. */
+/* What means something else on every machine is no matter of `*` or of networks that happen to hold
+ * it. */
 static void addresses_of_links_and_groups_are_not_routed(void **state) {
     (void)state;
     parse("*.local name=name; [::/0] name=six; 0.0.0.0/0 name=four; * name=any");
@@ -102,7 +103,7 @@ static void addresses_of_links_and_groups_are_not_routed(void **state) {
 }
 
 static void assert_listed(const char *address, bool listed) {
-    struct shim_endpoint dest = endpoint(address, 80);
+    struct endpoint dest = endpoint(address, 80);
     assert_int_equal(route_list_match_network(&list, &dest) != NULL, listed);
 }
 
@@ -267,7 +268,7 @@ static void limits_are_refused_not_overrun(void **state) {
 
 static void a_list_of_destinations_alone(void **state) {
     struct route_error error;
-    struct shim_endpoint loopback = endpoint("127.0.0.1", 22);
+    struct endpoint loopback = endpoint("127.0.0.1", 22);
     (void)state;
     assert_true(route_list_parse_destinations(&list, "127.0.0.1:22, *.x", &error));
     assert_non_null(route_list_match_rule(&list, &loopback, NULL));

@@ -151,8 +151,7 @@ static void mistakes_are_named_and_answered(void **state) {
     }
 }
 
-static int reply_at_every_split(int error, const struct shim_endpoint *bound,
-                                struct shim_endpoint *out) {
+static int reply_at_every_split(int error, const struct endpoint *bound, struct endpoint *out) {
     uint8_t message[SOCKS5_GREETING_ANSWER_LEN + SOCKS5_REPLY_MAX + 1];
     int result = -1;
     memcpy(message, socks5_greeting_answer, SOCKS5_GREETING_ANSWER_LEN);
@@ -182,7 +181,7 @@ static void every_errno_of_connect_arrives_as_it_was(void **state) {
     static const int errors[] = {EACCES,       EADDRNOTAVAIL, ENETDOWN,   ENETUNREACH, EHOSTDOWN,
                                  EHOSTUNREACH, ECONNREFUSED,  ECONNRESET, ETIMEDOUT,   EINVAL,
                                  EAFNOSUPPORT, EOPNOTSUPP,    EPROTO,     ENOBUFS,     EPERM};
-    struct shim_endpoint bound;
+    struct endpoint bound;
     (void)state;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
         assert_int_equal(reply_at_every_split(errors[i], NULL, &bound), errors[i]);
@@ -190,14 +189,14 @@ static void every_errno_of_connect_arrives_as_it_was(void **state) {
 
 static void an_errno_that_no_failed_connect_has_is_not_believed(void **state) {
     static const int errors[] = {EINTR, EAGAIN, EINPROGRESS, EALREADY, EISCONN, EBADF, 133, 4000};
-    struct shim_endpoint bound;
+    struct endpoint bound;
     (void)state;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
         assert_int_equal(reply_at_every_split(errors[i], NULL, &bound), ECONNREFUSED);
 }
 
 static void a_refusal_by_rule_is_eacces(void **state) {
-    struct shim_endpoint bound;
+    struct endpoint bound;
     uint8_t message[SOCKS5_REPLY_MAX];
     (void)state;
     assert_int_equal(reply_at_every_split(SOCKS5_DENIED, NULL, &bound), EACCES);
@@ -208,8 +207,7 @@ static void a_refusal_by_rule_is_eacces(void **state) {
 }
 
 static void the_bound_address_arrives(void **state) {
-    struct shim_endpoint bound, v4 = ipv4("\xc0\x00\x02\x01", 40000).address,
-                                v6 = ipv6(40001).address;
+    struct endpoint bound, v4 = ipv4("\xc0\x00\x02\x01", 40000).address, v6 = ipv6(40001).address;
     (void)state;
     assert_int_equal(reply_at_every_split(0, &v4, &bound), 0);
     assert_memory_equal(&bound, &v4, sizeof bound);

@@ -1,5 +1,5 @@
-/* Every event in every state of a gateway's target: a real gateway, a client that is a session of its
- * own, a listener that is dialled, and a resolver that answers when told to. */
+/* Every event in every state of a gateway's target: a real gateway, a client that is a session of
+ * its own, a listener that is dialled, and a resolver that answers when told to. */
 #include "support_states.h"
 
 #include "support_resolver.h"
@@ -44,7 +44,7 @@ static const struct relay_ops client_ops = {.head = on_told, .ended = on_client_
 static void begin_client(void) {
     smux_stream *stream;
     relay_init(&subject.relay, &world.reactor, &client_ops);
-    assert_int_equal(smux_open(world.client->session, &stream), 0);
+    assert_int_equal(smux_stream_open(world.client->session, &stream), 0);
     relay_bind(&subject.relay, world.client, stream);
     relay_expect_head(&subject.relay);
     pump_kick(world.client);
@@ -390,7 +390,7 @@ static void a_wrong_move_ends_its_target_alone(void **unused) {
     struct relay another;
     smux_stream *stream;
     relay_init(&another, &world.reactor, &client_ops);
-    assert_int_equal(smux_open(world.client->session, &stream), 0);
+    assert_int_equal(smux_stream_open(world.client->session, &stream), 0);
     relay_bind(&another, world.client, stream);
     relay_expect_head(&another);
     pump_kick(world.client);

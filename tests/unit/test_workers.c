@@ -23,7 +23,8 @@
 /* Against a hang only. */
 #define GUARD_MS 60000
 
-/* The wall clock, in place of libc's: it has stepped back an hour each time somebody looks at it. */
+/* The wall clock, in place of libc's: it has stepped back an hour each time somebody looks at it.
+ * */
 static time_t wall_clock = 2000000000;
 
 time_t time(time_t *out) {

@@ -1,12 +1,13 @@
 /* What the C benchmark programs share: command line, sockets, time, memory.  Each is one process
  * of a pair:
  *
- *     PROGRAM server MODE VERSION STREAMS           prints "port N", serves one client, prints results
- *     PROGRAM client MODE VERSION STREAMS PORT SECONDS
+ *     PROGRAM server MODE VERSION STREAMS           prints "port N", serves one client, prints
+ *     results PROGRAM client MODE VERSION STREAMS PORT SECONDS
  *
  * Modes: throughput (STREAMS at once, 128 KiB writes, client to server), churn (open, accept and
  * close), latency (64 bytes to and fro on one stream), memory (STREAMS idle ones).  However short
- * SECONDS, each does its work once.  Results are lines "name=value"; README.md says which counts. */
+ * SECONDS, each does its work once.  Results are lines "name=value"; README.md says which counts.
+ * */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -123,8 +124,8 @@ __attribute__((unused)) static int open_carrier(const struct bench *b) {
     return fd;
 }
 
-/* Client: what all streams have been given.  To be said before the last one ends, since that lets the
- * server end the pair. */
+/* Client: what all streams have been given.  To be said before the last one ends, since that lets
+ * the server end the pair. */
 __attribute__((unused)) static void report_sent(uint64_t bytes) {
     printf("bytes_sent=%" PRIu64 "\n", bytes);
     fflush(stdout);

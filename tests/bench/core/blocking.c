@@ -1,5 +1,5 @@
-/* libsmux's blocking API: one thread on either side, or, with BENCH_THREADS set, as programs use it that
- * have a thread for each stream. */
+/* libsmux's blocking API: one thread on either side, or, with BENCH_THREADS set, as programs use it
+ * that have a thread for each stream. */
 #include <pthread.h>
 
 #include "bench.h"
@@ -17,19 +17,19 @@ static void check(ssize_t error) {
 
 static smuxb_stream *open_stream(void) {
     smuxb_stream *stream;
-    check(smuxb_open(session, &stream));
+    check(smuxb_stream_open(session, &stream));
     return stream;
 }
 
 static smuxb_stream *accept_stream(void) {
     smuxb_stream *stream;
-    check(smuxb_accept(session, &stream));
+    check(smuxb_stream_accept(session, &stream));
     return stream;
 }
 
 static void read_all(smuxb_stream *stream, char *data, size_t len) {
     for (size_t done = 0; done < len;) {
-        ssize_t n = smuxb_read(stream, data + done, len - done);
+        ssize_t n = smuxb_stream_read(stream, data + done, len - done);
         check(n);
         done += (size_t)n;
     }
@@ -41,9 +41,9 @@ static const char data_out[WRITE_LEN];
 /* Lends what there is of the stream and looks no further, as the peers do: 0 at the end. */
 static uint64_t receive_some(smuxb_stream *stream) {
     smuxb_loan loan;
-    ssize_t n = smuxb_borrow(stream, SIZE_MAX, &loan);
+    ssize_t n = smuxb_stream_borrow(stream, SIZE_MAX, &loan);
     check(n);
-    smuxb_give_back(&loan);
+    smuxb_stream_return(&loan);
     return (uint64_t)n;
 }
 
@@ -56,13 +56,13 @@ static void write_in_turn(unsigned count) {
         streams[i] = open_stream();
     do
         for (unsigned i = 0; i < count; i++, sent += WRITE_LEN)
-            check(smuxb_write(streams[i], data_out, WRITE_LEN));
+            check(smuxb_stream_write(streams[i], data_out, WRITE_LEN));
     while (now_s() < end_s);
     report_sent(sent);
     for (unsigned i = 0; i < count; i++)
-        smuxb_close(streams[i]);
+        smuxb_stream_close(streams[i]);
     free(streams);
-    smuxb_wait(session, 0); /* the server, which has seen all ends, closes the carrier */
+    smuxb_session_wait(session, 0); /* the server, which has seen all ends, closes the carrier */
 }
 
 static void read_what_is_ready(unsigned count) {
@@ -73,16 +73,16 @@ static void read_what_is_ready(unsigned count) {
         stream = accept_stream();
         if (i == 0)
             first = now_s();
-        smuxb_watch(stream);
+        smuxb_stream_watch(stream);
     }
     while (count) {
-        check(smuxb_ready(session, 0, &stream));
+        check(smuxb_session_ready(session, 0, &stream));
         uint64_t n = receive_some(stream);
         total += n;
         if (n) {
-            smuxb_watch(stream);
+            smuxb_stream_watch(stream);
         } else {
-            smuxb_close(stream);
+            smuxb_stream_close(stream);
             count--;
         }
     }
@@ -107,7 +107,7 @@ struct lane {
 static void *sender(void *argument) {
     struct lane *lane = argument;
     do {
-        check(smuxb_write(lane->stream, data_out, WRITE_LEN));
+        check(smuxb_stream_write(lane->stream, data_out, WRITE_LEN));
         lane->bytes += WRITE_LEN;
     } while (now_s() < end_s);
     return NULL;
@@ -140,9 +140,9 @@ static void throughput_threads(const struct bench *b) {
     else
         report_sent(total);
     for (unsigned i = 0; i < b->streams; i++)
-        smuxb_close(lanes[i].stream);
+        smuxb_stream_close(lanes[i].stream);
     if (!b->server)
-        smuxb_wait(session, 0);
+        smuxb_session_wait(session, 0);
     free(lanes);
 }
 
@@ -152,7 +152,7 @@ static void *churner(void *argument) {
     (void)argument;
     do
         for (int i = 0; i < 8; i++) /* as async_smux's side does */
-            smuxb_close(open_stream());
+            smuxb_stream_close(open_stream());
     while (now_s() < end_s);
     return NULL;
 }
@@ -171,10 +171,10 @@ static void churn_server(void) {
     smuxb_stream *stream;
     uint64_t count = 0;
     double first = 0;
-    for (; smuxb_accept(session, &stream) == 0; count++) {
+    for (; smuxb_stream_accept(session, &stream) == 0; count++) {
         if (count == 0)
             first = now_s();
-        smuxb_close(stream);
+        smuxb_stream_close(stream);
     }
     report_churn(count, first, now_s());
 }
@@ -183,20 +183,20 @@ static void latency(const struct bench *b) {
     char data[PING_LEN] = {0};
     if (b->server) {
         smuxb_stream *stream = accept_stream();
-        while (smuxb_read(stream, data, PING_LEN) == PING_LEN)
-            check(smuxb_write(stream, data, PING_LEN));
-        smuxb_close(stream);
+        while (smuxb_stream_read(stream, data, PING_LEN) == PING_LEN)
+            check(smuxb_stream_write(stream, data, PING_LEN));
+        smuxb_stream_close(stream);
         return;
     }
     smuxb_stream *stream = open_stream();
     double begin = now_s(), now = begin;
     uint64_t rounds = 0;
     for (; !rounds || now < end_s; rounds++, now = now_s()) {
-        check(smuxb_write(stream, data, PING_LEN));
+        check(smuxb_stream_write(stream, data, PING_LEN));
         read_all(stream, data, PING_LEN);
     }
     report_latency(rounds, now - begin);
-    smuxb_close(stream);
+    smuxb_stream_close(stream);
 }
 
 static void memory(const struct bench *b) {
@@ -209,15 +209,15 @@ static void memory(const struct bench *b) {
         if (b->server)
             read_all(all[i], data, PING_LEN);
         else
-            check(smuxb_write(all[i], data, PING_LEN));
+            check(smuxb_stream_write(all[i], data, PING_LEN));
     }
     smuxb_stream *last = all[b->streams - 1];
     if (!b->server)
         read_all(last, data, 1); /* the server has read all greetings */
     report_memory(before, rss_bytes(), b->streams);
     if (b->server) {
-        check(smuxb_write(last, data, 1));
-        smuxb_wait(session, 0);
+        check(smuxb_stream_write(last, data, 1));
+        smuxb_session_wait(session, 0);
     }
     free(all);
 }
@@ -234,7 +234,8 @@ static void start(const struct bench *b) {
     config.accept_backlog = 1 << 30;
     config.max_streams = 1 << 30;
     int fd = open_carrier(b);
-    check(b->server ? smuxb_server(&session, fd, &config) : smuxb_client(&session, fd, &config));
+    check(b->server ? smuxb_session_server(&session, fd, &config)
+                    : smuxb_session_client(&session, fd, &config));
 }
 
 int main(int argc, char **argv) {

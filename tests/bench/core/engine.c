@@ -35,19 +35,19 @@ static void check(int error) {
 
 static void take_events(struct loop *l) {
     smux_event event;
-    while (smux_next_event(l->session, &event))
+    while (smux_session_next_event(l->session, &event))
         l->on_event(l, &event);
 }
 
 static void flush(struct loop *l) {
     struct iovec iov[IOV_MAX_USED];
     int pieces;
-    while ((pieces = smux_output(l->session, iov, IOV_MAX_USED, now_us())) > 0) {
+    while ((pieces = smux_session_output(l->session, iov, IOV_MAX_USED, now_us())) > 0) {
         struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)pieces};
         ssize_t n = sendmsg(l->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno != EAGAIN)
             die("sendmsg");
-        smux_sent(l->session, n < 0 ? 0 : (size_t)n);
+        smux_session_output_done(l->session, n < 0 ? 0 : (size_t)n);
         take_events(l);
         if (n < 0)
             return;
@@ -57,7 +57,7 @@ static void flush(struct loop *l) {
 /* Takes what has arrived; waits for it if there is nothing else to do. */
 static void receive(struct loop *l, bool wait) {
     int flags = MSG_DONTWAIT;
-    if (wait && smux_want_write(l->session)) {
+    if (wait && smux_session_want_write(l->session)) {
         struct pollfd pollfd = {.fd = l->fd, .events = POLLIN | POLLOUT};
         poll(&pollfd, 1, -1);
         if (!(pollfd.revents & ~POLLOUT))
@@ -72,7 +72,7 @@ static void receive(struct loop *l, bool wait) {
         l->ended = true;
         return;
     }
-    check(smux_feed(l->session, l->input, (size_t)n, now_us()));
+    check(smux_session_feed(l->session, l->input, (size_t)n, now_us()));
     take_events(l);
 }
 
@@ -86,23 +86,23 @@ static void run(struct loop *l) {
 
 static smux_stream *open_stream(struct loop *l) {
     smux_stream *stream;
-    check(smux_open(l->session, &stream));
+    check(smux_stream_open(l->session, &stream));
     return stream;
 }
 
 /* ---- Throughput ----------------------------------------------------------------------------- */
 
 static void sender_event(struct loop *l, const smux_event *event) {
-    if (event->type != SMUX_EVENT_SENT)
+    if (event->type != SMUX_EVENT_RETURNED)
         return;
     l->count += WRITE_LEN;
     if (now_s() < l->end) {
-        check(smux_send_borrowed(event->stream, event->buffer));
+        check(smux_stream_send_borrowed(event->stream, event->buffer));
         return;
     }
     if (--l->open == 0)
         report_sent(l->count);
-    smux_close(event->stream);
+    smux_stream_close(event->stream);
 }
 
 static void throughput_client(struct loop *l) {
@@ -111,7 +111,7 @@ static void throughput_client(struct loop *l) {
     l->open = l->b->streams;
     for (unsigned i = 0; i < l->b->streams; i++) {
         l->buffers[i] = (smux_sendbuf){.data = l->data, .len = WRITE_LEN};
-        check(smux_send_borrowed(open_stream(l), &l->buffers[i]));
+        check(smux_stream_send_borrowed(open_stream(l), &l->buffers[i]));
     }
     run(l); /* until the server, which has seen all ends, closes the carrier */
     free(l->buffers);
@@ -120,16 +120,16 @@ static void throughput_client(struct loop *l) {
 static void receiver_event(struct loop *l, const smux_event *event) {
     switch (event->type) {
     case SMUX_EVENT_ACCEPT:
-        smux_accept(event->stream);
+        smux_stream_accept(event->stream);
         if (l->open++ == 0)
             l->first = now_s();
         break;
     case SMUX_EVENT_DATA:
         l->count += event->len;
-        check(smux_consume(event->stream, event->len));
+        check(smux_stream_consume(event->stream, event->len));
         break;
     case SMUX_EVENT_EOF:
-        smux_close(event->stream);
+        smux_stream_close(event->stream);
         if (--l->open == 0)
             l->ended = true;
         break;
@@ -154,13 +154,13 @@ static void churn_client(struct loop *l) {
     l->on_event = no_event;
     do {
         for (int i = 0; i < CHURN_BATCH; i++)
-            smux_close(open_stream(l));
+            smux_stream_close(open_stream(l));
         flush(l);
-        receive(l, smux_want_write(l->session));
+        receive(l, smux_session_want_write(l->session));
     } while (now_s() < l->end);
-    while (smux_want_write(l->session)) {
+    while (smux_session_want_write(l->session)) {
         flush(l);
-        receive(l, smux_want_write(l->session));
+        receive(l, smux_session_want_write(l->session));
     }
     shutdown(l->fd, SHUT_WR);
     run(l);
@@ -169,8 +169,8 @@ static void churn_client(struct loop *l) {
 static void churner_event(struct loop *l, const smux_event *event) {
     if (event->type != SMUX_EVENT_ACCEPT)
         return;
-    smux_accept(event->stream);
-    smux_close(event->stream);
+    smux_stream_accept(event->stream);
+    smux_stream_close(event->stream);
     if (l->count++ == 0)
         l->first = now_s();
 }
@@ -184,14 +184,14 @@ static void churn_server(struct loop *l) {
 /* ---- Latency -------------------------------------------------------------------------------- */
 
 static void ping(smux_stream *stream, const uint8_t *data, size_t len) {
-    if (smux_send(stream, data, len) != (ssize_t)len)
+    if (smux_stream_send(stream, data, len) != (ssize_t)len)
         check(SMUX_ERR_NOMEM);
 }
 
 static void pinger_event(struct loop *l, const smux_event *event) {
     if (event->type != SMUX_EVENT_DATA)
         return;
-    check(smux_consume(event->stream, event->len));
+    check(smux_stream_consume(event->stream, event->len));
     l->count += event->len;
     if (l->count % PING_LEN)
         return;
@@ -213,11 +213,11 @@ static void latency_client(struct loop *l) {
 static void ponger_event(struct loop *l, const smux_event *event) {
     (void)l;
     if (event->type == SMUX_EVENT_ACCEPT)
-        smux_accept(event->stream);
+        smux_stream_accept(event->stream);
     if (event->type != SMUX_EVENT_DATA)
         return;
     ping(event->stream, event->data, event->len);
-    check(smux_consume(event->stream, event->len));
+    check(smux_stream_consume(event->stream, event->len));
 }
 
 static void latency_server(struct loop *l) {
@@ -245,12 +245,12 @@ static void memory_client(struct loop *l) {
 
 static void greeted_event(struct loop *l, const smux_event *event) {
     if (event->type == SMUX_EVENT_ACCEPT) {
-        smux_accept(event->stream);
+        smux_stream_accept(event->stream);
         l->last = event->stream;
     }
     if (event->type != SMUX_EVENT_DATA)
         return;
-    check(smux_consume(event->stream, event->len));
+    check(smux_stream_consume(event->stream, event->len));
     l->count += event->len;
     if (l->count < (uint64_t)l->b->streams * PING_LEN)
         return;

@@ -1,5 +1,5 @@
-/* The yardstick: plain TCP connections, as many as there are streams; one thread and epoll on either
- * side or, with BENCH_THREADS set, a thread for each connection. */
+/* The yardstick: plain TCP connections, as many as there are streams; one thread and epoll on
+ * either side or, with BENCH_THREADS set, a thread for each connection. */
 #include <pthread.h>
 #include <sys/epoll.h>
 

@@ -3,8 +3,9 @@
  *
  *     bare LOCAL:TARGET...    ports of loopback; a connection to LOCAL is passed on to TARGET
  *
- * Two of them in a row have as many hops as a path through smuxshim, and neither frames, streams, rules
- * nor a second user. One thread, edge-triggered epoll, 256 KiB a read, at once written to the other side.
+ * Two of them in a row have as many hops as a path through smuxshim, and neither frames, streams,
+ * rules nor a second user. One thread, edge-triggered epoll, 256 KiB a read, at once written to the
+ * other side.
  */
 #include <sys/epoll.h>
 

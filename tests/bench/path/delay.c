@@ -3,18 +3,19 @@
  *
  *     delay --to PORT [--port N] [--rtt-ms 50] [--mbit 200] [--queue BYTES] [--window BYTES]
  *
- * Prints the port it listens on. Both directions are links of --mbit that all connections share, and
- * of half the --rtt-ms; --queue bytes of a connection wait before the link (its socket's receive
- * buffer), and --window bytes at most are on their way to a receiver that does not read.
+ * Prints the port it listens on. Both directions are links of --mbit that all connections share,
+ * and of half the --rtt-ms; --queue bytes of a connection wait before the link (its socket's
+ * receive buffer), and --window bytes at most are on their way to a receiver that does not read.
  *
- * The kernel answers a client's SYN before this program can delay it. So the client's connect returns
- * at once, but what it says is taken up one RTT later, as if it had waited for the handshake; the
- * connection to the server is made when the client's ACK would arrive there. A client that connects
- * and sends a request has the answer after two RTTs, as on a real path. There is no slow start and no
- * loss: that flatters short-lived connections, which here are the direct ones.
+ * The kernel answers a client's SYN before this program can delay it. So the client's connect
+ * returns at once, but what it says is taken up one RTT later, as if it had waited for the
+ * handshake; the connection to the server is made when the client's ACK would arrive there. A
+ * client that connects and sends a request has the answer after two RTTs, as on a real path. There
+ * is no slow start and no loss: that flatters short-lived connections, which here are the direct
+ * ones.
  *
- * A link is a virtual clock: whoever's turn it is sends a chunk, which is due at the other side when
- * it has been serialised and the latency has passed. Turns go round among connections.
+ * A link is a virtual clock: whoever's turn it is sends a chunk, which is due at the other side
+ * when it has been serialised and the latency has passed. Turns go round among connections.
  */
 #include "tests/bench/path/net.h"
 
@@ -80,7 +81,8 @@ static int64_t latency_ns;
 static double ns_per_byte;
 static size_t chunk_size;
 
-/* ---- Chunks and connections -------------------------------------------------------------------- */
+/* ---- Chunks and connections --------------------------------------------------------------------
+ * */
 
 static struct chunk *chunk_new(struct flow *flow, enum kind kind, const char *data, size_t len) {
     struct chunk *chunk = malloc(sizeof *chunk + len);
@@ -153,7 +155,8 @@ static void watch(struct line *line, int fd) {
     epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-/* ---- The links --------------------------------------------------------------------------------- */
+/* ---- The links ---------------------------------------------------------------------------------
+ * */
 
 /* Puts a chunk into the air: the clock goes on by what its bytes take. */
 static void send_chunk(struct link *link, struct chunk *chunk) {
@@ -190,7 +193,8 @@ static void link_send(struct link *link, int64_t now) {
     }
 }
 
-/* ---- The far side ------------------------------------------------------------------------------ */
+/* ---- The far side ------------------------------------------------------------------------------
+ * */
 
 static void open_far_side(struct line *line) {
     struct sockaddr_in address = loopback(config.to);
@@ -253,7 +257,8 @@ static void link_receive(struct link *link, int64_t now) {
     }
 }
 
-/* ---- The near side ----------------------------------------------------------------------------- */
+/* ---- The near side -----------------------------------------------------------------------------
+ * */
 
 static void accept_all(int listener) {
     int fd;
@@ -297,7 +302,8 @@ static void on_event(struct line *line, uint32_t events) {
     line_release(line);
 }
 
-/* ---- The loop ---------------------------------------------------------------------------------- */
+/* ---- The loop ----------------------------------------------------------------------------------
+ * */
 
 static int64_t earlier(int64_t a, int64_t b) {
     return a < b ? a : b;

@@ -4,8 +4,8 @@
  * The roles a client asks the peer for, by the first byte of a connection:
  *
  *     e   echo every byte, this one too
- *     d   discard; nine bytes 'd' + 64-bit id (host order) first, what follows is counted by that id
- *     s   send without end
+ *     d   discard; nine bytes 'd' + 64-bit id (host order) first, what follows is counted by that
+ *     id s   send without end
  *     h   hold: one more byte says for how many seconds nothing is read; then close
  *     q   answer with the time and every discarding connection's count, then close (struct report)
  *

@@ -6,8 +6,8 @@
  *
  * One connection sends --size bytes and waits for as many back, again and again; with --fresh every
  * request has a connection of its own, and its time is that of connect, request and answer. In the
- * background another process moves bulk data up or down, or has one stream each way whose reader has
- * stopped. Prints "requests p50_us p99_us".
+ * background another process moves bulk data up or down, or has one stream each way whose reader
+ * has stopped. Prints "requests p50_us p99_us".
  */
 #include "tests/bench/path/net.h"
 

@@ -1,5 +1,5 @@
-/* A sandboxed child: sandbox ERRNO PORT.  Forbids itself AF_UNIX sockets (they fail with that errno),
- * connects to 127.0.0.1:PORT in three ways, and prints the errnos. */
+/* A sandboxed child: sandbox ERRNO PORT.  Forbids itself AF_UNIX sockets (they fail with that
+ * errno), connects to 127.0.0.1:PORT in three ways, and prints the errnos. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

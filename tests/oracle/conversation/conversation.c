@@ -7,8 +7,8 @@
  * Run it direct: nothing may be wrong. Then under the shim. What is wrong, or makes no progress for
  * --stall seconds, is said with its seed, settings and the command that repeats it.
  *
- * --no-reset: the path cannot tell a reset from an end of file. --via: connect to 127.0.0.1:PORT, where
- * plain_peer takes the first two bytes for the port to connect to.
+ * --no-reset: the path cannot tell a reset from an end of file. --via: connect to 127.0.0.1:PORT,
+ * where plain_peer takes the first two bytes for the port to connect to.
  */
 #include <errno.h>
 #include <fcntl.h>

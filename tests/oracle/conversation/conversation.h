@@ -1,9 +1,9 @@
 /*
  * conversation.h - what the parts of the conversation tester share.
  *
- * A seed becomes a plan: one connection, what each end says in which turns, how it writes and reads,
- * with which buffers, and who ends it how. Each end has two threads, one that reads and one that
- * writes; every byte and the end are checked.
+ * A seed becomes a plan: one connection, what each end says in which turns, how it writes and
+ * reads, with which buffers, and who ends it how. Each end has two threads, one that reads and one
+ * that writes; every byte and the end are checked.
  */
 #ifndef CONVERSATION_H
 #define CONVERSATION_H

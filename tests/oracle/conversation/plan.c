@@ -36,7 +36,8 @@ static int plan_buffer(struct rng *rng) {
     return sizes[rng_between(rng, 0, sizeof sizes / sizeof *sizes - 1)];
 }
 
-/* Ways that wait inside the call need a blocking descriptor, and so does SO_RCVLOWAT to be heeded. */
+/* Ways that wait inside the call need a blocking descriptor, and so does SO_RCVLOWAT to be heeded.
+ * */
 static void plan_part(struct rng *rng, struct part *part) {
     part->nonblocking = one_in(rng, 2);
     size_t first = part->nonblocking ? WAIT_POLL : WAIT_BLOCK;

@@ -1,5 +1,5 @@
-/* abandoned.c - see abandoned.h. */
-#include "helper/client/abandoned.h"
+/* abandon_watch.c - see abandon_watch.h. */
+#include "helper/client/abandon_watch.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,8 +20,8 @@
 
 #define STACK_SIZE (256 * 1024)
 
-/* What the loop and the thread share. The loop writes `target` while no look is under way, the thread
- * while one is. */
+/* What the loop and the thread share. The loop writes `target` while no look is under way, the
+ * thread while one is. */
 struct look {
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -31,9 +31,9 @@ struct look {
     uint64_t took_us;
     /* The loop's alone. */
     struct helper *helper;
-    struct loop_watch watch;                  /* an eventfd: the look is over */
-    struct pending *who[HOLDERS_TARGETS_MAX]; /* NULL: stopped meanwhile */
-    bool busy, thread;                        /* a look is under way; there is a thread */
+    struct loop_watch watch;                        /* an eventfd: the look is over */
+    struct abandon_watch *who[HOLDERS_TARGETS_MAX]; /* NULL: stopped meanwhile */
+    bool busy, thread;                              /* a look is under way; there is a thread */
     int event_fd;
 };
 
@@ -88,14 +88,14 @@ static bool start_thread(struct look *look) {
 
 /* ---- Turns ---- */
 
-static void enter_last(struct pendings *pendings, struct pending *pending) {
+static void enter_last(struct abandon_watches *pendings, struct abandon_watch *pending) {
     pending->next = NULL;
     pending->at = pendings->end;
     *pendings->end = pending;
     pendings->end = &pending->next;
 }
 
-static void leave(struct pendings *pendings, struct pending *pending) {
+static void leave(struct abandon_watches *pendings, struct abandon_watch *pending) {
     *pending->at = pending->next;
     if (pending->next)
         pending->next->at = pending->at;
@@ -105,7 +105,7 @@ static void leave(struct pendings *pendings, struct pending *pending) {
 
 /* Whenever there is something to look for, and no look is under way, the timer runs. */
 static void look_later(struct helper *helper) {
-    struct pendings *pendings = &helper->pendings;
+    struct abandon_watches *pendings = &helper->pendings;
     struct loop *loop = helper->reactor.loop;
     uint64_t due_us = loop_now_us(loop) + LOOK_US;
     if (!pendings->first || pendings->timer.armed || !pendings->look || pendings->look->busy)
@@ -116,10 +116,10 @@ static void look_later(struct helper *helper) {
 }
 
 /* Those whose turn it is, and who have waited a while already. */
-static size_t choose(struct pendings *pendings, struct look *look, uint64_t now_us) {
+static size_t choose(struct abandon_watches *pendings, struct look *look, uint64_t now_us) {
     struct stat status;
     size_t count = 0;
-    struct pending *pending = NULL, *begun = pendings->first;
+    struct abandon_watch *pending = NULL, *begun = pendings->first;
     for (int i = 0; begun && i < HOLDERS_TARGETS_MAX; i++) {
         pending = pendings->first;
         if (i > 0 && pending == begun)
@@ -158,7 +158,7 @@ static void abandon(struct conn *conn) {
 }
 
 /* A descriptor that moves while a look goes on may escape it, but hardly two. */
-static void judge(struct pending *pending, const struct holders_target *target) {
+static void judge(struct abandon_watch *pending, const struct holders_target *target) {
     bool gone = target->gone && pending->missed;
     pending->slot = NULL;
     pending->holder_fd = target->fd;
@@ -200,7 +200,7 @@ static struct look *look_new(struct helper *helper) {
 }
 
 static void on_look(struct loop_timer *timer) {
-    struct pendings *pendings = container_of(timer, struct pendings, timer);
+    struct abandon_watches *pendings = container_of(timer, struct abandon_watches, timer);
     struct helper *helper = container_of(pendings, struct helper, pendings);
     begin_look(helper, pendings->look);
     look_later(helper);
@@ -208,12 +208,12 @@ static void on_look(struct loop_timer *timer) {
 
 /* ---- Life ---- */
 
-void pendings_init(struct pendings *pendings) {
+void abandon_watches_init(struct abandon_watches *pendings) {
     pendings->end = &pendings->first;
     pendings->look = look_new(container_of(pendings, struct helper, pendings));
 }
 
-void pendings_fini(struct pendings *pendings) {
+void abandon_watches_fini(struct abandon_watches *pendings) {
     struct helper *helper = container_of(pendings, struct helper, pendings);
     struct look *look = pendings->look;
     if (!look)
@@ -231,7 +231,8 @@ void pendings_fini(struct pendings *pendings) {
     pthread_mutex_unlock(&look->lock);
 }
 
-void pending_start(struct pending *pending, struct conn *conn, int app_fd, int holder_fd) {
+void abandon_watch_start(struct abandon_watch *pending, struct conn *conn, int app_fd,
+                         int holder_fd) {
     struct helper *helper = conn->helper;
     pending->conn = conn;
     pending->app_fd = app_fd;
@@ -241,7 +242,7 @@ void pending_start(struct pending *pending, struct conn *conn, int app_fd, int h
     look_later(helper);
 }
 
-void pending_stop(struct pending *pending) {
+void abandon_watch_stop(struct abandon_watch *pending) {
     if (!pending->conn)
         return;
     leave(&pending->conn->helper->pendings, pending);

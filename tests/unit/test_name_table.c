@@ -1,4 +1,5 @@
-/* The helper's table of names: what is given stays, whatever happens to the process or its files. */
+/* The helper's table of names: what is given stays, whatever happens to the process or its files.
+ * */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,24 +21,24 @@
 
 static char folder[64], socket_path[100], file[100], next_file[100];
 static struct config_names config;
-static struct names *names;
+static struct name_table *names;
 
 static void open_names(void) {
-    names_free(names);
-    names = names_new(socket_path, &config, OWNER);
+    name_table_free(names);
+    names = name_table_new(socket_path, &config, OWNER);
     assert_non_null(names);
 }
 
 static int setup(void **state) {
     (void)state;
-    strcpy(folder, "/tmp/test_names.XXXXXX");
+    strcpy(folder, "/tmp/test_name_table.XXXXXX");
     if (!mkdtemp(folder))
         return -1;
     snprintf(socket_path, sizeof socket_path, "%s/smuxshim-helper.sock", folder);
-    snprintf(file, sizeof file, "%s/" NAMES_FILE, folder);
-    snprintf(next_file, sizeof next_file, "%s/" NAMES_FILE ".next", folder);
+    snprintf(file, sizeof file, "%s/" NAME_FILE, folder);
+    snprintf(next_file, sizeof next_file, "%s/" NAME_FILE ".next", folder);
     config.max_per_user = 8192;
-    shim_ranges_default(&config.ranges);
+    name_ranges_default(&config.ranges);
     open_names();
     return 0;
 }
@@ -45,7 +46,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     char other[120];
     (void)state;
-    names_free(names);
+    name_table_free(names);
     names = NULL;
     unlink(file);
     unlink(next_file);
@@ -58,8 +59,8 @@ static int teardown(void **state) {
 static const char *give_to(uid_t uid, const char *name, int family) {
     static char text[4][INET6_ADDRSTRLEN];
     static int turn;
-    struct shim_endpoint address;
-    int err = names_give(names, uid, name, family, &address);
+    struct endpoint address;
+    int err = name_table_give(names, uid, name, family, &address);
     if (err)
         return strerrorname_np(err);
     turn = (turn + 1) % 4;
@@ -71,9 +72,9 @@ static const char *give(const char *name) {
 }
 
 static const char *find(const char *ip) {
-    struct shim_endpoint address = {.family = strchr(ip, ':') ? AF_INET6 : AF_INET, .port = 7};
+    struct endpoint address = {.family = strchr(ip, ':') ? AF_INET6 : AF_INET, .port = 7};
     assert_int_equal(inet_pton(address.family, ip, address.addr), 1);
-    const char *name = names_find(names, &address);
+    const char *name = name_table_find(names, &address);
     return name ? name : "(none)";
 }
 
@@ -104,20 +105,20 @@ static void a_name_keeps_its_addresses(void **state) {
     assert_string_equal(find("198.18.0.1"), "db.internal");
     assert_string_equal(find("fd73:6d78:7368::2"), "other.internal");
     assert_string_equal(find("::ffff:198.18.0.2"), "other.internal");
-    assert_int_equal(names_count(names), 2);
+    assert_int_equal(name_table_count(names), 2);
 }
 
 static void what_was_never_given_stands_for_nothing(void **state) {
-    struct shim_endpoint inside = {.family = AF_INET, .addr = {198, 19, 1, 1}};
-    struct shim_endpoint outside = {.family = AF_INET, .addr = {198, 20, 1, 1}}, none = {0};
+    struct endpoint inside = {.family = AF_INET, .addr = {198, 19, 1, 1}};
+    struct endpoint outside = {.family = AF_INET, .addr = {198, 20, 1, 1}}, none = {0};
     (void)state;
     give("db.internal");
     assert_string_equal(find("198.18.0.2"), "(none)");
     assert_string_equal(find("198.18.0.0"), "(none)");
     assert_string_equal(find("fd73:6d78:7368::"), "(none)");
-    assert_true(names_hold(names, &inside));
-    assert_false(names_hold(names, &outside));
-    assert_false(names_hold(names, &none));
+    assert_true(name_table_hold(names, &inside));
+    assert_false(name_table_hold(names, &outside));
+    assert_false(name_table_hold(names, &none));
 }
 
 static void a_restart_changes_nothing(void **state) {
@@ -128,7 +129,7 @@ static void a_restart_changes_nothing(void **state) {
         give(name);
     }
     open_names();
-    assert_int_equal(names_count(names), 500);
+    assert_int_equal(name_table_count(names), 500);
     assert_string_equal(find("198.18.1.44"), "n299.internal");
     assert_string_equal(give("n299.internal"), "198.18.1.44");
     assert_string_equal(give("new.internal"), "198.18.1.245");
@@ -161,7 +162,7 @@ static void a_damaged_line_loses_its_own_name_only(void **state) {
         int left = strcmp(find("198.18.0.1"), "a.internal") == 0;
         left += strcmp(find("198.18.0.2"), "b.internal") == 0;
         left += strcmp(find("198.18.0.3"), "c.internal") == 0;
-        assert_int_equal(names_count(names), left);
+        assert_int_equal(name_table_count(names), left);
         assert_true(left >= (good[i] == '\n' ? 1 : 2));
         char expected[40];
         snprintf(expected, sizeof expected, "198.18.0.%d", 4 + (int)i);
@@ -245,7 +246,7 @@ static void with_both_damaged_nothing_new_is_given(void **state) {
 
 static void files_of_another_kind_are_not_touched(void **state) {
     (void)state;
-    names_free(names);
+    name_table_free(names);
     names = NULL;
     unlink(file);
     assert_int_equal(symlink("/dev/null", file), 0);
@@ -261,17 +262,17 @@ static void files_of_another_kind_are_not_touched(void **state) {
 static void who_gave_way_gives_nothing_new(void **state) {
     (void)state;
     give("a.internal");
-    struct names *old = names;
-    names_hand_over(old);
+    struct name_table *old = names;
+    name_table_hand_over(old);
     names = NULL;
     open_names();
     assert_string_equal(give("b.internal"), "198.18.0.2");
-    struct names *fresh = names;
+    struct name_table *fresh = names;
     names = old;
     assert_string_equal(give("c.internal"), "EAGAIN");
     assert_string_equal(give("a.internal"), "198.18.0.1");
     assert_string_equal(find("198.18.0.1"), "a.internal");
-    names_free(old);
+    name_table_free(old);
     names = fresh;
     assert_string_equal(give("c.internal"), "198.18.0.3");
 }
@@ -279,7 +280,7 @@ static void who_gave_way_gives_nothing_new(void **state) {
 static void an_exhausted_range_says_so_and_the_other_family_goes_on(void **state) {
     char name[40];
     (void)state;
-    assert_null(shim_range_parse(&config.ranges.v4, AF_INET, "10.0.0.0/28"));
+    assert_null(name_range_parse(&config.ranges.v4, AF_INET, "10.0.0.0/28"));
     open_names();
     for (int i = 0; i < 14; i++) {
         snprintf(name, sizeof name, "n%d", i);
@@ -287,7 +288,7 @@ static void an_exhausted_range_says_so_and_the_other_family_goes_on(void **state
     }
     assert_string_equal(give("more"), "ENOSPC");
     assert_string_equal(give("more"), "ENOSPC");
-    assert_int_equal(names_count(names), 14);
+    assert_int_equal(name_table_count(names), 14);
     assert_string_equal(give("n13"), "10.0.0.14");
     assert_string_equal(give_to(OWNER, "more", AF_INET6), "fd73:6d78:7368::f");
     assert_string_equal(give("more"), "ENOSPC");
@@ -301,16 +302,16 @@ static void another_range_leaves_the_old_addresses_valid(void **state) {
     (void)state;
     give("a.internal");
     give("b.internal");
-    assert_null(shim_range_parse(&config.ranges.v4, AF_INET, "10.0.0.0/28"));
-    names_configure(names, &config);
+    assert_null(name_range_parse(&config.ranges.v4, AF_INET, "10.0.0.0/28"));
+    name_table_configure(names, &config);
     assert_string_equal(give("a.internal"), "10.0.0.3");
     assert_string_equal(find("198.18.0.1"), "a.internal");
     open_names();
     assert_string_equal(find("198.18.0.1"), "a.internal");
     assert_string_equal(give("a.internal"), "10.0.0.3");
     /* Back, into a range that overlaps: nobody's address is taken. */
-    assert_null(shim_range_parse(&config.ranges.v4, AF_INET, "10.0.0.0/8"));
-    names_configure(names, &config);
+    assert_null(name_range_parse(&config.ranges.v4, AF_INET, "10.0.0.0/8"));
+    name_table_configure(names, &config);
     assert_string_equal(give("a.internal"), "10.0.0.3");
     assert_string_equal(give("b.internal"), "10.0.0.4");
 }
@@ -342,87 +343,87 @@ static void a_full_table_forgets_what_was_used_least_recently(void **state) {
     char name[40];
     struct stat st;
     (void)state;
-    for (unsigned i = 0; i < NAMES_MAX; i++) {
+    for (unsigned i = 0; i < NAME_TABLE_MAX; i++) {
         snprintf(name, sizeof name, "n%u", i);
         give(name);
     }
-    assert_int_equal(names_count(names), NAMES_MAX);
+    assert_int_equal(name_table_count(names), NAME_TABLE_MAX);
     assert_string_equal(give("n0"), "198.18.0.1"); /* used again */
     assert_string_equal(give("one.more"), "198.19.0.1");
-    assert_int_equal(names_count(names), NAMES_MAX);
+    assert_int_equal(name_table_count(names), NAME_TABLE_MAX);
     assert_string_equal(find("198.18.0.1"), "n0");
     assert_string_equal(find("198.18.0.2"), "(none)");
     assert_string_equal(give("n1"), "198.19.0.2"); /* back, with an address that nobody had */
     assert_string_equal(find("198.18.0.3"), "(none)");
     /* Forgotten lines do not make the file grow without end: it is written anew. */
-    for (unsigned i = 0; i < NAMES_MAX - 10; i++) {
+    for (unsigned i = 0; i < NAME_TABLE_MAX - 10; i++) {
         snprintf(name, sizeof name, "m%u", i);
         if (strcmp(give_to(OWNER, name, AF_INET6), "EIO") == 0)
             fail_msg("%s", name);
     }
     assert_int_equal(stat(file, &st), 0);
-    assert_true(st.st_size < 2l * (NAMES_MAX + 2000) * 60);
+    assert_true(st.st_size < 2l * (NAME_TABLE_MAX + 2000) * 60);
     open_names();
-    assert_int_equal(names_count(names), NAMES_MAX);
+    assert_int_equal(name_table_count(names), NAME_TABLE_MAX);
     assert_string_equal(give("m7"), "198.19.0.10");
     assert_string_equal(find("198.19.0.1"), "one.more");
 }
 
 static void lines_round_trip_and_nothing_else_is_one(void **state) {
-    struct names_record record = {.v4 = {.family = AF_INET, .addr = {10, 0, 0, 1}},
-                                  .uid = 4000000000u};
-    struct names_record back;
-    char line[NAMES_LINE_SIZE];
+    struct name_record record = {.v4 = {.family = AF_INET, .addr = {10, 0, 0, 1}},
+                                 .uid = 4000000000u};
+    struct name_record back;
+    char line[NAME_LINE_SIZE];
     (void)state;
-    memset(record.name, 'x', SHIM_HOST_NAME_MAX);
+    memset(record.name, 'x', HELPER_HOST_NAME_MAX);
     record.v6.family = AF_INET6;
     memset(record.v6.addr, 0xfd, 16);
-    size_t len = names_line_format(&record, line);
-    assert_true(names_line_parse(&back, line, len - 1));
+    size_t len = name_line_format(&record, line);
+    assert_true(name_line_parse(&back, line, len - 1));
     assert_memory_equal(&back.v6, &record.v6, sizeof record.v6);
     assert_string_equal(back.name, record.name);
     assert_int_equal(back.uid, 4000000000u);
-    assert_false(names_line_parse(&back, line, len));
+    assert_false(name_line_parse(&back, line, len));
     for (size_t i = 0; i < len - 1; i++) {
-        assert_false(names_line_parse(&back, line, i));
+        assert_false(name_line_parse(&back, line, i));
         line[i] ^= 1;
-        assert_false(names_line_parse(&back, line, len - 1));
+        assert_false(name_line_parse(&back, line, len - 1));
         line[i] ^= 1;
     }
-    assert_false(names_line_parse(&back, "", 0));
-    assert_false(names_line_parse(&back, "- - 0 a 00000000", 16));
-    assert_false(names_line_parse(&back, "    ", 4));
+    assert_false(name_line_parse(&back, "", 0));
+    assert_false(name_line_parse(&back, "- - 0 a 00000000", 16));
+    assert_false(name_line_parse(&back, "    ", 4));
 }
 
 static void questions_are_answered(void **state) {
     static struct route_list routes;
     struct route_error error;
-    struct shim_request request = {.kind = SHIM_REQUEST_ADDRESS, .dest = {.family = AF_INET}};
-    struct shim_name_answer answer;
-    uint8_t bytes[NAMES_ANSWER_SIZE];
-    char name[SHIM_HOST_NAME_MAX + 1];
+    struct helper_request request = {.kind = HELPER_REQUEST_ADDRESS, .dest = {.family = AF_INET}};
+    struct helper_name_answer answer;
+    uint8_t bytes[NAME_ANSWER_SIZE];
+    char name[HELPER_HOST_NAME_MAX + 1];
     (void)state;
     assert_true(route_list_parse(&routes, "*.internal:5432", &error));
-    size_t len = names_answer(names, &routes, 5, &request, "Db.internal", bytes);
-    assert_true(shim_name_answer_check(bytes, len, &answer, name));
+    size_t len = name_answer(names, &routes, 5, &request, "Db.internal", bytes);
+    assert_true(helper_name_answer_check(bytes, len, &answer, name));
     assert_int_equal(answer.err, 0);
     assert_string_equal(name, "db.internal");
-    request.kind = SHIM_REQUEST_NAME;
+    request.kind = HELPER_REQUEST_NAME;
     request.dest = answer.address;
     request.dest.port = 99;
-    len = names_answer(names, &routes, 6, &request, "", bytes);
-    assert_true(shim_name_answer_check(bytes, len, &answer, name));
+    len = name_answer(names, &routes, 6, &request, "", bytes);
+    assert_true(helper_name_answer_check(bytes, len, &answer, name));
     assert_string_equal(name, "db.internal");
     assert_int_equal(answer.address.port, 0);
     request.dest.addr[3]++;
-    len = names_answer(names, &routes, 6, &request, "", bytes);
-    assert_true(shim_name_answer_check(bytes, len, &answer, name));
+    len = name_answer(names, &routes, 6, &request, "", bytes);
+    assert_true(helper_name_answer_check(bytes, len, &answer, name));
     assert_int_equal(answer.err, ENOENT);
-    request.kind = SHIM_REQUEST_ADDRESS;
-    len = names_answer(names, &routes, 5, &request, "db.elsewhere", bytes);
-    assert_true(shim_name_answer_check(bytes, len, &answer, name));
+    request.kind = HELPER_REQUEST_ADDRESS;
+    len = name_answer(names, &routes, 5, &request, "db.elsewhere", bytes);
+    assert_true(helper_name_answer_check(bytes, len, &answer, name));
     assert_int_equal(answer.err, ENOENT);
-    assert_int_equal(names_count(names), 1);
+    assert_int_equal(name_table_count(names), 1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -1,4 +1,5 @@
-/* Where the helper is: the rule for its path, and whom the look-up trusts. Needs root, for a stranger. */
+/* Where the helper is: the rule for its path, and whom the look-up trusts. Needs root, for a
+ * stranger. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +27,7 @@ static int make_folder(void **state) {
     unsetenv("XDG_RUNTIME_DIR");
     if (!mkdtemp(folder))
         return -1;
-    snprintf(path, sizeof path, "%s/" SHIM_SOCKET_FILE, folder);
+    snprintf(path, sizeof path, "%s/" HELPER_SOCKET_FILE, folder);
     return 0;
 }
 
@@ -40,7 +41,7 @@ static int remove_folder(void **state) {
 static const char *found(const char *configured) {
     static char out[108];
     const char *why;
-    return shim_socket_path(out, sizeof out, configured, &why) ? out : why;
+    return helper_place_socket(out, sizeof out, configured, &why) ? out : why;
 }
 
 static void what_is_said_wins(void **state) {
@@ -89,15 +90,15 @@ static void folders_are_known_by_their_names(void **state) {
     char own[40];
     (void)state;
     snprintf(own, sizeof own, "/tmp/smuxshim-%u", (unsigned)geteuid());
-    assert_true(shim_is_runtime_folder("/run/user/1/smuxshim"));
-    assert_true(shim_is_runtime_folder(own) && shim_is_private_folder(own));
-    assert_false(shim_is_private_folder("/run/user/1/smuxshim"));
-    assert_false(shim_is_runtime_folder("/run/user/1"));
-    assert_false(shim_is_runtime_folder("/smuxshim/x"));
+    assert_true(helper_place_is_runtime("/run/user/1/smuxshim"));
+    assert_true(helper_place_is_runtime(own) && helper_place_is_private(own));
+    assert_false(helper_place_is_private("/run/user/1/smuxshim"));
+    assert_false(helper_place_is_runtime("/run/user/1"));
+    assert_false(helper_place_is_runtime("/smuxshim/x"));
     strcat(own, "/0123456789abcdef");
-    assert_true(shim_is_private_folder(own));
+    assert_true(helper_place_is_private(own));
     snprintf(own, sizeof own, "/tmp/smuxshim-%u1", (unsigned)geteuid());
-    assert_false(shim_is_private_folder(own) || shim_is_runtime_folder(own));
+    assert_false(helper_place_is_private(own) || helper_place_is_runtime(own));
 }
 
 /* ---- The look-up ---- */
@@ -111,19 +112,19 @@ static int listen_by(const struct sockaddr_un *name, socklen_t len) {
 
 static int listen_at_path(void) {
     struct sockaddr_un name;
-    socklen_t len = shim_path_name(&name, path);
+    socklen_t len = helper_path_name(&name, path);
     return listen_by(&name, len);
 }
 
 static int listen_abstract(void) {
     struct sockaddr_un name;
-    socklen_t len = shim_abstract_name(&name, path);
+    socklen_t len = helper_abstract_name(&name, path);
     return listen_by(&name, len);
 }
 
 static int look_up(const char *at) {
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    int err = shim_connect_helper(fd, at, NULL);
+    int err = helper_place_connect(fd, at, NULL);
     close(fd);
     return err;
 }
@@ -138,14 +139,14 @@ static void a_helper_is_found_by_path_or_by_abstract_name(void **state) {
     abstract = listen_abstract();
     unlink(path);
     assert_int_equal(look_up(path), 0);
-    assert_true(shim_helper_answers(path));
+    assert_true(helper_place_answers(path));
     /* A file that one helper left behind does not hide another. */
     close(at_path);
     close(listen_at_path());
     assert_int_equal(look_up(path), 0);
     close(abstract);
     assert_int_equal(look_up(path), ENOENT);
-    assert_false(shim_helper_answers(path));
+    assert_false(helper_place_answers(path));
 }
 
 /* Runs `listener` as a stranger and looks what the look-up says of it. */
@@ -187,7 +188,7 @@ static void a_stranger_is_no_helper(void **state) {
     snprintf(path, sizeof path, "%s/smuxshim-%u", folder, (unsigned)geteuid());
     mkdir(path, 0755);
     assert_int_equal(chown(path, STRANGER, STRANGER), 0);
-    strcat(path, "/" SHIM_SOCKET_FILE);
+    strcat(path, "/" HELPER_SOCKET_FILE);
     assert_int_equal(look_up_stranger(listen_at_path), EACCES);
     unlink(path);
     *strrchr(path, '/') = '\0';

@@ -11,12 +11,12 @@ static void congestion_control(int fd, char name[16]) {
     assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len), 0);
 }
 
-/* A connected pair that has had the time to measure a short round trip: the shortest counts, and on a
- * busy machine that of the handshake may be long. */
+/* A connected pair that has had the time to measure a short round trip: the shortest counts, and on
+ * a busy machine that of the handshake may be long. */
 static void near_pair(int pair[2]) {
     char byte = 'x';
     tcp_pair(pair);
-    for (int i = 0; i < 10000 && near_rtt_us(pair[0]) >= NEAR_RTT_US; i++)
+    for (int i = 0; i < 10000 && short_path_rtt_us(pair[0]) >= SHORT_PATH_RTT_US; i++)
         for (int from = 0; from < 2; from++) {
             assert_int_equal(send(pair[from], &byte, 1, MSG_NOSIGNAL), 1);
             assert_int_equal(recv(pair[1 - from], &byte, 1, 0), 1);
@@ -27,10 +27,10 @@ static void loopback_is_near_and_an_unconnected_socket_is_not(void **state) {
     (void)state;
     int pair[2], fresh = socket(AF_INET, SOCK_STREAM, 0), local[2];
     near_pair(pair);
-    assert_true(near_rtt_us(pair[0]) < NEAR_RTT_US);
-    assert_int_equal(near_rtt_us(fresh), UINT32_MAX);
+    assert_true(short_path_rtt_us(pair[0]) < SHORT_PATH_RTT_US);
+    assert_int_equal(short_path_rtt_us(fresh), UINT32_MAX);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, local), 0);
-    assert_int_equal(near_rtt_us(local[0]), UINT32_MAX);
+    assert_int_equal(short_path_rtt_us(local[0]), UINT32_MAX);
     for (int i = 0; i < 2; i++) {
         close(pair[i]);
         close(local[i]);
@@ -44,7 +44,7 @@ static void a_congestion_control_without_a_timer_stays(void **state) {
     int pair[2];
     tcp_pair(pair);
     assert_int_equal(setsockopt(pair[0], IPPROTO_TCP, TCP_CONGESTION, "reno", 4), 0);
-    near_stop_pacing(pair[0]);
+    short_path_stop_pacing(pair[0]);
     congestion_control(pair[0], name);
     assert_string_equal(name, "reno");
     close(pair[0]);
@@ -58,10 +58,10 @@ static void bbr_gives_way_on_a_near_path_only(void **state) {
     near_pair(pair);
     if (setsockopt(pair[0], IPPROTO_TCP, TCP_CONGESTION, "bbr", 3) == 0 &&
         setsockopt(fresh, IPPROTO_TCP, TCP_CONGESTION, "bbr", 3) == 0) {
-        near_stop_pacing(pair[0]);
+        short_path_stop_pacing(pair[0]);
         congestion_control(pair[0], name);
         assert_true(strcmp(name, "cubic") == 0 || strcmp(name, "reno") == 0);
-        near_stop_pacing(fresh);
+        short_path_stop_pacing(fresh);
         congestion_control(fresh, name);
         assert_string_equal(name, "bbr");
     } else {
@@ -91,8 +91,8 @@ static void some_small_messages_in_a_row_are_a_conversation(void **state) {
     assert_int_equal(reactor_step(reactor), REACTOR_RECEIVE_SIZE);
 }
 
-/* Sends zeros to the first stream as fast as they are taken, and words to the second, each answered.
- * Were queues kept short at any time? (After a round that took long they are not.) */
+/* Sends zeros to the first stream as fast as they are taken, and words to the second, each
+ * answered. Were queues kept short at any time? (After a round that took long they are not.) */
 static bool converse_beside_bulk(int words) {
     static char bulk[200000], waste[200000];
     bool kept_short = false;

@@ -1,5 +1,5 @@
-/* What a program remembers of its lookups: the last name of an address, in a table that no one waits
- * for. (The library has no archive to link: its source is included.) */
+/* What a program remembers of its lookups: the last name of an address, in a table that no one
+ * waits for. (The library has no archive to link: its source is included.) */
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -13,22 +13,22 @@
 
 #include "shim/process/name_cache.c"
 
-static struct shim_endpoint address(const char *text) {
-    struct shim_endpoint ep = {.family = strchr(text, ':') ? AF_INET6 : AF_INET};
+static struct endpoint address(const char *text) {
+    struct endpoint ep = {.family = strchr(text, ':') ? AF_INET6 : AF_INET};
     assert_int_equal(inet_pton(ep.family, text, ep.addr), 1);
     return ep;
 }
 
 static void remember(const char *text, const char *name) {
-    struct shim_endpoint ep = address(text);
-    names_remember(&ep, name);
+    struct endpoint ep = address(text);
+    name_cache_remember(&ep, name);
 }
 
 static const char *find(const char *text) {
-    static char name[SHIM_HOST_NAME_MAX + 1];
-    struct shim_endpoint ep = address(text);
+    static char name[HELPER_HOST_NAME_MAX + 1];
+    struct endpoint ep = address(text);
     ep.port = 99;
-    return names_find(&ep, name, sizeof name) ? name : "(none)";
+    return name_cache_find(&ep, name, sizeof name) ? name : "(none)";
 }
 
 static void the_last_name_counts(void **state) {
@@ -45,19 +45,19 @@ static void the_last_name_counts(void **state) {
 }
 
 static void what_is_no_host_name_is_not_kept(void **state) {
-    char longest[SHIM_HOST_NAME_MAX + 2], small[4];
-    struct shim_endpoint ep = address("10.0.1.1");
+    char longest[HELPER_HOST_NAME_MAX + 2], small[4];
+    struct endpoint ep = address("10.0.1.1");
     (void)state;
     memset(longest, 'x', sizeof longest);
-    longest[SHIM_HOST_NAME_MAX + 1] = '\0';
+    longest[HELPER_HOST_NAME_MAX + 1] = '\0';
     remember("10.0.1.1", longest);
     remember("10.0.1.1", "");
     remember("10.0.1.1", "a b");
     assert_string_equal(find("10.0.1.1"), "(none)");
-    longest[SHIM_HOST_NAME_MAX] = '\0';
+    longest[HELPER_HOST_NAME_MAX] = '\0';
     remember("10.0.1.1", longest);
     assert_string_equal(find("10.0.1.1"), longest);
-    assert_false(names_find(&ep, small, sizeof small));
+    assert_false(name_cache_find(&ep, small, sizeof small));
     remember("10.0.1.1", ".");
     assert_string_equal(find("10.0.1.1"), ".");
 }
@@ -67,13 +67,13 @@ static void a_full_table_forgets_and_never_confuses(void **state) {
     char text[32], name[48];
     int found = 0;
     (void)state;
-    for (int i = 0; i < 4 * NAMES_MAX; i++) {
+    for (int i = 0; i < 4 * NAME_CACHE_MAX; i++) {
         snprintf(text, sizeof text, "11.%d.%d.%d", i >> 16, i >> 8 & 255, i & 255);
         snprintf(name, sizeof name, "n%d.internal", i);
         remember(text, name);
         assert_string_equal(find(text), name);
     }
-    for (int i = 0; i < 4 * NAMES_MAX; i++) {
+    for (int i = 0; i < 4 * NAME_CACHE_MAX; i++) {
         snprintf(text, sizeof text, "11.%d.%d.%d", i >> 16, i >> 8 & 255, i & 255);
         snprintf(name, sizeof name, "n%d.internal", i);
         const char *known = find(text);
@@ -82,20 +82,21 @@ static void a_full_table_forgets_and_never_confuses(void **state) {
             found++;
         }
     }
-    assert_true(found > NAMES_MAX / 2 && found <= NAMES_MAX);
+    assert_true(found > NAME_CACHE_MAX / 2 && found <= NAME_CACHE_MAX);
 }
 
 /* Names of one letter each: a mixture is two halves. */
 static void *write_and_read(void *bad) {
-    char name[SHIM_HOST_NAME_MAX + 1], got[SHIM_HOST_NAME_MAX + 1];
-    struct shim_endpoint ep = {.family = AF_INET, .addr = {12, 0, 0, 1}};
+    char name[HELPER_HOST_NAME_MAX + 1], got[HELPER_HOST_NAME_MAX + 1];
+    struct endpoint ep = {.family = AF_INET, .addr = {12, 0, 0, 1}};
     for (int i = 0; i < 200000; i++) {
         size_t len = 100 + (size_t)i % 150;
         memset(name, 'a' + i % 26, len);
         name[len] = '\0';
         if (i % 4 == 0)
-            names_remember(&ep, name);
-        if (names_find(&ep, got, sizeof got) && strspn(got, (char[]){got[0], '\0'}) != strlen(got))
+            name_cache_remember(&ep, name);
+        if (name_cache_find(&ep, got, sizeof got) &&
+            strspn(got, (char[]){got[0], '\0'}) != strlen(got))
             *(_Atomic int *)bad = 1;
     }
     return NULL;
