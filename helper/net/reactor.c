@@ -59,6 +59,11 @@ struct receive_buffer *reactor_receive_share(struct reactor *reactor, const uint
     return buffer;
 }
 
+struct receive_buffer *reactor_receive_hold(struct reactor *reactor) {
+    reactor->receive->refs++;
+    return reactor->receive;
+}
+
 /* The number in a file such as a control group's memory.max; UINT64_MAX if it has none ("max"). */
 static uint64_t number_in(const char *file) {
     char text[32] = "";

@@ -82,6 +82,8 @@ struct receive_buffer *reactor_receive_buffer(struct reactor *reactor);
 /* A reference to the present buffer if [data, data + len) lies in it, else NULL. */
 struct receive_buffer *reactor_receive_share(struct reactor *reactor, const uint8_t *data,
                                              size_t len);
+/* A reference to the present buffer. */
+struct receive_buffer *reactor_receive_hold(struct reactor *reactor);
 /* Gives a reference back. */
 void reactor_receive_release(struct reactor *reactor, struct receive_buffer *buffer);
 

@@ -14,6 +14,10 @@
 #define TURN_BYTES   (1024u * 1024u)
 #define IOV_MAX_USED 64
 
+/* Events of one read worked off in one turn: there may be thousands of small frames in it, each of
+ * which begins a connection or tells of its outcome. */
+#define TURN_EVENTS 256
+
 static void pump_task(struct loop_task *task);
 static void pump_on_fd(struct loop_watch *watch, uint32_t events);
 static void read_again(struct keeper *keeper);
@@ -155,6 +159,14 @@ static void dispatch(struct pump *pump, const smux_event *event) {
     }
 }
 
+static void let_go(struct pump *pump) {
+    if (!pump->held)
+        return;
+    kept_release(&pump->reactor->kept, &pump->keeper, sizeof *pump->held);
+    reactor_receive_release(pump->reactor, pump->held);
+    pump->held = NULL;
+}
+
 static void pump_free(struct loop_garbage *garbage) {
     struct pump *pump = container_of(garbage, struct pump, garbage);
     smux_session_free(pump->session);
@@ -167,6 +179,7 @@ static void finish(struct pump *pump) {
     if (pump->closing)
         return;
     pump->closing = true;
+    let_go(pump);
     kept_wait_no_more(&pump->keeper);
     loop_timer_clear(loop, &pump->timer);
     loop_task_cancel(loop, &pump->task);
@@ -179,9 +192,47 @@ static void drain_events(struct pump *pump) {
     smux_event event;
     while (smux_session_next_event(pump->session, &event))
         dispatch(pump, &event);
+    let_go(pump);
     flush_batch(pump);
     if (pump->failed)
         finish(pump);
+}
+
+/* The present buffer stays as it is until its frames have been worked off, if there is memory for
+ * that. */
+static bool hold(struct pump *pump) {
+    struct reactor *reactor = pump->reactor;
+    if (pump->held)
+        return true;
+    if (!kept_is_plentiful(&reactor->kept, &pump->keeper, sizeof *pump->held))
+        return false;
+    pump->held = reactor_receive_hold(reactor);
+    kept_charge(&reactor->kept, &pump->keeper, sizeof *pump->held);
+    return true;
+}
+
+/* A turn's share of the events of what has just been read, or is held. */
+static void drain_some(struct pump *pump) {
+    smux_event event;
+    for (int i = 0; i < TURN_EVENTS; i++) {
+        if (!smux_session_next_event(pump->session, &event)) {
+            drain_events(pump);
+            return;
+        }
+        dispatch(pump, &event);
+    }
+    if (pump->failed || !hold(pump)) {
+        drain_events(pump);
+        return;
+    }
+    flush_batch(pump);
+    pump_kick(pump);
+}
+
+/* The events of other things than what has been read. They come behind what is held. */
+static void drain_unless_held(struct pump *pump) {
+    if (!pump->held)
+        drain_events(pump);
 }
 
 void pump_fail(struct pump *pump, int error, const char *why) {
@@ -253,7 +304,7 @@ static bool may_read(struct pump *pump) {
 static void read_carrier(struct pump *pump) {
     struct reactor *reactor = pump->reactor;
     size_t budget = TURN_BYTES;
-    while (pump->readable && !pump->closing && may_read(pump)) {
+    while (pump->readable && !pump->held && !pump->closing && may_read(pump)) {
         struct receive_buffer *buffer = reactor_receive_buffer(reactor);
         if (!buffer)
             return; /* `readable` stays: the next turn tries again */
@@ -272,7 +323,7 @@ static void read_carrier(struct pump *pump) {
             pump->readable = false;
         adapt_queues(pump, n == (ssize_t)step);
         smux_session_feed(pump->session, buffer->data, (size_t)n, loop_now_us(reactor->loop));
-        drain_events(pump);
+        drain_some(pump);
         if ((size_t)n >= budget || step < REACTOR_RECEIVE_SIZE)
             return;
         budget -= (size_t)n;
@@ -304,7 +355,7 @@ static bool write_once(struct pump *pump) {
     if (n < (ssize_t)total)
         pump->writable = false;
     adapt_queues(pump, total >= REACTOR_STEP_MIXED);
-    drain_events(pump);
+    drain_unless_held(pump);
     return pump->writable && !pump->closing;
 }
 
@@ -325,7 +376,7 @@ void pump_flush(struct pump *pump) {
 static void on_timer(struct loop_timer *timer) {
     struct pump *pump = container_of(timer, struct pump, timer);
     smux_session_tick(pump->session, loop_now_us(pump->reactor->loop));
-    drain_events(pump);
+    drain_unless_held(pump);
     pump_kick(pump);
 }
 
@@ -340,12 +391,15 @@ static void arm_timer(struct pump *pump) {
 
 static void pump_task(struct loop_task *task) {
     struct pump *pump = container_of(task, struct pump, task);
-    drain_events(pump);
+    if (pump->held)
+        drain_some(pump);
+    else
+        drain_events(pump);
     if (pump->readable)
         read_carrier(pump);
     write_carrier(pump);
-    if (pump->closing)
-        return;
+    if (pump->closing || pump->held)
+        return; /* the next turn goes on with what is held */
     arm_timer(pump);
     if ((pump->writable && smux_session_want_write(pump->session)) ||
         (pump->readable && smux_session_want_read(pump->session)))

@@ -49,7 +49,8 @@ struct pump {
     struct relay *batch; /* whose DATA is gathered below and not yet written */
     struct iovec gather[PUMP_GATHER_MAX]; /* in the reactor's receive buffer */
     int gather_count;
-    struct keeper keeper; /* what the relays keep for their sockets */
+    struct receive_buffer *held; /* what was read, and not all of it worked off; NULL: nothing is */
+    struct keeper keeper;        /* what the relays keep for their sockets */
     bool readable, writable, ended, closing;
     bool kept_short;         /* the carrier's queues, */
     uint64_t kept_short_us;  /* and when that was looked at */
