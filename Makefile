@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # smuxshim: everything is built below $(BUILD).  The folders say what is linked with what:
 #   core/common                 libcommon.a, part of every program and of the preloaded library
 #   core/engine, core/blocking  libsmux.a, libsmux.so

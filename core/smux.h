@@ -129,51 +129,59 @@ enum smux_on_full {
 /* Always fill with smux_config_init first, then change fields: new fields may be appended.
  * The first seven are the Go library's, with its meaning, rules and defaults. */
 typedef struct smux_config {
-    int version;                    /* 1 or 2; servers also SMUX_VERSION_AUTO.  Default 1 */
-    bool keepalive_disabled;        /* default false */
-    uint64_t keepalive_interval_us; /* > 0.  Default 10 s */
-    uint64_t keepalive_timeout_us;  /* >= interval.  Default 30 s.  Runs only against a peer that
-                                       has itself sent a NOP (some peers never do), and not while
-                                       reading is stopped by SMUX_FULL_STALL; a hello counts as
-                                        well as a NOP.  (Go peers end a
-                                        session that has been silent for their own timeout) */
-    uint32_t max_frame_size;        /* payload bytes of a frame we send, 1..65535.  Default 32768 */
-    uint32_t max_receive_buffer;    /* bytes unread over all streams, 1..2^31-1.  Default 4 MiB.
-                                       A version 2 stream may fill 256 KiB of it unread whatever
-                                       we say: who lets many go unread at once (an echo that does
-                                       not read while it cannot write) needs that for each */
-    uint32_t max_stream_buffer;     /* version 2 window without auto_window, 1..max_receive_buffer.
-                                       Default 64 KiB */
-    bool auto_window;               /* version 2: windows start at 256 KiB and grow with the
-                                       measured bandwidth-delay product, together by less than
-                                       half of max_receive_buffer.  Default true */
-    uint32_t max_window;            /* largest automatic window, 0 or 262144..max_receive_buffer.
-                                       0: half of max_receive_buffer, at least 256 KiB.  Default 0 */
-    uint64_t stream_idle_timeout_us; /* reset a stream without data for that long.  0: never */
-    uint64_t linger_timeout_us; /* reset a stream given up by smux_stream_close when the peer has
-                                        opened no window for what it still has to send for that
-                                        long.  0: never.  Default 10 min: a reader may well
-                                        pause for a minute; a plain peer that has gone will
-                                        never open one */
-    uint32_t accept_backlog; /* streams not yet smux_stream_accept-ed, 1..2^31-1.  Further ones are
-                                        refused.  Default 1024 */
-    uint32_t max_streams;    /* streams alive at once, 1..2^31-1.  Default 1048576 */
-    uint32_t stream_send_buffer;  /* cap of bytes queued by smux_stream_send on a stream, 1..2^31-1.
-                                        Default 256 KiB */
-    uint32_t session_send_buffer; /* the same over all streams, 1..2^31-1.  Default 4 MiB.  In
-                                        version 2 a stream with nothing queued may still queue
-                                        4 KiB, up to twice this in all: those without window
-                                        must not stop the others.  Their memory is bounded by
-                                        twice that */
-    enum smux_on_full on_full;    /* default SMUX_FULL_STALL */
-    bool extensions;              /* offer and use the extensions.  Default true */
-    uint64_t hash_seed;           /* a random number, against peers that choose stream ids to
-                                        slow down look-ups.  Default 0: made of addresses and the
-                                        time, which is better than nothing */
-    uint32_t max_promised;        /* where promises are kept to (SMUX_FULL_RESET), what they may
-                                        sum up to.  0, the default, or more than
-                                        max_receive_buffer: that */
+    /* 1 or 2; servers also SMUX_VERSION_AUTO.  Default 1. */
+    int version;
+    /* Default false. */
+    bool keepalive_disabled;
+    /* > 0.  Default 10 s. */
+    uint64_t keepalive_interval_us;
+    /* >= interval.  Default 30 s.  Runs only against a peer that has itself sent a NOP (some peers
+     * never do), and not while reading is stopped by SMUX_FULL_STALL; a hello counts as well as a
+     * NOP.  (Go peers end a session that has been silent for their own timeout). */
+    uint64_t keepalive_timeout_us;
+    /* Payload bytes of a frame we send, 1..65535.  Default 32768. */
+    uint32_t max_frame_size;
+    /* Bytes unread over all streams, 1..2^31-1.  Default 4 MiB. A version 2 stream may fill 256
+     * KiB of it unread whatever we say: who lets many go unread at once (an echo that does not
+     * read while it cannot write) needs that for each. */
+    uint32_t max_receive_buffer;
+    /* Version 2 window without auto_window, 1..max_receive_buffer. Default 64 KiB. */
+    uint32_t max_stream_buffer;
+    /* Version 2: windows start at 256 KiB and grow with the measured bandwidth-delay product,
+     * together by less than half of max_receive_buffer.  Default true. */
+    bool auto_window;
+    /* Largest automatic window, 0 or 262144..max_receive_buffer. 0: half of max_receive_buffer, at
+     * least 256 KiB.  Default 0. */
+    uint32_t max_window;
+    /* Reset a stream without data for that long.  0: never. */
+    uint64_t stream_idle_timeout_us;
+    /* Reset a stream given up by smux_stream_close when the peer has opened no window for what it
+     * still has to send for that long.  0: never.  Default 10 min: a reader may well pause for a
+     * minute; a plain peer that has gone will never open one. */
+    uint64_t linger_timeout_us;
+    /* Streams not yet smux_stream_accept-ed, 1..2^31-1.  Further ones are refused.  Default 1024.
+     * */
+    uint32_t accept_backlog;
+    /* Streams alive at once, 1..2^31-1.  Default 1048576. */
+    uint32_t max_streams;
+    /* Cap of bytes queued by smux_stream_send on a stream, 1..2^31-1. Default 256 KiB. */
+    uint32_t stream_send_buffer;
+    /* The same over all streams, 1..2^31-1.  Default 4 MiB.  In version 2 a stream with nothing
+     * queued may still queue 4 KiB, up to twice this in all: those without window must not stop
+     * the others.  Their memory is bounded by twice that. */
+    uint32_t session_send_buffer;
+    /* Default SMUX_FULL_STALL. */
+    enum smux_on_full on_full;
+    /* Offer and use the extensions.  Default true. */
+    bool extensions;
+    /* A random number, against peers that choose stream ids to slow down look-ups.  Default 0:
+     * made of addresses and the time, which is better than nothing. */
+    uint64_t hash_seed;
+    /* Where promises are kept to (SMUX_FULL_RESET), what they may sum up to.  0, the default, or
+     * more than max_receive_buffer: that. */
+    uint32_t max_promised;
 } smux_config;
+
 
 typedef struct smux_config_fault {
     const char *field; /* static name of the wrong field */
@@ -262,23 +270,32 @@ SMUX_API int smux_session_feed(smux_session *session, const void *data, size_t l
                                uint64_t now_us);
 
 typedef enum smux_event_type {
-    SMUX_EVENT_ACCEPT =
-        1, /* the peer opened `stream`: answer with smux_stream_accept (or smux_stream_reset) */
-    SMUX_EVENT_DATA, /* `len` bytes at `data` arrived on `stream`.  They lie in the buffer
-                              given to smux_session_feed: use or copy them, and call smux_stream_consume when the
-                              application is done with them */
-    SMUX_EVENT_EOF,  /* the peer will send nothing more on `stream` */
-    SMUX_EVENT_RESET, /* `stream` ended with `error`; only smux_stream_close or smux_stream_reset is left */
-    SMUX_EVENT_WRITABLE, /* smux_stream_send on `stream` fell short earlier, or smux_stream_window_room was 0;
-                              now there is room */
-    SMUX_EVENT_RETURNED, /* `buffer`, lent by smux_stream_send_borrowed, is the caller's again.  error 0:
-                              all of it went out; otherwise it was dropped for that reason.
-                              `stream` is NULL if it has been closed meanwhile */
-    SMUX_EVENT_HELLO,      /* the peer knows the extensions */
-    SMUX_EVENT_GOAWAY,     /* the peer wants no more streams */
-    SMUX_EVENT_FAILED,     /* the session has ended with `error`; the last event of a session */
-    SMUX_EVENT_PEER_CLOSED /* behind EOF, from peers with extensions: the peer has closed `stream`
-                              in both directions, and reads nothing that is sent from now on */
+    /* The peer opened `stream`: answer with smux_stream_accept (or smux_stream_reset). */
+    SMUX_EVENT_ACCEPT = 1,
+    /* `len` bytes at `data` arrived on `stream`.  They lie in the buffer given to
+     * smux_session_feed: use or copy them, and call smux_stream_consume when the application is
+     * done with them. */
+    SMUX_EVENT_DATA,
+    /* The peer will send nothing more on `stream`. */
+    SMUX_EVENT_EOF,
+    /* `stream` ended with `error`; only smux_stream_close or smux_stream_reset is left. */
+    SMUX_EVENT_RESET,
+    /* smux_stream_send on `stream` fell short earlier, or smux_stream_window_room was 0; now there
+     * is room. */
+    SMUX_EVENT_WRITABLE,
+    /* `buffer`, lent by smux_stream_send_borrowed, is the caller's again.  error 0: all of it went
+     * out; otherwise it was dropped for that reason.  `stream` is NULL if it has been closed
+     * meanwhile. */
+    SMUX_EVENT_RETURNED,
+    /* The peer knows the extensions. */
+    SMUX_EVENT_HELLO,
+    /* The peer wants no more streams. */
+    SMUX_EVENT_GOAWAY,
+    /* The session has ended with `error`; the last event of a session. */
+    SMUX_EVENT_FAILED,
+    /* Behind EOF, from peers with extensions: the peer has closed `stream` in both directions, and
+     * reads nothing that is sent from now on. */
+    SMUX_EVENT_PEER_CLOSED
 } smux_event_type;
 
 typedef struct smux_sendbuf smux_sendbuf;

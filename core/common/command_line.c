@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* command_line.c - see command_line.h. */
 #include "core/common/command_line.h"
 

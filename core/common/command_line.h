@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * command_line.h - the command lines of smuxshim, smux-helper, smux-gateway and smuxctl: each is a
  * table, from which the options are read and the usage is written.

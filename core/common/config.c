@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* config.c - the table of keys of smuxshim.conf, and what is checked across sections. */
 #include "core/common/config.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * config.h - smuxshim.conf, the configuration that shim, launcher, helper and smuxctl share.
  *

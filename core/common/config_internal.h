@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* config_internal.h - shared by config*.c only. */
 #ifndef CORE_COMMON_CONFIG_INTERNAL_H
 #define CORE_COMMON_CONFIG_INTERNAL_H

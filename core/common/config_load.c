@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* config_load.c - where the configuration comes from: files, the environment, the command line. */
 #include <arpa/inet.h>
 #include <errno.h>

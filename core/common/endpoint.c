@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* endpoint.c - see endpoint.h. */
 #include "core/common/endpoint.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* helper_place.c - see helper_place.h. */
 #include "core/common/helper_place.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * helper_place.h - where the helper is: one rule and one look-up for the library, the launcher, the
  * helper and smuxctl.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* helper_protocol.c - see helper_protocol.h. Pure functions, shared by the shim, the launcher and
  * the helper. */
 #include "core/common/helper_protocol.h"

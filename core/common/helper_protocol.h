@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * helper_protocol.h - what the shim and the helper say to each other, and in which order.
  *
@@ -247,12 +248,12 @@ bool helper_name_answer_check(const void *bytes, size_t len, struct helper_name_
  * */
 enum helper_request_problem {
     HELPER_REQUEST_OK = 0,
-    HELPER_REQUEST_SHORT,          /* fewer bytes than a header */
-    HELPER_REQUEST_NOT_OURS,       /* wrong magic */
-    HELPER_REQUEST_VERSION,        /* another version or size: answer EPROTO */
-    HELPER_REQUEST_KIND,           /* unknown kind */
-    HELPER_REQUEST_FAMILY,         /* family or addresses do not fit together */
-    HELPER_REQUEST_NAME_LENGTH,    /* name_len above HELPER_HOST_NAME_MAX */
+    HELPER_REQUEST_SHORT,       /* fewer bytes than a header */
+    HELPER_REQUEST_NOT_OURS,    /* wrong magic */
+    HELPER_REQUEST_VERSION,     /* another version or size: answer EPROTO */
+    HELPER_REQUEST_KIND,        /* unknown kind */
+    HELPER_REQUEST_FAMILY,      /* family or addresses do not fit together */
+    HELPER_REQUEST_NAME_LENGTH, /* name_len above HELPER_HOST_NAME_MAX */
     /* a question about a name without one, or about an address with one */
     HELPER_REQUEST_NAME_MISPLACED,
 };

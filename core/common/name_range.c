@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* name_range.c - see name_range.h. */
 #include "core/common/name_range.h"
 

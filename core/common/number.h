@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * number.h - numbers in text, without libc's strtoul and its kin: since glibc 2.38 its headers put
  * other functions in their place, which make a library that was built there useless to every libc

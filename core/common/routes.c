@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* routes.c - lists of routes, their settings and their text form. See routes.h. */
 #include "core/common/routes.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* routes_internal.h - shared by routes*.c only: pieces of text, and reporting. */
 #ifndef CORE_COMMON_ROUTES_INTERNAL_H
 #define CORE_COMMON_ROUTES_INTERNAL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* routes_rule.c - destinations: reading them, writing them, matching them. See routes.h. */
 #include "core/common/routes.h"
 

@@ -253,10 +253,11 @@ struct smux_session {
     uint32_t payload_orphan;     /* its stream, if that went in the middle of it; 0: answered */
     uint32_t mark_id;            /* stream of the NOP just before, 0: none */
     uint64_t unread, granted;    /* granted: windows beyond the initial one, summed */
-    struct link hold[32]; /* where promises are kept to: [log2(window)], in the order in which they
-                             were last tuned; under SMUX_FULL_STALL [0] alone: whose windows have grown, or should,
-                             in the order in which they were last tuned */
-    uint32_t sharers;     /* how many these are */
+    /* Streams in the order in which their windows were last tuned.  Where promises are kept to:
+     * [log2(window)]; under SMUX_FULL_STALL [0] alone: those whose windows have grown, or should.
+     * */
+    struct link hold[32];
+    uint32_t sharers; /* how many these are */
     uint32_t backlog;
     bool paused;           /* smux_session_pause_reading */
     uint32_t window_limit; /* of automatic windows, for now */

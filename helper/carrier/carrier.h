@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * carrier.h - the reliable ordered connection that a session runs on, as an interface.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* carrier_socket.c - see carrier.h. */
 #include "helper/carrier/carrier.h"
 

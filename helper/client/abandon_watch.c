@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* abandon_watch.c - see abandon_watch.h. */
 #include "helper/client/abandon_watch.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * abandon_watch.h - connects under way, and whether their program still wants them.
  *

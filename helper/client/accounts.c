@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* accounts.c - see accounts.h. */
 #include "helper/client/accounts.h"
 

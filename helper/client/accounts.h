@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * accounts.h - what each user has under way in a helper that he shares with others.
  *

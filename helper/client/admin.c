@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* admin.c - see admin.h: clients, lines and the table of commands. */
 #include "helper/client/admin.h"
 

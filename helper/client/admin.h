@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * admin.h - the control socket, for smuxctl: one JSON object per line, a request and its answer.
  *

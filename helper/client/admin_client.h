@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * admin_client.h - a client of the control socket, shared by admin_connect.c and admin_list.c only.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* admin_connect.c - `smuxctl connect`: a connection whose application end is made by the helper. */
 #include <arpa/inet.h>
 #include <errno.h>

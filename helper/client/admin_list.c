@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* admin_list.c - answers with long lists: a few entries in each turn of the loop, as the client
  * takes them, so that nobody else waits for them, and no answer needs more memory than a turn's
  * entries. */

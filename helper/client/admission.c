@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* admission.c - see admission.h. */
 #include "helper/client/admission.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * admission.h - who may use the helper.
  */

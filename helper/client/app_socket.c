@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* app_socket.c - see app_socket.h. */
 #include "helper/client/app_socket.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * app_socket.h - questions to A, the application's socket, that never wait.
  *

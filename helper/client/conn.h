@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * conn.h - one connection of an application: from its destination to the outcome, and then relayed.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* helper.c - see helper.h. */
 #include "helper/client/helper.h"
 

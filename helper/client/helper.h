@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * helper.h - what the parts of smux-helper share.
  */
@@ -67,8 +68,8 @@ bool helper_is_synthetic(const struct helper *helper, const struct endpoint *add
  * max-streams-per-user, and no more than a quarter of what there are descriptors for. */
 uint32_t helper_streams_per_user(const struct helper *helper);
 
-/* The user's upstream for a gateway's name; `account` NULL: the helper's own user's. NULL if there is
- * none, or memory is short. */
+/* The user's upstream for a gateway's name; `account` NULL: the helper's own user's. NULL if there
+ * is none, or memory is short. */
 struct upstream *helper_upstream(struct helper *helper, struct account *account,
                                  const char *gateway);
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* helper_process.c - see helper_process.h. */
 #include "helper/client/helper_process.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * helper_process.h - smux-helper as a process: command line, configuration, single instance,
  * signals.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* holders.c - see holders.h. */
 #include "helper/client/holders.h"
 

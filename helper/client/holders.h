@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * holders.h - who else has a socket open, found out by looking into /proc.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* name_answer.c - questions of the shim about names. See name_table.h. */
 #include <errno.h>
 #include <string.h>

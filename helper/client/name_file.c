@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* name_file.c - see name_file.h. */
 #include "helper/client/name_file.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * name_file.h - where the helper keeps the addresses that it has given to host names.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* name_table.c - see name_table.h. */
 #include "helper/client/name_table.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * name_table.h - host names and the addresses that stand for them.
  *

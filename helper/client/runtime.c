@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* runtime.c - see runtime.h. */
 #include "helper/client/runtime.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * runtime.h - the helper's place on the machine: its folder, its lock, and going to the background.
  */

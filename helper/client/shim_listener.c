@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* shim_listener.c - see shim_listener.h: listening and admitting. The requests themselves are in
  * shim_request.c. */
 #include "helper/client/shim_listener.h"

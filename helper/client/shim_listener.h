@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * shim_listener.h - the helper's listening sockets, and the requests of the shim
  * (core/common/helper_protocol.h).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* shim_request.c - see shim_request.h. Step numbers are those of core/common/helper_protocol.h. */
 #include "helper/client/shim_request.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * shim_request.h - one accepted connection of the shim: request, gate, outcome, relay.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* smux-helper: carries the shim's connections to a gateway. See helper_process.h. */
 #include "core/common/config.h"
 #include "helper/client/helper_process.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* upstream.c - see upstream.h: waiters, sessions, streams. Links are in upstream_link.c. */
 #include "helper/client/upstream.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * upstream.h - the sessions to one gateway, kept up.
  *
@@ -28,8 +29,8 @@ struct upstream_waiter {
     struct upstream *upstream; /* NULL when not waiting */
     struct upstream_waiter *next, *prev;
     bool impatient; /* fail as soon as an attempt to connect has failed (on-failure = direct) */
-    bool
-        cautious; /* the loss of the stream could not be made good: on an established session only */
+    /* The loss of the stream could not be made good: on an established session only. */
+    bool cautious;
 };
 
 /* Copies `config`. NULL if memory is short. Takes no connection yet. `plain`: the peer may be any

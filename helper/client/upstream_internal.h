@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * upstream_internal.h - what upstream*.c share. See upstream.h.
  */

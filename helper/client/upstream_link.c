@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* upstream_link.c - one of the connections that an upstream keeps up (upstream.h). */
 #include <errno.h>
 #include <stdio.h>

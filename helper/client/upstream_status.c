@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* upstream_status.c - an upstream's sessions, for smuxctl (upstream.h). */
 #include <time.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* upstreams.c - see upstreams.h. */
 #include "helper/client/upstreams.h"
 

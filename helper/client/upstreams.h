@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * upstreams.h - the upstreams of one user, or of several who share them: one to each gateway, and
  * one to the gateway in this process that connects directly.
@@ -19,8 +20,8 @@ struct upstreams {
 struct upstream *upstreams_make(struct reactor *reactor, struct resolver_client *names,
                                 const struct config *config, int i);
 
-/* The configuration `old` gives way to `fresh`: an upstream whose gateway is configured as before is
- * kept, with its sessions, and the others are retired. */
+/* The configuration `old` gives way to `fresh`: an upstream whose gateway is configured as before
+ * is kept, with its sessions, and the others are retired. */
 void upstreams_follow(struct upstreams *upstreams, const struct config *old,
                       const struct config *fresh);
 

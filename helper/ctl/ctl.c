@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ctl.c - smuxctl: command line and the simple commands. */
 #include "helper/ctl/ctl.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ctl.h - smuxctl, shared by ctl*.c only.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ctl_connect.c - smuxctl connect: a connection through the helper for a program that cannot be
  * preloaded, such as ssh's ProxyCommand. */
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ctl_routes.c - smuxctl routes and smuxctl check. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ctl_status.c - smuxctl status and smuxctl names. */
 #include <stdio.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* smuxctl: asks and commands a running smux-helper. See ctl.h. */
 #include "helper/ctl/ctl.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* gateway.c - see gateway.h: listeners, sessions, drain. */
 #include "helper/gateway/gateway.h"
 

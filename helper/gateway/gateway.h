@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * gateway.h - accepts carriers and opens, for each stream, the connection that it asks for by
  * SOCKS5.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* gateway_config.c - see gateway_config.h. */
 #include "helper/gateway/gateway_config.h"
 

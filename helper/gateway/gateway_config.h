@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * gateway_config.h - gateway.conf: one section [listen], every key a row of a table.
  *

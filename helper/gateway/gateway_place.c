@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* gateway_place.c - see gateway_place.h. */
 #include "helper/gateway/gateway_place.h"
 

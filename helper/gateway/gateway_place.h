@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * gateway_place.h - who may have a session at the gateway when many want one.
  *

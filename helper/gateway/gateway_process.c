@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* gateway_process.c - see gateway_process.h. */
 #include "helper/gateway/gateway_process.h"
 

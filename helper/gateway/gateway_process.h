@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * gateway_process.h - smux-gateway as a process: command line, listening sockets, workers, signals.
  *

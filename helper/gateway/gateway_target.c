@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* gateway_target.c - one stream at the gateway: SOCKS5 request, rule check, connection, relay. */
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * gateway_target.h - one stream at the gateway, and the connection that it asked for.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* gateway_workers.c - see gateway_workers.h. */
 #include "helper/gateway/gateway_workers.h"
 

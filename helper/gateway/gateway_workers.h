@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * gateway_workers.h - the sockets of all workers, and the supervisor that keeps the workers
  * running.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* smux-gateway: accepts carriers and opens the real connections. See gateway_process.h. */
 #include "helper/gateway/gateway_process.h"
 

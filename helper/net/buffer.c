@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* buffer.c - see buffer.h. */
 #include "helper/net/buffer.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * buffer.h - the pool of buffers that are read into and lent to the engine.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dial.c - see dial.h. */
 #include "helper/net/dial.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * dial.h - a TCP (or unix) connection to the first of several addresses that answers (RFC 8305).
  *
@@ -41,7 +42,8 @@ struct dial {
      * fn is the caller's to set; `events` are all EPOLL bits that came with the success and will
      * not come again. Otherwise an errno: of those of all addresses the one that tells most. */
     void (*done)(struct dial *dial, int error, uint32_t events);
-    int broken; /* in done: the connection stood, and broke with this errno, which was taken from it */
+    /* In done: the connection stood, and broke with this errno, which was taken from it. */
+    int broken;
     uint64_t deadline_us;
     int count;           /* of addresses */
     int next;            /* the first that was not tried yet */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * events.h - what epoll says of a socket, in the terms of those who read and write it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* inherited.c - see inherited.h. */
 #include "helper/net/inherited.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * inherited.h - what a daemon has from the program that happened to start it, and gets rid of.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kept.c - see kept.h. */
 #include "helper/net/kept.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * kept.h - how much of what has arrived the process keeps, over all sessions, because the sockets
  * it is for take no more; and which sessions must wait with reading for that.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * loop.h - the event loop: descriptors by edge-triggered epoll, timers, work at the end of a turn.
  *

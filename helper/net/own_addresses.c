@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* own_addresses.c - see own_addresses.h. */
 #include "helper/net/own_addresses.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * own_addresses.h - the addresses of this host's interfaces.
  *

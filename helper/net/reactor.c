@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* reactor.c - see reactor.h. */
 #include "helper/net/reactor.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * reactor.h - what everything in one event loop shares: the loop, the pool of buffers, and the
  * memory that carriers are read into. One per process (one per worker in the gateway).

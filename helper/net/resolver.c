@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* resolver.c - see resolver.h. */
 #include "helper/net/resolver.h"
 

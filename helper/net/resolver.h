@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * resolver.h - host names to addresses, without blocking (c-ares in the event loop).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* short_path.c - see short_path.h. */
 #include "helper/net/short_path.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * short_path.h - what is different on a path so short that the programs at its ends take longer
  * than it does: within a machine, or a rack.

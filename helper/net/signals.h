@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * signals.h - signals as events of the loop (signalfd). One per process.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sockaddr.h - configured addresses as the kernel takes them, and connects to them.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* state_table.c - see state_table.h. */
 #include "helper/net/state_table.h"
 

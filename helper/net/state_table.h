@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * state_table.h - states that are written down: what each is called, and which may follow it.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stranger.c - see stranger.h. */
 #include "helper/net/stranger.h"
 

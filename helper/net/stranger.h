@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * stranger.h - closing descriptors that came from local users, off the event loop.
  *

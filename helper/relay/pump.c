@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pump.c - see pump.h. */
 #include "helper/relay/pump.h"
 

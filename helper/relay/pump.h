@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pump.h - moves a smux session's bytes between its carrier and the engine.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* relay.c - see relay.h: life, and the way from the socket to the stream. The other way is in
  * relay_out.c, the kinds of socket are in relay_end.c. */
 #include "helper/relay/relay.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * relay.h - the one relay: a smux stream on one side, a connected socket on the other.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* relay_closed.c - a stream whose peer has closed it in both directions, or may have: the socket is
  * closed behind what it is to get, instead of staying half open for as long as its other end likes.
  * */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* relay_end.c - the two kinds of socket a relay can have (relay.h). */
 #include <errno.h>
 #include <linux/sockios.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * relay_internal.h - what relay.c and relay_out.c share. See relay.h.
  */

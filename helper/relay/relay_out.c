@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* relay_out.c - the relay's way from the stream to the socket (relay.h). */
 #include <errno.h>
 #include <poll.h>

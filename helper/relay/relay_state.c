@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* relay_state.c - the states of a relay (relay.h): which may follow which, and the one setter. */
 #include "helper/relay/relay_internal.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* session_config.c - see session_config.h. */
 #include "helper/relay/session_config.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* session_config.h - the engine's configuration as both programs want it. */
 #ifndef HELPER_RELAY_SESSION_CONFIG_H
 #define HELPER_RELAY_SESSION_CONFIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* socks5.c - see socks5.h. */
 #include "helper/relay/socks5.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * socks5.h - SOCKS version 5 (RFC 1928) without authentication, command CONNECT: both sides.
  *

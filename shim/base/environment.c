@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* environment.c - see environment.h. */
 #include "shim/base/environment.h"
 

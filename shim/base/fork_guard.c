@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fork_guard.c - see fork_guard.h. */
 #include "shim/base/fork_guard.h"
 

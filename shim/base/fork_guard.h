@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fork_guard.h - the moment in which the shim has a descriptor of its own.
  *

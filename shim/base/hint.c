@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hint.c - see hint.h: the words themselves, and tables for descriptors with large numbers. */
 #include "shim/base/hint.h"
 

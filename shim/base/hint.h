@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * hint.h - what this process happens to remember about its descriptors.
  *

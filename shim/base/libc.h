@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * libc.h - the next definitions of the hooked functions, and raw system calls.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pending_reset.c - see pending_reset.h. */
 #include "shim/base/pending_reset.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pending_reset.h - a reset that nobody has been told of yet.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * readable.h - may the library read what a pointer of the caller's points to?
  *

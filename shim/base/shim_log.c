@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* shim_log.c - see shim_log.h. */
 #include "shim/base/shim_log.h"
 

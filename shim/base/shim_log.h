@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * shim_log.h - what the shim says, and only if SMUXSHIM_LOG asks for it.
  *

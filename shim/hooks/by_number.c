@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* by_number.c - see by_number.h. */
 #include "shim/hooks/by_number.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * by_number.h - the hooked calls made through syscall(2).
  *

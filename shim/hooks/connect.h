@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * connect.h - connect(2) as TCP has it, on both kinds of descriptor.
  */

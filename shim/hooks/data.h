@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * data.h - the calls that move data, with TCP's errors in place of AF_UNIX's.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* data_receive.c - see data.h. */
 #include <errno.h>
 #include <string.h>

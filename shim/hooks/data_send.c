@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* data_send.c - see data.h. */
 #include <errno.h>
 #include <fcntl.h>

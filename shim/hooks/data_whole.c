@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* data_whole.c - see data_whole.h. */
 #include "shim/hooks/data_whole.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * data_whole.h - receiving a certain number of bytes.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dup.c - see dup.h. */
 #include "shim/hooks/dup.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * dup.h - the hooks of dup(2) and its kin: a copy of a descriptor inherits the hint (hint.h), so
  * that a copy of a connection is known as one, and options set before on a socket that is then

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* export.c - the exported functions: one line each, the logic is elsewhere. */
 #include <dlfcn.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * export_time64.c - the names that glibc has for 32-bit programs built with _TIME_BITS=64.
  *

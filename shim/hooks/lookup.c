@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lookup.c - getaddrinfo, getnameinfo, and what all lookups share. See lookup.h. */
 #include "shim/hooks/lookup.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * lookup.h - the lookups of names, watched for routes by host name.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lookup_host.c - the old interface: gethostbyname, gethostbyaddr and their like. See lookup.h. */
 #include <errno.h>
 #include <string.h>

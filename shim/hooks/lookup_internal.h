@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lookup_internal.h - shared by lookup*.c only: which lookups matter, and what they end with. */
 #ifndef SHIM_HOOKS_LOOKUP_INTERNAL_H
 #define SHIM_HOOKS_LOOKUP_INTERNAL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* peername.c - see peername.h. */
 #include "shim/hooks/peername.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * peername.h - getpeername, getsockname and shutdown as TCP has them.
  */

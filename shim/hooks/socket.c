@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* socket.c - see socket.h. */
 #include "shim/hooks/socket.h"
 

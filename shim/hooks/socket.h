@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * socket.h - the hooks of calls that give a new descriptor. What the number stood for before, which
  * may have been a connection of ours, is forgotten; of some kinds epoll_registry.h wants to know.

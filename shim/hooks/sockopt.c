@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sockopt.c - see sockopt.h. */
 #include "shim/hooks/sockopt.h"
 

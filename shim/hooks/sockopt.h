@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sockopt.h - setsockopt, getsockopt, ioctl and epoll_ctl: libc first, TCP's answer where libc's
  * cannot be TCP's.

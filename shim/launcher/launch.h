@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * launch.h - the parts of the launcher `smuxshim`.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* launch_elf.c - can a program be preloaded? See launch.h. */
 #include <elf.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* launch_helper.c - finding files and starting the helper. See launch.h. */
 #include <errno.h>
 #include <fcntl.h>

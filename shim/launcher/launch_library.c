@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* launch_library.c - which library is preloaded, and for which programs. See launch.h. */
 #include <dlfcn.h>
 #include <limits.h>

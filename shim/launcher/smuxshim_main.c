@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * smuxshim_main.c - the launcher: smuxshim [-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM
  * [ARG...]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* autostart.c - see autostart.h. */
 #include "shim/process/autostart.h"
 
@@ -23,7 +24,8 @@
 #include "shim/base/shim_log.h"
 #include "shim/process/helper_socket.h"
 
-#define STACK_SIZE           (64 * 1024) /* of each of the two processes between here and the helper */
+/* Of each of the two processes between here and the helper. */
+#define STACK_SIZE           (64 * 1024)
 #define MESSAGES_SIZE        500
 #define KERNEL_SIGSET        8  /* bytes of a signal set in the kernel's interface */
 #define KERNEL_SIGACTION_MAX 64 /* and no less than those of its struct sigaction */

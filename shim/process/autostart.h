@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * autostart.h - starting the helper from inside the program, where no launcher did (or where the
  * one it started is gone).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* helper_socket.c - see helper_socket.h. */
 #include "shim/process/helper_socket.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * helper_socket.h - the connection to the helper, made inside the program and past its hooks.
  */

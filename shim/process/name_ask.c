@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* name_ask.c - see name_ask.h. */
 #include "shim/process/name_ask.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * name_ask.h - asking the helper what stands for what.
  *

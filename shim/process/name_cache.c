@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* name_cache.c - see name_cache.h. */
 #include "shim/process/name_cache.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * settings.h - the routes as this process sees them.
  *
@@ -21,8 +22,8 @@
 #include "core/common/routes.h"
 
 struct settings {
-    bool
-        deny; /* no good configuration, and SMUXSHIM_STRICT=1: every TCP connect fails with EACCES */
+    /* No good configuration, and SMUXSHIM_STRICT=1: every TCP connect fails with EACCES. */
+    bool deny;
     char socket_path[sizeof((struct sockaddr_un *)0)->sun_path];
     struct route_list routes;
     struct name_ranges names; /* whose addresses stand for host names, if a route has any */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* epoll_registry.c - see epoll_registry.h. */
 #include "shim/socket/epoll_registry.h"
 

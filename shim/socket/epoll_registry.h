@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * epoll_registry.h - epoll registrations made before connect, kept alive over the swap.
  *

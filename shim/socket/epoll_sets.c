@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* epoll_sets.c - see epoll_sets.h. */
 #include "shim/socket/epoll_sets.h"
 

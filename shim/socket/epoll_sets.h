@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * epoll_sets.h - the epoll sets of this process, and what the kernel says is registered in them.
  *

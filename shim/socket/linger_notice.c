@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* linger_notice.c - see linger_notice.h. */
 #include "shim/socket/linger_notice.h"
 

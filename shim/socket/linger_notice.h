@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * linger_notice.h - telling the helper what AF_UNIX cannot carry. See "Notices" in
  * helper_protocol.h.

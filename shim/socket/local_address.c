@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* local_address.c - see local_address.h. */
 #include "shim/socket/local_address.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * local_address.h - the own address of a connection whose helper has told none.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* options.c - where options are kept on A, and how they get there. See options.h. */
 #include "shim/socket/options.h"
 

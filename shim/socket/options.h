@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * options.h - socket options: carried over the swap, kept on A, and answered as TCP would.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* options_emulate.c - getsockopt and setsockopt on A, answered as TCP answers. See options.h. */
 #include <errno.h>
 #include <limits.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* state.c - see state.h. */
 #include "shim/socket/state.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * state.h - what the kernel says about a descriptor: is it ours, and how far is it?
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* swap.c - see swap.h and the steps in helper_protocol.h. */
 #include "shim/socket/swap.h"
 

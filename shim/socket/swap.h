@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * swap.h - putting A in the place of the application's TCP socket, and back.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The benchmark's own network namespace, with another congestion control than the system's.
 
 What a benchmark measures depends on it even on loopback: BBR sends by a timer, cubic and reno do not.

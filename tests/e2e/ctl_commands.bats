@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # smuxctl: what it shows of a running helper, what it makes it do, and connections without the shim.
 
 load lib

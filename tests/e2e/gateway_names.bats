@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The names that the gateway resolves, with a name server of the test's own in a network of its own: which
 # are asked, who waits for whom, which of several addresses is taken, what is told when none answers.
 

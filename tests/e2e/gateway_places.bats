@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Places for sessions at the gateway: carriers that do nothing keep nobody out (gateway_place.h).
 
 load lib

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # smux-gateway: what it allows, how it reloads, its workers, and what stands in for it.
 
 load lib

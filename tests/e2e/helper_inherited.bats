@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # A helper is a daemon of its user's, not of the program that happened to start it.
 
 load lib

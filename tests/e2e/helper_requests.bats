@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # What strangers send to the helper's socket: each mistake costs one line, and nobody else anything.
 
 load lib

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Users who are not admitted, and those who are and mean harm: whatever they send, others are served.
 
 load lib

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Users who share a helper: what one of them leaves unread stops nobody else.
 
 load lib

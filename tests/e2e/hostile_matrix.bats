@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # All programs at once, for a minute, while their helper is killed, ended and stopped at random
 # moments: no hang, no crash, no wrong byte; only connection errors; and all is well afterwards.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Shared by the end-to-end tests: ports, processes, servers, gateway and helper.
 #
 # Every test has its own ports and its own folder.  Whatever is started with `spawn` is stopped by

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Memory that others can make us keep: readers that pause, sessions that never read.
 
 load lib

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Redis and PostgreSQL clients, unmodified, against real servers over one carrier.
 
 load lib

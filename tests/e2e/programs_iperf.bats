@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # iperf3 over one carrier: both directions, eight connections and its control connection.
 
 load lib

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Language runtimes and small tools, unmodified, over one carrier.
 
 load lib

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Programs that send very many small messages: each is charged to them as a buffer of its own.
 
 load lib

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # ssh, and what runs on it, over one carrier.
 
 load lib

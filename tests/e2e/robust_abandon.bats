@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # A connect that its program gives up ends in the helper and at the gateway, long before any timeout.
 
 load lib

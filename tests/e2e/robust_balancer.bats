@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # A gateway's address that takes connections and closes them: a balancer whose backend is away. That is no
 # gateway yet, and connects wait for one as they do where nobody listens.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Transfers in both directions while helper, gateway and carrier are killed, ended, stopped and cut at
 # random, and targets and clients reset: none may end short without an error, at either end.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Every kind of mistake in a configuration or on the command line: one line that names the place
 # and what was expected, exit status 2, and nothing is started.
 

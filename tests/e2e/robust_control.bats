@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # smuxctl, and what a configuration can ask for beside the ordinary.
 
 load lib

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Helper, gateway or carrier go away: nobody takes a broken transfer for a complete one, and the
 # next connection works as soon as the other side is back.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # A connect that fails gives the program the errno that it would get without us.
 #
 # Gateway and direct runs live in a network of their own, where addresses are unreachable in every

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Many connections at once and many in a row, and nothing is left over.
 
 load web_and_peer

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Processes that are stopped (SIGSTOP) do not take others with them.
 
 load web_and_peer

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Data: large, both ways, half-closed, broken off.
 
 load web_and_peer

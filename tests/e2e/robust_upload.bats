@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # What a target sees of an upload that is broken off: an error, in whatever stage, and never the end of
 # file that would make it look complete.
 

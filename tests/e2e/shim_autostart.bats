@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The library starts the helper itself where nobody else did, and the program does not notice.
 
 load lib

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The launcher: what it exports, what it starts, what it warns of, and how it ends.
 
 load lib

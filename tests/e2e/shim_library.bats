@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # libsmuxshim.so as it is loaded: by hand, with files and variables, and what it costs.
 
 load lib

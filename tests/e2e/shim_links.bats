@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # What is about this machine's own links is left to its kernel: link-local, multicast and broadcast
 # addresses, and sockets that are bound to a device.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The library in programs of other kinds, and in places where little is allowed.
 
 load lib

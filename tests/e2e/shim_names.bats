@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Routes by host name: names that only the gateway can resolve, and names that resolve here, too.
 #
 # The gateway has a hosts file of its own, which gives each name another address; the server says at

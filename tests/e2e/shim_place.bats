@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Where the helper is: every user has a place, all four programs find it, and nobody takes another's.
 
 load lib

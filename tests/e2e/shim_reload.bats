@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The configuration file under plain LD_PRELOAD while it changes: whoever writes it, and however, no
 # connection of a running program goes past the gateway.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Programs with raised privileges, where the library is in /etc/ld.so.preload: whoever runs them makes
 # their environment, so nothing in it counts.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # For files whose tests share a web server and a peer, and have a gateway and a helper for both each.
 # shellcheck disable=SC2154
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Sequences of events over a whole helper and a whole gateway in this process.
  *
  * The first byte chooses the helper's gateway (ours, or one that is played by the script), its

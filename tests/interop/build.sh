@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # build.sh [BUILD_DIR]: builds all peers into BUILD_DIR/interop (without one: $BUILD, or build).
 #
 # A foreign peer whose toolchain (or whose library, where there is no network) is missing is left out: the

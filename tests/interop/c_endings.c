@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Scenarios about how streams and sessions end. */
 #include "c_peer.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* c_peer: libsmux as an ordinary process, the far end and the near end of the interoperability
  * tests.  README.md has the command line and the conversation that all peers share.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Scenarios that only move data.  Each returns early on failure: the process ends then, so that
  * nothing needs to be given back. */
 #include "c_peer.h"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # github.com/xtaci/smux as Debian packages it (no CloseWrite): both roles, versions 1 and 2.
 
 load peers

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The newest github.com/xtaci/smux: both roles, versions 1 and 2.
 
 load peers

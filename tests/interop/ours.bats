@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # libsmux with itself, and what only it can: extensions are in use here.
 
 load peers

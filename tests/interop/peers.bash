@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Shared by the interoperability tests: pairs of peers, one answering, one driving a scenario.
 # README.md has what they say to each other.
 #

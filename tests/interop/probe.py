@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """probe.py PEER VERSION: what a peer does with frames that its own kind never sends.
 
 Runs the peer (see README.md) once per question, speaks raw smux frames to it, and prints one line

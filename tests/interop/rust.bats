@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The newest async_smux: both roles, version 1.
 
 load peers

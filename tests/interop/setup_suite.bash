@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Runs once before all files: the peers are built, or it is known why one is not.  PEERS names a
 # folder of others, which are not built here.
 setup_suite() {

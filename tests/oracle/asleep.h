@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* asleep.h - whether another process waits in a system call. */
 #ifndef ORACLE_ASLEEP_H
 #define ORACLE_ASLEEP_H

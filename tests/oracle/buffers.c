@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* buffers.c - writers of every kind with buffers of every size: nothing stalls, nothing is lost. */
 #include <pthread.h>
 #include <sys/mman.h>

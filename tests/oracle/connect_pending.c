@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* connect_pending.c - what can be seen and done while a connect is under way. */
 #include <sys/select.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* connect_plain.c - connect in its ordinary ways, and in its ordinary failures. */
 #include "oracle.h"
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Random conversations (tests/oracle/conversation): direct, and then over every kind of path. What fails
 # says its seed; `conversation --seed N` repeats it, and tests/oracle/README.md says how to run many.
 

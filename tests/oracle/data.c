@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* data.c - moving data: flags, addresses, vectors, files, pipes. */
 #include <pthread.h>
 #include <sys/mman.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ends.c - how connections end, seen from the client: shutdown, close, reset, and what comes
  * after. */
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Ends within microseconds of the connect: one side says something, or nothing, and closes or
  * resets at once; the other reads until the end. Eight connections at a time, some hundred of each
  * kind (or as many as the argument says); all of a kind end alike. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* epoll_sets.c - registrations made before and after connect, in every mode. */
 #include <sys/resource.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* epoll_unseen.c - registrations that one look at epoll_ctl's arguments does not tell: made or
  * changed by another number of the set, before exec, by io_uring, for sockets of other processes.
  * */

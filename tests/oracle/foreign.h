@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * foreign.h - is a call of the preloaded library's exactly libc's?
  *

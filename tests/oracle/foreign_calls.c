@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * foreign_calls.c - every other hook on descriptors that are none of ours: names, data, copies,
  * control.

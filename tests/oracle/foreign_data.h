@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* foreign_data.h - the calls of foreign_calls.c that move data, and what they are given. */
 #ifndef FOREIGN_DATA_H
 #define FOREIGN_DATA_H

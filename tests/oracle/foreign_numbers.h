@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* foreign_numbers.h - the same calls by number: a table of them, each made by syscall(2) as hooked.
  * */
 #ifndef FOREIGN_NUMBERS_H

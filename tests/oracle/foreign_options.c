@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * foreign_options.c - getsockopt and setsockopt on descriptors that are none of ours: every level
  * and number, with every length that matters, and pointers that cannot be read.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * foreign_subjects.h - descriptors that are none of ours, of every kind, in every place.
  *

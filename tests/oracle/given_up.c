@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* given_up.c - connects that are given up while they are under way, by shutdown, by disconnecting,
  * by a signal or a cancellation, and connections that are disconnected. */
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lookups.c - names to addresses and back: what no route is concerned with is libc's affair, to the
  * last flag, error and byte of a buffer. */
 #include "oracle.h"

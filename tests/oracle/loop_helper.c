@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * loop_helper.c - the helper's side of core/common/helper_protocol.h without any gateway: a thread
  * for each connection relays it to plain TCP from the same host. The oracle compares programs that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* names.c - getpeername and getsockname: before, during, after, cut, with a bound address, IPv6. */
 #include "oracle.h"
 

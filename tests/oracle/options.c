@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * options.c - socket options: read and set, before connect and after, and read back.
  *

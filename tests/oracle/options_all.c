@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * options_all.c - every option number there may be, by number: what it reads as, whether it can be
  * set before connect and after, and what it reads as then. Values that the kernel chooses anew for

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The kernel's TCP is the oracle: every program prints what it observes, direct, under the shim with
 # a helper that relays to plain TCP, and under the shim with the real helper and gateway. All the same.
 

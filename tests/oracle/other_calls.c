@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* other_calls.c - the less usual ways to wait for, read, write and close a socket. */
 #include <aio.h>
 #include <sys/mman.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * plain_peer.c - an ordinary smux server (`handshake = none`), made with libsmux's blocking
  * interface.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* processes.c - a connection in several hands: dup, fork, exec, SCM_RIGHTS, threads, signals. */
 #include <pthread.h>
 #include <spawn.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* rare.c - what few programs do: fast open, signal-driven I/O, bound devices, copies made
  * before. */
 #include <net/if.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * refused.c - a socket whose connect was refused: every call on it, after each way in which the
  * program was told: by connect itself, by a second connect, by SO_ERROR. With an address and a port

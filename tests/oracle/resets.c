@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* resets.c - a reset that comes behind data, or while a call waits in the middle of its work:
  * the call says how much it has moved, and the next one must say that there was a reset. */
 #include <pthread.h>

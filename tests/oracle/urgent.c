@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* urgent.c - urgent data in both directions: MSG_OOB, the mark, SO_OOBINLINE, SIGURG, poll, select,
  * epoll; and what programs like ftp and telnet do with it. */
 #include <sys/select.h>

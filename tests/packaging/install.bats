@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # What `make install` lays down works for a program that knows nothing of this tree.
 # shellcheck disable=SC2046 # pkg-config answers in words
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced in place of `set -e` by scripts that end at the first command that fails: they say which
 # line that was.
 set -Eeuo pipefail

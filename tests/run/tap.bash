@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced by suites that are shell scripts: every step becomes one TAP line.
 tap_count=0
 tap_failed=0

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The house: which folders there are, and which of them a file may include headers of.  The Makefile
 # names the folders in their order; core/README.md, shim/README.md and helper/README.md are its maps.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Shared by the structure tests: what the sources say about themselves.
 root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 BUILD=$(realpath -m "${BUILD:-$root/build}")

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # What the manual pages say is what the programs do.  The defaults: tests/unit/test_manual.c.
 
 setup_file() {

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The engine's work per stream must not grow with the number of streams: instructions counted by
 # valgrind, not time.
 

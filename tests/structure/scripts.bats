@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # No script of this tree ends without a word.  `make check` once did: a package had another name in
 # the next release, `dpkg -L` failed at the head of a pipeline, and the status was 1, with nothing said.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Rules of the tree that no compiler checks.
 
 setup() { load lib; }
@@ -31,6 +32,18 @@ longer_than() {
                 start = 0
             }' "$root/$file"
     done | expect_empty "too long"
+}
+
+@test "no line of C is longer than 100 columns, comments included" {
+    tree | grep -E '\.(c|h|def)$' | (cd "$root" && xargs awk 'length($0) > 100 { print FILENAME ":" FNR }') |
+        expect_empty "too long"
+}
+
+@test "every source file and script names its licence in its first lines" {
+    tree | grep -E '\.(c|h|def|map|py|bash|bats|sh|js|java|go|rs|pl|lua|conf)$|^Makefile$|^\.ci/[a-z-]+$' |
+        grep -vxE '\.ci/(cppcheck|packages)' | while read -r file; do
+            head -n 3 "$root/$file" | grep -q 'SPDX-License-''Identifier: MIT' || echo "$file"
+        done | expect_empty "without a licence"
 }
 
 @test "no file holds an unfinished mark or a path of the machine it was written on" {

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # What the binaries need and what they show.
 # shellcheck disable=SC2086 # $objects are several words
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How many descriptors this process has open, whatever the number is: equal before and after. */
 #ifndef SUPPORT_DESCRIPTORS_H
 #define SUPPORT_DESCRIPTORS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A whole helper in the process, and a gateway that is played: what it answers is the test's to
  * say. */
 #ifndef SUPPORT_HELPER_H

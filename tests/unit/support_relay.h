@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Two sessions in one loop, joined by a socketpair: an application's end A on one side, the socket
  * of a far destination on the other.
  *

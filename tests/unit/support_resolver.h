@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A resolver that answers when told to: it stands in for helper/net/resolver.c in the program. */
 #ifndef SUPPORT_RESOLVER_H
 #define SUPPORT_RESOLVER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every event in every state of one object, each alone, and random sequences of them (the seed is
  * printed; SEED=N repeats one, SEQUENCES=N runs so many). */
 #ifndef SUPPORT_STATES_H

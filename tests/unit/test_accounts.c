@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Users who share a helper have sessions of their own, as far as there are places. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The command lines of all programs: one table each. */
 #include <setjmp.h>
 #include <stdarg.h>

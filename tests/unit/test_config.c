@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* smuxshim.conf: keys, mistakes with their lines, and which source wins. */
 #include <setjmp.h>
 #include <stdarg.h>

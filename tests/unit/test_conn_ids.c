@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Notices find their connection by its id: whose it is decides, and no choice of ids makes it slow.
  * */
 #include <setjmp.h>

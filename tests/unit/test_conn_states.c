@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every event in every state of a connection (helper/client/conn.h), in a whole helper, over every
  * kind of route, with a gateway that is played. */
 #include "support_helper.h"

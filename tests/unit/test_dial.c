@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Dialling: several addresses, of which some are silent, refuse or are not reachable (RFC 8305). */
 #include <arpa/inet.h>
 #include <errno.h>

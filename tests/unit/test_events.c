@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Edges that come early or together: whatever epoll says, in one event or several, before a relay
  * has its socket, with that or after, is acted on; every byte and the right end come through. */
 #include "support_relay.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The corpus of tests/fuzz/fuzz_daemons.c, replayed. */
 #include "tests/fuzz/fuzz_daemons.c"
 #include "tests/fuzz/replay.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* gateway.conf: what is accepted, and the one line that each mistake gets. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Where the helper is: the rule for its path, and whom the look-up trusts. Needs root, for a
  * stranger. */
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The control protocol: requests that must be refused, and outcome names. */
 #include <arpa/inet.h>
 #include <setjmp.h>

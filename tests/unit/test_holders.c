@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Who has a socket open: the process asked for, another one, a thread of its own, nobody. */
 #include <fcntl.h>
 #include <pthread.h>

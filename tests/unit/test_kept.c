@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What all sessions keep together is bounded, and who waits for it goes on when there is room. */
 #include <setjmp.h>
 #include <stdarg.h>

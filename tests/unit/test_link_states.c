@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every event in every state of an upstream's links and sessions: real dials to a listener whose
  * peer is played, and a resolver that answers when told to. Whoever waits for a stream is never
  * left waiting for nothing. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The log's budgets: one user's flood takes no line from the process or from another user. */
 #include <setjmp.h>
 #include <stdarg.h>

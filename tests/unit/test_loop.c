@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The event loop: timers in order, events of closed descriptors voided, tasks and garbage in turn.
  * */
 #include <setjmp.h>

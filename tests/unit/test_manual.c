@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The defaults in the manual pages of the configurations are those of the code: setting a key to
  * what its page calls the default changes nothing. */
 #include <glob.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a program remembers of its lookups: the last name of an address, in a table that no one
  * waits for. (The library has no archive to link: its source is included.) */
 #include <arpa/inet.h>

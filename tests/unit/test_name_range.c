@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Ranges of synthetic addresses: what is accepted, what is in them, and in which order. */
 #include <arpa/inet.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The helper's table of names: what is given stays, whatever happens to the process or its files.
  * */
 #include <arpa/inet.h>

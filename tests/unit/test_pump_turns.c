@@ -1,5 +1,6 @@
-/* What one carrier brings in one read may be thousands of small frames: other carriers have their turns
- * between them, and nothing of it is lost or changes. */
+/* SPDX-License-Identifier: MIT */
+/* What one carrier brings in one read may be thousands of small frames: other carriers have their
+ * turns between them, and nothing of it is lost or changes. */
 #include "support_relay.h"
 
 #define STREAMS 3000

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The relay: bytes, half-closes, resets, the residue, slow readers. */
 #include "support_relay.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the application has said stays unread for a while in the relay's end, and is charged to the
  * application's send buffer: it must never be what the application waits for. */
 #include "support_relay.h"

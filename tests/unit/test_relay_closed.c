@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A full close of the application is a full close of the target's connection: the gateway does not
  * keep it half open for as long as the target likes. */
 

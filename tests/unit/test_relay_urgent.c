@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Urgent data through the relays: from the application's mark to the target's MSG_OOB, and back. */
 #include "support_relay.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every event in every state of a program's request (helper/client/shim_request.h), in a whole
  * helper, over every kind of route, with a gateway and a program that are played. */
 #include "support_helper.h"

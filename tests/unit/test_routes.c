@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Routes: what destination lists mean, what matches, what is refused, and the text form. */
 #include <arpa/inet.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is near, and what bulk data does for small messages. */
 #include "support_relay.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* SOCKS5 of helper and gateway: every split gives the same result, every mistake its answer. */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every event in every state of a gateway's target: a real gateway, a client that is a session of
  * its own, a listener that is dialled, and a resolver that answers when told to. */
 #include "support_states.h"

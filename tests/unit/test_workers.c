@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The gateway's supervisor: a worker that dies is replaced, whatever becomes of the wall clock. */
 #include <errno.h>
 #include <poll.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the C benchmark programs share: command line, sockets, time, memory.  Each is one process
  * of a pair:
  *

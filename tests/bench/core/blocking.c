@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libsmux's blocking API: one thread on either side, or, with BENCH_THREADS set, as programs use it
  * that have a thread for each stream. */
 #include <pthread.h>

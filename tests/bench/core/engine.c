@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libsmux's engine with the smallest loop that drives it: one thread, one descriptor, poll only
  * where the carrier cannot take more. */
 #include <poll.h>

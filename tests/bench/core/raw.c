@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The yardstick: plain TCP connections, as many as there are streams; one thread and epoll on
  * either side or, with BENCH_THREADS set, a thread for each connection. */
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * bare.c - a TCP relay that does nothing but relay: what a hop costs at least.
  *

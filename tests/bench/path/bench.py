@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """make bench: the path from an unmodified program to its server, direct, ours and the rivals'.
 
 See tests/bench/README.md.

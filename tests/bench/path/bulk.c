@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * bulk.c - what bulk streams get, each of them, at the receiving end.
  *

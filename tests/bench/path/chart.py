@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Draws what `make bench BENCH="--json FILE"` has written: chart.py FILE.json >FILE.svg.
 
 With --table it prints the README's rows instead: the same numbers, against direct TCP and against

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * delay.c - a delay line: forwards TCP connections over a path of given latency and bandwidth.
  *

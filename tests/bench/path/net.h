@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * net.h - what the benchmark's programs share: time, sockets, numbers on the command line.
  *

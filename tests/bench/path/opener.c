@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * opener.c - what connections cost.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The paths from a client to a server that are compared: direct, ours, the rivals.
 
 A path is started for a set of targets (name -> port of a server). Then `prefix` is what a client's

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * peer.c - the server of the benchmark's own clients; net.h says what it does for them.
  *

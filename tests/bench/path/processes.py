@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Ports, processes and what the kernel says about them."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Medians, ratios and the table."""
 
 import os

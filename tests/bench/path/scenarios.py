@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The workloads: what is run, and which numbers it yields.
 
 A scenario is a function that runs a workload once over a path and returns {metric: number}; the

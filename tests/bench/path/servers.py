@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The servers that clients talk to; the same processes for all paths."""
 
 import os

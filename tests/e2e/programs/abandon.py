@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Connects that never come about, and are given up in several ways.
 
     abandon.py server PORT DIR     listens with a full backlog, at which FILLERS connects are under way;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a local user can send to freeze a helper: attack.py SOCKET KIND COUNT
 
 SOCKET is the helper's path, or @ and the path for the abstract name that belongs to it. Prints how many

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A balancer, which takes every connection and closes it at once while its backend is away:
 balancer.py LISTEN_PORT BACKEND_PORT. Prints "closed" for each that it has so closed, and "forwarded"."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Carriers that hold a place: carriers.py PORT SOURCE COUNT FRAMES opens COUNT connections to the gateway
 at 127.0.0.1:PORT, from the address SOURCE, says FRAMES on each and then nothing more, and keeps them.
 FRAMES is `silent`, `hello` (the first frame of a client) or `stream` (hello, and a stream is opened).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // node clients: clients.js http|fetch|net BASE COUNT.  Prints "COUNT ok" if every answer was right.
 const http = require('http');
 const net = require('net');

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Perl client: clients.pl HOST PORT COUNT.  Prints "COUNT ok" if every answer was right.
 use strict;
 use warnings;

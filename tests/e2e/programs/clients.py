@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Python clients: clients.py KIND HOST PORT COUNT.  Prints "COUNT ok" if every answer was right.
 
 urllib, threads and requests-like use go to the web server; asyncio, nonblocking, fork and timeout

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """fdpass.py COMMAND...: runs it with a unix socket as stdout, as ssh's ProxyUseFdpass does, takes the
 connection that comes over it, sends "echo\\nhello", half-closes and prints the answer."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Peers that send all that version 2 lets them, on many streams.
 
 flood.py gateway PORT: a gateway (of a route with `handshake = none`) that fills the window of every stream.

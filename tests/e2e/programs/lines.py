@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Programs that send line by line, and the servers that they talk to.
 
     lines.py count PORT      a server: reads lines until "end", answers with their number and sum

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Connects that are about this machine's own links; one line each, what connect says.
 
     links.py ADDRESS DEVICE     a link-local IPv6 address of DEVICE

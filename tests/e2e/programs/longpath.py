@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A long path without loss: longpath.py LISTEN_PORT TARGET_PORT SECONDS forwards TCP connections, and every
 byte arrives that much later.  It takes as much as the sender gives, as a path of a large capacity does."""
 

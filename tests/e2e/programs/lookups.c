@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lookups.c - names of a route through every old function, with buffers of every size and from many
  * threads at once: lookups NAME PORT. Prints "good", or what is not. */
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A name server with a script: nameserver.py ZONE_FILE, at 127.0.0.1:53 over UDP.
 
 ZONE_FILE holds lines "NAME ADDRESS..."; a name that ends in .silent is never answered, and any other does

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """neighbour.py PORT SECONDS BYTES: what a user gets beside others.
 
 Makes round trips of one byte for so many seconds, on a new connection each tenth of a second, and then has

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The test server: one TCP port; the first line of a connection says what is wanted.
 
     echo            sends everything back; half-closes when the client does

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """plain.py VERSION PORT: a smux server without extensions, of version 1 or 2, for routes with
 `handshake = none`.
 

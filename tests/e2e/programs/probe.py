@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Small clients for the robustness tests: probe.py KIND HOST PORT [ARGUMENT...]
 
     errno [nonblocking]      prints "connected" or the name of the error of connect

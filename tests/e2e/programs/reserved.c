@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* reserved PROGRAM ARG...: runs it with the signals ignored that glibc keeps for itself, 32 and 33,
  * as runtimes that know nothing of glibc do when they ignore all signals. */
 #include <err.h>

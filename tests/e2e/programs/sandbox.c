@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A sandboxed child: sandbox ERRNO PORT.  Forbids itself AF_UNIX sockets (they fail with that
  * errno), connects to 127.0.0.1:PORT in three ways, and prints the errnos. */
 #include <arpa/inet.h>

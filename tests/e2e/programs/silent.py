@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients of the gateway that ask for much and read nothing.
 
 silent.py serve PORT: sends to everybody who connects, for ever.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Many connections whose readers pause.  slow.py serve PORT serves both of the others:
 
 slow.py download PORT COUNT BYTES PAUSE: COUNT connections, each asks for BYTES, none reads for PAUSE

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Talks to the helper's socket as no shim would: stranger.py SOCKET KIND PORT
 
 Prints how it ended: "closed", "reset", "errno NAME" (the outcome that the helper bound), "open", or

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every way to wait for a connect that nobody answers: unanswered.py HOST PORT
 
 All wait at the same time; one line says for each what it was told. (How long it took is said only

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """unread.py PORT COUNT: opens COUNT connections, one after the other, prints `open`, and reads nothing."""
 
 import resource

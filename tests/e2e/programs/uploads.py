@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Uploads that are broken off, seen from both ends.
 
     serve PORT FOLDER     the target: the first line of a connection names its stage; when the connection has

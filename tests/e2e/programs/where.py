@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A server for the tests of names: tells who was reached, as HTTP: where.py PORT
 
 The gateway's hosts file gives each name another loopback address; the answer is the address at

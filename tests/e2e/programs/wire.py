@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A wire that can be cut: wire.py LISTEN_PORT TARGET_PORT forwards TCP connections.
 
 SIGUSR1 cuts all connections (RST both ways) and takes new ones again; SIGUSR2 goes silent: nothing

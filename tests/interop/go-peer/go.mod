@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 module smuxshim/tests/interop/go-peer
 
 go 1.18

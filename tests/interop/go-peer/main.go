@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // go-peer is xtaci/smux as an ordinary process: the far end of the interoperability tests.
 // tests/interop/README.md has the command line and the conversation that all peers share.
 package main

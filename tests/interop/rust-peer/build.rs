@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! Makes the version of async_smux, as Cargo.lock pins it, known to --about.
 
 fn main() {

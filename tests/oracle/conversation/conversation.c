@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * conversation.c - random conversations over one connection each, every byte and every end checked.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * conversation.h - what the parts of the conversation tester share.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* listen.c - how an end reads (conversation.h). */
 #include <errno.h>
 #include <limits.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* plan.c - from a seed to a plan, and to words (conversation.h). */
 #include <stdio.h>
 #include <string.h>

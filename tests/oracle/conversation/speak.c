@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* speak.c - how an end writes (conversation.h). */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 'use strict';
 // What node's sockets observe: run direct and under the shim, the output must be the same. It is its
 // own server: what it accepts is plain TCP in both runs. See ../README.md.

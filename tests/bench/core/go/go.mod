@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 module smuxshim/tests/bench/core/go
 
 go 1.18

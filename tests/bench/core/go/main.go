@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The benchmark's Go side: github.com/xtaci/smux over TCP.  Same command line and modes as the C
 // programs (see bench.h).
 package main

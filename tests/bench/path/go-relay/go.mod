@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 module smuxshim/tests/bench/path/go-relay
 
 go 1.18

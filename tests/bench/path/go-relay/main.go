@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A relay as one writes it with Go smux: local ports, each for one server, over one carrier.
 //
 //	go-relay server CARRIER-PORT

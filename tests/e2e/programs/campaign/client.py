@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Transfers, one after the other: client.py SEED SECONDS FIRST COUNT KINDS PORT...  Prints one line for each:
 
     NUMBER KIND complete|failed|WRONG|HUNG ...

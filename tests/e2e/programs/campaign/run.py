@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Transfers in both directions, of known length and content, while whatever carries them is killed:
 none may end short without an error, at either end.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The far ends of the transfers (transfers.py), which judge what they receive by its end."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What both ends of a transfer know: its first line, its bytes, and how the connection ended.
 
 The first line is "KIND NUMBER LENGTH CUT\n":

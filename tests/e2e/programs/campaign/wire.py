@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The carrier's way in the middle: forwards TCP connections and cuts each somewhere, or never."""
 
 import asyncio

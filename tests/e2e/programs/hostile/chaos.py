@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Kills, ends and stops the helper at random moments, and starts it anew."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Two exchanges over bash's /dev/tcp: client.bash PORT.  Status 0: right; 1: a connection error; 3: wrong.
 trap '' PIPE
 for i in 1 2; do

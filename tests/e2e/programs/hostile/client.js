@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A node client that does not give up: client.js WEB_PORT PEER_PORT SECONDS FILE.  Prints JSON.
 const fs = require('fs');
 const http = require('http');

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # One exchange in Perl: client.pl PORT.  Exit status 0: right; 1: connection error, said; 3: wrong.
 use strict;
 use warnings;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A Python client that does not give up: client.py PORT SECONDS.  Prints JSON, see client_report."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What an operation can come to, and the counting of it."""
 
 import glob

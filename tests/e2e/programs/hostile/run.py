@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """All programs at once against one helper that is killed again and again: run.py SECONDS SEED FOLDER
 HELPER-COMMAND...  Leaves one report for each program in FOLDER, and chaos.json."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What each program does all the time.  An operation returns, or raises what outcome.py names."""
 
 import hashlib

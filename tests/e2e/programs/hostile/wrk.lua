@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- Every body of wrk's must be the file.  In front of it wrk leaves what it had of answers that broke
 -- off on the same connection before (without the shim as well): beginnings of the file.
 local file = io.open(os.getenv("www") .. "/medium", "rb")

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! rust-peer is async_smux as an ordinary process: the far end of the interoperability tests.
 //! tests/interop/README.md has the command line and the conversation that all peers share.
 

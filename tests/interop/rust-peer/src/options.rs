@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 use std::num::NonZeroU64;
 
 #[derive(Clone)]

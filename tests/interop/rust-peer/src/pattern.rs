@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /// Word `i` of the byte pattern that belongs to `seed`: the step of splitmix64, so that any offset
 /// can be produced without the ones before it. All peers compute the same.
 fn pattern_word(seed: u64, i: u64) -> u64 {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 use std::future::Future;
 use std::io::{Error, ErrorKind, Result};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

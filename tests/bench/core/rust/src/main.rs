@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! The benchmark's Rust side: async_smux over TCP. Same command line and modes as the C programs
 //! (see bench.h). BENCH_RUST_THREADS chooses the number of worker threads; 0, the default, runs all on
 //! the current thread, which is the fastest almost everywhere.

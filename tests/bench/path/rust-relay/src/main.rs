@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! A relay as one writes it with async_smux: local ports, each for one server, over one carrier.
 //!
 //!     rust-relay server CARRIER-PORT
