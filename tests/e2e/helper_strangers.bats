@@ -168,7 +168,7 @@ END
 }
 
 @test "an admitted user's conversations are what they are for the owner: every byte and every end" {
-    make -C "$root" BUILD="$BUILD" --no-print-directory "$BUILD/oracle/conversation" >&2
+    make -C "$root" BUILD="$BUILD" --no-print-directory oracle >&2
     cp "$BUILD/oracle/conversation" "$runtime_dir"
     helper_lines="allow-users = nobody" start_both "127.0.0.1:*, [::1]:*"
     as_nobody timeout 300 "$runtime_dir/conversation" --seed 20000 --count 200 --jobs 16

@@ -40,14 +40,14 @@ hoard() {
     sleep 3 # until nothing more comes for them
 }
 
-# neighbour USER BYTES: round trips, and a transfer of so many bytes. It takes a fraction of this time;
+# neighbour USER BYTES: round trips, and a transfer of so many bytes. It takes a tenth of this time;
 # what waits for another's reader fails, or has the smallest of windows.
 neighbour() {
     run -0 as "$1" timeout 120 /usr/bin/python3 "$runtime_dir/neighbour.py" "$peer_port" 2 "$2"
     echo "# $1: $output" >&3
     [[ $output =~ " worst "([0-9]+)".".*", $2 bytes in "([0-9]+)"." ]]
-    [ "${BASH_REMATCH[1]}" -lt 5000 ]
-    [ "${BASH_REMATCH[2]}" -lt 12 ]
+    [ "${BASH_REMATCH[1]}" -lt 15000 ]
+    [ "${BASH_REMATCH[2]}" -lt 60 ]
     alive "$hoarder"
 }
 

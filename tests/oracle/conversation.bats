@@ -6,7 +6,7 @@
 load ../e2e/lib
 
 setup_file() {
-    make -C "$root" BUILD="$BUILD" --no-print-directory "$BUILD/oracle/conversation" "$BUILD/oracle/plain_peer" >&2
+    make -C "$root" BUILD="$BUILD" --no-print-directory oracle >&2
 }
 
 teardown() {

@@ -37,8 +37,8 @@ static int plan_buffer(struct rng *rng) {
     return sizes[rng_between(rng, 0, sizeof sizes / sizeof *sizes - 1)];
 }
 
-/* Ways that wait inside the call need a blocking descriptor, and so does SO_RCVLOWAT to be heeded.
- * */
+/* Ways that wait inside the call need a blocking descriptor, and so does SO_RCVLOWAT to be
+ * heeded. */
 static void plan_part(struct rng *rng, struct part *part) {
     part->nonblocking = one_in(rng, 2);
     size_t first = part->nonblocking ? WAIT_POLL : WAIT_BLOCK;
@@ -75,6 +75,11 @@ static size_t plan_amount(struct rng *rng, const struct plan *plan, enum side wh
         most = 3000;
     if ((to->rcvbuf && to->rcvbuf < 10000) || (from->sndbuf && from->sndbuf < 10000))
         most = most > 20000 ? 20000 : most;
+    /* Far less than a receive buffer: TCP itself stalls for good where the buffer's memory is used
+     * up by segments that are read but for a few bytes, fewer than the mark, and the window is
+     * closed. */
+    if (to->low_water && most > 40000 / (size_t)turns)
+        most = 40000 / (size_t)turns;
     return len < most ? len : most;
 }
 
