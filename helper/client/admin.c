@@ -15,6 +15,7 @@
 #include "core/smux.h"
 #include "helper/client/admin_client.h"
 #include "helper/client/helper.h"
+#include "helper/net/events.h"
 #include "helper/net/listen.h"
 #include "helper/net/log.h"
 #include "helper/net/stranger.h"
@@ -243,7 +244,7 @@ static void on_client(struct loop_watch *watch, uint32_t events) {
     struct admin_client *client = container_of(watch, struct admin_client, watch);
     if (client->answer)
         admin_client_send(client);
-    else if (client->busy && (events & (EPOLLHUP | EPOLLERR)))
+    else if (client->busy && events_of(events) & EVENT_GONE)
         admin_client_close(client);
     else if (!client->busy)
         read_request(client);

@@ -33,7 +33,7 @@ static bool make_upstreams(struct helper *helper, const struct config *config,
 
 /* What a session may have on loan in any case adds up to half of what there is, at most. */
 static uint32_t owners_max(const struct helper *helper) {
-    size_t most = helper->reactor.loans_max / (2 * RELAY_SESSION_LOANS_MIN), links = 1;
+    size_t most = helper->reactor.loans_max / (2 * PUMP_LOANS_MIN), links = 1;
     for (int i = 0; i < helper->config->n_gateways; i++)
         if (helper->config->gateway[i].connections > links)
             links = helper->config->gateway[i].connections;

@@ -15,6 +15,7 @@
 #include "helper/client/app_socket.h"
 #include "helper/client/helper.h"
 #include "helper/client/name_table.h"
+#include "helper/net/events.h"
 #include "helper/net/log.h"
 #include "helper/net/state_table.h"
 #include "helper/net/stranger.h"
@@ -486,6 +487,6 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
         return;
     }
     /* The copy of A is open: only shutdown hangs up. */
-    if (events & EPOLLHUP && request->state == REQUEST_OPENING)
+    if (events_of(events) & EVENT_GONE && request->state == REQUEST_OPENING)
         conn_fail(conn, ECONNRESET, "shut down by the program");
 }

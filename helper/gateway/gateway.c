@@ -280,7 +280,6 @@ int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer,
     session->pump = pump_new(gateway->reactor, carrier, SMUX_SERVER, &smux, &session_ops, session);
     if (!session->pump)
         goto fail;
-    session->pump->half_closed_us = config->half_closed_timeout_ms * UINT64_C(1000);
     session->next = gateway->sessions;
     if (gateway->sessions)
         gateway->sessions->prev = session;

@@ -386,6 +386,8 @@ void gateway_target_accept(struct gateway_session *session, smux_stream *stream)
     opening->target = target;
     socks5_server_init(&opening->socks);
     relay_init(&target->relay, reactor, &target_ops);
+    target->relay.half_closed_us =
+        gateway_config_of(session->gateway)->half_closed_timeout_ms * UINT64_C(1000);
     relay_bind(&target->relay, session->pump, stream);
     relay_expect_head(&target->relay);
     smux_stream_accept(stream);

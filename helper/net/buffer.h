@@ -15,12 +15,10 @@
 
 #define BUFFER_SIZE 65535u
 
-struct relay;
-
 struct buffer {
     smux_sendbuf lent;          /* what the engine borrows */
-    struct relay *relay;        /* who gets to know when it comes back; NULL if it is gone */
-    struct buffer *next, *prev; /* in the relay's list while lent, in the pool's while free */
+    void *owner;                /* who gets to know when it comes back; NULL if it is gone */
+    struct buffer *next, *prev; /* in the owner's list while lent, in the pool's while free */
     uint8_t data[BUFFER_SIZE];
 };
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "helper/net/events.h"
+
 /* One try is answered within this time or repeated; three tries. */
 #define TRY_MS 2000
 #define TRIES  3
@@ -72,7 +74,8 @@ static void arm(struct resolver *resolver) {
 static void on_socket(struct loop_watch *watch, uint32_t events) {
     struct resolver_socket *socket = container_of(watch, struct resolver_socket, watch);
     struct resolver *resolver = socket->resolver;
-    bool in = events & (EPOLLIN | EPOLLHUP | EPOLLERR), out = events & EPOLLOUT;
+    uint8_t flags = events_of(events);
+    bool in = flags & EVENT_READ, out = flags & EVENT_WRITE;
     ares_process_fd(resolver->channel, in ? watch->fd : ARES_SOCKET_BAD,
                     out ? watch->fd : ARES_SOCKET_BAD);
     arm(resolver);

@@ -9,7 +9,6 @@
 
 #include "helper/net/events.h"
 #include "helper/net/log.h"
-#include "helper/relay/relay.h"
 
 /* Bytes moved in one direction before other descriptors get their turn. */
 #define TURN_BYTES   (1024u * 1024u)
@@ -72,48 +71,57 @@ bool pump_has_heard(const struct pump *pump) {
 
 /* ---- Events ---- */
 
-static void flush_batch(struct pump *pump) {
-    struct relay *relay = pump->batch;
+static void hand_over(struct pump *pump, bool urgent) {
+    struct pump_sink *sink = pump->batch;
+    int count = pump->gather_count;
     pump->batch = NULL;
-    if (relay)
-        relay_flush(relay);
+    pump->gather_count = 0;
+    if (sink)
+        sink->ops->data(sink, pump->gather, count, urgent);
+}
+
+static void flush_batch(struct pump *pump) {
+    hand_over(pump, false);
 }
 
 static void on_data(struct pump *pump, const smux_event *event) {
-    struct relay *relay = event->user;
-    if (!relay) {
+    struct pump_sink *sink = event->user;
+    if (!sink) {
         smux_stream_consume(event->stream, event->len);
         return;
     }
-    if (pump->batch != relay)
+    if (pump->batch != sink || pump->gather_count == PUMP_GATHER_MAX)
         flush_batch(pump);
-    if (relay_data(relay, event->data, event->len))
-        pump->batch = relay;
+    if (!sink->at)
+        return; /* what came before made it give up the stream */
+    pump->batch = sink;
+    pump->gather[pump->gather_count++] = (struct iovec){(void *)event->data, event->len};
     if (event->urgent)
-        relay_urgent(relay);
+        hand_over(pump, true);
 }
 
 static void on_sent(struct pump *pump, const smux_event *event) {
     struct buffer *buffer = container_of(event->buffer, struct buffer, lent);
-    if (buffer->relay)
-        relay_sent(buffer->relay, buffer);
+    struct pump_sink *sink = buffer->owner;
+    if (sink)
+        sink->ops->returned(sink, buffer);
     buffer_put(&pump->reactor->pool, buffer);
     pump->loans--;
-    relay_unpark(pump);
+    pump_unpark(pump);
 }
 
 /* The streams have no event of their own then. */
 static void on_failed(struct pump *pump, const smux_event *event) {
     pump->failed = true;
-    while (pump->relays)
-        relay_stream_reset(pump->relays, event->error);
+    while (pump->sinks)
+        pump->sinks->ops->reset(pump->sinks, event->error);
     if (!pump->why[0])
         snprintf(pump->why, sizeof pump->why, "%s: %s", smux_strerror(event->error),
                  smux_session_error_text(pump->session));
 }
 
 static void dispatch(struct pump *pump, const smux_event *event) {
-    struct relay *relay = event->user;
+    struct pump_sink *sink = event->user;
     if (event->type != SMUX_EVENT_DATA)
         flush_batch(pump);
     switch (event->type) {
@@ -124,20 +132,20 @@ static void dispatch(struct pump *pump, const smux_event *event) {
         on_data(pump, event);
         break;
     case SMUX_EVENT_EOF:
-        if (relay)
-            relay_eof(relay);
+        if (sink)
+            sink->ops->eof(sink);
         break;
     case SMUX_EVENT_RESET:
         if (event->error == SMUX_ERR_OVERRUN)
             log_warn("%s: stream %u reset: its reader pauses, and what lies unread on all streams "
                      "has reached max-receive-buffer",
                      pump->carrier->peer, smux_stream_id(event->stream));
-        if (relay)
-            relay_stream_reset(relay, event->error);
+        if (sink)
+            sink->ops->reset(sink, event->error);
         break;
     case SMUX_EVENT_PEER_CLOSED:
-        if (relay)
-            relay_peer_closed(relay);
+        if (sink)
+            sink->ops->peer_closed(sink);
         break;
     case SMUX_EVENT_RETURNED:
         on_sent(pump, event);
@@ -154,8 +162,8 @@ static void dispatch(struct pump *pump, const smux_event *event) {
             pump->ops->hello(pump);
         break;
     case SMUX_EVENT_WRITABLE: /* relays lend what does not fit, and wait for windows alone */
-        if (relay)
-            relay_window_opened(relay);
+        if (sink)
+            sink->ops->writable(sink);
         break;
     }
 }

@@ -4,8 +4,8 @@
  *
  * Read into the reactor's big buffer, smux_session_feed, hand out the events; smux_session_output,
  * writev, smux_session_output_done, once at the end of each turn for all that the turn queued; one
- * timer for the engine's deadline. Stream events go to the stream's relay, which is the stream's
- * user pointer.
+ * timer for the engine's deadline. What happens on a stream is told to its sink, a table of
+ * functions that the stream's user pointer leads to; the pump does not know who stands behind it.
  */
 #ifndef HELPER_RELAY_PUMP_H
 #define HELPER_RELAY_PUMP_H
@@ -15,7 +15,7 @@
 #include "helper/net/reactor.h"
 
 struct pump;
-struct relay;
+struct pump_sink;
 
 struct pump_ops {
     /* The peer opened a stream: smux_stream_accept it and make a relay of it, or smux_stream_reset
@@ -25,13 +25,47 @@ struct pump_ops {
     void (*hello)(struct pump *pump);
     /* The peer wants no more streams. May be NULL. */
     void (*goaway)(struct pump *pump);
-    /* The last call: the session has ended, every relay has been told, and the pump frees itself at
+    /* The last call: the session has ended, every sink has been told, and the pump frees itself at
      * the end of this turn. `why` is a text for the log. */
     void (*closed)(struct pump *pump, int error, const char *why);
 };
 
-/* DATA events of one stream that are written together. */
+/* What a stream's user is told. */
+struct pump_sink_ops {
+    /* Bytes of the stream, from several frames if they came one behind the other. They lie in the
+     * reactor's receive buffer and are valid during the call; the array may be changed. Each byte
+     * is to be smux_stream_consumed when it has been dealt with. `urgent`: the last one is. */
+    void (*data)(struct pump_sink *sink, struct iovec *iov, int count, bool urgent);
+    /* The peer will send no more. */
+    void (*eof)(struct pump_sink *sink);
+    /* The peer reads nothing that is sent from now on. */
+    void (*peer_closed)(struct pump_sink *sink);
+    /* The stream was reset, or the session has failed: pump_unbind it. `error` is a smux_error. */
+    void (*reset)(struct pump_sink *sink, int error);
+    /* The peer's window lets something out again. */
+    void (*writable)(struct pump_sink *sink);
+    /* A buffer that it lent is back. It must not be kept: the pump puts it into the pool. */
+    void (*returned)(struct pump_sink *sink, struct buffer *buffer);
+    /* It was parked, and may borrow buffers now. If it has no use for them, it must pump_unpark the
+     * next one. */
+    void (*may_borrow)(struct pump_sink *sink);
+};
+
+/* A stream's user, embedded in a structure of its own. Zeroed but for `ops` before the first use.
+ */
+struct pump_sink {
+    const struct pump_sink_ops *ops;
+    struct pump_sink *next, **at;               /* in pump->sinks; at is NULL while not bound */
+    struct pump_sink *parked_next, **parked_at; /* in pump->parked, while it may borrow no more */
+};
+
+/* DATA events of one stream that are handed over together. */
 #define PUMP_GATHER_MAX 16
+
+/* Buffers of one session on loan: so many it may always have, and never more than that, whatever it
+ * has streams. In between reactor.loans_max decides. */
+#define PUMP_LOANS_MIN 16
+#define PUMP_LOANS_MAX 1024
 
 struct pump {
     struct reactor *reactor;
@@ -43,23 +77,21 @@ struct pump {
     struct loop_timer timer;
     struct loop_task task;
     struct loop_garbage garbage;
-    struct relay *relays; /* of all streams that have one */
-    struct relay *parked,
-        **parked_end;    /* those that wait for buffers, in the order of their coming */
-    uint32_t loans;      /* buffers that the engine has of them */
-    struct relay *batch; /* whose DATA is gathered below and not yet written */
+    struct pump_sink *sinks; /* of all streams that have one */
+    struct pump_sink *parked,
+        **parked_end;                     /* who waits for buffers, in the order of their coming */
+    uint32_t loans;                       /* buffers that the engine has of them */
+    struct pump_sink *batch;              /* whose DATA is gathered, and not yet handed over */
     struct iovec gather[PUMP_GATHER_MAX]; /* in the reactor's receive buffer */
     int gather_count;
     struct receive_buffer *held; /* what was read, and not all of it worked off; NULL: nothing is */
-    struct keeper keeper;        /* what the relays keep for their sockets */
+    struct keeper keeper;        /* what the sinks keep of what they were given */
     bool readable, writable, ended, closing;
-    bool kept_short;         /* the carrier's queues, */
-    uint64_t kept_short_us;  /* and when that was looked at */
-    bool failed;             /* SMUX_EVENT_FAILED seen */
-    uint64_t since_us;       /* when it was made */
-    uint64_t half_closed_us; /* how long a relay whose peer cannot say that it has closed in both
-                                directions waits for a silent socket; 0: for ever */
-    char why[160];           /* of the failure */
+    bool kept_short;        /* the carrier's queues, */
+    uint64_t kept_short_us; /* and when that was looked at */
+    bool failed;            /* SMUX_EVENT_FAILED seen */
+    uint64_t since_us;      /* when it was made */
+    char why[160];          /* of the failure */
 };
 
 /* Makes a session on `carrier`, which it takes over together with the descriptor. NULL with errno
@@ -67,13 +99,30 @@ struct pump {
 struct pump *pump_new(struct reactor *reactor, struct carrier *carrier, enum smux_role role,
                       const smux_config *config, const struct pump_ops *ops, void *user);
 
+/* Makes `sink` the stream's user, until the stream is given up. */
+void pump_bind(struct pump *pump, struct pump_sink *sink, smux_stream *stream);
+/* It is told nothing more of it; the stream is still to be closed or reset. */
+void pump_unbind(struct pump *pump, struct pump_sink *sink, smux_stream *stream);
+
+/* May one more buffer be lent? A session whose peer reads nothing keeps what it has borrowed: the
+ * others must have some too. */
+bool pump_may_borrow(const struct pump *pump);
+/* Lends buffer->data to the stream from `data` on; ops->returned tells when it comes back, unless
+ * buffer->owner has been set to NULL. 0 or a negative smux_error, and then the buffer is the
+ * caller's still. */
+int pump_lend(struct pump *pump, struct pump_sink *sink, smux_stream *stream, struct buffer *buffer,
+              const uint8_t *data, size_t len);
+/* It waits until it may borrow; and whoever has waited for longest has its turn, perhaps. */
+void pump_park(struct pump *pump, struct pump_sink *sink);
+void pump_unpark(struct pump *pump);
+
 /* Something was queued or consumed on the session: work it off at the end of the turn. Cheap. */
 void pump_kick(struct pump *pump);
 
 /* Ends the session: every stream fails, then ops->closed. Harmless when it has ended. */
 void pump_fail(struct pump *pump, int error, const char *why);
 
-/* The same at once, events included. Not from within an event (relay_ops, pump_ops). */
+/* The same at once, events included. Not from within an event (pump_sink_ops, pump_ops). */
 void pump_end(struct pump *pump, int error, const char *why);
 
 /* Has the peer sent anything that is smux? */

@@ -14,6 +14,7 @@
 
 static void relay_task(struct loop_task *task);
 static void again_later(struct relay *relay);
+static const struct pump_sink_ops sink_ops;
 
 /* ---- Life ---- */
 
@@ -21,6 +22,7 @@ void relay_init(struct relay *relay, struct reactor *reactor, const struct relay
     memset(relay, 0, sizeof *relay);
     relay->reactor = reactor;
     relay->ops = ops;
+    relay->sink.ops = &sink_ops;
     relay->kept_end = &relay->kept;
     relay->watch.fd = -1;
 }
@@ -32,66 +34,12 @@ void relay_bind(struct relay *relay, struct pump *pump, smux_stream *stream) {
     }
     relay->pump = pump;
     relay->stream = stream;
-    smux_stream_set_user(stream, relay);
-    relay->at = &pump->relays;
-    relay->next = pump->relays;
-    if (relay->next)
-        relay->next->at = &relay->next;
-    pump->relays = relay;
-}
-
-/* ---- Buffers are short ---- */
-
-/* A session whose peer reads nothing keeps what it has borrowed: the others must have some too. */
-static bool may_borrow(const struct pump *pump) {
-    const struct reactor *reactor = pump->reactor;
-    if (pump->loans < RELAY_SESSION_LOANS_MIN)
-        return true;
-    return pump->loans < RELAY_SESSION_LOANS_MAX && pump->loans < reactor->loans_max / 4 &&
-           reactor->pool.used_count < reactor->loans_max;
-}
-
-static void park(struct relay *relay) {
-    struct pump *pump = relay->pump;
-    if (relay->parked_at)
-        return;
-    relay->parked_next = NULL;
-    relay->parked_at = pump->parked_end;
-    *pump->parked_end = relay;
-    pump->parked_end = &relay->parked_next;
-}
-
-static void leave_parking(struct relay *relay) {
-    if (!relay->parked_at)
-        return;
-    *relay->parked_at = relay->parked_next;
-    if (relay->parked_next)
-        relay->parked_next->parked_at = relay->parked_at;
-    else
-        relay->pump->parked_end = relay->parked_at;
-    relay->parked_at = NULL;
-}
-
-void relay_unpark(struct pump *pump) {
-    struct relay *relay = pump->parked;
-    if (!relay || !may_borrow(pump))
-        return;
-    leave_parking(relay);
-    again_later(relay);
+    pump_bind(pump, &relay->sink, stream);
 }
 
 static void unbind(struct relay *relay, void (*close_stream)(smux_stream *stream)) {
     struct pump *pump = relay->pump;
-    if (pump->batch == relay) {
-        pump->batch = NULL;
-        pump->gather_count = 0;
-    }
-    leave_parking(relay);
-    relay_unpark(pump); /* it may have been its turn */
-    *relay->at = relay->next;
-    if (relay->next)
-        relay->next->at = relay->at;
-    smux_stream_set_user(relay->stream, NULL);
+    pump_unbind(pump, &relay->sink, relay->stream);
     close_stream(relay->stream);
     relay->stream = NULL;
     relay->pump = NULL;
@@ -112,7 +60,7 @@ static void forget_loans(struct relay *relay) {
     while (relay->loans) {
         struct buffer *buffer = relay->loans;
         relay->loans = buffer->next;
-        buffer->relay = NULL;
+        buffer->owner = NULL;
         buffer->next = buffer->prev = NULL;
     }
     relay->loan_len = 0;
@@ -292,25 +240,22 @@ int relay_submit(struct relay *relay, struct buffer *buffer, size_t len) {
         data += n > 0 ? n : 0;
         len -= n > 0 ? (size_t)n : 0;
     }
-    buffer->lent.data = data;
-    buffer->lent.len = len;
-    int error = smux_stream_send_borrowed(relay->stream, &buffer->lent);
+    int error = pump_lend(relay->pump, &relay->sink, relay->stream, buffer, data, len);
     if (error) {
         buffer_put(&relay->reactor->pool, buffer);
         return error;
     }
-    buffer->relay = relay;
     buffer->prev = NULL;
     buffer->next = relay->loans;
     if (relay->loans)
         relay->loans->prev = buffer;
     relay->loans = buffer;
     relay->loan_len += BUFFER_SIZE;
-    relay->pump->loans++;
     return 0;
 }
 
-void relay_sent(struct relay *relay, struct buffer *buffer) {
+static void on_returned(struct pump_sink *sink, struct buffer *buffer) {
+    struct relay *relay = container_of(sink, struct relay, sink);
     if (buffer->prev)
         buffer->prev->next = buffer->next;
     else
@@ -337,9 +282,14 @@ static size_t read_room(const struct relay *relay) {
     return window < room ? (size_t)window : room;
 }
 
-void relay_window_opened(struct relay *relay) {
+static void on_writable(struct pump_sink *sink) {
+    struct relay *relay = container_of(sink, struct relay, sink);
     if (relay->readable && relay->in == RELAY_IN_OPEN)
         again_later(relay);
+}
+
+static void on_may_borrow(struct pump_sink *sink) {
+    again_later(container_of(sink, struct relay, sink));
 }
 
 /* The application has closed. What it said still goes out, as from a closed TCP socket; whatever
@@ -384,9 +334,9 @@ static void read_socket(struct relay *relay) {
     while (relay->readable && relay->in == RELAY_IN_OPEN) {
         size_t room = read_room(relay);
         if (room == 0)
-            break; /* relay_sent or relay_window_opened goes on */
-        if (!may_borrow(relay->pump)) {
-            park(relay); /* relay_unpark does */
+            break; /* on_returned or on_writable goes on */
+        if (!pump_may_borrow(relay->pump)) {
+            pump_park(relay->pump, &relay->sink); /* on_may_borrow does */
             break;
         }
         if (budget == 0) {
@@ -458,7 +408,7 @@ static void relay_task(struct loop_task *task) {
     else
         read_socket(relay);
     if (relay->pump)
-        relay_unpark(relay->pump); /* it may have had no use for its turn */
+        pump_unpark(relay->pump); /* it may have had no use for its turn */
 }
 
 static void relay_on_fd(struct loop_watch *watch, uint32_t events) {
@@ -497,3 +447,29 @@ int relay_attach(struct relay *relay, int fd, const struct relay_end *end, uint3
         relay_pass_end(relay);
     return 0;
 }
+
+/* ---- The stream's events ---- */
+
+static void on_data(struct pump_sink *sink, struct iovec *iov, int count, bool urgent) {
+    relay_data(container_of(sink, struct relay, sink), iov, count, urgent);
+}
+
+static void on_eof(struct pump_sink *sink) {
+    relay_eof(container_of(sink, struct relay, sink));
+}
+
+static void on_peer_closed(struct pump_sink *sink) {
+    relay_peer_closed(container_of(sink, struct relay, sink));
+}
+
+static void on_reset(struct pump_sink *sink, int error) {
+    relay_stream_reset(container_of(sink, struct relay, sink), error);
+}
+
+static const struct pump_sink_ops sink_ops = {.data = on_data,
+                                              .eof = on_eof,
+                                              .peer_closed = on_peer_closed,
+                                              .reset = on_reset,
+                                              .writable = on_writable,
+                                              .returned = on_returned,
+                                              .may_borrow = on_may_borrow};

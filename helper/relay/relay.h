@@ -31,10 +31,6 @@
 #define RELAY_LOAN_MAX       (4u * BUFFER_SIZE)
 #define RELAY_BUFFERS_PLENTY 2048
 
-/* Buffers of one session on loan: so many it may always have, and never more than that, whatever it
- * has streams. In between reactor.loans_max decides. */
-#define RELAY_SESSION_LOANS_MIN 16
-#define RELAY_SESSION_LOANS_MAX 1024
 /* With so many buffers of a session on loan, no more is read than can go out at once. */
 #define RELAY_SESSION_LOANS_EASY 64
 
@@ -64,6 +60,8 @@ enum relay_reason {
     RELAY_SOCKET_RESET, /* the socket; error is an errno */
     RELAY_GIVEN_UP      /* relay_abort; error is its argument */
 };
+
+struct relay;
 
 struct relay_ops {
     /* Bytes from the stream during the handshake (relay_expect_head). Returns how many it took;
@@ -103,9 +101,9 @@ struct relay_chunk;
 
 struct relay {
     struct reactor *reactor;
-    struct pump *pump;        /* NULL while there is no stream */
-    smux_stream *stream;      /* NULL while there is none */
-    struct relay *next, **at; /* in pump->relays, while there is a stream */
+    struct pump *pump;     /* NULL while there is no stream */
+    smux_stream *stream;   /* NULL while there is none */
+    struct pump_sink sink; /* of the stream's events */
     const struct relay_ops *ops;
     const struct relay_end *end; /* NULL until attached */
     struct loop_watch watch;
@@ -118,14 +116,14 @@ struct relay {
     size_t urgent_at; /* that many bytes of what is kept end with the urgent one; 0: none does */
     struct buffer *loans;
     size_t loan_len;
-    struct relay *parked_next,
-        **parked_at; /* in pump->parked, while its session may borrow no more */
-    uint32_t ahead;  /* bytes that were already forwarded and are still unread (relay_end_app) */
-    int error;       /* an errno or smux_error that ends the relay behind the data; 0: none */
-    uint8_t early;   /* enum event_flag, heard before there was an end to act on them */
-    uint8_t state;   /* enum relay_state */
-    uint8_t in;      /* enum relay_in */
-    uint8_t out;     /* enum relay_out */
+    uint64_t half_closed_us; /* how long a socket may be silent, after the stream's end of file, if
+                                the peer cannot say that it has closed; 0: for ever */
+    uint32_t ahead; /* bytes that were already forwarded and are still unread (relay_end_app) */
+    int error;      /* an errno or smux_error that ends the relay behind the data; 0: none */
+    uint8_t early;  /* enum event_flag, heard before there was an end to act on them */
+    uint8_t state;  /* enum relay_state */
+    uint8_t in;     /* enum relay_in */
+    uint8_t out;    /* enum relay_out */
     uint8_t in_few, out_few; /* how often in a row only a few bytes passed (reactor_note) */
     bool readable;           /* an edge was seen, and not yet EAGAIN */
     bool blocked;            /* the socket took less than was given */
@@ -202,23 +200,16 @@ static inline bool relay_is_attached(const struct relay *relay) {
            relay->state == RELAY_LEAVING;
 }
 
-/* ---- For pump.c ---- */
+/* ---- What the stream says (pump_sink_ops) ---- */
 
-/* Takes DATA. True: it was gathered, relay_flush is wanted before the receive buffer is reused. */
-bool relay_data(struct relay *relay, const uint8_t *data, size_t len);
-void relay_flush(struct relay *relay);
-/* The last byte given to relay_data is urgent: it goes on as such, now or when its turn comes. */
-void relay_urgent(struct relay *relay);
+/* Writes it to the socket, or keeps it. An urgent last byte goes on as such, now or when its turn
+ * comes. */
+void relay_data(struct relay *relay, struct iovec *iov, int count, bool urgent);
 void relay_eof(struct relay *relay);
-/* The peer reads nothing that is sent from now on. A target is closed behind what it is to get, so
- * that its kernel forgets the connection as it forgets that of a program that has closed. */
+/* A target is closed behind what it is to get, so that its kernel forgets the connection as it
+ * forgets that of a program that has closed. */
 void relay_peer_closed(struct relay *relay);
-/* The peer's window lets something out again. */
-void relay_window_opened(struct relay *relay);
 void relay_stream_reset(struct relay *relay, int error);
-void relay_sent(struct relay *relay, struct buffer *buffer);
-/* The session may borrow again, perhaps: the relay that has waited for longest has its turn. */
-void relay_unpark(struct pump *pump);
 
 /* ---- For relay_end implementations ---- */
 

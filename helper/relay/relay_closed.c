@@ -22,7 +22,7 @@ static void half_closed_look(struct loop_timer *timer);
 static void wait_half_closed(struct relay *relay) {
     struct loop *loop = relay->reactor->loop;
     relay->moved = bytes_from_socket(relay);
-    loop_timer_set(loop, &relay->timer, loop_now_us(loop) + relay->pump->half_closed_us,
+    loop_timer_set(loop, &relay->timer, loop_now_us(loop) + relay->half_closed_us,
                    half_closed_look);
 }
 
@@ -50,7 +50,7 @@ void relay_out_ended(struct relay *relay) {
         return;
     if (relay->peer_closed)
         close_with_peer(relay);
-    else if (relay->pump->half_closed_us && relay->in == RELAY_IN_OPEN && peer_cannot_say(relay))
+    else if (relay->half_closed_us && relay->in == RELAY_IN_OPEN && peer_cannot_say(relay))
         wait_half_closed(relay);
 }
 

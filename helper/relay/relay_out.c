@@ -245,7 +245,7 @@ bool relay_write_kept(struct relay *relay) {
     return true;
 }
 
-static void keep_gathered(struct relay *relay, struct iovec *iov, int count, size_t skip) {
+static void keep_all(struct relay *relay, struct iovec *iov, int count, size_t skip) {
     for (int i = 0; i < count; i++) {
         size_t off = skip < iov[i].iov_len ? skip : iov[i].iov_len;
         skip -= off;
@@ -258,26 +258,22 @@ static void keep_gathered(struct relay *relay, struct iovec *iov, int count, siz
     }
 }
 
-void relay_flush(struct relay *relay) {
-    struct pump *pump = relay->pump;
-    int count = pump->gather_count;
+/* Straight from the receive buffer. What the socket does not take is kept. */
+static void write_new(struct relay *relay, struct iovec *iov, int count) {
     size_t total = 0;
-    pump->gather_count = 0;
-    if (relay_is_over(relay) || count == 0)
-        return;
     for (int i = 0; i < count; i++)
-        total += pump->gather[i].iov_len;
+        total += iov[i].iov_len;
     reactor_note(relay->reactor, &relay->out_few, total);
     if (total >= BULK_MIN)
         note_bulk(relay);
-    ssize_t n = write_socket(relay, pump->gather, count, 0);
+    ssize_t n = write_socket(relay, iov, count, 0);
     if (n < 0) {
         consumed(relay, total);
         return;
     }
     consumed(relay, (size_t)n);
     if ((size_t)n < total) {
-        keep_gathered(relay, pump->gather, count, (size_t)n);
+        keep_all(relay, iov, count, (size_t)n);
         if (relay_is_over(relay))
             return;
         if (make_room(relay))
@@ -287,15 +283,26 @@ void relay_flush(struct relay *relay) {
     }
 }
 
-void relay_urgent(struct relay *relay) {
-    struct pump *pump = relay->pump;
-    if (relay_is_over(relay) || !pump || relay->discard)
-        return;
-    if (!relay->kept && pump->batch == relay) {
-        int count = pump->gather_count;
-        pump->gather_count = 0;
-        keep_gathered(relay, pump->gather, count, 0);
+/* Takes what is the handshake's away from the front. False if there is nothing left, or nobody to
+ * give it to. */
+static bool take_head(struct relay *relay, struct iovec **iov, int *count) {
+    while (*count > 0 && relay_has_head(relay)) {
+        size_t taken = relay->ops->head(relay, (*iov)->iov_base, (*iov)->iov_len);
+        if (relay_is_over(relay) || !relay->stream)
+            return false;
+        consumed(relay, taken);
+        (*iov)->iov_base = (uint8_t *)(*iov)->iov_base + taken;
+        (*iov)->iov_len -= taken;
+        if ((*iov)->iov_len > 0)
+            break;
+        ++*iov;
+        --*count;
     }
+    return *count > 0;
+}
+
+/* What is kept ends with an urgent byte. */
+static void urge(struct relay *relay) {
     if (relay_is_over(relay) || !relay->kept)
         return;
     relay->urgent_at = relay->kept_len;
@@ -303,32 +310,20 @@ void relay_urgent(struct relay *relay) {
         relay_write_kept(relay);
 }
 
-bool relay_data(struct relay *relay, const uint8_t *data, size_t len) {
-    if (relay_has_head(relay)) {
-        size_t taken = relay->ops->head(relay, data, len);
-        if (relay_is_over(relay) || !relay->stream)
-            return false;
-        consumed(relay, taken);
-        data += taken;
-        len -= taken;
-    }
-    if (len == 0)
-        return false;
+void relay_data(struct relay *relay, struct iovec *iov, int count, bool urgent) {
+    if (!take_head(relay, &iov, &count))
+        return;
     if (relay->discard) {
-        consumed(relay, len);
-        return false;
+        for (int i = 0; i < count; i++)
+            consumed(relay, iov[i].iov_len);
+        return;
     }
-    struct pump *pump = relay->pump;
-    if (!relay_is_attached(relay) || relay->kept || relay->blocked) {
-        keep_gathered(relay, &(struct iovec){(void *)data, len}, 1, 0);
-        return false;
-    }
-    if (pump->gather_count == PUMP_GATHER_MAX) {
-        relay_flush(relay);
-        return !relay_is_over(relay) && relay_data(relay, data, len);
-    }
-    pump->gather[pump->gather_count++] = (struct iovec){(void *)data, len};
-    return true;
+    if (urgent || !relay_is_attached(relay) || relay->kept || relay->blocked)
+        keep_all(relay, iov, count, 0);
+    else
+        write_new(relay, iov, count);
+    if (urgent)
+        urge(relay);
 }
 
 void relay_eof(struct relay *relay) {

@@ -193,12 +193,8 @@ static void fire(struct loop_timer *timer) {
 
 /* As the pump does. NULL: nothing. */
 static void give_to(struct relay *relay, const void *data, size_t len) {
-    struct pump *pump = relay ? relay->pump : NULL;
-    if (pump && relay_data(relay, data, len)) {
-        pump->batch = relay;
-        relay_flush(relay);
-        pump->batch = NULL;
-    }
+    if (relay && relay->pump)
+        relay_data(relay, &(struct iovec){(void *)data, len}, 1, false);
 }
 
 static int listen_on(uint16_t *port) {

@@ -60,7 +60,7 @@ static void a_half_close_is_no_close(void **state) {
     (void)state;
     open_pair(0);
     greet();
-    world.server->half_closed_us = 1000; /* for plain peers: this one would say it */
+    world.distant[0].relay.half_closed_us = 1000; /* for plain peers: this one would say it */
     shutdown(APP, SHUT_WR);
     expect_end(FAR, 0);
     usleep(20000);
@@ -76,8 +76,8 @@ static void a_plain_peers_half_close_ends_with_a_silent_target(void **state) {
     (void)state;
     world.plain_client = true;
     setup_world(NULL);
-    world.server->half_closed_us = 20000;
     open_pair(0);
+    world.distant[0].relay.half_closed_us = 20000;
     shutdown(APP, SHUT_WR);
     expect_end(FAR, 0);
     until(world.distant[0].ended);
@@ -88,8 +88,8 @@ static void a_target_that_speaks_is_not_silent(void **state) {
     (void)state;
     world.plain_client = true;
     setup_world(NULL);
-    world.server->half_closed_us = 200000;
     open_pair(0);
+    world.distant[0].relay.half_closed_us = 200000;
     shutdown(APP, SHUT_WR);
     expect_end(FAR, 0);
     for (int i = 0; i < 8; i++) {

@@ -118,9 +118,8 @@ static void much_data(void) {
 }
 
 static void urgent_data(void) {
-    data();
     if (subject.relay.stream)
-        relay_urgent(&subject.relay);
+        relay_data(&subject.relay, &(struct iovec){"some urgent bytes", 17}, 1, true);
 }
 
 static void stream_eof(void) {

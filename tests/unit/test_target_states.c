@@ -49,9 +49,9 @@ static void begin_client(void) {
     relay_bind(&subject.relay, world.client, stream);
     relay_expect_head(&subject.relay);
     pump_kick(world.client);
-    until(gateway_sessions(subject.gateway)->pump->relays);
+    until(gateway_sessions(subject.gateway)->pump->sinks);
     subject.target =
-        container_of(gateway_sessions(subject.gateway)->pump->relays, struct target, relay);
+        container_of(gateway_sessions(subject.gateway)->pump->sinks, struct target, relay.sink);
     subject.opening = subject.target->opening;
 }
 
@@ -60,7 +60,7 @@ static void begin_client(void) {
 static void some_turns(void) {
     turns(5);
     struct gateway_session *session = gateway_sessions(subject.gateway);
-    if (!session || !session->pump->relays)
+    if (!session || !session->pump->sinks)
         subject.target = NULL;
     subject.opening = subject.target ? subject.target->opening : NULL;
 }
@@ -396,15 +396,15 @@ static void a_wrong_move_ends_its_target_alone(void **unused) {
     relay_expect_head(&another);
     pump_kick(world.client);
     struct pump *pump = gateway_sessions(subject.gateway)->pump;
-    until(pump->relays != &first->relay);
-    subject.target = container_of(pump->relays, struct target, relay);
+    until(pump->sinks != &first->relay.sink);
+    subject.target = container_of(pump->sinks, struct target, relay.sink);
     subject.target->state = TARGET_RELAYING;
     ask_all_at_once();
     assert_int_equal(state_wrong_moves, 1);
     assert_int_equal(subject.target->state, TARGET_OVER);
     assert_true(relay_is_over(&subject.target->relay));
     until(subject.client.ended);
-    assert_ptr_equal(pump->relays, &first->relay);
+    assert_ptr_equal(pump->sinks, &first->relay.sink);
     assert_int_equal(first->state, TARGET_REQUEST);
     subject.client.ended = false;
     state_wrong_moves = 0;
