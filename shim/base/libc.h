@@ -22,14 +22,16 @@
 #include <unistd.h>
 
 struct real {
-#define HOOK(type, name, params) type(*name) params;
+#define HOOK(type, name, params, args) type(*name) params;
 #include "shim/base/libc.def"
-#undef HOOK
 };
 
-/* Every pointer is always callable: before the library's constructor has run (a constructor of
- * another library may use sockets) it leads to a function that binds it first. */
+/* Callable once real_bind has been called, which every exported function makes sure of
+ * (hooks/export.h). A function that libc does not have is NULL. */
 extern struct real real;
+
+/* Looks the next definitions up. No system call; dlsym takes a lock of the loader. */
+void real_bind(void);
 
 static inline int raw_getpeername(int fd, void *addr, socklen_t *len) {
     return (int)real.syscall(SYS_getpeername, fd, addr, len);

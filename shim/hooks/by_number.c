@@ -112,14 +112,14 @@ long shim_syscall(long number, const long args[6]) {
     case SYS_writev:
         return shim_writev(INT(0), POINTER(1), INT(2));
     case SYS_preadv2:
-        return shim_preadv2(INT(0), POINTER(1), INT(2), position(args), INT(5));
+        return shim_preadv64v2(INT(0), POINTER(1), INT(2), position(args), INT(5));
     case SYS_pwritev2:
-        return shim_pwritev2(INT(0), POINTER(1), INT(2), position(args), INT(5));
+        return shim_pwritev64v2(INT(0), POINTER(1), INT(2), position(args), INT(5));
     case SYS_sendfile:
-        return shim_sendfile(real.sendfile, INT(0), INT(1), POINTER(2), SIZE(3));
+        return shim_sendfile(INT(0), INT(1), POINTER(2), SIZE(3));
 #ifdef SYS_sendfile64
     case SYS_sendfile64:
-        return shim_sendfile(real.sendfile64, INT(0), INT(1), POINTER(2), SIZE(3));
+        return shim_sendfile64(INT(0), INT(1), POINTER(2), SIZE(3));
 #endif
     default:
         return copies_by_number(number, args);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * connect.h - connect(2) as TCP has it, on both kinds of descriptor.
+ * connect.h - connect(2) as TCP has it, on both kinds of descriptor; and bind(2) and listen(2),
+ * because after a failed connect a TCP socket may be used for something else.
  */
 #ifndef SHIM_HOOKS_CONNECT_H
 #define SHIM_HOOKS_CONNECT_H
@@ -8,18 +9,11 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+#include "shim/hooks/hooks.h"
 #include "shim/socket/state.h"
-
-/* The hook of connect(2). */
-int shim_connect(int fd, const struct sockaddr *addr, socklen_t len);
 
 /* Is a connect of this descriptor, a new TCP socket or ours, to this address more than libc's? */
 bool shim_connect_is_routed(int fd, const struct sockaddr *addr, socklen_t len);
-
-/* The hooks of bind(2) and listen(2): after a failed connect a TCP socket may be used for something
- * else. */
-int shim_bind(int fd, const struct sockaddr *addr, socklen_t len);
-int shim_listen(int fd, int backlog);
 
 /* The part of shutdown(2) on `fd`, one of ours in `state`, whose connect is under way: TCP gives
  * the connect up and says ECONNRESET. False if it is not under way, or for want of descriptors. */

@@ -21,6 +21,8 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "shim/hooks/hooks.h"
+
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 8 /* linux/fs.h */
 #endif
@@ -32,16 +34,6 @@ static inline size_t iov_bytes(const struct iovec *iov, size_t n_iov) {
     return total;
 }
 
-ssize_t shim_read(int fd, void *buf, size_t len);
-ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov);
-ssize_t shim_preadv2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags);
-ssize_t shim_recv(int fd, void *buf, size_t len, int flags);
-ssize_t shim_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
-                      socklen_t *addr_len);
-ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags);
-int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
-                  struct timespec *timeout);
-
 /* A result of receiving from `fd`: ECONNRESET of a connection that never was becomes the connect's
  * errno. Returns it. */
 ssize_t shim_received(int fd, ssize_t result);
@@ -49,19 +41,5 @@ ssize_t shim_received(int fd, ssize_t result);
 /* Is it a connection of ours that failed to be made, of which connect has told? A system call if
  * this process knows it as ours and connect has nothing left to tell. */
 bool shim_is_disconnected(int fd);
-
-ssize_t shim_write(int fd, const void *buf, size_t len);
-ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov);
-ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags);
-ssize_t shim_send(int fd, const void *buf, size_t len, int flags);
-ssize_t shim_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
-                    socklen_t addr_len);
-ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags);
-int shim_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags);
-
-/* `real_sendfile`: one of sendfile and sendfile64. */
-ssize_t shim_sendfile(ssize_t (*real_sendfile)(int, int, void *, size_t), int out, int in,
-                      void *offset, size_t len);
-ssize_t shim_splice(int in, void *in_offset, int out, void *out_offset, size_t len, unsigned flags);
 
 #endif

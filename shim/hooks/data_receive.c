@@ -139,7 +139,7 @@ ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov) {
 
 /* Of libc's two names for it one may be missing, or (in old ones) both: then it was called by
  * number. */
-ssize_t shim_preadv2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
+ssize_t shim_preadv64v2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
     ssize_t result;
     bool ours = hint_has(fd, HINT_OURS);
     if (offset == -1 && !(flags & ~RWF_NOWAIT) &&
@@ -153,6 +153,10 @@ ssize_t shim_preadv2(int fd, const struct iovec *iov, int n_iov, int64_t offset,
         result =
             real.syscall(SYS_preadv2, fd, iov, n_iov, (long)offset, (long)(offset >> 32), flags);
     return received(fd, ours, ours && result == 0 ? iov_bytes(iov, (size_t)n_iov) : 0, result);
+}
+
+ssize_t shim_preadv2(int fd, const struct iovec *iov, int n_iov, off_t offset, int flags) {
+    return shim_preadv64v2(fd, iov, n_iov, offset, flags);
 }
 
 ssize_t shim_recv(int fd, void *buf, size_t len, int flags) {

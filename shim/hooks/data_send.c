@@ -152,7 +152,7 @@ static bool tells_reset(int fd) {
 
 /* Of libc's two names for it one may be missing, or (in old ones) both: then it was called by
  * number. */
-ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
+ssize_t shim_pwritev64v2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
     ssize_t result;
     bool plain = offset == -1 && !(flags & ~RWF_NOWAIT);
     if (plain && write_quietly(fd, iov, n_iov, flags ? MSG_DONTWAIT : 0, &result))
@@ -167,6 +167,10 @@ ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, int64_t offset
         result =
             real.syscall(SYS_pwritev2, fd, iov, n_iov, (long)offset, (long)(offset >> 32), flags);
     return unhinted(fd, result);
+}
+
+ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, off_t offset, int flags) {
+    return shim_pwritev64v2(fd, iov, n_iov, offset, flags);
 }
 
 /* ---- Zero-copy ----
@@ -366,9 +370,12 @@ int shim_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags) {
     return (int)sent;
 }
 
-ssize_t shim_sendfile(ssize_t (*real_sendfile)(int, int, void *, size_t), int out, int in,
-                      void *offset, size_t len) {
-    return tells_reset(out) ? -1 : unhinted(out, real_sendfile(out, in, offset, len));
+ssize_t shim_sendfile(int out, int in, void *offset, size_t len) {
+    return tells_reset(out) ? -1 : unhinted(out, real.sendfile(out, in, offset, len));
+}
+
+ssize_t shim_sendfile64(int out, int in, void *offset, size_t len) {
+    return tells_reset(out) ? -1 : unhinted(out, real.sendfile64(out, in, offset, len));
 }
 
 ssize_t shim_splice(int in, void *in_offset, int out, void *out_offset, size_t len,

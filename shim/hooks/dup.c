@@ -22,6 +22,18 @@ int shim_copied(int from, int result) {
     return result;
 }
 
+int shim_dup(int fd) {
+    return shim_copied(fd, real.dup(fd));
+}
+
+int shim_dup2(int fd, int to) {
+    return shim_copied(fd, real.dup2(fd, to));
+}
+
+int shim_dup3(int fd, int to, int flags) {
+    return shim_copied(fd, real.dup3(fd, to, flags));
+}
+
 int shim_fcntl_done(int fd, int command, int result) {
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
         return shim_copied(fd, result);

@@ -7,7 +7,9 @@
 #ifndef SHIM_HOOKS_DUP_H
 #define SHIM_HOOKS_DUP_H
 
-/* Called with the result of the real function. Returns it. */
+#include "shim/hooks/hooks.h"
+
+/* A descriptor has been copied: called with the result of the real function, which it returns. */
 int shim_copied(int from, int result);
 
 /* The same for fcntl(2), of which only F_DUPFD and F_DUPFD_CLOEXEC copy. Those that say who gets

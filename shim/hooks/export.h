@@ -8,13 +8,16 @@
 #ifndef SHIM_HOOKS_EXPORT_H
 #define SHIM_HOOKS_EXPORT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 
 #include "shim/base/libc.h"
 
-/* Has hook_bind_all been called? It looks the next definitions up (libc.h); no system call. */
-extern bool hook_bound;
-void hook_bind_all(void);
+/* Has hook_start been called? It does all there is to do at the start: it looks up the next
+ * definitions (libc.h), and copies some variables (environment.h). No system call but for a
+ * relative SMUXSHIM_CONFIG. */
+extern bool hook_started;
+void hook_start(void);
 
 #define EXPORT(type, name, params)                                                                 \
     __attribute__((visibility("default"))) type hook_##name params __asm__(#name);                 \
@@ -23,8 +26,19 @@ void hook_bind_all(void);
 /* Another library's constructor may come before ours. */
 #define READY                                                                                      \
     do {                                                                                           \
-        if (__builtin_expect(!hook_bound, 0))                                                      \
-            hook_bind_all();                                                                       \
+        if (__builtin_expect(!hook_started, 0))                                                    \
+            hook_start();                                                                          \
     } while (0)
+
+/* A function with at most one more argument, as wide as a pointer; `call` has it as `argument`. */
+#define EXPORT_OPTIONAL(name, type, request, call)                                                 \
+    EXPORT(int, name, (int fd, type request, ...)) {                                               \
+        va_list args;                                                                              \
+        va_start(args, request);                                                                   \
+        void *argument = va_arg(args, void *);                                                     \
+        va_end(args);                                                                              \
+        READY;                                                                                     \
+        return call;                                                                               \
+    }
 
 #endif

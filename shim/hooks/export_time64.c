@@ -11,12 +11,10 @@
 #if defined __GLIBC__ && __SIZEOF_POINTER__ == 4
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/time.h>
 
-#include "shim/hooks/data.h"
 #include "shim/hooks/dup.h"
 #include "shim/hooks/export.h"
 #include "shim/hooks/sockopt.h"
@@ -95,22 +93,8 @@ EXPORT(int, __recvmmsg64,
     return result;
 }
 
-EXPORT(int, __ioctl_time64, (int fd, unsigned long request, ...)) {
-    va_list args;
-    va_start(args, request);
-    void *argument = va_arg(args, void *);
-    va_end(args);
-    READY;
-    return shim_ioctl(fd, request, argument);
-}
-
-EXPORT(int, __fcntl_time64, (int fd, int command, ...)) {
-    va_list args;
-    va_start(args, command);
-    void *argument = va_arg(args, void *);
-    va_end(args);
-    READY;
-    return shim_fcntl_done(fd, command, real.fcntl64(fd, command, argument));
-}
+EXPORT_OPTIONAL(__ioctl_time64, unsigned long, request, shim_ioctl(fd, request, argument))
+EXPORT_OPTIONAL(__fcntl_time64, int, command,
+                shim_fcntl_done(fd, command, real.fcntl64(fd, command, argument)))
 
 #endif

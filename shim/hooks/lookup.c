@@ -9,7 +9,6 @@
 
 #include "shim/base/libc.h"
 #include "shim/base/shim_log.h"
-#include "shim/hooks/lookup_internal.h"
 #include "shim/process/name_cache.h"
 
 /* ---- Shared ---- */

@@ -5,7 +5,6 @@
 
 #include "shim/base/libc.h"
 #include "shim/hooks/lookup.h"
-#include "shim/hooks/lookup_internal.h"
 
 /* One name, addresses of one family, everything in the caller's buffer. */
 struct host_buffer {

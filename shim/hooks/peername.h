@@ -8,9 +8,7 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-int shim_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
-int shim_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
-int shim_shutdown(int fd, int how);
+#include "shim/hooks/hooks.h"
 
 #define ADDRESS_SIZE_UNKNOWN ((socklen_t)-1)
 

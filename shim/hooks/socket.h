@@ -9,17 +9,10 @@
 
 #include <sys/socket.h>
 
-int shim_socket(int family, int type, int protocol);
-int shim_socketpair(int family, int type, int protocol, int fds[2]);
-int shim_accept(int fd, struct sockaddr *addr, socklen_t *len);
-int shim_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
-int shim_pidfd_getfd(int pidfd, int fd, unsigned flags);
+#include "shim/hooks/hooks.h"
 
 /* The descriptors in a message that has been received (SCM_RIGHTS). */
 void opened_by_message(struct msghdr *msg);
-
-int shim_epoll_create(int size);
-int shim_epoll_create1(int flags);
 
 /* libc has no function for it; made through syscall(2). */
 int shim_io_uring_setup(unsigned n_entries, void *params);

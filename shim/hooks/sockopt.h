@@ -9,9 +9,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
-int shim_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
+#include "shim/hooks/hooks.h"
+
+/* The hook of ioctl(2), with the argument that the request has, or anything if it has none. */
 int shim_ioctl(int fd, unsigned long request, void *argument);
-int shim_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
 
 #endif

@@ -20,9 +20,8 @@
 #include "tests/oracle/oracle.h"
 
 struct calls {
-#define HOOK(type, name, params) type(*name) params;
+#define HOOK(type, name, params, args) type(*name) params;
 #include "shim/base/libc.def"
-#undef HOOK
 };
 
 /* What the program calls, and libc's own. */
@@ -60,11 +59,10 @@ __attribute__((unused)) static void foreign_init(void) {
     void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
     if (!libc)
         libc = dlopen("libc.so", RTLD_NOW);
-#define HOOK(type, name, params)                                                                   \
+#define HOOK(type, name, params, args)                                                             \
     *(void **)&hooked.name = dlsym(RTLD_DEFAULT, symbol_of(#name));                                \
     *(void **)&plain.name = libc ? dlsym(libc, symbol_of(#name)) : NULL;
 #include "shim/base/libc.def"
-#undef HOOK
     if (!plain.read)
         die("libc");
     signal(SIGPIPE, count_signal);
