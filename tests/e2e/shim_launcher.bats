@@ -294,7 +294,7 @@ sessions() { grep -c 'session begins' "$1.log" || true; }
 
 @test "a shim and a helper of different control versions: EPROTO, and both sides say both versions" {
     start_helper
-    make -s -C "$root" V=1 BUILD="$PWD/v7" OPT=-O0 CFLAGS=-DSHIM_CONTROL_VERSION=7 "$PWD/v7/libsmuxshim.so" >make.log 2>&1
+    make -s -C "$root" V=1 BUILD="$PWD/v7" OPT=-O0 CFLAGS=-DHELPER_PROTOCOL_VERSION=7 "$PWD/v7/libsmuxshim.so" >make.log 2>&1
     cat >program.py <<END
 import errno, select, socket
 for blocking in (True, False):
