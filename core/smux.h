@@ -11,16 +11,17 @@
  * machine and the extensions.
  *
  *     received bytes --> smux_session_feed --> smux_session_next_event --> the application
- *     the application --> smux_stream_send, smux_stream_close, ... --> smux_session_output -->
- *     writev --> smux_session_output_done smux_session_deadline --> wait at most until then -->
- *     smux_session_tick
+ *     the application --> smux_stream_send, smux_stream_close, ...
+ *         --> smux_session_output --> writev --> smux_session_output_done
+ *     smux_session_deadline --> wait at most until then --> smux_session_tick
  *
  * A loop over a non-blocking socket, errors left out (smux_session_deadline is 0 while an event
  * waits, as smux_session_output_done may make some: then poll does not wait):
  *
  *     for (;;) {
- *         poll POLLIN if smux_session_want_read, POLLOUT if smux_session_want_write, until
- *         smux_session_deadline if (readable && (n = read(fd, buffer, sizeof buffer)) > 0)
+ *         poll for POLLIN if smux_session_want_read, for POLLOUT if smux_session_want_write,
+ *             at most until smux_session_deadline
+ *         if (readable && (n = read(fd, buffer, sizeof buffer)) > 0)
  *             smux_session_feed(session, buffer, n, now);
  *         smux_session_tick(session, now);
  *         while (smux_session_next_event(session, &event))
