@@ -3,7 +3,7 @@
  * holders.h - who else has a socket open, found out by looking into /proc.
  *
  * The kernel tells nobody that one holds the last copy of a socket. While a connect is under way
- * the helper holds a copy of the application's socket (core/common/helper_protocol.h), so it would
+ * the helper holds a copy of the application's socket (core/common/CONTROL.md), so it would
  * never see that the application has closed its own; it looks, now and then, and only when a
  * connect takes long. A look may take as long as there are descriptors in the machine, so it is not
  * for the event loop (abandon_watch.c).

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * shim_listener.h - the helper's listening sockets, and the requests of the shim
- * (core/common/helper_protocol.h).
+ * (core/common/CONTROL.md).
  *
  * Everything that comes in is a stranger's: who asks (SO_PEERCRED), what was sent, the descriptor
  * that came along and the destination are all checked, and a request that is no good costs one log

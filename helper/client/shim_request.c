@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* shim_request.c - see shim_request.h. Step numbers are those of core/common/helper_protocol.h. */
+/* shim_request.c - see shim_request.h. Step numbers are those of core/common/CONTROL.md. */
 #include "helper/client/shim_request.h"
 
 #include <errno.h>

@@ -322,7 +322,7 @@ static void socket_ended(struct relay *relay) {
         application_gone(relay);
 }
 
-/* A notice that the application's close is to be a reset (core/common/helper_protocol.h) comes on a
+/* A notice that the application's close is to be a reset (core/common/CONTROL.md) comes on a
  * connection of its own: after a pause it may be there already, unseen, behind the end that came
  * after it. */
 static bool notice_may_come(const struct relay *relay) {

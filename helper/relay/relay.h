@@ -3,7 +3,7 @@
  * relay.h - the one relay: a smux stream on one side, a connected socket on the other.
  *
  * Both programs use it. What differs between a plain TCP socket and the application's end of a
- * connection (residue, design: core of core/common/helper_protocol.h) is a table of functions,
+ * connection (the residue: core/common/CONTROL.md) is a table of functions,
  * struct relay_end.
  *
  *   socket -> stream   read into pooled buffers that are lent to the engine. A bounded number of

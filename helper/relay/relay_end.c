@@ -160,7 +160,7 @@ const struct relay_end relay_end_tcp = {.read = tcp_read,
  *
  * While `ahead` is not 0, that many unread bytes have been forwarded already. At least one is left
  * there so that a close of this socket, for whatever reason, is ECONNRESET for the application (the
- * residue, see core/common/helper_protocol.h).
+ * residue, see core/common/CONTROL.md).
  *
  * Small messages are peeked, behind what is unread (SO_PEEK_OFF), which is one system call for
  * each; now and then all but the last byte is consumed. Bulk data is consumed at once: peeking

@@ -10,7 +10,7 @@
 int helper_socket_connect(int fd, const char *path);
 
 /* The errno with which the helper has refused to read anything of this connection at all
- * (helper_protocol.h, "Refusals"); 0 if it has not. 1 system call. */
+ * (core/common/CONTROL.md, "Refusal"); 0 if it has not. 1 system call. */
 int helper_socket_refusal(int fd);
 
 #endif

@@ -2,14 +2,13 @@
 /*
  * name_ask.h - asking the helper what stands for what.
  *
- * A name that a route wants and that nobody here can resolve is given a synthetic address by the
- * helper (helper_protocol.h, "Names"). Both functions ask it anew each time: one connection to its
- * socket, a question, an answer, about as much as a failed connect. They wait for at most
- * HELPER_NAME_WAIT_MS, take no lock, use no heap, and may be called by many threads at once.
+ * The helper gives a synthetic address to a name that a route wants and that nobody here can
+ * resolve (core/common/CONTROL.md, "Names"). Both functions ask anew each time: one connection to
+ * the helper's socket, a question and an answer, about as much work as a failed connect. They wait
+ * at most HELPER_NAME_WAIT_MS, take no lock and use no heap; many threads may call them at once.
  *
- * They return 0, an errno of struct helper_name_answer, EAGAIN if there is no helper that answers
- * (and none can be started), or
- * the errno of a system call that lacked descriptors or memory.
+ * They return 0, an errno of struct helper_name_answer, EAGAIN if no helper answers and none can be
+ * started, or the errno of a system call that lacked descriptors or memory.
  */
 #ifndef SHIM_PROCESS_NAME_ASK_H
 #define SHIM_PROCESS_NAME_ASK_H

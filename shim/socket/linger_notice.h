@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linger_notice.h - telling the helper what AF_UNIX cannot carry. See "Notices" in
- * helper_protocol.h.
+ * linger_notice.h - telling the helper what AF_UNIX cannot carry. See "Notice" in
+ * core/common/CONTROL.md.
  */
 #ifndef SHIM_SOCKET_LINGER_NOTICE_H
 #define SHIM_SOCKET_LINGER_NOTICE_H

@@ -2,7 +2,7 @@
 /*
  * state.h - what the kernel says about a descriptor: is it ours, and how far is it?
  *
- * Nothing is remembered; every answer comes from the names of the socket (helper_protocol.h), so it
+ * Nothing is remembered; every answer comes from the names of the socket (CONTROL.md), so it
  * is the same in every process that holds the descriptor. All functions preserve errno and are safe
  * in signal handlers.
  */

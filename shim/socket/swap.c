@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* swap.c - see swap.h and the steps in helper_protocol.h. */
+/* swap.c - see swap.h and the steps in core/common/CONTROL.md. */
 #include "shim/socket/swap.h"
 
 #include <errno.h>
@@ -83,7 +83,7 @@ static int send_gate(int fd, const struct helper_request *req, const char *host)
      * the outcome tells. */
     if (n == HELPER_GATE_LEN || (n >= 0 && shim_is_hung_up(fd)))
         return 0;
-    /* Fewer skbs fit than helper_protocol.h reckons with: a kernel unlike any known. Better no
+    /* Fewer skbs fit than the gate reckons with: a kernel unlike any known. Better no
      * connection than one with a gate of unknown length. */
     if (n >= 0)
         return EPROTO;

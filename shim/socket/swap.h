@@ -2,7 +2,7 @@
 /*
  * swap.h - putting A in the place of the application's TCP socket, and back.
  *
- * Steps 1 to 4 of helper_protocol.h. Nothing here blocks; a failure leaves the application's
+ * Steps 1 to 4 of core/common/CONTROL.md. Nothing here blocks; a failure leaves the application's
  * descriptor as it was, with no descriptor leaked.
  */
 #ifndef SHIM_SOCKET_SWAP_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * loop_helper.c - the helper's side of core/common/helper_protocol.h without any gateway: a thread
+ * loop_helper.c - the helper's side of core/common/CONTROL.md without any gateway: a thread
  * for each connection relays it to plain TCP from the same host. The oracle compares programs that
  * run direct with programs that run under the shim and this helper, so what differs is the shim's
  * doing.
@@ -177,7 +177,7 @@ static void give_outcome(struct relay *relay, const struct helper_request *req, 
 }
 
 /* Peeks. *marked: the last byte came with a descriptor, so it is urgent
- * (core/common/helper_protocol.h). */
+ * (core/common/CONTROL.md). */
 static ssize_t peek_marked(int b, void *bytes, size_t len, bool *marked) {
     struct iovec iov = {bytes, len};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
