@@ -5,7 +5,6 @@
 #ifndef HELPER_CTL_CTL_H
 #define HELPER_CTL_CTL_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -23,15 +22,6 @@ struct ctl_options {
 
 /* The whole program. Returns the exit status. */
 int ctl_main(int argc, char **argv);
-
-/* Connects to the helper's control socket. -1 with a line on stderr if there is no helper, or
- * without one if `quiet`. */
-int ctl_connect_helper(const struct ctl_options *options, bool quiet);
-
-/* Sends the request (takes the reference) and reads the answer. *fd, if not NULL, is set to the
- * descriptor that came with it, or -1. NULL, with a line on stderr, if the helper did not answer
- * with "ok": true. */
-json_t *ctl_ask(int helper_fd, json_t *request, int *fd);
 
 int ctl_status(const struct ctl_options *options);
 int ctl_routes(const struct ctl_options *options, const char *destination);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "helper/ctl/ctl.h"
+#include "helper/ctl/ctl_client.h"
 
 #define PIPE_BUFFER_SIZE (256 * 1024)
 

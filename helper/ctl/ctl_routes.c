@@ -8,6 +8,7 @@
 #include "helper/client/admin_client.h"
 #include "helper/client/admission.h"
 #include "helper/ctl/ctl.h"
+#include "helper/ctl/ctl_client.h"
 
 /* ---- Printing ---- */
 

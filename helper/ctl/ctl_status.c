@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "helper/ctl/ctl.h"
+#include "helper/ctl/ctl_client.h"
 
 static const char *text_of(const json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));

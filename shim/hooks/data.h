@@ -34,10 +34,6 @@ static inline size_t iov_bytes(const struct iovec *iov, size_t n_iov) {
     return total;
 }
 
-/* A result of receiving from `fd`: ECONNRESET of a connection that never was becomes the connect's
- * errno. Returns it. */
-ssize_t shim_received(int fd, ssize_t result);
-
 /* Is it a connection of ours that failed to be made, of which connect has told? A system call if
  * this process knows it as ours and connect has nothing left to tell. */
 bool shim_is_disconnected(int fd);

@@ -18,13 +18,6 @@ static ssize_t fail(int err) {
     return -1;
 }
 
-ssize_t shim_received(int fd, ssize_t result) {
-    if (result >= 0 || !pending_reset_is(errno))
-        return result;
-    struct shim_state state = shim_state_read(fd);
-    return state.kind == SHIM_FOREIGN ? result : fail(shim_reset_errno(&state));
-}
-
 /* Has its connect failed, and said so? TCP has disconnected such a socket: there is no end of file,
  * but no connection. (A failure that SO_ERROR has told, or nobody, leaves an end of file.) */
 static bool is_disconnected(int fd, const struct shim_state *state) {
@@ -248,11 +241,43 @@ ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags) {
     return result;
 }
 
+/* recvmmsg(2) of messages that are special, on a descriptor that is ours. */
+static int receive_messages(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
+                            struct timespec *timeout) {
+    int64_t end_us =
+        timeout ? data_now_us() + (int64_t)timeout->tv_sec * 1000000 + timeout->tv_nsec / 1000
+                : INT64_MAX;
+    unsigned got = 0;
+    if (shim_take_error(fd)) { /* recvmmsg tells it before what has come */
+        errno = ECONNRESET;
+        return (int)shim_received(fd, -1);
+    }
+    while (got < n_msgs && got < UIO_MAXIOV) {
+        ssize_t n = shim_recvmsg(fd, &msgs[got].msg_hdr, flags & ~MSG_WAITFORONE);
+        if (n < 0) {
+            if (got && errno == ECONNRESET)
+                pending_reset_put_back(fd);
+            break;
+        }
+        msgs[got++].msg_len = (unsigned)n;
+        if (flags & MSG_WAITFORONE)
+            flags |= MSG_DONTWAIT;
+        if (data_now_us() >= end_us)
+            break;
+    }
+    if (got && timeout) {
+        int64_t left = end_us - data_now_us();
+        left = left < 0 ? 0 : left;
+        *timeout = (struct timespec){left / 1000000, left % 1000000 * 1000};
+    }
+    return got ? (int)got : -1;
+}
+
 int shim_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
                   struct timespec *timeout) {
     if (is_special(fd, flags))
         return flags & MSG_ERRQUEUE ? (int)fail(EAGAIN)
-                                    : shim_receive_messages(fd, msgs, n_msgs, flags, timeout);
+                                    : receive_messages(fd, msgs, n_msgs, flags, timeout);
     int n = (int)shim_received(fd, real.recvmmsg(fd, msgs, n_msgs, flags, timeout));
     if (n > 0 && msgs[0].msg_len == 0 && shim_is_disconnected(fd))
         return (int)fail(ENOTCONN);

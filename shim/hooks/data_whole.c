@@ -38,7 +38,7 @@ struct whole {
     int64_t begin_us, deadline_us;
 };
 
-static int64_t now_us(void) {
+int64_t data_now_us(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
@@ -134,7 +134,7 @@ static int wait_for(const struct whole *whole, short events, int64_t at_most_us)
     struct pollfd pfd = {.fd = whole->fd, .events = events};
     struct timespec time, *limit = NULL;
     if (whole->limited) {
-        int64_t left = whole->deadline_us - now_us();
+        int64_t left = whole->deadline_us - data_now_us();
         left = left < 0 ? 0 : left;
         at_most_us = at_most_us < 0 || left < at_most_us ? left : at_most_us;
     }
@@ -207,7 +207,7 @@ static ssize_t peek_all(struct whole *whole, struct msghdr *msg) {
         return seen;
     int saved = errno;
     while (events == 0 && (size_t)seen < whole->target && waits(whole) &&
-           !(whole->limited && now_us() >= whole->deadline_us)) {
+           !(whole->limited && data_now_us() >= whole->deadline_us)) {
         events = wait_for(whole, wanted, pause_us);
         if (events == POLLPRI && at_mark(whole->fd)) {
             events = 0; /* it is the first byte, which is skipped */
@@ -237,40 +237,9 @@ ssize_t shim_receive_whole(int fd, struct msghdr *msg, int flags) {
     whole.target = flags & MSG_WAITALL ? whole.len : 1;
     if (whole.low && whole.target == 1)
         whole.target = least(low_water(fd), whole.len);
-    whole.begin_us = now_us();
+    whole.begin_us = data_now_us();
     ssize_t result = flags & MSG_PEEK ? peek_all(&whole, msg) : take_all(&whole, msg);
     if (result >= 0 && whole.discards)
         msg->msg_namelen = msg->msg_controllen = msg->msg_flags = 0;
     return result;
-}
-
-int shim_receive_messages(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
-                          struct timespec *timeout) {
-    int64_t end_us = timeout
-                         ? now_us() + (int64_t)timeout->tv_sec * 1000000 + timeout->tv_nsec / 1000
-                         : INT64_MAX;
-    unsigned got = 0;
-    if (shim_take_error(fd)) { /* recvmmsg tells it before what has come */
-        errno = ECONNRESET;
-        return (int)shim_received(fd, -1);
-    }
-    while (got < n_msgs && got < UIO_MAXIOV) {
-        ssize_t n = shim_recvmsg(fd, &msgs[got].msg_hdr, flags & ~MSG_WAITFORONE);
-        if (n < 0) {
-            if (got && errno == ECONNRESET)
-                pending_reset_put_back(fd);
-            break;
-        }
-        msgs[got++].msg_len = (unsigned)n;
-        if (flags & MSG_WAITFORONE)
-            flags |= MSG_DONTWAIT;
-        if (now_us() >= end_us)
-            break;
-    }
-    if (got && timeout) {
-        int64_t left = end_us - now_us();
-        left = left < 0 ? 0 : left;
-        *timeout = (struct timespec){left / 1000000, left % 1000000 * 1000};
-    }
-    return got ? (int)got : -1;
 }

@@ -12,6 +12,7 @@
 #define SHIM_HOOKS_DATA_WHOLE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include "shim/base/hint.h"
@@ -30,8 +31,7 @@ size_t data_at_most(int fd, size_t len);
  * is there at once. */
 ssize_t shim_receive_whole(int fd, struct msghdr *msg, int flags);
 
-/* recvmmsg(2) of such messages, on a descriptor that is ours. */
-int shim_receive_messages(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
-                          struct timespec *timeout);
+/* The time that receives with a limit go by. No system call: vDSO. */
+int64_t data_now_us(void);
 
 #endif

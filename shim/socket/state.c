@@ -10,6 +10,7 @@
 
 #include "shim/base/hint.h"
 #include "shim/base/libc.h"
+#include "shim/base/pending_reset.h"
 #include "shim/base/shim_log.h"
 #include "shim/process/helper_socket.h"
 
@@ -104,6 +105,15 @@ int shim_take_error(int fd) {
 
 int shim_reset_errno(const struct shim_state *state) {
     return state->kind == SHIM_FAILED ? state->outcome.err : ECONNRESET;
+}
+
+ssize_t shim_received(int fd, ssize_t result) {
+    if (result >= 0 || !pending_reset_is(errno))
+        return result;
+    struct shim_state state = shim_state_read(fd);
+    if (state.kind != SHIM_FOREIGN)
+        errno = shim_reset_errno(&state);
+    return result;
 }
 
 bool shim_is_blocking(int fd) {

@@ -3,13 +3,14 @@
  * state.h - what the kernel says about a descriptor: is it ours, and how far is it?
  *
  * Nothing is remembered; every answer comes from the names of the socket (CONTROL.md), so it
- * is the same in every process that holds the descriptor. All functions preserve errno and are safe
- * in signal handlers.
+ * is the same in every process that holds the descriptor. All functions but shim_received
+ * preserve errno, and all are safe in signal handlers.
  */
 #ifndef SHIM_SOCKET_STATE_H
 #define SHIM_SOCKET_STATE_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "core/common/helper_protocol.h"
 
@@ -37,6 +38,10 @@ int shim_take_error(int fd);
 /* The errno TCP would report in place of the ECONNRESET that the kernel keeps for a failed or reset
  * connection: that of the outcome, or ECONNRESET after success. */
 int shim_reset_errno(const struct shim_state *state);
+
+/* A result of receiving from `fd`: ECONNRESET of a connection that never was becomes the connect's
+ * errno. Returns the result. A system call after an ECONNRESET only. */
+ssize_t shim_received(int fd, ssize_t result);
 
 /* Is the descriptor in blocking mode? 1 system call. */
 bool shim_is_blocking(int fd);

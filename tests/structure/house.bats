@@ -75,10 +75,8 @@ circles_left='
 helper/client/(abandon_watch|admin|admin_connect|admin_list|conn|helper)\.c
 helper/client/(shim_listener|shim_request)\.c
 helper/client/(upstream|upstream_link)\.c
-helper/ctl/(ctl|ctl_connect|ctl_routes|ctl_status)\.c
 helper/gateway/(gateway|gateway_place|gateway_target)\.c
 helper/relay/(pump|relay|relay_closed|relay_out)\.c
-shim/hooks/(data_receive|data_whole)\.c
 '
 circles_of_core='
 core/common/(config|config_load)\.c

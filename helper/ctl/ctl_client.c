@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* ctl_client.c - see ctl_client.h. */
+#include "helper/ctl/ctl_client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/common/helper_protocol.h"
+
+int ctl_connect_helper(const struct ctl_options *options, bool quiet) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int err = fd >= 0 ? helper_place_connect(fd, options->socket, NULL) : errno;
+    if (err == 0)
+        return fd;
+    if (!quiet)
+        fprintf(stderr, "smuxctl: no helper answers at %s: %s\n", options->socket, strerror(err));
+    if (fd >= 0)
+        close(fd);
+    return -err;
+}
+
+static bool send_all(int fd, const char *data, size_t len) {
+    while (len > 0) {
+        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* Reads once; takes a descriptor along if there is one. */
+static ssize_t receive(int helper_fd, char *data, size_t len, int *fd) {
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {data, len};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    ssize_t n;
+    do
+        n = recvmsg(helper_fd, &msg, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    return n;
+}
+
+/* The answer ends with a newline, behind which nothing of it follows. */
+static char *receive_line(int helper_fd, size_t *len, int *fd) {
+    size_t size = 65536;
+    char *line = malloc(size);
+    *len = 0;
+    *fd = -1;
+    while (line) {
+        if (*len == size) {
+            char *larger = realloc(line, size *= 2);
+            if (!larger)
+                break;
+            line = larger;
+        }
+        ssize_t n = receive(helper_fd, line + *len, size - *len, fd);
+        if (n <= 0)
+            break;
+        *len += (size_t)n;
+        if (line[*len - 1] == '\n')
+            return line;
+    }
+    free(line);
+    return NULL;
+}
+
+json_t *ctl_ask(int helper_fd, json_t *request, int *fd) {
+    char *text = json_dumps(request, JSON_COMPACT);
+    json_t *answer = NULL;
+    json_error_t error;
+    int passed = -1;
+    size_t len;
+    json_decref(request);
+    if (text && send_all(helper_fd, text, strlen(text)) && send_all(helper_fd, "\n", 1)) {
+        char *line = receive_line(helper_fd, &len, &passed);
+        answer = line ? json_loadb(line, len, 0, &error) : NULL;
+        free(line);
+    }
+    free(text);
+    if (fd)
+        *fd = passed;
+    else if (passed >= 0)
+        close(passed);
+    if (json_is_true(json_object_get(answer, "ok")))
+        return answer;
+    const char *why = json_string_value(json_object_get(answer, "error"));
+    fprintf(stderr, "smuxctl: %s\n", why ? why : "the helper gave no answer");
+    json_decref(answer);
+    return NULL;
+}
