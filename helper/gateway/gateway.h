@@ -10,7 +10,7 @@
 #define HELPER_GATEWAY_GATEWAY_H
 
 #include "helper/gateway/gateway_config.h"
-#include "helper/gateway/gateway_place.h"
+#include "helper/gateway/gateway_session.h"
 #include "helper/net/reactor.h"
 #include "helper/relay/pump.h"
 
@@ -40,33 +40,7 @@ void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *c
 void gateway_drain(struct gateway *gateway, uint32_t timeout_ms,
                    void (*drained)(struct gateway *gateway, void *user), void *user);
 
-/* ---- For gateway_target.c and gateway_place.c ---- */
-
-struct gateway_session {
-    struct gateway *gateway;
-    struct pump *pump;
-    struct resolver_client *names; /* NULL until it asks for one */
-    struct gateway_source source;
-    uint64_t used_us;        /* when its last stream was opened, at first when it began */
-    bool leaving;            /* it has given up its place */
-    struct loop_timer timer; /* of its deadlines */
-    struct gateway_session *next, *prev;
-    struct loop_garbage garbage;
-};
-
-const struct gateway_config *gateway_config_of(const struct gateway *gateway);
-struct reactor *gateway_reactor(const struct gateway *gateway);
-/* Does the address belong to an interface of this host? */
-bool gateway_is_own_address(struct gateway *gateway, const struct endpoint *address);
-struct resolver *gateway_resolver(const struct gateway *gateway);
-
-struct gateway_session *gateway_sessions(const struct gateway *gateway);
-
-/* Ends a session without streams. `kindly`: the client is told to open no more, and has a moment to
- * find another carrier for those that are on the way. */
-void gateway_session_dismiss(struct gateway_session *session, bool kindly);
-
-/* A stream of the session has been opened by the client: serve it. */
-void gateway_target_accept(struct gateway_session *session, smux_stream *stream);
+/* For its test: the session that began last, and by its `next` all the others. */
+struct gateway_session *gateway_first_session(const struct gateway *gateway);
 
 #endif

@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "helper/gateway/gateway.h"
 #include "helper/net/log.h"
 
 /* ---- Sources ---- */
@@ -84,12 +83,12 @@ static void dismiss(struct least *least) {
     gateway_session_dismiss(session, least->merit == MERIT_IDLE && least->extensions);
 }
 
-int gateway_place_make(struct gateway *gateway, const struct gateway_source *source,
+int gateway_place_make(struct gateway_sessions *sessions, const struct gateway_source *source,
                        const char **why) {
-    const struct gateway_config *config = gateway_config_of(gateway);
+    const struct gateway_config *config = sessions->config;
     struct least of_all = {0}, of_source = {0}, *least = NULL;
     uint32_t all = 0, own = 0, leaving = 0;
-    for (struct gateway_session *s = gateway_sessions(gateway); s; s = s->next) {
+    for (struct gateway_session *s = sessions->first; s; s = s->next) {
         bool extensions, same = same_source(source, &s->source);
         leaving += s->leaving;
         if (s->leaving || s->source.kind == GATEWAY_SOURCE_NONE)

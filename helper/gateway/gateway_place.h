@@ -12,30 +12,16 @@
 #ifndef HELPER_GATEWAY_GATEWAY_PLACE_H
 #define HELPER_GATEWAY_GATEWAY_PLACE_H
 
-#include <stdbool.h>
-#include <stdint.h>
 #include <sys/socket.h>
 
-struct gateway;
-
-enum gateway_source_kind {
-    GATEWAY_SOURCE_NONE, /* made by the program itself: no bounds, no deadlines */
-    GATEWAY_SOURCE_V4,
-    GATEWAY_SOURCE_V6,
-    GATEWAY_SOURCE_USER
-};
-
-struct gateway_source {
-    uint32_t kind; /* enum gateway_source_kind */
-    uint8_t id[8]; /* the address, its /64, or the uid */
-};
+#include "helper/gateway/gateway_session.h"
 
 /* Of a carrier that was accepted: its peer's address, or user if it came over a unix socket. */
 struct gateway_source gateway_source_of(const struct sockaddr_storage *peer, int fd);
 
 /* Makes a place for one more session of that source, if need be by ending another one. 0, or
  * -EMFILE and in *why which limit stands against it. */
-int gateway_place_make(struct gateway *gateway, const struct gateway_source *source,
+int gateway_place_make(struct gateway_sessions *sessions, const struct gateway_source *source,
                        const char **why);
 
 #endif

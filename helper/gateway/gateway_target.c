@@ -128,7 +128,7 @@ static void on_dial_fd(struct loop_watch *watch, uint32_t events) {
 }
 
 static const struct gateway_config *config_of(const struct target *target) {
-    return gateway_config_of(target->session->gateway);
+    return target->session->sessions->config;
 }
 
 /* The programs' own SO_KEEPALIVE does not come this far. A target that is silent for `silence_ms`
@@ -188,7 +188,7 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
 
 /* Loopback, link-local, unspecified (which connects to loopback), metadata services: they are the
  * host's own, and so is what listens at the addresses of its interfaces. */
-static bool is_own(struct gateway *gateway, const struct endpoint *address) {
+static bool is_own(struct gateway_sessions *sessions, const struct endpoint *address) {
     const uint8_t *a = address->addr;
     struct in6_addr in6;
     if (route_is_machine_service(address))
@@ -199,7 +199,7 @@ static bool is_own(struct gateway *gateway, const struct endpoint *address) {
     if (address->family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&in6) || IN6_IS_ADDR_LINKLOCAL(&in6) ||
                                         IN6_IS_ADDR_UNSPECIFIED(&in6)))
         return true;
-    return gateway_is_own_address(gateway, address);
+    return own_addresses_have(&sessions->own, address, loop_now_us(sessions->reactor->loop));
 }
 
 /* The host's own addresses are reached only where a rule lists them, or a network that they lie in:
@@ -210,7 +210,7 @@ static bool is_allowed(const struct target *target, const struct endpoint *addre
     if (!route_list_match_rule(&config->allow, address, name))
         return false;
     return config->of_helper || route_list_match_network(&config->allow, address) ||
-           !is_own(target->session->gateway, address);
+           !is_own(target->session->sessions, address);
 }
 
 static uint64_t time_left_us(const struct opening *opening) {
@@ -290,7 +290,7 @@ static void look_up(struct target *target) {
         return;
     }
     if (!session->names)
-        session->names = resolver_client_new(gateway_resolver(session->gateway));
+        session->names = resolver_client_new(session->sessions->resolver);
     if (!session->names) {
         refuse_name(target, ENOMEM, "out of memory");
         return;
@@ -373,7 +373,7 @@ static const struct relay_ops target_ops = {.head = on_head, .ended = on_ended};
 void gateway_target_accept(struct gateway_session *session, smux_stream *stream) {
     struct target *target = calloc(1, sizeof *target);
     struct opening *opening = calloc(1, sizeof *opening);
-    struct reactor *reactor = gateway_reactor(session->gateway);
+    struct reactor *reactor = session->sessions->reactor;
     if (!target || !opening) {
         free(target);
         free(opening);
@@ -386,8 +386,7 @@ void gateway_target_accept(struct gateway_session *session, smux_stream *stream)
     opening->target = target;
     socks5_server_init(&opening->socks);
     relay_init(&target->relay, reactor, &target_ops);
-    target->relay.half_closed_us =
-        gateway_config_of(session->gateway)->half_closed_timeout_ms * UINT64_C(1000);
+    target->relay.half_closed_us = config_of(target)->half_closed_timeout_ms * UINT64_C(1000);
     relay_bind(&target->relay, session->pump, stream);
     relay_expect_head(&target->relay);
     smux_stream_accept(stream);

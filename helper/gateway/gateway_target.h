@@ -5,7 +5,7 @@
 #ifndef HELPER_GATEWAY_GATEWAY_TARGET_H
 #define HELPER_GATEWAY_GATEWAY_TARGET_H
 
-#include "helper/gateway/gateway.h"
+#include "helper/gateway/gateway_session.h"
 #include "helper/net/dial.h"
 #include "helper/net/resolver.h"
 #include "helper/relay/relay.h"
@@ -42,5 +42,8 @@ struct target {
     struct loop_timer probes;        /* when the socket gets its keep-alive */
     struct loop_garbage garbage;
 };
+
+/* A stream of the session has been opened by the client: serve it. */
+void gateway_target_accept(struct gateway_session *session, smux_stream *stream);
 
 #endif

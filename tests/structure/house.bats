@@ -75,7 +75,6 @@ circles_left='
 helper/client/(abandon_watch|admin|admin_connect|admin_list|conn|helper)\.c
 helper/client/(shim_listener|shim_request)\.c
 helper/client/(upstream|upstream_link)\.c
-helper/gateway/(gateway|gateway_place|gateway_target)\.c
 helper/relay/(pump|relay|relay_closed|relay_out)\.c
 '
 circles_of_core='

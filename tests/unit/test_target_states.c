@@ -5,6 +5,7 @@
 
 #include "support_resolver.h"
 
+#include "helper/gateway/gateway.h"
 #include "helper/gateway/gateway_target.h"
 
 static struct subject {
@@ -49,9 +50,9 @@ static void begin_client(void) {
     relay_bind(&subject.relay, world.client, stream);
     relay_expect_head(&subject.relay);
     pump_kick(world.client);
-    until(gateway_sessions(subject.gateway)->pump->sinks);
-    subject.target =
-        container_of(gateway_sessions(subject.gateway)->pump->sinks, struct target, relay.sink);
+    until(gateway_first_session(subject.gateway)->pump->sinks);
+    subject.target = container_of(gateway_first_session(subject.gateway)->pump->sinks,
+                                  struct target, relay.sink);
     subject.opening = subject.target->opening;
 }
 
@@ -59,7 +60,7 @@ static void begin_client(void) {
 
 static void some_turns(void) {
     turns(5);
-    struct gateway_session *session = gateway_sessions(subject.gateway);
+    struct gateway_session *session = gateway_first_session(subject.gateway);
     if (!session || !session->pump->sinks)
         subject.target = NULL;
     subject.opening = subject.target ? subject.target->opening : NULL;
@@ -178,7 +179,7 @@ static void client_closes(void) {
 }
 
 static void session_ends(void) {
-    struct gateway_session *session = gateway_sessions(subject.gateway);
+    struct gateway_session *session = gateway_first_session(subject.gateway);
     if (session)
         pump_end(session->pump, SMUX_ERR_CARRIER, "cut");
 }
@@ -395,7 +396,7 @@ static void a_wrong_move_ends_its_target_alone(void **unused) {
     relay_bind(&another, world.client, stream);
     relay_expect_head(&another);
     pump_kick(world.client);
-    struct pump *pump = gateway_sessions(subject.gateway)->pump;
+    struct pump *pump = gateway_first_session(subject.gateway)->pump;
     until(pump->sinks != &first->relay.sink);
     subject.target = container_of(pump->sinks, struct target, relay.sink);
     subject.target->state = TARGET_RELAYING;

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* gateway_session.c - see gateway_session.h. */
+#include "helper/gateway/gateway_session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "helper/gateway/gateway_target.h"
+#include "helper/net/log.h"
+#include "helper/relay/session_config.h"
+
+/* How long a client that is asked to leave may still use the carrier. */
+#define LEAVE_US 2000000u
+
+static void free_session(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct gateway_session, garbage));
+}
+
+static void on_accepted(struct pump *pump, smux_stream *stream) {
+    struct gateway_session *session = pump->user;
+    session->used_us = loop_now_us(pump->reactor->loop);
+    gateway_target_accept(session, stream);
+}
+
+static void on_closed(struct pump *pump, int error, const char *why) {
+    struct gateway_session *session = pump->user;
+    struct gateway_sessions *sessions = session->sessions;
+    smux_session_info info;
+    smux_session_get_info(pump->session, &info);
+    log_at(error == SMUX_ERR_CARRIER || error == SMUX_ERR_CLOSED ? LOG_INFO : LOG_WARNING,
+           "%s: session ended after %llu streams: %s", pump->carrier->peer,
+           (unsigned long long)info.accepted, why);
+    if (session->prev)
+        session->prev->next = session->next;
+    else
+        sessions->first = session->next;
+    if (session->next)
+        session->next->prev = session->prev;
+    loop_timer_clear(sessions->reactor->loop, &session->timer);
+    resolver_client_free(session->names);
+    loop_discard(sessions->reactor->loop, &session->garbage, free_session);
+    sessions->ended(sessions);
+}
+
+static void set_deadline(struct gateway_session *session, uint64_t after_us,
+                         void (*fn)(struct loop_timer *)) {
+    struct loop *loop = session->sessions->reactor->loop;
+    loop_timer_set(loop, &session->timer, loop_now_us(loop) + after_us, fn);
+}
+
+/* Streams that crossed the request to leave are served to their end. */
+static void on_leave_due(struct loop_timer *timer) {
+    struct gateway_session *session = container_of(timer, struct gateway_session, timer);
+    if (pump_streams(session->pump) == 0)
+        pump_fail(session->pump, SMUX_ERR_CLOSED, "gave its place to another carrier");
+    else
+        set_deadline(session, LEAVE_US, on_leave_due);
+}
+
+void gateway_session_dismiss(struct gateway_session *session, bool kindly) {
+    session->leaving = true;
+    smux_session_goaway(session->pump->session);
+    if (kindly) {
+        pump_kick(session->pump);
+        set_deadline(session, LEAVE_US, on_leave_due);
+        return;
+    }
+    loop_timer_clear(session->sessions->reactor->loop, &session->timer);
+    pump_flush(session->pump);
+    pump_fail(session->pump, SMUX_ERR_CLOSED, "gave its place to another carrier");
+}
+
+/* A client that has opened no stream holds a place that others could use. */
+static void on_first_stream_due(struct loop_timer *timer) {
+    struct gateway_session *session = container_of(timer, struct gateway_session, timer);
+    smux_session_info info;
+    smux_session_get_info(session->pump->session, &info);
+    if (info.accepted > 0)
+        return;
+    smux_session_goaway(session->pump->session);
+    pump_flush(session->pump);
+    pump_fail(session->pump, SMUX_ERR_CLOSED, "no stream within first-stream-timeout");
+}
+
+static void on_hello_due(struct loop_timer *timer) {
+    struct gateway_session *session = container_of(timer, struct gateway_session, timer);
+    const struct gateway_config *config = session->sessions->config;
+    smux_session_info info;
+    smux_session_get_info(session->pump->session, &info);
+    if (info.frames_in == 0)
+        pump_fail(session->pump, SMUX_ERR_CLOSED, "no frame within hello-timeout");
+    else if (config->first_stream_timeout_ms > 0)
+        set_deadline(session, (uint64_t)config->first_stream_timeout_ms * 1000u,
+                     on_first_stream_due);
+}
+
+static const struct pump_ops session_ops = {.accepted = on_accepted, .closed = on_closed};
+
+int gateway_session_new(struct gateway_sessions *sessions, int fd, bool tcp, const char *peer,
+                        const struct gateway_source *source) {
+    const struct gateway_config *config = sessions->config;
+    struct gateway_session *session = calloc(1, sizeof *session);
+    struct carrier *carrier = carrier_new_socket(fd, tcp, peer);
+    smux_config smux;
+    if (!session || !carrier)
+        goto fail;
+    session_config_fill(&smux, config->version, config->max_receive_buffer,
+                        config->max_stream_buffer, config->max_frame_size,
+                        config->keepalive_interval_ms, config->keepalive_timeout_ms);
+    smux.linger_timeout_us = SESSION_PLAIN_LINGER_US;
+    smux.max_streams = config->max_streams;
+    smux.max_promised = reactor_promises(sessions->reactor);
+    session->sessions = sessions;
+    session->pump = pump_new(sessions->reactor, carrier, SMUX_SERVER, &smux, &session_ops, session);
+    if (!session->pump)
+        goto fail;
+    session->next = sessions->first;
+    if (sessions->first)
+        sessions->first->prev = session;
+    sessions->first = session;
+    session->used_us = loop_now_us(sessions->reactor->loop);
+    if (source) {
+        session->source = *source;
+        set_deadline(session, (uint64_t)config->hello_timeout_ms * 1000u, on_hello_due);
+    }
+    log_info("%s: session begins", peer);
+    return 0;
+fail:;
+    int saved = errno ? errno : ENOMEM;
+    if (carrier)
+        carrier->ops->free(carrier);
+    free(session);
+    return -saved;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gateway_session.h - a client's carrier at the gateway: its deadlines, its end, and its streams,
+ * each of which becomes a target (gateway_target.h).
+ *
+ * Who may have a session is decided before, by gateway_place.h; this file does as it is told.
+ */
+#ifndef HELPER_GATEWAY_GATEWAY_SESSION_H
+#define HELPER_GATEWAY_GATEWAY_SESSION_H
+
+#include "helper/gateway/gateway_config.h"
+#include "helper/net/own_addresses.h"
+#include "helper/net/reactor.h"
+#include "helper/net/resolver.h"
+#include "helper/relay/pump.h"
+
+enum gateway_source_kind {
+    GATEWAY_SOURCE_NONE, /* made by the program itself: no bounds, no deadlines */
+    GATEWAY_SOURCE_V4,
+    GATEWAY_SOURCE_V6,
+    GATEWAY_SOURCE_USER
+};
+
+struct gateway_source {
+    uint32_t kind; /* enum gateway_source_kind */
+    uint8_t id[8]; /* the address, its /64, or the uid */
+};
+
+struct gateway_session;
+
+/* A gateway's sessions, and what all of them need. The gateway sets all but the list. */
+struct gateway_sessions {
+    struct reactor *reactor;
+    const struct gateway_config *config; /* of streams and sessions that begin from now on */
+    struct resolver *resolver;
+    struct own_addresses own; /* of this host */
+    struct gateway_session *first;
+    void (*ended)(struct gateway_sessions *sessions); /* one of them, which has left the list */
+};
+
+struct gateway_session {
+    struct gateway_sessions *sessions;
+    struct pump *pump;
+    struct resolver_client *names; /* NULL until it asks for one */
+    struct gateway_source source;
+    uint64_t used_us;        /* when its last stream was opened, at first when it began */
+    bool leaving;            /* it has given up its place */
+    struct loop_timer timer; /* of its deadlines */
+    struct gateway_session *next, *prev;
+    struct loop_garbage garbage;
+};
+
+/* Begins a session on a connected socket; `peer` is for the log. `source` NULL: of this process
+ * itself, without deadlines. 0 or a negative errno (the fd then stays the caller's). */
+int gateway_session_new(struct gateway_sessions *sessions, int fd, bool tcp, const char *peer,
+                        const struct gateway_source *source);
+
+/* Ends a session without streams. `kindly`: the client is told to open no more, and has a moment to
+ * find another carrier for those that are on the way. */
+void gateway_session_dismiss(struct gateway_session *session, bool kindly);
+
+#endif
