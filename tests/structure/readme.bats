@@ -73,3 +73,58 @@ blocks() {
         expect_empty "not in README.md"
     python3 "$bench/path/chart.py" "$bench/speed.json" | diff - "$bench/speed.svg"
 }
+
+# The maps of the floors: core/README.md, shim/README.md, helper/README.md.
+maps() { (cd "$root" && ls core/README.md shim/README.md helper/README.md); }
+
+@test "every file that the maps name exists, and every folder" {
+    local map name
+    for map in $(maps); do
+        grep -oE '`[A-Za-z0-9_./-]+\.(c|h|def|scd|bats|md)`' "$root/$map" | tr -d '`' | sort -u |
+            while read -r name; do
+                tree | grep -qE "(^|/)${name//./\\.}\$" || echo "$map: $name"
+            done
+        grep -oE '`[a-z]+/[a-z_/]*/`' "$root/$map" | tr -d '`' | sort -u | while read -r name; do
+            [ -d "$root/$name" ] || echo "$map: $name"
+        done
+    done | expect_empty "no such file"
+}
+
+@test "every function, structure and macro that the maps name exists" {
+    local map name sources=$BATS_TEST_TMPDIR/sources
+    (cd "$root" && cat core/*.h {core,shim,helper}/*/*.[ch]) >"$sources"
+    for map in $(maps); do
+        grep -oE '`[a-z_0-9]+\(\)`' "$root/$map" | tr -d '`()' | sort -u | while read -r name; do
+            # System calls are named as well: they are used, if not defined.
+            grep -qE "(^|[^a-z_0-9])$name\(" "$sources" || echo "$map: $name()"
+        done
+        grep -oE '`struct [a-z_0-9]+`' "$root/$map" | tr -d '`' | sort -u | while read -r name; do
+            grep -qE "^(typedef )?$name( |;)" "$sources" || echo "$map: $name"
+        done
+        grep -oE '`[A-Z]+_[A-Z_0-9]+`' "$root/$map" | tr -d '`' | sort -u | while read -r name; do
+            grep -qw "$name" "$sources" || echo "$map: $name"
+        done
+    done | expect_empty "no such thing"
+}
+
+@test "a function that the maps name with its file is defined there" {
+    local map name file
+    for map in $(maps); do
+        tr '\n' ' ' <"$root/$map" | grep -oE '`[a-z_0-9]+\(\)` *\(`[a-z_0-9]+\.[ch]`' | tr -d '`()' |
+            while read -r name file; do
+                (cd "$root" && cat {core,shim,helper}/*/"$file" 2>/dev/null) |
+                    grep -qE "^[a-z].*[ *]$name\(" || echo "$map: $name() in $file"
+            done
+    done | expect_empty "not there"
+}
+
+@test "the map of core lists the circles of calls that are there, and no others" {
+    # An item of the list names its files up to the first colon.
+    awk '/^## / { on = /Circles/ } on && /^- / { names = 1 }
+        on && names { print; if (/:/) names = 0 }' "$root/core/README.md" | sed 's/:.*//' |
+        grep -oE '`[a-z_]+\.c`' | tr -d '`' | sort >"$BATS_TEST_TMPDIR/listed"
+    (cd "$root" && tests/structure/circles "$BUILD/obj" core) | tr ' ' '\n' | sed 's|.*/||' |
+        sort >"$BATS_TEST_TMPDIR/there"
+    [ -s "$BATS_TEST_TMPDIR/there" ]
+    diff "$BATS_TEST_TMPDIR/there" "$BATS_TEST_TMPDIR/listed"
+}
