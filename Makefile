@@ -281,7 +281,7 @@ $(BENCH_PATH): $(BUILD)/bench-path/%: $(BUILD)/obj/tests/bench/path/%.o
 D_BIN := $(DESTDIR)$(BINDIR)
 D_LIB := $(DESTDIR)$(LIBDIR)
 D_INC := $(DESTDIR)$(INCLUDEDIR)
-HEADERS := $(wildcard core/smux.h core/smux_blocking.h)
+HEADERS := $(wildcard core/smux.h core/smux_blocking.h core/smux_config.h)
 PROGS   := $(strip $(SHIM_PROGS) $(HELPER_PROGS))
 SO_FILE := libsmux.so.$(VERSION)
 # Where scdoc is missing what is installed are the pages that are built already, if there are any.

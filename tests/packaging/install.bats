@@ -24,6 +24,7 @@ setup_file() {
 ./opt/smux/bin/smuxshim
 ./opt/smux/include/smux.h
 ./opt/smux/include/smux_blocking.h
+./opt/smux/include/smux_config.h
 ./opt/smux/lib64/libsmux.a
 ./opt/smux/lib64/libsmux.so
 ./opt/smux/lib64/libsmux.so.0
@@ -109,7 +110,7 @@ talk() {
 
 @test "the headers compile as C99, C11 and C++ without warnings" {
     local header
-    for header in smux.h smux_blocking.h; do
+    for header in smux.h smux_blocking.h smux_config.h; do
         echo "#include <$header>" >"$BATS_TEST_TMPDIR/use.c"
         for standard in gnu99 c11 gnu11; do
             cc -std=$standard -Wall -Wextra -pedantic -Werror $(pkg-config --cflags smux) \

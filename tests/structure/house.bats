@@ -33,7 +33,7 @@ in_order() {
     c_files core shim helper | sed 's|/[^/]*$||' | sort -u |
         grep -vxF "$(printf 'core\n'; cut -d' ' -f1 "$may_include")" | expect_empty "folders without a place"
     (cd "$root" && ls core/*.[ch] shim/*.[ch] helper/*.[ch] 2>/dev/null) |
-        grep -vxE 'core/smux(_blocking)?\.h' | expect_empty "files outside the folders"
+        grep -vxE 'core/smux(_blocking|_config)?\.h' | expect_empty "files outside the folders"
 }
 
 @test "a file includes headers of its own folder and of the folders before it" {
@@ -47,7 +47,7 @@ in_order() {
 
 @test "every header is included by its path from the top, in every folder" {
     (cd "$root" && includes {core,shim,helper}/*/*.[ch] core/*.h) |
-        grep -vE ':((core|shim|helper)/[a-z0-9_]+/[a-z0-9_]+\.(h|def)|core/smux(_blocking)?\.h|smux\.h)$' |
+        grep -vE ':((core|shim|helper)/[a-z0-9_]+/[a-z0-9_]+\.(h|def)|core/smux(_blocking|_config)?\.h|smux(_config)?\.h)$' |
         expect_empty "not by its path"
 }
 
