@@ -175,6 +175,29 @@ typedef struct smux_event {
  * other function may be called between two events. */
 SMUX_API bool smux_session_next_event(smux_session *session, smux_event *event);
 
+/* Takes back what has not been worked off of the buffer given to smux_session_feed, and returns how
+ * many bytes that is, counted from the buffer's end.  They have had no effect and are to be fed
+ * again, in front of what follows them.  For callers that must stop in the middle, for example
+ * after an SMUX_EVENT_ACCEPT that took the last room they had for streams. */
+SMUX_API size_t smux_session_feed_cancel(smux_session *session);
+
+/* What the carrier's next byte belongs to. */
+typedef struct smux_incoming {
+    /* The stream whose payload comes next.  NULL: a frame's header comes next, or payload that will
+     * be dropped. */
+    smux_stream *stream;
+    /* How many bytes are missing of that payload or header: 1..65535. */
+    uint32_t len;
+    /* The payload length of the frame that `stream` is receiving, or else of the last frame that
+     * carried data.  0: there has been none. */
+    uint32_t frame_len;
+} smux_incoming;
+
+/* Says what comes behind the bytes that have been worked off.  With it a caller can receive payload
+ * where it is to lie in the end: read at most `len` bytes of `stream` from the carrier to their
+ * place, and feed them from there.  The SMUX_EVENT_DATA that this makes points at that place. */
+SMUX_API void smux_session_get_incoming(const smux_session *session, smux_incoming *incoming);
+
 /* The application is done with n bytes of DATA events of this stream (it may say so in one call or
  * many).  This returns budget and opens the version 2 window.  SMUX_ERR_ARGUMENT if n is more than
  * was delivered and not yet consumed; on a stream that has been reset, where nothing is left to

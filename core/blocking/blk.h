@@ -150,14 +150,12 @@ struct blk_queue {
     size_t len;
 };
 
-/* Where frames begin in the input, and what those have been like that came last. */
+/* What the frames have been like that came last. */
 #define BLK_HISTORY 8
-struct blk_scan {
-    uint8_t header[8];
-    uint8_t header_len;
-    uint32_t payload_left;
+struct blk_history {
     uint32_t id;                /* the stream that the last payload was for, */
     uint16_t lens[BLK_HISTORY]; /* and the lengths of its last ones in a row, the latest first */
+    bool within;                /* the last one is still being received */
 };
 
 struct smuxb_stream {
@@ -218,7 +216,7 @@ struct smuxb_session {
     struct blk_waiter *lent; /* its memory is being received into by another thread */
     uint64_t pinned_len;     /* of the pieces of input blocks in streams' queues, */
     uint32_t pinned;         /* and how many blocks these are parts of */
-    struct blk_scan scan;
+    struct blk_history history;
 
     struct blk_link accepters, watchers, enders;
     struct blk_link ready; /* streams that were watched */
@@ -326,8 +324,10 @@ void blk_carrier_lost(smuxb_session *s, int saved_errno);
 bool blk_may_read(smuxb_session *s, uint64_t *until_us);
 /* Some of what was unread has been read: reading may go on, if it had to stop. */
 void blk_unstall(smuxb_session *s);
-/* Feeds bytes that lie elsewhere than in the input and hold no SYN. */
+/* Feeds a header or payload that lies elsewhere than in the input. */
 void blk_feed_bytes(smuxb_session *s, const uint8_t *data, size_t len);
+/* While an event is being handled: what lies behind it in the input is fed later. */
+void blk_feed_no_further(smuxb_session *s);
 /* Feeds about `limit` bytes of the input that has been received, if allowed. */
 void blk_feed(smuxb_session *s, size_t limit);
 static inline bool blk_unfed(const smuxb_session *s) {
@@ -363,6 +363,7 @@ void blk_queue_drop(smuxb_session *s, struct blk_queue *q);
 
 /* Frames that may be expected at a time. */
 #define BLK_FRAMES_MAX 8
+#define BLK_HEADER_LEN 8u /* of a frame: what smux_session_get_incoming says between two */
 
 /* Where the next bytes are to be received to. */
 struct blk_plan {
@@ -371,8 +372,10 @@ struct blk_plan {
     size_t total;
     size_t current; /* payload of the frame being received, to the reader */
     uint32_t id;    /* the stream of the frames expected then */
-    uint8_t headers[BLK_FRAMES_MAX][8];
+    uint8_t headers[BLK_FRAMES_MAX][BLK_HEADER_LEN];
 };
+/* Payload of the stream has come: notes how long its frame is. */
+void blk_note_frame(smuxb_session *s, const smuxb_stream *st);
 void blk_plan(smuxb_session *s, struct blk_waiter *w, struct blk_plan *plan);
 /* So many bytes have come.  Feeds them, except for what has ended up in the input. */
 void blk_plan_received(smuxb_session *s, struct blk_plan *plan, size_t len);

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * Bulk data goes from the kernel straight to the memory of the thread that reads it, which is the
- * one that receives or one that sleeps.  The rest of a frame that has begun is known to be for it.
- * If large frames come for several readers in turn, each is received by itself.  If they are all
- * for the same one, what comes next is guessed: writes of one size make the same sequence of frames
- * each time, so room is laid out for headers and, in the reader's memory, payloads, as they came
- * before.  If a header turns out to be a different one, what came from it on is moved to the input,
- * which is where it would have been received to without the guess, and costs the same copy.
+ * one that receives or one that sleeps.  The engine says whose payload comes next, and how much of
+ * it is missing.  If large frames come for several readers in turn, each is received by itself.  If
+ * they are all for the same one, what comes next is guessed: writes of one size make the same
+ * sequence of frames each time, so room is laid out for headers and, in the reader's memory,
+ * payloads, as they came before.  The engine is fed a header first and asked what it means; if that
+ * is not what was guessed, what came behind it is moved to the input, which is where it would have
+ * been received to without the guess, and costs the same copy.
  */
 #include "core/blocking/blk.h"
 
 #include <string.h>
-
-#include "core/engine/wire.h"
 
 /* Less is not worth the trouble. */
 #define WORTHWHILE 4096u
@@ -22,6 +21,20 @@
 
 /* ---- Before --------------------------------------------------------------------------------- */
 
+void blk_note_frame(smuxb_session *s, const smuxb_stream *st) {
+    struct blk_history *h = &s->history;
+    smux_incoming in;
+    smux_session_get_incoming(s->engine, &in);
+    if (!h->within) {
+        if (h->id != st->id)
+            memset(h->lens, 0, sizeof h->lens);
+        h->id = st->id;
+        memmove(h->lens + 1, h->lens, sizeof h->lens - sizeof *h->lens);
+        h->lens[0] = (uint16_t)in.frame_len;
+    }
+    h->within = in.stream != NULL;
+}
+
 static void add(struct blk_plan *p, void *to, size_t len) {
     p->iov[p->iovcnt++] = (struct iovec){to, len};
     p->total += len;
@@ -29,18 +42,18 @@ static void add(struct blk_plan *p, void *to, size_t len) {
 
 /* Whether large frames come for several readers: then each is received by itself, to where it
  * belongs, and just enough behind it to know what the next one is. */
-static bool mixed_bulk(const smuxb_session *s) {
+static bool mixed_bulk(const smuxb_session *s, const smux_incoming *in) {
     if (s->receiving && s->receiving->borrows)
         return false; /* then it belongs where the rest is */
-    return s->scan.lens[0] >= SEPARATE_MIN && (blk_sleeping(s) || !blk_list_empty(&s->held));
+    return in->frame_len >= SEPARATE_MIN && (blk_sleeping(s) || !blk_list_empty(&s->held));
 }
 
-/* The reader that the rest of the frame being received is for, if there is one with room: `w`
- * itself, or one that sleeps. */
-static struct blk_waiter *target(const smuxb_session *s, struct blk_waiter *w) {
-    const smuxb_stream *st = s->receiving;
-    if (!st || st->closed || st->id != s->scan.id || s->scan.header_len ||
-        wire_unpack_header(s->scan.header).command != WIRE_PSH || blk_list_empty(&st->readers))
+/* The reader that the payload to come is for, if there is one with room: `w` itself, or one that
+ * sleeps. */
+static struct blk_waiter *target(const smuxb_session *s, const smux_incoming *in,
+                                 struct blk_waiter *w) {
+    const smuxb_stream *st = in->stream ? smux_stream_user(in->stream) : NULL;
+    if (!st || blk_list_empty(&st->readers))
         return NULL;
     struct blk_waiter *r = blk_of(struct blk_waiter, st->readers.next, home);
     if (r->room == r->got || !r->data)
@@ -63,10 +76,10 @@ static bool add_frames(struct blk_plan *p, const uint16_t *lens, uint8_t *to, si
     for (int every = period(lens); p->frames < BLK_FRAMES_MAX && room;) {
         size_t expected = lens[every - 1 - p->frames % every];
         size_t len = expected < room ? expected : room;
-        if (!len || input_room < WIRE_HEADER_LEN + len + BEHIND)
+        if (!len || input_room < BLK_HEADER_LEN + len + BEHIND)
             break;
-        input_room -= WIRE_HEADER_LEN + len;
-        add(p, p->headers[p->frames++], WIRE_HEADER_LEN);
+        input_room -= BLK_HEADER_LEN + len;
+        add(p, p->headers[p->frames++], BLK_HEADER_LEN);
         add(p, to, len);
         to += len;
         room -= len;
@@ -76,18 +89,17 @@ static bool add_frames(struct blk_plan *p, const uint16_t *lens, uint8_t *to, si
     return true;
 }
 
-static void plan_direct(struct blk_plan *p, const struct blk_scan *scan, const struct blk_waiter *w,
-                        struct iovec input) {
-    size_t room = w->room - w->got;
-    uint8_t *to = w->data + w->got;
-    p->id = scan->id;
-    p->current = scan->payload_left < room ? scan->payload_left : room;
-    if (p->current)
-        add(p, to, p->current);
-    if (p->current < scan->payload_left)
+static void plan_direct(struct blk_plan *p, const struct blk_history *h, const smux_incoming *in,
+                        const struct blk_waiter *r, struct iovec input) {
+    size_t room = r->room - r->got;
+    uint8_t *to = r->data + r->got;
+    bool guess = h->id == r->stream->id && h->lens[1];
+    p->id = r->stream->id;
+    p->current = in->len < room ? in->len : room;
+    add(p, to, p->current);
+    if (p->current < in->len)
         return;
-    if (!scan->lens[1] ||
-        add_frames(p, scan->lens, to + p->current, room - p->current, input.iov_len))
+    if (!guess || add_frames(p, h->lens, to + p->current, room - p->current, input.iov_len))
         add(p, input.iov_base, BEHIND);
 }
 
@@ -98,33 +110,33 @@ static void plan_none(struct blk_plan *p) {
 
 void blk_plan(smuxb_session *s, struct blk_waiter *w, struct blk_plan *p) {
     struct iovec input = blk_input_prepare(s);
-    struct blk_waiter *r = target(s, w);
+    smux_incoming in;
+    smux_session_get_incoming(s->engine, &in);
+    struct blk_waiter *r = target(s, &in, w);
     plan_none(p);
     if (r)
-        plan_direct(p, &s->scan, r, input);
+        plan_direct(p, &s->history, &in, r, input);
 
-    bool bulk = mixed_bulk(s);
+    bool bulk = mixed_bulk(s, &in);
     if (p->total >= WORTHWHILE || (p->current && bulk)) {
         s->lent = r != w ? r : NULL;
         return;
     }
     plan_none(p);
-    if (bulk && s->scan.payload_left + BEHIND < input.iov_len)
-        input.iov_len = s->scan.payload_left + BEHIND;
+    if (bulk && in.len + BEHIND < input.iov_len)
+        input.iov_len = in.len + BEHIND;
     add(p, input.iov_base, input.iov_len);
 }
 
 /* ---- After ---------------------------------------------------------------------------------- */
 
-/* Whether what came into the room for a frame, `len` bytes with its header, is one, or its
- * beginning. */
-static bool as_expected(const struct blk_plan *p, const struct iovec *frame, size_t len) {
-    if (len < WIRE_HEADER_LEN)
-        return true;
-    struct wire_header h = wire_unpack_header(frame[0].iov_base);
-    len -= WIRE_HEADER_LEN;
-    return h.command == WIRE_PSH && h.id == p->id &&
-           (h.length == frame[1].iov_len || (len <= frame[1].iov_len && len <= h.length));
+/* Whether the header that has just been fed begins the payload for which there is room, of which
+ * `len` bytes have come. */
+static bool as_expected(const smuxb_session *s, const struct blk_plan *p, size_t room, size_t len) {
+    smux_incoming in;
+    smux_session_get_incoming(s->engine, &in);
+    return in.stream && smux_stream_id(in.stream) == p->id &&
+           (in.len == room || (len <= room && len <= in.len));
 }
 
 /* Moves `len` bytes that were received by `iov` to the input, in front of those of them that are
@@ -155,11 +167,11 @@ void blk_plan_received(smuxb_session *s, struct blk_plan *p, size_t len) {
     if (p->current)
         len -= feed_from(s, v++, len);
     for (int i = 0; i < p->frames && len; i++, v += 2) {
-        if (!as_expected(p, v, len)) {
-            move_to_input(s, v, len);
+        len -= feed_from(s, &v[0], len);
+        if (len && !as_expected(s, p, v[1].iov_len, len)) {
+            move_to_input(s, &v[1], len);
             break;
         }
-        len -= feed_from(s, &v[0], len);
         len -= feed_from(s, &v[1], len);
     }
     s->input_len += len;

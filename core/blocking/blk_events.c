@@ -19,7 +19,8 @@ static void on_accept(smuxb_session *s, const smux_event *ev) {
     else
         s->accept_head = st;
     s->accept_tail = st;
-    s->backlog_len++;
+    if (++s->backlog_len == s->backlog_max)
+        blk_feed_no_further(s);
     blk_satisfy_one(s, &s->accepters);
 }
 
@@ -69,6 +70,7 @@ static void on_data(smuxb_session *s, const smux_event *ev) {
     if (!st)
         return;
     s->receiving = st;
+    blk_note_frame(s, st);
     size_t done = deliver(s, st, ev->data, ev->len);
     if (done == ev->len)
         return;

@@ -175,8 +175,11 @@ void blk_satisfy(smuxb_session *s, struct blk_waiter *w) {
 #define HOLD_MIN 16384u
 
 static bool gets_much(const smuxb_session *s, const struct blk_waiter *w) {
-    return w->got >= HOLD_MIN ||
-           (w->stream && s->scan.id == w->stream->id && s->scan.payload_left >= HOLD_MIN);
+    smux_incoming in;
+    if (w->got >= HOLD_MIN || !w->stream)
+        return w->got >= HOLD_MIN;
+    smux_session_get_incoming(s->engine, &in);
+    return in.stream && in.stream == w->stream->engine && in.len >= HOLD_MIN;
 }
 
 bool blk_wants_more(const smuxb_session *s, const struct blk_waiter *w) {

@@ -248,6 +248,7 @@ struct smux_session {
     uint8_t partial[WIRE_HEADER_LEN + WIRE_UPDATE_LEN];
     uint8_t partial_len;
     bool payload_urgent;         /* of the PSH being received: its last byte is urgent */
+    uint16_t payload_len;        /* of the last PSH that had any */
     uint32_t payload_left;       /* of the PSH being received */
     smux_stream *payload_stream; /* NULL: drop it */
     uint32_t payload_orphan;     /* its stream, if that went in the middle of it; 0: answered */

@@ -125,6 +125,7 @@ static smux_stream *payload_target(smux_session *s, struct wire_header h) {
 static bool on_psh(smux_session *s, struct wire_header h, smux_event *ev) {
     (void)ev;
     s->payload_left = h.length;
+    s->payload_len = h.length ? h.length : s->payload_len;
     s->payload_orphan = 0;
     s->payload_urgent = s->mark_id == h.id;
     s->payload_stream = payload_target(s, h);
@@ -349,6 +350,26 @@ int smux_session_feed(smux_session *s, const void *data, size_t len, uint64_t no
     s->input = data;
     s->input_len = len;
     return 0;
+}
+
+size_t smux_session_feed_cancel(smux_session *s) {
+    size_t left = s->input_len;
+    s->input_len = 0;
+    return left;
+}
+
+void smux_session_get_incoming(const smux_session *s, smux_incoming *in) {
+    smux_stream *st = s->payload_left ? s->payload_stream : NULL;
+    if (st && (st->in != IN_OPEN || st->flags & F_GIVEN_UP))
+        st = NULL;
+    in->stream = st;
+    in->frame_len = s->payload_len;
+    if (s->payload_left)
+        in->len = s->payload_left;
+    else if (s->partial_len < WIRE_HEADER_LEN)
+        in->len = WIRE_HEADER_LEN - s->partial_len;
+    else
+        in->len = WIRE_HEADER_LEN + WIRE_UPDATE_LEN - s->partial_len;
 }
 
 bool smux_session_want_read(const smux_session *s) {

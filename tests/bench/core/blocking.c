@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* libsmux's blocking API: one thread on either side, or, with BENCH_THREADS set, as programs use it
- * that have a thread for each stream. */
+ * that have a thread for each stream.  Two more variables set a heuristic of the library to work:
+ * BENCH_READ=LEN lets the receiver of a throughput read into LEN bytes of its own instead of
+ * borrowing; with BENCH_ACCEPTER set, another thread waits in smuxb_stream_accept on either side
+ * while latency is measured. */
 #include <pthread.h>
 
 #include "bench.h"
@@ -39,9 +42,18 @@ static void read_all(smuxb_stream *stream, char *data, size_t len) {
 /* What all streams are written from, as the peers do. */
 static const char data_out[WRITE_LEN];
 
-/* Lends what there is of the stream and looks no further, as the peers do: 0 at the end. */
-static uint64_t receive_some(smuxb_stream *stream) {
+/* The length of BENCH_READ, 0: borrow. */
+static size_t read_len;
+
+/* What there is of the stream, and looks no further, as the peers do: 0 at the end.  `data` has
+ * room for read_len bytes. */
+static uint64_t receive_some(smuxb_stream *stream, void *data) {
     smuxb_loan loan;
+    if (read_len) {
+        ssize_t read = smuxb_stream_read(stream, data, read_len);
+        check(read);
+        return (uint64_t)read;
+    }
     ssize_t n = smuxb_stream_borrow(stream, SIZE_MAX, &loan);
     check(n);
     smuxb_stream_return(&loan);
@@ -70,6 +82,7 @@ static void read_what_is_ready(unsigned count) {
     smuxb_stream *stream;
     uint64_t total = 0;
     double first = 0;
+    void *data = malloc(read_len);
     for (unsigned i = 0; i < count; i++) {
         stream = accept_stream();
         if (i == 0)
@@ -78,7 +91,7 @@ static void read_what_is_ready(unsigned count) {
     }
     while (count) {
         check(smuxb_session_ready(session, 0, &stream));
-        uint64_t n = receive_some(stream);
+        uint64_t n = receive_some(stream, data);
         total += n;
         if (n) {
             smuxb_stream_watch(stream);
@@ -87,6 +100,7 @@ static void read_what_is_ready(unsigned count) {
             count--;
         }
     }
+    free(data);
     report_throughput(total, first, now_s());
 }
 
@@ -116,8 +130,10 @@ static void *sender(void *argument) {
 
 static void *receiver(void *argument) {
     struct lane *lane = argument;
-    for (uint64_t n; (n = receive_some(lane->stream));)
+    void *data = malloc(read_len);
+    for (uint64_t n; (n = receive_some(lane->stream, data));)
         lane->bytes += n;
+    free(data);
     return NULL;
 }
 
@@ -180,16 +196,32 @@ static void churn_server(void) {
     report_churn(count, first, now_s());
 }
 
+/* Waits for a stream that never comes, as a program does that may be asked for another one. */
+static void *accepter(void *argument) {
+    smuxb_stream *stream;
+    (void)argument;
+    (void)smuxb_stream_accept(session, &stream);
+    return NULL;
+}
+
+static void start_accepter(void) {
+    pthread_t thread;
+    if (getenv("BENCH_ACCEPTER") && pthread_create(&thread, NULL, accepter, NULL))
+        die("pthread_create");
+}
+
 static void latency(const struct bench *b) {
     char data[PING_LEN] = {0};
     if (b->server) {
         smuxb_stream *stream = accept_stream();
+        start_accepter();
         while (smuxb_stream_read(stream, data, PING_LEN) == PING_LEN)
             check(smuxb_stream_write(stream, data, PING_LEN));
         smuxb_stream_close(stream);
         return;
     }
     smuxb_stream *stream = open_stream();
+    start_accepter();
     double begin = now_s(), now = begin;
     uint64_t rounds = 0;
     for (; !rounds || now < end_s; rounds++, now = now_s()) {
@@ -241,6 +273,7 @@ static void start(const struct bench *b) {
 
 int main(int argc, char **argv) {
     struct bench b = bench_parse(argc, argv);
+    read_len = getenv("BENCH_READ") ? strtoul(getenv("BENCH_READ"), NULL, 10) : 0;
     start(&b);
     end_s = now_s() + b.seconds;
     switch (b.mode) {
