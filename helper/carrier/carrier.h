@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * carrier.h - the reliable ordered connection that a session runs on, as an interface.
+ * carrier.h - the reliable ordered connection that a session runs on.
  *
- * A carrier is a connected, non-blocking descriptor and a table of functions; what kind it is
- * matters to nobody above. The descriptor itself is watched by the owner (pump.h).
+ * A carrier owns what it consists of: descriptors and their readiness, its handshake, its timers,
+ * its end. Its user (pump.h) starts it, is told when it is ready and when reading or writing is
+ * worth trying, and closes it. What kind it is matters to nobody but its maker: a kind is a table
+ * of functions (struct carrier_ops), and may be made over another carrier, whose user it then is.
+ *
+ *     NEW -- start --> STARTING --> READY -- shutdown --> ENDING --> OVER
+ *
+ * From every state carrier_close leads to OVER at once. A user is never called from within one of
+ * its own calls. A carrier belongs to one loop, in one thread.
  */
 #ifndef HELPER_CARRIER_CARRIER_H
 #define HELPER_CARRIER_CARRIER_H
@@ -14,42 +21,124 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "helper/net/events.h"
+#include "helper/net/loop.h"
+
 /* Enough for "tcp://[...]:65535" and any unix path. */
 #define CARRIER_TEXT_SIZE 320
+#define CARRIER_WHY_SIZE  120
 
 struct carrier;
 
+/* What the user is told. */
+struct carrier_user {
+    /* The handshake is over: it can be read and written. Not called if carrier_start has returned
+     * with the carrier ready. */
+    void (*ready)(struct carrier *carrier);
+    /* There was no handshake, or none in time. `why` is a text for the log. */
+    void (*failed)(struct carrier *carrier, const char *why);
+    /* News of a ready carrier, told once: EVENT_READ, EVENT_WRITE (reading, writing gives something
+     * new, be it an error) and EVENT_EOF (no more bytes will come in than are there). */
+    void (*events)(struct carrier *carrier, uint8_t events);
+    /* What was written has been passed on and the end been said, or the time for that is over. */
+    void (*ended)(struct carrier *carrier);
+};
+
+/* A kind of carrier. */
 struct carrier_ops {
-    /* As read(2) on a non-blocking descriptor: > 0, 0 at the end, -1 with errno (EAGAIN: wait). */
+    /* Begins the handshake: carrier_is_ready or carrier_has_failed follows, now or later. 0 or a
+     * negative errno. */
+    int (*start)(struct carrier *carrier);
+    /* As read(2) on a non-blocking descriptor: > 0, 0 at the end, -1 with errno (EAGAIN: wait for
+     * EVENT_READ). */
     ssize_t (*read)(struct carrier *carrier, void *data, size_t len);
-    /* As writev(2), without SIGPIPE. */
+    /* As writev(2), without SIGPIPE. Less than all: wait for EVENT_WRITE. */
     ssize_t (*writev)(struct carrier *carrier, const struct iovec *iov, int iovcnt);
     /* A read that returns less than asked for has emptied the source: no need to ask again before
-     * the next edge. */
+     * the next EVENT_READ. */
     bool short_read_drains;
-    /* Lets the kernel hold no more unsent bytes than the path needs, or as many as usual again, and
-     * returns what windows should be limited to meanwhile (smux_session_limit_windows). */
+    /* Holds no more unsent bytes than the path needs, or as many as usual again, and returns what
+     * windows should be limited to meanwhile (smux_session_limit_windows). */
     uint32_t (*keep_short)(struct carrier *carrier, bool on);
-    /* Frees the carrier but not the descriptor, which its watch closes. */
+    /* Passes on what was written, and says the end. True: that has been done; false:
+     * carrier_has_ended follows. NULL: closing does it all. */
+    bool (*shutdown)(struct carrier *carrier);
+    /* Lets go of all that it has, at once. */
+    void (*close)(struct carrier *carrier);
+    /* Frees its memory, at the end of the turn. */
     void (*free)(struct carrier *carrier);
 };
 
+enum carrier_state { CARRIER_NEW, CARRIER_STARTING, CARRIER_READY, CARRIER_ENDING, CARRIER_OVER };
+
+struct carrier_stats {
+    uint64_t bytes_in, bytes_out;
+    uint64_t reads, writes; /* calls, those included that would have had to wait */
+};
+
+/* The first member of every kind. */
 struct carrier {
     const struct carrier_ops *ops;
-    int fd;
+    struct loop *loop;
+    const struct carrier_user *calls;
+    void *user;
+    uint8_t state; /* enum carrier_state */
+    struct carrier_stats stats;
+    struct loop_timer timer; /* of the handshake, of the end */
+    struct loop_garbage garbage;
+    char why[CARRIER_WHY_SIZE];   /* of a failure for which there is no errno; empty: none */
     char peer[CARRIER_TEXT_SIZE]; /* for the log */
 };
 
-/* Makes a carrier of a connected socket. Sets O_NONBLOCK and, if `tcp`, NODELAY, keepalive and
- * TCP_USER_TIMEOUT, so that a peer that vanished is noticed also while data is unacknowledged. The
- * fd belongs to the carrier's owner. NULL with errno set (the fd stays open). */
-struct carrier *carrier_new_socket(int fd, bool tcp, const char *peer);
+/* ---- For its user ---- */
 
-/* Unacknowledged data for this long means that the peer is gone. */
-#define CARRIER_USER_TIMEOUT_MS 30000
+/* Starts it. 0 or a negative errno; it may be ready on return. If it is not so within `timeout_us`,
+ * calls->failed is called. */
+int carrier_start(struct carrier *carrier, const struct carrier_user *calls, void *user,
+                  uint64_t timeout_us);
 
-/* Bytes that the kernel may hold without having sent them. What is queued in the engine instead can
- * be overtaken by other streams' small messages; less than this costs throughput on loopback. */
-#define CARRIER_NOTSENT_MAX (512 * 1024)
+static inline bool carrier_is_ready(const struct carrier *carrier) {
+    return carrier->state == CARRIER_READY;
+}
+
+/* Only of a carrier that is ready. */
+static inline ssize_t carrier_read(struct carrier *carrier, void *data, size_t len) {
+    ssize_t n = carrier->ops->read(carrier, data, len);
+    carrier->stats.reads++;
+    carrier->stats.bytes_in += n > 0 ? (size_t)n : 0;
+    return n;
+}
+
+static inline ssize_t carrier_writev(struct carrier *carrier, const struct iovec *iov, int iovcnt) {
+    ssize_t n = carrier->ops->writev(carrier, iov, iovcnt);
+    carrier->stats.writes++;
+    carrier->stats.bytes_out += n > 0 ? (size_t)n : 0;
+    return n;
+}
+
+/* Why reading or writing has just failed with `error`, an errno. */
+const char *carrier_error_text(const struct carrier *carrier, int error);
+
+/* Ends it in order, if it is ready: no more reading and writing. True: it has ended; false:
+ * calls->ended follows within `timeout_us`. It is to be closed after that. */
+bool carrier_shutdown(struct carrier *carrier, uint64_t timeout_us);
+
+/* Closes it, in any state; its memory goes at the end of the turn. Its user is told nothing more.
+ * NULL is fine. */
+void carrier_close(struct carrier *carrier);
+
+/* ---- For kinds ---- */
+
+/* Prepares what all kinds have; the rest is zeroed. */
+void carrier_init(struct carrier *carrier, const struct carrier_ops *ops, struct loop *loop,
+                  const char *peer);
+/* The handshake is over. */
+void carrier_has_started(struct carrier *carrier);
+/* There will be no handshake. Not from within ops->start. */
+void carrier_has_failed(struct carrier *carrier, const char *why);
+/* Tells the user, if the carrier is ready. Not from within its calls. */
+void carrier_tell(struct carrier *carrier, uint8_t events);
+/* What ops->shutdown began is done. Not from within it. */
+void carrier_has_ended(struct carrier *carrier);
 
 #endif

@@ -8,9 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "helper/carrier/carrier_socket.h"
 #include "helper/client/admin.h"
 #include "helper/client/name_table.h"
 #include "helper/client/shim_listener.h"
@@ -156,7 +155,7 @@ bool helper_is_synthetic(const struct helper *helper, const struct endpoint *add
            name_table_hold(helper->names, address);
 }
 
-/* ---- Direct connections: a gateway in this process, at the other end of a socketpair ---- */
+/* ---- Direct connections: a gateway in this process, with a carrier between ---- */
 
 static bool make_direct_gateway(struct helper *helper) {
     struct config_error error;
@@ -185,7 +184,7 @@ struct upstream *helper_direct(struct helper *helper, struct account *account) {
                                     .max_receive_buffer = 64 << 20,
                                     .max_stream_buffer = 4 << 20};
     struct upstream **direct = &upstreams_of(helper, account)->direct;
-    int pair[2];
+    struct carrier *pair[2];
     if (*direct && !upstream_is_lost(*direct))
         return *direct;
     if (*direct)
@@ -193,16 +192,16 @@ struct upstream *helper_direct(struct helper *helper, struct account *account) {
     *direct = NULL;
     if (!helper->direct_gateway && !make_direct_gateway(helper))
         return NULL;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
+    if (carrier_new_pair(helper->reactor.loop, "direct", pair) != 0)
         return NULL;
     *direct = upstream_new_connected(&helper->reactor, helper->lookups, &config, pair[0]);
     if (!*direct) {
-        close(pair[0]);
-        close(pair[1]);
+        carrier_close(pair[0]);
+        carrier_close(pair[1]);
         return NULL;
     }
-    if (gateway_take(helper->direct_gateway, pair[1], false, "direct", NULL) != 0)
-        close(pair[1]); /* the session ends, its streams with it */
+    if (gateway_take(helper->direct_gateway, pair[1], NULL) != 0)
+        carrier_close(pair[1]); /* the session ends, its streams with it */
     return *direct;
 }
 

@@ -404,10 +404,10 @@ struct upstream *upstream_new(struct reactor *reactor, struct resolver_client *n
 }
 
 struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver_client *names,
-                                        const struct config_gateway *config, int fd) {
+                                        const struct config_gateway *config,
+                                        struct carrier *carrier) {
     struct upstream *upstream = upstream_new(reactor, names, config, false);
-    struct carrier *carrier = carrier_new_socket(fd, false, config->name);
-    if (upstream && carrier) {
+    if (upstream) {
         struct link *link = &upstream->links[0];
         link->session = upstream_session_new(link, carrier);
         if (link->session) {
@@ -416,8 +416,6 @@ struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver
             return upstream;
         }
     }
-    if (carrier)
-        carrier->ops->free(carrier);
     free(upstream);
     return NULL;
 }

@@ -38,10 +38,11 @@ struct upstream_waiter {
 struct upstream *upstream_new(struct reactor *reactor, struct resolver_client *names,
                               const struct config_gateway *config, bool plain);
 
-/* The same with a session on a connected unix socket, which it takes over, and no way to connect
- * anew. NULL: the fd stays the caller's. */
+/* The same with a session on `carrier`, which it starts and takes over, and no way to connect anew.
+ * NULL: the carrier stays the caller's. */
 struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver_client *names,
-                                        const struct config_gateway *config, int fd);
+                                        const struct config_gateway *config,
+                                        struct carrier *carrier);
 
 /* No new streams; waiters fail with ECANCELED; frees itself once the last session has ended,
  * sessions with streams go on until those have ended. */

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "helper/carrier/carrier_socket.h"
 #include "helper/client/upstream_internal.h"
 #include "helper/net/log.h"
 #include "helper/net/sockaddr.h"
@@ -147,12 +148,14 @@ static void link_up(struct link *link, int fd) {
     const struct config_address *address = &upstream->config.address[link->address];
     char url[CONFIG_URL_MAX + 1];
     config_address_text(address, url, sizeof url);
-    struct carrier *carrier = carrier_new_socket(fd, address->scheme != CONFIG_UNIX, url);
+    struct carrier *carrier =
+        carrier_new_socket(upstream->reactor->loop, fd, address->scheme != CONFIG_UNIX, url);
     struct upstream_session *session = carrier ? upstream_session_new(link, carrier) : NULL;
     if (!session) {
         if (carrier)
-            carrier->ops->free(carrier);
-        close(fd);
+            carrier_close(carrier);
+        else
+            close(fd);
         address_failed(link, "out of memory");
         return;
     }

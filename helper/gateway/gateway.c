@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/common/endpoint.h"
+#include "helper/carrier/carrier_socket.h"
 #include "helper/gateway/gateway_place.h"
 #include "helper/gateway/gateway_session.h"
 #include "helper/net/log.h"
@@ -154,9 +155,9 @@ void gateway_drain(struct gateway *gateway, uint32_t timeout_ms,
 
 /* ---- Carriers ---- */
 
-int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer,
+int gateway_take(struct gateway *gateway, struct carrier *carrier,
                  const struct gateway_source *source) {
-    return gateway_session_new(&gateway->sessions, fd, tcp, peer, source);
+    return gateway_session_new(&gateway->sessions, carrier, source);
 }
 
 struct gateway_session *gateway_first_session(const struct gateway *gateway) {
@@ -201,12 +202,20 @@ static void admit(struct gateway_listener *listener, int fd, const struct sockad
     struct gateway_source source = gateway_source_of(addr, fd);
     const char *why = NULL;
     int error = gateway_place_make(&gateway->sessions, &source, &why);
+    struct carrier *carrier = NULL;
     if (error == 0)
-        error = gateway_take(gateway, fd, listener->tcp, peer, &source);
-    if (error) {
-        log_error("%s: carrier refused: %s", peer, why ? why : strerror(-error));
+        carrier = carrier_new_socket(gateway->sessions.reactor->loop, fd, listener->tcp, peer);
+    if (carrier)
+        error = gateway_take(gateway, carrier, &source);
+    else if (error == 0)
+        error = -errno;
+    if (error == 0)
+        return;
+    log_error("%s: carrier refused: %s", peer, why ? why : strerror(-error));
+    if (carrier)
+        carrier_close(carrier);
+    else
         close(fd);
-    }
 }
 
 static void on_listener(struct loop_watch *watch, uint32_t events) {

@@ -27,9 +27,9 @@ void gateway_free(struct gateway *gateway);
  * errno. */
 int gateway_listen(struct gateway *gateway, int fd, bool tcp);
 
-/* Takes a connected socket as a carrier; `peer` is for the log. `source` NULL: of this process
- * itself, without deadlines. 0 or a negative errno (the fd then stays the caller's). */
-int gateway_take(struct gateway *gateway, int fd, bool tcp, const char *peer,
+/* Serves a client on a carrier that was not started yet. `source` NULL: of this process itself,
+ * without deadlines. 0 or a negative errno (the carrier then stays the caller's). */
+int gateway_take(struct gateway *gateway, struct carrier *carrier,
                  const struct gateway_source *source);
 
 /* New rules and timeouts, for streams and sessions that begin from now on. */

@@ -96,14 +96,13 @@ static void on_hello_due(struct loop_timer *timer) {
 
 static const struct pump_ops session_ops = {.accepted = on_accepted, .closed = on_closed};
 
-int gateway_session_new(struct gateway_sessions *sessions, int fd, bool tcp, const char *peer,
+int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carrier,
                         const struct gateway_source *source) {
     const struct gateway_config *config = sessions->config;
     struct gateway_session *session = calloc(1, sizeof *session);
-    struct carrier *carrier = carrier_new_socket(fd, tcp, peer);
     smux_config smux;
-    if (!session || !carrier)
-        goto fail;
+    if (!session)
+        return -ENOMEM;
     session_config_fill(&smux, config->version, config->max_receive_buffer,
                         config->max_stream_buffer, config->max_frame_size,
                         config->keepalive_interval_ms, config->keepalive_timeout_ms);
@@ -112,8 +111,11 @@ int gateway_session_new(struct gateway_sessions *sessions, int fd, bool tcp, con
     smux.max_promised = reactor_promises(sessions->reactor);
     session->sessions = sessions;
     session->pump = pump_new(sessions->reactor, carrier, SMUX_SERVER, &smux, &session_ops, session);
-    if (!session->pump)
-        goto fail;
+    if (!session->pump) {
+        int error = -errno;
+        free(session);
+        return error;
+    }
     session->next = sessions->first;
     if (sessions->first)
         sessions->first->prev = session;
@@ -123,12 +125,6 @@ int gateway_session_new(struct gateway_sessions *sessions, int fd, bool tcp, con
         session->source = *source;
         set_deadline(session, (uint64_t)config->hello_timeout_ms * 1000u, on_hello_due);
     }
-    log_info("%s: session begins", peer);
+    log_info("%s: session begins", carrier->peer);
     return 0;
-fail:;
-    int saved = errno ? errno : ENOMEM;
-    if (carrier)
-        carrier->ops->free(carrier);
-    free(session);
-    return -saved;
 }

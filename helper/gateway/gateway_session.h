@@ -50,9 +50,9 @@ struct gateway_session {
     struct loop_garbage garbage;
 };
 
-/* Begins a session on a connected socket; `peer` is for the log. `source` NULL: of this process
- * itself, without deadlines. 0 or a negative errno (the fd then stays the caller's). */
-int gateway_session_new(struct gateway_sessions *sessions, int fd, bool tcp, const char *peer,
+/* Begins a session on a carrier that was not started yet. `source` NULL: of this process itself,
+ * without deadlines. 0 or a negative errno (the carrier then stays the caller's). */
+int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carrier,
                         const struct gateway_source *source);
 
 /* Ends a session without streams. `kindly`: the client is told to open no more, and has a moment to

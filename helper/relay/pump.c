@@ -18,8 +18,14 @@
  * which begins a connection or tells of its outcome. */
 #define TURN_EVENTS 256
 
+/* A handshake takes this long at most; its user may have less patience. */
+#define START_US 30000000u
+
+/* What was written to a carrier is passed on within this time when its session has ended. */
+#define END_US 5000000u
+
 static void pump_task(struct loop_task *task);
-static void pump_on_fd(struct loop_watch *watch, uint32_t events);
+static const struct carrier_user carrier_user;
 static void read_again(struct keeper *keeper);
 
 struct pump *pump_new(struct reactor *reactor, struct carrier *carrier, enum smux_role role,
@@ -32,16 +38,15 @@ struct pump *pump_new(struct reactor *reactor, struct carrier *carrier, enum smu
     pump->carrier = carrier;
     pump->ops = ops;
     pump->user = user;
-    pump->writable = true;
     pump->parked_end = &pump->parked;
     pump->keeper.resume = read_again;
     pump->since_us = loop_now_us(reactor->loop);
     if (smux_session_new(&pump->session, role, config, NULL, pump->since_us) != 0)
         goto fail;
-    error = loop_watch_add(reactor->loop, &pump->watch, carrier->fd,
-                           EPOLLIN | EPOLLOUT | EPOLLRDHUP, pump_on_fd);
+    error = carrier_start(carrier, &carrier_user, pump, START_US);
     if (error)
         goto fail;
+    pump->writable = carrier_is_ready(carrier);
     pump_kick(pump);
     return pump;
 fail:
@@ -179,11 +184,20 @@ static void let_go(struct pump *pump) {
 static void pump_free(struct loop_garbage *garbage) {
     struct pump *pump = container_of(garbage, struct pump, garbage);
     smux_session_free(pump->session);
-    pump->carrier->ops->free(pump->carrier);
     free(pump);
 }
 
 static void finish(struct pump *pump) {
+    if (pump->closed)
+        return;
+    pump->closed = true;
+    carrier_close(pump->carrier);
+    pump->ops->closed(pump, smux_session_error(pump->session), pump->why);
+    loop_discard(pump->reactor->loop, &pump->garbage, pump_free);
+}
+
+/* The session has ended, and the carrier follows. */
+static void end_carrier(struct pump *pump) {
     struct loop *loop = pump->reactor->loop;
     if (pump->closing)
         return;
@@ -192,9 +206,9 @@ static void finish(struct pump *pump) {
     kept_wait_no_more(&pump->keeper);
     loop_timer_clear(loop, &pump->timer);
     loop_task_cancel(loop, &pump->task);
-    loop_watch_close(&pump->watch);
-    pump->ops->closed(pump, smux_session_error(pump->session), pump->why);
-    loop_discard(loop, &pump->garbage, pump_free);
+    if (smux_session_error(pump->session) != SMUX_ERR_CLOSED ||
+        carrier_shutdown(pump->carrier, END_US))
+        finish(pump);
 }
 
 static void drain_events(struct pump *pump) {
@@ -204,7 +218,7 @@ static void drain_events(struct pump *pump) {
     let_go(pump);
     flush_batch(pump);
     if (pump->failed)
-        finish(pump);
+        end_carrier(pump);
 }
 
 /* The present buffer stays as it is until its frames have been worked off, if there is memory for
@@ -255,7 +269,10 @@ void pump_fail(struct pump *pump, int error, const char *why) {
 
 void pump_end(struct pump *pump, int error, const char *why) {
     pump_fail(pump, error, why);
-    drain_events(pump);
+    if (!pump->closing)
+        drain_events(pump);
+    if (pump->closing)
+        finish(pump);
 }
 
 /* ---- The carrier ---- */
@@ -278,12 +295,13 @@ static void adapt_queues(struct pump *pump, bool bulk) {
 
 static bool carrier_failed(struct pump *pump, ssize_t n) {
     char why[160];
-    if (n < 0 && errno == EINTR)
+    int error = errno;
+    if (n < 0 && error == EINTR)
         return false;
     if (n == 0)
         snprintf(why, sizeof why, "carrier closed by the peer");
     else
-        snprintf(why, sizeof why, "carrier lost: %s", strerror(errno));
+        snprintf(why, sizeof why, "carrier lost: %s", carrier_error_text(pump->carrier, error));
     pump_end(pump, SMUX_ERR_CARRIER, why);
     return true;
 }
@@ -318,7 +336,7 @@ static void read_carrier(struct pump *pump) {
         if (!buffer)
             return; /* `readable` stays: the next turn tries again */
         size_t step = reactor_step(reactor);
-        ssize_t n = pump->carrier->ops->read(pump->carrier, buffer->data, step);
+        ssize_t n = carrier_read(pump->carrier, buffer->data, step);
         if (n < 0 && errno == EAGAIN) {
             pump->readable = false;
             return;
@@ -354,7 +372,7 @@ static bool write_once(struct pump *pump) {
     if (count <= 0)
         return false;
     size_t total = iov_total(iov, count);
-    ssize_t n = pump->carrier->ops->writev(pump->carrier, iov, count);
+    ssize_t n = carrier_writev(pump->carrier, iov, count);
     int error = errno;
     smux_session_output_done(pump->session, n > 0 ? (size_t)n : 0);
     if (n < 0 && error != EAGAIN) {
@@ -415,9 +433,10 @@ static void pump_task(struct loop_task *task) {
         pump_kick(pump);
 }
 
-static void pump_on_fd(struct loop_watch *watch, uint32_t bits) {
-    struct pump *pump = container_of(watch, struct pump, watch);
-    uint8_t events = events_of(bits);
+static void on_carrier_events(struct carrier *carrier, uint8_t events) {
+    struct pump *pump = carrier->user;
+    if (pump->closing)
+        return;
     if (events & EVENT_EOF)
         pump->ended = true;
     if (events & EVENT_WRITE)
@@ -426,6 +445,24 @@ static void pump_on_fd(struct loop_watch *watch, uint32_t bits) {
         pump->readable = true;
         read_carrier(pump);
     }
-    if (!pump->closing)
-        pump_kick(pump);
+    pump_kick(pump);
 }
+
+static void on_carrier_ready(struct carrier *carrier) {
+    struct pump *pump = carrier->user;
+    pump->readable = pump->writable = true;
+    pump_kick(pump);
+}
+
+static void on_carrier_failed(struct carrier *carrier, const char *why) {
+    pump_end(carrier->user, SMUX_ERR_CARRIER, why);
+}
+
+static void on_carrier_ended(struct carrier *carrier) {
+    finish(carrier->user);
+}
+
+static const struct carrier_user carrier_user = {.ready = on_carrier_ready,
+                                                 .failed = on_carrier_failed,
+                                                 .events = on_carrier_events,
+                                                 .ended = on_carrier_ended};

@@ -25,8 +25,8 @@ struct pump_ops {
     void (*hello)(struct pump *pump);
     /* The peer wants no more streams. May be NULL. */
     void (*goaway)(struct pump *pump);
-    /* The last call: the session has ended, every sink has been told, and the pump frees itself at
-     * the end of this turn. `why` is a text for the log. */
+    /* The last call: the session and the carrier have ended, every sink has been told, and the pump
+     * frees itself at the end of this turn. `why` is a text for the log. */
     void (*closed)(struct pump *pump, int error, const char *why);
 };
 
@@ -73,7 +73,6 @@ struct pump {
     smux_session *session;
     const struct pump_ops *ops;
     void *user; /* the owner's */
-    struct loop_watch watch;
     struct loop_timer timer;
     struct loop_task task;
     struct loop_garbage garbage;
@@ -86,16 +85,20 @@ struct pump {
     int gather_count;
     struct receive_buffer *held; /* what was read, and not all of it worked off; NULL: nothing is */
     struct keeper keeper;        /* what the sinks keep of what they were given */
-    bool readable, writable, ended, closing;
-    bool kept_short;        /* the carrier's queues, */
-    uint64_t kept_short_us; /* and when that was looked at */
-    bool failed;            /* SMUX_EVENT_FAILED seen */
-    uint64_t since_us;      /* when it was made */
-    char why[160];          /* of the failure */
+    bool readable, writable;     /* as far as the carrier has told */
+    bool ended;                  /* no more bytes will come in than are there */
+    bool closing;                /* the session has ended; the carrier may still be doing so */
+    bool closed;                 /* ops->closed was called */
+    bool kept_short;             /* the carrier's queues, */
+    uint64_t kept_short_us;      /* and when that was looked at */
+    bool failed;                 /* SMUX_EVENT_FAILED seen */
+    uint64_t since_us;           /* when it was made */
+    char why[160];               /* of the failure */
 };
 
-/* Makes a session on `carrier`, which it takes over together with the descriptor. NULL with errno
- * set; then both stay the caller's. */
+/* Makes a session on `carrier`, which it starts and takes over. The session begins when the
+ * carrier is ready, and fails if that is not so in time. NULL with errno set; then the carrier is
+ * the caller's to close. */
 struct pump *pump_new(struct reactor *reactor, struct carrier *carrier, enum smux_role role,
                       const smux_config *config, const struct pump_ops *ops, void *user);
 
@@ -119,10 +122,12 @@ void pump_unpark(struct pump *pump);
 /* Something was queued or consumed on the session: work it off at the end of the turn. Cheap. */
 void pump_kick(struct pump *pump);
 
-/* Ends the session: every stream fails, then ops->closed. Harmless when it has ended. */
+/* Ends the session: every stream fails, then ops->closed. With SMUX_ERR_CLOSED the carrier passes
+ * on what was written to it before. Harmless when it has ended. */
 void pump_fail(struct pump *pump, int error, const char *why);
 
-/* The same at once, events included. Not from within an event (pump_sink_ops, pump_ops). */
+/* The same at once, events and the carrier's end included. Not from within an event (pump_sink_ops,
+ * pump_ops). */
 void pump_end(struct pump *pump, int error, const char *why);
 
 /* Has the peer sent anything that is smux? */

@@ -22,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "helper/carrier/carrier_socket.h"
 #include "helper/relay/relay.h"
 #include "helper/relay/session_config.h"
 
@@ -74,13 +75,12 @@ static void on_closed(struct pump *pump, int error, const char *why) {
 
 static const struct pump_ops pump_ops_of_test = {.accepted = on_accepted, .closed = on_closed};
 
-static struct pump *make_pump(int fd, enum smux_role role) {
+/* Takes the carrier over. */
+static struct pump *make_pump(struct carrier *carrier, enum smux_role role) {
     smux_config config;
     session_config_fill(&config, role == SMUX_CLIENT ? 2 : SMUX_VERSION_AUTO, 64u << 20, 4u << 20,
                         65535, 10000, 30000);
     config.extensions = role == SMUX_SERVER || !world.plain_client;
-    struct carrier *carrier = carrier_new_socket(fd, false, "test");
-    assert_non_null(carrier);
     struct pump *pump = pump_new(&world.reactor, carrier, role, &config, &pump_ops_of_test, NULL);
     assert_non_null(pump);
     return pump;
@@ -101,7 +101,7 @@ static void tcp_pair(int pair[2]) {
 }
 
 static int setup_world(void **state) {
-    int carrier[2];
+    struct carrier *carrier[2];
     bool plain_client = world.plain_client;
     (void)state;
     memset(&world, 0, sizeof world);
@@ -109,7 +109,7 @@ static int setup_world(void **state) {
     memset(world.app, -1, sizeof world.app);
     memset(world.far, -1, sizeof world.far);
     assert_int_equal(reactor_init(&world.reactor), 0);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, carrier), 0);
+    assert_int_equal(carrier_new_pair(world.reactor.loop, "test", carrier), 0);
     world.client = make_pump(carrier[0], SMUX_CLIENT);
     world.server = make_pump(carrier[1], SMUX_SERVER);
     return 0;

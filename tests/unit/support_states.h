@@ -229,7 +229,7 @@ static void will_reset(int fd) {
 static struct pump *gateway_pump(struct reactor *reactor, int fd, const struct pump_ops *ops) {
     smux_config config;
     session_config_fill(&config, SMUX_VERSION_AUTO, 64u << 20, 4u << 20, 65535, 0, 0);
-    struct carrier *carrier = carrier_new_socket(fd, false, "played");
+    struct carrier *carrier = carrier_new_socket(reactor->loop, fd, false, "played");
     assert_non_null(carrier);
     struct pump *pump = pump_new(reactor, carrier, SMUX_SERVER, &config, ops, NULL);
     assert_non_null(pump);

@@ -26,7 +26,8 @@ static struct subject {
     int listener, peer; /* the latter: what was accepted and is not a session, or -1 */
     uint16_t port;
     struct pump *server; /* the peer as a session */
-    int descriptors;     /* before */
+    int server_fd;
+    int descriptors; /* before */
 } subject;
 
 static struct link *link_of(void) {
@@ -120,6 +121,7 @@ static const struct pump_ops server_ops = {.accepted = on_server_stream,
 static void serve_on(int fd) {
     if (subject.server)
         pump_end(subject.server, SMUX_ERR_CLOSED, "another one comes");
+    subject.server_fd = fd;
     subject.server = gateway_pump(&world.reactor, fd, &server_ops);
 }
 
@@ -154,7 +156,7 @@ static void peer_resets(void) {
     peer_accepts();
     will_reset(subject.peer);
     if (subject.server)
-        will_reset(subject.server->carrier->fd);
+        will_reset(subject.server_fd);
     peer_closes();
 }
 
@@ -345,7 +347,8 @@ static void begin(unsigned kind) {
         subject.upstream = upstream_new(&world.reactor, names, &config, kind == PLAIN);
     } else {
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-        subject.upstream = upstream_new_connected(&world.reactor, names, &config, pair[0]);
+        struct carrier *carrier = carrier_new_socket(world.reactor.loop, pair[0], false, "test");
+        subject.upstream = upstream_new_connected(&world.reactor, names, &config, carrier);
         serve_on(pair[1]);
     }
     assert_non_null(subject.upstream);
@@ -393,7 +396,7 @@ static void finish(void) {
 static struct loop_watch *watch(void) {
     struct link *link = link_of();
     if (link && link->session)
-        return &link->session->pump->watch;
+        return &container_of(link->session->pump->carrier, struct carrier_socket, carrier)->watch;
     return link ? &link->watch : NULL;
 }
 

@@ -62,7 +62,7 @@ static struct pump *flooded(struct reactor *reactor, int *peer) {
     assert_int_equal(reactor_init(reactor), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     session_config_fill(&config, 2, 64u << 20, 4u << 20, 65535, 0, 0);
-    struct carrier *carrier = carrier_new_socket(pair[0], false, "test");
+    struct carrier *carrier = carrier_new_socket(reactor->loop, pair[0], false, "test");
     struct pump *pump = pump_new(reactor, carrier, SMUX_SERVER, &config, &counting, NULL);
     assert_non_null(pump);
     *peer = pair[1];

@@ -317,7 +317,7 @@ static void check(void) {
 static void begin(unsigned kind) {
     const char *why;
     struct config_error error;
-    int carrier[2];
+    struct carrier *carrier[2];
     char allow[120];
     memset(&world, 0, sizeof world);
     memset(&subject, 0, sizeof subject);
@@ -329,8 +329,8 @@ static void begin(unsigned kind) {
              subject.port, subject.port, subject.port);
     assert_true(gateway_config_set(&subject.config, "allow", allow, &error));
     subject.gateway = gateway_new(&world.reactor, &subject.config, &why);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, carrier), 0);
-    assert_int_equal(gateway_take(subject.gateway, carrier[1], false, "test", NULL), 0);
+    assert_int_equal(carrier_new_pair(world.reactor.loop, "test", carrier), 0);
+    assert_int_equal(gateway_take(subject.gateway, carrier[1], NULL), 0);
     world.client = make_pump(carrier[0], SMUX_CLIENT);
     begin_client();
     if (kind)
