@@ -37,8 +37,9 @@ _Static_assert(N_VARIABLES <= ENVIRONMENT_MAX, "room for all of them in environm
 
 static char pool[POOL_SIZE]; /* zero pages until used */
 
-/* A relative path of the configuration means the folder in which it was first seen, wherever the
- * program and those that it runs go afterwards. No system call for one that is absolute, and none.
+/* A relative path of the configuration is relative to the folder in which it was first seen,
+ * wherever the program and its children change to afterwards. No system call if it is absolute or
+ * not set.
  * */
 static void make_absolute(size_t *used, const char **value) {
     static const char name[] = "SMUXSHIM_CONFIG=";
@@ -61,7 +62,7 @@ static void make_absolute(size_t *used, const char **value) {
     *used += sizeof name + (size_t)len + strlen(path + len);
 }
 
-/* Of a program with raised privileges whoever runs it has made the environment: nothing in it
+/* Whoever runs a program with raised privileges has made its environment, so nothing in it
  * counts. */
 void environment_capture(void) {
     size_t used = 0;

@@ -12,7 +12,7 @@
 #define WAIT_STEP_NS   50000
 #define WAIT_STEPS_MAX 2000 /* 100 ms in total */
 
-static atomic_int windows; /* open in the whole process */
+static atomic_int windows; /* guards that are on, in the whole process */
 static atomic_int forks;   /* under way */
 static atomic_flag registered = ATOMIC_FLAG_INIT;
 static __thread int own_windows __attribute__((

@@ -7,9 +7,9 @@
 
 #include "shim/base/libc.h"
 
-/* The kernel notes why the second message of recvmmsg(2) could not be received, for the next
- * call to tell. The first takes nothing away; the second has more vectors than there may be. An
- * error that is pending already would be told instead, so it is taken by the first try. */
+/* When the second message of a recvmmsg(2) cannot be received, the kernel stores the reason as the
+ * socket's error. Here the first message takes nothing away and the second one has too many
+ * vectors. An error that is already pending would be stored instead, so the first try takes it. */
 void pending_reset_put_back(int fd) {
     int saved = errno;
     struct mmsghdr msgs[2] = {{.msg_len = 0}, {.msg_hdr = {.msg_iovlen = UIO_MAXIOV + 1}}};

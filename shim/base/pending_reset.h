@@ -2,9 +2,9 @@
 /*
  * pending_reset.h - a reset that nobody has been told of yet.
  *
- * The kernel keeps a socket's error once, and an AF_UNIX socket gives it away also in a call that
- * then succeeds with what it had moved before: the count is right, and the next call knows of no
- * reset. TCP tells it then. So the error is put back: it is the socket's pending error again, for
+ * The kernel reports a socket's error once. An AF_UNIX socket also drops it in a call that succeeds
+ * with the bytes it had moved before: the count is right, but the next call does not report the
+ * reset, as TCP's would. So the error is put back: it is the socket's pending error again, for
  * every process that holds the socket, for poll (POLLERR) and for calls that no hook sees. It then
  * has another number, which stands for ECONNRESET on a socket of ours.
  */
@@ -14,10 +14,11 @@
 #include <errno.h>
 #include <stdbool.h>
 
-/* What the kernel can be made to note; no other error of an AF_UNIX stream socket. */
+/* The errno that the kernel can be made to store; an AF_UNIX stream socket has it for no other
+ * reason. */
 #define PENDING_RESET_PUT_BACK EMSGSIZE
 
-/* Is this pending error of a socket of ours a reset (or a connect that failed)? */
+/* Does this pending error of a socket of ours mean a reset or a failed connect? */
 static inline bool pending_reset_is(int err) {
     return err == ECONNRESET || err == PENDING_RESET_PUT_BACK;
 }

@@ -23,7 +23,7 @@ bool shim_log_wanted(void) {
 
 static void write_line(int fd, const char *line, size_t len) {
     if (real.syscall(SYS_write, fd, line, len) < 0)
-        return; /* nowhere to complain about a log that cannot be written */
+        return; /* a log that cannot be written is not reported anywhere */
 }
 
 void shim_log(const char *format, ...) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shim_log.h - what the shim says, and only if SMUXSHIM_LOG asks for it.
+ * shim_log.h - the shim's log, written only if SMUXSHIM_LOG asks for it.
  *
  * SMUXSHIM_LOG is the path of a file to append to, or "-" for stderr. The file is opened for each
  * line: the shim keeps no descriptor that a program could close or inherit. Preserves errno; no
@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-/* Is anybody listening? One load; lets callers skip preparing arguments. */
+/* Is the log on? One load; lets callers skip preparing arguments. */
 bool shim_log_wanted(void);
 
 void shim_log(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -139,8 +139,8 @@ static void log_connect(const struct swap *swap, int err) {
                                     : "handed to the helper");
 }
 
-/* A helper whose backlog is full takes no more for the moment (it is stopped, or flooded). A
- * blocking connect tries again until the route's timeout, outside of any window. */
+/* A helper whose backlog is full (it is stopped, or flooded) takes no more for the moment. A
+ * blocking connect tries again until the route's timeout, without the fork guard. */
 static int swap_in_patiently(const struct swap *swap, uint32_t timeout_ms) {
     struct timespec pause = {.tv_nsec = 1000000};
     int64_t waited_ns = 0;

@@ -24,11 +24,11 @@
 #include "shim/base/shim_log.h"
 #include "shim/process/helper_socket.h"
 
-/* Of each of the two processes between here and the helper. */
+/* For each of the two processes between the program and the helper. */
 #define STACK_SIZE           (64 * 1024)
 #define MESSAGES_SIZE        500
 #define KERNEL_SIGSET        8  /* bytes of a signal set in the kernel's interface */
-#define KERNEL_SIGACTION_MAX 64 /* and no less than those of its struct sigaction */
+#define KERNEL_SIGACTION_MAX 64 /* at least the size of its struct sigaction */
 #define STEP_NS              5000000
 
 /* Where smux-helper is, seen from the library's folder: a build, an installation, and one of a
@@ -39,8 +39,9 @@ struct start {
     char file[PATH_MAX];
     char socket_variable[sizeof "SMUXSHIM_SOCKET=" + sizeof((struct sockaddr_un *)0)->sun_path];
     char *environment[ENVIRONMENT_MAX + 3];
-    int messages;                            /* what it says, until it detaches; closed then */
-    _Alignas(16) char stacks[2][STACK_SIZE]; /* of the processes in between; they grow down */
+    int messages;                            /* where it writes messages until it detaches and
+                                                closes this */
+    _Alignas(16) char stacks[2][STACK_SIZE]; /* for the processes in between; stacks grow down */
 };
 
 static int64_t now_ms(void) {
@@ -65,7 +66,7 @@ static bool find_file(char *file, size_t size) {
     return false;
 }
 
-/* Would a helper of this environment find something to do? It reads what is read here. */
+/* Would a helper with this environment have something to do? It reads the same configuration. */
 static bool is_configured(void) {
     struct config_error error;
     struct config *config =
@@ -82,7 +83,8 @@ static bool is_configured(void) {
 
 /* ---- The processes in between ---- */
 
-/* In the helper-to-be, which still shares the program's memory: nothing but system calls. */
+/* Runs in the process that becomes the helper and still shares the program's memory: makes nothing
+ * but system calls. */
 static int become_helper(void *argument) {
     struct start *start = argument;
     char *arguments[] = {start->file, (char *)(uintptr_t) "--on-demand", NULL};
@@ -91,7 +93,8 @@ static int become_helper(void *argument) {
     for (int i = 1; i < NSIG; i++)
         real.syscall(SYS_rt_sigaction, i, usual, NULL, (size_t)KERNEL_SIGSET);
     real.syscall(SYS_setsid);
-    /* Above 2 first: the program may have closed those, and these may have their numbers. */
+    /* Move both above 2 first: the program may have closed 0 to 2, and these may have got their
+     * numbers. */
     int messages = raw_fcntl(start->messages, F_DUPFD, 3);
     int null = (int)real.syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR);
     null = raw_fcntl(null, F_DUPFD, 3);
@@ -107,8 +110,8 @@ static int become_helper(void *argument) {
     return 127;
 }
 
-/* The child that the program has for a moment. It is not left to it: an exec would make its end a
- * SIGCHLD, so another process execs, whose parent this one is. */
+/* The child that the program has for a moment. If it called exec itself, its end would be a SIGCHLD
+ * to the program, so a child of its own does. */
 static int stand_between(void *argument) {
     struct start *start = argument;
     int pid = clone(become_helper, start->stacks[0] + STACK_SIZE, CLONE_VM | CLONE_VFORK, start);
@@ -116,7 +119,7 @@ static int stand_between(void *argument) {
     return 1;
 }
 
-/* Runs both, as vfork does: with this thread and the signals held up until the helper's exec. */
+/* Runs both as vfork does: this thread and its signals wait until the helper's exec. */
 static bool spawn(struct start *start) {
     uint64_t all[KERNEL_SIGSET / sizeof(uint64_t)], mask[KERNEL_SIGSET / sizeof(uint64_t)];
     int status = 1;
@@ -141,7 +144,7 @@ static bool answers(const char *socket_path) {
     return err == 0 || err == EAGAIN;
 }
 
-/* Reads what the helper says until it has closed its side: it runs, or has failed. */
+/* Reads the helper's messages until it closes its side: then it runs, or has failed. */
 static void await(int messages, char *said, int64_t until_ms) {
     size_t len = 0;
     for (;;) {
@@ -153,7 +156,8 @@ static void await(int messages, char *said, int64_t until_ms) {
         long ready = real.syscall(SYS_ppoll, &pfd, 1, &wait, NULL, (size_t)KERNEL_SIGSET);
         if (ready < 0 && errno == EINTR)
             continue;
-        char *at = said + (len < MESSAGES_SIZE - 1 ? len : 0); /* of too much, the last */
+        char *at = said + (len < MESSAGES_SIZE - 1 ? len : 0); /* if there is too much, the last
+                                                                  part */
         ssize_t n = ready > 0 ? real.syscall(SYS_read, messages, at,
                                              (size_t)(said + MESSAGES_SIZE - 1 - at))
                               : 0;
@@ -207,7 +211,8 @@ out:
 
 /* ---- One at a time ---- */
 
-static _Atomic int starter; /* the process one of whose threads is at it; a fork has another id */
+static _Atomic int starter; /* the process one of whose threads starts a helper; a fork has
+                               another id */
 static _Atomic int64_t next_try_ms;
 
 static bool wait_for_starter(const char *socket_path, int pid, int64_t until_ms) {

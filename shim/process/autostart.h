@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * autostart.h - starting the helper from inside the program, where no launcher did (or where the
- * one it started is gone).
+ * autostart.h - starts the helper from inside the program, where no launcher did (or where the
+ * helper that it started is gone).
  *
- * The program must not notice: its child is not the program's (no SIGCHLD, nothing for wait(2) to
- * find), has none of its descriptors, signal dispositions, masks and terminal, and of its
- * environment only what environment.h captured. That smux-helper is started by several processes
- * at once is settled by its lock.
+ * The program must not notice: the new process is not its child (no SIGCHLD, nothing for wait(2) to
+ * find), has none of its descriptors, signal dispositions, masks and terminal, and only what
+ * environment.h captured of its environment. If several processes start smux-helper at once, its
+ * lock decides which one runs.
  */
 #ifndef SHIM_PROCESS_AUTOSTART_H
 #define SHIM_PROCESS_AUTOSTART_H

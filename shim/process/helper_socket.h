@@ -9,8 +9,8 @@
  * or an errno. */
 int helper_socket_connect(int fd, const char *path);
 
-/* The errno with which the helper has refused to read anything of this connection at all
- * (core/common/CONTROL.md, "Refusal"); 0 if it has not. 1 system call. */
+/* The errno with which the helper has refused this connection unread (core/common/CONTROL.md,
+ * "Refusal"); 0 if it has not. 1 system call. */
 int helper_socket_refusal(int fd);
 
 #endif

@@ -21,7 +21,7 @@ static bool is_whole(const char *bytes, size_t len) {
     return len >= sizeof answer + answer.name_len;
 }
 
-/* The answer comes in one piece or in several. */
+/* Receives the answer, which may come in several pieces. */
 static size_t receive(int fd, char *out, size_t size) {
     size_t have = 0;
     while (have < size && !is_whole(out, have)) {
@@ -35,7 +35,7 @@ static size_t receive(int fd, char *out, size_t size) {
     return have;
 }
 
-/* The question, or the answer, is not whole. */
+/* The question or the answer was cut short. */
 static int broken_off(int fd) {
     int err = helper_socket_refusal(fd);
     return err ? err : EAGAIN;
@@ -53,7 +53,8 @@ static int exchange(int fd, const struct helper_request *req, const char *host,
     return helper_name_answer_check(bytes, len, answer, name) ? answer->err : broken_off(fd);
 }
 
-/* Asks once. No window here: a fork may copy this descriptor, and nothing depends on its close. */
+/* Asks once. No fork guard: a fork may copy this descriptor, because nothing depends on its
+ * close. */
 static int ask_once(const struct settings *settings, const struct helper_request *req,
                     const char *host, struct helper_name_answer *answer, char *name) {
     struct timeval wait = {.tv_sec = HELPER_NAME_WAIT_MS / 1000,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * name_ask.h - asking the helper what stands for what.
+ * name_ask.h - asks the helper which address stands for a name, and which name for an address.
  *
  * The helper gives a synthetic address to a name that a route wants and that nobody here can
  * resolve (core/common/CONTROL.md, "Names"). Both functions ask anew each time: one connection to

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define BUCKET 8 /* entries that are tried for one address */
+#define BUCKET 8 /* entries that one address may be in */
 
 struct entry {
     _Atomic uint32_t version; /* odd: being written; 0: never used */

@@ -16,14 +16,14 @@
 #include "shim/base/libc.h"
 #include "shim/base/shim_log.h"
 
-/* How long a file must have been left alone before it replaces routes that are in force: who writes
- * it in pieces is between two of them for less. Also how often it is looked at, and how long a
- * program that has no routes yet waits for one that is being written. */
+/* How long a file must be unchanged before it replaces the routes in force: an editor that writes
+ * it in pieces pauses for less. Also how often the file is looked at, and how long a program
+ * without routes waits for a file that is being written. */
 #define SETTLED_MS 1000
 #define STEP_NS    20000000
-#define LOST_STEPS 10 /* of those, for a named file that is not there */
+#define LOST_STEPS 10 /* of those, for a configured file that does not exist */
 
-/* What tells one state of the file from another. */
+/* What distinguishes one state of the file from another. */
 struct identity {
     char file[CONFIG_PATH_MAX + 1];
     struct timespec written, changed; /* st_mtim, and st_ctim, which nobody can set back */
@@ -31,13 +31,13 @@ struct identity {
     off_t size;
 };
 
-/* What was read, and from what: one value, so that a reader never sees halves. */
+/* What was read, and from which file: one value, so that a reader never sees a mixture. */
 struct loaded {
     struct settings settings;
     bool usable;          /* false: nothing is routed */
-    bool good;            /* usable, with routes: nothing but the like of it takes its place */
+    bool good;            /* usable, with routes: only settings as good as these replace it */
     bool permanent;       /* from the environment: never looked at again */
-    bool quiet;           /* the problem interests nobody: a file without routes */
+    bool quiet;           /* the problem is not worth a message: a file without routes */
     bool young;           /* the file may have changed unseen in the moment when it was read */
     char problem[1000];   /* what is wrong, if anything is */
     struct identity id;   /* of the file, when it was read */
@@ -50,7 +50,7 @@ static atomic_flag first_taken = ATOMIC_FLAG_INIT;
 
 static struct loaded *_Atomic current;
 static _Atomic int64_t next_check_ms;
-static _Atomic uint64_t seen, refused; /* identities: at the last look, and of what was no good */
+static _Atomic uint64_t seen, refused; /* identities: at the last look, and of the last bad file */
 
 static bool env_is(const char *name, const char *value) {
     const char *given = shim_getenv(name);
@@ -84,8 +84,8 @@ static void load_environment(struct loaded *loaded, const char *routes) {
 
 /* ---- The file ---- */
 
-/* The file that counts now, and its state. False if there is none; id->file then is the one that
- * was named, or empty. */
+/* The file to read now, and its state. False if there is none; id->file then is the configured one,
+ * or empty. */
 static bool identify(struct identity *id) {
     struct stat st;
     memset(id, 0, sizeof *id);
@@ -115,7 +115,7 @@ static uint64_t mix(uint64_t hash, uint64_t value) {
     return (hash ^ value) * 0x100000001b3u;
 }
 
-/* One word for it, which can be shared without a lock. */
+/* A hash of it in one word, which can be shared without a lock. */
 static uint64_t word_of(const struct identity *id) {
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
     for (const char *c = id->file; *c; c++)
@@ -125,8 +125,8 @@ static uint64_t word_of(const struct identity *id) {
     return mix(mix(hash, (uint64_t)id->changed.tv_sec), (uint64_t)id->changed.tv_nsec) | 1;
 }
 
-/* Has nobody touched it for a while, by the clock that stamps files? (That clock steps: a file then
- * seems young and must be the same at two looks, or a second older than it is.) */
+/* Has it been unchanged for a while, by the clock that stamps files? (That clock may step: then a
+ * file that seems young must be the same at two looks, or a second older than it is.) */
 static bool is_settled(const struct identity *id) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
@@ -205,7 +205,7 @@ static void give_up(struct loaded *fresh) {
         munmap(fresh, sizeof *fresh);
 }
 
-/* Two threads may load at once; the one that comes second gives its result up. */
+/* Two threads may load at once; the second one discards its result. */
 static struct loaded *publish(struct loaded *old, struct loaded *fresh) {
     if (atomic_compare_exchange_strong(&current, &old, fresh))
         return fresh;
@@ -213,7 +213,7 @@ static struct loaded *publish(struct loaded *old, struct loaded *fresh) {
     return old;
 }
 
-/* Could what is wrong with it be over in a moment? */
+/* Could the problem be gone in a moment? */
 static bool may_mend(const struct loaded *loaded, int step) {
     if (loaded->good || loaded->permanent || !loaded->id.file[0])
         return false;
@@ -222,8 +222,8 @@ static bool may_mend(const struct loaded *loaded, int step) {
                : step < SETTLED_MS * 1000000LL / STEP_NS && !is_settled(&loaded->id);
 }
 
-/* The first look of the process: there is nothing else to go on with, so it waits for a file that
- * is just being written. */
+/* The first look of the process: there are no settings to keep, so it waits for a file that is
+ * being written. */
 static struct loaded *begin(void) {
     struct timespec step = {.tv_nsec = STEP_NS};
     struct loaded *fresh = room();
@@ -245,7 +245,7 @@ static struct loaded *begin(void) {
     return published;
 }
 
-/* Takes over what the file says now, if it is as good as what is in force. */
+/* Adopts what the file says now, if it is as good as what is in force. */
 static struct loaded *take_over(struct loaded *old, const struct identity *id) {
     struct loaded *fresh = room();
     if (!fresh)
@@ -262,9 +262,9 @@ static struct loaded *take_over(struct loaded *old, const struct identity *id) {
     return old;
 }
 
-/* A look at the file while there are settings. One that is not there, or is being written, or no
- * good, changes nothing; another that comes into its place (the system's for the user's) must do so
- * at two looks. */
+/* A look at the file while settings are in force. A file that is missing, being written or bad
+ * changes nothing; another file in its place (the system's instead of the user's) must be seen at
+ * two looks. */
 static struct loaded *look(struct loaded *loaded) {
     struct identity id;
     if (!identify(&id)) {

@@ -4,10 +4,10 @@
  *
  * SMUXSHIM_ROUTES and SMUXSHIM_NAMES (exported by the launcher, environment.h) are parsed once;
  * without them the configuration file is read at the first AF_INET connect and looked at again at
- * most once a second. What was good goes on until something as good has stood in the file for a
- * second: a file that is gone, unreadable, broken, without routes or just being written changes
- * nothing. Only the first read has nothing to go on with: it waits up to a second for a file that
- * is being written. Either way the result is a value in mapped memory behind one atomic pointer:
+ * most once a second. Good settings stay in force until the file has held equally good ones for a
+ * second: a file that is missing, unreadable, broken, without routes or being written changes
+ * nothing. Only the first read has no settings to keep: it waits up to a second for a file that is
+ * being written. Either way the result is a value in mapped memory behind one atomic pointer:
  * readers take no lock, and a reader that is interrupted by a signal or a fork cannot hold one. Old
  * values stay mapped, because another thread may be reading them; a change of the file therefore
  * costs about 130 KiB of address space.

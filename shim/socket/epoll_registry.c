@@ -8,13 +8,15 @@
 #include "shim/base/hint.h"
 #include "shim/base/libc.h"
 
-#define PER_FD_MAX 16 /* nodes of one descriptor; what finds no room is asked for at the swap */
-#define NODES_MAX  ((uint32_t)HINT_FDS_MAX * HINT_TABLES_MAX)
-#define CLAIMED    UINT32_MAX /* a key that is no epoll set's: the node is being filled in */
+#define PER_FD_MAX                                                                                 \
+    16 /* nodes of one descriptor; the swap asks the kernel for those that find no
+                         room */
+#define NODES_MAX ((uint32_t)HINT_FDS_MAX * HINT_TABLES_MAX)
+#define CLAIMED   UINT32_MAX /* not the key of an epoll set: the node is being filled in */
 
-/* `key` is epfd + 1, so that zero pages mean "free"; it is written last and cleared first. A
- * program that changes one registration from two threads at once may get either, as it would
- * from the kernel. */
+/* `key` is epfd + 1, so that zero pages mean "free"; it is written last and cleared first. If a
+ * program changes one registration from two threads at once, either change may win, as in the
+ * kernel. */
 struct node {
     _Atomic uint64_t data;
     _Atomic uint32_t events;
@@ -24,9 +26,9 @@ struct node {
 
 static struct node nodes[HINT_FDS_MAX]; /* number 0 is none */
 static void *_Atomic far_nodes[HINT_TABLES_MAX];
-static _Atomic uint32_t n_nodes; /* numbers given away */
+static _Atomic uint32_t n_nodes; /* numbers handed out */
 
-static _Atomic uint32_t rows[HINT_FDS_MAX]; /* by descriptor: the number of its first node */
+static _Atomic uint32_t rows[HINT_FDS_MAX]; /* for each descriptor, the number of its first node */
 static void *_Atomic far_rows[HINT_TABLES_MAX];
 
 static inline struct node *node_at(uint32_t number, bool create) {
@@ -62,7 +64,7 @@ static struct node *find(int fd, int epfd) {
     return NULL;
 }
 
-/* A node that nobody has had yet, claimed, at the head of the descriptor's list. */
+/* Claims a node that was never used and puts it at the head of the descriptor's list. */
 static struct node *add_node(int fd) {
     _Atomic uint32_t *row = row_of(fd, true);
     uint32_t number = atomic_load(&n_nodes);
@@ -108,8 +110,8 @@ static void remember(struct node *node, int fd, int epfd, const struct epoll_eve
         hint_add(fd, HINT_EPOLL);
 }
 
-/* A child of vfork writes into its parent's memory, but not into its descriptors. That is why dup.c
- * clears nothing; but such a child redirects, and does not open sockets. */
+/* A child of vfork changes its parent's memory, but not its descriptors. That is why dup.c clears
+ * nothing; but such a child only redirects and does not open sockets. */
 void epoll_registry_opened(int fd, bool tcp) {
     if (hint_has(fd, HINT_EPOLL))
         for (struct node *node = first_node(fd); node; node = next_node(node))
@@ -128,8 +130,8 @@ void epoll_registry_note(int epfd, int op, int fd, const struct epoll_event *eve
         if (node)
             forget(node);
     } else if (event) {
-        /* Added what was there, or changed what was not: by this number the set was another before,
-         * or the registration was made by another number of the set. */
+        /* An ADD of what is remembered, or a MOD of what is not: this number meant another set
+         * before, or the registration was made through another number of the set. */
         if (epoll_sets_have_copies() && (node != NULL) == (op == EPOLL_CTL_ADD))
             hint_remove(fd, HINT_TCP);
         remember(node, fd, epfd, event);
@@ -143,14 +145,14 @@ static bool is_moved(const struct epoll_moved *moved, int epfd) {
     return false;
 }
 
-/* *gone: it was not registered under this number. */
+/* *gone: `fd` was not registered under this number. */
 static void detach_one(int fd, struct node *node, struct epoll_moved *moved, bool *gone) {
     int epfd = (int)(atomic_load(&node->key) - 1);
     struct epoll_event event = {.events = atomic_load(&node->events),
                                 .data.u64 = atomic_load(&node->data)};
-    /* A consumed EPOLLONESHOT is still registered, but with no event asked for. Without a
-     * descriptor to look with it is taken for one that waits: an event too many is better than no
-     * connection. */
+    /* A consumed EPOLLONESHOT is still registered, but with no event asked for. If there is no
+     * descriptor to look with, it is taken for one that is still armed: a spurious event is better
+     * than no connection. */
     if (event.events & EPOLLONESHOT)
         epoll_sets_read(epfd, fd, &event);
     if (!epoll_sets_move(epfd, fd, event, moved)) {
@@ -180,7 +182,7 @@ int epoll_registry_detach(int fd, struct epoll_moved *moved) {
     if (err == 0 && gone && !seek && epoll_sets_have_copies())
         err = epoll_sets_take(fd, false, moved);
     if (err == 0 && seek)
-        hint_add(fd, HINT_TCP); /* all that there is will be remembered */
+        hint_add(fd, HINT_TCP); /* from now on all registrations are remembered */
     errno = saved;
     return err;
 }

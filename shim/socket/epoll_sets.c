@@ -13,13 +13,13 @@
 #include "shim/base/hint.h"
 #include "shim/base/libc.h"
 
-#define LISTED_MAX 256 /* numbers; with more of them /proc/self/fd is asked */
+#define LISTED_MAX 256 /* numbers; if there are more, /proc/self/fd is read */
 
 static _Atomic int listed[LISTED_MAX]; /* epfd + 1 */
 static atomic_int n_listed;            /* may be larger than LISTED_MAX */
 static atomic_bool have_copies, have_ring;
 
-/* The mark stays with the number when the set is closed: nothing would tell. */
+/* The mark stays with the number when the set is closed: the close is not seen. */
 void epoll_sets_note(int epfd) {
     if (epfd < 0 || hint_has(epfd, HINT_SET))
         return;
@@ -50,7 +50,7 @@ bool epoll_sets_have_ring(void) {
     return atomic_load_explicit(&have_ring, memory_order_relaxed);
 }
 
-/* Reads the number behind `label`; false if there is none. */
+/* Reads the number after `label`; false if there is none. */
 static bool field(const char *line, const char *label, unsigned base, unsigned long long *value) {
     const char *at = strstr(line, label);
     if (!at)
@@ -72,7 +72,7 @@ static bool line_tells(const char *line, int fd, unsigned long long inode,
     return true;
 }
 
-/* ENOENT for everything that is not a want of resources. */
+/* ENOENT for every errno that does not mean a lack of resources. */
 static int lack(int err) {
     return err == EMFILE || err == ENFILE || err == ENOMEM ? err : ENOENT;
 }

@@ -8,7 +8,7 @@
 #include "core/common/helper_protocol.h"
 #include "shim/base/libc.h"
 
-/* The helper of connection `fd`: its peer's name is where it listens. */
+/* Connects to the helper of connection `fd`, which listens at the peer's name. */
 static int connect_notice(int fd) {
     struct sockaddr_un name;
     socklen_t len = sizeof name;
@@ -36,7 +36,7 @@ void linger_notice_send(int fd, uint64_t id, bool reset) {
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     char end;
     int saved = errno;
-    /* No window here: a fork may copy this descriptor, and nothing depends on its close. */
+    /* No fork guard: a fork may copy this descriptor, because nothing depends on its close. */
     int notice = connect_notice(fd);
     if (notice >= 0) {
         if (raw_sendmsg(notice, &msg, MSG_NOSIGNAL) == sizeof req)

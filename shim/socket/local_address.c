@@ -10,7 +10,8 @@
 #include "shim/base/libc.h"
 #include "shim/socket/options.h"
 
-/* Connects under way at once that can be told; the older of two in the same place is forgotten. */
+/* Connects under way whose destination is remembered; of two in the same place the older is
+ * forgotten. */
 #define NOTES 64
 
 /* The kernel's default range for clients, in its upper part. */
@@ -19,7 +20,8 @@
 
 static struct note {
     atomic_flag
-        busy; /* whoever finds it set goes without: a handler must not wait for its thread */
+        busy; /* whoever finds it set does without: a signal handler must not wait for its own
+                 thread */
     int fd_plus_one;
     struct endpoint dest;
 } notes[NOTES];
@@ -55,7 +57,7 @@ void local_address_copy(int from, int to) {
         local_address_note(to, &dest);
 }
 
-/* The address that packets to `dest` leave from. False if there is no way. */
+/* The address that packets to `dest` leave from. False if there is no route. */
 static bool routed_address(const struct endpoint *dest, struct endpoint *address) {
     struct sockaddr_storage name;
     socklen_t len = endpoint_to_sockaddr(dest, &name);
@@ -84,7 +86,7 @@ struct endpoint local_address_bound(int fd, uint16_t family) {
     return bound;
 }
 
-/* What `bound` becomes with a connect to `dest`. */
+/* The local address that a connect to `dest` gives a socket bound to `bound`. */
 static struct endpoint made_up(const struct endpoint *bound, const struct endpoint *dest) {
     struct endpoint local = *bound, routed;
     if (local.port == 0)

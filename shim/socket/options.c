@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* options.c - where options are kept on A, and how they get there. See options.h. */
+/* options.c - keeps options on the unix socket and carries them over. See options.h. */
 #include "shim/socket/options.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ static const struct option_row rows[] = {
 };
 #define N_ROWS (sizeof rows / sizeof *rows)
 
-/* All ones is what the kernel starts with; bit 62 set and 63 clear makes a mark of ours. */
+/* The kernel starts with all ones; a mark of ours has bit 62 set and bit 63 clear. */
 #define MARK_NONE  UINT64_MAX
 #define MARK_OURS  (UINT64_C(1) << 62)
 #define MARK_CHECK (UINT64_C(3) << 62)
@@ -197,7 +197,7 @@ static struct option_row address_row(enum option_address which, size_t word) {
     return (struct option_row){.level = ADDRESS_LEVEL, .name = (int)(which * ADDRESS_WORDS + word)};
 }
 
-/* Words that are zero take no room. */
+/* Zero words take no room. */
 static void store_put_address(struct store *store, enum option_address which,
                               const struct endpoint *address) {
     uint32_t words[ADDRESS_WORDS];
@@ -236,7 +236,7 @@ uint16_t options_family(int fd) {
     return field_get(mark_read(fd), MARK_FAMILY6) ? AF_INET6 : AF_INET;
 }
 
-/* The first rows, which are the common ones, have a bit each; the others share the last. */
+/* The first rows, the common options, have a bit each; the others share the last bit. */
 #define ROW_BIT_SHARED (1u << 22)
 static uint32_t row_bit(size_t index) {
     return index < 22 ? 1u << index : ROW_BIT_SHARED;
@@ -260,7 +260,7 @@ static uint32_t rows_noted(int fd) {
     return is_born_here(fd) ? hint_get(fd) & HINT_OPTIONS : HINT_OPTIONS;
 }
 
-/* As rows_noted, without the sizes of buffers that were left to the kernel, which are TCP's. */
+/* As rows_noted, without buffer sizes that were left to the kernel: those are TCP's. */
 static uint32_t rows_to_carry(int fd) {
     enum { SEND_SET = 1, RECEIVE_SET = 2 }; /* of SO_BUF_LOCK, since Linux 5.14 */
     uint32_t set = rows_noted(fd);
@@ -304,7 +304,7 @@ static void carry_kernel(int from, int to, const struct option_row *row,
     socklen_t len = sizeof value;
     if (raw_getsockopt(from, row->level, row->name, value, &len) != 0)
         return;
-    /* Of those that share a bit most were not set, and setting one to 0 may unset another. */
+    /* Most of those that share a bit were not set, and setting one to 0 may unset another. */
     if (row_bit((size_t)(row - rows)) == ROW_BIT_SHARED && is_standard(row, value, len))
         return;
     raw_setsockopt(to, row->level, row->name, value, len);
@@ -316,7 +316,8 @@ static void carry_kernel(int from, int to, const struct option_row *row,
     }
 }
 
-/* SO_SNDBUF waits for the helper, which opens the gate with it; both are kept to read back. */
+/* SO_SNDBUF is left to the helper, which opens the gate with it; both sizes are kept to read
+ * back. */
 static void carry_buffer(int value, const struct option_row *row, struct store *store,
                          struct helper_request *req, int to) {
     int half = value / 2; /* getsockopt doubles what setsockopt was given */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * options.h - socket options: carried over the swap, kept on A, and answered as TCP would.
+ * options.h - socket options: carried over the swap, kept on the socket, and answered as TCP would.
  *
- * An AF_UNIX socket knows nothing of TCP's options, but the kernel keeps some fields for it that it
- * never looks at. Two of them hold what the application set, so that it reads back in any process:
+ * An AF_UNIX socket knows nothing of TCP's options, but it has some fields that the kernel stores
+ * and never uses. Two of them hold what the application has set, so that it reads back in any
+ * process:
  *   the mark    SO_MAX_PACING_RATE, 64 bits: the options that real programs set on every connection
  *   the store   a socket filter (never run on a stream socket) whose instructions carry pairs of
  *               option and value: all others; 8 µs to write, so only for what is rare
@@ -53,8 +54,8 @@ enum option_how {
 /* The row of an option, or NULL. */
 const struct option_row *option_find(int level, int name);
 
-/* Reads and writes one kept integer of A; `get` gives the row's standard value when none was kept.
- * `put` returns 0 or an errno. 1 or 2 system calls. */
+/* Reads and writes one integer kept on the socket; `get` gives the row's standard value when none
+ * was kept. `put` returns 0 or an errno. 1 or 2 system calls. */
 int option_kept_get(int fd, const struct option_row *row);
 int option_kept_put(int fd, const struct option_row *row, int value);
 
@@ -64,37 +65,38 @@ int option_kept_put(int fd, const struct option_row *row, int value);
 void option_name_get(int fd, const struct option_row *row, char name[OPTION_NAME_SIZE]);
 int option_name_put(int fd, const struct option_row *row, const char name[OPTION_NAME_SIZE]);
 
-/* Addresses kept on A. `get` returns false if there is none; `put` returns 0 or an errno. 1 or 2
- * system calls. */
+/* Addresses kept on the socket. `get` returns false if there is none; `put` returns 0 or an errno.
+ * 1 or 2 system calls. */
 enum option_address {
     OPTION_BOUND, /* what the program had bound the TCP socket to */
-    OPTION_OWN,   /* what getsockname has answered where nobody knows better */
+    OPTION_OWN,   /* what getsockname has answered where the outcome has no address */
 };
 bool option_address_get(int fd, enum option_address which, struct endpoint *out);
 int option_address_put(int fd, enum option_address which, const struct endpoint *address);
 
-/* The family of the application's socket while no outcome says it. 1 system call. */
+/* The family of the application's socket, as long as there is no outcome to tell it. 1 system
+ * call. */
 uint16_t options_family(int fd);
 
-/* After a successful setsockopt on what is not ours: remember that it must be carried. Memory
- * only. */
+/* After a successful setsockopt on a socket that is not ours: remembers that the option must be
+ * carried over. Memory only. */
 void options_note(int fd, int level, int name);
 
-/* The name of the device that the TCP socket `fd` was bound to by an option; false if it was to
- * none. No system call if this process made it and set none of the rare options on it. */
+/* The name of the device that an option bound the TCP socket `fd` to; false if none did. No system
+ * call if this process made it and set none of the rare options on it. */
 bool options_device(int fd, char name[IFNAMSIZ]);
 
-/* Before the swap: what was set on the TCP socket `from`, and what it is bound to (req->local), is
- * set on A `to`, or kept there, or told to the helper in *req. No system call if this process made
- * the socket and set no option (and the socket is AF_INET); one that it has not made may have had
- * any set. */
+/* Before the swap: takes the options of the TCP socket `from`, and what it is bound to
+ * (req->local), and sets them on the unix socket `to`, keeps them there, or tells the helper in
+ * *req. No system call if this process made the socket and set no option (and the socket is
+ * AF_INET); any may be set on a socket that it has not made. */
 void options_carry(int from, int to, uint16_t family, struct helper_request *req);
 
-/* The way back: what A `from` keeps is set on the TCP socket `to`. Returns the HINT_OPTIONS of what
- * stands there now, for the next options_carry. */
+/* The way back: sets on the TCP socket `to` what `from` keeps. Returns the HINT_OPTIONS of what is
+ * set there now, for the next options_carry. */
 uint32_t options_restore(int from, int to);
 
-/* F_SETOWN and F_SETSIG, which SIGURG needs as well as SIGIO. */
+/* Carries F_SETOWN and F_SETSIG over, which SIGURG needs as well as SIGIO. */
 void options_carry_owner(int from, int to);
 
 /* getsockopt and setsockopt for a descriptor that is ours, for everything that libc's call would
@@ -104,8 +106,8 @@ int options_get(int fd, const struct shim_state *state, int level, int name, voi
 int options_set(int fd, const struct shim_state *state, int level, int name, const void *value,
                 socklen_t len);
 
-/* ioctl as a TCP socket without a connection answers it, of the family of A `fd`: for what the
- * socket itself has no part in, such as addresses of interfaces. 4 system calls. */
+/* Answers an ioctl as an unconnected TCP socket of the family of `fd` would: for requests that do
+ * not concern the socket itself, such as addresses of interfaces. 4 system calls. */
 int options_ioctl(int fd, unsigned long request, void *argument);
 
 #endif

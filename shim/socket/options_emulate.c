@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* options_emulate.c - getsockopt and setsockopt on A, answered as TCP answers. See options.h. */
+/* options_emulate.c - getsockopt and setsockopt on a socket of ours, answered as TCP answers. See
+ * options.h. */
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -44,7 +45,7 @@ static int answer_int(int level, int value, void *out, socklen_t *len) {
     return answer(&value, sizeof value, out, len);
 }
 
-/* The state that TCP would be in once the other end has acknowledged what was said. An own SHUT_RD
+/* The state that TCP would be in once the other end has acknowledged everything. Our own SHUT_RD
  * looks like the other end's end of file. */
 static uint8_t tcp_state_of(int fd, const struct shim_state *state) {
     /* linux: net/tcp_states.h */
@@ -154,7 +155,7 @@ static int get_name(int fd, const struct option_row *row, void *out, socklen_t *
                    : get_fresh(fd, row->level, row->name, out, len);
 }
 
-/* A fresh socket knows which names there are, and who may use them. */
+/* A fresh TCP socket knows which algorithms exist, and who may use them. */
 static int set_name(int fd, const struct option_row *row, const void *value, socklen_t len) {
     char name[OPTION_NAME_SIZE] = {0};
     socklen_t name_len = sizeof name;
@@ -190,8 +191,8 @@ static int get_buffer(int fd, const struct option_row *row, void *out, socklen_t
     return answer(&value, sizeof value, out, len);
 }
 
-/* SO_PEERNAME wants no more room than the name needs, and fills it. Unlike getpeername's, its
- * answer outlives the connection. */
+/* SO_PEERNAME needs no more room than the name, and fills it. Unlike getpeername's, its answer
+ * outlives the connection. */
 static int get_peer_name(const struct shim_state *state, void *out, socklen_t *len) {
     struct sockaddr_storage name;
     if (state->kind != SHIM_CONNECTED)
@@ -264,7 +265,7 @@ static bool take_int(int level, const void *value, socklen_t len, int *out) {
 
 static int set_buffer(int fd, const struct shim_state *state, const struct option_row *row,
                       int value) {
-    /* What reads back is the kernel's arithmetic: doubled, with its minimum. */
+    /* Reads back as the kernel computes it: doubled, and at least its minimum. */
     int least = row->name == SO_SNDBUF ? 4608 : 2304;
     int64_t doubled = value < 0 || value > INT_MAX / 2 ? INT_MAX - 1 : 2 * (int64_t)value;
     int err = option_kept_put(fd, row, doubled < least ? least : (int)doubled);
@@ -273,7 +274,7 @@ static int set_buffer(int fd, const struct shim_state *state, const struct optio
     if (row->name == SO_RCVBUF)
         return raw_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, sizeof value);
     if (state->kind == SHIM_CONNECTING)
-        return 0; /* would open the gate; the helper sets what an open connection needs */
+        return 0; /* it would open the gate; the helper sets it for an open connection */
     if (value < HELPER_OPEN_SNDBUF)
         value = HELPER_OPEN_SNDBUF;
     return raw_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, sizeof value);
@@ -284,15 +285,15 @@ static int set_linger(int fd, const struct shim_state *state, const void *value,
     if (raw_setsockopt(fd, SOL_SOCKET, SO_LINGER, value, len) != 0)
         return -1;
     memcpy(&linger, value, sizeof linger);
-    /* The helper looks at A once more after it has given the outcome: who sees none now need not
-     * tell. */
+    /* The helper reads the option once more after it has given the outcome: if there is none yet,
+     * no notice is needed. */
     struct shim_state now = state->kind == SHIM_CONNECTING ? shim_state_read(fd) : *state;
     if (now.kind == SHIM_CONNECTED)
         linger_notice_send(fd, now.outcome.id, linger.l_onoff && linger.l_linger == 0);
     return 0;
 }
 
-/* What TCP makes of a value before it keeps it. */
+/* Adjusts a value as TCP does before it keeps it. */
 static int as_kept(const struct option_row *row, int value) {
     const int ecn_bits = 3; /* TCP's own */
     if ((row->level == IPPROTO_IP && row->name == IP_TOS) ||
@@ -344,7 +345,7 @@ int options_set(int fd, const struct shim_state *state, int level, int name, con
     if (level == SOL_SOCKET && name == SO_LINGER)
         return set_linger(fd, state, value, len);
     if (level == SOL_SOCKET && name == SO_ZEROCOPY)
-        return fail(ENOTSUP); /* nobody would tell of completions */
+        return fail(ENOTSUP); /* nothing would report completions */
     if (row)
         return set_row(fd, state, row, value, len);
     if (level == SOL_SOCKET && name == SO_ATTACH_FILTER) /* harmless to ignore, and in use */

@@ -37,7 +37,8 @@ bool shim_is_hung_up(int fd) {
     return shim_poll_now(fd, 0) & POLLHUP;
 }
 
-/* The own name, if the helper has given one. *maybe_ours: at least it is an AF_UNIX socket. */
+/* Reads the socket's own name, if the helper has given one. *maybe_ours: it is at least an AF_UNIX
+ * socket. */
 static bool read_outcome(int fd, struct helper_outcome *outcome, bool *maybe_ours) {
     struct sockaddr_un name;
     socklen_t len = sizeof name;
@@ -45,8 +46,8 @@ static bool read_outcome(int fd, struct helper_outcome *outcome, bool *maybe_our
     return *maybe_ours && helper_outcome_unpack(outcome, &name, len);
 }
 
-/* A helper of another version: all routed connects fail until one of the two is replaced, so it is
- * said even where nobody asked for a log. */
+/* With a helper of another version all routed connects fail until one of the two is replaced, so
+ * the complaint is written even if no log was asked for. */
 static void complain_of_version(const struct helper_outcome *outcome) {
     static atomic_bool complained;
     char text[160];
@@ -81,7 +82,8 @@ struct shim_state shim_state_read(int fd) {
         state = state_of(&state.outcome);
     } else if (maybe_ours && shim_is_ours(fd)) {
         state.kind = SHIM_CONNECTING;
-        /* The helper names first and closes second: whoever sees the hang-up sees the name, too. */
+        /* The helper binds the name before it closes: whoever sees the hang-up sees the name,
+         * too. */
         if (shim_is_hung_up(fd)) {
             if (!read_outcome(fd, &state.outcome, &maybe_ours))
                 state.outcome.err = unnamed_error(fd);

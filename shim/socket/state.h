@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * state.h - what the kernel says about a descriptor: is it ours, and how far is it?
+ * state.h - what the kernel says about a descriptor: is it ours, and how far is its connect?
  *
- * Nothing is remembered; every answer comes from the names of the socket (CONTROL.md), so it
- * is the same in every process that holds the descriptor. All functions but shim_received
- * preserve errno, and all are safe in signal handlers.
+ * Nothing is remembered; every answer comes from the names of the socket (CONTROL.md), so every
+ * process that holds the descriptor gets the same one. All functions but shim_received preserve
+ * errno, and all are safe in signal handlers.
  */
 #ifndef SHIM_SOCKET_STATE_H
 #define SHIM_SOCKET_STATE_H
@@ -26,17 +26,17 @@ struct shim_state {
     struct helper_outcome outcome; /* for SHIM_FAILED and SHIM_CONNECTED; zero otherwise */
 };
 
-/* 1 system call if there is an outcome, or for what is no AF_UNIX socket; 3 while connecting. */
+/* 1 system call if there is an outcome or it is no AF_UNIX socket; 3 while connecting. */
 struct shim_state shim_state_read(int fd);
 
 /* Is it ours at all? 1 system call. Clears a stale hint. */
 bool shim_is_ours(int fd);
 
-/* The socket's pending error, as errno number, taken away as SO_ERROR does. 1 system call. */
+/* Takes the socket's pending error, an errno, as reading SO_ERROR does. 1 system call. */
 int shim_take_error(int fd);
 
-/* The errno TCP would report in place of the ECONNRESET that the kernel keeps for a failed or reset
- * connection: that of the outcome, or ECONNRESET after success. */
+/* The errno that TCP would report for the ECONNRESET that the kernel keeps for a failed or reset
+ * connection: the outcome's, or ECONNRESET after success. */
 int shim_reset_errno(const struct shim_state *state);
 
 /* A result of receiving from `fd`: ECONNRESET of a connection that never was becomes the connect's
@@ -46,7 +46,7 @@ ssize_t shim_received(int fd, ssize_t result);
 /* Is the descriptor in blocking mode? 1 system call. */
 bool shim_is_blocking(int fd);
 
-/* What poll(2) says of the descriptor now; 0 if nothing. 1 system call. */
+/* The events that poll(2) reports for the descriptor now; 0 if none. 1 system call. */
 short shim_poll_now(int fd, short events);
 
 /* Has the other end gone (POLLHUP)? On a connection: have both directions ended? 1 system call. */

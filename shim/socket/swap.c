@@ -23,8 +23,8 @@
 #define IP_BIND_ADDRESS_NO_PORT_OF_LINUX 24
 #define TCP_FASTOPEN_NO_COOKIE_OF_LINUX  34
 
-/* 64 bits that do not repeat: the kernel's random bytes of this process image, the time, and a
- * counter, mixed. No system call. They need not be secret: the helper resolves collisions. */
+/* 64 bits that do not repeat: a mixture of the kernel's random bytes of this process image, the
+ * time and a counter. No system call. They need not be secret: the helper resolves collisions. */
 static uint64_t random_id(void) {
     static _Atomic uint64_t counter;
     struct timespec now;
@@ -79,25 +79,25 @@ static int send_gate(int fd, const struct helper_request *req, const char *host)
     control.align.cmsg_type = SCM_RIGHTS;
     memcpy(CMSG_DATA(&control.align), &fd, sizeof fd);
     ssize_t n = raw_sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-    /* A helper that has read the first part and ended it may have closed before the rest was sent:
-     * the outcome tells. */
+    /* A helper that has read the first part and given the outcome may have closed before the rest
+     * was sent. */
     if (n == HELPER_GATE_LEN || (n >= 0 && shim_is_hung_up(fd)))
         return 0;
-    /* Fewer skbs fit than the gate reckons with: a kernel unlike any known. Better no
-     * connection than one with a gate of unknown length. */
+    /* Fewer skbs fit than the gate consists of, which no known kernel does. Better no connection
+     * than one with a gate of unknown length. */
     if (n >= 0)
         return EPROTO;
-    /* A helper that refuses does not wait for the request. */
+    /* A helper that refuses may close before the request is sent. */
     if (errno == EPIPE) {
         int refusal = helper_socket_refusal(fd);
         return refusal ? SWAP_REFUSED + refusal : ECONNREFUSED;
     }
-    /* Too many descriptors of this user's are on their way: wait, as for room in the backlog. */
+    /* Too many descriptors of this user are in flight: wait, as for room in the backlog. */
     return errno == ETOOMANYREFS ? EAGAIN : errno;
 }
 
-/* What sandboxes answer who may not have sockets of this kind: systemd's RestrictAddressFamilies,
- * and common seccomp filters. None of it is an errno of TCP's connect. */
+/* What sandboxes (systemd's RestrictAddressFamilies, common seccomp filters) answer to processes
+ * that may not have sockets of this kind. TCP's connect has none of these errnos. */
 static bool is_forbidden(int err) {
     return err == EAFNOSUPPORT || err == EPERM || err == ENOSYS || err == EINVAL;
 }
@@ -119,15 +119,15 @@ static int open_pair(const struct swap *swap, struct helper_request *req) {
     return -err;
 }
 
-/* Looks at `b` last. */
+/* Asks about `b` last. */
 static bool is_same_file(int a, int b) {
     struct stat file_a, file_b;
     return fstat(a, &file_a) == 0 && fstat(b, &file_b) == 0 && file_a.st_dev == file_b.st_dev &&
            file_a.st_ino == file_b.st_ino;
 }
 
-/* Makes `new_fd` stand where `fd` is: same file flags, same close-on-exec, same epoll sets. Unless
- * `old` is -1: only if `fd` still is what `old` is a copy of, else EBADF. */
+/* Puts `new_fd` in the place of `fd`: same file flags, same close-on-exec, same epoll sets. If
+ * `old` is not -1, only while `fd` still is the file that `old` is a copy of, else EBADF. */
 static int replace(int fd, int new_fd, int file_flags, int old) {
     struct epoll_moved moved;
     int close_on_exec = raw_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
@@ -141,7 +141,8 @@ static int replace(int fd, int new_fd, int file_flags, int old) {
         err = EBADF;
     while (err == 0 && raw_dup3(new_fd, fd, close_on_exec) < 0)
         err = errno == EINTR || errno == EBUSY ? 0 : errno;
-    /* The kernel noted the temporary number for O_ASYNC's signals; turned on again, it notes this.
+    /* The kernel has stored the temporary number for O_ASYNC's signals; turning it on again stores
+     * this one.
      * */
     if (err == 0 && file_flags & O_ASYNC) {
         raw_fcntl(fd, F_SETFL, settable & ~O_ASYNC);
@@ -169,8 +170,8 @@ static void set_option(int fd, int level, int name, int value) {
     raw_setsockopt(fd, level, name, &value, sizeof value);
 }
 
-/* The program had the address from bind(2) until now, whoever else uses it: the helper may, for the
- * connection that ends here. */
+/* Binds as the program had bound. The address was the program's from bind(2) until now, even if the
+ * helper still uses it for the connection that ends here. */
 static void bind_again(int from, int tcp) {
     struct endpoint bound;
     struct sockaddr_storage local;
@@ -184,8 +185,8 @@ static void bind_again(int from, int tcp) {
     set_option(tcp, SOL_SOCKET, SO_REUSEADDR, reuse);
 }
 
-/* A socket keeps the number of the port that it was given for a connect, though not the port. It
- * must not be taken for one that the program has bound: binding without a port clears it. */
+/* A socket keeps the number of the port that a connect gave it, though not the port itself. It must
+ * not be mistaken for a port that the program has bound; binding without a port clears it. */
 static void forget_port(int tcp, int family) {
     struct sockaddr_storage any;
     socklen_t len = endpoint_to_sockaddr(&(struct endpoint){.family = (uint16_t)family}, &any);
@@ -196,7 +197,7 @@ static void forget_port(int tcp, int family) {
 
 /* Leaves `tcp`, which is new, as TCP leaves a socket that was disconnected: with ECONNRESET as its
  * error. A fast open that needs no cookie begins to connect without sending anything, and shutdown
- * gives that up. Where the kernel has no such thing there is no error. */
+ * gives that up. A kernel without it leaves no error. */
 static void leave_reset(int tcp, int family) {
     static const struct endpoint loopback[2] = {
         {.family = AF_INET, .port = 1, .addr = {127, 0, 0, 1}},
@@ -212,7 +213,7 @@ static void leave_reset(int tcp, int family) {
     }
     if (raw_connect(tcp, &name, len) == 0) {
         real.syscall(SYS_shutdown, tcp, SHUT_RDWR);
-    } else { /* it did send something, to where nobody listens: that error is not the one */
+    } else { /* it did send something, to where nobody listens: drop that error */
         raw_connect(tcp, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
         shim_take_error(tcp);
     }
@@ -221,10 +222,10 @@ static void leave_reset(int tcp, int family) {
     set_option(tcp, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE_OF_LINUX, 0);
 }
 
-/* Puts `tcp` in the place of `fd`, and ends what was there for everybody who has it, or waits for
- * it. They wake up when the new socket is in its place, so that it tells them why. `old` is a copy
- * of `fd`, or -1; with one, what another thread may have put in the place of `fd` meanwhile stays
- * there. */
+/* Puts `tcp` in the place of `fd`, and ends the old connection for everybody who has it or waits
+ * for it. They wake up when the new socket is in place, so that it can tell them why. `old` is a
+ * copy of `fd`, or -1; with a copy, a file that another thread has put in the place of `fd`
+ * meanwhile stays there. */
 static int replace_and_end(int fd, int tcp, int file_flags, int old) {
     if (old < 0)
         real.syscall(SYS_shutdown, fd, SHUT_RDWR);
