@@ -213,10 +213,10 @@ MAN_SRC := $(wildcard core/*/*.scd shim/*/*.scd helper/*/*.scd)
 MAN     := $(patsubst %.scd,$(BUILD)/man/%,$(notdir $(MAN_SRC)))
 vpath %.scd $(sort $(dir $(MAN_SRC)))
 
-# scdoc begins paragraphs that stay empty, which mandoc -T lint objects to, and ends lists with an
+# scdoc begins paragraphs (.P, .PP since 1.11.3) that stay empty, which mandoc -T lint objects to, and ends lists with an
 # empty line.  Hyphens become those that can be copied into a shell.
 define MAN_TIDY
-/^\.P$$/ { paragraph = 1; next }
+/^\.PP?$$/ { paragraph = 1; next }
 /^\.nf$$/, /^\.fi$$/ { literal = 1 }
 /^\.fi$$/ { literal = 0 }
 /^$$/ && !literal { next }
