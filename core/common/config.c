@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* config.c - the table of keys of smuxshim.conf, and what is checked across sections. */
+/* config.c - the tables of keys of smuxshim.conf, and what is checked across sections. */
 #include "core/common/config.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "core/common/ini.h"
 
@@ -18,285 +18,165 @@ struct parse_state {
     unsigned line_of_route[ROUTES_MAX], line_of_gateway[CONFIG_GATEWAYS_MAX];
 };
 
-static bool fail(struct ini_error *error, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+/* ---- Types of values that only this file has ---- */
 
-static bool fail(struct ini_error *error, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(error->text, sizeof error->text, format, args);
-    va_end(args);
-    return false;
+static bool set_range(const struct key *key, void *section, const char *value,
+                      struct ini_error *error) {
+    bool is_v4 = key->offset == offsetof(struct config_names, ranges.v4);
+    const char *why = name_range_parse(key_field(key, section), is_v4 ? AF_INET : AF_INET6, value);
+    return !why || key_expected(key, why, value, error);
 }
 
-static bool fail_value(struct ini_error *error, const char *key, const char *expected,
-                       const char *value) {
-    return fail(error, "%s: expected %s, not \"%.80s\"", key, expected, value);
+static bool equal_ranges(const struct key *key, const void *a, const void *b) {
+    return name_range_equal((const void *)((const char *)a + key->offset),
+                            (const void *)((const char *)b + key->offset));
 }
 
-/* Copies the next element of a list separated by commas or blanks; false at the end. */
-static bool next_element(const char **rest, char *out, size_t size, bool *fits) {
-    *rest += strspn(*rest, ", \t");
-    size_t len = strcspn(*rest, ", \t");
-    *fits = len < size;
-    if (len && *fits) {
-        memcpy(out, *rest, len);
-        out[len] = '\0';
-    }
-    *rest += len;
-    return len > 0;
-}
-
-/* One setter per type of value; `target` is the field. */
-typedef bool set_value(void *target, const char *key, const char *value, struct ini_error *error);
-
-static bool set_path(void *target, const char *key, const char *value, struct ini_error *error) {
-    if (value[0] != '/' || strlen(value) > CONFIG_PATH_MAX)
-        return fail_value(error, key, "an absolute path of at most 255 bytes", value);
-    strcpy(target, value);
-    return true;
-}
-
-static bool set_duration(void *target, const char *key, const char *value,
-                         struct ini_error *error) {
-    return (ini_duration_ms(value, target) && *(uint32_t *)target > 0) ||
-           fail_value(error, key, INI_EXPECTED_DURATION, value);
-}
-
-static bool set_keepalive(void *target, const char *key, const char *value,
-                          struct ini_error *error) {
-    return ini_duration_ms(value, target) ||
-           fail_value(error, key, INI_EXPECTED_DURATION ", or 0 for none", value);
-}
-
-static bool set_size(void *target, const char *key, const char *value, struct ini_error *error) {
-    return (ini_size(value, target) && *(uint32_t *)target > 0) ||
-           fail_value(error, key, INI_EXPECTED_SIZE, value);
-}
-
-static bool set_frame_size(void *target, const char *key, const char *value,
-                           struct ini_error *error) {
-    uint32_t size;
-    if (!ini_size(value, &size) || size < 1 || size > 65535)
-        return fail_value(error, key, "a size from 1 to 65535 bytes", value);
-    *(uint32_t *)target = size;
-    return true;
-}
-
-static bool set_smux_version(void *target, const char *key, const char *value,
-                             struct ini_error *error) {
-    uint32_t number;
-    if (!ini_number(value, 1, 2, &number))
-        return fail_value(error, key, "1 or 2", value);
-    *(uint8_t *)target = (uint8_t)number;
-    return true;
-}
-
-static bool set_connections(void *target, const char *key, const char *value,
-                            struct ini_error *error) {
-    uint32_t number;
-    if (!ini_number(value, 1, 64, &number))
-        return fail_value(error, key, "a number from 1 to 64", value);
-    *(uint16_t *)target = (uint16_t)number;
-    return true;
-}
-
-static bool set_max_streams(void *target, const char *key, const char *value,
-                            struct ini_error *error) {
-    return ini_number(value, 1, 1000000, target) ||
-           fail_value(error, key, "a number from 1 to 1000000", value);
-}
-
-static bool set_max_per_user(void *target, const char *key, const char *value,
-                             struct ini_error *error) {
-    return ini_number(value, 1, 65536, target) ||
-           fail_value(error, key, "a number from 1 to 65536", value);
-}
-
-static bool set_range(void *target, const char *key, const char *value, struct ini_error *error) {
-    struct name_range *range = target;
-    const char *why = name_range_parse(range, range->family, value);
-    return !why || fail_value(error, key, why, value);
-}
-
-static bool set_bool(void *target, const char *key, const char *value, struct ini_error *error) {
-    return ini_bool(value, target) || fail_value(error, key, INI_EXPECTED_BOOL, value);
-}
-
-static bool set_mode(void *target, const char *key, const char *value, struct ini_error *error) {
-    return ini_mode(value, target) || fail_value(error, key, INI_EXPECTED_MODE, value);
-}
-
-static bool set_socket(void *target, const char *key, const char *value, struct ini_error *error) {
+static bool set_socket(const struct key *key, void *section, const char *value,
+                       struct ini_error *error) {
     struct sockaddr_un name;
     if (value[0] != '/' || helper_path_name(&name, value) == 0)
-        return fail_value(error, key, "an absolute path that ends in /" HELPER_SOCKET_FILE, value);
-    return set_path(target, key, value, error);
-}
-
-static bool set_log_level(void *target, const char *key, const char *value,
-                          struct ini_error *error) {
-    static const char *const level[] = {"error", "warn", "info", "debug"};
-    for (uint8_t i = 0; i < sizeof level / sizeof *level; i++)
-        if (strcmp(value, level[i]) == 0) {
-            *(uint8_t *)target = i;
-            return true;
-        }
-    return fail_value(error, key, "error, warn, info or debug", value);
+        return key_expected(key, "an absolute path that ends in /" HELPER_SOCKET_FILE, value,
+                            error);
+    return key_path.set(key, section, value, error);
 }
 
 /* User or group names, or numeric ids; kept as text separated by single commas. */
-static bool set_accounts(void *target, const char *key, const char *value,
+static bool set_accounts(const struct key *key, void *section, const char *value,
                          struct ini_error *error) {
-    char *out = target, name[64];
+    char *out = key_field(key, section), name[64];
     size_t len = 0;
     bool fits;
-    for (const char *rest = value; next_element(&rest, name, sizeof name, &fits);) {
-        if (!fits || len + strlen(name) + 2 > CONFIG_LIST_MAX)
-            return fail_value(error, key, "names or ids, at most 1023 bytes", value);
+    for (const char *rest = value; key_next_element(&rest, name, sizeof name, &fits);) {
+        if (!fits || len + strlen(name) + 2 > key->size)
+            return key_expected(key, "names or ids, at most 1023 bytes", value, error);
         len += (size_t)sprintf(out + len, "%s%s", len ? "," : "", name);
     }
-    return len > 0 || fail_value(error, key, "names or ids", value);
+    return len > 0 || key_expected(key, "names or ids", value, error);
 }
 
-static bool set_addresses(struct config_gateway *gateway, const char *value,
+/* The last line with addresses is the one that counts. */
+static bool set_addresses(const struct key *key, void *section, const char *value,
                           struct ini_error *error) {
-    char text[CONFIG_URL_MAX + 1];
-    const char *why = "a shorter address";
-    bool fits;
+    struct config_gateway *gateway = section;
     gateway->n_addresses = 0;
-    for (const char *rest = value; next_element(&rest, text, sizeof text, &fits);) {
-        if (gateway->n_addresses == CONFIG_ADDRESSES_MAX)
-            return fail(error, "address: expected at most %u addresses", CONFIG_ADDRESSES_MAX);
-        if (!fits || !config_address_parse(&gateway->address[gateway->n_addresses], text, &why))
-            return fail_value(error, "address", why, fits ? text : value);
-        gateway->n_addresses++;
-    }
-    return gateway->n_addresses > 0 || fail_value(error, "address", "tcp://HOST:PORT", value);
+    return config_addresses_add(key, gateway->address, &gateway->n_addresses, value,
+                                "a shorter address", error) &&
+           (gateway->n_addresses > 0 || key_expected(key, "tcp://HOST:PORT", value, error));
 }
 
-struct key_row {
-    const char *key;
-    size_t offset;
-    set_value *set;
-};
-
-#define GATEWAY(key, field, set)                                                                   \
-    { key, offsetof(struct config_gateway, field), set }
-static const struct key_row gateway_keys[] = {
-    GATEWAY("version", version, set_smux_version),
-    GATEWAY("connections", connections, set_connections),
-    GATEWAY("keepalive-interval", keepalive_interval_ms, set_keepalive),
-    GATEWAY("keepalive-timeout", keepalive_timeout_ms, set_duration),
-    GATEWAY("dial-timeout", dial_timeout_ms, set_duration),
-    GATEWAY("retry-min", retry_min_ms, set_duration),
-    GATEWAY("retry-max", retry_max_ms, set_duration),
-    GATEWAY("max-frame-size", max_frame_size, set_frame_size),
-    GATEWAY("max-receive-buffer", max_receive_buffer, set_size),
-    GATEWAY("max-stream-buffer", max_stream_buffer, set_size),
-    GATEWAY("psk", psk, set_path),
-    GATEWAY("ca", ca, set_path),
-    GATEWAY("cert", cert, set_path),
-    GATEWAY("key", key, set_path),
-    {NULL, 0, NULL},
-};
-
-#define HELPER(key, field, set)                                                                    \
-    { key, offsetof(struct config_helper, field), set }
-static const struct key_row helper_keys[] = {
-    HELPER("socket", socket, set_socket),
-    HELPER("socket-mode", socket_mode, set_mode),
-    HELPER("allow-users", allow_users, set_accounts),
-    HELPER("allow-groups", allow_groups, set_accounts),
-    HELPER("autostart", autostart, set_bool),
-    HELPER("core-dumps", core_dumps, set_bool),
-    HELPER("log-level", log_level, set_log_level),
-    HELPER("log-file", log_file, set_path),
-    HELPER("max-streams", max_streams, set_max_streams),
-    HELPER("max-streams-per-user", max_streams_per_user, set_max_streams),
-    HELPER("max-memory", max_memory, set_size),
-    {NULL, 0, NULL},
-};
-
-#define NAMES(key, field, set)                                                                     \
-    { key, offsetof(struct config_names, field), set }
-static const struct key_row names_keys[] = {
-    NAMES("ipv4", ranges.v4, set_range),
-    NAMES("ipv6", ranges.v6, set_range),
-    NAMES("max-per-user", max_per_user, set_max_per_user),
-    {NULL, 0, NULL},
-};
-
-static bool fail_unknown_key(const struct ini_item *item, const char *first,
-                             const struct key_row *row, struct ini_error *error) {
-    char known[300];
-    size_t len = (size_t)snprintf(known, sizeof known, "%s", first);
-    for (; row->key && len + strlen(row->key) + 3 < sizeof known; row++)
-        len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", len ? ", " : "", row->key);
-    return fail(error, "unknown key \"%.40s\" in [%.40s], expected one of %s", item->key,
-                item->section, known);
+static bool equal_addresses(const struct key *key, const void *a, const void *b) {
+    const struct config_gateway *left = a, *right = b;
+    (void)key;
+    return config_addresses_equal(left->address, left->n_addresses, right->address,
+                                  right->n_addresses);
 }
 
-static bool set_from_table(const struct key_row *row, void *base, const struct ini_item *item,
-                           const char *first, struct ini_error *error) {
-    const struct key_row *table = row;
-    for (; row->key; row++)
-        if (strcmp(row->key, item->key) == 0)
-            return row->set((char *)base + row->offset, item->key, item->value, error);
-    return fail_unknown_key(item, first, table, error);
+static const struct key_type addresses = {set_addresses, equal_addresses};
+static const struct key_type socket_path = {set_socket, key_equal_text};
+static const struct key_type accounts = {set_accounts, key_equal_text};
+static const struct key_type range = {set_range, equal_ranges};
+
+/* ---- Keys: those of [route] are in routes.c, which has a text form of its own ---- */
+
+#define GATEWAY(name, field, type) KEY(config_gateway, name, field, type)
+const struct key config_gateway_keys[] = {
+    {GATEWAY("address", address, addresses)},
+    {GATEWAY("version", session.version, key_number), .min = 1, .max = 2, .by_default = "2"},
+    {GATEWAY("connections", connections, key_number), .min = 1, .max = 64, .by_default = "1"},
+    {GATEWAY("keepalive-interval", session.keepalive_interval_ms, key_duration),
+     .by_default = "10s"},
+    {GATEWAY("keepalive-timeout", session.keepalive_timeout_ms, key_duration), .min = 1,
+     .by_default = "30s"},
+    {GATEWAY("dial-timeout", dial_timeout_ms, key_duration), .min = 1, .by_default = "10s"},
+    {GATEWAY("retry-min", retry_min_ms, key_duration), .min = 1, .by_default = "100ms"},
+    {GATEWAY("retry-max", retry_max_ms, key_duration), .min = 1, .by_default = "10s"},
+    {GATEWAY("max-frame-size", session.max_frame_size, key_size), .min = 1, .max = 65535,
+     .by_default = "65535"},
+    {GATEWAY("max-receive-buffer", session.max_receive_buffer, key_size), .min = 1,
+     .by_default = "64m"},
+    {GATEWAY("max-stream-buffer", session.max_stream_buffer, key_size), .min = 1,
+     .by_default = "4m"},
+    {GATEWAY("psk", psk, key_path)},
+    {GATEWAY("ca", ca, key_path)},
+    {GATEWAY("cert", cert, key_path)},
+    {GATEWAY("key", key, key_path)},
+    {0},
+};
+
+#define HELPER(name, field, type) KEY(config_helper, name, field, type)
+const struct key config_helper_keys[] = {
+    {HELPER("socket", socket, socket_path), .restart = true},
+    {HELPER("socket-mode", socket_mode, key_mode), .by_default = "0600"},
+    {HELPER("allow-users", allow_users, accounts)},
+    {HELPER("allow-groups", allow_groups, accounts)},
+    {HELPER("autostart", autostart, key_bool), .by_default = "yes"},
+    {HELPER("core-dumps", core_dumps, key_bool), .restart = true},
+    {HELPER("log-level", log_level, key_log_level), .by_default = "info"},
+    {HELPER("log-file", log_file, key_path), .restart = true},
+    {HELPER("max-streams", max_streams, key_number), .min = 1, .max = 1000000,
+     .by_default = "65536"},
+    {HELPER("max-streams-per-user", max_streams_per_user, key_number), .min = 1, .max = 1000000,
+     .by_default = "8192"},
+    {HELPER("max-memory", max_memory, key_size), .min = 1},
+    {0},
+};
+
+#define NAMES(name, field, type) KEY(config_names, name, field, type)
+const struct key config_names_keys[] = {
+    {NAMES("ipv4", ranges.v4, range), .by_default = NAME_RANGE_DEFAULT_V4},
+    {NAMES("ipv6", ranges.v6, range), .by_default = NAME_RANGE_DEFAULT_V6},
+    {NAMES("max-per-user", max_per_user, key_number), .min = 1, .max = 65536, .by_default = "8192"},
+    {0},
+};
+
+bool config_gateway_equal(const struct config_gateway *a, const struct config_gateway *b) {
+    return strcmp(a->name, b->name) == 0 && !keys_changed(config_gateway_keys, a, b);
 }
+
+/* ---- Sections ---- */
 
 static bool handle_key(struct parse_state *state, const struct ini_item *item,
                        struct ini_error *error) {
     struct route_error route_error;
+    char where[60];
+    snprintf(where, sizeof where, " in [%.40s]", item->section);
     if (state->gateway)
-        return strcmp(item->key, "address") == 0
-                   ? set_addresses(state->gateway, item->value, error)
-                   : set_from_table(gateway_keys, state->gateway, item, "address", error);
+        return keys_set(config_gateway_keys, state->gateway, item->key, item->value, where, error);
     if (state->in_helper)
-        return set_from_table(helper_keys, &state->config->helper, item, "", error);
+        return keys_set(config_helper_keys, &state->config->helper, item->key, item->value, where,
+                        error);
     if (state->in_names)
-        return set_from_table(names_keys, &state->config->names, item, "", error);
+        return keys_set(config_names_keys, &state->config->names, item->key, item->value, where,
+                        error);
     if (!state->route)
-        return fail(error,
-                    "expected a [gateway NAME], [route NAME], [helper] or [names] before \"%.60s\"",
-                    item->key);
+        return key_fail(
+            error, "expected a [gateway NAME], [route NAME], [helper] or [names] before \"%.60s\"",
+            item->key);
     return route_set(&state->config->routes, state->route, item->key, item->value, &route_error) ||
-           fail(error, "%s", route_error.text);
-}
-
-static void gateway_defaults(struct config_gateway *gateway) {
-    memset(gateway, 0, sizeof *gateway);
-    gateway->version = 2;
-    gateway->connections = 1;
-    gateway->keepalive_interval_ms = 10000;
-    gateway->keepalive_timeout_ms = 30000;
-    gateway->dial_timeout_ms = 10000;
-    gateway->retry_min_ms = 100;
-    gateway->retry_max_ms = 10000;
-    gateway->max_frame_size = 65535;
-    gateway->max_receive_buffer = 64 << 20;
-    gateway->max_stream_buffer = 4 << 20;
+           key_fail(error, "%s", route_error.text);
 }
 
 static struct config_gateway *add_gateway(struct config *config, const char *name,
                                           struct ini_error *error) {
     if (config->n_gateways == CONFIG_GATEWAYS_MAX) {
-        fail(error, "expected at most %u gateways", CONFIG_GATEWAYS_MAX);
+        key_fail(error, "expected at most %u gateways", CONFIG_GATEWAYS_MAX);
         return NULL;
     }
     if (config_gateway(config, name)) {
-        fail(error, "expected one gateway called \"%.60s\", found a second", name);
+        key_fail(error, "expected one gateway called \"%.60s\", found a second", name);
         return NULL;
     }
     size_t len = strlen(name);
     if (len == 0 || len > ROUTE_NAME_MAX || strpbrk(name, " ,;=\t/:")) {
-        fail(error, "\"%.80s\": expected a gateway name of 1 to %u letters, digits, '-', '_', '.'",
-             name, ROUTE_NAME_MAX);
+        key_fail(error,
+                 "\"%.80s\": expected a gateway name of 1 to %u letters, digits, '-', '_', '.'",
+                 name, ROUTE_NAME_MAX);
         return NULL;
     }
     struct config_gateway *gateway = &config->gateway[config->n_gateways++];
-    gateway_defaults(gateway);
+    memset(gateway, 0, sizeof *gateway);
+    keys_default(config_gateway_keys, gateway);
     strcpy(gateway->name, name);
     return gateway;
 }
@@ -314,7 +194,7 @@ static bool begin_route(struct parse_state *state, const char *name, unsigned li
     struct route_error route_error;
     state->route = route_list_add(&state->config->routes, name, &route_error);
     if (!state->route)
-        return fail(error, "%s", route_error.text);
+        return key_fail(error, "%s", route_error.text);
     state->line_of_route[state->config->routes.n_routes - 1] = line;
     return true;
 }
@@ -331,8 +211,9 @@ static bool handle_header(struct parse_state *state, const struct ini_item *item
         return begin_gateway(state, item->section + 8, item->line, error);
     if (strncmp(item->section, "route ", 6) == 0)
         return begin_route(state, item->section + 6, item->line, error);
-    return fail(error, "expected [gateway NAME], [route NAME], [helper] or [names], not [%.60s]",
-                item->section);
+    return key_fail(error,
+                    "expected [gateway NAME], [route NAME], [helper] or [names], not [%.60s]",
+                    item->section);
 }
 
 static bool handle_item(void *ctx, const struct ini_item *item, struct ini_error *error) {
@@ -348,18 +229,22 @@ static bool route_has_rules(const struct route_list *routes, size_t index) {
 
 static bool check_gateway(const struct config_gateway *gateway, struct ini_error *error) {
     if (gateway->n_addresses == 0)
-        return fail(error, "[gateway %s]: expected an address", gateway->name);
-    if (gateway->keepalive_interval_ms &&
-        gateway->keepalive_timeout_ms < gateway->keepalive_interval_ms)
-        return fail(error, "[gateway %s]: expected keepalive-timeout not below keepalive-interval",
-                    gateway->name);
-    if (gateway->max_stream_buffer > gateway->max_receive_buffer)
-        return fail(error, "[gateway %s]: expected max-stream-buffer not above max-receive-buffer",
-                    gateway->name);
+        return key_fail(error, "[gateway %s]: expected an address", gateway->name);
+    const struct session_limits *session = &gateway->session;
+    if (session->keepalive_interval_ms &&
+        session->keepalive_timeout_ms < session->keepalive_interval_ms)
+        return key_fail(error,
+                        "[gateway %s]: expected keepalive-timeout not below keepalive-interval",
+                        gateway->name);
+    if (session->max_stream_buffer > session->max_receive_buffer)
+        return key_fail(error,
+                        "[gateway %s]: expected max-stream-buffer not above max-receive-buffer",
+                        gateway->name);
     if (gateway->retry_max_ms < gateway->retry_min_ms)
-        return fail(error, "[gateway %s]: expected retry-max not below retry-min", gateway->name);
+        return key_fail(error, "[gateway %s]: expected retry-max not below retry-min",
+                        gateway->name);
     if (!gateway->cert[0] != !gateway->key[0])
-        return fail(error, "[gateway %s]: expected cert and key together", gateway->name);
+        return key_fail(error, "[gateway %s]: expected cert and key together", gateway->name);
     return true;
 }
 
@@ -398,7 +283,6 @@ static bool check_sections(struct parse_state *state, struct ini_error *error) {
     struct config *config = state->config;
     for (size_t i = 0; i < config->n_gateways; i++) {
         error->line = state->line_of_gateway[i];
-        config->gateway[i].keepalive = config->gateway[i].keepalive_interval_ms > 0;
         if (!check_gateway(&config->gateway[i], error))
             return false;
     }
@@ -406,10 +290,10 @@ static bool check_sections(struct parse_state *state, struct ini_error *error) {
         const struct route *route = &config->routes.route[i];
         error->line = state->line_of_route[i];
         if (!route_has_rules(&config->routes, i))
-            return fail(error, "[route %s]: expected destinations", route->name);
+            return key_fail(error, "[route %s]: expected destinations", route->name);
         if (!config_gateway(config, route->gateway))
-            return fail(error, "[route %s]: expected a [gateway %s], there is none", route->name,
-                        route->gateway);
+            return key_fail(error, "[route %s]: expected a [gateway %s], there is none",
+                            route->name, route->gateway);
     }
     const struct route_rule *rule = unreachable_rule(config);
     if (rule) {
@@ -432,13 +316,8 @@ bool config_parse_text(struct config *config, const char *file, char *text, size
 
 void config_init(struct config *config) {
     memset(config, 0, sizeof *config);
-    config->helper.socket_mode = 0600;
-    config->helper.autostart = true;
-    config->helper.log_level = CONFIG_LOG_INFO;
-    config->helper.max_streams = 65536;
-    config->helper.max_streams_per_user = 8192;
-    config->names.max_per_user = 8192;
-    name_ranges_default(&config->names.ranges);
+    keys_default(config_helper_keys, &config->helper);
+    keys_default(config_names_keys, &config->names);
 }
 
 const struct config_gateway *config_gateway(const struct config *config, const char *name) {
@@ -453,10 +332,8 @@ bool config_set_gateway_text(struct config *config, const char *text, struct con
     struct config_gateway *gateway = (struct config_gateway *)config_gateway(config, "main");
     if (!gateway)
         gateway = add_gateway(config, "main", &ini_error);
-    if (gateway && set_addresses(gateway, text, &ini_error)) {
-        gateway->keepalive = gateway->keepalive_interval_ms > 0;
+    if (gateway && keys_set(config_gateway_keys, gateway, "address", text, "", &ini_error))
         return true;
-    }
     snprintf(error->text, sizeof error->text, "%s", ini_error.text);
     return false;
 }

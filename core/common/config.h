@@ -17,9 +17,9 @@
  *     [names]
  *     ipv4 = 10.255.0.0/16
  *
- * Routes keep the order of the file. Every key is one row of a table in config.c; a mistake stops
- * the reading and is reported as "FILE:LINE: what was found, what was expected". The struct is
- * flat, without pointers; reading allocates nothing on the heap (the shim reads it inside
+ * Routes keep the order of the file. Every key is one row of a table in config.c (key_table.h); a
+ * mistake stops the reading and is reported as "FILE:LINE: what was found, what was expected". The
+ * struct is flat, without pointers; reading allocates nothing on the heap (the shim reads it inside
  * connect(2)): the file is read into memory that is mapped and unmapped around it.
  */
 #ifndef CORE_COMMON_CONFIG_H
@@ -31,6 +31,7 @@
 #include <time.h>
 
 #include "core/common/helper_protocol.h"
+#include "core/common/key_table.h"
 #include "core/common/name_range.h"
 #include "core/common/routes.h"
 
@@ -51,34 +52,45 @@ struct config_address {
     char host[CONFIG_PATH_MAX + 1];
 };
 
+/* What a session is made with, at either end (helper/relay/session_config.h). */
+struct session_limits {
+    uint8_t version;                /* of smux, 1 or 2; at a gateway also SMUX_VERSION_AUTO */
+    uint32_t keepalive_interval_ms; /* 0: no keepalive */
+    uint32_t keepalive_timeout_ms;
+    uint32_t max_frame_size;                        /* bytes */
+    uint32_t max_receive_buffer, max_stream_buffer; /* bytes */
+};
+
 struct config_gateway {
     char name[ROUTE_NAME_MAX + 1];
     uint16_t n_addresses;
     struct config_address address[CONFIG_ADDRESSES_MAX]; /* tried in order */
-    uint8_t version;                                     /* smux version, 1 or 2 */
-    uint8_t keepalive;                                   /* 0: disabled by keepalive-interval = 0 */
     uint16_t connections;                                /* sessions kept in parallel, 1..64 */
-    uint32_t keepalive_interval_ms, keepalive_timeout_ms;
-    uint32_t dial_timeout_ms;                       /* one attempt to set up the carrier */
-    uint32_t retry_min_ms, retry_max_ms;            /* back-off between attempts */
-    uint32_t max_frame_size;                        /* bytes */
-    uint32_t max_receive_buffer, max_stream_buffer; /* bytes */
-    char psk[CONFIG_PATH_MAX + 1];                  /* paths; empty: not given */
+    struct session_limits session;
+    uint32_t dial_timeout_ms;            /* one attempt to set up the carrier */
+    uint32_t retry_min_ms, retry_max_ms; /* back-off between attempts */
+    char psk[CONFIG_PATH_MAX + 1];       /* paths; empty: not given */
     char ca[CONFIG_PATH_MAX + 1];
     char cert[CONFIG_PATH_MAX + 1];
     char key[CONFIG_PATH_MAX + 1];
 };
 
-enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
+/* syslog's numbers. */
+enum config_log_level {
+    CONFIG_LOG_ERROR = 3,
+    CONFIG_LOG_WARN = 4,
+    CONFIG_LOG_INFO = 6,
+    CONFIG_LOG_DEBUG = 7
+};
 
 struct config_helper {
     char socket[CONFIG_PATH_MAX + 1];      /* empty: the rule of helper_place_socket */
     uint32_t socket_mode;                  /* default 0600 */
     char allow_users[CONFIG_LIST_MAX + 1]; /* names or ids, separated by single commas */
     char allow_groups[CONFIG_LIST_MAX + 1];
-    bool autostart;  /* may the launcher (and the shim) start a helper? default yes */
-    bool core_dumps; /* default no */
-    uint8_t log_level;
+    bool autostart;    /* may the launcher (and the shim) start a helper? default yes */
+    bool core_dumps;   /* default no */
+    uint8_t log_level; /* enum config_log_level */
     char log_file[CONFIG_PATH_MAX + 1]; /* empty: stderr, or nowhere when detached */
     uint32_t max_streams;               /* at once, over all gateways; default 65536 */
     uint32_t max_streams_per_user;      /* of a user who is neither root nor the helper's owner */
@@ -115,6 +127,12 @@ bool config_parse(struct config *config, const char *file, const char *text, siz
 
 /* Reads and parses a file. A file that cannot be read is an error that names it and the reason. */
 bool config_read(struct config *config, const char *file, struct config_error *error);
+
+/* Reads a file into memory of its own, with room for a terminator at (*text)[*len], which is given
+ * back with config_file_unmap. 0, or a negative errno; -EFBIG if it has more than CONFIG_FILE_MAX
+ * bytes. */
+int config_file_map(const char *file, char **text, size_t *len);
+void config_file_unmap(char *text);
 
 /* For the programs, at their start: SMUXSHIM_CONFIG, if it is relative, becomes absolute in the
  * environment, for those that they start, and for themselves elsewhere. */
@@ -154,12 +172,28 @@ bool config_check_gateways(const struct config *config, struct config_error *err
  * there. True for a file that parsed, and wherever no route has a name. */
 bool config_check_names(const struct config *config, struct config_error *error);
 
+/* The tables: what can be in [gateway NAME], [helper] and [names]. */
+extern const struct key config_gateway_keys[], config_helper_keys[], config_names_keys[];
+
+/* Have both gateways the same name, and every key the same value? */
+bool config_gateway_equal(const struct config_gateway *a, const struct config_gateway *b);
+
 /* The gateway of that name, or NULL. */
 const struct config_gateway *config_gateway(const struct config *config, const char *name);
 
 /* Parses "tcp://host:port", "tls://host:port" or "unix:///path"; a text without scheme is tcp.
  * False and *why = what was expected (static text). */
 bool config_address_parse(struct config_address *address, const char *text, const char **why);
+
+/* Appends the addresses of a list separated by commas or blanks, of which there may be none, to the
+ * *n of `address`, which has room for CONFIG_ADDRESSES_MAX. False and a message on a mistake;
+ * `too_long` is what was expected in place of a text of more than CONFIG_URL_MAX bytes. */
+bool config_addresses_add(const struct key *key, struct config_address *address, uint16_t *n,
+                          const char *value, const char *too_long, struct ini_error *error);
+
+/* Are these the same addresses, in the same order? */
+bool config_addresses_equal(const struct config_address *a, unsigned n_a,
+                            const struct config_address *b, unsigned n_b);
 
 /* The address as a URL. Returns `out`. */
 char *config_address_text(const struct config_address *address, char *out, size_t size);

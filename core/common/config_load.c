@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* config_load.c - where the configuration comes from: files, the environment, the command line. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,7 +11,6 @@
 #include <unistd.h>
 
 #include "core/common/config_internal.h"
-#include "core/common/ini.h"
 
 /* Memory that is not the heap's: the shim reads configurations inside connect(2), where a program
  * may hold its allocator's lock. */
@@ -53,24 +51,35 @@ static ssize_t read_all(int fd, char *out) {
     return (ssize_t)len;
 }
 
-bool config_read(struct config *config, const char *file, struct config_error *error) {
-    if (strlen(file) > CONFIG_PATH_MAX)
-        return fail_file(error, file, "expected a path of at most 255 bytes");
+int config_file_map(const char *file, char **text, size_t *len) {
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
-        return fail_file(error, file, strerror(errno));
-    bool ok = false;
-    char *text = scratch_map(CONFIG_FILE_MAX + 2);
-    ssize_t len = text ? read_all(fd, text) : -1;
-    if (len < 0)
-        fail_file(error, file, strerror(errno));
-    else if (len > CONFIG_FILE_MAX)
-        fail_file(error, file, "expected at most 1 MiB");
-    else
-        ok = config_parse_text(config, file, text, (size_t)len, error);
-    if (text)
-        munmap(text, CONFIG_FILE_MAX + 2);
+        return -errno;
+    *text = scratch_map(CONFIG_FILE_MAX + 2);
+    ssize_t n = *text ? read_all(fd, *text) : -1;
+    int error = n < 0 ? errno : n > CONFIG_FILE_MAX ? EFBIG : 0;
     close(fd);
+    if (error && *text)
+        config_file_unmap(*text);
+    *len = error ? 0 : (size_t)n;
+    return -error;
+}
+
+void config_file_unmap(char *text) {
+    munmap(text, CONFIG_FILE_MAX + 2);
+}
+
+bool config_read(struct config *config, const char *file, struct config_error *error) {
+    char *text = NULL;
+    size_t len = 0;
+    if (strlen(file) > CONFIG_PATH_MAX)
+        return fail_file(error, file, "expected a path of at most 255 bytes");
+    int failed = config_file_map(file, &text, &len);
+    if (failed)
+        return fail_file(error, file,
+                         failed == -EFBIG ? "expected at most 1 MiB" : strerror(-failed));
+    bool ok = config_parse_text(config, file, text, len, error);
+    config_file_unmap(text);
     return ok;
 }
 
@@ -232,68 +241,4 @@ bool config_check_gateways(const struct config *config, struct config_error *err
 
 bool config_load(struct config *config, struct config_error *error) {
     return config_load_with(config, NULL, NULL, NULL, error);
-}
-
-static bool parse_port(const char *text, uint16_t *port) {
-    uint32_t number;
-    if (!ini_number(text, 1, 65535, &number))
-        return false;
-    *port = (uint16_t)number;
-    return true;
-}
-
-/* "host:port" or "[v6]:port" into `address`. */
-static bool parse_host_port(struct config_address *address, const char *text) {
-    const char *host = text, *end, *colon;
-    uint8_t v6[16];
-    if (*text == '[') {
-        host = text + 1;
-        end = strchr(host, ']');
-        colon = end ? end + 1 : NULL;
-    } else {
-        colon = end = strchr(text, ':');
-    }
-    if (!colon || *colon != ':' || end == host || (size_t)(end - host) >= sizeof address->host)
-        return false;
-    memcpy(address->host, host, (size_t)(end - host));
-    address->host[end - host] = '\0';
-    if (*text == '[' ? inet_pton(AF_INET6, address->host, v6) != 1
-                     : !helper_host_name_valid(address->host, (size_t)(end - host)))
-        return false;
-    return parse_port(colon + 1, &address->port);
-}
-
-static bool parse_unix(struct config_address *address, const char *path) {
-    if (path[0] != '/' || strlen(path) > 107)
-        return false;
-    strcpy(address->host, path);
-    return true;
-}
-
-bool config_address_parse(struct config_address *address, const char *text, const char **why) {
-    static const struct {
-        const char *prefix;
-        enum config_scheme scheme;
-    } schemes[] = {{"tcp://", CONFIG_TCP}, {"tls://", CONFIG_TLS}, {"unix://", CONFIG_UNIX}};
-    memset(address, 0, sizeof *address);
-    *why = "tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH";
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
-        size_t len = strlen(schemes[i].prefix);
-        if (strncmp(text, schemes[i].prefix, len) == 0) {
-            address->scheme = (uint8_t)schemes[i].scheme;
-            return address->scheme == CONFIG_UNIX ? parse_unix(address, text + len)
-                                                  : parse_host_port(address, text + len);
-        }
-    }
-    return !strstr(text, "://") && parse_host_port(address, text);
-}
-
-char *config_address_text(const struct config_address *address, char *out, size_t size) {
-    static const char *const scheme[] = {"tcp", "tls", "unix"};
-    if (address->scheme == CONFIG_UNIX)
-        snprintf(out, size, "unix://%s", address->host);
-    else
-        snprintf(out, size, strchr(address->host, ':') ? "%s://[%s]:%u" : "%s://%s:%u",
-                 scheme[address->scheme], address->host, address->port);
-    return out;
 }

@@ -178,11 +178,11 @@ static bool make_direct_gateway(struct helper *helper) {
 
 struct upstream *helper_direct(struct helper *helper, struct account *account) {
     struct config_gateway config = {.name = "direct",
-                                    .version = 2,
                                     .connections = 1,
-                                    .max_frame_size = 65535,
-                                    .max_receive_buffer = 64 << 20,
-                                    .max_stream_buffer = 4 << 20};
+                                    .session = {.version = 2,
+                                                .max_frame_size = 65535,
+                                                .max_receive_buffer = 64 << 20,
+                                                .max_stream_buffer = 4 << 20}};
     struct upstream **direct = &upstreams_of(helper, account)->direct;
     struct carrier *pair[2];
     if (*direct && !upstream_is_lost(*direct))

@@ -122,8 +122,7 @@ static struct config *load_config(const struct options *options, struct admissio
 }
 
 static int log_level_of(const struct process *process, const struct config *config) {
-    static const int levels[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
-    return process->options.verbose ? LOG_DEBUG : levels[config->helper.log_level];
+    return process->options.verbose ? LOG_DEBUG : config->helper.log_level;
 }
 
 static bool start_log(const struct process *process, const struct config *config) {
@@ -137,12 +136,21 @@ static bool start_log(const struct process *process, const struct config *config
 
 /* ---- Asked for by signals and by smuxctl ---- */
 
+/* What has changed, and takes effect when the program is started again. */
+static void tell_restart(const struct config_helper *old, const struct config_helper *fresh) {
+    for (const struct key *key = config_helper_keys; (key = keys_changed(key, old, fresh)); key++)
+        if (key->restart)
+            log_info("%s: has changed, which needs a restart", key->name);
+}
+
 static bool reload(struct helper *helper, char *message, size_t size) {
     struct process *process = container_of(helper, struct process, helper);
     struct config_error error;
     log_reopen();
     struct admission admission;
     struct config *config = load_config(&process->options, &admission, &error);
+    if (config)
+        tell_restart(&helper->config->helper, &config->helper);
     if (config && helper_reconfigure(helper, config)) {
         helper->admission = admission;
         log_set_level(log_level_of(process, config));

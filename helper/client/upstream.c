@@ -226,16 +226,12 @@ static const struct pump_ops session_ops = {
 
 struct upstream_session *upstream_session_new(struct link *link, struct carrier *carrier) {
     struct upstream *upstream = link->upstream;
-    const struct config_gateway *config = &upstream->config;
     struct upstream_session *session = calloc(1, sizeof *session);
     smux_config smux;
     if (!session)
         return NULL;
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a link always has its upstream */
-    session_config_fill(&smux, config->version, config->max_receive_buffer,
-                        config->max_stream_buffer, config->max_frame_size,
-                        config->keepalive ? config->keepalive_interval_ms : 0,
-                        config->keepalive_timeout_ms);
+    session_config_fill(&smux, &upstream->config.session);
     smux.max_promised = reactor_promises(upstream->reactor);
     if (upstream->plain)
         smux.linger_timeout_us = SESSION_PLAIN_LINGER_US;

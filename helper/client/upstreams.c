@@ -21,33 +21,11 @@ struct upstream *upstreams_make(struct reactor *reactor, struct resolver_client 
     return upstream_new(reactor, names, gateway, is_plain(config, gateway));
 }
 
-static bool addresses_equal(const struct config_gateway *a, const struct config_gateway *b) {
-    for (int i = 0; i < a->n_addresses; i++)
-        if (a->address[i].scheme != b->address[i].scheme ||
-            a->address[i].port != b->address[i].port ||
-            strcmp(a->address[i].host, b->address[i].host) != 0)
-            return false;
-    return a->n_addresses == b->n_addresses;
-}
-
-static bool gateways_equal(const struct config_gateway *a, const struct config_gateway *b) {
-    return strcmp(a->name, b->name) == 0 && addresses_equal(a, b) && a->version == b->version &&
-           a->keepalive == b->keepalive && a->connections == b->connections &&
-           a->keepalive_interval_ms == b->keepalive_interval_ms &&
-           a->keepalive_timeout_ms == b->keepalive_timeout_ms &&
-           a->dial_timeout_ms == b->dial_timeout_ms && a->retry_min_ms == b->retry_min_ms &&
-           a->retry_max_ms == b->retry_max_ms && a->max_frame_size == b->max_frame_size &&
-           a->max_receive_buffer == b->max_receive_buffer &&
-           a->max_stream_buffer == b->max_stream_buffer && strcmp(a->psk, b->psk) == 0 &&
-           strcmp(a->ca, b->ca) == 0 && strcmp(a->cert, b->cert) == 0 &&
-           strcmp(a->key, b->key) == 0;
-}
-
 static struct upstream *take_equal(struct upstreams *upstreams, const struct config *old,
                                    const struct config_gateway *gateway) {
     for (int i = 0; i < old->n_gateways; i++) {
         struct upstream *upstream = upstreams->to[i];
-        if (upstream && gateways_equal(upstream_config(upstream), gateway)) {
+        if (upstream && config_gateway_equal(upstream_config(upstream), gateway)) {
             upstreams->to[i] = NULL;
             return upstream;
         }

@@ -146,7 +146,7 @@ static void print_gateway(const struct config_gateway *gateway) {
     printf("gateway %s: ", gateway->name);
     for (int i = 0; i < gateway->n_addresses; i++)
         printf("%s%s", i ? ", " : "", config_address_text(&gateway->address[i], text, sizeof text));
-    printf(" (smux version %u, connections %u)\n", gateway->version, gateway->connections);
+    printf(" (smux version %u, connections %u)\n", gateway->session.version, gateway->connections);
 }
 
 static void print_names(const struct config *config) {

@@ -17,33 +17,34 @@
 #include "core/common/config.h"
 #include "core/common/routes.h"
 
-#define GATEWAY_ADDRESSES_MAX 8
+#define GATEWAY_ADDRESSES_MAX CONFIG_ADDRESSES_MAX
 
 struct gateway_config {
     char file[CONFIG_PATH_MAX + 1]; /* empty: command line only */
-    int n_addresses;
+    uint16_t n_addresses;
     struct config_address address[GATEWAY_ADDRESSES_MAX];
     struct route_list allow; /* no rule: nothing is allowed */
-    uint8_t version;         /* 0: as the client's first frame says */
-    bool insecure;           /* listen beyond loopback without TLS */
+    struct session_limits session;
+    bool insecure; /* listen beyond loopback without TLS */
     bool core_dumps;
     bool of_helper; /* not a gateway to others: the user's own helper, whose host is the user's */
     uint32_t connect_timeout_ms, drain_timeout_ms;
-    uint32_t keepalive_interval_ms, keepalive_timeout_ms;
     uint32_t target_keepalive_ms; /* silence after which a target is probed; 0: never */
     uint32_t
         half_closed_timeout_ms; /* of a silent target whose plain client has said FIN; 0: none */
-    uint32_t max_frame_size, max_receive_buffer, max_stream_buffer; /* bytes */
-    uint32_t max_memory;   /* for data in passing, of one worker; 0: reactor_default_memory */
-    uint32_t max_streams;  /* of one session */
-    uint32_t max_sessions; /* of one worker */
+    uint32_t max_memory;        /* for data in passing, of one worker; 0: reactor_default_memory */
+    uint32_t max_streams;       /* of one session */
+    uint32_t max_sessions;      /* of one worker */
     uint32_t max_sessions_per_source;                   /* the same */
     uint32_t hello_timeout_ms, first_stream_timeout_ms; /* the latter 0: none */
     uint32_t workers;
     uint32_t socket_mode;               /* of unix sockets */
-    int log_level;                      /* syslog's */
+    uint8_t log_level;                  /* enum config_log_level */
     char log_file[CONFIG_PATH_MAX + 1]; /* "stderr", "syslog" or a path */
 };
+
+/* What can be in [listen]. */
+extern const struct key gateway_config_keys[];
 
 void gateway_config_init(struct gateway_config *config);
 

@@ -127,6 +127,13 @@ static void terminate(struct process *process) {
     gateway_drain(process->gateway, process->config->drain_timeout_ms, on_drained, process);
 }
 
+/* What has changed, and takes effect when the program is started again. */
+static void tell_restart(const struct gateway_config *old, const struct gateway_config *fresh) {
+    for (const struct key *key = gateway_config_keys; (key = keys_changed(key, old, fresh)); key++)
+        if (key->restart)
+            log_info("%s: has changed, which needs a restart", key->name);
+}
+
 static void reload(struct process *process) {
     struct config_error error;
     log_reopen();
@@ -138,6 +145,7 @@ static void reload(struct process *process) {
     log_set_level(config->log_level);
     reactor_set_memory(&process->reactor, config->max_memory);
     gateway_reconfigure(process->gateway, config);
+    tell_restart(process->config, config);
     free(process->config);
     process->config = config;
     log_info("configuration reloaded; addresses and workers need a restart to change");

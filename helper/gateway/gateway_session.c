@@ -103,9 +103,7 @@ int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carri
     smux_config smux;
     if (!session)
         return -ENOMEM;
-    session_config_fill(&smux, config->version, config->max_receive_buffer,
-                        config->max_stream_buffer, config->max_frame_size,
-                        config->keepalive_interval_ms, config->keepalive_timeout_ms);
+    session_config_fill(&smux, &config->session);
     smux.linger_timeout_us = SESSION_PLAIN_LINGER_US;
     smux.max_streams = config->max_streams;
     smux.max_promised = reactor_promises(sessions->reactor);

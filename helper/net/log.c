@@ -91,13 +91,6 @@ void log_set_level(int level) {
     state.level = level;
 }
 
-int log_level_from_name(const char *name) {
-    for (size_t i = 0; i < LEVEL_COUNT; i++)
-        if (strcmp(level_names[i].name, name) == 0)
-            return level_names[i].level;
-    return -1;
-}
-
 static const char *level_name(int level) {
     for (size_t i = 0; i < LEVEL_COUNT; i++)
         if (level_names[i].level == level)

@@ -20,9 +20,6 @@ void log_reopen(void);
 
 void log_set_level(int level);
 
-/* "error", "warn", "info" or "debug" to a level; -1 if it is none of them. */
-int log_level_from_name(const char *name);
-
 /* True if lines of this level are written: for texts that are costly to make. */
 bool log_wants(int level);
 

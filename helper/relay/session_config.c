@@ -7,22 +7,21 @@
 /* The least that the engine takes for an automatic window. */
 #define WINDOW_MIN (256u * 1024u)
 
-void session_config_fill(smux_config *smux, int version, uint32_t receive_buffer,
-                         uint32_t stream_buffer, uint32_t frame_size,
-                         uint32_t keepalive_interval_ms, uint32_t keepalive_timeout_ms) {
+void session_config_fill(smux_config *smux, const struct session_limits *limits) {
+    uint32_t stream_buffer = limits->max_stream_buffer;
     smux_config_init(smux);
-    smux->version = version;
-    smux->max_receive_buffer = receive_buffer;
-    if (stream_buffer > receive_buffer)
-        stream_buffer = receive_buffer;
+    smux->version = limits->version;
+    smux->max_receive_buffer = limits->max_receive_buffer;
+    if (stream_buffer > limits->max_receive_buffer)
+        stream_buffer = limits->max_receive_buffer;
     smux->max_stream_buffer = stream_buffer;
     smux->auto_window = stream_buffer >= WINDOW_MIN;
     smux->max_window = smux->auto_window ? stream_buffer : 0;
-    smux->max_frame_size = frame_size;
-    smux->keepalive_disabled = keepalive_interval_ms == 0;
-    if (keepalive_interval_ms > 0) {
-        smux->keepalive_interval_us = (uint64_t)keepalive_interval_ms * 1000u;
-        smux->keepalive_timeout_us = (uint64_t)keepalive_timeout_ms * 1000u;
+    smux->max_frame_size = limits->max_frame_size;
+    smux->keepalive_disabled = limits->keepalive_interval_ms == 0;
+    if (limits->keepalive_interval_ms > 0) {
+        smux->keepalive_interval_us = (uint64_t)limits->keepalive_interval_ms * 1000u;
+        smux->keepalive_timeout_us = (uint64_t)limits->keepalive_timeout_ms * 1000u;
     }
     smux->linger_timeout_us = 0;  /* TCP has no such limit either */
     smux->accept_backlog = 65536; /* every stream is accepted at once */

@@ -78,7 +78,6 @@ helper/client/(upstream|upstream_link)\.c
 helper/relay/(pump|relay|relay_closed|relay_out)\.c
 '
 circles_of_core='
-core/common/(config|config_load)\.c
 core/engine/(hello|promise|queue|receive|refusal|send|session|stream|table|window)\.c
 core/blocking/blk_(direct|events|input|io|keeper|session|stream|wait|write)\.c
 '

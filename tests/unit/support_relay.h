@@ -78,8 +78,13 @@ static const struct pump_ops pump_ops_of_test = {.accepted = on_accepted, .close
 /* Takes the carrier over. */
 static struct pump *make_pump(struct carrier *carrier, enum smux_role role) {
     smux_config config;
-    session_config_fill(&config, role == SMUX_CLIENT ? 2 : SMUX_VERSION_AUTO, 64u << 20, 4u << 20,
-                        65535, 10000, 30000);
+    const struct session_limits limits = {.version = role == SMUX_CLIENT ? 2 : SMUX_VERSION_AUTO,
+                                          .keepalive_interval_ms = 10000,
+                                          .keepalive_timeout_ms = 30000,
+                                          .max_frame_size = 65535,
+                                          .max_receive_buffer = 64u << 20,
+                                          .max_stream_buffer = 4u << 20};
+    session_config_fill(&config, &limits);
     config.extensions = role == SMUX_SERVER || !world.plain_client;
     struct pump *pump = pump_new(&world.reactor, carrier, role, &config, &pump_ops_of_test, NULL);
     assert_non_null(pump);

@@ -228,7 +228,11 @@ static void will_reset(int fd) {
 /* The session of a gateway that is played. */
 static struct pump *gateway_pump(struct reactor *reactor, int fd, const struct pump_ops *ops) {
     smux_config config;
-    session_config_fill(&config, SMUX_VERSION_AUTO, 64u << 20, 4u << 20, 65535, 0, 0);
+    const struct session_limits limits = {.version = SMUX_VERSION_AUTO,
+                                          .max_frame_size = 65535,
+                                          .max_receive_buffer = 64u << 20,
+                                          .max_stream_buffer = 4u << 20};
+    session_config_fill(&config, &limits);
     struct carrier *carrier = carrier_new_socket(reactor->loop, fd, false, "played");
     assert_non_null(carrier);
     struct pump *pump = pump_new(reactor, carrier, SMUX_SERVER, &config, ops, NULL);

@@ -61,10 +61,10 @@ static void everything_can_be_set(void **state) {
                         "unix:///run/gw.sock");
     assert_string_equal(config_address_text(&gateway->address[2], text, sizeof text),
                         "tls://[2001:db8::1]:443");
-    assert_int_equal(gateway->version, 1);
+    assert_int_equal(gateway->session.version, 1);
     assert_int_equal(gateway->connections, 4);
-    assert_false(gateway->keepalive);
-    assert_int_equal(gateway->max_frame_size, 32768);
+    assert_int_equal(gateway->session.keepalive_interval_ms, 0);
+    assert_int_equal(gateway->session.max_frame_size, 32768);
     assert_string_equal(gateway->psk, "/etc/secret");
     assert_int_equal(config.routes.n_rules, 2);
     assert_string_equal(config.routes.route[0].name, "db");
@@ -78,10 +78,9 @@ static void everything_can_be_set(void **state) {
 static void defaults(void **state) {
     (void)state;
     parse(MAIN);
-    assert_int_equal(config.gateway[0].version, 2);
+    assert_int_equal(config.gateway[0].session.version, 2);
     assert_int_equal(config.gateway[0].connections, 1);
-    assert_true(config.gateway[0].keepalive);
-    assert_int_equal(config.gateway[0].keepalive_interval_ms, 10000);
+    assert_int_equal(config.gateway[0].session.keepalive_interval_ms, 10000);
     assert_int_equal(config.helper.socket_mode, 0600);
     assert_true(config.helper.autostart);
 }

@@ -41,14 +41,14 @@ static void a_full_configuration_is_taken(void **state) {
     assert_int_equal(config.n_addresses, 3);
     assert_int_equal(config.address[2].port, 7444);
     assert_int_equal(config.allow.n_rules, 2);
-    assert_int_equal(config.version, 2);
+    assert_int_equal(config.session.version, 2);
     assert_int_equal(config.workers, 4);
     assert_int_equal(config.connect_timeout_ms, 3000);
     assert_int_equal(config.drain_timeout_ms, 0);
-    assert_int_equal(config.keepalive_interval_ms, 0);
+    assert_int_equal(config.session.keepalive_interval_ms, 0);
     assert_int_equal(config.target_keepalive_ms, 0);
-    assert_int_equal(config.max_frame_size, 32768);
-    assert_int_equal(config.max_receive_buffer, 8 << 20);
+    assert_int_equal(config.session.max_frame_size, 32768);
+    assert_int_equal(config.session.max_receive_buffer, 8 << 20);
     assert_int_equal(config.max_streams, 100);
     assert_int_equal(config.socket_mode, 0660);
     assert_int_equal(config.log_level, LOG_WARNING);

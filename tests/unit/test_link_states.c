@@ -324,14 +324,14 @@ static void set_addresses(struct config_gateway *config) {
 
 static void begin(unsigned kind) {
     struct config_gateway config = {.name = "test",
-                                    .version = 2,
                                     .connections = 1,
                                     .dial_timeout_ms = HOURS_MS,
                                     .retry_min_ms = HOURS_MS,
                                     .retry_max_ms = HOURS_MS,
-                                    .max_frame_size = 65535,
-                                    .max_receive_buffer = 64 << 20,
-                                    .max_stream_buffer = 4 << 20};
+                                    .session = {.version = 2,
+                                                .max_frame_size = 65535,
+                                                .max_receive_buffer = 64 << 20,
+                                                .max_stream_buffer = 4 << 20}};
     int pair[2];
     memset(&world, 0, sizeof world);
     memset(&subject, 0, sizeof subject);

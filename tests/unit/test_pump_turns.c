@@ -61,7 +61,11 @@ static struct pump *flooded(struct reactor *reactor, int *peer) {
     memset(&seen, 0, sizeof seen);
     assert_int_equal(reactor_init(reactor), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-    session_config_fill(&config, 2, 64u << 20, 4u << 20, 65535, 0, 0);
+    const struct session_limits limits = {.version = 2,
+                                          .max_frame_size = 65535,
+                                          .max_receive_buffer = 64u << 20,
+                                          .max_stream_buffer = 4u << 20};
+    session_config_fill(&config, &limits);
     struct carrier *carrier = carrier_new_socket(reactor->loop, pair[0], false, "test");
     struct pump *pump = pump_new(reactor, carrier, SMUX_SERVER, &config, &counting, NULL);
     assert_non_null(pump);
