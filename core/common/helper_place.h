@@ -10,9 +10,9 @@
  *     4. for root: /run/smuxshim/smuxshim-helper.sock;
  *     5. the same, if it is the socket of a helper that admits this user: the system's;
  *     6. /run/user/UID/smuxshim/smuxshim-helper.sock, if /run/user/UID is the user's own;
- *     7. /tmp/smuxshim-UID/smuxshim-helper.sock. TMPDIR counts only where nobody can write to /tmp:
- *     it
- *        differs between the programs of one user, who would not find each other.
+ *     7. /tmp/smuxshim-UID/smuxshim-helper.sock. TMPDIR counts only where nobody can write to /tmp,
+ *        because it may differ between the programs of one user, which then would not find each
+ *        other.
  * A folder is the user's own if it belongs to him and nobody else can write to it. UID is that of
  * the process's start: a daemon that gives root up goes on looking where its launcher did. So root
  * makes nothing in the folder of a user whose environment it has (sudo -E, su), and a user nothing

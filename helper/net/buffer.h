@@ -17,7 +17,7 @@
 
 struct buffer {
     smux_sendbuf lent;          /* what the engine borrows */
-    void *owner;                /* who gets to know when it comes back; NULL if it is gone */
+    void *owner;                /* who is told when it comes back; NULL if the owner is gone */
     struct buffer *next, *prev; /* in the owner's list while lent, in the pool's while free */
     uint8_t data[BUFFER_SIZE];
 };
@@ -33,7 +33,7 @@ struct buffer_pool {
 
 /* NULL if memory is short. */
 struct buffer *buffer_get(struct buffer_pool *pool);
-/* Takes it back; NULL is fine. */
+/* Takes a buffer back. NULL is fine. */
 void buffer_put(struct buffer_pool *pool, struct buffer *buffer);
 void buffer_pool_fini(struct buffer_pool *pool);
 

@@ -19,7 +19,7 @@ static bool is_same(const struct dial_address *a, const struct dial_address *b) 
     return a->len == b->len && memcmp(&a->addr, &b->addr, a->len) == 0;
 }
 
-/* Moves the address at `from` forward to `to`; those between step back. */
+/* Moves the address at `from` forward to `to`; those in between move back by one. */
 static void move_forward(struct dial *dial, int from, int to) {
     struct dial_address moved = dial->addresses[from];
     memmove(&dial->addresses[to + 1], &dial->addresses[to],
@@ -39,7 +39,7 @@ void dial_order(struct dial *dial, const struct dial_address *preferred) {
                dial->addresses[i].addr.ss_family == dial->addresses[at - 1].addr.ss_family)
             i++;
         if (i == dial->count)
-            return; /* one family is left */
+            return; /* only one family is left */
         move_forward(dial, i, at);
     }
 }
@@ -106,8 +106,8 @@ static void connected(struct dial *dial, struct loop_watch *watch, uint32_t even
     dial->done(dial, -error, events);
 }
 
-/* How much an errno tells of a name's addresses: a host that refuses has answered, a network that
- * is not there says nothing of the host, and what this process lacks says nothing at all. */
+/* How much an errno says about a host: one that refuses has answered, an unreachable network says
+ * nothing about it, and a lack of resources in this process says nothing at all. */
 static int weight(int error) {
     switch (error) {
     case ECONNREFUSED:
@@ -136,7 +136,7 @@ static void note_error(struct dial *dial, int error) {
 
 static void on_beside(struct loop_watch *watch, uint32_t events);
 
-/* Begins with the next address in the free slot. False if it cannot be begun with. */
+/* Starts a connect to the next address in the free slot. False if that fails at once. */
 static bool start_in(struct dial *dial, int at) {
     const struct dial_address *address = &dial->addresses[dial->next];
     dial->tried[at] = (uint8_t)dial->next++;
@@ -154,7 +154,8 @@ static bool start_in(struct dial *dial, int at) {
     return error >= 0;
 }
 
-/* Until the next attempt; with all slots taken, until each address that waits has had its share. */
+/* Sets the timer of the next attempt or, with all slots taken, a time that leaves a share for each
+ * address that waits. */
 static uint64_t pause_us(struct dial *dial, uint64_t now_us) {
     uint64_t share_us = (dial->deadline_us - now_us) / (uint64_t)(dial->count - dial->next + 1);
     if (free_slot(dial) >= 0 || share_us < DIAL_STAGGER_US)
@@ -162,7 +163,7 @@ static uint64_t pause_us(struct dial *dial, uint64_t now_us) {
     return share_us;
 }
 
-/* Begins with the next address that can be begun with. */
+/* Starts a connect to the next address for which that does not fail at once. */
 static void start_next(struct dial *dial) {
     uint64_t now_us = loop_now_us(dial->loop), due_us = dial->deadline_us;
     int at = free_slot(dial);
@@ -194,8 +195,8 @@ static void on_timer(struct loop_timer *timer) {
 
 /* ---- Events ---- */
 
-/* A connect that is refused ends otherwise: so says a connection that stood, and that the peer has
- * reset since. What it said before can still be read. */
+/* A refused connect looks different: this connection was established and has been reset by the peer
+ * since. What the peer sent before can still be read. */
 static bool has_stood(int error) {
     return error == ECONNRESET || error == EPIPE;
 }
@@ -206,7 +207,7 @@ static void attempt_event(struct dial *dial, struct loop_watch *watch, uint32_t 
     socklen_t len = sizeof error;
     if (!dial->active)
         return;
-    /* Writable without an error is connected: no need to ask. */
+    /* Writable without an error means connected: no need to ask. */
     if (events & EVENT_GONE && getsockopt(watch->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
         error = errno;
     dial->broken = has_stood(error) ? error : 0;

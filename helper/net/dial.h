@@ -4,10 +4,10 @@
  *
  * Addresses are tried in their order, each DIAL_STAGGER_US after the one before, or at once when
  * that has failed; the first that connects wins, and the others are closed. At most DIAL_AT_ONCE
- * are tried at the same time: of more, the oldest gives way, so that each has a share of the time.
- * The descriptor of the first lives in a watch of the caller's from the start, registered for
- * EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI: no system call hands it over. That of another one is
- * handed over by one.
+ * are tried at the same time: the oldest gives way to a new one, so that each has a share of the
+ * time. The first attempt's descriptor is in the caller's watch from the start, registered for
+ * EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI, and needs no system call to be handed over. That of
+ * another attempt needs one.
  */
 #ifndef HELPER_NET_DIAL_H
 #define HELPER_NET_DIAL_H
@@ -27,7 +27,7 @@ struct dial_address {
 
 struct dial;
 
-/* An attempt beside that in the caller's watch. */
+/* An attempt besides the one in the caller's watch. */
 struct dial_attempt {
     struct dial *dial;
     struct loop_watch watch;
@@ -40,24 +40,27 @@ struct dial {
     struct loop_timer timer; /* of the next attempt, or of the end */
     /* Called once, never from within dial_start. error 0: the watch holds the connection, and its
      * fn is the caller's to set; `events` are all EPOLL bits that came with the success and will
-     * not come again. Otherwise an errno: of those of all addresses the one that tells most. */
+     * not come again. Otherwise an errno: the one of all addresses' that says most. */
     void (*done)(struct dial *dial, int error, uint32_t events);
-    /* In done: the connection stood, and broke with this errno, which was taken from it. */
+    /* In done: the connection was established and broke with this errno, which was taken from the
+     * socket. */
     int broken;
     uint64_t deadline_us;
     int count;           /* of addresses */
-    int next;            /* the first that was not tried yet */
+    int next;            /* the first one not tried yet */
     int error;           /* the most telling one so far; 0: none */
     bool reset_on_close; /* see sockaddr_connect_start; the caller's to set */
     bool active;
     struct loop_task task;
-    uint8_t tried[DIAL_AT_ONCE]; /* which address, in the caller's watch and beside it */
+    uint8_t tried[DIAL_AT_ONCE]; /* which address each attempt tries: the caller's watch first,
+                                    then `beside` */
     struct dial_attempt beside[DIAL_AT_ONCE - 1];
     struct dial_address addresses[DIAL_ADDRESSES_MAX];
 };
 
-/* Lets the families take turns, beginning with that of the first address; `preferred`, if not NULL
- * and among the addresses, goes first. Each family's own order stays. */
+/* Orders the addresses so that the families alternate, beginning with that of the first address;
+ * `preferred`, if not NULL and among the addresses, goes first. The order within each family
+ * stays. */
 void dial_order(struct dial *dial, const struct dial_address *preferred);
 
 /* Set addresses, count (> 0), loop, watch, on_fd and done first. `on_fd` is called with the events

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * events.h - what epoll says of a socket, in the terms of those who read and write it.
+ * events.h - epoll's bits in terms of reading and writing a socket.
  *
- * An edge comes once, and several things come in one: data and its end together with a connect's
- * success. Whoever takes an event takes all of it.
+ * An edge comes once and may report several things: data, its end, and the success of a connect. So
+ * whoever takes an event must act on all of it.
  */
 #ifndef HELPER_NET_EVENTS_H
 #define HELPER_NET_EVENTS_H
@@ -12,11 +12,11 @@
 #include <sys/epoll.h>
 
 enum event_flag {
-    EVENT_READ = 1 << 0,   /* reading gives something new: bytes, an end or an error */
-    EVENT_WRITE = 1 << 1,  /* there is room, or writing gives an error */
+    EVENT_READ = 1 << 0,   /* there is something to read: bytes, an end or an error */
+    EVENT_WRITE = 1 << 1,  /* there is room to write, or an error to get */
     EVENT_URGENT = 1 << 2, /* urgent data is or was in the queue */
-    EVENT_EOF = 1 << 3,    /* no more bytes will come in than are there */
-    EVENT_GONE = 1 << 4,   /* nor is there anybody to write to */
+    EVENT_EOF = 1 << 3,    /* no more bytes will arrive than are there */
+    EVENT_GONE = 1 << 4,   /* and nobody reads what is written */
     EVENT_ERROR = 1 << 5   /* SO_ERROR says why */
 };
 

@@ -25,10 +25,10 @@
 
 #define FIRST_RESERVED_SIGNAL 32 /* where the real-time signals begin, on every architecture */
 
-/* Of the first PID namespace, on every Linux (PROC_PID_INIT_INO). */
+/* The inode of the first PID namespace, on every Linux (PROC_PID_INIT_INO). */
 #define FIRST_PID_NAMESPACE "pid:[4026531836]"
 
-/* What stays as it was inherited. */
+/* What could not be reset. */
 static char kept[400];
 
 static void keep(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -69,7 +69,7 @@ static void lift(const struct limit *limit) {
         return;
     wanted.rlim_max = now.rlim_max < limit->most ? limit->most : now.rlim_max;
     wanted.rlim_cur = wanted.rlim_max;
-    /* Who may not lift the hard limit may still use it up. */
+    /* A process that may not raise the hard limit may still raise the soft one up to it. */
     if (wanted.rlim_max == now.rlim_max || setrlimit((unsigned)limit->resource, &wanted) < 0) {
         wanted.rlim_cur = wanted.rlim_max = now.rlim_max;
         if (now.rlim_cur != now.rlim_max)
@@ -89,7 +89,7 @@ void inherited_lift_limits(void) {
 /* ---- The rest ---- */
 
 /* glibc keeps the first real-time signals for its threads and lets nobody change them: if the
- * program that started this one has them ignored, only the kernel's own call can undo that. */
+ * program that started this one ignored them, only the system call itself can undo that. */
 static void reset_reserved_signals(void) {
     struct {
         void (*handler)(int);
@@ -111,7 +111,7 @@ static void reset_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Those that the program had closed are opened: what comes next must not have their numbers. */
+/* Opens 0 to 2 if the program had closed them: no other file may get these numbers. */
 static void close_descriptors(void) {
     int fd;
     do
@@ -134,7 +134,7 @@ static void reset_scheduling(void) {
     int nice_value = getpriority(PRIO_PROCESS, 0);
     if (errno == 0 && nice_value != 0 && setpriority(PRIO_PROCESS, 0, 0) < 0)
         keep("nice value %d", nice_value);
-    /* Those that this machine, or its cpuset, does not have are left out by the kernel. */
+    /* The kernel leaves out processors that this machine, or its cpuset, does not have. */
     sched_setaffinity(0, sizeof all_cpus, (const cpu_set_t *)all_cpus);
     syscall(SYS_ioprio_set, WHO_PROCESS, 0, 0);
     syscall(SYS_set_mempolicy, 0, NULL, 0);

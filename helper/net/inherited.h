@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * inherited.h - what a daemon has from the program that happened to start it, and gets rid of.
+ * inherited.h - resets what a daemon has inherited from the program that happened to start it.
  *
  * A helper is started by the first program that needs one, and serves others after it. Nothing of
- * the first is to bind it: limits, priorities, descriptors, signals, the place where it is waited
- * for.
+ * the first one may constrain it: limits, priorities, descriptors, signals, the process that waits
+ * for it.
  */
 #ifndef HELPER_NET_INHERITED_H
 #define HELPER_NET_INHERITED_H
@@ -22,14 +22,14 @@ void inherited_reset(void);
 /* Once the log is open: one line that names what could not be reset, if anything. */
 void inherited_log(void);
 
-/* Where this process ends with, or is waited for by, somebody other than the machine's init or the
- * user's systemd: a text that says so, or NULL. Static. True once the starting process has ended.
+/* If this process will end with, or is waited for by, somebody other than the machine's init or the
+ * user's systemd: a static text that says so; else NULL. Valid once the starting process has ended.
  * */
 const char *inherited_birthplace(void);
 
-/* For every daemon, which has the data of many programs in its memory: no core dump, and no look
- * into it for other processes of the same user (ptrace, /proc/PID/mem). Not under sanitizers, which
- * look into themselves that way. */
+/* For every daemon, because it has the data of many programs in its memory: no core dumps, and no
+ * access to its memory for other processes of the same user (ptrace, /proc/PID/mem). Does nothing
+ * under sanitizers, which look into their own process that way. */
 void inherited_forbid_dumps(void);
 
 #endif

@@ -19,7 +19,8 @@ struct budget {
     unsigned missed; /* suppressed in it */
 };
 
-/* Users whose lines are counted apart, in one second; more than can use up what all of them have.
+/* Users whose lines are counted separately in one second; these are enough to use up the lines of
+ * all users.
  * */
 #define USERS_MAX 64
 
@@ -119,7 +120,7 @@ static void put_line(int level, const char *text) {
         len = sizeof line - 1;
         line[len - 1] = '\n';
     }
-    /* A log that cannot be written has nobody to tell. */
+    /* A log that cannot be written is not reported anywhere. */
     ssize_t written = write(state.fd, line, (size_t)len);
     (void)written;
 }
@@ -141,7 +142,7 @@ static bool spend(struct budget *budget, unsigned limit) {
     return any;
 }
 
-/* Tells what was suppressed before this second. */
+/* Logs how much was suppressed before this second. */
 static void begin_second(uint64_t now) {
     char text[80];
     unsigned missed;
@@ -201,7 +202,7 @@ static void log_text(int level, const char *format, va_list args)
 static void log_text(int level, const char *format, va_list args) {
     char text[1200];
     vsnprintf(text, sizeof text, format, args);
-    /* Names come from strangers: a line stays one line. */
+    /* Names come from strangers, so control characters are replaced: a line stays one line. */
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';

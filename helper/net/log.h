@@ -20,16 +20,16 @@ void log_reopen(void);
 
 void log_set_level(int level);
 
-/* True if lines of this level are written: for texts that are costly to make. */
+/* True if lines of this level are written; lets callers skip texts that are costly to make. */
 bool log_wants(int level);
 
-/* Writes a line. Beyond LOG_LINES_PER_SECOND in a second, lines are counted instead and the number
- * is told afterwards, so that a hostile client cannot fill a disk. */
+/* Writes a line. Beyond LOG_LINES_PER_SECOND in a second, lines are only counted and their number
+ * is logged afterwards, so that a hostile client cannot fill a disk. */
 void log_at(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for a line that a local user has brought about. Each user has a small number of lines in
- * a second, all together half as many as the process itself, and none of them takes a line from it.
- * The process's own user is the process. */
+/* The same for a line that a local user has caused. Each user has a small number of lines in a
+ * second, all users together half as many as the process itself, and they take none from the
+ * process. The process's own user counts as the process. */
 void log_of(unsigned uid, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #define LOG_LINES_PER_SECOND       500

@@ -279,7 +279,7 @@ static int wait_ms(const struct loop *loop, int max_wait_ms) {
     return wait > 3600000 ? 3600000 : (int)wait;
 }
 
-/* Turns that a listener's connection takes until what it says is heard, and one. */
+/* The turns that it takes from a connection at a listener to its first bytes, and one more. */
 #define BEHIND_US    500000u
 #define BEHIND_TURNS 4
 

@@ -26,7 +26,7 @@ struct loop_watch {
     void (*fn)(struct loop_watch *watch, uint32_t events);
     int fd;        /* valid while `open` */
     uint32_t mask; /* EPOLL flags registered */
-    uint32_t turn; /* in which it was added: earlier events are not its own */
+    uint32_t turn; /* the turn in which it was added: earlier events are not its own */
     bool open;
 };
 
@@ -64,9 +64,9 @@ uint64_t loop_now_us(const struct loop *loop);
 /* The same, read now. */
 uint64_t loop_clock_us(void);
 
-/* Half a second has passed since the last turn began, and not all that happened meanwhile has been
- * seen yet: events on one descriptor may be told before older ones on another. (It may have been
- * idle: it is so for a few turns, then, too.) */
+/* True if half a second had passed since the turn before began and not all events of that time have
+ * been seen yet: an event on one descriptor may come before an older one on another. (Also true for
+ * a few turns after the loop was idle.) */
 bool loop_is_behind(const struct loop *loop);
 
 /* Watches fd for `mask` (EPOLLET is added unless mask has LOOP_LEVEL). `fn` is called with the
@@ -80,7 +80,7 @@ int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t
 int loop_watch_mask(struct loop *loop, struct loop_watch *watch, uint32_t mask);
 /* Closes the fd and voids events of it that are pending in this turn. Harmless when not open. */
 void loop_watch_close(struct loop_watch *watch);
-/* The same without closing: the fd is the caller's again. -1 when not open. */
+/* The same without closing: returns the fd, which is the caller's again; -1 when not open. */
 int loop_watch_release(struct loop *loop, struct loop_watch *watch);
 /* Hands the fd of `from` over to `to`, which is not open; what is ready now is repeated there. 0 or
  * a negative errno, and then nothing has changed. */

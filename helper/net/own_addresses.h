@@ -2,8 +2,8 @@
 /*
  * own_addresses.h - the addresses of this host's interfaces.
  *
- * Asked of the kernel when they are wanted, and again when they are older than
- * OWN_ADDRESSES_AGE_US: an interface that changes is known after that time.
+ * The kernel is asked when they are needed, and again when they are older than
+ * OWN_ADDRESSES_AGE_US: a change is noticed after that time.
  */
 #ifndef HELPER_NET_OWN_ADDRESSES_H
 #define HELPER_NET_OWN_ADDRESSES_H
@@ -23,8 +23,8 @@ struct own_addresses {
     uint64_t read_us; /* loop_clock_us; 0: never */
 };
 
-/* Does `address`, whatever its port, belong to an interface of this host? As long as the kernel
- * does not say which do, the answer is yes. */
+/* Does `address`, whatever its port, belong to an interface of this host? Yes as long as the kernel
+ * has not said which addresses do. */
 bool own_addresses_have(struct own_addresses *own, const struct endpoint *address, uint64_t now_us);
 
 void own_addresses_fini(struct own_addresses *own);

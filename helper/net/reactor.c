@@ -65,7 +65,8 @@ struct receive_buffer *reactor_receive_hold(struct reactor *reactor) {
     return reactor->receive;
 }
 
-/* The number in a file such as a control group's memory.max; UINT64_MAX if it has none ("max"). */
+/* The number in a file such as a control group's memory.max; UINT64_MAX if there is none
+ * ("max"). */
 static uint64_t number_in(const char *file) {
     char text[32] = "";
     int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -130,7 +131,7 @@ int reactor_init(struct reactor *reactor) {
     memset(reactor, 0, sizeof *reactor);
     reactor_set_memory(reactor, 0);
 #ifdef M_TRIM_THRESHOLD
-    /* glibc would give memory back to the kernel, and take it again, at every burst. */
+    /* Otherwise glibc returns memory to the kernel and takes it again at every burst. */
     mallopt(M_TRIM_THRESHOLD, 16 << 20);
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
 #endif

@@ -13,8 +13,9 @@
 /* One read of a carrier: several full frames, and small enough to stay in a core's cache. */
 #define REACTOR_RECEIVE_SIZE (256u * 1024u)
 
-/* Memory that a carrier is read into. Usually it is worked off and read into again; a relay whose
- * socket takes no more keeps a reference instead of a copy, and the next read uses another one. */
+/* Memory that a carrier is read into. Usually its frames are worked off and it is read into again;
+ * a relay whose socket takes no more keeps a reference to it instead of a copy, and the next read
+ * uses another one. */
 struct receive_buffer {
     unsigned refs;
     struct receive_buffer *next; /* in the free list */
@@ -47,8 +48,8 @@ struct reactor {
 int reactor_init(struct reactor *reactor);
 void reactor_fini(struct reactor *reactor);
 
-/* What one process may use for data in passing, unless it is told: a quarter of what the machine or
- * the control group has, 64 MiB at least and 1 GiB at most. */
+/* What one process may use for data in transit if nothing is configured: a quarter of the memory of
+ * the machine or the control group, 64 MiB at least and 1 GiB at most. */
 uint32_t reactor_default_memory(void);
 /* Half of `bytes` (0: the default) is for buffers on loan, half for what has arrived and is kept.
  * */
@@ -57,8 +58,9 @@ void reactor_set_memory(struct reactor *reactor, uint64_t bytes);
  * that lies unread: never less than promises need at all (core/PROTOCOL.md, 7). */
 uint32_t reactor_promises(const struct reactor *reactor);
 
-/* `len` bytes of a stream have been passed on, in one direction. `*few` counts how often in a row
- * these were few: some in a row are a conversation, others may be pieces of something long. */
+/* Notes that `len` bytes of a stream have been passed on in one direction. `*few` counts how often
+ * in a row they were few: several in a row are a conversation, a single one may be a piece of
+ * something long. */
 static inline void reactor_note(struct reactor *reactor, uint8_t *few, size_t len) {
     if (len > REACTOR_SMALL_MAX)
         *few = 0;

@@ -10,12 +10,12 @@
 
 #include "helper/net/events.h"
 
-/* One try is answered within this time or repeated; three tries. */
+/* A try that is not answered within this time is repeated; three tries. */
 #define TRY_MS 2000
 #define TRIES  3
 
-/* Under way, in all and of one client. The library looks at all of them again and again, and
- * cancelled ones stay until answered. */
+/* Queries under way, in all and of one client. The library walks through all of them again and
+ * again, and cancelled ones stay until answered. */
 #define QUERIES_MAX        1024u
 #define CLIENT_QUERIES_MAX 128u
 
@@ -30,7 +30,7 @@ struct resolver {
     struct loop *loop;
     ares_channel channel;
     struct loop_timer timer;
-    struct loop_task task; /* starts what waits */
+    struct loop_task task; /* starts queries that wait */
     struct resolver_socket *sockets;
     unsigned under_way; /* queries, cancelled ones included */
     struct resolver_client
@@ -45,7 +45,7 @@ struct resolver_client {
     bool freed;                          /* when the last one under way has ended */
 };
 
-/* Outlives a cancelled query: the library offers no cancelling of one query. */
+/* Outlives a cancelled query, because the library cannot cancel a single one. */
 struct resolver_ticket {
     struct resolver_client *client;
     struct resolver_query *query; /* NULL: cancelled */
@@ -190,7 +190,7 @@ static void ring_leave(struct resolver_client *client) {
     client->next = client->prev = NULL;
 }
 
-/* As the last. */
+/* Enters the ring, as its last member. */
 static void ring_join(struct resolver_client *client) {
     struct resolver_client *head = client->resolver->clients;
     client->next = head ? head : client;
@@ -201,7 +201,7 @@ static void ring_join(struct resolver_client *client) {
         client->resolver->clients = client;
 }
 
-/* In the ring if, and only if, it has a query that may start. */
+/* Puts the client into the ring if it has a query that may start, else takes it out. */
 static void ring_settle(struct resolver_client *client) {
     bool may_start = client->first && client->under_way < CLIENT_QUERIES_MAX;
     if (may_start && !client->next)
@@ -288,7 +288,7 @@ static void on_result(void *user, int status, int timeouts, struct ares_addrinfo
             status = ARES_ENODATA;
         query->done(query, errno_from_status(status), addresses, count);
     }
-    /* Not from within the library, and not when it is about to be gone. */
+    /* Not called from within the library, nor when it is about to be freed. */
     if (resolver->clients && status != ARES_EDESTRUCTION)
         loop_task_post(resolver->loop, &resolver->task, start_waiting);
 }

@@ -2,10 +2,9 @@
 /*
  * resolver.h - host names to addresses, without blocking (c-ares in the event loop).
  *
- * /etc/hosts, resolv.conf and numeric names work as usual. One resolver per event loop. A bounded
- * number of queries is under way, and of each client a smaller one; the others wait, and the
- * clients take turns: one that asks a thousand names of a name server that is silent holds up
- * itself only.
+ * /etc/hosts, resolv.conf and numeric names work as usual. One resolver per event loop. The number
+ * of queries under way is bounded, in all and for each client; the others wait, and the clients
+ * take turns: one that asks a silent name server for a thousand names holds up only itself.
  */
 #ifndef HELPER_NET_RESOLVER_H
 #define HELPER_NET_RESOLVER_H
@@ -15,7 +14,7 @@
 #include "core/common/endpoint.h"
 #include "helper/net/loop.h"
 
-/* More addresses of a name than anybody tries before the connect times out. */
+/* The most addresses of a name; a connect times out before it has tried so many. */
 #define RESOLVER_ADDRESSES_MAX 16
 
 struct resolver;
@@ -40,7 +39,7 @@ struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why
 /* Pending queries end with ECANCELED. Its clients have been freed. NULL is fine. */
 void resolver_free(struct resolver *resolver);
 
-/* Somebody whose queries count together. NULL if memory is short. */
+/* Makes a client, whose queries are counted together. NULL if memory is short. */
 struct resolver_client *resolver_client_new(struct resolver *resolver);
 /* None of its queries is pending. NULL is fine. */
 void resolver_client_free(struct resolver_client *client);

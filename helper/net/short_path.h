@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * short_path.h - what is different on a path so short that the programs at its ends take longer
- * than it does: within a machine, or a rack.
+ * short_path.h - adjusts to paths so short that the programs at their ends take longer than the
+ * path does: within a machine, or a rack.
  */
 #ifndef HELPER_NET_SHORT_PATH_H
 #define HELPER_NET_SHORT_PATH_H

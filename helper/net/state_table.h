@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * state_table.h - states that are written down: what each is called, and which may follow it.
+ * state_table.h - tables of states: the name of each, and which states may follow it.
  */
 #ifndef HELPER_NET_STATE_TABLE_H
 #define HELPER_NET_STATE_TABLE_H
@@ -11,15 +11,15 @@
 #define STATES_MAX 16
 
 struct state_table {
-    const char *what; /* whose states they are, for the log */
+    const char *what; /* what has these states, for the log */
     struct {
         const char *name; /* NULL: there is no such state */
         uint16_t next;    /* the states that may follow: 1 << state */
     } state[STATES_MAX];
 };
 
-/* The one way to change a state. A move that the table does not have is a bug of ours: it is
- * logged, counted in state_wrong_moves and not made. */
+/* The one way to change a state. A move that is not in the table is a bug of ours: it is logged,
+ * counted in state_wrong_moves and not made. */
 bool state_move(const struct state_table *table, uint8_t *state, unsigned to);
 
 extern unsigned state_wrong_moves;

@@ -17,7 +17,7 @@
 
 #define STACK_SIZE (64 * 1024)
 
-/* Ends a close that lingers: the kernel waits until a signal is pending. */
+/* The signal that ends a close that lingers: the kernel waits only until one is pending. */
 #define NUDGE_SIGNAL SIGALRM
 
 #ifndef sigev_notify_thread_id
@@ -28,10 +28,10 @@ struct job {
     struct job *next;
     int fd;
     int sndbuf; /* to be set first; 0: none */
-    int done;   /* is closed last, which tells the loop; -1: none */
+    int done;   /* closed last, which notifies the loop; -1: none */
 };
 
-/* One who has something to close now. */
+/* A user who has something to close now. */
 struct user {
     struct user *next;
     uid_t uid;
@@ -83,7 +83,7 @@ static struct user *find_user(struct pool *pool, uid_t uid) {
     return user;
 }
 
-/* Who is next: the first who has a job and not too many threads. He then is the last. */
+/* The next user: the first who has a job and not too many threads. He then becomes the last. */
 static struct user *next_user(struct pool *pool) {
     for (struct user **at = &pool->users; *at; at = &(*at)->next) {
         struct user *user = *at;
@@ -192,7 +192,7 @@ void stranger_guard(bool on) {
         nudge(timer, on);
 }
 
-/* Signals are the main thread's, but for the nudges. */
+/* Signals go to the main thread, except for those of the timers. */
 static bool start_thread(struct pool *pool) {
     pthread_attr_t attr;
     pthread_t thread;

@@ -4,10 +4,10 @@
  *
  * close() may block for as long as a user likes: a TCP socket with SO_LINGER and unsent data, a
  * file of a file system in user space. Such a descriptor can also hide, by SCM_RIGHTS, in what was
- * not read of a unix socket, and is then closed with it. So whatever is not known to be harmless is
- * closed by a thread of a small pool. A close that lingers is interrupted after milliseconds; one
- * that cannot be holds up its own user's alone, as each has a share of the threads. Those who are
- * not admitted have a pool of their own.
+ * not read of a unix socket, and is then closed with it. So a small pool of threads closes whatever
+ * is not known to be harmless. A close that lingers is interrupted after some milliseconds; one
+ * that cannot be interrupted holds up only closes of the same user, because each user has a share
+ * of the threads. Users who are not admitted have a pool of their own.
  */
 #ifndef HELPER_NET_STRANGER_H
 #define HELPER_NET_STRANGER_H
@@ -19,24 +19,25 @@
 /* Closes fd, which came from this user, soon. Never blocks. -1 is fine. */
 void stranger_close(int fd, uid_t uid);
 
-/* Sets SO_SNDBUF of a user's socket, then closes it and `done`: as in stranger_close, because
+/* Sets SO_SNDBUF of a user's socket, then closes it and `done`, in a thread as stranger_close does:
  * whoever has the socket can hold its lock for as long as he likes (SO_ATTACH_FILTER, whose memory
  * faults). False if memory is short: both then stay the caller's. */
 bool stranger_set_sndbuf(int fd, uid_t uid, int sndbuf, int done);
 
-/* True if so many closes of this user's wait that no more descriptors should be taken from him:
- * what has been taken is never dropped, so whoever goes on would fill the table of descriptors. */
+/* True if so many of this user's closes wait that no more descriptors should be taken from him:
+ * what has been taken is never dropped, so it would fill the table of descriptors. */
 bool stranger_is_jammed(uid_t uid);
 
-/* The same as stranger_close for one who is not admitted: B with all that is unread in it. */
+/* The same as stranger_close for a user who is not admitted: closes the helper's end with all that
+ * is unread in it. */
 void stranger_refuse(int fd, uid_t uid);
 
 /* How many of those wait. At STRANGER_REFUSED_MAX nobody should be accepted for a while. */
 unsigned stranger_refused_waiting(void);
 
-/* While the table of descriptors is nearly full the kernel closes what it finds no room for, in the
- * thread that receives: with the guard on, which is for the calling thread, such closes do not
- * linger either. */
+/* While the table of descriptors is nearly full, the kernel closes received descriptors for which
+ * there is no room, in the thread that receives. With the guard on (for the calling thread) such
+ * closes do not linger either. */
 void stranger_guard(bool on);
 
 /* Receives from a user's unix socket, as recvmsg with MSG_DONTWAIT does; descriptors that come
@@ -49,8 +50,8 @@ ssize_t stranger_receive(int fd, uid_t uid, struct iovec *iov, int count, bool *
  * may be more to read although there was room for it. */
 ssize_t stranger_peek(int fd, uid_t uid, void *data, size_t len, bool *cut);
 
-/* Room for all descriptors that one message can hold (SCM_MAX_FD): what finds no room is closed by
- * the kernel in the receiver's thread. */
+/* Room for all descriptors that one message can hold (SCM_MAX_FD): the kernel closes those that
+ * find no room, in the receiver's thread. */
 #define STRANGER_FDS_MAX 253
 
 /* Threads at most, and how many of them one user may keep busy. */

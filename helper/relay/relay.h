@@ -2,18 +2,16 @@
 /*
  * relay.h - the one relay: a smux stream on one side, a connected socket on the other.
  *
- * Both programs use it. What differs between a plain TCP socket and the application's end of a
- * connection (the residue: core/common/CONTROL.md) is a table of functions,
- * struct relay_end.
+ * Both programs use it. What differs between a plain TCP socket and the helper's end of an
+ * application's connection (the residue: core/common/CONTROL.md) is a table of functions, struct
+ * relay_end.
  *
- *   socket -> stream   read into pooled buffers that are lent to the engine. A bounded number of
- *   bytes
- *                      is on loan; then reading pauses until the engine gives some back.
+ *   socket -> stream   The socket is read into pooled buffers that are lent to the engine. At most
+ *                      RELAY_LOAN_MAX bytes are on loan; then reading pauses until some come back.
  *   stream -> socket   DATA events are gathered and written straight from the receive buffer. What
- *   the
- *                      socket does not take is kept, which the stream's receive window bounds, and
- *                      counts as consumed only when written: a slow reader stops its own stream
- *                      alone.
+ *                      the socket does not take is kept (the stream's receive window bounds it) and
+ *                      counts as consumed only when it has been written: a slow reader stops only
+ *                      its own stream.
  *
  * Each direction ends by itself (half-close); a reset ends both. A relay belongs to one thread.
  */
@@ -94,7 +92,7 @@ struct relay_end {
 /* A plain socket of the far destination, which resets when it is closed (sockaddr_connect_start).
  * */
 extern const struct relay_end relay_end_tcp;
-/* B, the helper's end of an application's connection. */
+/* The helper's end of an application's connection. */
 extern const struct relay_end relay_end_app;
 
 struct relay_chunk;
