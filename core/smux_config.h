@@ -21,7 +21,7 @@ extern "C" {
 /* What an error ends: the call alone, one stream, or the whole session. */
 enum smux_tier { SMUX_TIER_NONE, SMUX_TIER_CALL, SMUX_TIER_STREAM, SMUX_TIER_SESSION };
 
-/* name, value, tier, text.  Values are part of the ABI and never reused. */
+/* Name, value, tier and text.  Values are part of the ABI and never reused. */
 #define SMUX_ERRORS(X)                                                                             \
     X(SMUX_OK, 0, NONE, "no error")                                                                \
     X(SMUX_ERR_NOMEM, -1, CALL, "out of memory")                                                   \
@@ -53,101 +53,111 @@ enum smux_error {
 #undef X
 };
 
-/* Static text for an error ("stream reset by peer").  Never NULL. */
+/* The text of an error ("stream reset by peer"): static, never NULL. */
 SMUX_API const char *smux_strerror(int error);
-/* Its name ("SMUX_ERR_PEER_RESET").  Never NULL. */
+/* Its name ("SMUX_ERR_PEER_RESET"): static, never NULL. */
 SMUX_API const char *smux_error_name(int error);
-/* SMUX_TIER_NONE for SMUX_OK, and for what is none of the errors above. */
+/* What it ends.  SMUX_TIER_NONE for SMUX_OK and for values that are none of the errors above. */
 SMUX_API enum smux_tier smux_error_tier(int error);
 
 /* ---- Configuration -------------------------------------------------------------------------- */
 
 enum smux_role { SMUX_CLIENT, SMUX_SERVER };
 
-#define SMUX_VERSION_AUTO 0 /* a server that adopts the version of the client's first frame */
+/* For servers: adopt the version of the client's first frame. */
+#define SMUX_VERSION_AUTO 0
 
-/* What happens when the application holds max_receive_buffer bytes unread (smux_stream_consume not
- * yet called for them). */
+/* What happens when max_receive_buffer bytes have been delivered and not yet consumed
+ * (smux_stream_consume). */
 enum smux_on_full {
-    /* As the Go library: nothing more is read (smux_session_want_read is false) until some is
-     * consumed. No byte is lost, but every stream waits.  The rest of the buffer given to
+    /* Reading stops, as in the Go library: smux_session_want_read is false until some bytes have
+     * been consumed.  Nothing is lost, but all streams wait.  The rest of the buffer given to
      * smux_session_feed is still delivered. */
     SMUX_FULL_STALL,
-    /* The stream that holds the most (within a factor of two) is reset with SMUX_ERR_OVERRUN, so
-     * that the others flow on.  Never between two sides of this library in version 2 that are both
-     * configured so, with extensions, auto_window and max_receive_buffer of 16 MiB at least: they
-     * promise each other no more than the budget holds, and refuse streams for which there is no
-     * room (PROTOCOL.md, 7). */
+    /* The stream that holds the most bytes (within a factor of two) is reset with SMUX_ERR_OVERRUN,
+     * so that the others flow on.  This never happens between two sides of this library that both
+     * use version 2, this setting, extensions, auto_window and a max_receive_buffer of at least
+     * 16 MiB: they promise each other no more than the budget holds and refuse streams for which
+     * there is no room (PROTOCOL.md, 7). */
     SMUX_FULL_RESET
 };
 
-/* Always fill with smux_config_init first, then change fields: new fields may be appended.
- * The first seven are the Go library's, with its meaning, rules and defaults. */
+/* Fill it with smux_config_init first, then change fields, since fields may be appended.  The first
+ * seven are those of the Go library, with its meaning, rules and defaults. */
 typedef struct smux_config {
-    /* 1 or 2; servers also SMUX_VERSION_AUTO.  Default 1. */
+    /* The protocol version: 1 or 2; for servers also SMUX_VERSION_AUTO.  Default 1. */
     int version;
-    /* Default false. */
+    /* Send no keepalives and let the peer be silent for any time.  Default false. */
     bool keepalive_disabled;
-    /* > 0.  Default 10 s. */
+    /* How often a NOP is sent, at least 1.  Default 10 s. */
     uint64_t keepalive_interval_us;
-    /* >= interval.  Default 30 s.  Runs only against a peer that has itself sent a NOP (some peers
-     * never do), and not while reading is stopped by SMUX_FULL_STALL; a hello counts as well as a
-     * NOP.  (Go peers end a session that has been silent for their own timeout). */
+    /* How long the peer may be silent, at least keepalive_interval_us.  Default 30 s.  It applies
+     * only to a peer that has sent a NOP or announced the extensions, since some peers never send
+     * anything of their own accord, and not while SMUX_FULL_STALL has stopped reading.  (Go peers
+     * end a session that has been silent for their own timeout.) */
     uint64_t keepalive_timeout_us;
-    /* Payload bytes of a frame we send, 1..65535.  Default 32768. */
+    /* The most payload bytes of a frame that this side sends, 1..65535.  Default 32768. */
     uint32_t max_frame_size;
-    /* Bytes unread over all streams, 1..2^31-1.  Default 4 MiB. A version 2 stream may fill 256
-     * KiB of it unread whatever we say: who lets many go unread at once (an echo that does not
-     * read while it cannot write) needs that for each. */
+    /* The most unread bytes of all streams together, 1..2^31-1.  Default 4 MiB.  In version 2 each
+     * stream may fill 256 KiB of it unread, because that is its initial window, which no setting
+     * changes.  An application that leaves many streams unread at once (such as an echo that does
+     * not read while it cannot write) needs that much for each. */
     uint32_t max_receive_buffer;
-    /* Version 2 window without auto_window, 1..max_receive_buffer. Default 64 KiB. */
+    /* The window of a version 2 stream without auto_window, 1..max_receive_buffer.  Default
+     * 64 KiB. */
     uint32_t max_stream_buffer;
-    /* Version 2: windows start at 256 KiB and grow with the measured bandwidth-delay product,
-     * together by less than half of max_receive_buffer.  Default true. */
+    /* Version 2: windows begin at 256 KiB and grow with the measured bandwidth-delay product, all
+     * of them together by less than half of max_receive_buffer.  Default true. */
     bool auto_window;
-    /* Largest automatic window, 0 or 262144..max_receive_buffer. 0: half of max_receive_buffer, at
-     * least 256 KiB.  Default 0. */
+    /* The largest automatic window, 262144..max_receive_buffer; 0 stands for half of
+     * max_receive_buffer, at least 256 KiB.  Default 0. */
     uint32_t max_window;
-    /* Reset a stream without data for that long.  0: never. */
+    /* A stream on which no data has moved for that long is reset; 0: never.  Default 0. */
     uint64_t stream_idle_timeout_us;
-    /* Reset a stream given up by smux_stream_close when the peer has opened no window for what it
-     * still has to send for that long.  0: never.  Default 10 min: a reader may well pause for a
-     * minute; a plain peer that has gone will never open one. */
+    /* A stream given up by smux_stream_close that still has data to send is reset when the peer has
+     * opened no window for it for that long; 0: never.  Default 10 min: a reader may well pause for
+     * a minute, but a plain peer that has closed the stream will never open one. */
     uint64_t linger_timeout_us;
-    /* Streams not yet smux_stream_accept-ed, 1..2^31-1.  Further ones are refused.  Default 1024.
-     * */
+    /* The most streams of the peer that wait for smux_stream_accept, 1..2^31-1.  Further ones are
+     * refused.  Default 1024. */
     uint32_t accept_backlog;
-    /* Streams alive at once, 1..2^31-1.  Default 1048576. */
+    /* The most streams alive at once, 1..2^31-1.  Default 1048576. */
     uint32_t max_streams;
-    /* Cap of bytes queued by smux_stream_send on a stream, 1..2^31-1. Default 256 KiB. */
+    /* The most bytes that smux_stream_send queues on a stream, 1..2^31-1.  Default 256 KiB. */
     uint32_t stream_send_buffer;
-    /* The same over all streams, 1..2^31-1.  Default 4 MiB.  In version 2 a stream with nothing
-     * queued may still queue 4 KiB, up to twice this in all: those without window must not stop
-     * the others.  Their memory is bounded by twice that. */
+    /* The same for all streams together, 1..2^31-1.  Default 4 MiB.  In version 2 a stream with an
+     * empty queue may still queue 4 KiB, up to twice the limit in all, so that streams without
+     * window do not stop the others.  The memory for it is at most twice those bytes. */
     uint32_t session_send_buffer;
-    /* Default SMUX_FULL_STALL. */
+    /* See above.  Default SMUX_FULL_STALL. */
     enum smux_on_full on_full;
-    /* Offer and use the extensions.  Default true. */
+    /* Offer the extensions, and use them with a peer that has them.  Default true. */
     bool extensions;
-    /* A random number, against peers that choose stream ids to slow down look-ups.  Default 0:
-     * made of addresses and the time, which is better than nothing. */
+    /* A random number that protects look-ups against peers that choose stream ids to slow them
+     * down.  0 stands for one made of addresses and the time, which is weaker.  Default 0. */
     uint64_t hash_seed;
-    /* Where promises are kept to (SMUX_FULL_RESET), what they may sum up to.  0, the default, or
-     * more than max_receive_buffer: that. */
+    /* Where both sides keep their promises (SMUX_FULL_RESET): the most bytes that may be promised
+     * in all.  0, or more than max_receive_buffer, stands for max_receive_buffer.  Default 0. */
     uint32_t max_promised;
 } smux_config;
 
+/* What is wrong with a configuration.  Both texts are static. */
 typedef struct smux_config_fault {
-    const char *field; /* static name of the wrong field */
-    const char *why;   /* static text: what was expected */
+    /* The name of the field. */
+    const char *field;
+    /* What was expected ("must be 1 to 65535"). */
+    const char *why;
 } smux_config_fault;
 
+/* Sets all fields to their defaults. */
 SMUX_API void smux_config_init(smux_config *config);
-/* 0, or SMUX_ERR_CONFIG with `fault` (if not NULL) filled in. */
+/* Checks ranges and rules.  Returns 0, or SMUX_ERR_CONFIG with the first fault in *fault unless
+ * `fault` is NULL. */
 SMUX_API int smux_config_verify(const smux_config *config, enum smux_role role,
                                 smux_config_fault *fault);
 
-/* Memory.  `alloc` returns NULL on failure, otherwise memory aligned as malloc's. */
+/* Where memory comes from.  `alloc` returns NULL on failure, otherwise memory aligned as malloc's.
+ * `free` is never given NULL.  `context` is passed to both. */
 typedef struct smux_allocator {
     void *(*alloc)(void *context, size_t size);
     void (*free)(void *context, void *memory);

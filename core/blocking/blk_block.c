@@ -20,7 +20,9 @@ struct blk_block {
 
 /* ---- Blocks --------------------------------------------------------------------------------- */
 
-/* Input blocks that nobody uses, for all sessions: malloc would map and unmap them each time. */
+/* Input blocks that nobody uses: malloc would map and unmap them each time.  They are kept for the
+ * whole process, as smux_blocking.h says: who releases one may hold a loan of a session that is
+ * gone. */
 #define SPARES 64
 static struct blk_block *spares[SPARES];
 
