@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Two sessions in one loop, joined by a socketpair: an application's end A on one side, the socket
- * of a far destination on the other.
+/* Two sessions in one loop, joined by carriers of any kind (support_carrier.h): an application's
+ * end A on one side, the socket of a far destination on the other.
  *
  *     app (A) == B -- relay, client session ==== server session, relay -- TCP == far
  */
@@ -22,9 +22,9 @@
 
 #include <cmocka.h>
 
-#include "helper/carrier/carrier_socket.h"
 #include "helper/relay/relay.h"
 #include "helper/relay/session_config.h"
+#include "support_carrier.h"
 
 /* Not every test uses all of it. */
 #pragma GCC diagnostic ignored "-Wunused-function"
@@ -114,7 +114,7 @@ static int setup_world(void **state) {
     memset(world.app, -1, sizeof world.app);
     memset(world.far, -1, sizeof world.far);
     assert_int_equal(reactor_init(&world.reactor), 0);
-    assert_int_equal(carrier_new_pair(world.reactor.loop, "test", carrier), 0);
+    assert_int_equal(carrier_kind->new_pair(world.reactor.loop, carrier), 0);
     world.client = make_pump(carrier[0], SMUX_CLIENT);
     world.server = make_pump(carrier[1], SMUX_SERVER);
     return 0;
@@ -139,13 +139,15 @@ static int teardown_world(void **state) {
     }
     loop_turn(world.reactor.loop, 0);
     assert_int_equal(world.reactor.pool.used_count, 0);
+    assert_int_equal(carriers_alive, 0);
     reactor_fini(&world.reactor);
     return 0;
 }
 
+/* Slow carriers have time to bring something meanwhile. */
 static void turns(int count) {
     for (int i = 0; i < count; i++)
-        loop_turn(world.reactor.loop, 0);
+        loop_turn(world.reactor.loop, carrier_kind->slow ? 1 : 0);
 }
 
 /* Turns until the condition holds; gives up after 10 s of waiting in vain. */
@@ -212,6 +214,17 @@ static void expect_end(int fd, ssize_t end) {
 static void say(int fd, const char *text) {
     assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
+
+/* Runs the tests once for each kind of carrier; returns how many failed. */
+#define run_over_carriers(tests)                                                                   \
+    ({                                                                                             \
+        int failures = 0;                                                                          \
+        for (size_t k = 0; k < sizeof carrier_kinds / sizeof *carrier_kinds; k++) {                \
+            carrier_kind = &carrier_kinds[k];                                                      \
+            failures += cmocka_run_group_tests_name(carrier_kind->name, tests, NULL, NULL);        \
+        }                                                                                          \
+        failures;                                                                                  \
+    })
 
 static void close_now(int *fd) {
     close(*fd);

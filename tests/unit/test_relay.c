@@ -395,16 +395,21 @@ static void a_target_that_stops_stops_its_own_stream_only(void **state) {
     until((pull(FAR, &got, 200000), got == sent));
 }
 
+/* More than the application's socket takes, less than that and the first window. All of it has
+ * crossed the carrier. */
+static void keep_some(size_t *sent) {
+    smux_session_info info;
+    while (world.near[0].relay.kept_len == 0) {
+        push(FAR, sent, 4u << 20, 100000);
+        until((smux_session_get_info(world.client->session, &info), info.bytes_in == *sent));
+    }
+}
+
 static void what_a_slow_reader_has_not_taken_survives_the_loss_of_the_carrier(void **state) {
     size_t sent = 0, got = 0;
     (void)state;
     open_pair(0);
-    /* More than the socket takes, less than that and the first window. */
-    while (world.near[0].relay.kept_len == 0) {
-        push(FAR, &sent, 4u << 20, 100000);
-        turns(20);
-    }
-    turns(200);
+    keep_some(&sent);
     pump_end(world.client, SMUX_ERR_CARRIER, "cut");
     until((pull(APP, &got, 200000), got == sent));
     expect_end(APP, -ECONNRESET);
@@ -416,11 +421,7 @@ static size_t keep_behind_a_reset(bool by_target) {
     struct linger linger = {.l_onoff = 1};
     size_t sent = 0;
     open_pair(0);
-    while (world.near[0].relay.kept_len == 0) {
-        push(FAR, &sent, 4u << 20, 100000);
-        turns(20);
-    }
-    turns(200);
+    keep_some(&sent);
     if (by_target) {
         setsockopt(FAR, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
         close_now(&FAR);
@@ -497,5 +498,5 @@ int main(void) {
         RELAY_TEST(an_application_that_closes_after_the_carrier_was_lost_ends_the_relay),
         RELAY_TEST(an_application_that_goes_with_much_kept_for_it_resets),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_over_carriers(tests);
 }

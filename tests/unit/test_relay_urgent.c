@@ -189,5 +189,5 @@ int main(void) {
         RELAY_TEST(a_close_behind_the_urgent_byte_loses_nothing),
         RELAY_TEST(a_flood_of_urgent_bytes_is_a_flood_of_bytes),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_over_carriers(tests);
 }

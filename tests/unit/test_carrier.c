@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a carrier: handshake, end, failure and counters, with kinds that take their time and
+ * fail at any byte. That relays work over them is what test_relay.c and its like see. */
+#include "support_relay.h"
+
+#include <stdio.h>
+
+#include "helper/net/log.h"
+#include "helper/net/state_table.h"
+
+/* ---- A user that counts ---- */
+
+static struct told {
+    int ready, failed, ended;
+    uint8_t events;
+    char why[CARRIER_WHY_SIZE];
+} told;
+
+static struct reactor reactor;
+
+static void on_ready(struct carrier *carrier) {
+    assert_int_equal(carrier->state, CARRIER_READY);
+    told.ready++;
+}
+
+static void on_failed(struct carrier *carrier, const char *why) {
+    assert_int_equal(carrier->state, CARRIER_STARTING);
+    told.failed++;
+    snprintf(told.why, sizeof told.why, "%s", why);
+}
+
+static void on_events(struct carrier *carrier, uint8_t events) {
+    assert_int_equal(carrier->state, CARRIER_READY);
+    told.events |= events;
+}
+
+static void on_ended(struct carrier *carrier) {
+    assert_int_equal(carrier->state, CARRIER_ENDING);
+    told.ended++;
+}
+
+static const struct carrier_user counting = {
+    .ready = on_ready, .failed = on_failed, .events = on_events, .ended = on_ended};
+
+static void ignore_why(struct carrier *carrier, const char *why) {
+    (void)carrier;
+    (void)why;
+}
+
+static void ignore_events(struct carrier *carrier, uint8_t events) {
+    (void)carrier;
+    (void)events;
+}
+
+static void ignore(struct carrier *carrier) {
+    (void)carrier;
+}
+
+static const struct carrier_user quiet = {
+    .ready = ignore, .failed = ignore_why, .events = ignore_events, .ended = ignore};
+
+static void pass(int ms) {
+    uint64_t end_us = loop_clock_us() + (uint64_t)ms * 1000u;
+    while (loop_clock_us() < end_us)
+        assert_int_equal(loop_turn(reactor.loop, 1), 0);
+}
+
+#define wait_for(condition)                                                                        \
+    do {                                                                                           \
+        for (int left = 5000; !(condition); left--) {                                              \
+            assert_true(left > 0);                                                                 \
+            pass(1);                                                                               \
+        }                                                                                          \
+    } while (0)
+
+static void begin(struct carrier *pair[2]) {
+    memset(&told, 0, sizeof told);
+    state_wrong_moves = 0;
+    assert_int_equal(reactor_init(&reactor), 0);
+    assert_int_equal(carrier_kind->new_pair(reactor.loop, pair), 0);
+}
+
+static void end(struct carrier *pair[2]) {
+    struct told before;
+    carrier_close(pair[0]);
+    carrier_close(pair[1]);
+    before = told;
+    pass(3);
+    assert_memory_equal(&told, &before, sizeof told); /* nothing is told of a closed one */
+    assert_int_equal(carriers_alive, 0);
+    assert_int_equal(state_wrong_moves, 0);
+    reactor_fini(&reactor);
+    played = (struct played){.seed = 1};
+}
+
+static void start_both(struct carrier *pair[2]) {
+    assert_int_equal(carrier_start(pair[0], &counting, NULL, 5000000), 0);
+    assert_int_equal(carrier_start(pair[1], &quiet, NULL, 5000000), 0);
+    wait_for(carrier_is_ready(pair[0]) && carrier_is_ready(pair[1]));
+}
+
+/* ---- Beginnings ---- */
+
+static void a_carrier_tells_once_that_it_is_ready_unless_it_is_so_at_once(void **state) {
+    struct carrier *pair[2];
+    (void)state;
+    begin(pair);
+    assert_int_equal(carrier_start(pair[0], &counting, NULL, 5000000), 0);
+    bool at_once = carrier_is_ready(pair[0]);
+    assert_int_equal(told.ready, 0);
+    assert_int_equal(carrier_start(pair[1], &quiet, NULL, 5000000), 0);
+    wait_for(carrier_is_ready(pair[0]) && carrier_is_ready(pair[1]));
+    pass(3);
+    assert_int_equal(told.ready, at_once ? 0 : 1);
+    assert_int_equal(told.failed, 0);
+    end(pair);
+}
+
+static void a_handshake_that_does_not_come_fails_in_time(void **state) {
+    struct carrier *pair[2];
+    (void)state;
+    played.no_handshake = true;
+    begin(pair);
+    assert_int_equal(carrier_start(pair[1], &quiet, NULL, 5000000), 0);
+    uint64_t since_us = loop_now_us(reactor.loop);
+    assert_int_equal(carrier_start(pair[0], &counting, NULL, 20000), 0);
+    wait_for(told.failed);
+    assert_true(loop_clock_us() - since_us >= 20000);
+    assert_string_equal(told.why, "no handshake in time");
+    assert_int_equal(told.ready, 0);
+    end(pair);
+}
+
+static void a_wrong_handshake_fails_and_says_why(void **state) {
+    struct carrier *pair[2];
+    (void)state;
+    played.bad_handshake = true;
+    begin(pair);
+    assert_int_equal(carrier_start(pair[1], &quiet, NULL, 5000000), 0);
+    assert_int_equal(carrier_start(pair[0], &counting, NULL, 5000000), 0);
+    wait_for(told.failed);
+    assert_string_equal(told.why, "a wrong handshake");
+    end(pair);
+}
+
+static void a_carrier_can_be_closed_in_every_state(void **state) {
+    struct carrier *pair[2];
+    (void)state;
+    for (int until_state = CARRIER_NEW; until_state <= CARRIER_ENDING; until_state++) {
+        begin(pair);
+        if (until_state == CARRIER_STARTING)
+            assert_int_equal(carrier_start(pair[0], &counting, NULL, 5000000), 0);
+        if (until_state >= CARRIER_READY)
+            start_both(pair);
+        if (until_state == CARRIER_ENDING)
+            carrier_shutdown(pair[0], 5000000);
+        end(pair);
+    }
+}
+
+/* ---- Ends ---- */
+
+#define SENT 60000u
+
+/* As many bytes as possible at a time. */
+static void send_all(struct carrier *carrier) {
+    static uint8_t bytes[SENT];
+    size_t done = 0;
+    for (size_t i = 0; i < SENT; i++)
+        bytes[i] = (uint8_t)(i * 2654435761u >> 24);
+    while (done < SENT) {
+        struct iovec iov[2] = {{bytes + done, (SENT - done) / 2},
+                               {bytes + done + (SENT - done) / 2, SENT - done - (SENT - done) / 2}};
+        ssize_t n = carrier_writev(carrier, iov, 2);
+        if (n < 0) {
+            assert_int_equal(errno, EAGAIN);
+            told.events = 0;
+            wait_for(told.events & EVENT_WRITE); /* it is told: no other hint comes */
+        }
+        done += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static size_t receive_all(struct carrier *carrier) {
+    static uint8_t bytes[SENT + 1];
+    size_t got = 0;
+    for (ssize_t n = 1; n != 0;) {
+        n = carrier_read(carrier, bytes + got, sizeof bytes - got);
+        if (n < 0) {
+            assert_int_equal(errno, EAGAIN);
+            pass(1);
+        }
+        got += n > 0 ? (size_t)n : 0;
+    }
+    for (size_t i = 0; i < got; i++)
+        assert_int_equal(bytes[i], (uint8_t)(i * 2654435761u >> 24));
+    return got;
+}
+
+static void what_was_written_before_the_end_arrives_before_it(void **state) {
+    struct carrier *pair[2];
+    (void)state;
+    for (played.seed = 1; played.seed < 20; played.seed++) {
+        uint64_t seed = played.seed;
+        begin(pair);
+        start_both(pair);
+        send_all(pair[0]);
+        bool at_once = carrier_shutdown(pair[0], 5000000);
+        assert_int_equal(told.ended, 0);
+        if (at_once)
+            carrier_close(pair[0]);
+        assert_int_equal(receive_all(pair[1]), SENT);
+        assert_int_equal(pair[1]->stats.bytes_in, SENT);
+        if (!at_once)
+            wait_for(told.ended == 1);
+        end((struct carrier *[2]){at_once ? NULL : pair[0], pair[1]});
+        played.seed = seed;
+    }
+    played.seed = 1;
+}
+
+static void an_end_that_the_peer_holds_up_takes_its_time_at_most(void **state) {
+    struct carrier *pair[2];
+    (void)state;
+    begin(pair);
+    start_both(pair);
+    send_all(pair[0]);
+    uint64_t since_us = loop_now_us(reactor.loop);
+    assert_false(carrier_shutdown(pair[0], 20000));
+    assert_int_equal(told.ended, 0);
+    wait_for(told.ended == 1);
+    assert_true(loop_clock_us() - since_us >= 20000);
+    end(pair);
+}
+
+/* ---- Sessions on carriers ---- */
+
+static void a_session_waits_for_its_carrier(void **state) {
+    struct carrier *carrier = world.client->carrier;
+    (void)state;
+    while (!carrier_is_ready(carrier)) {
+        assert_int_equal(carrier->stats.reads + carrier->stats.writes, 0);
+        turns(1);
+    }
+    open_pair(0);
+    say(world.app[0], "request");
+    expect(world.far[0], "request");
+}
+
+static void a_session_whose_carrier_has_no_handshake_fails(void **state) {
+    (void)state;
+    played.bad_handshake = true;
+    setup_world(NULL);
+    until(world.client_closed);
+    teardown_world(NULL);
+    played = (struct played){.seed = 1};
+}
+
+static uint64_t bytes_said(const struct pump *pump) {
+    smux_session_info info;
+    smux_session_get_info(pump->session, &info);
+    return info.bytes_out;
+}
+
+static void a_session_can_end_before_its_carrier_is_ready(void **state) {
+    (void)state;
+    pump_end(world.client, SMUX_ERR_CLOSED, "at once");
+    assert_true(world.client_closed);
+    until(world.server_closed);
+}
+
+/* The carrier's peer has all of it before the session counts as ended. */
+static void a_session_that_ends_in_order_waits_for_its_carriers_end(void **state) {
+    (void)state;
+    open_pair(0);
+    say(world.app[0], "the last words");
+    until(bytes_said(world.client) > 0 && !smux_session_want_write(world.client->session));
+    uint64_t written = world.client->carrier->stats.bytes_out;
+    struct carrier *other = world.server->carrier;
+    pump_fail(world.client, SMUX_ERR_CLOSED, "in order");
+    while (!world.client_closed) {
+        if (!world.server_closed && other->stats.bytes_in < written)
+            assert_false(world.client_closed);
+        turns(1);
+    }
+    expect(world.far[0], "the last words");
+}
+
+static void a_session_that_is_ended_at_once_does_not_wait(void **state) {
+    (void)state;
+    open_pair(0);
+    say(world.app[0], "lost, perhaps");
+    turns(1);
+    pump_fail(world.client, SMUX_ERR_CLOSED, "in order");
+    pump_end(world.client, SMUX_ERR_CLOSED, "at once");
+    assert_true(world.client_closed);
+}
+
+static void what_one_has_written_the_other_has_read(void **state) {
+    (void)state;
+    open_pair(0);
+    say(world.app[0], "request");
+    expect(world.far[0], "request");
+    const struct carrier_stats *near = &world.client->carrier->stats;
+    const struct carrier_stats *distant = &world.server->carrier->stats;
+    until(near->bytes_out == distant->bytes_in && distant->bytes_out == near->bytes_in);
+    assert_true(near->bytes_out > strlen("request"));
+    assert_true(near->writes > 0 && distant->reads > 0);
+}
+
+/* ---- Failures at any byte ---- */
+
+static uint8_t byte_at(size_t i) {
+    return (uint8_t)(i * 40503u >> 8);
+}
+
+/* Opens a stream, unless the carrier fails before that. */
+static bool open_if_it_lives(void) {
+    struct relay *relay = &world.near[0].relay;
+    smux_stream *stream;
+    int tcp[2], app[2];
+    tcp_pair(tcp);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, app), 0);
+    world.app[0] = app[0];
+    world.far[0] = tcp[0];
+    world.tcp_for_next = tcp[1];
+    fcntl(tcp[1], F_SETFL, O_NONBLOCK);
+    assert_int_equal(send(app[0], "", 1, 0), 1);
+    assert_int_equal(smux_stream_open(world.client->session, &stream), 0);
+    relay_init(relay, &world.reactor, &end_ops);
+    relay_bind(relay, world.client, stream);
+    relay->ahead = 1;
+    relay->untrusted = true;
+    assert_int_equal(relay_attach(relay, app[1], &relay_end_app, EPOLLIN), 0);
+    until(world.accepted > 0 || (world.client_closed && world.server_closed));
+    if (world.accepted == 0)
+        close(tcp[1]);
+    return world.accepted > 0;
+}
+
+static void give(int fd, size_t *sent) {
+    uint8_t bytes[30000];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = byte_at(*sent + i);
+    ssize_t n = send(fd, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    *sent += n > 0 ? (size_t)n : 0;
+}
+
+static ssize_t get(int fd, size_t *got) {
+    uint8_t bytes[30000];
+    ssize_t n = take(fd, bytes, sizeof bytes);
+    for (ssize_t i = 0; i < n; i++)
+        assert_int_equal(bytes[i], byte_at(*got + (size_t)i));
+    *got += n > 0 ? (size_t)n : 0;
+    return n;
+}
+
+/* Both ways until both ends have seen an end, each of which must be a reset. */
+static void talk_until_it_breaks(void) {
+    int fds[2] = {world.app[0], world.far[0]};
+    size_t sent[2] = {0}, got[2] = {0};
+    ssize_t last[2] = {-EAGAIN, -EAGAIN};
+    int patience = 10000;
+    while (last[0] != -ECONNRESET || last[1] != -ECONNRESET) {
+        assert_true(patience-- > 0);
+        for (int i = 0; i < 2; i++)
+            while (last[i] > 0 || last[i] == -EAGAIN) {
+                last[i] = get(fds[i], &got[1 - i]);
+                if (last[i] == -EAGAIN)
+                    break;
+            }
+        assert_true(last[0] != 0 && last[1] != 0); /* no end of file */
+        for (int i = 0; i < 2; i++)
+            if (last[i] == -EAGAIN)
+                give(fds[i], &sent[i]); /* behind a reset it would be the one to be told */
+        turns(1);
+    }
+    assert_true(got[0] <= sent[0] && got[1] <= sent[1]);
+}
+
+static void break_at(uint64_t seed, uint64_t at) {
+    played = (struct played){.seed = seed, .fails_after = at};
+    setup_world(NULL);
+    if (open_if_it_lives())
+        talk_until_it_breaks();
+    until(world.client_closed && world.server_closed);
+    teardown_world(NULL);
+    played = (struct played){.seed = 1};
+}
+
+static void a_failure_at_any_byte_is_a_reset_on_both_sides(void **state) {
+    (void)state;
+    for (uint64_t at = 1; at < 70; at++)
+        break_at(at, at);
+    for (uint64_t seed = 100; seed < 160; seed++)
+        break_at(seed, 70 + seed * seed * 7919 % 400000);
+}
+
+#define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, setup_world, teardown_world)
+
+int main(void) {
+    const struct CMUnitTest all[] = {
+        cmocka_unit_test(a_carrier_tells_once_that_it_is_ready_unless_it_is_so_at_once),
+        cmocka_unit_test(a_carrier_can_be_closed_in_every_state),
+        cmocka_unit_test(what_was_written_before_the_end_arrives_before_it),
+        WORLD_TEST(a_session_waits_for_its_carrier),
+        WORLD_TEST(a_session_can_end_before_its_carrier_is_ready),
+        WORLD_TEST(a_session_that_ends_in_order_waits_for_its_carriers_end),
+        WORLD_TEST(a_session_that_is_ended_at_once_does_not_wait),
+        WORLD_TEST(what_one_has_written_the_other_has_read),
+    };
+    const struct CMUnitTest slow[] = {
+        cmocka_unit_test(a_handshake_that_does_not_come_fails_in_time),
+        cmocka_unit_test(a_wrong_handshake_fails_and_says_why),
+        cmocka_unit_test(an_end_that_the_peer_holds_up_takes_its_time_at_most),
+        cmocka_unit_test(a_session_whose_carrier_has_no_handshake_fails),
+        cmocka_unit_test(a_failure_at_any_byte_is_a_reset_on_both_sides),
+    };
+    int failed = run_over_carriers(all);
+    for (size_t k = 0; k < sizeof carrier_kinds / sizeof *carrier_kinds; k++) {
+        carrier_kind = &carrier_kinds[k];
+        if (carrier_kind->slow)
+            failed += cmocka_run_group_tests_name(carrier_kind->name, slow, NULL, NULL);
+    }
+    return failed;
+}
