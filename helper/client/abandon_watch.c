@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "helper/client/helper.h"
 #include "helper/client/holders.h"
 #include "helper/net/log.h"
 
@@ -31,7 +30,7 @@ struct look {
     size_t count;
     uint64_t took_us;
     /* The loop's alone. */
-    struct helper *helper;
+    struct abandon_watches *watches;
     struct loop_watch watch;                        /* an eventfd: the look is over */
     struct abandon_watch *who[HOLDERS_TARGETS_MAX]; /* NULL: stopped meanwhile */
     bool busy, thread;                              /* a look is under way; there is a thread */
@@ -89,44 +88,43 @@ static bool start_thread(struct look *look) {
 
 /* ---- Turns ---- */
 
-static void enter_last(struct abandon_watches *pendings, struct abandon_watch *pending) {
+static void enter_last(struct abandon_watches *watches, struct abandon_watch *pending) {
     pending->next = NULL;
-    pending->at = pendings->end;
-    *pendings->end = pending;
-    pendings->end = &pending->next;
+    pending->at = watches->end;
+    *watches->end = pending;
+    watches->end = &pending->next;
 }
 
-static void leave(struct abandon_watches *pendings, struct abandon_watch *pending) {
+static void leave(struct abandon_watches *watches, struct abandon_watch *pending) {
     *pending->at = pending->next;
     if (pending->next)
         pending->next->at = pending->at;
     else
-        pendings->end = pending->at;
+        watches->end = pending->at;
 }
 
 /* Whenever there is something to look for, and no look is under way, the timer runs. */
-static void look_later(struct helper *helper) {
-    struct abandon_watches *pendings = &helper->pendings;
-    struct loop *loop = helper->reactor.loop;
+static void look_later(struct abandon_watches *watches) {
+    struct loop *loop = watches->loop;
     uint64_t due_us = loop_now_us(loop) + LOOK_US;
-    if (!pendings->first || pendings->timer.armed || !pendings->look || pendings->look->busy)
+    if (!watches->first || watches->timer.armed || !watches->look || watches->look->busy)
         return;
-    if (due_us < pendings->due_us)
-        due_us = pendings->due_us;
-    loop_timer_set(loop, &pendings->timer, due_us, on_look);
+    if (due_us < watches->due_us)
+        due_us = watches->due_us;
+    loop_timer_set(loop, &watches->timer, due_us, on_look);
 }
 
 /* Those whose turn it is, and who have waited a while already. */
-static size_t choose(struct abandon_watches *pendings, struct look *look, uint64_t now_us) {
+static size_t choose(struct abandon_watches *watches, struct look *look, uint64_t now_us) {
     struct stat status;
     size_t count = 0;
-    struct abandon_watch *pending = NULL, *begun = pendings->first;
+    struct abandon_watch *pending = NULL, *begun = watches->first;
     for (int i = 0; begun && i < HOLDERS_TARGETS_MAX; i++) {
-        pending = pendings->first;
+        pending = watches->first;
         if (i > 0 && pending == begun)
             break;
-        leave(pendings, pending);
-        enter_last(pendings, pending);
+        leave(watches, pending);
+        enter_last(watches, pending);
         if (now_us - pending->since_us < LOOK_US)
             continue;
         if (pending->inode == 0 && fstat(pending->app_fd, &status) == 0)
@@ -139,8 +137,8 @@ static size_t choose(struct abandon_watches *pendings, struct look *look, uint64
     return count;
 }
 
-static void begin_look(struct helper *helper, struct look *look) {
-    look->count = choose(&helper->pendings, look, loop_now_us(helper->reactor.loop));
+static void begin_look(struct abandon_watches *watches, struct look *look) {
+    look->count = choose(watches, look, loop_now_us(watches->loop));
     look->thread = look->thread || start_thread(look);
     if (look->count == 0 || !look->thread)
         return;
@@ -170,30 +168,30 @@ static void judge(struct abandon_watch *pending, const struct holders_target *ta
 
 static void on_answers(struct loop_watch *watch, uint32_t events) {
     struct look *look = container_of(watch, struct look, watch);
-    struct helper *helper = look->helper;
-    uint64_t now_us = loop_now_us(helper->reactor.loop), pause_us = look->took_us * LOOK_SHARE;
+    struct abandon_watches *watches = look->watches;
+    uint64_t now_us = loop_now_us(watches->loop), pause_us = look->took_us * LOOK_SHARE;
     eventfd_t times;
     (void)events;
     if (eventfd_read(look->event_fd, &times) < 0)
         return;
     look->busy = false;
-    helper->pendings.due_us = now_us + (pause_us > LOOK_US ? pause_us : LOOK_US);
+    watches->due_us = now_us + (pause_us > LOOK_US ? pause_us : LOOK_US);
     for (size_t i = 0; i < look->count; i++)
         if (look->who[i])
             judge(look->who[i], &look->target[i]);
-    look_later(helper);
+    look_later(watches);
 }
 
 /* NULL if it cannot be had: then abandoned connects end at their timeout. */
-static struct look *look_new(struct helper *helper) {
+static struct look *look_new(struct abandon_watches *watches) {
     struct look *look = calloc(1, sizeof *look);
     if (!look)
         return NULL;
     pthread_mutex_init(&look->lock, NULL);
     pthread_cond_init(&look->work, NULL);
-    look->helper = helper;
+    look->watches = watches;
     look->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (look->event_fd >= 0 && loop_watch_add(helper->reactor.loop, &look->watch, look->event_fd,
+    if (look->event_fd >= 0 && loop_watch_add(watches->loop, &look->watch, look->event_fd,
                                               EPOLLIN | LOOP_LEVEL, on_answers) == 0)
         return look;
     free_look(look);
@@ -201,27 +199,26 @@ static struct look *look_new(struct helper *helper) {
 }
 
 static void on_look(struct loop_timer *timer) {
-    struct abandon_watches *pendings = container_of(timer, struct abandon_watches, timer);
-    struct helper *helper = container_of(pendings, struct helper, pendings);
-    begin_look(helper, pendings->look);
-    look_later(helper);
+    struct abandon_watches *watches = container_of(timer, struct abandon_watches, timer);
+    begin_look(watches, watches->look);
+    look_later(watches);
 }
 
 /* ---- Life ---- */
 
-void abandon_watches_init(struct abandon_watches *pendings) {
-    pendings->end = &pendings->first;
-    pendings->look = look_new(container_of(pendings, struct helper, pendings));
+void abandon_watches_init(struct abandon_watches *watches, struct loop *loop) {
+    watches->loop = loop;
+    watches->end = &watches->first;
+    watches->look = look_new(watches);
 }
 
-void abandon_watches_fini(struct abandon_watches *pendings) {
-    struct helper *helper = container_of(pendings, struct helper, pendings);
-    struct look *look = pendings->look;
+void abandon_watches_fini(struct abandon_watches *watches) {
+    struct look *look = watches->look;
     if (!look)
         return;
-    pendings->look = NULL;
-    loop_timer_clear(helper->reactor.loop, &pendings->timer);
-    loop_watch_release(helper->reactor.loop, &look->watch);
+    watches->look = NULL;
+    loop_timer_clear(watches->loop, &watches->timer);
+    loop_watch_release(watches->loop, &look->watch);
     if (!look->thread) {
         free_look(look);
         return;
@@ -232,21 +229,21 @@ void abandon_watches_fini(struct abandon_watches *pendings) {
     pthread_mutex_unlock(&look->lock);
 }
 
-void abandon_watch_start(struct abandon_watch *pending, struct conn *conn, int app_fd,
-                         int holder_fd) {
-    struct helper *helper = conn->helper;
+void abandon_watch_start(struct abandon_watches *watches, struct abandon_watch *pending,
+                         struct conn *conn, int app_fd, int holder_fd) {
+    pending->watches = watches;
     pending->conn = conn;
     pending->app_fd = app_fd;
     pending->holder_fd = holder_fd;
-    pending->since_us = loop_now_us(helper->reactor.loop);
-    enter_last(&helper->pendings, pending);
-    look_later(helper);
+    pending->since_us = loop_now_us(watches->loop);
+    enter_last(watches, pending);
+    look_later(watches);
 }
 
 void abandon_watch_stop(struct abandon_watch *pending) {
     if (!pending->conn)
         return;
-    leave(&pending->conn->helper->pendings, pending);
+    leave(pending->watches, pending);
     if (pending->slot)
         *pending->slot = NULL;
     pending->slot = NULL;

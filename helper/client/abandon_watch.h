@@ -14,8 +14,10 @@
 #include "helper/net/loop.h"
 
 struct look;
+struct abandon_watches;
 
 struct abandon_watch {
+    struct abandon_watches *watches;
     struct conn *conn; /* NULL when not watched */
     struct abandon_watch *next, **at;
     uint64_t since_us;
@@ -28,22 +30,22 @@ struct abandon_watch {
 
 /* All of a helper's. */
 struct abandon_watches {
+    struct loop *loop;
     struct abandon_watch *first, **end; /* whose turn it is comes first */
     struct loop_timer timer;
     uint64_t due_us;   /* when the thread may look again */
     struct look *look; /* NULL if memory or descriptors are short: nothing is looked for */
 };
 
-/* The helper's loop is there. */
-void abandon_watches_init(struct abandon_watches *pendings);
+void abandon_watches_init(struct abandon_watches *watches, struct loop *loop);
 /* Those that it has had are stopped. A look under way ends by itself. */
-void abandon_watches_fini(struct abandon_watches *pendings);
+void abandon_watches_fini(struct abandon_watches *watches);
 
 /* Watches from now on: if nobody but this process has the socket `app_fd` open, an AF_UNIX one, the
  * connection is ended (conn_end). `holder_fd`: the program's descriptor, -1 if unknown. The first
  * look is after a quarter of a second: quick connects are never looked at. */
-void abandon_watch_start(struct abandon_watch *pending, struct conn *conn, int app_fd,
-                         int holder_fd);
+void abandon_watch_start(struct abandon_watches *watches, struct abandon_watch *pending,
+                         struct conn *conn, int app_fd, int holder_fd);
 
 /* Stops watching. Harmless when it is not watched. */
 void abandon_watch_stop(struct abandon_watch *pending);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* admin.c - see admin.h: clients, lines and the table of commands. */
+/* admin.c - see admin.h: listeners, requests and the table of commands. */
 #include "helper/client/admin.h"
 
 #include <errno.h>
@@ -34,8 +34,7 @@ struct admin {
     struct helper *helper;
     struct loop_watch watch, abstract; /* where the path is gone smuxctl finds the second */
     struct loop_timer pause;
-    struct admin_client *clients;
-    int client_count;
+    struct admin_clients clients;
     struct sockaddr_un name;
     ino_t inode; /* of its file: another helper may have put its own there */
 };
@@ -48,79 +47,25 @@ bool admin_path(char *out, size_t size, const char *path) {
            (size_t)len < sizeof(((struct sockaddr_un *)0)->sun_path);
 }
 
-/* ---- Clients ---- */
-
-static void free_client(struct loop_garbage *garbage) {
-    free(container_of(garbage, struct admin_client, garbage));
-}
-
-void admin_client_close(struct admin_client *client) {
-    struct admin *control = client->control;
-    struct loop *loop = client->helper->reactor.loop;
-    if (client->closed)
-        return;
-    client->closed = true;
-    admin_connect_abandon(client);
-    admin_client_end_list(client);
-    loop_timer_clear(loop, &client->timer);
-    loop_watch_close(&client->watch);
-    free(client->answer);
-    client->answer = NULL;
-    *client->at = client->next;
-    if (client->next)
-        client->next->at = client->at;
-    control->client_count--;
-    loop_discard(loop, &client->garbage, free_client);
-}
-
-void admin_client_send(struct admin_client *client) {
-    while (client->answer_off < client->answer_len) {
-        ssize_t n = send(client->watch.fd, client->answer + client->answer_off,
-                         client->answer_len - client->answer_off, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0 && errno == EAGAIN)
-            return;
-        if (n < 0 && errno != EINTR)
-            break;
-        client->answer_off += n > 0 ? (size_t)n : 0;
-    }
-    if (client->answer_off < client->answer_len || !admin_client_goes_on(client))
-        admin_client_close(client);
-}
-
-void admin_client_answer(struct admin_client *client, json_t *answer) {
-    char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
-    json_decref(answer);
-    size_t len = text ? strlen(text) : 0;
-    client->answer = text ? realloc(text, len + 1) : NULL;
-    if (!client->answer) {
-        free(text);
-        admin_client_close(client);
-        return;
-    }
-    client->answer[len] = '\n'; /* in place of the terminator */
-    client->answer_len = len + 1;
-    admin_client_send(client);
-}
-
-void admin_client_fail(struct admin_client *client, int err, const char *text) {
-    admin_client_answer(client, json_pack("{s:b, s:s, s:i}", "ok", 0, "error", text, "errno", err));
-}
-
 /* ---- Commands ---- */
 
+static struct helper *helper_of(const struct admin_client *client) {
+    return container_of(client->clients, struct admin, clients)->helper;
+}
+
 static void command_status(struct admin_client *client, json_t *request) {
-    struct helper *helper = client->helper;
+    struct helper *helper = helper_of(client);
     json_t *sessions = json_array();
     (void)request;
-    helper_status(helper, sessions);
+    upstream_pool_status(&helper->upstreams, sessions);
     uint64_t up_us = loop_now_us(helper->reactor.loop) - helper->began_us;
     admin_client_list_streams(
         client,
         json_pack("{s:b, s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:o}", "ok", 1, "pid", (int)getpid(),
                   "version", SMUX_LIBRARY_VERSION, "config", helper->config->file, "uptime_ms",
                   (json_int_t)(up_us / 1000), "draining", (int)helper->draining, "connections",
-                  (json_int_t)helper->conn_count, "connections_total",
-                  (json_int_t)helper->conns_total, "sessions", sessions));
+                  (json_int_t)helper->conns.count, "connections_total",
+                  (json_int_t)helper->conns.routed_total, "sessions", sessions));
 }
 
 static bool get_destination(struct admin_client *client, json_t *request,
@@ -135,7 +80,7 @@ static bool get_destination(struct admin_client *client, json_t *request,
 }
 
 static void command_routes(struct admin_client *client, json_t *request) {
-    const struct route_list *routes = &client->helper->config->routes;
+    const struct route_list *routes = &helper_of(client)->config->routes;
     struct admin_destination destination;
     char rule_text[400] = "";
     if (!json_object_get(request, "host")) {
@@ -169,21 +114,22 @@ static void command_names(struct admin_client *client, json_t *request) {
 static void command_reload(struct admin_client *client, json_t *request) {
     char message[600];
     (void)request;
-    if (client->helper->reload(client->helper, message, sizeof message))
+    struct helper *helper = helper_of(client);
+    if (helper->reload(helper, message, sizeof message))
         admin_client_answer(client, json_pack("{s:b}", "ok", 1));
     else
         admin_client_fail(client, EINVAL, message);
 }
 
 static void command_drain(struct admin_client *client, json_t *request) {
-    struct helper *helper = client->helper;
+    struct helper *helper = helper_of(client);
     (void)request;
     admin_client_answer(client, json_pack("{s:b}", "ok", 1));
     helper_drain(helper);
 }
 
 static void command_stop(struct admin_client *client, json_t *request) {
-    struct helper *helper = client->helper;
+    struct helper *helper = helper_of(client);
     (void)request;
     admin_client_answer(client, json_pack("{s:b}", "ok", 1));
     helper->stop(helper);
@@ -266,22 +212,21 @@ static bool is_owner(int fd) {
     return false;
 }
 
-static void add_client(struct admin *control, int fd) {
-    struct loop *loop = control->helper->reactor.loop;
+static void add_client(struct admin_clients *clients, int fd) {
+    struct loop *loop = clients->loop;
     struct admin_client *client = calloc(1, sizeof *client);
     if (!client || loop_watch_add(loop, &client->watch, fd, EPOLLIN | EPOLLOUT, on_client) != 0) {
         free(client);
         close(fd);
         return;
     }
-    client->control = control;
-    client->helper = control->helper;
-    client->at = &control->clients;
-    client->next = control->clients;
+    client->clients = clients;
+    client->at = &clients->first;
+    client->next = clients->first;
     if (client->next)
         client->next->at = &client->next;
-    control->clients = client;
-    control->client_count++;
+    clients->first = client;
+    clients->count++;
     loop_timer_set(loop, &client->timer, loop_now_us(loop) + IDLE_TIMEOUT_US, on_idle);
 }
 
@@ -303,8 +248,8 @@ static void accept_client(struct admin *control, struct loop_watch *watch) {
         loop_timer_set(loop, &control->pause, loop_now_us(loop) + ACCEPT_PAUSE_US, resume);
         return;
     }
-    if (control->client_count < CLIENTS_MAX && is_owner(fd))
-        add_client(control, fd);
+    if (control->clients.count < CLIENTS_MAX && is_owner(fd))
+        add_client(&control->clients, fd);
     else /* with what was not read of it, see stranger.h */
         stranger_refuse(fd, (uid_t)-1);
 }
@@ -348,6 +293,8 @@ struct admin *admin_new(struct helper *helper, const char *path) {
     int fd = -ENOMEM;
     if (control) {
         control->helper = helper;
+        control->clients.loop = helper->reactor.loop;
+        control->clients.conns = &helper->conns;
         control->name.sun_family = AF_UNIX;
         if (admin_path(control->name.sun_path, sizeof control->name.sun_path, path)) {
             take_place(control->name.sun_path);
@@ -357,12 +304,14 @@ struct admin *admin_new(struct helper *helper, const char *path) {
     }
     if (fd >= 0 && lstat(control->name.sun_path, &st) == 0)
         control->inode = st.st_ino;
-    if (fd >= 0 && loop_watch_add(helper->reactor.loop, &control->watch, fd, EPOLLIN | LOOP_LEVEL,
-                                  on_listener) == 0) {
+    int error = fd < 0 ? fd
+                       : loop_watch_add(helper->reactor.loop, &control->watch, fd,
+                                        EPOLLIN | LOOP_LEVEL, on_listener);
+    if (error == 0) {
         listen_abstract(control);
         return control;
     }
-    log_error("control socket: %s: %s", why, strerror(fd < 0 ? -fd : errno));
+    log_error("control socket: %s: %s", why, strerror(-error));
     if (fd >= 0)
         close(fd);
     free(control);
@@ -374,18 +323,12 @@ void admin_give_way(struct admin *control) {
         loop_watch_close(&control->abstract);
 }
 
-void admin_conn_gone(struct admin *control, const struct conn *conn) {
-    for (struct admin_client *client = control ? control->clients : NULL; client;
-         client = client->next)
-        admin_client_forget(client, conn);
-}
-
 void admin_free(struct admin *control) {
     struct stat st;
     if (!control)
         return;
-    while (control->clients)
-        admin_client_close(control->clients);
+    while (control->clients.first)
+        admin_client_close(control->clients.first);
     loop_timer_clear(control->helper->reactor.loop, &control->pause);
     if (lstat(control->name.sun_path, &st) == 0 && st.st_ino == control->inode)
         unlink(control->name.sun_path);

@@ -16,7 +16,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct conn;
 struct helper;
 struct admin;
 
@@ -30,9 +29,6 @@ struct admin *admin_new(struct helper *helper, const char *path);
 void admin_give_way(struct admin *control);
 /* Closes listener and clients. NULL is fine. */
 void admin_free(struct admin *control);
-
-/* A connection has ended: no answer under way may refer to it. NULL is fine. */
-void admin_conn_gone(struct admin *control, const struct conn *conn);
 
 #define ADMIN_SOCKET_FILE "smuxshim-control.sock"
 /* The longest request; one that is longer is answered with an error and the connection closed. */

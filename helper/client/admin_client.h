@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * admin_client.h - a client of the control socket, shared by admin_connect.c and admin_list.c only.
+ * admin_client.h - a client of the control socket: its answer, its end, and the two commands that
+ * take longer, in admin_connect.c and admin_list.c.
  */
 #ifndef HELPER_CLIENT_ADMIN_CLIENT_H
 #define HELPER_CLIENT_ADMIN_CLIENT_H
@@ -9,17 +10,25 @@
 
 #include "core/common/helper_protocol.h"
 #include "helper/client/admin.h"
+#include "helper/client/conns.h"
 #include "helper/net/loop.h"
 
 /* The text form of the largest list of routes. */
 #define ADMIN_ROUTES_MAX (256u * 1024u)
 
-struct conn;
+struct admin_client;
 struct admin_connect;
 
+/* All of them, and what they need. */
+struct admin_clients {
+    struct loop *loop;
+    struct conns *conns;
+    struct admin_client *first;
+    int count;
+};
+
 struct admin_client {
-    struct admin *control;
-    struct helper *helper;
+    struct admin_clients *clients;
     struct admin_client *next, **at;
     struct loop_watch watch;
     struct loop_timer timer;
@@ -27,10 +36,14 @@ struct admin_client {
     struct admin_connect *connect; /* `connect` under way */
     char *answer;
     size_t answer_len, answer_off, line_len;
+    /* Set by a command that takes longer, or NULL. All that was to be sent has been: is there more?
+     * It then comes by itself. And: the client is being closed. */
+    bool (*goes_on)(struct admin_client *client);
+    void (*closing)(struct admin_client *client);
     /* A long list (admin_list.c): what comes next, and where it goes on. */
     bool (*fill)(struct admin_client *client, json_t *entries);
     struct loop_task task;
-    struct conn *next_conn;
+    struct conns_cursor next_conn;
     uint32_t *name_order; /* numbers of names */
     size_t name_at, name_count;
     bool list_begins, list_goes_on;
@@ -58,16 +71,6 @@ void admin_client_send(struct admin_client *client);
  * names, as its last member. Takes the reference. */
 void admin_client_list_streams(struct admin_client *client, json_t *head);
 void admin_client_list_names(struct admin_client *client, json_t *head);
-/* All that was to be sent has been: does the list go on? The next entries then come by themselves.
- * */
-bool admin_client_goes_on(struct admin_client *client);
-/* A connection has ended: the list goes on behind it. */
-void admin_client_forget(struct admin_client *client, const struct conn *conn);
-void admin_client_end_list(struct admin_client *client);
-
 /* Opens a connection for the client and answers when its outcome is known. */
 void admin_connect(struct admin_client *client, const struct admin_destination *destination);
-/* The client is going: a connection not yet handed over is given up. */
-void admin_connect_abandon(struct admin_client *client);
-
 #endif

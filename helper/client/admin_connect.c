@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "helper/client/admin_client.h"
-#include "helper/client/helper.h"
+#include "helper/client/conn.h"
 #include "helper/net/log.h"
 
 struct admin_connect {
@@ -45,7 +45,7 @@ static void on_ended(struct conn *conn) {
         connect->client->connect = NULL;
         admin_client_fail(connect->client, ECONNABORTED, "the connection ended early");
     }
-    loop_discard(conn->helper->reactor.loop, &connect->garbage, free_connect);
+    loop_discard(conn->conns->reactor->loop, &connect->garbage, free_connect);
 }
 
 /* Sends the success line together with the descriptor. */
@@ -76,7 +76,7 @@ static void on_early_event(struct loop_watch *watch, uint32_t events) {
 /* Makes the pair: the residue is put in, B is watched, A goes to the client. */
 static void succeed(struct admin_connect *connect, struct admin_client *client) {
     struct conn *conn = &connect->conn;
-    struct loop *loop = conn->helper->reactor.loop;
+    struct loop *loop = conn->conns->reactor->loop;
     int pair[2]; /* A, B */
     int one = 1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -113,7 +113,8 @@ static void on_outcome(struct conn *conn, int err, const struct endpoint *local)
     conn_end(conn, err);
 }
 
-void admin_connect_abandon(struct admin_client *client) {
+/* The client is going: a connection not yet handed over is given up. */
+static void on_closing(struct admin_client *client) {
     struct admin_connect *connect = client->connect;
     if (!connect)
         return;
@@ -133,14 +134,15 @@ void admin_connect(struct admin_client *client, const struct admin_destination *
         return;
     }
     getsockopt(client->watch.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
-    conn_init(&connect->conn, client->helper, &connect_ops);
+    conn_init(&connect->conn, client->clients->conns, &connect_ops);
     connect->client = client;
     conn_set_user(&connect->conn, &cred, NULL); /* the owner, or root */
     connect->conn.dest = destination->endpoint;
     if (destination->name[0])
         connect->conn.name = strdup(destination->name);
     client->connect = connect;
+    client->closing = on_closing;
     /* It is no longer idle: the route's connect-timeout is what ends the waiting. */
-    loop_timer_clear(client->helper->reactor.loop, &client->timer);
+    loop_timer_clear(client->clients->loop, &client->timer);
     conn_open(&connect->conn);
 }

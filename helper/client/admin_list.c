@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "helper/client/admin_client.h"
-#include "helper/client/helper.h"
+#include "helper/client/conn.h"
 #include "helper/client/name_file.h"
 #include "helper/client/name_table.h"
 
@@ -17,16 +17,10 @@
 /* ---- Connections ---- */
 
 static bool fill_streams(struct admin_client *client, json_t *entries) {
-    for (int i = 0; i < ENTRIES_PER_TURN && client->next_conn; i++) {
-        json_array_append_new(entries, conn_status(client->next_conn));
-        client->next_conn = client->next_conn->next;
-    }
-    return client->next_conn;
-}
-
-void admin_client_forget(struct admin_client *client, const struct conn *conn) {
-    if (client->next_conn == conn)
-        client->next_conn = conn->next;
+    const struct conn *conn;
+    for (int i = 0; i < ENTRIES_PER_TURN && (conn = conns_cursor_take(&client->next_conn)); i++)
+        json_array_append_new(entries, conn_status(conn));
+    return client->next_conn.conn;
 }
 
 /* ---- Names ---- */
@@ -44,7 +38,8 @@ static void add_name(json_t *entries, const struct name_record *record) {
 static bool fill_names(struct admin_client *client, json_t *entries) {
     struct name_record record;
     for (int i = 0; i < ENTRIES_PER_TURN && client->name_at < client->name_count; i++) {
-        name_table_get(client->helper->names, client->name_order[client->name_at++], &record);
+        name_table_get(client->clients->conns->names, client->name_order[client->name_at++],
+                       &record);
         add_name(entries, &record);
     }
     return client->name_at < client->name_count;
@@ -92,11 +87,18 @@ static void on_turn(struct loop_task *task) {
         admin_client_close(client);
 }
 
-bool admin_client_goes_on(struct admin_client *client) {
+static bool goes_on(struct admin_client *client) {
     if (!client->list_goes_on)
         return false;
-    loop_task_post(client->helper->reactor.loop, &client->task, on_turn);
+    loop_task_post(client->clients->loop, &client->task, on_turn);
     return true;
+}
+
+static void on_closing(struct admin_client *client) {
+    loop_task_cancel(client->clients->loop, &client->task);
+    free(client->name_order);
+    client->name_order = NULL;
+    conns_cursor_end(&client->next_conn);
 }
 
 /* Answers with `head`, an object that takes the list as its last member. Takes the reference. */
@@ -106,6 +108,8 @@ static void answer_with_list(struct admin_client *client, json_t *head, const ch
     char begin[40];
     snprintf(begin, sizeof begin, ",\"%s\":[", key);
     client->fill = fill_list;
+    client->goes_on = goes_on;
+    client->closing = on_closing;
     client->list_begins = client->list_goes_on = true;
     json_decref(head);
     if (text && set_answer(client, text, strlen(text) - 1, begin))
@@ -116,18 +120,11 @@ static void answer_with_list(struct admin_client *client, json_t *head, const ch
 }
 
 void admin_client_list_streams(struct admin_client *client, json_t *head) {
-    client->next_conn = client->helper->conns;
+    conns_cursor_begin(client->clients->conns, &client->next_conn);
     answer_with_list(client, head, "streams", fill_streams);
 }
 
 void admin_client_list_names(struct admin_client *client, json_t *head) {
-    client->name_order = name_table_order(client->helper->names, &client->name_count);
+    client->name_order = name_table_order(client->clients->conns->names, &client->name_count);
     answer_with_list(client, head, "names", fill_names);
-}
-
-void admin_client_end_list(struct admin_client *client) {
-    loop_task_cancel(client->helper->reactor.loop, &client->task);
-    free(client->name_order);
-    client->name_order = NULL;
-    client->next_conn = NULL;
 }

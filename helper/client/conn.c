@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "helper/client/admin.h"
-#include "helper/client/helper.h"
 #include "helper/client/name_table.h"
 #include "helper/net/log.h"
 #include "helper/net/state_table.h"
@@ -50,19 +48,14 @@ static bool move(struct conn *conn, enum conn_state to) {
 
 /* ---- Life ---- */
 
-void conn_init(struct conn *conn, struct helper *helper, const struct conn_ops *ops) {
+void conn_init(struct conn *conn, struct conns *conns, const struct conn_ops *ops) {
     memset(conn, 0, sizeof *conn);
-    relay_init(&conn->relay, &helper->reactor, &conn_relay_ops);
+    relay_init(&conn->relay, conns->reactor, &conn_relay_ops);
     conn->relay.untrusted = true;
-    conn->helper = helper;
+    conn->conns = conns;
     conn->ops = ops;
-    conn->began_us = loop_now_us(helper->reactor.loop);
-    conn->next = helper->conns;
-    conn->at = &helper->conns;
-    if (conn->next)
-        conn->next->at = &conn->next;
-    helper->begun_total++;
-    helper->conns = conn;
+    conn->began_us = loop_now_us(conns->reactor->loop);
+    conns_enter(conns, conn);
 }
 
 void conn_set_user(struct conn *conn, const struct ucred *cred, struct account *account) {
@@ -71,51 +64,13 @@ void conn_set_user(struct conn *conn, const struct ucred *cred, struct account *
     conn->account = account;
 }
 
-/* Users choose ids, so they must not know the hash. */
-static struct conn **id_bucket(struct helper *helper, uint64_t id) {
-    uint64_t h = (id ^ helper->ids_seed) * 0x9e3779b97f4a7c15u;
-    h = (h ^ h >> 29) * (helper->ids_seed | 1);
-    return &helper->ids[(h >> 32) % HELPER_IDS];
-}
-
-void conn_set_id(struct conn *conn, uint64_t id) {
-    struct conn **bucket = id_bucket(conn->helper, id);
-    conn->id = id;
-    conn->id_next = *bucket;
-    conn->id_at = bucket;
-    if (conn->id_next)
-        conn->id_next->id_at = &conn->id_next;
-    *bucket = conn;
-}
-
-static void forget_id(struct conn *conn) {
-    if (!conn->id_at)
-        return;
-    *conn->id_at = conn->id_next;
-    if (conn->id_next)
-        conn->id_next->id_at = conn->id_at;
-    conn->id_at = NULL;
-}
-
-struct conn *conn_find(struct helper *helper, uint64_t id, uid_t uid, bool *found) {
-    *found = false;
-    for (struct conn *conn = *id_bucket(helper, id); conn; conn = conn->id_next) {
-        if (conn->id != id)
-            continue;
-        *found = true;
-        if (uid == conn->uid || uid == 0)
-            return conn;
-    }
-    return NULL;
-}
-
 static void free_opening(struct loop_garbage *garbage) {
     free(container_of(garbage, struct conn_opening, garbage));
 }
 
 static void drop_opening(struct conn *conn) {
     struct conn_opening *opening = conn->opening;
-    struct loop *loop = conn->helper->reactor.loop;
+    struct loop *loop = conn->conns->reactor->loop;
     if (!opening)
         return;
     conn->opening = NULL;
@@ -150,22 +105,19 @@ static void log_end(const struct conn *conn, enum relay_reason reason, int error
 /* The list is left before the owner is told, who discards the memory. */
 static void on_relay_ended(struct relay *relay, enum relay_reason reason, int error) {
     struct conn *conn = container_of(relay, struct conn, relay);
-    struct helper *helper = conn->helper;
+    struct conns *conns = conn->conns;
     move(conn, CONN_OVER);
     log_end(conn, reason, error);
-    admin_conn_gone(helper->control, conn);
-    *conn->at = conn->next;
-    if (conn->next)
-        conn->next->at = conn->at;
-    helper->conn_count -= conn->counted;
+    conns_leave(conns, conn);
+    conns->count -= conn->counted;
     if (conn->account)
         conn->account->streams -= conn->counted;
-    forget_id(conn);
     drop_opening(conn);
     free(conn->name);
     conn->name = NULL;
     conn->ops->ended(conn);
-    helper_conn_gone(helper);
+    if (!conns->first && conns->emptied)
+        conns->emptied(conns);
 }
 
 void conn_end(struct conn *conn, int error) {
@@ -252,7 +204,7 @@ static void on_timeout(struct loop_timer *timer) {
 }
 
 static void start_timer(struct conn *conn) {
-    struct loop *loop = conn->helper->reactor.loop;
+    struct loop *loop = conn->conns->reactor->loop;
     struct conn_opening *opening = conn->opening;
     loop_timer_set(loop, &opening->timer, loop_now_us(loop) + (uint64_t)opening->timeout_ms * 1000u,
                    on_timeout);
@@ -260,11 +212,18 @@ static void start_timer(struct conn *conn) {
 
 /* ---- The stream ---- */
 
+/* Does the destination stand for a host name (name_table.h)? Never if no route has a name. */
+static bool is_synthetic(const struct conn *conn) {
+    const struct conns *conns = conn->conns;
+    return conns->names && conns->config->routes.n_name_rules &&
+           name_table_hold(conns->names, &conn->dest);
+}
+
 static void send_request(struct conn *conn) {
     struct socks5_destination destination = {.address = endpoint_unmapped(&conn->dest)};
     uint8_t message[SOCKS5_REQUEST_MAX];
     if (conn->opening->by_name) {
-        if (helper_is_synthetic(conn->helper, &conn->dest))
+        if (is_synthetic(conn))
             destination.address.family = 0;
         destination.name_len = (uint8_t)strlen(conn->name);
         memcpy(destination.name, conn->name, destination.name_len);
@@ -298,11 +257,12 @@ static void on_ready(struct upstream_waiter *waiter, int error, struct pump *pum
 
 static void request_stream(struct conn *conn) {
     struct conn_opening *opening = conn->opening;
+    struct upstream_pool *upstreams = conn->conns->upstreams;
     struct pump *pump;
     smux_stream *stream;
     opening->upstream = opening->direct
-                            ? helper_direct(conn->helper, conn->account)
-                            : helper_upstream(conn->helper, conn->account, opening->gateway);
+                            ? upstream_pool_direct(upstreams, conn->account)
+                            : upstream_pool_get(upstreams, conn->account, opening->gateway);
     if (!opening->upstream) {
         fail(conn, ENETUNREACH, "there is no such gateway");
         return;
@@ -377,12 +337,12 @@ static struct conn_opening *opening_new(struct conn *conn, const struct route *r
 /* Puts the host name in the place of an address that stands for one, in *target. */
 static bool restore_name(struct conn *conn, struct endpoint *target) {
     *target = conn->dest;
-    if (!helper_is_synthetic(conn->helper, &conn->dest))
+    if (!is_synthetic(conn))
         return true;
     target->family = 0; /* there is nobody at the address itself */
     if (conn->name)
         return true;
-    const char *name = name_table_find(conn->helper->names, &conn->dest);
+    const char *name = name_table_find(conn->conns->names, &conn->dest);
     if (!name) {
         fail(conn, EHOSTUNREACH, "this address stands for no host name that is known");
         return false;
@@ -393,9 +353,17 @@ static bool restore_name(struct conn *conn, struct endpoint *target) {
     return conn->name;
 }
 
+/* How many connections a user may have who is neither the helper's own nor root:
+ * max-streams-per-user, and no more than a quarter of what there are descriptors for. */
+static uint32_t streams_per_user(const struct conns *conns) {
+    uint32_t configured = conns->config->helper.max_streams_per_user;
+    uint32_t share = conns->descriptors / 4;
+    return configured < share ? configured : share;
+}
+
 void conn_open(struct conn *conn) {
-    struct helper *helper = conn->helper;
-    const struct route_list *routes = &helper->config->routes;
+    struct conns *conns = conn->conns;
+    const struct route_list *routes = &conns->config->routes;
     struct endpoint target;
     if (!restore_name(conn, &target))
         return;
@@ -404,11 +372,11 @@ void conn_open(struct conn *conn) {
         fail(conn, target.family ? EACCES : EHOSTUNREACH, "no route of this helper leads there");
         return;
     }
-    if (helper->conn_count >= helper->config->helper.max_streams) {
+    if (conns->count >= conns->config->helper.max_streams) {
         fail(conn, EAGAIN, "more connections than max-streams");
         return;
     }
-    if (conn->account && conn->account->streams >= helper_streams_per_user(helper)) {
+    if (conn->account && conn->account->streams >= streams_per_user(conns)) {
         fail(conn, EAGAIN, "more connections of one user than max-streams-per-user");
         return;
     }
@@ -420,10 +388,10 @@ void conn_open(struct conn *conn) {
         return;
     }
     conn->counted = true;
-    helper->conn_count++;
+    conns->count++;
     if (conn->account)
         conn->account->streams++;
-    helper->conns_total++;
+    conns->routed_total++;
     conn->opening->by_name = conn->name && (rule->kind == ROUTE_RULE_NAME || !target.family);
     start_timer(conn);
     if (conn->opening->connect == ROUTE_EAGER) {
@@ -456,7 +424,7 @@ static void program_name(pid_t pid, char *out, size_t size) {
 json_t *conn_status(const struct conn *conn) {
     char program[32], address[ENDPOINT_TEXT_SIZE];
     smux_stream_info info = {0};
-    uint64_t age_us = loop_now_us(conn->helper->reactor.loop) - conn->began_us;
+    uint64_t age_us = loop_now_us(conn->conns->reactor->loop) - conn->began_us;
     if (conn->relay.stream)
         smux_stream_get_info(conn->relay.stream, &info);
     program_name(conn->pid, program, sizeof program);

@@ -14,12 +14,12 @@
 
 #include "core/common/endpoint.h"
 #include "core/common/routes.h"
+#include "helper/client/conns.h"
 #include "helper/client/upstream.h"
 #include "helper/relay/relay.h"
 #include "helper/relay/socks5.h"
 
 struct account;
-struct helper;
 struct conn;
 struct conn_opening;
 
@@ -48,11 +48,11 @@ struct conn_ops {
 
 struct conn {
     struct relay relay;
-    struct helper *helper;
+    struct conns *conns;
     const struct conn_ops *ops;
     struct conn_opening *opening;     /* CONN_OPENING, CONN_EAGER, CONN_STARTED */
     char gateway[ROUTE_NAME_MAX + 1]; /* empty before the route is known */
-    struct conn *next, **at;          /* the helper's list */
+    struct conn *next, **at;          /* in conns */
     struct endpoint dest;
     char *name;                    /* the host name asked for; NULL if only the address is known */
     uint64_t id;                   /* as the outcome's name tells it; 0: none */
@@ -61,7 +61,7 @@ struct conn {
     struct account *account; /* of the user; NULL: nothing limits him */
     pid_t pid;
     uid_t uid;
-    bool counted;  /* among the helper's connections: it has a route */
+    bool counted;  /* in conns->count: it has a route */
     uint8_t state; /* enum conn_state */
 };
 
@@ -95,18 +95,11 @@ struct conn_opening {
 
 /* ---- For its owners ---- */
 
-/* Prepares a connection and enters it in the helper's list. */
-void conn_init(struct conn *conn, struct helper *helper, const struct conn_ops *ops);
+/* Prepares a connection and enters it in the list. */
+void conn_init(struct conn *conn, struct conns *conns, const struct conn_ops *ops);
 
 /* Whose it is. */
 void conn_set_user(struct conn *conn, const struct ucred *cred, struct account *account);
-
-/* Its id is known, and conn_find finds it. */
-void conn_set_id(struct conn *conn, uint64_t id);
-
-/* The connection of that id that is user `uid`'s, or anybody's if that is root. NULL if there is
- * none; *found then tells whether somebody else has such a one. */
-struct conn *conn_find(struct helper *helper, uint64_t id, uid_t uid, bool *found);
 
 /* Looks for the route to conn->dest / conn->name and opens a stream to it. The outcome comes later,
  * or from within this call. */

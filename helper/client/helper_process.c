@@ -53,6 +53,7 @@ static const struct program smux_helper = {
 
 struct process {
     struct helper helper;
+    struct admin *control;
     struct signals signals;
     struct options options;
     struct admission admission; /* at the start */
@@ -60,7 +61,7 @@ struct process {
     int lock_fd;
     struct loop_timer second; /* for the birthplace */
     unsigned idle_seconds;
-    uint64_t begun_seen; /* helper.begun_total a second ago */
+    uint64_t begun_seen; /* helper.conns.begun_total a second ago */
 };
 
 static int complain(const char *text) {
@@ -172,7 +173,7 @@ static void stop(struct helper *helper) {
  * well (admin_new); until then this one answers there. */
 static void give_way(struct helper *helper) {
     struct process *process = container_of(helper, struct process, helper);
-    admin_give_way(helper->control);
+    admin_give_way(process->control);
     close(process->lock_fd);
     process->lock_fd = -1;
 }
@@ -235,8 +236,8 @@ static bool start_helper(struct process *process, struct config *config) {
     helper->reload = reload;
     helper->stop = stop;
     helper->give_way = give_way;
-    helper->names = name_table_new(process->path, &config->names, geteuid());
-    if (!helper->names) {
+    helper->conns.names = name_table_new(process->path, &config->names, geteuid());
+    if (!helper->conns.names) {
         log_error("cannot start: out of memory");
         return false;
     }
@@ -245,8 +246,10 @@ static bool start_helper(struct process *process, struct config *config) {
         log_error("cannot start: %s", strerror(-error));
         return false;
     }
-    helper->control = admin_new(helper, process->path);
-    helper->local = helper->control ? shim_listener_new(helper, process->path) : NULL;
+    process->control = admin_new(helper, process->path);
+    helper->local = process->control ? shim_listener_new(&helper->conns, &helper->watches,
+                                                         &helper->admission, process->path)
+                                     : NULL;
     return helper->local != NULL;
 }
 
@@ -258,9 +261,9 @@ static bool start_helper(struct process *process, struct config *config) {
 static void on_idle_second(struct loop_timer *timer) {
     struct process *process = container_of(timer, struct process, second);
     struct helper *helper = &process->helper;
-    bool idle = !helper->conns && helper->begun_total == process->begun_seen;
+    bool idle = !helper->conns.first && helper->conns.begun_total == process->begun_seen;
     process->idle_seconds = idle ? process->idle_seconds + 1 : 0;
-    process->begun_seen = helper->begun_total;
+    process->begun_seen = helper->conns.begun_total;
     if (process->idle_seconds < IDLE_SECONDS_MAX) {
         loop_timer_set(helper->reactor.loop, timer,
                        loop_now_us(helper->reactor.loop) + BIRTHPLACE_LOOK_US, on_idle_second);
@@ -308,8 +311,7 @@ static int run(struct process *process, struct config *config, int ready_fd) {
         fprintf(stderr, "smux-helper: cannot listen at %s\n", process->path);
     }
     shim_listener_stop(helper->local);
-    admin_free(helper->control);
-    helper->control = NULL; /* the connections that helper_fini ends would tell it */
+    admin_free(process->control);
     signals_stop(&process->signals);
     struct shim_listener *local = helper->local;
     helper_fini(helper);

@@ -12,7 +12,6 @@
 
 #include "core/common/helper_protocol.h"
 #include "helper/client/admission.h"
-#include "helper/client/helper.h"
 #include "helper/client/shim_request.h"
 #include "helper/net/listen.h"
 #include "helper/net/log.h"
@@ -33,7 +32,9 @@ struct local_listener {
 };
 
 struct shim_listener {
-    struct helper *helper;
+    struct conns *conns;
+    struct abandon_watches *watches;
+    const struct admission *admission;
     struct local_listener path, abstract;
     struct loop_timer pause; /* of both listeners */
     struct loop_timer guard; /* until the table of descriptors is looked at again */
@@ -50,12 +51,12 @@ static int open_reserve(void) {
 static bool listen_at(struct shim_listener *local, struct local_listener *listener,
                       const struct sockaddr_un *name, socklen_t len) {
     const char *why = "cannot watch";
-    uint32_t mode = admission_socket_mode(&local->helper->config->helper);
+    uint32_t mode = admission_socket_mode(&local->conns->config->helper);
     int fd = listen_open_unix((const struct sockaddr *)name, len, mode, &why);
     int error = fd;
     listener->local = local;
     if (fd >= 0) {
-        error = loop_watch_add(local->helper->reactor.loop, &listener->watch, fd,
+        error = loop_watch_add(local->conns->reactor->loop, &listener->watch, fd,
                                EPOLLIN | LOOP_LEVEL, on_listener);
         if (error == 0)
             return true;
@@ -66,12 +67,15 @@ static bool listen_at(struct shim_listener *local, struct local_listener *listen
     return false;
 }
 
-struct shim_listener *shim_listener_new(struct helper *helper, const char *path) {
+struct shim_listener *shim_listener_new(struct conns *conns, struct abandon_watches *watches,
+                                        const struct admission *admission, const char *path) {
     struct sockaddr_un name;
     struct shim_listener *local = calloc(1, sizeof *local);
     if (!local)
         return NULL;
-    local->helper = helper;
+    local->conns = conns;
+    local->watches = watches;
+    local->admission = admission;
     local->reserve = open_reserve();
     socklen_t len = helper_path_name(&local->name, path);
     if (len && listen_at(local, &local->path, &local->name, len)) {
@@ -87,7 +91,7 @@ struct shim_listener *shim_listener_new(struct helper *helper, const char *path)
 /* Who waits to be accepted may have sent something whose closing blocks: it is closed with the
  * listener. */
 static void close_listener(struct local_listener *listener) {
-    int fd = loop_watch_release(listener->local->helper->reactor.loop, &listener->watch);
+    int fd = loop_watch_release(listener->local->conns->reactor->loop, &listener->watch);
     if (fd >= 0)
         stranger_refuse(fd, (uid_t)-1);
 }
@@ -95,8 +99,8 @@ static void close_listener(struct local_listener *listener) {
 void shim_listener_stop(struct shim_listener *local) {
     if (!local || !local->path.watch.open)
         return;
-    loop_timer_clear(local->helper->reactor.loop, &local->pause);
-    loop_timer_clear(local->helper->reactor.loop, &local->guard);
+    loop_timer_clear(local->conns->reactor->loop, &local->pause);
+    loop_timer_clear(local->conns->reactor->loop, &local->guard);
     stranger_guard(false);
     unlink(local->name.sun_path);
     close_listener(&local->path);
@@ -117,7 +121,7 @@ void shim_listener_free(struct shim_listener *local) {
 
 static void resume(struct loop_timer *timer) {
     struct shim_listener *local = container_of(timer, struct shim_listener, pause);
-    struct loop *loop = local->helper->reactor.loop;
+    struct loop *loop = local->conns->reactor->loop;
     if (local->reserve < 0)
         local->reserve = open_reserve();
     loop_watch_mask(loop, &local->path.watch, EPOLLIN | LOOP_LEVEL);
@@ -127,7 +131,7 @@ static void resume(struct loop_timer *timer) {
 /* Those who wait in the backlog of this listener go on waiting. */
 static void pause_listener(struct local_listener *listener) {
     struct shim_listener *local = listener->local;
-    struct loop *loop = local->helper->reactor.loop;
+    struct loop *loop = local->conns->reactor->loop;
     loop_watch_mask(loop, &listener->watch, LOOP_LEVEL);
     if (!local->pause.armed)
         loop_timer_set(loop, &local->pause, loop_now_us(loop) + ACCEPT_PAUSE_US, resume);
@@ -139,7 +143,7 @@ static void end_guard(struct loop_timer *timer) {
 }
 
 static void guard(struct shim_listener *local) {
-    struct loop *loop = local->helper->reactor.loop;
+    struct loop *loop = local->conns->reactor->loop;
     if (!local->guard.armed)
         stranger_guard(true);
     loop_timer_set(loop, &local->guard, loop_now_us(loop) + ACCEPT_PAUSE_US, end_guard);
@@ -199,23 +203,24 @@ static void turn_away(int fd, const struct ucred *cred, int err, const char *why
 }
 
 static void admit(struct shim_listener *local, int fd) {
-    struct helper *helper = local->helper;
+    struct accounts *accounts = &local->conns->upstreams->accounts;
     struct ucred cred;
-    if (!peer_of(fd, &cred) || !admission_check(&helper->admission, fd, &cred)) {
+    if (!peer_of(fd, &cred) || !admission_check(local->admission, fd, &cred)) {
         refuse_stranger(fd, &cred);
         return;
     }
-    bool limited = cred.uid != 0 && cred.uid != helper->admission.own;
-    struct account *account = limited ? account_get(&helper->accounts, cred.uid) : NULL;
+    bool limited = cred.uid != 0 && cred.uid != local->admission->own;
+    struct account *account = limited ? account_get(accounts, cred.uid) : NULL;
     if (stranger_is_jammed(cred.uid))
         turn_away(fd, &cred, EAGAIN, "descriptors that it has sent cannot be closed");
     else if (account && account->requests >= ACCOUNT_REQUESTS_MAX)
         turn_away(fd, &cred, EAGAIN, "too many of this user's are incomplete");
-    else if ((limited && !account) || !shim_request_new(helper, fd, &cred, account))
+    else if ((limited && !account) ||
+             !shim_request_new(local->conns, local->watches, fd, &cred, account))
         turn_away(fd, &cred, ENETUNREACH, "out of memory");
     else
         return;
-    account_put(&helper->accounts, account);
+    account_put(accounts, account);
 }
 
 static void on_listener(struct loop_watch *watch, uint32_t events) {
@@ -229,7 +234,7 @@ static void on_listener(struct loop_watch *watch, uint32_t events) {
         }
         int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            if ((uint32_t)fd + NEARLY_FULL >= local->helper->descriptors)
+            if ((uint32_t)fd + NEARLY_FULL >= local->conns->descriptors)
                 guard(local);
             admit(local, fd);
             continue;

@@ -12,16 +12,20 @@
 
 #include <stdbool.h>
 
-struct helper;
+struct abandon_watches;
+struct admission;
+struct conns;
 struct shim_listener;
 
-/* Listens at `path` and at the abstract name derived from it. NULL after logging what failed. */
-struct shim_listener *shim_listener_new(struct helper *helper, const char *path);
+/* Listens at `path` and at the abstract name derived from it, for those whom `admission` lets in as
+ * it is then. NULL after logging what failed. */
+struct shim_listener *shim_listener_new(struct conns *conns, struct abandon_watches *watches,
+                                        const struct admission *admission, const char *path);
 
 /* Listens no more and removes the path; requests that are being served go on. NULL is fine. */
 void shim_listener_stop(struct shim_listener *local);
 
-/* NULL is fine. The helper's connections have ended. */
+/* NULL is fine. The connections have ended. */
 void shim_listener_free(struct shim_listener *local);
 
 #endif

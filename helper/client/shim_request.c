@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "helper/client/app_socket.h"
-#include "helper/client/helper.h"
 #include "helper/client/name_table.h"
 #include "helper/net/events.h"
 #include "helper/net/log.h"
@@ -56,7 +55,7 @@ static const struct conn_ops request_ops = {.outcome = on_outcome, .ended = on_e
 /* ---- Life ---- */
 
 static struct loop *loop_of(struct shim_request *request) {
-    return request->conn.helper->reactor.loop;
+    return request->conn.conns->reactor->loop;
 }
 
 static void close_app_fd(struct shim_request *request) {
@@ -84,7 +83,7 @@ static void on_ended(struct conn *conn) {
     struct shim_request *request = container_of(conn, struct shim_request, conn);
     move(request, REQUEST_OVER);
     been_read(request);
-    account_put(&conn->helper->accounts, conn->account);
+    account_put(&conn->conns->upstreams->accounts, conn->account);
     if (request->opening) {
         loop_timer_clear(loop_of(request), &request->opening->timer);
         abandon_watch_stop(&request->opening->pending);
@@ -106,8 +105,8 @@ static void on_timeout(struct loop_timer *timer) {
            "incomplete when its time was up");
 }
 
-bool shim_request_new(struct helper *helper, int fd, const struct ucred *cred,
-                      struct account *account) {
+bool shim_request_new(struct conns *conns, struct abandon_watches *watches, int fd,
+                      const struct ucred *cred, struct account *account) {
     struct shim_request *request = calloc(1, sizeof *request);
     struct request_opening *opening = calloc(1, sizeof *opening);
     int one = 1;
@@ -118,21 +117,22 @@ bool shim_request_new(struct helper *helper, int fd, const struct ucred *cred,
     }
     request->opening = opening;
     opening->request = request;
-    conn_init(&request->conn, helper, &request_ops);
+    opening->watches = watches;
+    conn_init(&request->conn, conns, &request_ops);
     request->opening->app_fd = -1;
     conn_set_user(&request->conn, cred, account);
     if (account)
         account->requests++;
     setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
-    int error = loop_watch_add(helper->reactor.loop, &request->conn.relay.watch, fd,
+    int error = loop_watch_add(conns->reactor->loop, &request->conn.relay.watch, fd,
                                relay_end_app.mask, on_fd);
     if (error) {
         stranger_close(fd, cred->uid);
         reject(request, strerror(-error));
         return true;
     }
-    loop_timer_set(helper->reactor.loop, &request->opening->timer,
-                   loop_now_us(helper->reactor.loop) + REQUEST_TIMEOUT_US, on_timeout);
+    loop_timer_set(conns->reactor->loop, &request->opening->timer,
+                   loop_now_us(conns->reactor->loop) + REQUEST_TIMEOUT_US, on_timeout);
     return true;
 }
 
@@ -166,7 +166,7 @@ static bool bind_outcome(struct shim_request *request, int err) {
         reject(request, "the descriptor is not an unnamed AF_UNIX socket");
         return false;
     }
-    conn_set_id(conn, outcome.id);
+    conns_set_id(conn->conns, conn, outcome.id);
     if (getpeername(conn->relay.watch.fd, (struct sockaddr *)&peer, &peer_len) < 0 ||
         peer_len != len || memcmp(&peer, &name, len) != 0) {
         reject(request, "the descriptor is not the other end of this connection");
@@ -294,7 +294,7 @@ static void on_outcome(struct conn *conn, int err, const struct endpoint *local)
 static void apply_notice(struct shim_request *request) {
     struct conn *own = &request->conn;
     bool found;
-    struct conn *conn = conn_find(own->helper, request->opening->header.id, own->uid, &found);
+    struct conn *conn = conns_find(own->conns, request->opening->header.id, own->uid, &found);
     if (conn)
         conn->relay.linger_reset = request->opening->header.flags & HELPER_LINGER_RESET;
     else if (found)
@@ -309,7 +309,7 @@ static void apply_notice(struct shim_request *request) {
 static void answer_question(struct shim_request *request) {
     struct conn *conn = &request->conn;
     uint8_t answer[NAME_ANSWER_SIZE];
-    size_t len = name_answer(conn->helper->names, &conn->helper->config->routes, conn->uid,
+    size_t len = name_answer(conn->conns->names, &conn->conns->config->routes, conn->uid,
                              &request->opening->header, request->opening->name, answer);
     /* Nothing else was ever sent on it, so there is room. Who has gone needs no answer. */
     if (send(conn->relay.watch.fd, answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
@@ -376,8 +376,8 @@ static void serve_connect(struct shim_request *request) {
     if (!move(request, REQUEST_OPENING))
         return;
     loop_timer_clear(loop_of(request), &request->opening->timer);
-    abandon_watch_start(&request->opening->pending, conn, request->opening->app_fd,
-                        helper_request_fd(&request->opening->header));
+    abandon_watch_start(request->opening->watches, &request->opening->pending, conn,
+                        request->opening->app_fd, helper_request_fd(&request->opening->header));
     conn_open(conn);
 }
 

@@ -10,14 +10,14 @@
 
 #include "core/common/helper_protocol.h"
 #include "helper/client/abandon_watch.h"
+#include "helper/client/conns.h"
 
 struct account;
-struct helper;
 
 /* Serves B = fd, of which it takes over the ownership, for a user who is admitted; of `account`
  * (NULL for whom nothing limits) as well. False if memory is short; both then stay the caller's. */
-bool shim_request_new(struct helper *helper, int fd, const struct ucred *cred,
-                      struct account *account);
+bool shim_request_new(struct conns *conns, struct abandon_watches *watches, int fd,
+                      const struct ucred *cred, struct account *account);
 
 /* ---- Of shim_request.c alone, and its test ---- */
 
@@ -35,6 +35,7 @@ enum request_state {
 struct request_opening {
     struct shim_request *request;
     struct loop_timer timer;
+    struct abandon_watches *watches;
     struct abandon_watch pending;
     struct loop_watch opened; /* REQUEST_OPENED: a pipe, which the thread closes */
     struct helper_request header;

@@ -442,8 +442,9 @@ static void begin_helper(uint8_t options) {
     w.helper.stop = stop;
     w.helper.give_way = no_way;
     w.helper.admission.own = geteuid();
-    w.helper.names = name_table_new(socket_path, &config->names, geteuid());
-    w.helper.local = shim_listener_new(&w.helper, socket_path);
+    w.helper.conns.names = name_table_new(socket_path, &config->names, geteuid());
+    w.helper.local =
+        shim_listener_new(&w.helper.conns, &w.helper.watches, &w.helper.admission, socket_path);
     MUST(w.helper.local);
     w.version = options & 2 ? 1 : 2;
 }

@@ -160,8 +160,8 @@ static void begin_helper(unsigned route) {
 
 /* All connections have ended. */
 static void finish_helper(void) {
-    assert_null(helper.conns);
-    assert_int_equal(helper.conn_count, 0);
+    assert_null(helper.conns.first);
+    assert_int_equal(helper.conns.count, 0);
     close(played.listener);
     gateway_resets_stream();
     if (played.server)

@@ -29,16 +29,16 @@ static int begin(void **state) {
     config_init(config);
     assert_true(config_parse(config, "test", text, sizeof text - 1, &error));
     assert_true(helper_init(&helper, config, &why));
-    helper.accounts.owners_max = 2;
+    helper.upstreams.accounts.owners_max = 2;
     for (int i = 0; i < USERS; i++)
-        account[i] = account_get(&helper.accounts, 1000 + (uid_t)i);
+        account[i] = account_get(&helper.upstreams.accounts, 1000 + (uid_t)i);
     return 0;
 }
 
 static int end(void **state) {
     (void)state;
     for (int i = 0; i < USERS; i++)
-        account_put(&helper.accounts, account[i]);
+        account_put(&helper.upstreams.accounts, account[i]);
     helper_fini(&helper);
     return 0;
 }
@@ -49,12 +49,12 @@ static void turns(int count) {
 }
 
 static void leave(int user) {
-    account_put(&helper.accounts, account[user]);
+    account_put(&helper.upstreams.accounts, account[user]);
     account[user] = NULL;
 }
 
 static struct upstream *upstream_of(int user) {
-    struct upstream *upstream = helper_upstream(&helper, account[user], "main");
+    struct upstream *upstream = upstream_pool_get(&helper.upstreams, account[user], "main");
     assert_non_null(upstream);
     return upstream;
 }
@@ -67,9 +67,10 @@ static bool has_own(int user) {
 /* Without connections, for so long. */
 static void let_idle_for(struct account *idle, uint64_t us) {
     struct loop *loop = helper.reactor.loop;
-    assert_true(helper.accounts.timer.armed);
+    assert_true(helper.upstreams.accounts.timer.armed);
     idle->idle_us = loop_now_us(loop) - us;
-    loop_timer_set(loop, &helper.accounts.timer, loop_now_us(loop), helper.accounts.timer.fn);
+    loop_timer_set(loop, &helper.upstreams.accounts.timer, loop_now_us(loop),
+                   helper.upstreams.accounts.timer.fn);
     turns(2);
 }
 
@@ -77,12 +78,15 @@ static void each_user_has_sessions_of_his_own(void **state) {
     (void)state;
     struct upstream *first = upstream_of(0), *second = upstream_of(1);
     assert_ptr_not_equal(first, second);
-    assert_ptr_not_equal(first, helper_upstream(&helper, NULL, "main"));
-    assert_ptr_equal(helper_upstream(&helper, NULL, "main"), helper.upstreams.to[0]);
+    assert_ptr_not_equal(first, upstream_pool_get(&helper.upstreams, NULL, "main"));
+    assert_ptr_equal(upstream_pool_get(&helper.upstreams, NULL, "main"),
+                     helper.upstreams.own.to[0]);
     assert_ptr_equal(upstream_of(0), first);
-    assert_null(helper_upstream(&helper, account[0], "another"));
-    assert_ptr_not_equal(helper_direct(&helper, account[0]), helper_direct(&helper, account[1]));
-    assert_ptr_not_equal(helper_direct(&helper, account[0]), helper_direct(&helper, NULL));
+    assert_null(upstream_pool_get(&helper.upstreams, account[0], "another"));
+    assert_ptr_not_equal(upstream_pool_direct(&helper.upstreams, account[0]),
+                         upstream_pool_direct(&helper.upstreams, account[1]));
+    assert_ptr_not_equal(upstream_pool_direct(&helper.upstreams, account[0]),
+                         upstream_pool_direct(&helper.upstreams, NULL));
 }
 
 static void who_finds_no_place_shares_the_sessions_of_the_others(void **state) {
@@ -90,9 +94,9 @@ static void who_finds_no_place_shares_the_sessions_of_the_others(void **state) {
     upstream_of(0);
     upstream_of(1);
     assert_ptr_equal(upstream_of(2), upstream_of(3));
-    assert_ptr_equal(upstream_of(2), helper.accounts.others.to[0]);
+    assert_ptr_equal(upstream_of(2), helper.upstreams.accounts.others.to[0]);
     assert_true(has_own(0) && has_own(1) && !has_own(2));
-    assert_int_equal(helper.accounts.owner_count, 2);
+    assert_int_equal(helper.upstreams.accounts.owner_count, 2);
 }
 
 static void who_has_been_idle_for_longest_gives_up_his_place(void **state) {
@@ -105,10 +109,10 @@ static void who_has_been_idle_for_longest_gives_up_his_place(void **state) {
     turns(1);
     leave(0);
     assert_true(has_own(2));
-    assert_int_equal(helper.accounts.owner_count, 2);
-    account[0] = account_get(&helper.accounts, 1000);
+    assert_int_equal(helper.upstreams.accounts.owner_count, 2);
+    account[0] = account_get(&helper.upstreams.accounts, 1000);
     assert_true(has_own(0));
-    account[1] = account_get(&helper.accounts, 1001);
+    account[1] = account_get(&helper.upstreams.accounts, 1001);
     assert_false(has_own(1));
 }
 
@@ -118,16 +122,16 @@ static void sessions_outlive_their_last_connection_for_a_minute(void **state) {
     struct account *idle = account[0];
     leave(0);
     let_idle_for(idle, ACCOUNT_IDLE_US / 2);
-    account[0] = account_get(&helper.accounts, 1000);
+    account[0] = account_get(&helper.upstreams.accounts, 1000);
     assert_ptr_equal(account[0], idle);
     assert_ptr_equal(upstream_of(0), own);
     let_idle_for(idle, 2 * (uint64_t)ACCOUNT_IDLE_US); /* he is back */
-    assert_int_equal(helper.accounts.owner_count, 1);
+    assert_int_equal(helper.upstreams.accounts.owner_count, 1);
     leave(0);
     let_idle_for(idle, ACCOUNT_IDLE_US);
-    assert_int_equal(helper.accounts.owner_count, 0);
-    assert_false(helper.accounts.timer.armed);
-    account[0] = account_get(&helper.accounts, 1000);
+    assert_int_equal(helper.upstreams.accounts.owner_count, 0);
+    assert_false(helper.upstreams.accounts.timer.armed);
+    account[0] = account_get(&helper.upstreams.accounts, 1000);
     assert_null(account[0]->own);
 }
 
@@ -142,15 +146,17 @@ static struct config *reread(uint16_t port) {
 static void a_new_configuration_keeps_what_is_as_before(void **state) {
     (void)state;
     uint16_t port = helper.config->gateway[0].address[0].port;
-    struct upstream *own = upstream_of(0), *common = helper_upstream(&helper, NULL, "main");
+    struct upstream *own = upstream_of(0),
+                    *common = upstream_pool_get(&helper.upstreams, NULL, "main");
     assert_true(helper_reconfigure(&helper, reread(port)));
     assert_ptr_equal(upstream_of(0), own);
-    assert_ptr_equal(helper_upstream(&helper, NULL, "main"), common);
+    assert_ptr_equal(upstream_pool_get(&helper.upstreams, NULL, "main"), common);
     assert_true(helper_reconfigure(&helper, reread((uint16_t)(port ^ 1))));
     assert_null(account[0]->own->to[0]);
     assert_int_equal(upstream_config(upstream_of(0))->address[0].port, port ^ 1);
-    assert_int_equal(upstream_config(helper_upstream(&helper, NULL, "main"))->address[0].port,
-                     port ^ 1);
+    assert_int_equal(
+        upstream_config(upstream_pool_get(&helper.upstreams, NULL, "main"))->address[0].port,
+        port ^ 1);
 }
 
 static void places_are_as_many_as_memory_allows_and_gateways_have_connections(void **state) {
@@ -159,16 +165,16 @@ static void places_are_as_many_as_memory_allows_and_gateways_have_connections(vo
     struct config *config = reread(port);
     config->helper.max_memory = 64u << 20;
     assert_true(helper_reconfigure(&helper, config));
-    uint32_t few = helper.accounts.owners_max;
+    uint32_t few = helper.upstreams.accounts.owners_max;
     assert_in_range(few, 4, 16);
     config = reread(port);
     config->helper.max_memory = 1u << 30;
     assert_true(helper_reconfigure(&helper, config));
-    assert_int_equal(helper.accounts.owners_max, 64);
+    assert_int_equal(helper.upstreams.accounts.owners_max, 64);
     config = reread(port);
     config->gateway[0].connections = 16;
     assert_true(helper_reconfigure(&helper, config));
-    assert_int_equal(helper.accounts.owners_max, 4);
+    assert_int_equal(helper.upstreams.accounts.owners_max, 4);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)

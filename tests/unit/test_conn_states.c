@@ -162,8 +162,8 @@ static void check(void) {
     assert_int_equal(has[conn->state].opening, opening != NULL);
     assert_true(has[conn->state].relay >> conn->relay.state & 1);
     assert_int_equal(subject.ends, conn_is_over(conn));
-    assert_int_equal(helper.conns == conn, !conn_is_over(conn));
-    assert_int_equal(helper.conn_count, conn->counted && !conn_is_over(conn));
+    assert_int_equal(helper.conns.first == conn, !conn_is_over(conn));
+    assert_int_equal(helper.conns.count, conn->counted && !conn_is_over(conn));
     if (opening) { /* it waits for a stream, or has one; and not for ever */
         assert_true(opening->timer.armed);
         assert_int_equal(opening->waiter.upstream != NULL, conn->relay.stream == NULL);
@@ -185,7 +185,7 @@ static void begin(unsigned kind) {
     memset(&subject, 0, sizeof subject);
     subject.later = kind & STARTS_LATER;
     subject.app = -1;
-    conn_init(&subject.conn, &helper, &owner);
+    conn_init(&subject.conn, &helper.conns, &owner);
     conn_set_user(&subject.conn, &(struct ucred){.pid = getpid(), .uid = geteuid()}, NULL);
     subject.conn.dest = destination();
 }
@@ -231,12 +231,12 @@ static void a_wrong_move_ends_its_connection_alone(void **unused) {
     begin_one(STARTS_LATER);
     enter_one(CONN_OPENING);
     struct conn other;
-    conn_init(&other, &helper, &owner);
+    conn_init(&other, &helper.conns, &owner);
     conn_start(&subject.conn, -1, false, 0); /* before the outcome */
     assert_int_equal(state_wrong_moves, 1);
     assert_int_equal(subject.conn.state, CONN_OVER);
     assert_int_equal(subject.ends, 1);
-    assert_ptr_equal(helper.conns, &other);
+    assert_ptr_equal(helper.conns.first, &other);
     assert_int_equal(other.state, CONN_NEW);
     state_wrong_moves = 0;
     subject.ends = 0;

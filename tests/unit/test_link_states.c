@@ -461,12 +461,12 @@ static void a_direct_session_that_is_lost_is_replaced(void **unused) {
     assert_non_null(config);
     config_init(config);
     assert_true(helper_init(&helper, config, &why));
-    struct upstream *first = helper_direct(&helper, NULL);
+    struct upstream *first = upstream_pool_direct(&helper.upstreams, NULL);
     assert_non_null(first);
-    assert_ptr_equal(helper_direct(&helper, NULL), first);
+    assert_ptr_equal(upstream_pool_direct(&helper.upstreams, NULL), first);
     pump_end(first->sessions->pump, SMUX_ERR_NOMEM, "out of memory");
     assert_int_equal(upstream_open(first, &waiter, &pump, &stream), -ENETUNREACH);
-    struct upstream *second = helper_direct(&helper, NULL);
+    struct upstream *second = upstream_pool_direct(&helper.upstreams, NULL);
     assert_non_null(second);
     assert_int_equal(upstream_open(second, &waiter, &pump, &stream), 0);
     loop_turn(helper.reactor.loop, 0);
