@@ -18,7 +18,7 @@ enum link_state {
     LINK_OVER       /* it has been stopped, or has no address and has lost its session */
 };
 
-/* A session's life. What may follow which is the table in upstream.c. */
+/* A session's life. What may follow which is the table in upstream_session.c. */
 enum session_state {
     SESSION_NEW,         /* the peer has said nothing yet */
     SESSION_ESTABLISHED, /* it has said hello, or is taken for a server without one */
@@ -27,6 +27,25 @@ enum session_state {
 };
 
 struct upstream_session;
+
+/* What a session tells its link. All may end in the session's upstream being freed, at the end of
+ * the turn. */
+struct upstream_session_ops {
+    /* The gateway takes no more streams. Only while it has a link. */
+    void (*goaway)(struct upstream_session *session);
+    /* It may be relied upon. Only while it has a link. */
+    void (*established)(struct upstream_session *session);
+    /* It has left the list. `heard`: its peer was one that speaks smux. */
+    void (*ended)(struct upstream_session *session, bool heard, const char *why);
+};
+
+/* What a link tells its upstream. */
+struct upstream_ops {
+    void (*usable)(struct upstream *upstream); /* there is a session, or one that is relied upon */
+    void (*failed)(struct upstream *upstream); /* an attempt to connect has */
+    void (*link_over)(struct upstream *upstream);
+    void (*session_ended)(struct upstream *upstream);
+};
 
 /* One of the connections kept up. */
 struct link {
@@ -46,6 +65,7 @@ struct link {
 /* A session outlives its link's interest in it while it drains. */
 struct upstream_session {
     struct upstream *upstream;
+    const struct upstream_session_ops *ops;
     struct link *link; /* NULL once draining or over */
     uint8_t state;     /* enum session_state */
     struct pump *pump;
@@ -56,6 +76,7 @@ struct upstream_session {
 };
 
 struct upstream {
+    const struct upstream_ops *ops;
     struct reactor *reactor;
     struct resolver_client *names;
     struct config_gateway config;
@@ -71,33 +92,32 @@ struct upstream {
     struct link links[];
 };
 
+/* ---- upstream_link.c ---- */
+
 /* The one way to change its state. A wrong move makes it give up what it was doing and begin anew
  * after a pause; false then. */
 bool upstream_link_move(struct link *link, enum link_state to);
 
 /* Starts to connect, at the address link->address. */
 void upstream_link_connect(struct link *link);
-/* The session has ended: pause, then connect anew. `heard`: its peer was one that speaks smux; if
- * not, its address has failed, and the next one is tried. */
-void upstream_link_lost(struct link *link, bool heard, const char *why);
-/* The session drains, `soon` after it began: connect anew, but pause if that happens again and
- * again. */
-void upstream_link_drains(struct link *link, bool soon);
+/* Makes a session of the carrier, which it takes over, and is up. 0 or -ENOMEM. */
+int upstream_link_adopt(struct link *link, struct carrier *carrier);
+/* Its session gets no more streams and ends with its last one; the link may connect anew. */
+void upstream_link_detach(struct link *link);
 /* Gives up whatever is under way, for good; a session drains. */
 void upstream_link_stop(struct link *link);
 /* Somebody waits now: long pauses end soon. */
 void upstream_hurry(struct upstream *upstream);
 
-/* Makes a session of the carrier, which it takes over. NULL if memory is short. */
-struct upstream_session *upstream_session_new(struct link *link, struct carrier *carrier);
-/* The session gets no more streams and ends with its last one; its link may connect anew. */
-void upstream_session_detach(struct upstream_session *session);
+/* ---- upstream_session.c ---- */
 
-/* There is a session: those who wait get their streams, some in each turn. */
-void upstream_serve_waiters(struct upstream *upstream);
-/* An attempt to connect has failed: those who are impatient are told, some in each turn. */
-void upstream_fail_impatient(struct upstream *upstream);
-/* Nobody waits for this upstream any more. */
-void upstream_fail_waiters(struct upstream *upstream, int error);
+/* The one way to change its state. A wrong move ends this session alone; false then. */
+bool upstream_session_move(struct upstream_session *session, enum session_state to);
+
+/* Makes a session of the carrier, which it takes over. NULL if memory is short. */
+struct upstream_session *upstream_session_new(struct link *link, struct carrier *carrier,
+                                              const struct upstream_session_ops *ops);
+/* It leaves its link, gets no more streams and ends with its last one. */
+void upstream_session_drain(struct upstream_session *session);
 
 #endif

@@ -35,7 +35,7 @@ static void give_up(struct link *link) {
     dial_cancel(&link->dial);
     loop_watch_close(&link->watch);
     if (link->session)
-        upstream_session_detach(link->session);
+        upstream_link_detach(link);
     else if (link->state != LINK_OVER)
         upstream_link_move(link, LINK_IDLE);
 }
@@ -97,7 +97,7 @@ static void link_failed(struct link *link, const char *why) {
         ms = EAGER_RETRY_MS;
     link->address = 0;
     pause_link(link, jittered(ms));
-    upstream_fail_impatient(upstream);
+    upstream->ops->failed(upstream);
 }
 
 static void address_failed(struct link *link, const char *why) {
@@ -121,11 +121,33 @@ static void address_failed(struct link *link, const char *why) {
 /* It was given its session, and has no address to get another one from. */
 static void no_way_back(struct link *link) {
     upstream_link_move(link, LINK_OVER);
-    if (upstream_is_lost(link->upstream))
-        upstream_fail_waiters(link->upstream, ENETUNREACH);
+    link->upstream->ops->link_over(link->upstream);
 }
 
-void upstream_link_lost(struct link *link, bool heard, const char *why) {
+/* ---- The session ---- */
+
+/* A session that lived so long was a good one: the pause before the next begins small again. */
+#define STABLE_US 2000000u
+
+static uint64_t age_us(const struct upstream_session *session) {
+    return loop_now_us(session->upstream->reactor->loop) - session->pump->since_us;
+}
+
+/* The link may connect anew. */
+static void leave_session(struct link *link) {
+    link->session = NULL;
+    upstream_link_move(link, LINK_IDLE);
+}
+
+void upstream_link_detach(struct link *link) {
+    struct upstream_session *session = link->session;
+    leave_session(link);
+    upstream_session_drain(session);
+}
+
+/* The session has ended: pause, then connect anew. If its peer was not heard to speak smux, its
+ * address has failed, and the next one is tried. */
+static void lost(struct link *link, bool heard, const char *why) {
     if (link->upstream->config.n_addresses == 0)
         no_way_back(link);
     else if (heard)
@@ -134,7 +156,11 @@ void upstream_link_lost(struct link *link, bool heard, const char *why) {
         address_failed(link, why);
 }
 
-void upstream_link_drains(struct link *link, bool soon) {
+/* The session drains. If that happens soon after it began, again and again, there is a pause. */
+static void on_goaway(struct upstream_session *session) {
+    struct link *link = session->link;
+    bool soon = age_us(session) < STABLE_US;
+    upstream_link_detach(link);
     if (soon && link->pause_ms > 0) {
         link_failed(link, "the gateway sends its clients away as soon as they have connected");
         return;
@@ -143,6 +169,41 @@ void upstream_link_drains(struct link *link, bool soon) {
     upstream_link_connect(link);
 }
 
+static void on_established(struct upstream_session *session) {
+    struct link *link = session->link;
+    if (pump_has_heard(session->pump))
+        link->address = 0; /* the next time from the first again */
+    if (link->error[0])
+        link->reconnects++;
+    session->upstream->ops->usable(session->upstream);
+}
+
+static void on_ended(struct upstream_session *session, bool heard, const char *why) {
+    struct upstream *upstream = session->upstream;
+    struct link *link = session->link;
+    if (link) {
+        session->link = NULL;
+        leave_session(link);
+        if (heard && age_us(session) > STABLE_US)
+            link->pause_ms = 0;
+        lost(link, heard, why);
+    }
+    upstream->ops->session_ended(upstream);
+}
+
+static const struct upstream_session_ops session_ops = {
+    .goaway = on_goaway, .established = on_established, .ended = on_ended};
+
+int upstream_link_adopt(struct link *link, struct carrier *carrier) {
+    link->session = upstream_session_new(link, carrier, &session_ops);
+    if (!link->session)
+        return -ENOMEM;
+    upstream_link_move(link, LINK_UP);
+    return 0;
+}
+
+/* ---- Connecting ---- */
+
 static void link_up(struct link *link, int fd) {
     struct upstream *upstream = link->upstream;
     const struct config_address *address = &upstream->config.address[link->address];
@@ -150,8 +211,7 @@ static void link_up(struct link *link, int fd) {
     config_address_text(address, url, sizeof url);
     struct carrier *carrier =
         carrier_new_socket(upstream->reactor->loop, fd, address->scheme != CONFIG_UNIX, url);
-    struct upstream_session *session = carrier ? upstream_session_new(link, carrier) : NULL;
-    if (!session) {
+    if (!carrier || upstream_link_adopt(link, carrier) != 0) {
         if (carrier)
             carrier_close(carrier);
         else
@@ -159,9 +219,8 @@ static void link_up(struct link *link, int fd) {
         address_failed(link, "out of memory");
         return;
     }
-    link->session = session;
-    if (upstream_link_move(link, LINK_UP))
-        upstream_serve_waiters(upstream);
+    if (link->state == LINK_UP)
+        upstream->ops->usable(upstream);
 }
 
 static void on_link_fd(struct loop_watch *watch, uint32_t events) {

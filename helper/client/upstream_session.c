@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* upstream_session.c - one of the sessions of an upstream (upstream.h). */
+#include <stdlib.h>
+
+#include "helper/client/upstream_internal.h"
+#include "helper/net/log.h"
+#include "helper/net/state_table.h"
+#include "helper/relay/session_config.h"
+
+/* ---- States ---- */
+
+#define TO(state) (1u << SESSION_##state)
+
+static const struct state_table states = {
+    .what = "session",
+    .state = {[SESSION_NEW] = {"new", TO(ESTABLISHED) | TO(DRAINING) | TO(OVER)},
+              [SESSION_ESTABLISHED] = {"established", TO(DRAINING) | TO(OVER)},
+              [SESSION_DRAINING] = {"draining", TO(OVER)},
+              [SESSION_OVER] = {"over", 0}}};
+
+bool upstream_session_move(struct upstream_session *session, enum session_state to) {
+    if (state_move(&states, &session->state, to))
+        return true;
+    pump_fail(session->pump, SMUX_ERR_CLOSED, "a bug of this helper, as logged");
+    return false;
+}
+
+static void free_session(struct loop_garbage *garbage) {
+    free(container_of(garbage, struct upstream_session, garbage));
+}
+
+/* How often a session that drains is looked at. */
+#define DRAIN_LOOK_US 100000u
+
+static void drain_look(struct loop_timer *timer) {
+    struct upstream_session *session = container_of(timer, struct upstream_session, timer);
+    struct loop *loop = session->upstream->reactor->loop;
+    if (pump_streams(session->pump) == 0)
+        pump_fail(session->pump, SMUX_ERR_CLOSED, "drained");
+    else
+        loop_timer_set(loop, &session->timer, loop_now_us(loop) + DRAIN_LOOK_US, drain_look);
+}
+
+void upstream_session_drain(struct upstream_session *session) {
+    struct loop *loop = session->upstream->reactor->loop;
+    session->link = NULL;
+    if (upstream_session_move(session, SESSION_DRAINING))
+        loop_timer_set(loop, &session->timer, loop_now_us(loop) + DRAIN_LOOK_US, drain_look);
+}
+
+static void on_goaway(struct pump *pump) {
+    struct upstream_session *session = pump->user;
+    log_info("gateway %s: %s drains", session->upstream->config.name, pump->carrier->peer);
+    if (session->link)
+        session->ops->goaway(session);
+}
+
+/* Any smux server is believed in after this time, whether it has said hello or not. A gateway of
+ * ours says hello; one that does not may only be slow, and a stream that was begun before could not
+ * be reset as such: a plain FIN would make its data look complete. */
+#define PLAIN_TRUST_US 250000u
+
+static void established(struct upstream_session *session) {
+    struct upstream *upstream = session->upstream;
+    if (session->state != SESSION_NEW || !upstream_session_move(session, SESSION_ESTABLISHED))
+        return;
+    log_info("gateway %s: session with %s begins", upstream->config.name,
+             session->pump->carrier->peer);
+    session->ops->established(session);
+}
+
+static void on_hello(struct pump *pump) {
+    established(pump->user);
+}
+
+/* No hello came. What a gateway has said instead proves that there is one; silence proves nothing.
+ * */
+static void on_hello_due(struct loop_timer *timer) {
+    struct upstream_session *session = container_of(timer, struct upstream_session, timer);
+    if (session->upstream->plain || pump_has_heard(session->pump))
+        established(session);
+    else if (session->state == SESSION_NEW)
+        pump_fail(session->pump, SMUX_ERR_CLOSED,
+                  "no hello within dial-timeout, expected a smux-gateway");
+}
+
+static uint64_t hello_due_us(const struct upstream_session *session) {
+    const struct upstream *upstream = session->upstream;
+    return session->pump->since_us +
+           (upstream->plain ? PLAIN_TRUST_US : upstream->config.dial_timeout_ms * UINT64_C(1000));
+}
+
+static void on_closed(struct pump *pump, int error, const char *why) {
+    struct upstream_session *session = pump->user;
+    struct upstream *upstream = session->upstream;
+    smux_session_info info;
+    smux_session_get_info(pump->session, &info);
+    upstream->streams_past += info.opened;
+    upstream->bytes_in_past += info.bytes_in;
+    upstream->bytes_out_past += info.bytes_out;
+    *session->at = session->next;
+    if (session->next)
+        session->next->at = session->at;
+    bool heard = pump_has_heard(pump) || upstream->config.n_addresses == 0 ||
+                 (session->state == SESSION_ESTABLISHED && upstream->plain);
+    if (heard || !session->link) /* else the link says it, once */
+        log_at(error == SMUX_ERR_CLOSED ? LOG_INFO : LOG_WARNING,
+               "gateway %s: session with %s ended: %s", upstream->config.name, pump->carrier->peer,
+               why);
+    upstream_session_move(session, SESSION_OVER);
+    loop_timer_clear(upstream->reactor->loop, &session->timer);
+    loop_discard(upstream->reactor->loop, &session->garbage, free_session);
+    session->ops->ended(
+        session, heard,
+        heard || error == SMUX_ERR_CLOSED ? why : "closed before a gateway has said anything");
+}
+
+static const struct pump_ops session_ops = {
+    .hello = on_hello, .goaway = on_goaway, .closed = on_closed};
+
+struct upstream_session *upstream_session_new(struct link *link, struct carrier *carrier,
+                                              const struct upstream_session_ops *ops) {
+    struct upstream *upstream = link->upstream;
+    struct upstream_session *session = calloc(1, sizeof *session);
+    smux_config smux;
+    if (!session)
+        return NULL;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a link always has its upstream */
+    session_config_fill(&smux, &upstream->config.session);
+    smux.max_promised = reactor_promises(upstream->reactor);
+    if (upstream->plain)
+        smux.linger_timeout_us = SESSION_PLAIN_LINGER_US;
+    session->pump = pump_new(upstream->reactor, carrier, SMUX_CLIENT, &smux, &session_ops, session);
+    if (!session->pump) {
+        free(session);
+        return NULL;
+    }
+    session->upstream = upstream;
+    session->link = link;
+    session->ops = ops;
+    session->at = &upstream->sessions;
+    session->next = upstream->sessions;
+    if (session->next)
+        session->next->at = &session->next;
+    upstream->sessions = session;
+    loop_timer_set(upstream->reactor->loop, &session->timer, hello_due_us(session), on_hello_due);
+    return session;
+}
