@@ -92,7 +92,12 @@ static uint32_t unix_keep_short(struct carrier *carrier, bool on) {
     return on ? SHORT_WINDOW : UINT32_MAX;
 }
 
-static const struct carrier_ops tcp_ops = {.start = socket_start,
+static int tcp_start(struct carrier *carrier) {
+    tune_tcp(self(carrier)->fd);
+    return socket_start(carrier);
+}
+
+static const struct carrier_ops tcp_ops = {.start = tcp_start,
                                            .read = socket_read,
                                            .writev = socket_writev,
                                            .short_read_drains = true,
@@ -119,8 +124,6 @@ struct carrier *carrier_new_socket(struct loop *loop, int fd, bool tcp, const ch
         free(s);
         return NULL;
     }
-    if (tcp)
-        tune_tcp(fd);
     carrier_init(&s->carrier, tcp ? &tcp_ops : &unix_ops, loop, peer);
     s->fd = fd;
     return &s->carrier;

@@ -14,8 +14,8 @@ struct carrier_socket {
 };
 
 /* Makes a carrier of a connected socket, which it takes over. Sets O_NONBLOCK and, if `tcp`,
- * NODELAY, keepalive and TCP_USER_TIMEOUT, so that a peer that vanished is noticed also while data
- * is unacknowledged. NULL with errno set (the fd is the caller's then). */
+ * when it starts, NODELAY, keepalive and TCP_USER_TIMEOUT, so that a peer that vanished is noticed
+ * also while data is unacknowledged. NULL with errno set (the fd is the caller's then). */
 struct carrier *carrier_new_socket(struct loop *loop, int fd, bool tcp, const char *peer);
 
 /* Two carriers that are each other's peers, within this process. 0 or a negative errno. */

@@ -3,30 +3,19 @@
 #include "helper/gateway/gateway.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "core/common/endpoint.h"
-#include "helper/carrier/carrier_socket.h"
+#include "helper/carrier/carrier_listener.h"
 #include "helper/gateway/gateway_place.h"
 #include "helper/gateway/gateway_session.h"
 #include "helper/net/log.h"
 #include "helper/net/own_addresses.h"
 #include "helper/net/resolver.h"
 
-/* After running out of descriptors, accepting pauses: the backlog waits in the kernel. */
-#define ACCEPT_PAUSE_US 100000u
-
 struct gateway_listener {
-    struct gateway *gateway;
-    struct loop_watch watch;
-    struct loop_timer timer;
-    struct loop_garbage garbage;
+    struct carrier_listener *listener;
     struct gateway_listener *next;
-    bool tcp;
 };
 
 struct gateway {
@@ -58,22 +47,12 @@ struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config
     return NULL;
 }
 
-static void free_listener(struct loop_garbage *garbage) {
-    free(container_of(garbage, struct gateway_listener, garbage));
-}
-
-static void close_listener(struct gateway_listener *listener) {
-    struct loop *loop = listener->gateway->sessions.reactor->loop;
-    loop_timer_clear(loop, &listener->timer);
-    loop_watch_close(&listener->watch);
-    loop_discard(loop, &listener->garbage, free_listener);
-}
-
 static void stop_listening(struct gateway *gateway) {
     while (gateway->listeners) {
-        struct gateway_listener *listener = gateway->listeners;
-        gateway->listeners = listener->next;
-        close_listener(listener);
+        struct gateway_listener *entry = gateway->listeners;
+        gateway->listeners = entry->next;
+        carrier_listener_close(entry->listener);
+        free(entry);
     }
 }
 
@@ -164,85 +143,31 @@ struct gateway_session *gateway_first_session(const struct gateway *gateway) {
     return gateway->sessions.first;
 }
 
-/* ---- Listeners ---- */
-
-static void peer_text(const struct sockaddr_storage *addr, socklen_t len, int fd, char *out,
-                      size_t size) {
-    struct endpoint endpoint;
-    struct ucred cred = {0};
-    socklen_t cred_len = sizeof cred;
-    if (endpoint_from_sockaddr(&endpoint, (const struct sockaddr *)addr, len))
-        endpoint_text(&endpoint, out, size);
-    else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len) == 0)
-        snprintf(out, size, "unix:pid=%d,uid=%u", (int)cred.pid, (unsigned)cred.uid);
-    else
-        snprintf(out, size, "unix");
-}
-
-static void on_listener(struct loop_watch *watch, uint32_t events);
-
-static void resume(struct loop_timer *timer) {
-    struct gateway_listener *listener = container_of(timer, struct gateway_listener, timer);
-    loop_watch_mask(listener->gateway->sessions.reactor->loop, &listener->watch,
-                    EPOLLIN | LOOP_LEVEL);
-}
-
-static void pause_accepting(struct gateway_listener *listener, int error) {
-    struct loop *loop = listener->gateway->sessions.reactor->loop;
-    log_error("carriers cannot be accepted: %s; pausing", strerror(error));
-    loop_watch_mask(loop, &listener->watch, LOOP_LEVEL);
-    loop_timer_set(loop, &listener->timer, loop_now_us(loop) + ACCEPT_PAUSE_US, resume);
-}
-
-static void admit(struct gateway_listener *listener, int fd, const struct sockaddr_storage *addr,
-                  socklen_t len) {
-    struct gateway *gateway = listener->gateway;
-    char peer[CARRIER_TEXT_SIZE];
-    peer_text(addr, len, fd, peer, sizeof peer);
-    struct gateway_source source = gateway_source_of(addr, fd);
+static void on_carrier(void *user, struct carrier *carrier, const struct carrier_peer *peer) {
+    struct gateway *gateway = user;
+    struct gateway_source source = gateway_source_of(peer);
     const char *why = NULL;
     int error = gateway_place_make(&gateway->sessions, &source, &why);
-    struct carrier *carrier = NULL;
     if (error == 0)
-        carrier = carrier_new_socket(gateway->sessions.reactor->loop, fd, listener->tcp, peer);
-    if (carrier)
         error = gateway_take(gateway, carrier, &source);
-    else if (error == 0)
-        error = -errno;
     if (error == 0)
         return;
-    log_error("%s: carrier refused: %s", peer, why ? why : strerror(-error));
-    if (carrier)
-        carrier_close(carrier);
-    else
-        close(fd);
-}
-
-static void on_listener(struct loop_watch *watch, uint32_t events) {
-    struct gateway_listener *listener = container_of(watch, struct gateway_listener, watch);
-    struct sockaddr_storage addr;
-    socklen_t len = sizeof addr;
-    (void)events;
-    int fd = accept4(watch->fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0)
-        admit(listener, fd, &addr, len);
-    else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-        pause_accepting(listener, errno);
+    log_error("%s: carrier refused: %s", carrier->peer, why ? why : strerror(-error));
+    carrier_close(carrier);
 }
 
 int gateway_listen(struct gateway *gateway, int fd, bool tcp) {
-    struct gateway_listener *listener = calloc(1, sizeof *listener);
-    if (!listener)
+    struct gateway_listener *entry = calloc(1, sizeof *entry);
+    if (!entry)
         return -ENOMEM;
-    listener->gateway = gateway;
-    listener->tcp = tcp;
-    int error = loop_watch_add(gateway->sessions.reactor->loop, &listener->watch, fd,
-                               EPOLLIN | LOOP_LEVEL, on_listener);
-    if (error) {
-        free(listener);
+    entry->listener =
+        carrier_listener_new(gateway->sessions.reactor->loop, fd, tcp, on_carrier, gateway);
+    if (!entry->listener) {
+        int error = -errno;
+        free(entry);
         return error;
     }
-    listener->next = gateway->listeners;
-    gateway->listeners = listener;
+    entry->next = gateway->listeners;
+    gateway->listeners = entry;
     return 0;
 }

@@ -21,19 +21,17 @@ static struct gateway_source source_v6(const struct in6_addr *addr) {
     return source;
 }
 
-struct gateway_source gateway_source_of(const struct sockaddr_storage *peer, int fd) {
+struct gateway_source gateway_source_of(const struct carrier_peer *peer) {
     struct gateway_source source = {.kind = GATEWAY_SOURCE_USER};
-    struct ucred cred = {.uid = (uid_t)-1};
-    socklen_t len = sizeof cred;
-    if (peer->ss_family == AF_INET6)
-        return source_v6(&((const struct sockaddr_in6 *)peer)->sin6_addr);
-    if (peer->ss_family == AF_INET) {
+    const struct sockaddr_storage *addr = &peer->addr;
+    if (addr->ss_family == AF_INET6)
+        return source_v6(&((const struct sockaddr_in6 *)addr)->sin6_addr);
+    if (addr->ss_family == AF_INET) {
         source.kind = GATEWAY_SOURCE_V4;
-        memcpy(source.id, &((const struct sockaddr_in *)peer)->sin_addr, 4);
-        return source;
+        memcpy(source.id, &((const struct sockaddr_in *)addr)->sin_addr, 4);
+    } else {
+        memcpy(source.id, &peer->uid, sizeof peer->uid);
     }
-    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
-    memcpy(source.id, &cred.uid, sizeof cred.uid);
     return source;
 }
 

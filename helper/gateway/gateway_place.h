@@ -12,12 +12,11 @@
 #ifndef HELPER_GATEWAY_GATEWAY_PLACE_H
 #define HELPER_GATEWAY_GATEWAY_PLACE_H
 
-#include <sys/socket.h>
-
+#include "helper/carrier/carrier_listener.h"
 #include "helper/gateway/gateway_session.h"
 
 /* Of a carrier that was accepted: its peer's address, or user if it came over a unix socket. */
-struct gateway_source gateway_source_of(const struct sockaddr_storage *peer, int fd);
+struct gateway_source gateway_source_of(const struct carrier_peer *peer);
 
 /* Makes a place for one more session of that source, if need be by ending another one. 0, or
  * -EMFILE and in *why which limit stands against it. */
