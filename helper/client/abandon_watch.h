@@ -2,10 +2,10 @@
 /*
  * abandon_watch.h - connects under way, and whether their program still wants them.
  *
- * Until the outcome is known the helper holds a copy of the application's socket A, which keeps B
- * from seeing that the application has closed its own. So a thread looks (holders.h), four times a
- * second, and for as little of the time as LOOK_SHARE says: users decide how much there is to look
- * at. The loop gives it a few connects at a time, each in its turn, and takes the answers.
+ * Until the outcome is known the helper holds a copy of the application's end, so the helper's end
+ * cannot see that the application has closed its own. So a thread looks (holders.h) four times a
+ * second, for no more of the time than LOOK_SHARE says, because users decide how much there is to
+ * look at. The loop gives it a few connects at a time, each in its turn, and takes the answers.
  */
 #ifndef HELPER_CLIENT_ABANDON_WATCH_H
 #define HELPER_CLIENT_ABANDON_WATCH_H
@@ -21,9 +21,9 @@ struct abandon_watch {
     struct conn *conn; /* NULL when not watched */
     struct abandon_watch *next, **at;
     uint64_t since_us;
-    uint64_t inode;              /* of A, 0: not asked yet */
+    uint64_t inode;              /* of the application's end, 0: not asked yet */
     struct abandon_watch **slot; /* in the look under way */
-    int app_fd;                  /* the helper's copy of A */
+    int app_fd;                  /* the helper's copy of the application's end */
     int holder_fd;               /* where it was last seen in conn->pid, or -1 */
     bool missed;                 /* the last look has not found it: another one decides */
 };

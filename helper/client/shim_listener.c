@@ -175,7 +175,7 @@ static void refuse_without_descriptors(struct local_listener *listener, int erro
     pause_listener(&local->abstract);
 }
 
-/* Says why, as admin.h has it, to one of whom nothing has been read. It is sent without waiting,
+/* Sends the reason (CONTROL.md, "Refusal") to a peer of whom nothing has been read. Does not wait,
  * and the other end may be gone. */
 static void say_refusal(int fd, int err) {
     const uint8_t why = (uint8_t)err;
@@ -183,8 +183,8 @@ static void say_refusal(int fd, int err) {
     (void)sent;
 }
 
-/* Nothing of a stranger's is read, and closing B with what lies in it may block: not here. While it
- * waits for that the other end is told at once. */
+/* Nothing of a stranger's is read, and closing the helper's end with what lies in it may block, so
+ * a thread closes it. If closes wait for that, the other end is told at once by a shutdown. */
 static void refuse_stranger(int fd, const struct ucred *cred) {
     log_of(cred->uid, LOG_WARNING,
            "pid %d, uid %u: refused: the user is not among allow-users or allow-groups",

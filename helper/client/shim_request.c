@@ -19,10 +19,11 @@
 #include "helper/net/state_table.h"
 #include "helper/net/stranger.h"
 
-/* A peer that connects and does not send its whole request. Nothing of the shim's waits so long. */
+/* The limit for a peer that does not send its whole request. The shim never waits so long. */
 #define REQUEST_TIMEOUT_US 5000000u
 
-/* Attempts to find a free abstract name. Ids have 64 random bits: a second is already strange. */
+/* Attempts to find a free abstract name. Ids have 64 random bits: even a second attempt is
+ * unlikely. */
 #define NAME_ATTEMPTS 4
 
 /* ---- States ---- */
@@ -72,7 +73,7 @@ static void free_request(struct loop_garbage *garbage) {
     free(request);
 }
 
-/* It is among the incomplete ones no more. */
+/* It no longer counts as incomplete. */
 static void been_read(struct shim_request *request) {
     if (request->conn.account && !request->read)
         request->conn.account->requests--;
@@ -93,7 +94,7 @@ static void on_ended(struct conn *conn) {
     loop_discard(loop_of(request), &request->garbage, free_request);
 }
 
-/* The request is no good: one line, and B is closed without a name (ECONNREFUSED). */
+/* The request is invalid: logs one line and closes without a name (ECONNREFUSED). */
 static void reject(struct shim_request *request, const char *why) {
     log_of(request->conn.uid, LOG_WARNING, "pid %d, uid %u: request rejected: %s",
            (int)request->conn.pid, (unsigned)request->conn.uid, why);
@@ -145,8 +146,9 @@ static uint64_t random_id(void) {
     return id;
 }
 
-/* Binds A to the name that says the outcome, and proves by it that A is the other end of B: nothing
- * else that the peer could have passed makes B's peer have that name. */
+/* Binds the application's end to the name that says the outcome. That also proves that the
+ * descriptor is the other end of this connection: no other one would give the peer of the helper's
+ * end that name. */
 static bool bind_outcome(struct shim_request *request, int err) {
     struct conn *conn = &request->conn;
     struct helper_outcome outcome = {
@@ -202,7 +204,8 @@ static int wanted_sndbuf(const struct helper_request *header) {
     return HELPER_OPEN_SNDBUF;
 }
 
-/* Nothing is left to do with A. `events`: what was heard of B meanwhile, and not acted on. */
+/* The application's end needs nothing more. `events`: those of the helper's end that were not acted
+ * on meanwhile. */
 static void start(struct shim_request *request, uint32_t events) {
     if (!move(request, REQUEST_OPEN))
         return;
@@ -220,7 +223,7 @@ static void on_opened(struct loop_watch *watch, uint32_t events) {
     start(request, EPOLLIN);
 }
 
-/* For another user than the helper's own: the loop must not wait for the lock of his socket. */
+/* For users other than the helper's own: the loop must not wait for the lock of their sockets. */
 static bool open_in_thread(struct shim_request *request) {
     struct request_opening *opening = request->opening;
     int done[2];
@@ -256,7 +259,7 @@ static void tell_success(struct shim_request *request) {
     }
 }
 
-/* Tells the outcome if the whole gate has arrived; otherwise the next edge of B calls again. */
+/* Gives the outcome if the whole gate has arrived; otherwise the next edge calls this again. */
 static void tell(struct shim_request *request) {
     int unread = 0;
     if (ioctl(request->conn.relay.watch.fd, SIOCINQ, &unread) < 0 || unread < gate_left(request))
@@ -311,7 +314,7 @@ static void answer_question(struct shim_request *request) {
     uint8_t answer[NAME_ANSWER_SIZE];
     size_t len = name_answer(conn->conns->names, &conn->conns->config->routes, conn->uid,
                              &request->opening->header, request->opening->name, answer);
-    /* Nothing else was ever sent on it, so there is room. Who has gone needs no answer. */
+    /* Nothing else was ever sent on it, so there is room. A peer that is gone needs no answer. */
     if (send(conn->relay.watch.fd, answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         log_debug("pid %d: no answer about a name: %s", (int)conn->pid, strerror(errno));
     conn_end(conn, 0);
@@ -346,7 +349,7 @@ static void version_mismatch(struct shim_request *request) {
     log_of(request->conn.uid, LOG_WARNING,
            "pid %d: connect refused: its shim speaks control version %u, this helper %u",
            (int)request->conn.pid, request->opening->header.version, HELPER_PROTOCOL_VERSION);
-    /* Of the header no more than the version can be understood. */
+    /* Only the version of this header can be understood. */
     request->opening->header.family = AF_INET;
     request->opening->header.flags = 0;
     request->opening->outcome_local = (struct endpoint){AF_INET, HELPER_PROTOCOL_VERSION, 0, {0}};
@@ -467,7 +470,7 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
     struct relay *relay = container_of(watch, struct relay, watch);
     struct conn *conn = container_of(relay, struct conn, relay);
     struct shim_request *request = container_of(conn, struct shim_request, conn);
-    /* What is read here need not be read again, but an end comes once. */
+    /* Bytes read here need not be reported again, but an end is reported only once. */
     if (request->state != REQUEST_OPEN)
         relay_hear(relay, events & ~(uint32_t)(EPOLLIN | EPOLLOUT));
     switch ((enum request_state)request->state) {
@@ -486,7 +489,7 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
     case REQUEST_OVER:
         return;
     }
-    /* The copy of A is open: only shutdown hangs up. */
+    /* The copy of the application's end is open: only a shutdown hangs up. */
     if (events_of(events) & EVENT_GONE && request->state == REQUEST_OPENING)
         conn_fail(conn, ECONNRESET, "shut down by the program");
 }

@@ -14,8 +14,8 @@
 
 struct account;
 
-/* Serves B = fd, of which it takes over the ownership, for a user who is admitted; of `account`
- * (NULL for whom nothing limits) as well. False if memory is short; both then stay the caller's. */
+/* Serves the helper's end `fd` for a user who is admitted. Takes over the fd and `account` (NULL
+ * for a user without limits). False if memory is short; both then stay the caller's. */
 bool shim_request_new(struct conns *conns, struct abandon_watches *watches, int fd,
                       const struct ucred *cred, struct account *account);
 
@@ -26,7 +26,8 @@ enum request_state {
     REQUEST_READING, /* header and name */
     REQUEST_OPENING, /* the outcome is not known yet */
     REQUEST_TELLING, /* it is, but the whole gate has not arrived */
-    REQUEST_OPENED,  /* told: a thread sets the last option of A, whose lock may be held */
+    REQUEST_OPENED,  /* told: a thread sets the last option of the application's end, whose lock
+                        may be held */
     REQUEST_OPEN,    /* told: the connection is the application's */
     REQUEST_OVER     /* all is closed; the memory goes at the end of the turn */
 };
@@ -41,7 +42,7 @@ struct request_opening {
     struct helper_request header;
     bool proven;     /* app_fd is the other end of this connection, not any descriptor */
     uint16_t have;   /* bytes of header and name read */
-    int app_fd;      /* the helper's copy of A, -1 when closed */
+    int app_fd;      /* the helper's copy of the application's end, -1 when closed */
     int outcome_err; /* while REQUEST_TELLING */
     struct endpoint outcome_local;
     char name[HELPER_HOST_NAME_MAX + 1];
