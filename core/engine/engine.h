@@ -105,7 +105,7 @@ struct smux_stream {
     signed error : 8;
 
     /* Sending.  Positions are those of version 2, modulo 2^32. */
-    uint16_t refs;    /* frames of the plan that name this stream */
+    uint16_t refs;    /* frames in the plan that belong to this stream */
     uint16_t deficit; /* bytes that its turns in the round robin fell short of */
     uint32_t planned; /* bytes at the queue's head that are in planned frames */
     smux_sendbuf *head, *tail;
@@ -206,14 +206,14 @@ enum terms { TERMS_UNKNOWN, TERMS_KEPT, TERMS_NONE };
 
 enum goaway { GOAWAY_NONE, GOAWAY_SENT, GOAWAY_TOLD };
 
-/* Unsent refusals.  Those of streams opened are owed, and a peer that lets so many pile up ends the
- * session; those that answer data come again with the next data.  Reading never stops for them:
- * with two engines that refuse each other's streams neither would begin again. */
+/* Limits of unsent refusals. Refusals of SYNs are owed, and a peer that lets so many pile up ends
+ * the session; one that answers data is made again for the next data. Reading never stops for them:
+ * two engines that refuse each other's streams would then both stop for ever. */
 #define REFUSALS_MAX      65536u
 #define REFUSALS_FOR_DATA 1024u
 
-/* How long resets wait, in a session's beginning, for a hello that would make them resets: a plain
- * FIN says that the data is complete. */
+/* How long resets wait, at a session's beginning, for a hello, without which they would be plain
+ * FINs and say that the data is complete. */
 #define HELLO_PATIENCE_US 1000000u
 
 struct smux_session {
@@ -266,11 +266,12 @@ struct smux_session {
     /* Promises, ours and the peer's. */
     bool offers;            /* we keep to the peer's if it keeps to ours */
     uint8_t terms;          /* enum terms */
-    bool tight, told_tight; /* streams that we open are to give the peer a small window; it knows */
+    bool tight, told_tight; /* streams that we open give the peer a small window; and the peer
+                               has been told */
     bool sync_pending;
     uint64_t held;        /* the most that can ever lie unread, if the peer keeps to it */
     struct link shrunk;   /* windows that were lowered, in updates before the next SYNC(ED) */
-    uint32_t credits_out; /* streams of the peer that may begin with a full window */
+    uint32_t credits_out; /* streams of the peer that may still begin with a full window */
     uint32_t credits;     /* and of ours */
     uint32_t small_id;    /* stream of the FIN just before, 0: none */
     uint32_t peer_first;  /* the window that streams opened by the peer give us */
@@ -304,8 +305,8 @@ struct smux_session {
 void *engine_alloc(smux_session *s, size_t size);
 void engine_free(smux_session *s, void *memory);
 void engine_time(smux_session *s, uint64_t now_us);
-/* Fails the session with a text made of the error's own, and up to two numbers:
- * "bad frame length: 9, expected 0".  `expected` may be NULL. */
+/* Fails the session with the error's text and up to two values, as in "bad frame length: 9,
+ * expected 0". `expected` may be NULL. */
 void session_fail_got(smux_session *s, int error, uint64_t got, const char *expected);
 
 /* table.c.  O(1); the table's own memory comes from the session's allocator. */
@@ -326,9 +327,9 @@ void stream_fail_behind(smux_stream *st);
 /* Frees it if the application has given it up and nothing of it is left to send. */
 void stream_settle(smux_stream *st);
 void stream_owe_nothing(smux_stream *st);
-/* Bytes have moved.  A stream on which none do for too long is ended by timer.c. */
+/* Notes that bytes have moved. timer.c ends a stream on which none move for too long. */
 void stream_active(smux_stream *st);
-/* Whether what it has to send could go at once, if the carrier took it. */
+/* Would what it has to send go out at once if the carrier took it? */
 static inline bool stream_waits_for_carrier(const smux_stream *st) {
     return linked(&st->ring) || linked(&st->control) || st->refs;
 }
@@ -338,7 +339,7 @@ void stream_event(smux_stream *st, uint16_t flag);
 
 /* queue.c */
 void queue_advance(smux_stream *st, size_t n);
-/* Drops all that waits; what a frame refers to, when it no longer does. */
+/* Drops all queued bytes; those that a frame refers to as soon as it no longer does. */
 void queue_drop(smux_stream *st);
 /* Describes `len` bytes of the queue from `from` on; returns how many fitted into the iovecs. */
 size_t queue_gather(const smux_stream *st, uint64_t from, size_t len, struct iovec *iov,
@@ -358,13 +359,13 @@ static inline bool send_fin_due(const smux_stream *st) {
 
 /* hello.c */
 void send_owe_reset(smux_stream *st);
-/* The application has closed the stream, and the peer may still send: it is to know. */
+/* The application has closed the stream, and the peer, which may still send, is to be told. */
 void send_owe_closed(smux_stream *st);
 /* The peer's hello has come, or will not: resets and CLOSED need not wait for it any longer. */
 void send_waiting(smux_session *s);
 
 /* refusal.c */
-/* A reset for a stream that there is not, in answer to SYN or to data. */
+/* Owes a reset for a stream that does not exist, in answer to SYN or to data. */
 void send_refuse(smux_session *s, uint32_t id, bool for_data);
 
 /* receive.c */
@@ -386,11 +387,11 @@ void window_rtt(smux_session *s, uint64_t sample_us);
 
 /* promise.c */
 void promise_init(smux_session *s);
-/* Whether what is promised is bounded by the budget, as far as is known yet. */
+/* Is the sum of promises bounded by the budget, as far as is known yet? */
 static inline bool promise_bounds(const smux_session *s) {
     return s->offers && s->terms != TERMS_NONE && s->version != 1;
 }
-/* What of the budget the stream takes, or may take. */
+/* How much of the budget the stream takes or may take. */
 static inline uint64_t promise_held(const smux_stream *st) {
     if (st->flags & F_GIVEN_UP)
         return 0; /* what comes is dropped */
@@ -399,13 +400,13 @@ static inline uint64_t promise_held(const smux_stream *st) {
     uint32_t held = st->limit - (uint32_t)(st->bytes_in - st->unread);
     return held > WIRE_SMALL_WINDOW ? held : WIRE_SMALL_WINDOW;
 }
-/* To be called after a change, with what promise_held said before. */
+/* Call this after a change, with what promise_held returned before. */
 static inline void promise_note(smux_stream *st, uint64_t before) {
     st->session->held += promise_held(st) - before;
 }
 /* What may still be promised. */
 uint64_t promise_left(const smux_session *s);
-/* What a stream may be promised that has just begun. */
+/* What a new stream may be promised. */
 uint32_t promise_usual(const smux_session *s);
 /* The window for an update, growth left aside: less than now while others are short of room, more
  * if the stream has less than its share. */
@@ -425,7 +426,7 @@ void promise_take_back_syn(smux_stream *st, bool small);
 /* The peer's frames. */
 void promise_windows(smux_session *s, uint32_t id);
 void promise_synced(smux_session *s);
-/* The peer does not keep to anything. */
+/* The peer keeps no promises. */
 void promise_none(smux_session *s);
 
 #endif

@@ -1,6 +1,5 @@
-/* SPDX-License-Identifier: MIT
- * What can be said only to a peer with extensions, and so waits for its hello in a session's
- * beginning: resets, and CLOSED.
+/* SPDX-License-Identifier: MIT Frames that only a peer with extensions understands, and that
+ * therefore wait for its hello at a session's beginning: resets and CLOSED.
  */
 #include "core/engine/engine.h"
 
@@ -16,8 +15,8 @@ void send_owe_closed(smux_stream *st) {
     st->session->hello_waits |= st->session->hello_until_us != 0;
 }
 
-/* A peer without extensions cannot be told CLOSED.  Streams that waited for nothing else go, which
- * must not happen while the table is walked. */
+/* A peer without extensions cannot be told CLOSED. Streams that waited for nothing else are freed,
+ * which must not happen while the table is walked. */
 static void forget_closed(struct link *untold) {
     while (!list_empty(untold)) {
         smux_stream *st = stream_of(untold->next, control);

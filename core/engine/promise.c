@@ -14,10 +14,10 @@
 /* With less, the credits of a session's beginning would be half of it. */
 #define BUDGET_MIN (4u * WIRE_CREDITS * WIRE_INITIAL_WINDOW)
 
-/* Windows lowered for each stream that begins: soon all that need it are. */
+/* How many windows are lowered for each new stream: soon all that must be are. */
 #define SHRINK_MAX 64
 
-/* A stream whose window has not been tuned for so long moves little. */
+/* A stream whose window has not been tuned for so long counts as still. */
 #define STILL_US 500000u
 
 static uint32_t budget(const smux_session *s) {
@@ -55,7 +55,7 @@ uint32_t promise_usual(const smux_session *s) {
     return part < WIRE_SMALL_WINDOW ? WIRE_SMALL_WINDOW : min_u32(WIRE_INITIAL_WINDOW, part);
 }
 
-/* What windows may not grow into. */
+/* The part of the budget that windows may not grow into. */
 static uint64_t kept_for_new(const smux_session *s) {
     return usable(s) / 8;
 }
@@ -87,7 +87,7 @@ static bool fits(const smux_session *s, uint32_t first) {
     return s->held + first <= budget(s);
 }
 
-/* Those whose SYN waits are opened small too, as the peer hears of it before. */
+/* Streams whose SYN still waits are opened small too, because the peer is told before. */
 static void tighten(smux_session *s) {
     for (struct link *l = s->control.next; l != &s->control; l = l->next) {
         smux_stream *st = stream_of(l, control);
@@ -126,7 +126,7 @@ uint32_t promise_accept(smux_session *s, uint32_t id) {
     return fits(s, first) ? first : 0;
 }
 
-/* Lowers one window to `target`: what the peer may send is less when it has answered. */
+/* Lowers one window to `target`; it takes effect when the peer has answered. */
 static void shrink(smux_stream *st, uint32_t target) {
     smux_session *s = st->session;
     window_set(st, target);

@@ -36,13 +36,14 @@ static smux_sendbuf *chunk_new(smux_session *s, size_t capacity) {
     return b;
 }
 
-/* As large as what is written, or as what waits already: many small writes make few buffers. */
+/* As large as what is written or as what is already queued, so that many small writes make few
+ * buffers. */
 static size_t chunk_size(const smux_stream *st, size_t len) {
     size_t size = len > st->queued ? len : (size_t)st->queued;
     return size < CHUNK_MIN ? CHUNK_MIN : size > CHUNK_MAX ? CHUNK_MAX : size;
 }
 
-/* Gives a buffer back to whom it belongs. */
+/* Gives a buffer back to its owner. */
 static void release(smux_stream *st, smux_sendbuf *b, int error) {
     smux_session *s = st->session;
     if (is_own(b)) {
@@ -76,8 +77,8 @@ static uint64_t most_copied(const smux_session *s) {
     return s->config.session_send_buffer * (s->version == 1 ? 1ull : 2ull);
 }
 
-/* Of the session's share: the bytes that wait, or half of the memory they lie in, if that is more:
- * a byte on each of many streams takes a buffer of its own. */
+/* What counts against the session's share: the queued bytes, or half of the memory they lie in if
+ * that is more, because one byte on each of many streams takes a buffer for each. */
 static uint64_t load(const smux_session *s) {
     return s->copied > s->chunks / 2 ? s->copied : s->chunks / 2;
 }
@@ -86,7 +87,7 @@ static bool overfull(const smux_session *s) {
     return load(s) >= most_copied(s);
 }
 
-/* Room for who is still there, from those that have been closed and get nowhere for longest. */
+/* Makes room for open streams by dropping closed ones that have made no progress for longest. */
 static void shed_lingering(smux_session *s) {
     for (int i = 0; i < 16 && overfull(s) && !list_empty(&s->lingering); i++) {
         smux_stream *st = stream_of(s->lingering.next, idle);
@@ -121,8 +122,9 @@ static uint64_t worthwhile(const smux_stream *st) {
     return st->queued ? smaller_cap(&st->session->config) / 4 : 0;
 }
 
-/* Who is short of its own share is looked at again as its bytes go out; the others wait for the
- * session: with nothing queued for any room at all, otherwise until half is free. */
+/* A stream that has used up its own share is looked at again as its bytes go out; the others wait
+ * for the session's share: those with nothing queued for any room at all, the others until half is
+ * free. */
 static void wait_for_room(smux_stream *st) {
     smux_session *s = st->session;
     list_remove(&st->events);
@@ -150,7 +152,7 @@ static void unblock_first(struct link *list) {
 
 void queue_unblock(smux_session *s) {
     uint64_t share = s->config.session_send_buffer;
-    /* No more of these are woken than there is room for. */
+    /* Wakes no more of these than there is room for. */
     for (uint64_t n = load(s); n < most_copied(s) && !list_empty(&s->starved); n += ROOM_MIN)
         unblock_first(&s->starved);
     while (load(s) <= share / 2 && !list_empty(&s->blocked))
@@ -219,7 +221,7 @@ size_t smux_stream_send_room(const smux_stream *st) {
     return may_send(st) ? 0 : (size_t)queue_room(st);
 }
 
-/* Copies up to len bytes behind the tail; returns how many, 0 for want of memory. */
+/* Copies up to len bytes behind the tail; returns how many, 0 if memory is short. */
 static size_t copy_in(smux_stream *st, const uint8_t *data, size_t len) {
     smux_sendbuf *b = st->tail;
     if (!b || !is_own(b) || b->len == b->capacity_) {

@@ -22,7 +22,7 @@ static bool bad_peer_id(const smux_session *s, uint32_t id) {
     return id == 0 || id >= WIRE_RESERVED || (id & 1) != (s->role == SMUX_SERVER);
 }
 
-/* A stream that we cannot take is reset, and the peer goes on: never a wait. */
+/* A stream that cannot be taken is reset; the peer never has to wait. */
 static bool refuse(smux_session *s, uint32_t id) {
     s->count.refused++;
     send_refuse(s, id, false);
@@ -86,7 +86,7 @@ static bool on_fin(smux_session *s, struct wire_header h, smux_event *ev) {
     stream_set_in(st, IN_EOF);
     if (!(st->flags & F_GIVEN_UP))
         return event(ev, SMUX_EVENT_EOF, st);
-    /* Closed on both sides: there is nothing left that the peer must be told not to send. */
+    /* Closed on both sides: the peer need not be told to stop sending. */
     st->flags &= (uint16_t)~F_OWE_CLOSED;
     send_schedule(st);
     stream_settle(st);
@@ -102,7 +102,7 @@ static bool on_closed(smux_session *s, uint32_t id, smux_event *ev) {
     return event(ev, SMUX_EVENT_PEER_CLOSED, st);
 }
 
-/* The stream that is to get a PSH, NULL if its payload is to be dropped. */
+/* The stream that gets a PSH; NULL if its payload is dropped. */
 static smux_stream *payload_target(smux_session *s, struct wire_header h) {
     smux_stream *st = table_get(s, h.id);
     if (!st) {
@@ -195,7 +195,7 @@ static bool on_upd(smux_session *s, struct wire_header h, smux_event *ev) {
         return false;
     }
     if ((int32_t)(u.consumed - st->peer_consumed) < 0)
-        return ignore(s); /* older than what we know */
+        return ignore(s); /* older than the last one */
     st->peer_consumed = u.consumed;
     st->peer_window = u.window < INT32_MAX ? u.window : INT32_MAX;
     st->flags &= (uint16_t)~F_SMALL;
@@ -222,7 +222,7 @@ static const char *expected_version(const smux_session *s) {
     return s->version == 1 ? "1" : s->version == 2 ? "2" : "1 or 2";
 }
 
-/* The length is checked even before the handler's turn: a lie must not desynchronise us. */
+/* The length is checked before the handler runs: a wrong one must not desynchronise the parser. */
 static bool header_ok(smux_session *s, struct wire_header h) {
     bool good = s->version ? h.version == s->version : h.version == 1 || h.version == 2;
     if (!good) {
@@ -254,7 +254,7 @@ static bool gather(smux_session *s, size_t want) {
     return s->partial_len == want;
 }
 
-/* Payload is handed on as it comes, in as many events as there are pieces. */
+/* Hands payload on as it comes, in as many events as there are pieces. */
 static bool payload(smux_session *s, smux_event *ev) {
     size_t n = s->payload_left < s->input_len ? s->payload_left : s->input_len;
     const uint8_t *data = s->input;
@@ -307,7 +307,7 @@ static bool frame(smux_session *s, smux_event *ev) {
     if (h.command == WIRE_UPD && !gather(s, WIRE_HEADER_LEN + WIRE_UPDATE_LEN))
         return false;
     s->partial_len = 0;
-    /* A client's hello is its first frame. */
+    /* A client that says hello does so in its first frame. */
     if (s->count.frames_in++ == 0 && s->role == SMUX_SERVER && h.id != WIRE_HELLO)
         send_waiting(s);
     bool made = commands[h.command].handle(s, h, ev);
@@ -320,7 +320,7 @@ static bool frame(smux_session *s, smux_event *ev) {
     return made;
 }
 
-/* What has happened to a stream is told before its id can be that of a new one. */
+/* Events of a stream are reported before its id can be that of a new one. */
 static bool parse(smux_session *s, smux_event *ev) {
     while (s->input_len && !s->error && list_empty(&s->events) && !s->returned)
         if (s->payload_left ? payload(s, ev) : frame(s, ev))

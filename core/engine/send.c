@@ -1,14 +1,13 @@
-/* SPDX-License-Identifier: MIT
- * Frames to bytes.  smux_session_output plans frames and describes them as iovecs;
- * smux_session_output_done retires those that went out and takes the others back, but for one that
- * was begun.  So nothing is committed before the carrier has taken its first byte, and what is
- * urgent overtakes what is bulk even when the carrier is slow.
+/* SPDX-License-Identifier: MIT Frames to bytes. smux_session_output plans frames and describes them
+ * as iovecs; smux_session_output_done retires those that went out and takes the others back, except
+ * one that was begun. So nothing is committed before the carrier has taken its first byte, and what
+ * is urgent overtakes what is bulk even when the carrier is slow.
  */
 #include "core/engine/engine.h"
 
 #include <string.h>
 
-/* A stream alone may use frames as large as configured; among others, frames are kept short. */
+/* A single stream may use frames as large as configured; with several, frames are kept short. */
 #define CONTENDED_FRAME_MAX 32768u
 /* ---- What is due ---------------------------------------------------------------------------- */
 
@@ -145,7 +144,7 @@ static uint8_t put_data(smux_session *s, uint8_t *at, const struct frame *f, uin
     return len + put_header(s, at + len, WIRE_PSH, (uint16_t)f->payload, id);
 }
 
-/* A FIN before it, which says nothing to a peer that does not know, opens the stream small. */
+/* A FIN before it, which a plain peer ignores, opens the stream small. */
 static uint8_t put_syn(smux_session *s, uint8_t *at, const struct frame *f, uint32_t id) {
     uint8_t len = f->small ? put_header(s, at, WIRE_FIN, 0, id) : 0;
     return len + put_header(s, at + len, WIRE_SYN, 0, id);
@@ -192,7 +191,7 @@ static void plan(struct output *o, struct frame f) {
     s->frames[s->frames_len++] = f;
 }
 
-/* A frame that the carrier took a part of comes first, whatever is urgent. */
+/* A frame that the carrier has taken a part of goes first, whatever else is urgent. */
 static void plan_begun(struct output *o) {
     smux_session *s = o->s;
     struct frame *f = &s->frames[0];
@@ -319,7 +318,7 @@ static uint32_t plan_data(struct output *o, smux_stream *st, uint32_t want) {
     return got;
 }
 
-/* The turn of the first stream in the ring: one frame.  False when the plan is full. */
+/* Gives the first stream in the ring its turn: one frame. False when the plan is full. */
 static bool plan_turn(struct output *o) {
     smux_session *s = o->s;
     smux_stream *st = stream_of(s->ring.next, ring);
@@ -337,7 +336,7 @@ static bool plan_turn(struct output *o) {
     send_leave_ring(st);
     st->deficit = 0;
     if (data_due(st)) {
-        /* What a turn fell short of is made up for by the next ones. */
+        /* The next turns make up for what this one fell short of. */
         st->deficit = (uint16_t)min_u32(credit - got, limit);
         list_push_back(&s->ring, &st->ring);
         s->ring_len++;

@@ -48,7 +48,8 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
     s->keepalive_us = now_us + config->keepalive_interval_us;
     if (s->keepalive_us < now_us)
         s->keepalive_us = SMUX_NEVER;
-    /* Odd.  Without a seed, what a peer can hardly know: where things lie, and when. */
+    /* An odd number. Without a seed it is made of what a peer can hardly know: addresses and the
+     * time. */
     uint64_t seed = config->hash_seed;
     if (!seed)
         seed = (uintptr_t)s ^ (uint64_t)(uintptr_t)&seed << 20 ^ now_us << 40;

@@ -1,6 +1,6 @@
-/* SPDX-License-Identifier: MIT
- * The memory of streams that have ended is kept for those to come: many end at once, which is more
- * than malloc keeps at hand.  Under ASan nothing is, so that it sees who uses it afterwards.
+/* SPDX-License-Identifier: MIT The memory of streams that have ended is kept for those to come:
+ * many end at once, more than malloc caches. Under ASan none is kept, so that uses after the end
+ * are found.
  */
 #ifndef CORE_ENGINE_SPARES_H
 #define CORE_ENGINE_SPARES_H

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* The moves each half may make.  A wrong one is a bug of the engine; it is refused, not made. */
+/* The moves that each half may make. Any other is a bug of the engine, and is not made. */
 static const uint8_t in_moves[] = {
     [IN_OPEN] = 1 << IN_EOF | 1 << IN_DEAD,
     [IN_EOF] = 1 << IN_CLOSED | 1 << IN_DEAD,
@@ -191,7 +191,7 @@ int smux_stream_close_write(smux_stream *st) {
     return 0;
 }
 
-/* From here on the stream is the engine's alone. */
+/* From here on only the engine uses the stream. */
 static void give_up(smux_stream *st) {
     uint64_t before = promise_held(st);
     leave_backlog(st);
@@ -206,7 +206,7 @@ void smux_stream_close(smux_stream *st) {
     if (st->out != OUT_DEAD)
         send_owe_closed(st);
     give_up(st);
-    /* A peer that waits for window is to go on, and find out. */
+    /* A peer that waits for window must go on, so that it learns of the close. */
     window_release(st, st->unread);
     window_consumed(st);
     list_remove(&st->idle);

@@ -83,7 +83,7 @@ static void watch_silence(smux_session *s) {
     if (!peer_must_speak(s) || s->now_us < silence_deadline(s))
         return;
     if (!smux_session_want_read(s)) {
-        s->last_received_us = s->now_us; /* it is we who do not listen */
+        s->last_received_us = s->now_us; /* it is this side that does not read */
         s->suspect_us = 0;
     } else if (!s->suspect_us) {
         s->suspect_us = s->now_us;
@@ -96,7 +96,7 @@ static void watch_silence(smux_session *s) {
 static void suspect_first(smux_session *s, struct link *list) {
     smux_stream *st = stream_of(list->next, idle);
     if (st->flags & F_GIVEN_UP && stream_waits_for_carrier(st)) {
-        stream_active(st); /* that is not the stream's fault */
+        stream_active(st); /* the carrier is to blame, not the stream */
         return;
     }
     list_remove(&st->idle);

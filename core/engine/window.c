@@ -14,7 +14,7 @@
  * been tuned for so long shrink. */
 #define STILL_US 2000000u
 
-/* A probe that took longer tells of the peer's silence, not of the path. */
+/* A probe that took longer measures the peer's silence, not the path. */
 #define PROBE_MAX_US 2000000u
 
 static bool under_pressure(const smux_session *s) {
@@ -98,7 +98,7 @@ static uint32_t largest_window(const smux_stream *st) {
     return min_u32(most, initial_window(s) + grants_max(s) / sharers);
 }
 
-/* Takes back what streams got that have moved little since. */
+/* Takes back growth from streams that have moved little since. */
 static void shrink_still(smux_session *s) {
     for (int i = 0; i < 2 && keeps_sharers(s) && s->granted > grants_max(s) / 2; i++) {
         smux_stream *st = stream_of(s->hold[0].next, hold);
@@ -194,7 +194,8 @@ static void probe(smux_stream *st) {
     uint32_t sample_us = (uint32_t)s->now_us - st->probe_us;
     if (s->peer_extensions || sample_us > PROBE_MAX_US)
         return;
-    /* The shortest counts: the others contain the peer's pauses.  But paths change. */
+    /* Takes the shortest, because longer ones contain the peer's pauses; but rises slowly, because
+     * paths change. */
     if (!s->rtt_us || sample_us < s->rtt_us)
         s->rtt_us = sample_us ? sample_us : 1;
     else
@@ -206,7 +207,7 @@ static void probe(smux_stream *st) {
 static void notice_dry(smux_stream *st, uint32_t len) {
     uint32_t limit = st->limit;
     if (st->flags & F_PROBE) {
-        /* It has known the newer one for long: a frame's end there is chance. */
+        /* The peer has long known a newer limit: that a frame ends here is chance. */
         if ((uint32_t)st->session->now_us - st->probe_us > PROBE_MAX_US)
             return;
         limit = st->probe_limit;
@@ -215,7 +216,7 @@ static void notice_dry(smux_stream *st, uint32_t len) {
         st->flags |= F_DRY;
 }
 
-/* A stream that fills up under pressure is told to stop early. */
+/* Under pressure, a stream that fills up is told to stop early. */
 static void stop_early(smux_stream *st) {
     smux_session *s = st->session;
     if (s->version != 2 || !s->config.auto_window || promise_bounds(s) || !under_pressure(s))
@@ -252,8 +253,8 @@ void window_release(smux_stream *st, uint32_t n) {
     }
 }
 
-/* Whether the bytes consumed since the last update come at a rate of more than a quarter of the
- * window for each round trip. */
+/* Have the bytes since the last update been consumed at more than a quarter of the window per round
+ * trip? */
 static bool window_limits(const smux_stream *st, uint32_t since, uint32_t elapsed_us) {
     uint64_t rtt_us = st->session->rtt_us < 10000000 ? st->session->rtt_us : 10000000;
     return 4 * rtt_us * since > (uint64_t)st->window * elapsed_us;
