@@ -15,6 +15,7 @@
 #include "core/smux.h"
 #include "helper/client/admin_client.h"
 #include "helper/client/helper.h"
+#include "helper/net/acceptor.h"
 #include "helper/net/events.h"
 #include "helper/net/listen.h"
 #include "helper/net/log.h"
@@ -28,12 +29,12 @@
 #define IDLE_TIMEOUT_US 60000000u
 #endif
 
-#define ACCEPT_PAUSE_US 100000u
-
 struct admin {
     struct helper *helper;
-    struct loop_watch watch, abstract; /* where the path is gone smuxctl finds the second */
-    struct loop_timer pause;
+    struct admin_listener {
+        struct admin *control;
+        struct acceptor acceptor;
+    } path, abstract; /* where the path is gone smuxctl finds the second */
     struct admin_clients clients;
     struct sockaddr_un name;
     ino_t inode; /* of its file: another helper may have put its own there */
@@ -230,38 +231,22 @@ static void add_client(struct admin_clients *clients, int fd) {
     loop_timer_set(loop, &client->timer, loop_now_us(loop) + IDLE_TIMEOUT_US, on_idle);
 }
 
-/* Out of descriptors: clients wait in the backlog for a while. */
-static void resume(struct loop_timer *timer) {
-    struct admin *control = container_of(timer, struct admin, pause);
-    loop_watch_mask(control->helper->reactor.loop, &control->watch, EPOLLIN | LOOP_LEVEL);
-    loop_watch_mask(control->helper->reactor.loop, &control->abstract, EPOLLIN | LOOP_LEVEL);
-}
-
-static void accept_client(struct admin *control, struct loop_watch *watch) {
-    int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
-        struct loop *loop = control->helper->reactor.loop;
-        if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
-            return;
-        loop_watch_mask(loop, &control->watch, LOOP_LEVEL);
-        loop_watch_mask(loop, &control->abstract, LOOP_LEVEL);
-        loop_timer_set(loop, &control->pause, loop_now_us(loop) + ACCEPT_PAUSE_US, resume);
-        return;
-    }
+static void on_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *addr,
+                        socklen_t len) {
+    struct admin *control = container_of(acceptor, struct admin_listener, acceptor)->control;
+    (void)addr;
+    (void)len;
     if (control->clients.count < CLIENTS_MAX && is_owner(fd))
         add_client(&control->clients, fd);
     else /* with what was not read of it, see stranger.h */
         stranger_refuse(fd, (uid_t)-1);
 }
 
-static void on_listener(struct loop_watch *watch, uint32_t events) {
-    (void)events;
-    accept_client(container_of(watch, struct admin, watch), watch);
-}
+static const struct acceptor_ops listener_ops = {.accepted = on_accepted};
 
-static void on_abstract_listener(struct loop_watch *watch, uint32_t events) {
-    (void)events;
-    accept_client(container_of(watch, struct admin, abstract), watch);
+static int start_accepting(struct admin *control, struct admin_listener *listener, int fd) {
+    listener->control = control;
+    return acceptor_start(&listener->acceptor, control->helper->reactor.loop, fd, 1, &listener_ops);
 }
 
 /* ---- Life ---- */
@@ -278,8 +263,7 @@ static void listen_abstract(struct admin *control) {
     const char *why = "cannot watch";
     socklen_t len = helper_abstract_name(&name, control->name.sun_path);
     int fd = listen_open_unix((struct sockaddr *)&name, len, 0600, &why);
-    if (fd >= 0 && loop_watch_add(control->helper->reactor.loop, &control->abstract, fd,
-                                  EPOLLIN | LOOP_LEVEL, on_abstract_listener) == 0)
+    if (fd >= 0 && start_accepting(control, &control->abstract, fd) == 0)
         return;
     log_warn("smuxctl cannot reach this helper if the file of its socket is deleted: %s", why);
     if (fd >= 0)
@@ -304,9 +288,7 @@ struct admin *admin_new(struct helper *helper, const char *path) {
     }
     if (fd >= 0 && lstat(control->name.sun_path, &st) == 0)
         control->inode = st.st_ino;
-    int error = fd < 0 ? fd
-                       : loop_watch_add(helper->reactor.loop, &control->watch, fd,
-                                        EPOLLIN | LOOP_LEVEL, on_listener);
+    int error = fd < 0 ? fd : start_accepting(control, &control->path, fd);
     if (error == 0) {
         listen_abstract(control);
         return control;
@@ -319,8 +301,7 @@ struct admin *admin_new(struct helper *helper, const char *path) {
 }
 
 void admin_give_way(struct admin *control) {
-    if (control->abstract.open)
-        loop_watch_close(&control->abstract);
+    acceptor_stop(&control->abstract.acceptor);
 }
 
 void admin_free(struct admin *control) {
@@ -329,10 +310,9 @@ void admin_free(struct admin *control) {
         return;
     while (control->clients.first)
         admin_client_close(control->clients.first);
-    loop_timer_clear(control->helper->reactor.loop, &control->pause);
     if (lstat(control->name.sun_path, &st) == 0 && st.st_ino == control->inode)
         unlink(control->name.sun_path);
-    loop_watch_close(&control->watch);
+    acceptor_stop(&control->path.acceptor);
     admin_give_way(control);
     free(control);
 }

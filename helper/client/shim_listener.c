@@ -13,6 +13,7 @@
 #include "core/common/helper_protocol.h"
 #include "helper/client/admission.h"
 #include "helper/client/shim_request.h"
+#include "helper/net/acceptor.h"
 #include "helper/net/listen.h"
 #include "helper/net/log.h"
 #include "helper/net/stranger.h"
@@ -20,15 +21,12 @@
 /* Connections accepted in one go, so that a crowd of them leaves time for data. */
 #define ACCEPTS_PER_TURN 64
 
-/* After running out of descriptors: how long those who wait are left waiting in the backlog. */
-#define ACCEPT_PAUSE_US 100000u
-
 /* The table of descriptors is taken for nearly full when so few numbers are left. */
 #define NEARLY_FULL 1024
 
 struct local_listener {
     struct shim_listener *local;
-    struct loop_watch watch;
+    struct acceptor acceptor;
 };
 
 struct shim_listener {
@@ -36,13 +34,12 @@ struct shim_listener {
     struct abandon_watches *watches;
     const struct admission *admission;
     struct local_listener path, abstract;
-    struct loop_timer pause; /* of both listeners */
     struct loop_timer guard; /* until the table of descriptors is looked at again */
     struct sockaddr_un name; /* of the path socket */
     int reserve;             /* a descriptor given up to refuse politely when there are none left */
 };
 
-static void on_listener(struct loop_watch *watch, uint32_t events);
+static const struct acceptor_ops listener_ops;
 
 static int open_reserve(void) {
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -56,8 +53,8 @@ static bool listen_at(struct shim_listener *local, struct local_listener *listen
     int error = fd;
     listener->local = local;
     if (fd >= 0) {
-        error = loop_watch_add(local->conns->reactor->loop, &listener->watch, fd,
-                               EPOLLIN | LOOP_LEVEL, on_listener);
+        error = acceptor_start(&listener->acceptor, local->conns->reactor->loop, fd,
+                               ACCEPTS_PER_TURN, &listener_ops);
         if (error == 0)
             return true;
         close(fd);
@@ -91,21 +88,19 @@ struct shim_listener *shim_listener_new(struct conns *conns, struct abandon_watc
 /* Who waits to be accepted may have sent something whose closing blocks: it is closed with the
  * listener. */
 static void close_listener(struct local_listener *listener) {
-    int fd = loop_watch_release(listener->local->conns->reactor->loop, &listener->watch);
+    int fd = acceptor_release(&listener->acceptor);
     if (fd >= 0)
         stranger_refuse(fd, (uid_t)-1);
 }
 
 void shim_listener_stop(struct shim_listener *local) {
-    if (!local || !local->path.watch.open)
+    if (!local || !local->path.acceptor.watch.open)
         return;
-    loop_timer_clear(local->conns->reactor->loop, &local->pause);
     loop_timer_clear(local->conns->reactor->loop, &local->guard);
     stranger_guard(false);
     unlink(local->name.sun_path);
     close_listener(&local->path);
-    if (local->abstract.watch.open)
-        close_listener(&local->abstract);
+    close_listener(&local->abstract);
 }
 
 void shim_listener_free(struct shim_listener *local) {
@@ -119,22 +114,14 @@ void shim_listener_free(struct shim_listener *local) {
 
 /* ---- Accepting ---- */
 
-static void resume(struct loop_timer *timer) {
-    struct shim_listener *local = container_of(timer, struct shim_listener, pause);
-    struct loop *loop = local->conns->reactor->loop;
-    if (local->reserve < 0)
-        local->reserve = open_reserve();
-    loop_watch_mask(loop, &local->path.watch, EPOLLIN | LOOP_LEVEL);
-    loop_watch_mask(loop, &local->abstract.watch, EPOLLIN | LOOP_LEVEL);
+static struct shim_listener *shim_listener_of(struct acceptor *acceptor) {
+    return container_of(acceptor, struct local_listener, acceptor)->local;
 }
 
-/* Those who wait in the backlog of this listener go on waiting. */
-static void pause_listener(struct local_listener *listener) {
-    struct shim_listener *local = listener->local;
-    struct loop *loop = local->conns->reactor->loop;
-    loop_watch_mask(loop, &listener->watch, LOOP_LEVEL);
-    if (!local->pause.armed)
-        loop_timer_set(loop, &local->pause, loop_now_us(loop) + ACCEPT_PAUSE_US, resume);
+static void on_resumed(struct acceptor *acceptor) {
+    struct shim_listener *local = shim_listener_of(acceptor);
+    if (local->reserve < 0)
+        local->reserve = open_reserve();
 }
 
 static void end_guard(struct loop_timer *timer) {
@@ -146,7 +133,7 @@ static void guard(struct shim_listener *local) {
     struct loop *loop = local->conns->reactor->loop;
     if (!local->guard.armed)
         stranger_guard(true);
-    loop_timer_set(loop, &local->guard, loop_now_us(loop) + ACCEPT_PAUSE_US, end_guard);
+    loop_timer_set(loop, &local->guard, loop_now_us(loop) + ACCEPTOR_PAUSE_US, end_guard);
 }
 
 static bool peer_of(int fd, struct ucred *cred) {
@@ -157,22 +144,22 @@ static bool peer_of(int fd, struct ucred *cred) {
 
 /* Out of descriptors: the one in reserve serves to refuse who is first in the queue, who would
  * otherwise hang; then a pause, as there will not be one for the next either. */
-static void refuse_without_descriptors(struct local_listener *listener, int error) {
-    struct shim_listener *local = listener->local;
+static void refuse_without_descriptors(struct acceptor *acceptor, int error) {
+    struct shim_listener *local = shim_listener_of(acceptor);
     struct ucred cred;
     log_error("connection refused: %s", strerror(error));
     guard(local);
     if (local->reserve >= 0) {
         close(local->reserve);
-        int fd = accept4(listener->watch.fd, NULL, NULL, SOCK_CLOEXEC);
+        int fd = accept4(acceptor->watch.fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0 && peer_of(fd, &cred))
             stranger_refuse(fd, cred.uid);
         else if (fd >= 0)
             stranger_refuse(fd, (uid_t)-1);
         local->reserve = open_reserve();
     }
-    pause_listener(&local->path);
-    pause_listener(&local->abstract);
+    acceptor_pause(&local->path.acceptor);
+    acceptor_pause(&local->abstract.acceptor);
 }
 
 /* Sends the reason (CONTROL.md, "Refusal") to a peer of whom nothing has been read. Does not wait,
@@ -223,24 +210,22 @@ static void admit(struct shim_listener *local, int fd) {
     account_put(accounts, account);
 }
 
-static void on_listener(struct loop_watch *watch, uint32_t events) {
-    struct local_listener *listener = container_of(watch, struct local_listener, watch);
-    struct shim_listener *local = listener->local;
-    (void)events;
-    for (int i = 0; i < ACCEPTS_PER_TURN && watch->open; i++) {
-        if (stranger_refused_waiting() >= STRANGER_REFUSED_MAX) {
-            pause_listener(listener);
-            return;
-        }
-        int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            if ((uint32_t)fd + NEARLY_FULL >= local->conns->descriptors)
-                guard(local);
-            admit(local, fd);
-            continue;
-        }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            refuse_without_descriptors(listener, errno);
-        return;
-    }
+static void on_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *addr,
+                        socklen_t len) {
+    struct shim_listener *local = shim_listener_of(acceptor);
+    (void)addr;
+    (void)len;
+    if ((uint32_t)fd + NEARLY_FULL >= local->conns->descriptors)
+        guard(local);
+    admit(local, fd);
 }
+
+static bool may_accept(struct acceptor *acceptor) {
+    (void)acceptor;
+    return stranger_refused_waiting() < STRANGER_REFUSED_MAX;
+}
+
+static const struct acceptor_ops listener_ops = {.accepted = on_accepted,
+                                                 .starved = refuse_without_descriptors,
+                                                 .may_accept = may_accept,
+                                                 .resumed = on_resumed};

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * acceptor.h - accepting connections on a listening socket.
+ *
+ * When there are no descriptors or no memory for another connection, accepting pauses for a moment:
+ * those who wait stay in the backlog of the kernel, and the loop does not spin.
+ */
+#ifndef HELPER_NET_ACCEPTOR_H
+#define HELPER_NET_ACCEPTOR_H
+
+#include <sys/socket.h>
+
+#include "helper/net/loop.h"
+
+#define ACCEPTOR_PAUSE_US 100000u
+
+struct acceptor;
+
+struct acceptor_ops {
+    /* A connection, as a descriptor that does not block and is closed on exec. It belongs to the
+     * callee. `addr` is its peer's, as accept(2) has it. */
+    void (*accepted)(struct acceptor *acceptor, int fd, const struct sockaddr_storage *addr,
+                     socklen_t len);
+    /* Accepting has failed with this errno for want of descriptors or memory, and pauses. May be
+     * NULL. */
+    void (*starved)(struct acceptor *acceptor, int error);
+    /* False: no other connection now, accepting pauses. NULL: always. */
+    bool (*may_accept)(struct acceptor *acceptor);
+    /* A pause is over. May be NULL. */
+    void (*resumed)(struct acceptor *acceptor);
+};
+
+struct acceptor {
+    struct loop *loop;
+    struct loop_watch watch; /* open while it listens */
+    struct loop_timer pause;
+    const struct acceptor_ops *ops;
+    unsigned per_turn; /* connections accepted in one go, so that a crowd leaves time for data */
+};
+
+/* Begins to accept on a listening, non-blocking socket, of which it takes possession. 0, or a
+ * negative errno: the descriptor then stays the caller's. */
+int acceptor_start(struct acceptor *acceptor, struct loop *loop, int fd, unsigned per_turn,
+                   const struct acceptor_ops *ops);
+
+/* Accepts nothing for ACCEPTOR_PAUSE_US. Harmless when it does not listen. */
+void acceptor_pause(struct acceptor *acceptor);
+
+/* Stops, and closes the socket. Harmless when it does not listen. May be called from its ops; the
+ * memory may go at the end of the turn. */
+void acceptor_stop(struct acceptor *acceptor);
+
+/* The same without closing: the socket is the caller's again. -1 when it does not listen. */
+int acceptor_release(struct acceptor *acceptor);
+
+#endif
