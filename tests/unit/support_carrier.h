@@ -18,13 +18,13 @@
 /* ---- In memory ---- */
 
 /* Of the carriers made next. */
-static struct played {
+static struct network {
     uint64_t seed;
     bool no_handshake;    /* it never comes */
     bool bad_handshake;   /* it comes, and is a wrong one */
     bool reads_nothing;   /* the second of a pair does not, so that the first cannot end */
     uint64_t fails_after; /* so many bytes have passed the first of a pair, both ways; 0: never */
-} played = {.seed = 1};
+} network = {.seed = 1};
 
 static int carriers_alive; /* those of this file that have not been freed */
 
@@ -257,16 +257,16 @@ static int new_played_pair(struct loop *loop, struct carrier *pair[2]) {
         if (!p[i])
             abort();
         carrier_init(&p[i]->carrier, &played_ops, loop, "played");
-        p[i]->random = (played.seed * 2 + (uint64_t)i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+        p[i]->random = (network.seed * 2 + (uint64_t)i + 1) * UINT64_C(0x9e3779b97f4a7c15);
         pair[i] = &p[i]->carrier;
         carriers_alive++;
     }
     p[0]->peer = p[1];
     p[1]->peer = p[0];
-    p[0]->fails_after = played.fails_after;
-    p[1]->silent = played.no_handshake;
-    p[1]->bad = played.bad_handshake;
-    p[1]->deaf = played.reads_nothing;
+    p[0]->fails_after = network.fails_after;
+    p[1]->silent = network.no_handshake;
+    p[1]->bad = network.bad_handshake;
+    p[1]->deaf = network.reads_nothing;
     return 0;
 }
 

@@ -90,7 +90,7 @@ static void end(struct carrier *pair[2]) {
     assert_int_equal(carriers_alive, 0);
     assert_int_equal(state_wrong_moves, 0);
     reactor_fini(&reactor);
-    played = (struct played){.seed = 1};
+    network = (struct network){.seed = 1};
 }
 
 static void start_both(struct carrier *pair[2]) {
@@ -119,7 +119,7 @@ static void a_carrier_tells_once_that_it_is_ready_unless_it_is_so_at_once(void *
 static void a_handshake_that_does_not_come_fails_in_time(void **state) {
     struct carrier *pair[2];
     (void)state;
-    played.no_handshake = true;
+    network.no_handshake = true;
     begin(pair);
     assert_int_equal(carrier_start(pair[1], &quiet, NULL, 5000000), 0);
     uint64_t since_us = loop_now_us(reactor.loop);
@@ -134,7 +134,7 @@ static void a_handshake_that_does_not_come_fails_in_time(void **state) {
 static void a_wrong_handshake_fails_and_says_why(void **state) {
     struct carrier *pair[2];
     (void)state;
-    played.bad_handshake = true;
+    network.bad_handshake = true;
     begin(pair);
     assert_int_equal(carrier_start(pair[1], &quiet, NULL, 5000000), 0);
     assert_int_equal(carrier_start(pair[0], &counting, NULL, 5000000), 0);
@@ -200,8 +200,8 @@ static size_t receive_all(struct carrier *carrier) {
 static void what_was_written_before_the_end_arrives_before_it(void **state) {
     struct carrier *pair[2];
     (void)state;
-    for (played.seed = 1; played.seed < 20; played.seed++) {
-        uint64_t seed = played.seed;
+    for (network.seed = 1; network.seed < 20; network.seed++) {
+        uint64_t seed = network.seed;
         begin(pair);
         start_both(pair);
         send_all(pair[0]);
@@ -214,9 +214,9 @@ static void what_was_written_before_the_end_arrives_before_it(void **state) {
         if (!at_once)
             wait_for(told.ended == 1);
         end((struct carrier *[2]){at_once ? NULL : pair[0], pair[1]});
-        played.seed = seed;
+        network.seed = seed;
     }
-    played.seed = 1;
+    network.seed = 1;
 }
 
 static void an_end_that_the_peer_holds_up_takes_its_time_at_most(void **state) {
@@ -249,11 +249,11 @@ static void a_session_waits_for_its_carrier(void **state) {
 
 static void a_session_whose_carrier_has_no_handshake_fails(void **state) {
     (void)state;
-    played.bad_handshake = true;
+    network.bad_handshake = true;
     setup_world(NULL);
     until(world.client_closed);
     teardown_world(NULL);
-    played = (struct played){.seed = 1};
+    network = (struct network){.seed = 1};
 }
 
 static uint64_t bytes_said(const struct pump *pump) {
@@ -379,13 +379,13 @@ static void talk_until_it_breaks(void) {
 }
 
 static void break_at(uint64_t seed, uint64_t at) {
-    played = (struct played){.seed = seed, .fails_after = at};
+    network = (struct network){.seed = seed, .fails_after = at};
     setup_world(NULL);
     if (open_if_it_lives())
         talk_until_it_breaks();
     until(world.client_closed && world.server_closed);
     teardown_world(NULL);
-    played = (struct played){.seed = 1};
+    network = (struct network){.seed = 1};
 }
 
 static void a_failure_at_any_byte_is_a_reset_on_both_sides(void **state) {
