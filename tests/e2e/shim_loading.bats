@@ -181,7 +181,7 @@ for each in (first, s):
     assert_output "0 True True
 True
 True"
-    assert_carried 2
+    assert_carried 2 2
 }
 
 @test "no descriptor left: EMFILE, nothing leaked, and with room again the same socket connects" {
