@@ -2,8 +2,8 @@
 /*
  * conn.h - one connection of an application: from its destination to the outcome, and then relayed.
  *
- * Who asks, and how the outcome is told, is the business of the two users: shim_listener.c (the
- * shim's requests) and admin.c (smuxctl connect). Each embeds a struct conn.
+ * Who asks, and how the outcome is told, is the business of the two users: shim_request.c (the
+ * shim's requests) and admin_connect.c (smuxctl connect). Each embeds a struct conn.
  */
 #ifndef HELPER_CLIENT_CONN_H
 #define HELPER_CLIENT_CONN_H
