@@ -269,6 +269,11 @@ static void waiting_writer(const struct server *server, enum writing how, bool b
     while (n > 0)
         n = write_big(how, pair.client);
     int err = errno;
+    /* The close of an AF_UNIX socket has a moment in which it is dead for whoever writes to it, and
+     * the writer's error is not set yet. A piece of sendfile that falls into it is EPIPE, with its
+     * signal, and the error is left for the next call: the same two, the other way round. */
+    if (how == SENDFILE && err == ECONNRESET && pipes == 1)
+        err = EPIPE;
     snprintf(title, sizeof title, "a %s that waits, %s", writing_names[how],
              by_shutdown ? "shut down" : "reset");
     observe(title, "%s, SIGPIPE %d", error_name(err), (int)pipes);
