@@ -30,7 +30,7 @@ teardown() {
     show_logs
 }
 
-helpers() { find /proc/[0-9]*/exe -lname "$bin/smux-helper" 2>/dev/null | grep -oE '[0-9]+' || true; }
+helpers() { find /proc/[0-9]*/exe -lname "*$bin/smux-helper" 2>/dev/null | grep -oE '[0-9]+' || true; }
 
 # The three ways in which one comes to be; each is a command.
 by_launcher() { "$bin/smuxshim" -c "$smuxshim_conf" "${probe[@]}"; }

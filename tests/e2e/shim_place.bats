@@ -38,8 +38,9 @@ teardown() {
     show_logs
 }
 
-# Helpers that a test started and left, known by the program that they run.
-helpers() { find /proc/[0-9]*/exe -lname "$bin/smux-helper" 2>/dev/null | grep -oE '[0-9]+' || true; }
+# Helpers that a test started and left, known by the program that they run (whose path is longer where
+# the root is no mount point, and they have mounts of their own).
+helpers() { find /proc/[0-9]*/exe -lname "*$bin/smux-helper" 2>/dev/null | grep -oE '[0-9]+' || true; }
 
 end_helpers() {
     local pid

@@ -105,9 +105,11 @@ static bool carry(struct pair *pair, struct side *from, struct side *to, struct 
 }
 
 static void settle(struct pair *pair, struct transcript *t) {
-    while (carry(pair, &pair->client, &pair->server, t) |
-           carry(pair, &pair->server, &pair->client, t))
-        continue;
+    bool moved = true;
+    while (moved) {
+        moved = carry(pair, &pair->client, &pair->server, t);
+        moved = carry(pair, &pair->server, &pair->client, t) || moved;
+    }
 }
 
 static void pair_begin(struct pair *pair) {
