@@ -10,32 +10,16 @@
 
 #include "core/common/endpoint.h"
 #include "helper/carrier/carrier_socket.h"
+#include "helper/net/acceptor.h"
 #include "helper/net/log.h"
 
-/* After running out of descriptors. */
-#define ACCEPT_PAUSE_US 100000u
-
 struct carrier_listener {
-    struct loop *loop;
-    struct loop_watch watch;
-    struct loop_timer timer;
+    struct acceptor acceptor;
     struct loop_garbage garbage;
     bool tcp;
     carrier_accepted *accepted;
     void *user;
 };
-
-static void resume(struct loop_timer *timer) {
-    struct carrier_listener *listener = container_of(timer, struct carrier_listener, timer);
-    loop_watch_mask(listener->loop, &listener->watch, EPOLLIN | LOOP_LEVEL);
-}
-
-static void pause_accepting(struct carrier_listener *listener, int error) {
-    struct loop *loop = listener->loop;
-    log_error("carriers cannot be accepted: %s; pausing", strerror(error));
-    loop_watch_mask(loop, &listener->watch, LOOP_LEVEL);
-    loop_timer_set(loop, &listener->timer, loop_now_us(loop) + ACCEPT_PAUSE_US, resume);
-}
 
 /* Looks at who it is, and returns that as a text for the log as well. */
 static void look_at_peer(struct carrier_peer *peer, socklen_t len, int fd, char *text,
@@ -54,20 +38,13 @@ static void look_at_peer(struct carrier_peer *peer, socklen_t len, int fd, char 
     }
 }
 
-static void on_listener(struct loop_watch *watch, uint32_t events) {
-    struct carrier_listener *listener = container_of(watch, struct carrier_listener, watch);
-    struct carrier_peer peer = {0};
-    socklen_t len = sizeof peer.addr;
+static void on_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *addr,
+                        socklen_t len) {
+    struct carrier_listener *listener = container_of(acceptor, struct carrier_listener, acceptor);
+    struct carrier_peer peer = {.addr = *addr};
     char text[CARRIER_TEXT_SIZE];
-    (void)events;
-    int fd = accept4(watch->fd, (struct sockaddr *)&peer.addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            pause_accepting(listener, errno);
-        return;
-    }
     look_at_peer(&peer, len, fd, text, sizeof text);
-    struct carrier *carrier = carrier_new_socket(listener->loop, fd, listener->tcp, text);
+    struct carrier *carrier = carrier_new_socket(acceptor->loop, fd, listener->tcp, text);
     if (carrier) {
         listener->accepted(listener->user, carrier, &peer);
     } else {
@@ -76,14 +53,20 @@ static void on_listener(struct loop_watch *watch, uint32_t events) {
     }
 }
 
+static void on_starved(struct acceptor *acceptor, int error) {
+    (void)acceptor;
+    log_error("carriers cannot be accepted: %s; pausing", strerror(error));
+}
+
+static const struct acceptor_ops acceptor_ops = {.accepted = on_accepted, .starved = on_starved};
+
 struct carrier_listener *carrier_listener_new(struct loop *loop, int fd, bool tcp,
                                               carrier_accepted *accepted, void *user) {
     struct carrier_listener *listener = calloc(1, sizeof *listener);
     if (!listener)
         return NULL;
-    *listener =
-        (struct carrier_listener){.loop = loop, .tcp = tcp, .accepted = accepted, .user = user};
-    int error = loop_watch_add(loop, &listener->watch, fd, EPOLLIN | LOOP_LEVEL, on_listener);
+    *listener = (struct carrier_listener){.tcp = tcp, .accepted = accepted, .user = user};
+    int error = acceptor_start(&listener->acceptor, loop, fd, 1, &acceptor_ops);
     if (error == 0)
         return listener;
     free(listener);
@@ -96,7 +79,7 @@ static void free_listener(struct loop_garbage *garbage) {
 }
 
 void carrier_listener_close(struct carrier_listener *listener) {
-    loop_timer_clear(listener->loop, &listener->timer);
-    loop_watch_close(&listener->watch);
-    loop_discard(listener->loop, &listener->garbage, free_listener);
+    struct loop *loop = listener->acceptor.loop;
+    acceptor_stop(&listener->acceptor);
+    loop_discard(loop, &listener->garbage, free_listener);
 }
