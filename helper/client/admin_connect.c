@@ -10,6 +10,7 @@
 #include "helper/client/admin_client.h"
 #include "helper/client/conn.h"
 #include "helper/net/log.h"
+#include "helper/net/pass_descriptor.h"
 
 struct admin_connect {
     struct conn conn;
@@ -51,21 +52,7 @@ static void on_ended(struct conn *conn) {
 /* Sends the success line together with the descriptor. */
 static bool hand_over(int client_fd, int fd) {
     static const char line[] = "{\"ok\":true}\n";
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec iov = {(void *)line, sizeof line - 1};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof fd);
-    memcpy(CMSG_DATA(c), &fd, sizeof fd);
-    return sendmsg(client_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)iov.iov_len;
+    return pass_descriptor(client_fd, line, sizeof line - 1, fd, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* Until the stream is there (connect = eager): remember what happened. */

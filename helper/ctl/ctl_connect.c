@@ -13,6 +13,7 @@
 
 #include "helper/ctl/ctl.h"
 #include "helper/ctl/ctl_client.h"
+#include "helper/net/pass_descriptor.h"
 
 #define PIPE_BUFFER_SIZE (256 * 1024)
 
@@ -115,21 +116,7 @@ int ctl_pipe(int fd) {
 /* ---- --fdpass ---- */
 
 static int pass_over_stdout(int fd) {
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec iov = {(void *)"", 1};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof fd);
-    memcpy(CMSG_DATA(c), &fd, sizeof fd);
-    if (sendmsg(STDOUT_FILENO, &msg, MSG_NOSIGNAL) == 1)
+    if (pass_descriptor(STDOUT_FILENO, "", 1, fd, MSG_NOSIGNAL))
         return CTL_OK;
     fprintf(stderr, "smuxctl: --fdpass: expected stdout to be a unix socket: %s\n",
             strerror(errno));

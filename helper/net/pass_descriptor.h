@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* pass_descriptor.h - handing a descriptor to another process. */
+#ifndef HELPER_NET_PASS_DESCRIPTOR_H
+#define HELPER_NET_PASS_DESCRIPTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Sends `len` bytes, at least one, over a unix socket, and `fd` with them (SCM_RIGHTS); `fd` stays
+ * open. `flags` as send(2) has them. False if it failed, with errno
+ * set, or if fewer bytes went. */
+bool pass_descriptor(int socket, const void *data, size_t len, int fd, int flags);
+
+#endif
