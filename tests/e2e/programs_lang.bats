@@ -2,24 +2,12 @@
 # SPDX-License-Identifier: MIT
 # Language runtimes and small tools, unmodified, over one carrier.
 
-load lib
+load web_and_peer
 
 setup_file() {
     start_nginx
     start_peer
     javac -d "$BATS_FILE_TMPDIR" "$fixtures/Clients.java"
-}
-
-teardown_file() { stop_all; }
-
-setup() {
-    start_both "127.0.0.1:$web_port, 127.0.0.1:$peer_port"
-    cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown() {
-    stop_all
-    show_logs
 }
 
 # all_right COUNT COMMAND...: the client says that all its answers were right, and they were
