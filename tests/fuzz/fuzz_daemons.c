@@ -8,7 +8,6 @@
  * (sanitizers), no leak, no wrong move of a state, and that both daemons can be taken down. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -194,13 +193,13 @@ static void peer_connects(void) {
     struct sockaddr_in in = {.sin_family = AF_INET,
                              .sin_port = htons(w.gateway_port),
                              .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* A full backlog, which nobody empties until the gateway's next turn, must not block. */
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     MUST(fd >= 0);
-    if (connect(fd, (struct sockaddr *)&in, sizeof in) != 0) {
+    if (connect(fd, (struct sockaddr *)&in, sizeof in) != 0 && errno != EINPROGRESS) {
         close(fd);
         return;
     }
-    fcntl(fd, F_SETFL, O_NONBLOCK);
     close_slot(&w.peer[TO_GATEWAY]);
     w.peer[TO_GATEWAY] = fd;
 }
