@@ -37,7 +37,7 @@ wait_until() {
     done
 }
 
-free_port() { "${BASH_SOURCE[0]%/*}/../run/port" "$BATS_RUN_TMPDIR"; }
+free_port() { "${BASH_SOURCE[0]%/*}/../run/port" "${SMUX_TEST_RUN:-$BATS_RUN_TMPDIR}"; }
 
 listening() { ss -Hltn "sport = :$1" | grep -q .; }
 
