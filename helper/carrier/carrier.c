@@ -77,6 +77,52 @@ const char *carrier_error_text(const struct carrier *carrier, int error) {
     return carrier->why[0] ? carrier->why : strerror(error);
 }
 
+/* ---- Who the peer is ---- */
+
+/* Behind the last identity. */
+static char *identities_end(struct carrier *carrier) {
+    char *end = carrier->identities;
+    while (*end)
+        end += strlen(end) + 1;
+    return end;
+}
+
+static bool stands_for_itself(uint8_t byte) {
+    return byte > ' ' && byte < 0x7f && byte != ',' && byte != '%';
+}
+
+bool carrier_add_identity(struct carrier *carrier, const char *kind, const void *name, size_t len) {
+    char text[CARRIER_IDENTITY_MAX + 1];
+    const uint8_t *byte = name;
+    char *end = identities_end(carrier);
+    size_t used = (size_t)snprintf(text, sizeof text, "%s:", kind);
+    for (size_t i = 0; i < len; i++) {
+        if (used + 3 >= sizeof text)
+            return false;
+        used += (size_t)snprintf(text + used, sizeof text - used,
+                                 stands_for_itself(byte[i]) ? "%c" : "%%%02X", byte[i]);
+    }
+    if (len == 0 || end + used + 2 > carrier->identities + sizeof carrier->identities)
+        return false;
+    memcpy(end, text, used + 1);
+    return true;
+}
+
+void carrier_pass_identities(struct carrier *carrier, const struct carrier *lower) {
+    memcpy(carrier->identities, lower->identities, sizeof carrier->identities);
+}
+
+const char *carrier_identity(const struct carrier *carrier) {
+    return carrier->identities;
+}
+
+bool carrier_has_identity(const struct carrier *carrier, const char *identity) {
+    for (const char *own = carrier->identities; *own; own += strlen(own) + 1)
+        if (strcmp(own, identity) == 0)
+            return true;
+    return false;
+}
+
 /* ---- The end ---- */
 
 static void on_end_due(struct loop_timer *timer) {

@@ -27,6 +27,9 @@
 /* Enough for "tcp://[...]:65535" and any unix path. */
 #define CARRIER_TEXT_SIZE 320
 #define CARRIER_WHY_SIZE  120
+/* One name that a peer has proved to be its own, and the room for all of them. */
+#define CARRIER_IDENTITY_MAX   271u
+#define CARRIER_IDENTITIES_MAX 1024u
 
 struct carrier;
 
@@ -88,6 +91,8 @@ struct carrier {
     struct loop_garbage garbage;
     char why[CARRIER_WHY_SIZE];   /* of a failure for which there is no errno; empty: none */
     char peer[CARRIER_TEXT_SIZE]; /* for the log */
+    /* Texts one behind the other, each with its terminator; an empty one ends them. */
+    char identities[CARRIER_IDENTITIES_MAX];
 };
 
 /* ---- For its user ---- */
@@ -116,6 +121,13 @@ static inline ssize_t carrier_writev(struct carrier *carrier, const struct iovec
     return n;
 }
 
+/* Who the peer has proved to be, once the carrier is ready: "psk:NAME", "pin:sha256//BASE64",
+ * "cert:NAME" for a certificate's subject or an alternative name of it, "uid:1000" over a unix
+ * socket. Empty: nobody. If it has proved several, the first. */
+const char *carrier_identity(const struct carrier *carrier);
+/* Has it proved to be that? Compared byte by byte; "" is nobody's. */
+bool carrier_has_identity(const struct carrier *carrier, const char *identity);
+
 /* Why reading or writing has just failed with `error`, an errno. */
 const char *carrier_error_text(const struct carrier *carrier, int error);
 
@@ -132,6 +144,14 @@ void carrier_close(struct carrier *carrier);
 /* Prepares what all kinds have; the rest is zeroed. */
 void carrier_init(struct carrier *carrier, const struct carrier_ops *ops, struct loop *loop,
                   const char *peer);
+/* The peer has proved to be `name`, in the manner `kind`: "psk", "pin", "cert" or "uid". Bytes of
+ * the name other than visible ASCII, commas and '%' are written as %XX, so that the text can stand
+ * in a list and in a log, and no two names look the same. To be called by the layer that has
+ * authenticated the peer, before carrier_has_started. False, and nothing is added, if the name is
+ * empty or there is no room for it. */
+bool carrier_add_identity(struct carrier *carrier, const char *kind, const void *name, size_t len);
+/* The same for a layer that authenticates nobody: what the carrier below it knows. */
+void carrier_pass_identities(struct carrier *carrier, const struct carrier *lower);
 /* The handshake is over. */
 void carrier_has_started(struct carrier *carrier);
 /* There will be no handshake. Not from within ops->start. */

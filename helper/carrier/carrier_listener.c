@@ -21,6 +21,13 @@ struct carrier_listener {
     void *user;
 };
 
+/* A peer over a unix socket is the user that the kernel says. */
+static void identify_user(struct carrier *carrier, uid_t uid) {
+    char name[16];
+    int len = snprintf(name, sizeof name, "%u", (unsigned)uid);
+    carrier_add_identity(carrier, "uid", name, (size_t)len);
+}
+
 /* Looks at who it is, and returns that as a text for the log as well. */
 static void look_at_peer(struct carrier_peer *peer, socklen_t len, int fd, char *text,
                          size_t size) {
@@ -45,6 +52,8 @@ static void on_accepted(struct acceptor *acceptor, int fd, const struct sockaddr
     char text[CARRIER_TEXT_SIZE];
     look_at_peer(&peer, len, fd, text, sizeof text);
     struct carrier *carrier = carrier_new_socket(acceptor->loop, fd, listener->tcp, text);
+    if (carrier && peer.uid != (uid_t)-1)
+        identify_user(carrier, peer.uid);
     if (carrier) {
         listener->accepted(listener->user, carrier, &peer);
     } else {

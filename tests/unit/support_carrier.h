@@ -24,6 +24,7 @@ static struct network {
     bool bad_handshake;   /* it comes, and is a wrong one */
     bool reads_nothing;   /* the second of a pair does not, so that the first cannot end */
     uint64_t fails_after; /* so many bytes have passed the first of a pair, both ways; 0: never */
+    const char *name;     /* each proves to the other to be that; NULL: nobody proves anything */
 } network = {.seed = 1};
 
 static int carriers_alive; /* those of this file that have not been freed */
@@ -107,6 +108,8 @@ static void greeting_arrived(struct played_carrier *p) {
     if (p->silent)
         return;
     take_out(p, hello, sizeof hello);
+    if (network.name)
+        carrier_add_identity(&p->carrier, "psk", network.name, strlen(network.name));
     if (memcmp(hello, PLAYED_HELLO, sizeof hello) == 0)
         carrier_has_started(&p->carrier);
     else
@@ -319,8 +322,10 @@ static void layer_begin(struct layer *l) {
     const char *why = layer_greet(l);
     if (why)
         carrier_has_failed(&l->carrier, why);
-    else if (l->greeted == sizeof LAYER_HELLO && l->heard == sizeof LAYER_HELLO)
-        carrier_has_started(&l->carrier);
+    if (why || l->greeted < sizeof LAYER_HELLO || l->heard < sizeof LAYER_HELLO)
+        return;
+    carrier_pass_identities(&l->carrier, l->lower);
+    carrier_has_started(&l->carrier);
 }
 
 static bool layer_flush(struct layer *l) {

@@ -158,6 +158,82 @@ static void a_carrier_can_be_closed_in_every_state(void **state) {
     }
 }
 
+/* ---- Who the peer is ---- */
+
+static void a_peer_is_nobody_before_its_handshake_has_proved_who_it_is(void **state) {
+    struct carrier *pair[2];
+    (void)state;
+    network.name = "laptop";
+    begin(pair);
+    assert_string_equal(carrier_identity(pair[0]), "");
+    assert_false(carrier_has_identity(pair[0], "psk:laptop"));
+    start_both(pair);
+    assert_string_equal(carrier_identity(pair[0]), "psk:laptop");
+    assert_true(carrier_has_identity(pair[0], "psk:laptop"));
+    end(pair);
+}
+
+static bool add(struct carrier *carrier, const char *name) {
+    return carrier_add_identity(carrier, "cert", name, strlen(name));
+}
+
+static void a_peer_can_prove_several_names_and_has_no_others(void **state) {
+    struct carrier carrier = {0};
+    (void)state;
+    assert_false(carrier_has_identity(&carrier, ""));
+    assert_true(add(&carrier, "CN=web"));
+    assert_true(add(&carrier, "web.example.net"));
+    assert_string_equal(carrier_identity(&carrier), "cert:CN=web");
+    assert_true(carrier_has_identity(&carrier, "cert:CN=web"));
+    assert_true(carrier_has_identity(&carrier, "cert:web.example.net"));
+    assert_false(carrier_has_identity(&carrier, "cert:web"));
+    assert_false(carrier_has_identity(&carrier, "cert:WEB.example.net"));
+    assert_false(carrier_has_identity(&carrier, "pin:web.example.net"));
+    assert_false(carrier_has_identity(&carrier, ""));
+}
+
+static void no_two_names_of_peers_look_the_same_and_none_breaks_a_list_or_a_line(void **state) {
+    static const struct {
+        const char *name;
+        size_t len;
+        const char *identity;
+    } names[] = {{"a", 1, "cert:a"},
+                 {"a\0b", 3, "cert:a%00b"},
+                 {"a%00b", 5, "cert:a%2500b"},
+                 {"a, b", 4, "cert:a%2C%20b"},
+                 {"a\r\n\x1b[2J", 7, "cert:a%0D%0A%1B[2J"},
+                 {"\xc3\xa9\x7f", 3, "cert:%C3%A9%7F"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct carrier carrier = {0};
+        assert_true(carrier_add_identity(&carrier, "cert", names[i].name, names[i].len));
+        assert_string_equal(carrier_identity(&carrier), names[i].identity);
+    }
+}
+
+static void a_name_without_room_is_refused_whole(void **state) {
+    char name[CARRIER_IDENTITY_MAX + 1] = "";
+    struct carrier carrier = {0};
+    (void)state;
+    assert_false(add(&carrier, ""));
+    memset(name, 'n', CARRIER_IDENTITY_MAX);
+    assert_false(add(&carrier, name));
+    memset(name, ',', CARRIER_IDENTITY_MAX);
+    assert_false(add(&carrier, name));
+    assert_string_equal(carrier_identity(&carrier), "");
+    size_t added = 0, used = 0;
+    for (size_t len = 1; len <= CARRIER_IDENTITY_MAX - 5; len++) {
+        memset(name, 'n', len);
+        name[len] = '\0';
+        bool fits = used + len + sizeof "cert:" + 1 <= CARRIER_IDENTITIES_MAX;
+        assert_int_equal(add(&carrier, name), fits);
+        used += fits ? len + sizeof "cert:" : 0;
+        added += fits;
+    }
+    assert_true(added > 10);
+    assert_string_equal(carrier_identity(&carrier), "cert:n");
+}
+
 /* ---- Ends ---- */
 
 #define SENT 60000u
@@ -409,14 +485,21 @@ int main(void) {
         WORLD_TEST(a_session_that_is_ended_at_once_does_not_wait),
         WORLD_TEST(what_one_has_written_the_other_has_read),
     };
+    const struct CMUnitTest names[] = {
+        cmocka_unit_test(a_peer_can_prove_several_names_and_has_no_others),
+        cmocka_unit_test(no_two_names_of_peers_look_the_same_and_none_breaks_a_list_or_a_line),
+        cmocka_unit_test(a_name_without_room_is_refused_whole),
+    };
     const struct CMUnitTest slow[] = {
         cmocka_unit_test(a_handshake_that_does_not_come_fails_in_time),
         cmocka_unit_test(a_wrong_handshake_fails_and_says_why),
+        cmocka_unit_test(a_peer_is_nobody_before_its_handshake_has_proved_who_it_is),
         cmocka_unit_test(an_end_that_the_peer_holds_up_takes_its_time_at_most),
         cmocka_unit_test(a_session_whose_carrier_has_no_handshake_fails),
         cmocka_unit_test(a_failure_at_any_byte_is_a_reset_on_both_sides),
     };
     int failed = run_over_carriers(all);
+    failed += cmocka_run_group_tests_name("names", names, NULL, NULL);
     for (size_t k = 0; k < sizeof carrier_kinds / sizeof *carrier_kinds; k++) {
         carrier_kind = &carrier_kinds[k];
         if (carrier_kind->slow)
