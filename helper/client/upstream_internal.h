@@ -5,17 +5,16 @@
 #ifndef HELPER_CLIENT_UPSTREAM_INTERNAL_H
 #define HELPER_CLIENT_UPSTREAM_INTERNAL_H
 
+#include "helper/carrier/carrier_dial.h"
 #include "helper/client/upstream.h"
-#include "helper/net/dial.h"
 
 /* A link's life. What may follow which is the table in upstream_link.c. */
 enum link_state {
-    LINK_IDLE,      /* it connects when a stream is asked for */
-    LINK_RESOLVING, /* the name of its address is being looked up */
-    LINK_DIALLING,  /* connects are under way */
-    LINK_UP,        /* it has a session */
-    LINK_PAUSE,     /* it connects when its timer says so */
-    LINK_OVER       /* it has been stopped, or has no address and has lost its session */
+    LINK_IDLE,     /* it dials when a stream is asked for */
+    LINK_DIALLING, /* a carrier is being dialled */
+    LINK_UP,       /* it has a session */
+    LINK_PAUSE,    /* it dials when its timer says so */
+    LINK_OVER      /* it has been stopped, or has no address and has lost its session */
 };
 
 /* A session's life. What may follow which is the table in upstream_session.c. */
@@ -50,12 +49,10 @@ struct upstream_ops {
 /* One of the connections kept up. */
 struct link {
     struct upstream *upstream;
-    uint8_t state;               /* enum link_state */
-    uint16_t address;            /* index of the one being tried */
-    struct resolver_query query; /* LINK_RESOLVING */
-    struct dial dial;            /* LINK_DIALLING */
-    struct loop_watch watch;
-    struct loop_timer timer; /* LINK_PAUSE */
+    uint8_t state;            /* enum link_state */
+    uint16_t address;         /* index of the one being tried */
+    struct carrier_dial dial; /* LINK_DIALLING */
+    struct loop_timer timer;  /* LINK_PAUSE */
     uint32_t pause_ms;
     uint64_t reconnects;
     struct upstream_session *session; /* LINK_UP */
@@ -100,7 +97,8 @@ bool upstream_link_move(struct link *link, enum link_state to);
 
 /* Starts to connect, at the address link->address. */
 void upstream_link_connect(struct link *link);
-/* Makes a session of the carrier, which it takes over, and is up. 0 or -ENOMEM. */
+/* Makes a session of the carrier, which it takes over, and is up. 0 or a negative errno; then the
+ * carrier stays the caller's. */
 int upstream_link_adopt(struct link *link, struct carrier *carrier);
 /* Its session gets no more streams and ends with its last one; the link may connect anew. */
 void upstream_link_detach(struct link *link);
@@ -114,7 +112,8 @@ void upstream_hurry(struct upstream *upstream);
 /* The one way to change its state. A wrong move ends this session alone; false then. */
 bool upstream_session_move(struct upstream_session *session, enum session_state to);
 
-/* Makes a session of the carrier, which it takes over. NULL if memory is short. */
+/* Makes a session of the carrier, which it takes over. NULL with errno set; then the carrier stays
+ * the caller's. */
 struct upstream_session *upstream_session_new(struct link *link, struct carrier *carrier,
                                               const struct upstream_session_ops *ops);
 /* It leaves its link, gets no more streams and ends with its last one. */

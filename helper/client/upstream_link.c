@@ -4,12 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
-#include "helper/carrier/carrier_socket.h"
 #include "helper/client/upstream_internal.h"
 #include "helper/net/log.h"
-#include "helper/net/sockaddr.h"
 #include "helper/net/state_table.h"
 
 static void pause_link(struct link *link, uint32_t ms);
@@ -20,9 +17,7 @@ static void pause_link(struct link *link, uint32_t ms);
 
 static const struct state_table states = {
     .what = "link",
-    .state = {[LINK_IDLE] = {"idle", TO(IDLE) | TO(RESOLVING) | TO(DIALLING) | TO(UP) | TO(PAUSE) |
-                                         TO(OVER)},
-              [LINK_RESOLVING] = {"resolving", TO(IDLE) | TO(DIALLING)},
+    .state = {[LINK_IDLE] = {"idle", TO(IDLE) | TO(DIALLING) | TO(UP) | TO(PAUSE) | TO(OVER)},
               [LINK_DIALLING] = {"dialling", TO(IDLE) | TO(UP)},
               [LINK_UP] = {"up", TO(IDLE)},
               [LINK_PAUSE] = {"pause", TO(IDLE)},
@@ -31,9 +26,7 @@ static const struct state_table states = {
 /* To LINK_IDLE, from wherever it is but the end. */
 static void give_up(struct link *link) {
     loop_timer_clear(link->upstream->reactor->loop, &link->timer);
-    resolver_cancel(&link->query);
-    dial_cancel(&link->dial);
-    loop_watch_close(&link->watch);
+    carrier_dial_cancel(&link->dial);
     if (link->session)
         upstream_link_detach(link);
     else if (link->state != LINK_OVER)
@@ -108,7 +101,6 @@ static void address_failed(struct link *link, const char *why) {
     /* A gateway that stays away is told once, not at every attempt. */
     bool known = strncmp(link->error, text, sizeof link->error - 1) == 0;
     log_at(known ? LOG_DEBUG : LOG_WARNING, "gateway %s: %s", upstream->config.name, text);
-    loop_watch_close(&link->watch);
     link->address++;
     if (!upstream_link_move(link, LINK_IDLE))
         return;
@@ -197,90 +189,40 @@ static const struct upstream_session_ops session_ops = {
 int upstream_link_adopt(struct link *link, struct carrier *carrier) {
     link->session = upstream_session_new(link, carrier, &session_ops);
     if (!link->session)
-        return -ENOMEM;
+        return -errno;
     upstream_link_move(link, LINK_UP);
     return 0;
 }
 
 /* ---- Connecting ---- */
 
-static void link_up(struct link *link, int fd) {
-    struct upstream *upstream = link->upstream;
-    const struct config_address *address = &upstream->config.address[link->address];
-    char url[CONFIG_URL_MAX + 1];
-    config_address_text(address, url, sizeof url);
-    struct carrier *carrier =
-        carrier_new_socket(upstream->reactor->loop, fd, address->scheme != CONFIG_UNIX, url);
-    if (!carrier || upstream_link_adopt(link, carrier) != 0) {
-        if (carrier)
-            carrier_close(carrier);
-        else
-            close(fd);
-        address_failed(link, "out of memory");
-        return;
-    }
-    if (link->state == LINK_UP)
-        upstream->ops->usable(upstream);
-}
-
-static void on_link_fd(struct loop_watch *watch, uint32_t events) {
-    dial_event(&container_of(watch, struct link, watch)->dial, events); /* harmless when over */
-}
-
-static void on_dialled(struct dial *dial, int error, uint32_t events) {
+static void on_dialled(struct carrier_dial *dial, struct carrier *carrier, int error,
+                       const char *why) {
     struct link *link = container_of(dial, struct link, dial);
-    (void)events; /* the pump's own registration reports them again */
-    if (error || dial->broken)
-        address_failed(link, strerror(error ? error : dial->broken));
-    else
-        link_up(link, loop_watch_release(link->upstream->reactor->loop, &link->watch));
-}
-
-static void start_dial(struct link *link) {
-    if (!upstream_link_move(link, LINK_DIALLING))
-        return;
-    link->dial.loop = link->upstream->reactor->loop;
-    link->dial.watch = &link->watch;
-    link->dial.on_fd = on_link_fd;
-    link->dial.done = on_dialled;
-    dial_start(&link->dial, (uint64_t)link->upstream->config.dial_timeout_ms * 1000u);
-}
-
-static void on_resolved(struct resolver_query *query, int error, const struct endpoint *addresses,
-                        int count) {
-    struct link *link = container_of(query, struct link, query);
-    if (error) {
-        address_failed(link, error == ETIMEDOUT ? "name server does not answer"
-                                                : "name cannot be resolved");
+    if (carrier) {
+        error = upstream_link_adopt(link, carrier);
+        why = carrier_error_text(carrier, -error);
+    }
+    if (!error) {
+        if (link->state == LINK_UP)
+            link->upstream->ops->usable(link->upstream);
         return;
     }
-    link->dial.count = 0;
-    for (int i = 0; i < count && i < DIAL_ADDRESSES_MAX; i++) {
-        struct dial_address *to = &link->dial.addresses[link->dial.count++];
-        to->len = endpoint_to_sockaddr(&addresses[i], &to->addr);
-    }
-    dial_order(&link->dial, NULL);
-    start_dial(link);
+    carrier_close(carrier);
+    address_failed(link, why);
 }
 
 void upstream_link_connect(struct link *link) {
     struct upstream *upstream = link->upstream;
-    const struct config_address *address = &upstream->config.address[link->address];
-    struct dial_address *to = &link->dial.addresses[0];
-    if (upstream->config.n_addresses == 0) {
+    const struct carrier_dial_options options = {
+        .address = &upstream->config.address[link->address],
+        .loop = upstream->reactor->loop,
+        .names = upstream->names,
+        .timeout_us = (uint64_t)upstream->config.dial_timeout_ms * 1000u};
+    if (upstream->config.n_addresses == 0)
         no_way_back(link);
-        return;
-    }
-    if (address->scheme == CONFIG_TLS) {
-        address_failed(link, "TLS is not supported by this build");
-    } else if (sockaddr_literal(address, &to->addr, &to->len)) {
-        link->dial.count = 1;
-        start_dial(link);
-    } else if (address->scheme == CONFIG_UNIX) {
-        address_failed(link, "path is longer than a socket address holds");
-    } else if (upstream_link_move(link, LINK_RESOLVING)) {
-        resolver_start(upstream->names, &link->query, address->host, address->port, on_resolved);
-    }
+    else if (upstream_link_move(link, LINK_DIALLING))
+        carrier_dial_start(&link->dial, &options, on_dialled);
 }
 
 void upstream_link_stop(struct link *link) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* upstream_session.c - one of the sessions of an upstream (upstream.h). */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "helper/client/upstream_internal.h"
@@ -132,7 +133,9 @@ struct upstream_session *upstream_session_new(struct link *link, struct carrier 
         smux.linger_timeout_us = SESSION_PLAIN_LINGER_US;
     session->pump = pump_new(upstream->reactor, carrier, SMUX_CLIENT, &smux, &session_ops, session);
     if (!session->pump) {
+        int error = errno;
         free(session);
+        errno = error;
         return NULL;
     }
     session->upstream = upstream;

@@ -4,8 +4,14 @@
 
 #include "helper/client/upstream_internal.h"
 
-static const char *const link_state_names[] = {"idle", "resolving",    "connecting",
-                                               "up",   "reconnecting", "lost"};
+static const char *link_state_name(const struct link *link) {
+    static const char *const names[] = {[LINK_IDLE] = "idle",
+                                        [LINK_DIALLING] = "connecting",
+                                        [LINK_UP] = "up",
+                                        [LINK_PAUSE] = "reconnecting",
+                                        [LINK_OVER] = "lost"};
+    return carrier_dial_is_resolving(&link->dial) ? "resolving" : names[link->state];
+}
 
 /* The wall clock's time when the session began, as the wall clock is set now. */
 static json_int_t began_at(const struct pump *pump) {
@@ -26,7 +32,7 @@ static json_t *session_status(const struct upstream_session *session) {
 
 static json_t *link_status(const struct link *link) {
     return json_pack("{s:s, s:s}", "gateway", link->upstream->config.name, "state",
-                     link_state_names[link->state]);
+                     link_state_name(link));
 }
 
 json_t *upstream_status(const struct upstream *upstream) {

@@ -483,6 +483,6 @@ static const struct carrier_kind carrier_kinds[] = {
     {"carriers in memory", new_played_pair, true},
     {"two layers over carriers in memory", new_layered_pair, true}};
 
-static const struct carrier_kind *carrier_kind = &carrier_kinds[0];
+__attribute__((unused)) static const struct carrier_kind *carrier_kind = &carrier_kinds[0];
 
 #endif

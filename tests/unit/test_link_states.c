@@ -198,8 +198,9 @@ static void dial_takes_too_long(void) {
     struct link *link = link_of();
     if (!link || link->state != LINK_DIALLING)
         return;
-    link->dial.deadline_us = 0;
-    fire(&link->dial.timer);
+    fire(&link->dial.timer); /* of the look-up */
+    link->dial.dial.deadline_us = 0;
+    fire(&link->dial.dial.timer);
 }
 
 /* Hello is due, or a session that drains is looked at. */
@@ -276,12 +277,14 @@ static const struct step steps[] = {STEP(some_turns),
 
 static void check_link(const struct link *link) {
     assert_in_range(link->state, LINK_IDLE, LINK_OVER);
-    assert_int_equal(asked != NULL, link->state == LINK_RESOLVING);
-    assert_int_equal(link->dial.active, link->state == LINK_DIALLING);
+    assert_int_equal(asked != NULL, carrier_dial_is_resolving(&link->dial));
+    assert_int_equal(link->dial.timer.armed, carrier_dial_is_resolving(&link->dial));
+    assert_int_equal(asked || link->dial.dial.active || link->dial.task.posted,
+                     link->state == LINK_DIALLING);
     assert_int_equal(link->session != NULL, link->state == LINK_UP);
     assert_int_equal(link->timer.armed, link->state == LINK_PAUSE);
     if (link->state != LINK_DIALLING)
-        assert_false(link->watch.open);
+        assert_false(link->dial.watch.open);
     if (link->session)
         assert_ptr_equal(link->session->link, link);
     assert_true(link->address == 0 || link->address < subject.upstream->config.n_addresses);
@@ -312,6 +315,9 @@ static void check(void) {
 }
 
 /* ---- Into each state ---- */
+
+/* Of a dial, besides the states of a link: its name is known. */
+#define CONNECTING (LINK_OVER + 1)
 
 static void set_addresses(struct config_gateway *config) {
     char good[40];
@@ -362,17 +368,20 @@ static bool enter(unsigned state) {
     }
     if (state != LINK_IDLE)
         ask();
-    if (state == LINK_DIALLING || state == LINK_UP)
+    if (state == CONNECTING || state == LINK_UP)
         name_is_known();
     if (state == LINK_UP) {
         peer_serves();
-        link_of()->watch.fn(&link_of()->watch, EPOLLOUT);
+        link_of()->dial.watch.fn(&link_of()->dial.watch, EPOLLOUT);
     }
     if (state == LINK_PAUSE) {
         name_has_none();
-        link_of()->watch.fn(&link_of()->watch, EPOLLERR); /* there may be no error yet */
+        link_of()->dial.watch.fn(&link_of()->dial.watch, EPOLLERR); /* there may be no error yet */
         dial_takes_too_long();
+        turns(1);
     }
+    if (state == CONNECTING)
+        return link_of()->dial.dial.active;
     return link_of()->state == state;
 }
 
@@ -397,7 +406,7 @@ static struct loop_watch *watch(void) {
     struct link *link = link_of();
     if (link && link->session)
         return &container_of(link->session->pump->carrier, struct carrier_socket, carrier)->watch;
-    return link ? &link->watch : NULL;
+    return link ? &link->dial.watch : NULL;
 }
 
 static int state(void) {
@@ -415,10 +424,11 @@ static void a_wrong_move_of_a_link_makes_it_begin_anew(void **unused) {
     state_wrong_moves = 0;
     assert_int_equal(link_of()->state, LINK_PAUSE);
     assert_true(link_of()->timer.armed);
-    assert_false(link_of()->dial.active);
-    assert_false(link_of()->watch.open);
+    assert_null(asked);
+    assert_false(link_of()->dial.dial.active);
+    assert_false(link_of()->dial.watch.open);
     pause_is_over();
-    assert_int_equal(link_of()->state, LINK_RESOLVING);
+    assert_true(carrier_dial_is_resolving(&link_of()->dial));
     finish();
     passed = true;
 }
@@ -479,4 +489,4 @@ static void a_direct_session_that_is_lost_is_replaced(void **unused) {
     X(a_peer_that_sends_everybody_away_is_not_stormed)                                             \
     X(a_direct_session_that_is_lost_is_replaced)
 
-STATES_MAIN(KINDS, LINK_OVER, TESTS)
+STATES_MAIN(KINDS, CONNECTING, TESTS)
