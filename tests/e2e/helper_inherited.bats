@@ -110,7 +110,7 @@ END
         assert_success
         wait_until "the line" grep -q "inherited from the program that started it" "$log"
         assert_equal "$(grep -c inherited "$log")" 1
-        grep -q "kept for want of permission: nice value 5, at most 1000 open files, at most 8192 bytes in a file, at most 500 CPU seconds$" "$log"
+        grep -q "kept for want of permission: nice value $(($(nice) + 5)), at most 1000 open files, at most 8192 bytes in a file, at most 500 CPU seconds$" "$log"
         stop "$(helpers)"
         rm -f "$log"
     done
@@ -226,7 +226,10 @@ in_pid_namespace() {
             said=$($namespace python3 init.py "$(declare -f $way); $way" 3>&- 4>&-)
             assert_equal "$said" connected
             assert_equal "$(helpers)" ""
-            assert_equal "$(grep -c 'started in a PID namespace\|started below a process that has made itself its init' "$log")" 1
+            # A program that takes long to begin finds another helper, which says it again.
+            assert_equal "$(grep -c 'started in a PID namespace\|started below a process that has made itself its init' "$log")" \
+                "$(grep -c ' listening at ' "$log")"
+            assert [ -s "$log" ]
             rm "$log"
         done
     done
