@@ -64,13 +64,18 @@ void gateway_free(struct gateway *gateway) {
         pump_end(gateway->sessions.first->pump, SMUX_ERR_CLOSED, "gateway stopped");
     loop_timer_clear(gateway->sessions.reactor->loop, &gateway->drain_timer);
     loop_task_cancel(gateway->sessions.reactor->loop, &gateway->drain_task);
+    gateway_clients_free(&gateway->sessions.clients);
     resolver_free(gateway->sessions.resolver);
     own_addresses_fini(&gateway->sessions.own);
     free(gateway);
 }
 
 void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *config) {
-    gateway->sessions.config = config;
+    struct gateway_sessions *sessions = &gateway->sessions;
+    sessions->config = config;
+    gateway_clients_follow(&sessions->clients, config->clients);
+    for (struct gateway_session *session = sessions->first; session; session = session->next)
+        gateway_session_know(session);
 }
 
 /* ---- Drain ---- */

@@ -101,9 +101,26 @@ void gateway_config_init(struct gateway_config *config) {
     keys_default(gateway_config_keys, config);
 }
 
+void gateway_config_fini(struct gateway_config *config) {
+    client_config_free(&config->clients);
+}
+
+static bool on_client_item(struct gateway_config *config, const char *name,
+                           const struct ini_item *item, struct ini_error *error) {
+    char where[ROUTE_NAME_MAX + 20];
+    if (!item->key)
+        return client_config_add(&config->clients, name, item->line, error);
+    snprintf(where, sizeof where, " in [%.60s]", item->section);
+    return keys_set(client_config_keys, client_config_find(config->clients, name), item->key,
+                    item->value, where, error);
+}
+
 static bool on_item(void *user, const struct ini_item *item, struct ini_error *error) {
+    if (strncmp(item->section, "client ", 7) == 0)
+        return on_client_item(user, item->section + 7, item, error);
     if (strcmp(item->section, "listen") != 0)
-        return key_fail(error, "unknown section [%.60s], expected [listen]", item->section);
+        return key_fail(error, "unknown section [%.60s], expected [listen] or [client NAME]",
+                        item->section);
     return !item->key || keys_set(gateway_config_keys, user, item->key, item->value, "", error);
 }
 
@@ -120,7 +137,8 @@ bool gateway_config_parse(struct gateway_config *config, const char *file, char 
                           struct config_error *error) {
     struct ini_error ini_error = {0};
     snprintf(config->file, sizeof config->file, "%s", file);
-    if (ini_read(text, len, on_item, config, &ini_error))
+    if (ini_read(text, len, on_item, config, &ini_error) &&
+        client_config_check(config->clients, &ini_error))
         return true;
     snprintf(error->text, sizeof error->text, "%s:%u: %s", file, ini_error.line, ini_error.text);
     return false;

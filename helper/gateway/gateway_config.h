@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gateway_config.h - gateway.conf: one section [listen], every key a row of a table.
+ * gateway_config.h - gateway.conf: the section [listen], and those of the clients
+ * (client_config.h); every key a row of a table.
  *
  *     [listen]
  *     address = tcp://127.0.0.1:7443, unix:///run/smuxshim/gateway.sock
@@ -16,6 +17,7 @@
 
 #include "core/common/config.h"
 #include "core/common/routes.h"
+#include "helper/gateway/client_config.h"
 
 #define GATEWAY_ADDRESSES_MAX CONFIG_ADDRESSES_MAX
 
@@ -23,7 +25,8 @@ struct gateway_config {
     char file[CONFIG_PATH_MAX + 1]; /* empty: command line only */
     uint16_t n_addresses;
     struct config_address address[GATEWAY_ADDRESSES_MAX];
-    struct route_list allow; /* no rule: nothing is allowed */
+    struct route_list allow;       /* no rule: nothing is allowed */
+    struct client_config *clients; /* none: whoever has a carrier is served */
     struct session_limits session;
     bool insecure; /* listen beyond loopback without TLS */
     bool core_dumps;
@@ -47,8 +50,11 @@ struct gateway_config {
 extern const struct key gateway_config_keys[];
 
 void gateway_config_init(struct gateway_config *config);
+/* Frees what it owns. */
+void gateway_config_fini(struct gateway_config *config);
 
-/* Reads a file into an initialised configuration. False and one line on the first mistake. */
+/* Reads a file into an initialised configuration. False and one line on the first mistake; it is to
+ * be freed in any case. */
 bool gateway_config_read(struct gateway_config *config, const char *file,
                          struct config_error *error);
 

@@ -86,6 +86,12 @@ static int parse_options(struct options *options, int argc, char **argv) {
     return status;
 }
 
+static void free_config(struct gateway_config *config) {
+    if (config)
+        gateway_config_fini(config);
+    free(config);
+}
+
 static struct gateway_config *load_config(const struct options *options,
                                           struct config_error *error) {
     struct gateway_config *config = malloc(sizeof *config);
@@ -104,7 +110,7 @@ static struct gateway_config *load_config(const struct options *options,
     }
     if (good && gateway_config_check(config, error))
         return config;
-    free(config);
+    free_config(config);
     return NULL;
 }
 
@@ -146,7 +152,7 @@ static void reload(struct process *process) {
     reactor_set_memory(&process->reactor, config->max_memory);
     gateway_reconfigure(process->gateway, config);
     tell_restart(process->config, config);
-    free(process->config);
+    free_config(process->config);
     process->config = config;
     log_info("configuration reloaded; addresses and workers need a restart to change");
 }
@@ -184,7 +190,7 @@ static int serve(const struct options *options, struct gateway_config *config, c
     gateway_free(process.gateway);
     signals_stop(&process.signals);
     reactor_fini(&process.reactor);
-    free(process.config);
+    free_config(process.config);
     log_info("stopped");
     return error ? 1 : process.status;
 }
@@ -201,7 +207,7 @@ static int serve_worker(void *user, const int *fds, int count) {
      * */
     struct gateway_config *config = load_config(arguments->options, &error);
     if (config) {
-        free(arguments->config);
+        free_config(arguments->config);
     } else {
         log_error("configuration of the start stays in force: %s", error.text);
         config = arguments->config;
@@ -236,6 +242,6 @@ int gateway_process(int argc, char **argv) {
     if (config->workers == 1)
         return serve(&options, config, sockets.fd[0], sockets.count);
     status = workers_supervise(&sockets, (int)config->workers, serve_worker, &arguments);
-    free(arguments.config);
+    free_config(arguments.config);
     return status;
 }

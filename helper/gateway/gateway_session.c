@@ -3,7 +3,9 @@
 #include "helper/gateway/gateway_session.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "helper/gateway/gateway_target.h"
 #include "helper/net/log.h"
@@ -22,20 +24,96 @@ static void on_accepted(struct pump *pump, smux_stream *stream) {
     gateway_target_accept(session, stream);
 }
 
+/* ---- Whose it is ---- */
+
+/* Every line of the log about this carrier names the client as well. */
+static void name_in_log(struct gateway_session *session) {
+    char *peer = session->pump->carrier->peer;
+    if (session->address_len == 0)
+        session->address_len = (uint16_t)strlen(peer);
+    peer[session->address_len] = '\0';
+    if (session->client)
+        snprintf(peer + session->address_len, CARRIER_TEXT_SIZE - session->address_len, " (%s)",
+                 session->client->name);
+}
+
+static void change_client(struct gateway_session *session, struct gateway_client *client) {
+    struct gateway_client *old = session->client;
+    if (client == old)
+        return;
+    session->client = client;
+    if (old) {
+        old->sessions--;
+        old->streams -= session->targets;
+    }
+    if (client) {
+        client->sessions++;
+        client->streams += session->targets;
+    }
+    name_in_log(session);
+}
+
+/* Why the peer may have no session; NULL if it may. */
+static const char *find_client(struct gateway_session *session, char *why, size_t size) {
+    struct gateway_sessions *sessions = session->sessions;
+    const struct carrier *carrier = session->pump->carrier;
+    const struct client_config *config = client_config_of(sessions->config->clients, carrier);
+    if (!config) {
+        const char *identity = carrier_identity(carrier);
+        snprintf(why, size, "%s%s", *identity ? "no [client] has the identity " : "", identity);
+        return *identity ? why : "it has proved no identity that a [client] could have";
+    }
+    struct gateway_client *client = gateway_client_get(&sessions->clients, config);
+    if (!client)
+        return "out of memory";
+    change_client(session, client);
+    return NULL;
+}
+
+/* Where there are no clients, or the program itself is the client, all may. */
+static bool is_open_to_all(const struct gateway_session *session) {
+    return !session->sessions->config->clients || session->source.kind == GATEWAY_SOURCE_NONE;
+}
+
+void gateway_session_know(struct gateway_session *session) {
+    struct pump *pump = session->pump;
+    char text[CARRIER_IDENTITY_MAX + 60];
+    const char *why = NULL;
+    if (!carrier_is_ready(pump->carrier))
+        return;
+    if (!is_open_to_all(session))
+        why = find_client(session, text, sizeof text);
+    else
+        change_client(session, NULL);
+    if (why)
+        pump_fail(pump, SMUX_ERR_CLOSED, why);
+    else if (!session->known)
+        log_info("%s: session begins", pump->carrier->peer);
+    session->known |= !why;
+}
+
+static void on_ready(struct pump *pump) {
+    gateway_session_know(pump->user);
+}
+
 static void on_closed(struct pump *pump, int error, const char *why) {
     struct gateway_session *session = pump->user;
     struct gateway_sessions *sessions = session->sessions;
     smux_session_info info;
     smux_session_get_info(pump->session, &info);
-    log_at(error == SMUX_ERR_CARRIER || error == SMUX_ERR_CLOSED ? LOG_INFO : LOG_WARNING,
-           "%s: session ended after %llu streams: %s", pump->carrier->peer,
-           (unsigned long long)info.accepted, why);
+    bool usual = error == SMUX_ERR_CARRIER || error == SMUX_ERR_CLOSED;
+    if (!session->known)
+        log_warn("%s: session refused: %s", pump->carrier->peer, why);
+    else
+        log_at(usual ? LOG_INFO : LOG_WARNING, "%s: session ended after %llu streams: %s",
+               pump->carrier->peer, (unsigned long long)info.accepted, why);
     if (session->prev)
         session->prev->next = session->next;
     else
         sessions->first = session->next;
     if (session->next)
         session->next->prev = session->prev;
+    change_client(session, NULL);
     loop_timer_clear(sessions->reactor->loop, &session->timer);
     resolver_client_free(session->names);
     loop_discard(sessions->reactor->loop, &session->garbage, free_session);
@@ -94,7 +172,8 @@ static void on_hello_due(struct loop_timer *timer) {
                      on_first_stream_due);
 }
 
-static const struct pump_ops session_ops = {.accepted = on_accepted, .closed = on_closed};
+static const struct pump_ops session_ops = {
+    .ready = on_ready, .accepted = on_accepted, .closed = on_closed};
 
 int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carrier,
                         const struct gateway_source *source) {
@@ -123,6 +202,6 @@ int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carri
         session->source = *source;
         set_deadline(session, (uint64_t)config->hello_timeout_ms * 1000u, on_hello_due);
     }
-    log_info("%s: session begins", carrier->peer);
+    gateway_session_know(session);
     return 0;
 }

@@ -8,6 +8,7 @@
 #ifndef HELPER_GATEWAY_GATEWAY_SESSION_H
 #define HELPER_GATEWAY_GATEWAY_SESSION_H
 
+#include "helper/gateway/gateway_client.h"
 #include "helper/gateway/gateway_config.h"
 #include "helper/net/own_addresses.h"
 #include "helper/net/reactor.h"
@@ -35,6 +36,7 @@ struct gateway_sessions {
     struct resolver *resolver;
     struct own_addresses own; /* of this host */
     struct gateway_session *first;
+    struct gateway_client *clients;                   /* those that have had a session */
     void (*ended)(struct gateway_sessions *sessions); /* one of them, which has left the list */
 };
 
@@ -43,9 +45,13 @@ struct gateway_session {
     struct pump *pump;
     struct resolver_client *names; /* NULL until it asks for one */
     struct gateway_source source;
-    uint64_t used_us;        /* when its last stream was opened, at first when it began */
-    bool leaving;            /* it has given up its place */
-    struct loop_timer timer; /* of its deadlines */
+    struct gateway_client *client; /* NULL: nobody in particular, or not known yet */
+    uint32_t targets;              /* of its streams */
+    uint16_t address_len;          /* of the carrier's peer, whose name comes behind it */
+    bool known;                    /* it has been let in */
+    uint64_t used_us;              /* when its last stream was opened, at first when it began */
+    bool leaving;                  /* it has given up its place */
+    struct loop_timer timer;       /* of its deadlines */
     struct gateway_session *next, *prev;
     struct loop_garbage garbage;
 };
@@ -54,6 +60,9 @@ struct gateway_session {
  * without deadlines. 0 or a negative errno (the carrier then stays the caller's). */
 int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carrier,
                         const struct gateway_source *source);
+
+/* The configuration has changed: whose it is now. One that is nobody's any more ends. */
+void gateway_session_know(struct gateway_session *session);
 
 /* Ends a session without streams. `kindly`: the client is told to open no more, and has a moment to
  * find another carrier for those that are on the way. */

@@ -59,12 +59,19 @@ static void free_target(struct loop_garbage *garbage) {
     free(container_of(garbage, struct target, garbage));
 }
 
+static void count_streams(struct gateway_session *session, int change) {
+    session->targets += (uint32_t)change;
+    if (session->client)
+        session->client->streams += (uint32_t)change;
+}
+
 static void on_ended(struct relay *relay, enum relay_reason reason, int error) {
     struct target *target = container_of(relay, struct target, relay);
     if (reason == RELAY_SOCKET_RESET)
         log_debug("%s: target connection ended: %s", target->session->pump->carrier->peer,
                   strerror(error));
     move(target, TARGET_OVER);
+    count_streams(target->session, -1);
     drop_opening(target);
     loop_timer_clear(relay->reactor->loop, &target->probes);
     loop_discard(relay->reactor->loop, &target->garbage, free_target);
@@ -149,6 +156,14 @@ static void on_probes_due(struct loop_timer *timer) {
         set_keep_alive(target->relay.watch.fd, config_of(target)->target_keepalive_ms);
 }
 
+/* What the client may connect to. */
+static const struct route_list *allow_of(const struct target *target) {
+    const struct gateway_client *client = target->session->client;
+    return client && client->config && client->config->allow.n_rules > 0
+               ? &client->config->allow
+               : &config_of(target)->allow;
+}
+
 /* The kernel reckons from the last segment that came, so half of the silence later is soon enough:
  * most connections have ended by then, and are spared three system calls. */
 static void keep_alive_later(struct target *target) {
@@ -206,10 +221,10 @@ static bool is_own(struct gateway_sessions *sessions, const struct endpoint *add
  * neither by `*` nor by a name, which may lie in somebody else's zone. */
 static bool is_allowed(const struct target *target, const struct endpoint *address,
                        const char *name) {
-    const struct gateway_config *config = config_of(target);
-    if (!route_list_match_rule(&config->allow, address, name))
+    const struct route_list *allow = allow_of(target);
+    if (!route_list_match_rule(allow, address, name))
         return false;
-    return config->of_helper || route_list_match_network(&config->allow, address) ||
+    return config_of(target)->of_helper || route_list_match_network(allow, address) ||
            !is_own(target->session->sessions, address);
 }
 
@@ -258,7 +273,7 @@ static void dial_allowed(struct target *target, const struct endpoint *addresses
  * more than that no rule allows them, whatever the name server says. */
 static void refuse_name(struct target *target, int error, const char *why) {
     const struct socks5_destination *destination = &target->opening->socks.destination;
-    bool covered = route_list_name_chance(&config_of(target)->allow, destination->name,
+    bool covered = route_list_name_chance(allow_of(target), destination->name,
                                           destination->address.port) == ROUTE_NAME_COVERED;
     refuse(target, covered ? error : SOCKS5_DENIED, why);
 }
@@ -283,7 +298,7 @@ static void look_up(struct target *target) {
     struct opening *opening = target->opening;
     struct gateway_session *session = target->session;
     const struct socks5_destination *destination = &opening->socks.destination;
-    const struct route_list *allow = &config_of(target)->allow;
+    const struct route_list *allow = allow_of(target);
     if (route_list_name_chance(allow, destination->name, destination->address.port) ==
         ROUTE_NAME_NEVER) {
         refuse(target, SOCKS5_DENIED, "not in the allow list");
@@ -307,7 +322,12 @@ static void open_destination(struct target *target) {
     struct opening *opening = target->opening;
     const struct socks5_destination *destination = &opening->socks.destination;
     struct loop *loop = target->relay.reactor->loop;
+    const char *limit = gateway_client_admit(target->session->client, loop_now_us(loop));
     loop_timer_clear(loop, &opening->timer);
+    if (limit) {
+        refuse(target, EADDRNOTAVAIL, limit); /* as when a host has no local port left */
+        return;
+    }
     opening->deadline_us =
         loop_now_us(loop) + (uint64_t)config_of(target)->connect_timeout_ms * 1000u;
     if (destination->name_len == 0)
@@ -382,6 +402,7 @@ void gateway_target_accept(struct gateway_session *session, smux_stream *stream)
         return;
     }
     target->session = session;
+    count_streams(session, 1);
     target->opening = opening;
     opening->target = target;
     socks5_server_init(&opening->socks);

@@ -452,6 +452,8 @@ static void on_carrier_ready(struct carrier *carrier) {
     struct pump *pump = carrier->user;
     pump->readable = pump->writable = true;
     pump_kick(pump);
+    if (pump->ops->ready)
+        pump->ops->ready(pump);
 }
 
 static void on_carrier_failed(struct carrier *carrier, const char *why) {

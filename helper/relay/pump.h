@@ -18,6 +18,8 @@ struct pump;
 struct pump_sink;
 
 struct pump_ops {
+    /* The carrier, which was not so when pump_new returned, is ready. May be NULL. */
+    void (*ready)(struct pump *pump);
     /* The peer opened a stream: smux_stream_accept it and make a relay of it, or smux_stream_reset
      * it. NULL in clients. */
     void (*accepted)(struct pump *pump, smux_stream *stream);

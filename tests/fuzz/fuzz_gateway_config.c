@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     } else if (!gateway_config_check(&config, &error)) {
         fuzz_check_message(error.text, sizeof(error.text));
     }
+    gateway_config_fini(&config);
     free(text);
     return 0;
 }

@@ -79,7 +79,9 @@ keys() {
     for section in "gateway NAME" "route NAME" helper names; do
         keys "$section" smuxshim.conf.5 "$BUILD/smuxctl" -c "$BATS_TEST_TMPDIR/keys.conf" check
     done
-    keys listen smux-gateway.conf.5 "$BUILD/smux-gateway" -c "$BATS_TEST_TMPDIR/keys.conf"
+    for section in listen "client NAME"; do
+        keys "$section" smux-gateway.conf.5 "$BUILD/smux-gateway" -c "$BATS_TEST_TMPDIR/keys.conf"
+    done
 }
 
 @test "every key has its default" {

@@ -21,6 +21,7 @@ static bool load(const char *text, struct config_error *error) {
     size_t len = strlen(text);
     assert_true(len + 1 < sizeof copy);
     memcpy(copy, text, len + 1);
+    gateway_config_fini(&config);
     gateway_config_init(&config);
     return gateway_config_parse(&config, "gateway.conf", copy, len, error) &&
            gateway_config_check(&config, error);
@@ -76,13 +77,63 @@ static void loopback_and_unix_need_no_tls(void **state) {
     }
 }
 
+#define PIN_OF_A "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+static bool proves(const char *name, const char *kind, const char *identity) {
+    struct carrier carrier = {0};
+    assert_true(carrier_add_identity(&carrier, kind, identity, strlen(identity)));
+    const struct client_config *client = client_config_of(config.clients, &carrier);
+    return client && strcmp(client->name, name) == 0;
+}
+
+static void clients_are_told_by_what_they_have_proved(void **state) {
+    struct config_error error = {""};
+    struct carrier nobody = {0};
+    (void)state;
+    assert_true(load("[listen]\naddress = unix:///run/x\n"
+                     "[client a]\nidentity = psk:alpha, pin:" PIN_OF_A "\nidentity = uid:1000\n"
+                     "[client b.c]\nidentity = user:root cert:CN=b%2C%20c\n"
+                     "allow = 10.0.0.0/8:1\nmax-streams = 3\nmax-connects-per-second = 4\n"
+                     "[listen]\nworkers = 2\n",
+                     &error));
+    assert_int_equal(config.workers, 2);
+    assert_null(client_config_of(config.clients, &nobody));
+    assert_true(proves("a", "psk", "alpha"));
+    assert_true(proves("a", "pin", "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="));
+    assert_true(proves("a", "uid", "1000"));
+    assert_true(proves("b.c", "uid", "0"));
+    assert_true(proves("b.c", "cert", "CN=b, c"));
+    assert_false(proves("a", "psk", "alph"));
+    assert_false(proves("a", "cert", "alpha"));
+    assert_false(proves("b.c", "cert", "CN=b%2C%20c"));
+    const struct client_config *client = client_config_find(config.clients, "b.c");
+    assert_int_equal(client->allow.n_rules, 1);
+    assert_int_equal(client->max_streams, 3);
+    assert_int_equal(client->max_connects_per_second, 4);
+    assert_int_equal(client_config_find(config.clients, "a")->allow.n_rules, 0);
+    assert_null(client_config_find(config.clients, "b"));
+}
+
+static void a_peer_with_several_names_is_whom_the_first_known_one_says(void **state) {
+    struct config_error error = {""};
+    struct carrier carrier = {0};
+    (void)state;
+    assert_true(load("[listen]\naddress = unix:///run/x\n[client a]\nidentity = cert:a.example\n"
+                     "[client b]\nidentity = cert:b.example\n",
+                     &error));
+    assert_true(carrier_add_identity(&carrier, "cert", "CN=both", 7));
+    assert_true(carrier_add_identity(&carrier, "cert", "b.example", 9));
+    assert_true(carrier_add_identity(&carrier, "cert", "a.example", 9));
+    assert_string_equal(client_config_of(config.clients, &carrier)->name, "b");
+}
+
 /* A mistake and what its line must say. */
 static const struct {
     const char *text, *line;
 } mistakes[] = {
     {"", "gateway.conf: no address to listen on"},
     {"[listen]\nallow = *\n", "gateway.conf: no address to listen on"},
-    {"[listn]\n", "gateway.conf:1: unknown section [listn], expected [listen]"},
+    {"[listn]\n", "gateway.conf:1: unknown section [listn], expected [listen] or [client NAME]"},
     {"[listen]\nadress = tcp://127.0.0.1:1\n", "gateway.conf:2: unknown key \"adress\""},
     {"[listen]\naddress = ftp://127.0.0.1:1\n", "gateway.conf:2: address: expected "},
     {"[listen]\naddress = tcp://127.0.0.1:99999\n", "gateway.conf:2: address: expected "},
@@ -108,6 +159,30 @@ static const struct {
     {"[listen]\naddress = tcp://127.0.0.1:1\nkeepalive-timeout = 1s\n",
      "keepalive-timeout: expected at least keepalive-interval"},
     {"[listen]\nnonsense\n", "gateway.conf:2: "},
+    {"[client]\n", "gateway.conf:1: unknown section [client], expected [listen] or [client NAME]"},
+    {"[client a b]\n", "gateway.conf:1: [client a b]: expected a name of letters, digits"},
+    {"[client a]\nidentity = uid:1\n\n[client a]\n",
+     "gateway.conf:4: [client a]: expected one section of a name"},
+    {"[client a]\nallow = *\n", "gateway.conf:1: [client a]: expected an identity"},
+    {"[client a]\nidentity = \n", "gateway.conf:2: identity: expected psk:, pin:, cert:, uid: or "},
+    {"[client a]\nidentity = laptop\n", "expected psk:IDENTITY, pin:sha256//BASE64, cert:NAME, "},
+    {"[client a]\nidentity = psk:\n", "gateway.conf:2: identity: expected psk:IDENTITY"},
+    {"[client a]\nidentity = uid:-1\n", "gateway.conf:2: identity: expected uid: and a number"},
+    {"[client a]\nidentity = uid:4294967295\n", "expected uid: and a number"},
+    {"[client a]\nidentity = user:no-such-user\n",
+     "expected user: and a name of /etc/passwd, or uid: and a number, not \"user:no-such-user\""},
+    {"[client a]\nidentity = pin:sha256//AAAA=\n",
+     "expected pin:sha256// and 44 characters of base64"},
+    {"[client a]\nidentity = pin:" PIN_OF_A "A\n", "44 characters of base64"},
+    {"[client a]\nidentity = psk:x\n[client b]\nidentity = psk:y\n\tpsk:x\n",
+     "gateway.conf:3: [client b]: psk:x is an identity of [client a] already"},
+    {"[client a]\nidentity = psk:1 psk:2 psk:3 psk:4 psk:5 psk:6 psk:7 psk:8 psk:9\n"
+     "identity = psk:10 psk:11 psk:12 psk:13 psk:14 psk:15 psk:16 psk:17\n",
+     "gateway.conf:3: identity: expected at most 16"},
+    {"[client a]\nallow = 10.0.0.1/8:*\n", "gateway.conf:2: allow: "},
+    {"[client a]\nmax-streams = 0\n", "max-streams: expected a number from 1 to 1000000"},
+    {"[client a]\nversion = 1\n",
+     "unknown key \"version\" in [client a], expected one of identity"},
 };
 
 static void each_mistake_gets_one_line_that_says_what_was_expected(void **state) {
@@ -153,6 +228,8 @@ int main(void) {
         cmocka_unit_test(a_full_configuration_is_taken),
         cmocka_unit_test(nothing_is_allowed_unless_listed),
         cmocka_unit_test(loopback_and_unix_need_no_tls),
+        cmocka_unit_test(clients_are_told_by_what_they_have_proved),
+        cmocka_unit_test(a_peer_with_several_names_is_whom_the_first_known_one_says),
         cmocka_unit_test(each_mistake_gets_one_line_that_says_what_was_expected),
         cmocka_unit_test(an_unknown_key_gets_the_list_of_all_that_exist),
         cmocka_unit_test(nine_addresses_are_too_many),

@@ -24,12 +24,12 @@ static const char *const values[] = {"3",           "1",
                                      "debug",       "tcp://192.0.2.1:9",
                                      "/x/y/z",      "/x/smuxshim-helper.sock",
                                      "10.9.0.0/16", "fd00:9::/64",
-                                     "somebody"};
+                                     "somebody",    "psk:laptop"};
 
 /* Sets a key to some value that is not the one that it has. */
 static void change(const struct key *keys, const struct key *key, void *section) {
     struct ini_error error;
-    static char before[sizeof(struct gateway_config)];
+    static char before[sizeof(struct gateway_config) + sizeof(struct client_config)];
     size_t size = key->offset + key->size;
     assert_true(size <= sizeof before);
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
@@ -81,6 +81,19 @@ static void each_key_of_a_gateway_process_is_seen(void **state) {
         alone(gateway_config_keys, key, &plain, &changed);
     }
     assert_true(count >= 24);
+}
+
+static void each_key_of_a_client_is_seen(void **state) {
+    static struct client_config plain, changed;
+    unsigned count = 0;
+    (void)state;
+    for (const struct key *key = client_config_keys; key->name; key++, count++) {
+        memset(&changed, 0, sizeof changed);
+        assert_null(keys_changed(client_config_keys, &plain, &changed));
+        change(client_config_keys, key, &changed);
+        alone(client_config_keys, key, &plain, &changed);
+    }
+    assert_true(count >= 4);
 }
 
 static void load(struct config *config) {
@@ -149,15 +162,16 @@ static void the_manual_says_which_keys_need_a_restart(void **state) {
 /* A default is a text that is read as a file's would be. */
 static void every_default_is_a_value(void **state) {
     static const struct key *const tables[] = {config_gateway_keys, config_helper_keys,
-                                               config_names_keys, gateway_config_keys};
-    static struct gateway_config section; /* the largest */
+                                               config_names_keys, gateway_config_keys,
+                                               client_config_keys};
+    static char section[sizeof(struct gateway_config) + sizeof(struct client_config)];
     struct ini_error error;
     (void)state;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         for (const struct key *key = tables[i]; key->name; key++) {
             assert_true(key->offset + key->size <= sizeof section);
             if (key->by_default &&
-                !keys_set(tables[i], &section, key->name, key->by_default, "", &error))
+                !keys_set(tables[i], section, key->name, key->by_default, "", &error))
                 fail_msg("%s", error.text);
         }
 }
@@ -166,6 +180,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_key_of_a_helper_and_of_names_is_seen),
         cmocka_unit_test(each_key_of_a_gateway_process_is_seen),
+        cmocka_unit_test(each_key_of_a_client_is_seen),
         cmocka_unit_test(each_key_of_a_gateway_gives_its_sessions_up),
         cmocka_unit_test(the_manual_says_which_keys_need_a_restart),
         cmocka_unit_test(every_default_is_a_value),

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* gateway_client.c - see gateway_client.h. */
+#include "helper/gateway/gateway_client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct gateway_client *gateway_client_get(struct gateway_client **list,
+                                          const struct client_config *config) {
+    struct gateway_client *client = *list;
+    while (client && client->config != config)
+        client = client->next;
+    if (client)
+        return client;
+    client = calloc(1, sizeof *client);
+    if (!client)
+        return NULL;
+    client->config = config;
+    client->next = *list;
+    memcpy(client->name, config->name, sizeof client->name);
+    *list = client;
+    return client;
+}
+
+void gateway_clients_follow(struct gateway_client **list, struct client_config *configs) {
+    while (*list) {
+        struct gateway_client *client = *list;
+        client->config = client_config_find(configs, client->name);
+        if (client->config || client->sessions > 0) {
+            list = &client->next;
+            continue;
+        }
+        *list = client->next;
+        free(client);
+    }
+}
+
+void gateway_clients_free(struct gateway_client **list) {
+    while (*list) {
+        struct gateway_client *client = *list;
+        *list = client->next;
+        free(client);
+    }
+}
+
+/* Each connection is worth 1/rate of a second, and a second can be owed. */
+static bool take_connect(struct gateway_client *client, uint32_t per_second, uint64_t now_us) {
+    uint64_t cost_us = 1000000u / per_second;
+    uint64_t from_us = client->connects_full_us > now_us ? client->connects_full_us : now_us;
+    if (from_us + cost_us > now_us + 1000000u)
+        return false;
+    client->connects_full_us = from_us + cost_us;
+    return true;
+}
+
+const char *gateway_client_admit(struct gateway_client *client, uint64_t now_us) {
+    if (!client || !client->config)
+        return NULL;
+    const struct client_config *config = client->config;
+    if (config->max_streams > 0 && client->streams > config->max_streams)
+        return "too many streams of the client (max-streams)";
+    if (config->max_connects_per_second > 0 &&
+        !take_connect(client, config->max_connects_per_second, now_us))
+        return "too many connections of the client in a second (max-connects-per-second)";
+    return NULL;
+}
