@@ -45,26 +45,8 @@
 
 #include <pthread.h>
 
+#include "core/common/list.h"
 #include "core/smux_blocking.h"
-
-/* ---- Lists ---------------------------------------------------------------------------------- */
-
-/* A member or the head of a circular doubly linked list.  A member that is in no list is zeroed. */
-struct blk_link {
-    struct blk_link *prev, *next;
-};
-
-static inline void blk_list_init(struct blk_link *head) {
-    head->prev = head->next = head;
-}
-static inline bool blk_list_empty(const struct blk_link *head) {
-    return head->next == head;
-}
-/* At the end.  Not inline: gcc takes the address of a waiter, which lies on the stack, for lost. */
-void blk_list_push(struct blk_link *head, struct blk_link *l);
-/* Out of the list it is in, if any. */
-void blk_list_remove(struct blk_link *l);
-#define blk_of(type, l, member) ((type *)((char *)(l)-offsetof(type, member)))
 
 /* ---- Cancellation --------------------------------------------------------------------------- */
 
@@ -109,9 +91,9 @@ struct blk_piece {
 
 /* A thread inside a call, on its stack. */
 struct blk_waiter {
-    struct blk_link home;   /* stream.readers, .writers, session.accepters, .watchers, .enders */
-    struct blk_link sleep;  /* session.sleepers[writes], or session.held */
-    struct blk_link cancel; /* session.cancels */
+    struct list_link home;   /* stream.readers, .writers, session.accepters, .watchers, .enders */
+    struct list_link sleep;  /* session.sleepers[writes], or session.held */
+    struct list_link cancel; /* session.cancels */
     uintptr_t thread;
     const uint64_t *deadline_us;
     uint32_t futex; /* enum blk_fate */
@@ -169,9 +151,8 @@ struct smuxb_stream {
     uint64_t read_deadline_us, write_deadline_us;
     struct blk_queue queue;
     bool watched;          /* is to be in session.ready when it can be read */
-    struct blk_link ready; /* in session.ready */
-    struct blk_link readers, writers;
-    smuxb_stream *next; /* in the accept queue */
+    struct list_link link; /* session.unaccepted, later .ready, in the end .spare_streams */
+    struct list readers, writers;
 };
 
 #define BLK_IOV_MAX   64
@@ -196,16 +177,16 @@ struct smuxb_session {
     /* Roles. */
     struct blk_waiter *in_owner, *out_owner;
     int in_wake_fd, out_wake_fd;
-    struct blk_link sleepers[2]; /* [1]: those that write */
-    struct blk_link held;        /* readers that have got something, while more is at hand */
-    struct blk_waiter *nudged;   /* was woken to take the role `in`, and has not run yet */
-    uintptr_t solo_thread;       /* for whom the last messages were, and how many of them */
+    struct list sleepers[2];   /* [1]: those that write */
+    struct list held;          /* readers that have got something, while more is at hand */
+    struct blk_waiter *nudged; /* was woken to take the role `in`, and has not run yet */
+    uintptr_t solo_thread;     /* for whom the last messages were, and how many of them */
     uint32_t solo;
     uint32_t solo_denials; /* how often others would have read since that thread last did */
     uint32_t served;       /* waiters that got what they waited for, in total */
     uint32_t in_terms;     /* how often user threads took or left `in` */
     uint64_t flushed_us;
-    struct blk_link cancels; /* writers that want their buffers back while a flush is under way */
+    struct list cancels; /* writers that want their buffers back while a flush is under way */
     uint32_t wakes_len;
     struct blk_waiter *wakes[BLK_WAKES_MAX]; /* to be woken when the mutex is let go of */
 
@@ -218,10 +199,10 @@ struct smuxb_session {
     uint32_t pinned;         /* and how many blocks these are parts of */
     struct blk_history history;
 
-    struct blk_link accepters, watchers, enders;
-    struct blk_link ready; /* streams that were watched */
-    smuxb_stream *accept_head, *accept_tail;
-    smuxb_stream *spare_streams; /* the memory of some that have ended, linked by `next` */
+    struct list accepters, watchers, enders;
+    struct list ready;         /* streams that were watched */
+    struct list unaccepted;    /* streams of the peer, in the order of their coming */
+    struct list spare_streams; /* the memory of some that have ended */
     uint32_t spare_streams_len;
     uint64_t accept_deadline_us;
     /* The backlog: how many wait, how many fit, and while it is full: since when, as of how many
@@ -262,19 +243,20 @@ void blk_leave(smuxb_session *s);
 void blk_waiter_init(struct blk_waiter *w, const uint64_t *deadline_us);
 /* Makes the waiter look again. */
 void blk_wake(smuxb_session *s, struct blk_waiter *w);
-void blk_wake_all(smuxb_session *s, struct blk_link *waiters);
+void blk_wake_all(smuxb_session *s, struct list *waiters);
 /* What it waits for has come. */
 void blk_satisfy(smuxb_session *s, struct blk_waiter *w);
 /* Of those that have nothing yet, the one that came first. */
-void blk_satisfy_one(smuxb_session *s, struct blk_link *waiters);
-void blk_satisfy_all(smuxb_session *s, struct blk_link *waiters);
+void blk_satisfy_one(smuxb_session *s, struct list *waiters);
+void blk_satisfy_all(smuxb_session *s, struct list *waiters);
 /* Lets go of the mutex until woken or `until_us` (0: for ever).  `sleepers`: where those who may
  * take roles can be found meanwhile, or NULL. */
-void blk_sleep(smuxb_session *s, struct blk_waiter *w, struct blk_link *sleepers,
-               uint64_t until_us);
+void blk_sleep(smuxb_session *s, struct blk_waiter *w, struct list *sleepers, uint64_t until_us);
 /* Waits until w->done, doing the session's I/O meanwhile.  False: its deadline has passed.  If
  * w->granted afterwards, the mutex is not held, and session and stream must not be touched. */
 bool blk_wait(smuxb_session *s, struct blk_waiter *w);
+/* The same as a member of `waiters`, where blk_satisfy_all and the like find it. */
+bool blk_wait_among(smuxb_session *s, struct blk_waiter *w, struct list *waiters);
 /* See to it that a vacant role is taken where there is need: by a sleeping thread, or the keeper.
  * */
 void blk_pass_on_out(smuxb_session *s);
@@ -294,7 +276,7 @@ bool blk_wants_more(const smuxb_session *s, const struct blk_waiter *w);
 /* Messages have been for one thread alone lately. */
 bool blk_solo(const smuxb_session *s);
 static inline bool blk_sleeping(const smuxb_session *s) {
-    return !blk_list_empty(&s->sleepers[0]) || !blk_list_empty(&s->sleepers[1]);
+    return !list_is_empty(&s->sleepers[0]) || !list_is_empty(&s->sleepers[1]);
 }
 
 /* ---- blk_io.c -------------------------------------------------------------------------- */

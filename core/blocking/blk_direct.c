@@ -45,7 +45,7 @@ static void add(struct blk_plan *p, void *to, size_t len) {
 static bool mixed_bulk(const smuxb_session *s, const smux_incoming *in) {
     if (s->receiving && s->receiving->borrows)
         return false; /* then it belongs where the rest is */
-    return in->frame_len >= SEPARATE_MIN && (blk_sleeping(s) || !blk_list_empty(&s->held));
+    return in->frame_len >= SEPARATE_MIN && (blk_sleeping(s) || !list_is_empty(&s->held));
 }
 
 /* The reader that the payload to come is for, if there is one with room: `w` itself, or one that
@@ -53,9 +53,9 @@ static bool mixed_bulk(const smuxb_session *s, const smux_incoming *in) {
 static struct blk_waiter *target(const smuxb_session *s, const smux_incoming *in,
                                  struct blk_waiter *w) {
     const smuxb_stream *st = in->stream ? smux_stream_user(in->stream) : NULL;
-    if (!st || blk_list_empty(&st->readers))
+    if (!st || list_is_empty(&st->readers))
         return NULL;
-    struct blk_waiter *r = blk_of(struct blk_waiter, st->readers.next, home);
+    struct blk_waiter *r = container_of(list_first(&st->readers), struct blk_waiter, home);
     if (r->room == r->got || !r->data)
         return NULL;
     return r == w || (r->where == BLK_ASLEEP && !s->poll_first) ? r : NULL;

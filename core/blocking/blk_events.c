@@ -14,11 +14,7 @@ static void on_accept(smuxb_session *s, const smux_event *ev) {
         smux_stream_reset(ev->stream);
         return;
     }
-    if (s->accept_tail)
-        s->accept_tail->next = st;
-    else
-        s->accept_head = st;
-    s->accept_tail = st;
+    list_append(&s->unaccepted, &st->link);
     if (++s->backlog_len == s->backlog_max)
         blk_feed_no_further(s);
     blk_satisfy_one(s, &s->accepters);
@@ -29,8 +25,10 @@ static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, s
     size_t done = 0;
     if (st->queue.len)
         return 0;
-    for (struct blk_link *l = st->readers.next; l != &st->readers && done < len; l = l->next) {
-        struct blk_waiter *w = blk_of(struct blk_waiter, l, home);
+    list_for_each(link, &st->readers) {
+        if (done == len)
+            break;
+        struct blk_waiter *w = container_of(link, struct blk_waiter, home);
         size_t n = w->room - w->got < len - done ? w->room - w->got : len - done;
         if (!n || w->pieces_len == BLK_PIECES_MAX || (w->done && !w->got))
             continue; /* full, or on its way out with an error */
@@ -47,8 +45,8 @@ static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, s
 /* What those that wait have got is followed by what is queued now: they are to get no more.  Those
  * that have nothing, because they could not borrow, take it from there. */
 static void seal_readers(smuxb_stream *st) {
-    for (struct blk_link *l = st->readers.next; l != &st->readers; l = l->next) {
-        struct blk_waiter *w = blk_of(struct blk_waiter, l, home);
+    list_for_each(link, &st->readers) {
+        struct blk_waiter *w = container_of(link, struct blk_waiter, home);
         w->room = w->got ? w->got : w->room;
         blk_satisfy(st->session, w);
         blk_wake(st->session, w); /* also if it is held */
@@ -101,8 +99,8 @@ static void on_reset(smuxb_session *s, const smux_event *ev) {
 
 static void on_writable(smuxb_session *s, const smux_event *ev) {
     smuxb_stream *st = ev->user;
-    if (st && !blk_list_empty(&st->writers))
-        blk_satisfy(s, blk_of(struct blk_waiter, st->writers.next, home));
+    if (st && !list_is_empty(&st->writers))
+        blk_satisfy(s, container_of(list_first(&st->writers), struct blk_waiter, home));
 }
 
 static void on_sent(smuxb_session *s, const smux_event *ev) {

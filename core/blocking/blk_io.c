@@ -107,7 +107,7 @@ static void end_io(smuxb_session *s, struct blk_waiter *w) {
 /* If nobody else waits, no more is fed than this waiter can take: the rest stays where it is
  * instead of being copied, until the next call fetches it from there. */
 static size_t feed_limit(const smuxb_session *s, const struct blk_waiter *w) {
-    if (!w->waits || blk_sleeping(s) || !blk_list_empty(&s->held))
+    if (!w->waits || blk_sleeping(s) || !list_is_empty(&s->held))
         return SIZE_MAX;
     return w->room - w->got > FEED_MIN ? w->room - w->got + 8 : FEED_MIN;
 }
@@ -140,7 +140,7 @@ static uint64_t sooner(uint64_t until_us, uint64_t wait_us) {
 
 static void io_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t until_us) {
     struct blk_plan plan;
-    bool reads = roles & BLK_IN, holds = reads && !blk_list_empty(&s->held);
+    bool reads = roles & BLK_IN, holds = reads && !list_is_empty(&s->held);
     bool patient = holds && blk_many_held(s);
     struct carrier_io io = {
         .fd = s->fd,
@@ -208,12 +208,11 @@ static void carrier_broken(smuxb_session *s, int saved_errno) {
 
 /* Writers whose time is up wait for the moment when their memory is not being sent from. */
 static void serve_cancels(smuxb_session *s) {
-    for (struct blk_link *l = s->cancels.next, *next; l != &s->cancels; l = next) {
-        struct blk_waiter *w = blk_of(struct blk_waiter, l, cancel);
-        next = l->next;
+    list_for_each(link, &s->cancels) {
+        struct blk_waiter *w = container_of(link, struct blk_waiter, cancel);
         if (!blk_take_back(s, w))
             continue;
-        blk_list_remove(&w->cancel);
+        list_remove(&w->cancel);
         blk_wake(s, w);
     }
 }
@@ -284,8 +283,8 @@ static void read_along(smuxb_session *s) {
     const uint64_t none = 0;
     uint64_t until_us = UINT64_MAX;
     struct blk_waiter w;
-    if (s->in_owner || s->nudged || s->accept_head || blk_sleeping(s) || s->error || s->broken ||
-        !blk_may_read(s, &until_us))
+    if (s->in_owner || s->nudged || !list_is_empty(&s->unaccepted) || blk_sleeping(s) || s->error ||
+        s->broken || !blk_may_read(s, &until_us))
         return;
     blk_waiter_init(&w, &none);
     w.done = true;

@@ -33,7 +33,7 @@ static unsigned keeper_roles(smuxb_session *s, bool quiet, uint64_t *until_us) {
     if (s->threaded)
         return 0;
     if (s->full && !s->out_owner && !s->flushing && !s->broken) {
-        if (blk_list_empty(&s->sleepers[1]))
+        if (list_is_empty(&s->sleepers[1]))
             roles |= BLK_OUT;
         else
             blk_pass_on_out(s);

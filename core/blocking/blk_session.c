@@ -21,14 +21,13 @@
 
 void blk_session_destroy(smuxb_session *s) {
     int cancel = blk_forbid_cancel();
-    while (s->accept_head) {
-        smuxb_stream *st = s->accept_head;
-        s->accept_head = st->next;
+    list_for_each(link, &s->unaccepted) {
+        smuxb_stream *st = container_of(link, smuxb_stream, link);
         blk_queue_drop(s, &st->queue);
         free(st);
     }
-    for (smuxb_stream *st; (st = s->spare_streams); free(st))
-        s->spare_streams = st->next;
+    list_for_each(link, &s->spare_streams)
+        free(container_of(link, smuxb_stream, link));
     smux_session_free(s->engine);
     if (s->in_wake_fd >= 0)
         close(s->in_wake_fd);
@@ -68,13 +67,15 @@ static void session_init(smuxb_session *s, const smuxb_transport *transport) {
     s->threaded = transport != NULL;
     pthread_mutex_init(&s->mutex, NULL);
     for (int i = 0; i < 2; i++)
-        blk_list_init(&s->sleepers[i]);
-    blk_list_init(&s->held);
-    blk_list_init(&s->cancels);
-    blk_list_init(&s->accepters);
-    blk_list_init(&s->watchers);
-    blk_list_init(&s->ready);
-    blk_list_init(&s->enders);
+        list_init(&s->sleepers[i]);
+    list_init(&s->held);
+    list_init(&s->cancels);
+    list_init(&s->accepters);
+    list_init(&s->watchers);
+    list_init(&s->ready);
+    list_init(&s->unaccepted);
+    list_init(&s->spare_streams);
+    list_init(&s->enders);
 }
 
 /* The descriptor becomes the session's when all else has succeeded. */
@@ -196,10 +197,8 @@ static void linger(smuxb_session *s) {
 static void await_end(smuxb_session *s, const uint64_t *deadline_us) {
     struct blk_waiter w;
     blk_waiter_init(&w, deadline_us);
-    blk_list_push(&s->enders, &w.home);
     if (!s->error)
-        (void)blk_wait(s, &w);
-    blk_list_remove(&w.home);
+        (void)blk_wait_among(s, &w, &s->enders);
 }
 
 static int close_locked(smuxb_session *s) {

@@ -10,12 +10,12 @@
 /* ---- Life ----------------------------------------------------------------------------------- */
 
 static smuxb_stream *take_memory(smuxb_session *s) {
-    smuxb_stream *st = s->spare_streams;
-    if (!st)
-        return malloc(sizeof *st);
-    s->spare_streams = st->next;
+    struct list_link *spare = list_first(&s->spare_streams);
+    if (!spare)
+        return malloc(sizeof(smuxb_stream));
+    list_remove(spare);
     s->spare_streams_len--;
-    return st;
+    return container_of(spare, smuxb_stream, link);
 }
 
 static void give_memory(smuxb_session *s, smuxb_stream *st) {
@@ -23,8 +23,7 @@ static void give_memory(smuxb_session *s, smuxb_stream *st) {
         free(st);
         return;
     }
-    st->next = s->spare_streams;
-    s->spare_streams = st;
+    list_prepend(&s->spare_streams, &st->link);
     s->spare_streams_len++;
 }
 
@@ -33,8 +32,8 @@ smuxb_stream *blk_stream_new(smuxb_session *s, smux_stream *engine) {
     if (!st)
         return NULL;
     *st = (smuxb_stream){.session = s, .engine = engine, .id = smux_stream_id(engine)};
-    blk_list_init(&st->readers);
-    blk_list_init(&st->writers);
+    list_init(&st->readers);
+    list_init(&st->writers);
     smux_stream_set_user(engine, st);
     return st;
 }
@@ -55,7 +54,7 @@ static void detach(smuxb_stream *st, void (*end)(smux_stream *)) {
         st->session->receiving = NULL;
     blk_queue_drop(st->session, &st->queue);
     st->watched = false;
-    blk_list_remove(&st->ready);
+    list_remove(&st->link);
     if (!engine)
         return;
     smux_stream_set_user(engine, NULL);
@@ -130,13 +129,10 @@ int smuxb_stream_open(smuxb_session *s, smuxb_stream **stream) {
 }
 
 static smuxb_stream *take_accepted(smuxb_session *s) {
-    smuxb_stream *st = s->accept_head;
-    if (!st || s->closing)
+    if (list_is_empty(&s->unaccepted) || s->closing)
         return NULL;
-    s->accept_head = st->next;
-    if (!st->next)
-        s->accept_tail = NULL;
-    st->next = NULL;
+    smuxb_stream *st = container_of(list_first(&s->unaccepted), smuxb_stream, link);
+    list_remove(&st->link);
     s->accepted++;
     /* What was held back for want of room may come in again, or soon. */
     if (s->backlog_len == s->backlog_max || s->backlog_len == s->backlog_max / 2 + 1) {
@@ -153,12 +149,12 @@ static smuxb_stream *take_accepted(smuxb_session *s) {
 
 /* What smuxb_stream_accept and smuxb_session_ready have in common: what `take` finds, or waiting
  * for it in `list`. */
-static int wait_for_stream(smuxb_session *s, struct blk_waiter *w, struct blk_link *list,
+static int wait_for_stream(smuxb_session *s, struct blk_waiter *w, struct list *list,
                            smuxb_stream *(*take)(smuxb_session *s), smuxb_stream **stream) {
     bool in_time = true;
     int error;
     s->refs++;
-    blk_list_push(list, &w->home);
+    list_append(list, &w->home);
     for (;;) {
         error = 0;
         if ((*stream = take(s)) || (error = blk_session_error(s)))
@@ -169,7 +165,7 @@ static int wait_for_stream(smuxb_session *s, struct blk_waiter *w, struct blk_li
         w->done = false;
         in_time = blk_wait(s, w);
     }
-    blk_list_remove(&w->home);
+    list_remove(&w->home);
     s->refs--;
     return error;
 }
@@ -218,7 +214,7 @@ static ssize_t read_now(smuxb_stream *st, struct blk_waiter *w) {
 
 static ssize_t read_waiting(smuxb_stream *st, struct blk_waiter *w) {
     ssize_t result = MUST_WAIT;
-    blk_list_push(&st->readers, &w->home);
+    list_append(&st->readers, &w->home);
     for (bool in_time = true; result == MUST_WAIT;) {
         w->done = false;
         in_time = blk_wait(st->session, w);
@@ -228,7 +224,7 @@ static ssize_t read_waiting(smuxb_stream *st, struct blk_waiter *w) {
         if (result == MUST_WAIT && !in_time)
             result = SMUXB_ERR_TIMEOUT;
     }
-    blk_list_remove(&w->home);
+    list_remove(&w->home);
     return result;
 }
 
@@ -283,14 +279,14 @@ void blk_stream_ready(smuxb_stream *st) {
     if (!st->watched)
         return;
     st->watched = false;
-    blk_list_push(&st->session->ready, &st->ready);
+    list_append(&st->session->ready, &st->link);
     blk_satisfy_one(st->session, &st->session->watchers);
 }
 
 void smuxb_stream_watch(smuxb_stream *st) {
     smuxb_session *s = st->session;
     blk_lock(s);
-    if (!st->closed && !st->ready.next) {
+    if (!st->closed && !list_is_linked(&st->link)) {
         st->watched = true;
         if (st->queue.len || st->eof || blk_stream_error(st))
             blk_stream_ready(st);
@@ -299,10 +295,10 @@ void smuxb_stream_watch(smuxb_stream *st) {
 }
 
 static smuxb_stream *take_ready(smuxb_session *s) {
-    if (blk_list_empty(&s->ready))
+    if (list_is_empty(&s->ready))
         return NULL;
-    smuxb_stream *st = blk_of(smuxb_stream, s->ready.next, ready);
-    blk_list_remove(&st->ready);
+    smuxb_stream *st = container_of(list_first(&s->ready), smuxb_stream, link);
+    list_remove(&st->link);
     return st;
 }
 
@@ -325,7 +321,7 @@ int smuxb_stream_close_write(smuxb_stream *st) {
     if (!error && !st->fin) {
         st->fin = true;
         /* Over a transport, writers copy piece by piece; the last of them does it (blk_write). */
-        if (!s->threaded || blk_list_empty(&st->writers))
+        if (!s->threaded || list_is_empty(&st->writers))
             error = smux_stream_close_write(st->engine);
         blk_flush_gathered(s);
     }

@@ -29,23 +29,6 @@ uint64_t smuxb_after_ms(uint64_t milliseconds) {
     return milliseconds < (UINT64_MAX - now) / 1000 ? now + milliseconds * 1000 : UINT64_MAX;
 }
 
-/* ---- Lists ---------------------------------------------------------------------------------- */
-
-__attribute__((noinline)) void blk_list_push(struct blk_link *head, struct blk_link *l) {
-    l->next = head;
-    l->prev = head->prev;
-    head->prev->next = l;
-    head->prev = l;
-}
-
-void blk_list_remove(struct blk_link *l) {
-    if (!l->next)
-        return;
-    l->prev->next = l->next;
-    l->next->prev = l->prev;
-    l->prev = l->next = NULL;
-}
-
 /* ---- The mutex ------------------------------------------------------------------------------ */
 
 static void futex_wake(uint32_t *word) {
@@ -72,14 +55,13 @@ static bool complete(const smuxb_session *s, const struct blk_waiter *w) {
 /* From the moment its fate is set, the waiter belongs to its thread again. */
 static uint32_t *decide_fate(struct blk_waiter *w, bool grant) {
     uint32_t *futex = &w->futex, sleeping = BLK_SLEEPING;
-    struct blk_link home = w->home;
+    struct list_link home = w->home;
     smuxb_stream *st = w->stream;
     if (!__atomic_compare_exchange_n(futex, &sleeping, grant ? BLK_GRANTED : BLK_WOKEN, false,
                                      __ATOMIC_RELEASE, __ATOMIC_RELAXED))
         return NULL; /* it has woken by itself, and wants the mutex */
     if (grant) {
-        home.prev->next = home.next;
-        home.next->prev = home.prev;
+        list_remove(&home);
         blk_stream_unref(st);
     }
     return futex;
@@ -124,7 +106,7 @@ void blk_waiter_init(struct blk_waiter *w, const uint64_t *deadline_us) {
 
 void blk_wake(smuxb_session *s, struct blk_waiter *w) {
     if (w->where == BLK_ASLEEP) {
-        blk_list_remove(&w->sleep);
+        list_remove(&w->sleep);
         w->where = BLK_RUNNING;
         if (s->wakes_len < BLK_WAKES_MAX) {
             s->wakes[s->wakes_len++] = w;
@@ -141,9 +123,9 @@ void blk_wake(smuxb_session *s, struct blk_waiter *w) {
     }
 }
 
-void blk_wake_all(smuxb_session *s, struct blk_link *waiters) {
-    for (struct blk_link *l = waiters->next; l != waiters; l = l->next)
-        blk_wake(s, blk_of(struct blk_waiter, l, home));
+void blk_wake_all(smuxb_session *s, struct list *waiters) {
+    list_for_each(link, waiters)
+        blk_wake(s, container_of(link, struct blk_waiter, home));
 }
 
 static void note_served(smuxb_session *s, uintptr_t thread) {
@@ -193,8 +175,8 @@ void blk_served(smuxb_session *s, struct blk_waiter *w) {
         blk_wake(s, w);
         return;
     }
-    blk_list_remove(&w->sleep);
-    blk_list_push(&s->held, &w->sleep);
+    list_remove(&w->sleep);
+    list_append(&s->held, &w->sleep);
 }
 
 /* Waking so many takes about as long as waiting a moment for what makes it needless. */
@@ -202,19 +184,21 @@ void blk_served(smuxb_session *s, struct blk_waiter *w) {
 
 bool blk_many_held(const smuxb_session *s) {
     int n = 0;
-    for (const struct blk_link *l = s->held.next; l != &s->held && n < MANY_HELD; l = l->next)
-        n++;
-    return n == MANY_HELD;
+    list_for_each(link, &s->held) {
+        if (++n == MANY_HELD)
+            return true;
+    }
+    return false;
 }
 
 void blk_release_held(smuxb_session *s) {
-    while (!blk_list_empty(&s->held))
-        blk_wake(s, blk_of(struct blk_waiter, s->held.next, sleep));
+    while (!list_is_empty(&s->held))
+        blk_wake(s, container_of(list_first(&s->held), struct blk_waiter, sleep));
 }
 
-void blk_satisfy_one(smuxb_session *s, struct blk_link *waiters) {
-    for (struct blk_link *l = waiters->next; l != waiters; l = l->next) {
-        struct blk_waiter *w = blk_of(struct blk_waiter, l, home);
+void blk_satisfy_one(smuxb_session *s, struct list *waiters) {
+    list_for_each(link, waiters) {
+        struct blk_waiter *w = container_of(link, struct blk_waiter, home);
         if (!w->done) {
             blk_satisfy(s, w);
             break;
@@ -222,9 +206,9 @@ void blk_satisfy_one(smuxb_session *s, struct blk_link *waiters) {
     }
 }
 
-void blk_satisfy_all(smuxb_session *s, struct blk_link *waiters) {
-    for (struct blk_link *l = waiters->next; l != waiters; l = l->next)
-        blk_satisfy(s, blk_of(struct blk_waiter, l, home));
+void blk_satisfy_all(smuxb_session *s, struct list *waiters) {
+    list_for_each(link, waiters)
+        blk_satisfy(s, container_of(link, struct blk_waiter, home));
 }
 
 /* Woken for nothing (a signal, a stale wake-up), it withdraws; the caller looks and comes again. */
@@ -252,18 +236,17 @@ static void recall(smuxb_session *s, struct blk_waiter *w) {
     }
 }
 
-void blk_sleep(smuxb_session *s, struct blk_waiter *w, struct blk_link *sleepers,
-               uint64_t until_us) {
+void blk_sleep(smuxb_session *s, struct blk_waiter *w, struct list *sleepers, uint64_t until_us) {
     w->where = BLK_ASLEEP;
     __atomic_store_n(&w->futex, BLK_SLEEPING, __ATOMIC_RELAXED);
     if (sleepers)
-        blk_list_push(sleepers, &w->sleep);
+        list_append(sleepers, &w->sleep);
     blk_unlock(s);
     w->granted = sleep_on(&w->futex, until_us) == BLK_GRANTED;
     if (w->granted)
         return;
     blk_lock(s);
-    blk_list_remove(&w->sleep);
+    list_remove(&w->sleep);
     w->where = BLK_RUNNING;
     recall(s, w);
 }
@@ -283,8 +266,8 @@ void blk_watch(smuxb_session *s) {
 
 /* The thread that came last: what it needs is the most likely to be in the caches. */
 static struct blk_waiter *last_sleeper(smuxb_session *s, bool writes) {
-    struct blk_link *list = &s->sleepers[writes];
-    return blk_list_empty(list) ? NULL : blk_of(struct blk_waiter, list->prev, sleep);
+    struct list_link *last = list_last(&s->sleepers[writes]);
+    return last ? container_of(last, struct blk_waiter, sleep) : NULL;
 }
 
 void blk_pass_on_in(smuxb_session *s) {
@@ -397,5 +380,12 @@ bool blk_wait(smuxb_session *s, struct blk_waiter *w) {
     }
     w->waits = false;
     leave_roles(s, w);
+    return in_time;
+}
+
+bool blk_wait_among(smuxb_session *s, struct blk_waiter *w, struct list *waiters) {
+    list_append(waiters, &w->home);
+    bool in_time = blk_wait(s, w);
+    list_remove(&w->home);
     return in_time;
 }

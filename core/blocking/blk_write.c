@@ -56,9 +56,9 @@ static void end_loan(smuxb_session *s, struct blk_waiter *w) {
     w->stream = NULL; /* there will be more to do than to return the length: not to be granted */
     blk_dispatch(s);
     while (w->pending && !blk_take_back(s, w)) {
-        blk_list_push(&s->cancels, &w->cancel);
+        list_append(&s->cancels, &w->cancel);
         blk_sleep(s, w, NULL, smuxb_now_us() + RETRY_US);
-        blk_list_remove(&w->cancel);
+        list_remove(&w->cancel);
         blk_dispatch(s);
     }
 }
@@ -85,7 +85,7 @@ static ssize_t write_lent(smuxb_stream *st, struct blk_waiter *w, const struct i
     smuxb_session *s = st->session;
     w->kept_back = total;
     int error = lend(st, w, iov, iovcnt);
-    blk_list_push(&st->writers, &w->home);
+    list_append(&st->writers, &w->home);
     if (!error && blk_flush_due(s))
         blk_flush(s, w);
     if (!error && !w->done)
@@ -97,7 +97,7 @@ static ssize_t write_lent(smuxb_stream *st, struct blk_waiter *w, const struct i
         w->done = true;
         blk_flush(s, w); /* an end that had to wait for it */
     }
-    blk_list_remove(&w->home);
+    list_remove(&w->home);
     if (w->error) /* what had not gone out was dropped */
         return st->closed ? SMUXB_ERR_STREAM_CLOSED : w->error;
     return write_result(st, total - w->kept_back, total, error ? error : SMUXB_ERR_TIMEOUT);
@@ -163,9 +163,9 @@ static ssize_t copy_all(smuxb_stream *st, struct blk_waiter *w, const struct iov
     bool in_time = true;
     size_t done = 0;
     int reason = SMUXB_ERR_TIMEOUT;
-    blk_list_push(&st->writers, &w->home);
+    list_append(&st->writers, &w->home);
     while (!blk_write_error(st)) {
-        ssize_t n = st->writers.next == &w->home ? copy_some(st, iov, iovcnt, done) : 0;
+        ssize_t n = list_first(&st->writers) == &w->home ? copy_some(st, iov, iovcnt, done) : 0;
         if (n < 0) {
             reason = (int)n;
             break;
@@ -177,9 +177,9 @@ static ssize_t copy_all(smuxb_stream *st, struct blk_waiter *w, const struct iov
         w->done = false;
         in_time = blk_wait(s, w);
     }
-    blk_list_remove(&w->home);
-    if (!blk_list_empty(&st->writers))
-        blk_satisfy(s, blk_of(struct blk_waiter, st->writers.next, home));
+    list_remove(&w->home);
+    if (!list_is_empty(&st->writers))
+        blk_satisfy(s, container_of(list_first(&st->writers), struct blk_waiter, home));
     else if (st->fin && st->engine)
         (void)smux_stream_close_write(st->engine); /* asked for while this was going on */
     return write_result(st, done, total, reason);

@@ -13,6 +13,7 @@
 #ifndef CORE_ENGINE_ENGINE_H
 #define CORE_ENGINE_ENGINE_H
 
+#include "core/common/list.h"
 #include "core/engine/spares.h"
 #include "core/engine/wire.h"
 #include "core/smux.h"
@@ -21,42 +22,8 @@ static inline uint32_t min_u32(uint32_t a, uint64_t b) {
     return a < b ? a : (uint32_t)b;
 }
 
-/* ---- Lists ---------------------------------------------------------------------------------- */
-
-/* A member or the head of a circular doubly linked list.  A member that is in no list is zeroed. */
-struct link {
-    struct link *prev, *next;
-};
-
-static inline void list_init(struct link *head) {
-    head->prev = head->next = head;
-}
-static inline bool list_empty(const struct link *head) {
-    return head->next == head;
-}
-static inline bool linked(const struct link *l) {
-    return l->next != NULL;
-}
-static inline void list_insert(struct link *before, struct link *l) {
-    l->next = before;
-    l->prev = before->prev;
-    before->prev->next = l;
-    before->prev = l;
-}
-static inline void list_push_back(struct link *head, struct link *l) {
-    list_insert(head, l);
-}
-static inline void list_push_front(struct link *head, struct link *l) {
-    list_insert(head->next, l);
-}
-static inline void list_remove(struct link *l) {
-    if (!linked(l))
-        return;
-    l->prev->next = l->next;
-    l->next->prev = l->prev;
-    l->prev = l->next = NULL;
-}
-#define stream_of(l, member) ((smux_stream *)((char *)(l)-offsetof(struct smux_stream, member)))
+/* `at`: one of its links; `member`: which. */
+#define stream_of(at, member) container_of(at, struct smux_stream, member)
 
 /* ---- Stream --------------------------------------------------------------------------------- */
 
@@ -124,12 +91,12 @@ struct smux_stream {
     uint32_t update_us;   /* low 32 bits of the time of the last UPD */
     uint32_t probe_us;    /* and of the one that started the probe */
 
-    uint64_t active_us;  /* kept if there is a timeout for it */
-    struct link ring;    /* session.ring: has data that may be sent */
-    struct link control; /* session.control: owes a control frame */
-    struct link events;  /* session.events, .blocked or .starved */
-    struct link idle;    /* session.idle, .lingering once given up, or .still */
-    struct link hold;    /* session.hold[log2(unread)], or .shrunk; see there */
+    uint64_t active_us;       /* kept if there is a timeout for it */
+    struct list_link ring;    /* session.ring: has data that may be sent */
+    struct list_link control; /* session.control: owes a control frame */
+    struct list_link events;  /* session.events, .blocked or .starved */
+    struct list_link idle;    /* session.idle, .lingering once given up, or .still */
+    struct list_link hold;    /* session.hold[log2(unread)], or .shrunk; see there */
 };
 _Static_assert(sizeof(struct smux_stream) <= 200, "an idle stream is to stay below 256 bytes");
 _Static_assert(SMUX_ERR_FLOOD >= INT8_MIN, "errors fit into smux_stream.error");
@@ -257,7 +224,7 @@ struct smux_session {
     /* Streams in the order in which their windows were last tuned.  Where promises are kept to:
      * [log2(window)]; under SMUX_FULL_STALL [0] alone: those whose windows have grown, or should.
      * */
-    struct link hold[32];
+    struct list hold[32];
     uint32_t sharers; /* how many these are */
     uint32_t backlog;
     bool paused;           /* smux_session_pause_reading */
@@ -270,7 +237,7 @@ struct smux_session {
                                has been told */
     bool sync_pending;
     uint64_t held;        /* the most that can ever lie unread, if the peer keeps to it */
-    struct link shrunk;   /* windows that were lowered, in updates before the next SYNC(ED) */
+    struct list shrunk;   /* windows that were lowered, in updates before the next SYNC(ED) */
     uint32_t credits_out; /* streams of the peer that may still begin with a full window */
     uint32_t credits;     /* and of ours */
     uint32_t small_id;    /* stream of the FIN just before, 0: none */
@@ -278,13 +245,13 @@ struct smux_session {
 
     /* Events. */
     smux_sendbuf *returned, **returned_tail;
-    struct link events;
+    struct list events;
 
     /* Sending. */
-    struct link ring, control;
-    struct link idle, lingering;  /* by last activity: the first has been still for longest */
-    struct link still;            /* found still once, in that order */
-    struct link blocked, starved; /* whose smux_stream_send fell short of the session's share */
+    struct list ring, control;
+    struct list idle, lingering;  /* by last activity: the first has been still for longest */
+    struct list still;            /* found still once, in that order */
+    struct list blocked, starved; /* whose smux_stream_send fell short of the session's share */
     uint32_t ring_len;
     uint64_t queued, copied; /* of all streams; of that, what lies in buffers made here */
     uint64_t chunks;         /* memory of those buffers */
@@ -331,7 +298,7 @@ void stream_owe_nothing(smux_stream *st);
 void stream_active(smux_stream *st);
 /* Would what it has to send go out at once if the carrier took it? */
 static inline bool stream_waits_for_carrier(const smux_stream *st) {
-    return linked(&st->ring) || linked(&st->control) || st->refs;
+    return list_is_linked(&st->ring) || list_is_linked(&st->control) || st->refs;
 }
 void stream_set_in(smux_stream *st, enum in_state to);
 void stream_set_out(smux_stream *st, enum out_state to);

@@ -17,9 +17,9 @@ void send_owe_closed(smux_stream *st) {
 
 /* A peer without extensions cannot be told CLOSED. Streams that waited for nothing else are freed,
  * which must not happen while the table is walked. */
-static void forget_closed(struct link *untold) {
-    while (!list_empty(untold)) {
-        smux_stream *st = stream_of(untold->next, control);
+static void forget_closed(struct list *untold) {
+    while (!list_is_empty(untold)) {
+        smux_stream *st = stream_of(list_first(untold), control);
         list_remove(&st->control);
         st->flags &= (uint16_t)~F_OWE_CLOSED;
         send_schedule(st);
@@ -28,7 +28,7 @@ static void forget_closed(struct link *untold) {
 }
 
 void send_waiting(smux_session *s) {
-    struct link untold;
+    struct list untold;
     s->hello_until_us = 0;
     if (!s->hello_waits)
         return;
@@ -37,7 +37,7 @@ void send_waiting(smux_session *s) {
     for (smux_stream *st = NULL; (st = table_next(s, st));) {
         if (st->flags & F_OWE_CLOSED && !s->peer_extensions) {
             list_remove(&st->control);
-            list_push_back(&untold, &st->control);
+            list_append(&untold, &st->control);
         } else if (st->flags & (F_OWE_RESET | F_OWE_CLOSED)) {
             send_schedule(st);
         }

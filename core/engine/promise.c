@@ -89,8 +89,8 @@ static bool fits(const smux_session *s, uint32_t first) {
 
 /* Streams whose SYN still waits are opened small too, because the peer is told before. */
 static void tighten(smux_session *s) {
-    for (struct link *l = s->control.next; l != &s->control; l = l->next) {
-        smux_stream *st = stream_of(l, control);
+    list_for_each(link, &s->control) {
+        smux_stream *st = stream_of(link, control);
         if (!(st->flags & F_OWE_SYN) || st->limit <= WIRE_SMALL_WINDOW)
             continue;
         uint64_t before = promise_held(st);
@@ -105,7 +105,7 @@ uint32_t promise_open(smux_session *s) {
     uint64_t left = promise_left(s), kept = kept_for_new(s);
     bool tight = s->tight ? left < 4 * kept : left < kept;
     /* A SYN that waits to be sent must not find a larger window than was held for it. */
-    if (tight != s->tight && (tight || (list_empty(&s->control) && !s->outstanding))) {
+    if (tight != s->tight && (tight || (list_is_empty(&s->control) && !s->outstanding))) {
         s->tight = tight;
         s->owes |= OWE_WINDOWS;
         if (tight)
@@ -133,7 +133,7 @@ static void shrink(smux_stream *st, uint32_t target) {
     if (promise_held(st) <= target || st->in != IN_OPEN || st->flags & F_OWE_SYN)
         return;
     list_remove(&st->hold);
-    list_push_back(&s->shrunk, &st->hold);
+    list_append(&s->shrunk, &st->hold);
     st->flags |= F_OWE_UPDATE;
     s->owes |= OWE_SYNC;
     send_schedule(st);
@@ -143,8 +143,8 @@ static void shrink(smux_stream *st, uint32_t target) {
 static int shrink_still(smux_session *s, uint32_t target, uint32_t still_us) {
     int shrunk = 0;
     for (int level = 31; level >= 0; level--) {
-        while (!list_empty(&s->hold[level])) {
-            smux_stream *st = stream_of(s->hold[level].next, hold);
+        while (!list_is_empty(&s->hold[level])) {
+            smux_stream *st = stream_of(list_first(&s->hold[level]), hold);
             if ((uint32_t)s->now_us - st->update_us < still_us)
                 break;
             if (st->window <= target || shrunk == SHRINK_MAX)
@@ -239,8 +239,8 @@ void promise_synced(smux_session *s) {
     if (!s->sync_pending)
         return;
     s->sync_pending = false;
-    while (!list_empty(&s->shrunk)) {
-        smux_stream *st = stream_of(s->shrunk.next, hold);
+    while (!list_is_empty(&s->shrunk)) {
+        smux_stream *st = stream_of(list_first(&s->shrunk), hold);
         uint64_t before = promise_held(st);
         uint32_t limit = st->update_at + st->window;
         if ((int32_t)(limit - (uint32_t)st->bytes_in) < 0)

@@ -89,8 +89,8 @@ static bool overfull(const smux_session *s) {
 
 /* Makes room for open streams by dropping closed ones that have made no progress for longest. */
 static void shed_lingering(smux_session *s) {
-    for (int i = 0; i < 16 && overfull(s) && !list_empty(&s->lingering); i++) {
-        smux_stream *st = stream_of(s->lingering.next, idle);
+    for (int i = 0; i < 16 && overfull(s) && !list_is_empty(&s->lingering); i++) {
+        smux_stream *st = stream_of(list_first(&s->lingering), idle);
         if (stream_waits_for_carrier(st)) {
             stream_active(st);
             continue;
@@ -129,7 +129,7 @@ static void wait_for_room(smux_stream *st) {
     smux_session *s = st->session;
     list_remove(&st->events);
     if (own_room(st) > worthwhile(st))
-        list_push_back(st->queued ? &s->blocked : &s->starved, &st->events);
+        list_append(st->queued ? &s->blocked : &s->starved, &st->events);
 }
 
 /* Says WRITABLE when a quarter is free, not for every byte; or when nothing is left to wait for. */
@@ -144,8 +144,8 @@ static void unblock(smux_stream *st) {
     stream_event(st, F_WRITABLE);
 }
 
-static void unblock_first(struct link *list) {
-    smux_stream *st = stream_of(list->next, events);
+static void unblock_first(struct list *list) {
+    smux_stream *st = stream_of(list_first(list), events);
     list_remove(&st->events);
     unblock(st);
 }
@@ -153,9 +153,9 @@ static void unblock_first(struct link *list) {
 void queue_unblock(smux_session *s) {
     uint64_t share = s->config.session_send_buffer;
     /* Wakes no more of these than there is room for. */
-    for (uint64_t n = load(s); n < most_copied(s) && !list_empty(&s->starved); n += ROOM_MIN)
+    for (uint64_t n = load(s); n < most_copied(s) && !list_is_empty(&s->starved); n += ROOM_MIN)
         unblock_first(&s->starved);
-    while (load(s) <= share / 2 && !list_empty(&s->blocked))
+    while (load(s) <= share / 2 && !list_is_empty(&s->blocked))
         unblock_first(&s->blocked);
 }
 

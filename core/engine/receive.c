@@ -322,7 +322,7 @@ static bool frame(smux_session *s, smux_event *ev) {
 
 /* Events of a stream are reported before its id can be that of a new one. */
 static bool parse(smux_session *s, smux_event *ev) {
-    while (s->input_len && !s->error && list_empty(&s->events) && !s->returned)
+    while (s->input_len && !s->error && list_is_empty(&s->events) && !s->returned)
         if (s->payload_left ? payload(s, ev) : frame(s, ev))
             return true;
     return false;
@@ -409,9 +409,9 @@ static bool returned_event(smux_session *s, smux_event *ev) {
 }
 
 static bool stream_event_due(smux_session *s, smux_event *ev) {
-    if (list_empty(&s->events))
+    if (list_is_empty(&s->events))
         return false;
-    smux_stream *st = stream_of(s->events.next, events);
+    smux_stream *st = stream_of(list_first(&s->events), events);
     list_remove(&st->events);
     if (st->flags & F_TOLD_RESET) {
         st->flags &= (uint16_t)~F_TOLD_RESET;

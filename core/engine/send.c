@@ -38,7 +38,7 @@ static bool control_due(const smux_stream *st) {
 }
 
 void send_leave_ring(smux_stream *st) {
-    if (linked(&st->ring)) {
+    if (list_is_linked(&st->ring)) {
         list_remove(&st->ring);
         st->session->ring_len--;
     }
@@ -66,13 +66,13 @@ void send_schedule(smux_stream *st) {
     }
     if (!control_due(st))
         list_remove(&st->control);
-    else if (!linked(&st->control))
-        list_push_back(&s->control, &st->control);
+    else if (!list_is_linked(&st->control))
+        list_append(&s->control, &st->control);
     if (!data_due(st)) {
         send_leave_ring(st);
-    } else if (!linked(&st->ring)) {
+    } else if (!list_is_linked(&st->ring)) {
         st->deficit = 0;
-        list_push_back(&s->ring, &st->ring);
+        list_append(&s->ring, &st->ring);
         s->ring_len++;
     }
 }
@@ -80,7 +80,7 @@ void send_schedule(smux_stream *st) {
 bool smux_session_want_write(const smux_session *s) {
     return !s->error && s->version &&
            (s->begun || s->owes || s->refusals_head < s->refusals_tail ||
-            !list_empty(&s->control) || !list_empty(&s->ring));
+            !list_is_empty(&s->control) || !list_is_empty(&s->ring));
 }
 
 /* ---- The plan ------------------------------------------------------------------------------- */
@@ -262,8 +262,8 @@ static const struct {
 
 static void plan_control(struct output *o) {
     smux_session *s = o->s;
-    while (!list_empty(&s->control) && room_for_frame(o)) {
-        smux_stream *st = stream_of(s->control.next, control);
+    while (!list_is_empty(&s->control) && room_for_frame(o)) {
+        smux_stream *st = stream_of(list_first(&s->control), control);
         for (size_t i = 0; i < sizeof stream_frames / sizeof *stream_frames; i++)
             if (owed(st) & stream_frames[i].owed && room_for_frame(o)) {
                 st->flags &= (uint16_t)~stream_frames[i].owed;
@@ -279,7 +279,7 @@ static void plan_control(struct output *o) {
             list_remove(&st->control);
     }
     /* Behind all the updates that it asks about. */
-    if (s->owes & OWE_SYNC && list_empty(&s->control) && room_for_frame(o)) {
+    if (s->owes & OWE_SYNC && list_is_empty(&s->control) && room_for_frame(o)) {
         s->owes &= (uint16_t)~OWE_SYNC;
         s->sync_pending = true;
         plan(o, (struct frame){.kind = FRAME_SYNC, .id = WIRE_SYNC});
@@ -321,7 +321,7 @@ static uint32_t plan_data(struct output *o, smux_stream *st, uint32_t want) {
 /* Gives the first stream in the ring its turn: one frame. False when the plan is full. */
 static bool plan_turn(struct output *o) {
     smux_session *s = o->s;
-    smux_stream *st = stream_of(s->ring.next, ring);
+    smux_stream *st = stream_of(list_first(&s->ring), ring);
     uint32_t limit = frame_limit(s), credit = limit + st->deficit;
     uint32_t want = min_u32(min_u32(s->config.max_frame_size, credit), st->queued - st->planned);
     want = min_u32(want, (uint64_t)send_allowance(st));
@@ -338,7 +338,7 @@ static bool plan_turn(struct output *o) {
     if (data_due(st)) {
         /* The next turns make up for what this one fell short of. */
         st->deficit = (uint16_t)min_u32(credit - got, limit);
-        list_push_back(&s->ring, &st->ring);
+        list_append(&s->ring, &st->ring);
         s->ring_len++;
     }
     if (send_fin_due(st) && !(st->flags & F_OWED)) {
@@ -361,7 +361,7 @@ int smux_session_output(smux_session *s, struct iovec *iov, int iov_max, uint64_
     plan_begun(&o);
     plan_session_frames(&o);
     plan_control(&o);
-    while (list_empty(&s->control) && !list_empty(&s->ring) && room_for_frame(&o))
+    while (list_is_empty(&s->control) && !list_is_empty(&s->ring) && room_for_frame(&o))
         if (!plan_turn(&o))
             break;
     s->outstanding = o.len > 0;
@@ -407,7 +407,7 @@ static void take_back_data(smux_session *s, const struct frame *f) {
     if (!data_due(st))
         return;
     st->deficit = (uint16_t)f->deficit;
-    list_push_front(&s->ring, &st->ring);
+    list_prepend(&s->ring, &st->ring);
     s->ring_len++;
 }
 
@@ -447,8 +447,8 @@ static void take_back(smux_session *s, const struct frame *f) {
             s->owes |= session_frames[i].owed;
     if (!st)
         return;
-    if (control_due(st) && !linked(&st->control))
-        list_push_front(&s->control, &st->control);
+    if (control_due(st) && !list_is_linked(&st->control))
+        list_prepend(&s->control, &st->control);
     unref(st);
 }
 

@@ -99,7 +99,7 @@ void stream_active(smux_stream *st) {
         return;
     st->active_us = s->now_us;
     list_remove(&st->idle);
-    list_push_back(lingers ? &s->lingering : &s->idle, &st->idle);
+    list_append(lingers ? &s->lingering : &s->idle, &st->idle);
 }
 
 void stream_event(smux_stream *st, uint16_t flag) {
@@ -107,7 +107,7 @@ void stream_event(smux_stream *st, uint16_t flag) {
         return;
     st->flags |= flag;
     list_remove(&st->events); /* it may be in `blocked` */
-    list_push_back(&st->session->events, &st->events);
+    list_append(&st->session->events, &st->events);
 }
 
 static void leave_backlog(smux_stream *st) {

@@ -33,8 +33,9 @@ static uint64_t silence_deadline(const smux_session *s) {
 }
 
 /* When the first of a list in order of activity is due. */
-static uint64_t first_due(const struct link *list, uint64_t after_us) {
-    return list_empty(list) ? SMUX_NEVER : later(stream_of(list->next, idle)->active_us, after_us);
+static uint64_t first_due(const struct list *list, uint64_t after_us) {
+    return list_is_empty(list) ? SMUX_NEVER
+                               : later(stream_of(list_first(list), idle)->active_us, after_us);
 }
 
 static uint64_t idle_deadline(const smux_session *s) {
@@ -55,7 +56,7 @@ static uint64_t hello_deadline(const smux_session *s) {
 }
 
 static bool event_waits(const smux_session *s) {
-    return s->returned || !list_empty(&s->events) || s->input_len ||
+    return s->returned || !list_is_empty(&s->events) || s->input_len ||
            (s->error && !s->failed_told && !s->outstanding);
 }
 
@@ -93,20 +94,20 @@ static void watch_silence(smux_session *s) {
 }
 
 /* The first of the list waits for its second look; active_us is from now on when the first was. */
-static void suspect_first(smux_session *s, struct link *list) {
-    smux_stream *st = stream_of(list->next, idle);
+static void suspect_first(smux_session *s, struct list *list) {
+    smux_stream *st = stream_of(list_first(list), idle);
     if (st->flags & F_GIVEN_UP && stream_waits_for_carrier(st)) {
         stream_active(st); /* the carrier is to blame, not the stream */
         return;
     }
     list_remove(&st->idle);
-    list_push_back(&s->still, &st->idle);
+    list_append(&s->still, &st->idle);
     st->active_us = s->now_us;
 }
 
 static void end_still_streams(smux_session *s) {
     while (s->now_us >= still_deadline(s)) {
-        smux_stream *st = stream_of(s->still.next, idle);
+        smux_stream *st = stream_of(list_first(&s->still), idle);
         stream_kill(st, SMUX_ERR_IDLE, true, true);
         stream_settle(st);
     }

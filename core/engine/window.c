@@ -63,10 +63,10 @@ static void file_sharer(smux_stream *st, bool shares) {
     smux_session *s = st->session;
     if (!keeps_sharers(s))
         return;
-    s->sharers += shares - linked(&st->hold);
+    s->sharers += shares - list_is_linked(&st->hold);
     list_remove(&st->hold);
     if (shares)
-        list_push_back(&s->hold[0], &st->hold);
+        list_append(&s->hold[0], &st->hold);
 }
 
 static void set_window(smux_stream *st, uint32_t window) {
@@ -79,7 +79,7 @@ static void set_window(smux_stream *st, uint32_t window) {
     if (promise_bounds(s)) {
         list_remove(&st->hold);
         if (window)
-            list_push_back(&s->hold[31 - __builtin_clz(window)], &st->hold);
+            list_append(&s->hold[31 - __builtin_clz(window)], &st->hold);
     }
 }
 
@@ -94,14 +94,14 @@ static uint32_t largest_window(const smux_stream *st) {
     uint32_t most = min_u32(s->config.max_window, s->window_limit);
     if (!keeps_sharers(s))
         return most;
-    uint64_t sharers = s->sharers + !linked(&st->hold);
+    uint64_t sharers = s->sharers + !list_is_linked(&st->hold);
     return min_u32(most, initial_window(s) + grants_max(s) / sharers);
 }
 
 /* Takes back growth from streams that have moved little since. */
 static void shrink_still(smux_session *s) {
     for (int i = 0; i < 2 && keeps_sharers(s) && s->granted > grants_max(s) / 2; i++) {
-        smux_stream *st = stream_of(s->hold[0].next, hold);
+        smux_stream *st = stream_of(list_first(&s->hold[0]), hold);
         if ((uint32_t)s->now_us - st->update_us < STILL_US)
             return;
         set_window(st, initial_window(s));
@@ -164,7 +164,7 @@ static void hold(smux_stream *st) {
         return;
     list_remove(&st->hold);
     if (st->unread)
-        list_push_back(&s->hold[31 - __builtin_clz(st->unread)], &st->hold);
+        list_append(&s->hold[31 - __builtin_clz(st->unread)], &st->hold);
 }
 
 bool window_admits(const smux_stream *st, uint32_t len) {
@@ -173,8 +173,8 @@ bool window_admits(const smux_stream *st, uint32_t len) {
 
 static smux_stream *largest_holder(const smux_session *s) {
     for (int i = 31; i >= 0; i--)
-        if (!list_empty(&s->hold[i]))
-            return stream_of(s->hold[i].next, hold);
+        if (!list_is_empty(&s->hold[i]))
+            return stream_of(list_first(&s->hold[i]), hold);
     return NULL;
 }
 

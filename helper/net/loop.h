@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#include "core/common/list.h"
 
 struct loop;
 
