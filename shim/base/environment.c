@@ -12,7 +12,7 @@
 #include "core/common/helper_protocol.h"
 #include "shim/base/libc.h"
 
-/* Room for the longest list of routes that route_list_parse takes, and some paths. */
+/* Room for the longest list of routes that route_list_parse accepts, and some paths. */
 #define POOL_SIZE (256 * 1024)
 
 static struct {
@@ -37,10 +37,9 @@ _Static_assert(N_VARIABLES <= ENVIRONMENT_MAX, "room for all of them in environm
 
 static char pool[POOL_SIZE]; /* zero pages until used */
 
-/* A relative path of the configuration is relative to the folder in which it was first seen,
- * wherever the program and its children change to afterwards. No system call if it is absolute or
- * not set.
- * */
+/* Makes a relative path of the configuration absolute: it is relative to the working directory of
+ * the first process that sees it, wherever that process and its children change to later. No system
+ * call if the path is absolute or not set. */
 static void make_absolute(size_t *used, const char **value) {
     static const char name[] = "SMUXSHIM_CONFIG=";
     char *at = pool + *used, *path = at + sizeof name - 1;
@@ -62,8 +61,7 @@ static void make_absolute(size_t *used, const char **value) {
     *used += sizeof name + (size_t)len + strlen(path + len);
 }
 
-/* Whoever runs a program with raised privileges has made its environment, so nothing in it
- * counts. */
+/* With AT_SECURE, an unprivileged caller may have chosen the environment, so it is ignored. */
 void environment_capture(void) {
     size_t used = 0;
     shim_getenv = environment_get;

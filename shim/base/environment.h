@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * environment.h - the environment as it was when the program started.
+ * environment.h - the environment variables of the shim, as they were when the program started.
  *
- * nginx and others clear their environment, or write their title over it, before they connect for
- * the first time. So the few variables that matter are copied when the library is loaded: memory
- * only, no system call. What a program sets for itself later has no effect. A relative
- * SMUXSHIM_CONFIG becomes absolute, also in the program's own environment. Under AT_SECURE
- * (set-user-id, file capabilities) there is nothing: the environment is the caller's, the
- * privileges are not.
+ * nginx and others clear their environment, or write their process title over it, before they first
+ * connect. So the few variables that matter are copied into static memory when the library is
+ * loaded, without a system call. What a program later sets for itself has no effect. A relative
+ * SMUXSHIM_CONFIG is made absolute, in the program's own environment too. Under AT_SECURE
+ * (set-user-ID programs, file capabilities) nothing is captured, because an unprivileged caller may
+ * have chosen the environment of the privileged program.
  */
 #ifndef SHIM_BASE_ENVIRONMENT_H
 #define SHIM_BASE_ENVIRONMENT_H
@@ -17,13 +17,13 @@
 /* Copies the variables. Call it once, before any other thread exists. */
 void environment_capture(void);
 
-/* The captured value, or NULL. Only for the variables in environment.c. */
+/* The captured value, or NULL. Knows only the variables listed in environment.c. */
 const char *environment_get(const char *name);
 
 #define ENVIRONMENT_MAX 16
 
-/* Writes the captured variables except `without`, as "NAME=value" each, and a final NULL. Returns
- * their number, at most ENVIRONMENT_MAX. */
+/* Fills `list` with the captured variables except `without`, each as "NAME=value", and a final
+ * NULL. Returns their number, at most ENVIRONMENT_MAX; the NULL is not counted. */
 size_t environment_list(char **list, const char *without);
 
 #endif

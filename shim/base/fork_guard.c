@@ -12,11 +12,11 @@
 #define WAIT_STEP_NS   50000
 #define WAIT_STEPS_MAX 2000 /* 100 ms in total */
 
-static atomic_int windows; /* guards that are on, in the whole process */
+static atomic_int windows; /* open guards in the whole process */
 static atomic_int forks;   /* under way */
 static atomic_flag registered = ATOMIC_FLAG_INIT;
 static __thread int own_windows __attribute__((
-    tls_model("initial-exec"))); /* of this thread: a handler may connect inside a connect */
+    tls_model("initial-exec"))); /* of this thread: a signal handler may connect during a connect */
 
 static void wait_step(void) {
     struct timespec step = {.tv_nsec = WAIT_STEP_NS};
@@ -42,7 +42,7 @@ static void after_fork_in_child(void) {
 
 void fork_guard_open(void) {
     int saved = errno;
-    /* glibc has room for the first 48 handlers without allocating. */
+    /* glibc stores the first 48 handlers without allocating. */
     if (!atomic_flag_test_and_set(&registered))
         pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     for (int i = 0;; i++) {

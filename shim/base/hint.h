@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hint.h - what this process remembers about its descriptors, if it does.
+ * hint.h - what this process remembers about its descriptors; may be missing or out of date.
  *
- * A word per descriptor number, in zero pages that are never touched unless used. The word may be
- * stale (close is not hooked, nor does everything that gives a number away pass the hooks of
- * socket.h), absent (another process made the connection) or copied by fork. So no decision may
+ * There is one word for each descriptor number, in zero pages that are not touched unless used. A
+ * word may be stale (close is not hooked, and a number can be reused without passing the hooks of
+ * socket.h), missing (another process made the connection), or copied by fork. So no decision may
  * depend on it: it only says where asking the kernel is worth a system call. Lock-free; safe in
  * signal handlers.
  */
@@ -16,44 +16,45 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef HINT_FDS_MAX       /* tests build a library with few */
-#define HINT_FDS_MAX 65536 /* in place; as many of those above share a table, mapped if needed */
+#ifndef HINT_FDS_MAX       /* tests build a library with a small table */
+#define HINT_FDS_MAX 65536 /* words in static memory, and in each table for higher numbers */
 #endif
-#define HINT_TABLES_MAX 256 /* 16 million descriptors; those above are treated as never seen */
+#define HINT_TABLES_MAX 256 /* 16 million descriptors; nothing is remembered of higher numbers */
 
 enum {
-    HINT_OURS = 1u << 31,    /* this process put a connection of ours there */
-    HINT_PENDING = 1u << 30, /* connect() has not yet told the application the outcome */
-    HINT_EPOLL = 1u << 29,   /* some epoll registration is remembered */
-    HINT_OWNER = 1u << 28,   /* F_SETOWN or F_SETSIG was called */
-    HINT_LOWAT = 1u << 27,   /* SO_RCVLOWAT was set */
-    HINT_SHUT = 1u << 26,    /* its writing side was shut down */
-    HINT_TCP = 1u << 25,     /* a TCP socket, whose epoll registrations are all remembered */
-    HINT_SET = 1u << 24,     /* the number has been that of an epoll set */
-    HINT_GIVEN_UP =
-        1u << 23, /* a thread has ended the connection: a TCP socket is or will be in its place */
-    HINT_OPTIONS = 0x007fffff, /* one bit for each row of the options carried over a swap */
+    HINT_OURS = 1u << 31,      /* a connection of ours was at this number */
+    HINT_PENDING = 1u << 30,   /* connect() has not yet told the application the outcome */
+    HINT_EPOLL = 1u << 29,     /* an epoll registration is remembered */
+    HINT_OWNER = 1u << 28,     /* F_SETOWN or F_SETSIG was called */
+    HINT_LOWAT = 1u << 27,     /* SO_RCVLOWAT was set */
+    HINT_SHUT = 1u << 26,      /* it was shut down for writing */
+    HINT_TCP = 1u << 25,       /* a TCP socket, all of whose epoll registrations are remembered */
+    HINT_SET = 1u << 24,       /* this number has been an epoll set */
+    HINT_GIVEN_UP = 1u << 23,  /* a thread disconnected it: a TCP socket takes its place */
+    HINT_OPTIONS = 0x007fffff, /* options to carry over a swap, by rows of options.def */
 
     HINT_LASTING = HINT_EPOLL | HINT_OWNER | HINT_LOWAT | HINT_TCP | HINT_SET, /* over a swap */
-    HINT_NUMBER = HINT_EPOLL | HINT_SET, /* belongs to the number, not to a copy */
+    HINT_NUMBER = HINT_EPOLL | HINT_SET, /* not inherited by a copy of the descriptor */
 };
 
 extern _Atomic uint32_t shim_hints[HINT_FDS_MAX];
 
-/* The table of `fd`, at least HINT_FDS_MAX, out of HINT_TABLES_MAX: HINT_FDS_MAX rows of `row_size`
- * bytes, zero at first, and never unmapped. NULL if there is none or, with `create`, if none can be
- * made. Preserves errno; lock-free. */
+/* Returns the table for `fd`, which must be at least HINT_FDS_MAX, out of the HINT_TABLES_MAX
+ * entries of `tables`. A table has HINT_FDS_MAX rows of `row_size` bytes; it starts as zeros and is
+ * never unmapped. NULL if the table does not exist or, with `create`, cannot be made. Preserves
+ * errno; lock-free. */
 void *hint_far_table(void *_Atomic *tables, int fd, size_t row_size, bool create);
 
-/* The word of a descriptor; NULL if it has none yet. */
+/* The same for the word of one descriptor. */
 _Atomic uint32_t *hint_far_word(int fd, bool create);
 
 static inline _Atomic uint32_t *hint_word(int fd, bool create) {
     return (unsigned)fd < HINT_FDS_MAX ? &shim_hints[fd] : hint_far_word(fd, create);
 }
 
-/* Has this process, or one that it was forked from, ever made a connection of ours? If not, it can
- * only have received some by exec or SCM_RIGHTS, and those are recognized by their names. */
+/* Has this process, or one that it was forked from, ever seen a connection of ours? If not, it can
+ * only have received one by exec or SCM_RIGHTS; such a one is recognized by the names of its
+ * socket. */
 extern atomic_bool shim_any_ours;
 
 static inline uint32_t hint_get(int fd) {
@@ -77,7 +78,7 @@ static inline void hint_remove(int fd, uint32_t bits) {
         atomic_fetch_and_explicit(word, ~bits, memory_order_relaxed);
 }
 
-/* The descriptor has turned out to be ours, whoever made it. */
+/* The descriptor has turned out to be ours, whichever process connected it. */
 static inline void hint_ours(int fd) {
     if ((unsigned)fd < HINT_FDS_MAX && !hint_has(fd, HINT_OURS)) {
         atomic_store_explicit(&shim_any_ours, true, memory_order_relaxed);
@@ -86,8 +87,8 @@ static inline void hint_ours(int fd) {
     }
 }
 
-/* Keeps only the bits in `keep` and adds `add`, in one step: what another thread adds meanwhile is
- * not lost. */
+/* Keeps only the bits in `keep` and adds `add`, atomically, so that a bit which another thread adds
+ * at the same time is not lost. */
 static inline void hint_change(int fd, uint32_t keep, uint32_t add) {
     _Atomic uint32_t *word = hint_word(fd, add != 0);
     if (add & HINT_OURS)

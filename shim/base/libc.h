@@ -5,8 +5,8 @@
  * `real.NAME(...)` is what the program would have called without the shim: libc's, or that of
  * another preloaded library. It is a cancellation point where libc's is.
  *
- * `raw_NAME(...)` enters the kernel without being a cancellation point, so that a thread cannot
- * disappear in the middle of a swap. Both set errno as usual.
+ * `raw_NAME(...)` makes the system call and is no cancellation point, so that a thread cannot be
+ * cancelled in the middle of a swap. Both set errno as usual.
  */
 #ifndef SHIM_BASE_LIBC_H
 #define SHIM_BASE_LIBC_H
@@ -26,11 +26,11 @@ struct real {
 #include "shim/base/libc.def"
 };
 
-/* Callable once real_bind has been called, which every exported function makes sure of
- * (hooks/export.h). A function that libc does not have is NULL. */
+/* Valid once real_bind has been called; every exported function ensures that (hooks/export.h). A
+ * function that libc does not have is NULL. */
 extern struct real real;
 
-/* Looks the next definitions up. No system call; dlsym takes a lock of the loader. */
+/* Looks up the next definitions. No system call; dlsym takes a lock of the dynamic loader. */
 void real_bind(void);
 
 static inline int raw_getpeername(int fd, void *addr, socklen_t *len) {

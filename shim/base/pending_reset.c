@@ -7,9 +7,10 @@
 
 #include "shim/base/libc.h"
 
-/* When the second message of a recvmmsg(2) cannot be received, the kernel stores the reason as the
- * socket's error. Here the first message takes nothing away and the second one has too many
- * vectors. An error that is already pending would be stored instead, so the first try takes it. */
+/* When recvmmsg(2) has received one message and cannot receive the next, the kernel stores the
+ * reason as the socket's pending error. Here the first message only peeks, and the second one has
+ * too many vectors (EMSGSIZE). If an error is already pending, the first call returns it and stores
+ * nothing, so a second call is made. */
 void pending_reset_put_back(int fd) {
     int saved = errno;
     struct mmsghdr msgs[2] = {{.msg_len = 0}, {.msg_hdr = {.msg_iovlen = UIO_MAXIOV + 1}}};

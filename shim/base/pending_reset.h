@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pending_reset.h - a reset that nobody has been told of yet.
+ * pending_reset.h - makes a reset the socket's pending error again, until the program has been told
+ * of it.
  *
- * The kernel reports a socket's error once. An AF_UNIX socket also drops it in a call that succeeds
- * with the bytes it had moved before: the count is right, but the next call does not report the
- * reset, as TCP's would. So the error is put back: it is the socket's pending error again, for
- * every process that holds the socket, for poll (POLLERR) and for calls that no hook sees. It then
- * has another number, which stands for ECONNRESET on a socket of ours.
+ * The kernel reports a socket's pending error once. With AF_UNIX, a call that has moved some bytes
+ * before it meets the error returns their count and drops the error; with TCP, the next call would
+ * still report the reset. So the shim puts the error back: it becomes the socket's pending error
+ * again, for every process that holds the socket, for poll (POLLERR) and for calls that are not
+ * hooked. It then has another number, which stands for ECONNRESET on a socket of ours.
  */
 #ifndef SHIM_BASE_PENDING_RESET_H
 #define SHIM_BASE_PENDING_RESET_H
@@ -14,8 +15,8 @@
 #include <errno.h>
 #include <stdbool.h>
 
-/* The errno that the kernel can be made to store; an AF_UNIX stream socket has it for no other
- * reason. */
+/* The errno that the kernel can be made to store. An AF_UNIX stream socket has no other reason to
+ * have it as its pending error. */
 #define PENDING_RESET_PUT_BACK EMSGSIZE
 
 /* Does this pending error of a socket of ours mean a reset or a failed connect? */
@@ -24,7 +25,7 @@ static inline bool pending_reset_is(int err) {
 }
 
 /* Makes a reset the pending error of `fd`, one of ours whose other end has closed. Preserves errno.
- * 1 system call. */
+ * 1 system call, 2 if an error was pending. */
 void pending_reset_put_back(int fd);
 
 #endif

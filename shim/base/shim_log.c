@@ -23,7 +23,7 @@ bool shim_log_wanted(void) {
 
 static void write_line(int fd, const char *line, size_t len) {
     if (real.syscall(SYS_write, fd, line, len) < 0)
-        return; /* a log that cannot be written is not reported anywhere */
+        return; /* there is nowhere to report that the log cannot be written */
 }
 
 void shim_log(const char *format, ...) {

@@ -14,14 +14,14 @@
 #define SIZE(i)    ((size_t)args[i])
 #define POINTER(i) ((void *)args[i])
 
-/* The kernel's position comes in two halves where a register holds no more. */
+/* On 32-bit machines the file position is passed in two halves. */
 static int64_t position(const long args[6]) {
     if (sizeof(long) == sizeof(int64_t))
         return args[3];
     return (int64_t)((uint64_t)(uint32_t)args[4] << 32 | (uint32_t)args[3]);
 }
 
-/* The calls that copy descriptors, and all that are none of ours. */
+/* The calls that copy descriptors, and those that are not hooked. */
 static long copies_by_number(long number, const long args[6]) {
     long result = real.syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]);
     switch (number) {
@@ -43,7 +43,7 @@ static long copies_by_number(long number, const long args[6]) {
 
 long shim_syscall(long number, const long args[6]) {
     switch (number) {
-#ifdef SYS_connect /* 32-bit machines may have only socketcall, which libc itself avoids */
+#ifdef SYS_connect /* a 32-bit machine may have only socketcall, which libc avoids */
     case SYS_connect:
         return shim_connect(INT(0), POINTER(1), (socklen_t)args[2]);
     case SYS_socket:

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * by_number.h - the hooked calls made through syscall(2).
+ * by_number.h - hooked calls made through syscall(2).
  *
- * Runtimes that avoid libc's wrappers still call this one. Only the numbers of hooked calls are
- * looked at; everything else goes to libc's syscall with all six arguments as they are.
+ * Some runtimes avoid libc's wrappers but call its syscall function. The numbers of hooked calls go
+ * to their hooks; everything else goes to libc's syscall with all six arguments unchanged.
  */
 #ifndef SHIM_HOOKS_BY_NUMBER_H
 #define SHIM_HOOKS_BY_NUMBER_H

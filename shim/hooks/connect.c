@@ -33,8 +33,9 @@ static int fail(int err) {
     return -1;
 }
 
-/* A readable mapping of a file that is empty: every read of it faults. (A page without permission
- * would do as well, but memory checkers object to passing one to a system call.) */
+/* Maps an empty file for reading: every access to the page faults. (A page without read permission
+ * would do as well, but memory checkers object to passing one to a system call. It is used if no
+ * memfd can be made.) */
 static void *map_nothing(void) {
     int fd = (int)real.syscall(SYS_memfd_create, "smuxshim", 1u /* MFD_CLOEXEC */);
     void *page = mmap(NULL, 1, fd < 0 ? PROT_NONE : PROT_READ,
@@ -44,8 +45,8 @@ static void *map_nothing(void) {
     return page == MAP_FAILED ? NULL : page;
 }
 
-/* A page that cannot be read: a send from it waits for buffer space, as any send, and then copies
- * nothing. Mapped at the first blocking connect of the process, and left. */
+/* A page that cannot be read. A send from it waits for buffer space as any send does, and then
+ * fails with EFAULT. Mapped at the first blocking connect of the process, and never unmapped. */
 static const void *unreadable_page(void) {
     static void *_Atomic page;
     void *known = atomic_load(&page);
@@ -59,7 +60,7 @@ static const void *unreadable_page(void) {
     return fresh;
 }
 
-/* The outcome of a connection that is no longer pending, as connect(2) reports it. */
+/* Reports the outcome of a finished connect as connect(2) does. */
 static int report(int fd, const struct shim_state *state) {
     hint_remove(fd, HINT_PENDING);
     if (state->kind == SHIM_CONNECTED)
@@ -82,39 +83,41 @@ int shim_wait_connected(int fd) {
     if (err == EAGAIN)
         return fail(EINPROGRESS);
     struct shim_state state = shim_state_read(fd);
-    /* Another thread has disconnected it: it is a TCP socket again (swap_out), and says why. */
+    /* Another thread has disconnected it: it is a TCP socket again (swap_out), whose pending error
+     * says why. */
     if (state.kind == SHIM_FOREIGN && (err == EPIPE || err == ECONNRESET)) {
         shim_take_error(fd);
         return fail(ECONNRESET);
     }
-    /* Another process has done so with its copy, and the helper has not yet said so, as it would if
-     * it were lost. What it will say is not for the next connect. */
+    /* Another process has disconnected it through its own copy of the descriptor, and the helper
+     * has not given an outcome. The outcome must not be reported by the next connect, so a new
+     * socket is put in place. */
     if (err == EPIPE && state.kind == SHIM_FAILED && state.outcome.dest.family == 0 &&
         helper_socket_refusal(fd) == 0 && shim_take_error(fd) == 0) {
         swap_out(fd, &state);
         return fail(ECONNRESET);
     }
-    /* Connected, and reset before this thread ran, which has taken the error: it is told behind
-     * what the target said before. */
+    /* It was connected, and reset before this thread ran. The send has taken the pending error, so
+     * put it back: it is due after the data that the target sent before. */
     if (err == ECONNRESET && state.kind == SHIM_CONNECTED)
         pending_reset_put_back(fd);
     return state.kind == SHIM_FOREIGN ? fail(EBADF) : report(fd, &state);
 }
 
-/* A TCP connection that has been reset, by its own state no different from a new socket, is EISCONN
- * for every connect but one of AF_UNSPEC. One of a family that TCP does not know changes nothing.
- * */
+/* A TCP connection that has been reset has the state of a new socket (CLOSE), but every connect
+ * except one of AF_UNSPEC fails with EISCONN. A connect of a foreign family finds out without
+ * changing anything. */
 static bool is_still_connected(int fd) {
     struct sockaddr_in6 other = {.sin6_family = AF_UNIX};
     return raw_connect(fd, &other, sizeof other) < 0 && errno == EISCONN;
 }
 
-/* What a connect needs to know of the socket, read from the kernel. */
+/* Is it a TCP socket that has never been connected? Reads the rest of *swap from the kernel. */
 static bool is_fresh_tcp(int fd, struct swap *swap) {
     enum { CLOSE = 7 }; /* linux: net/tcp_states.h */
     struct sockaddr_storage local;
     struct tcp_info info = {0};
-    socklen_t len = offsetof(struct tcp_info, tcpi_rto); /* the state is first; others have none */
+    socklen_t len = offsetof(struct tcp_info, tcpi_rto); /* the state comes first */
     if (raw_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || info.tcpi_state != CLOSE)
         return false;
     const uint8_t agreed = TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE;
@@ -139,8 +142,8 @@ static void log_connect(const struct swap *swap, int err) {
                                     : "handed to the helper");
 }
 
-/* A helper whose backlog is full (it is stopped, or flooded) takes no more for the moment. A
- * blocking connect tries again until the route's timeout, without the fork guard. */
+/* A helper that is stopped or overloaded may have a full backlog. A blocking connect then tries
+ * again until the route's timeout, and does not hold the fork guard while it waits. */
 static int swap_in_patiently(const struct swap *swap, uint32_t timeout_ms) {
     struct timespec pause = {.tv_nsec = 1000000};
     int64_t waited_ns = 0;
@@ -158,7 +161,7 @@ static int swap_in_patiently(const struct swap *swap, uint32_t timeout_ms) {
     return err;
 }
 
-/* Does the address stand for a host name? Nobody must be looked for at the address itself. */
+/* Does the address stand for a host name? Then it must never be connected to directly. */
 static bool is_synthetic(const struct settings *settings, const struct endpoint *dest) {
     return settings->routes.n_name_rules && name_ranges_hold(&settings->names, dest);
 }
@@ -167,9 +170,9 @@ static bool is_no_helper(int err) {
     return err == ENOENT || err == ECONNREFUSED || err == EACCES || err == EPERM;
 }
 
-/* Hands the socket to the helper, which is started where none answers. 0 or an errno. */
+/* Hands the socket to the helper, and starts one if none answers. 0 or an errno. */
 static int hand_over(const struct swap *swap, uint32_t timeout_ms) {
-    /* For other threads, which may use it as soon as it is there. */
+    /* Set these before the swap, because other threads may use the new socket at once. */
     local_address_note(swap->fd, &swap->dest);
     hint_remove(swap->fd, HINT_GIVEN_UP);
     hint_add(swap->fd, HINT_OURS);
@@ -182,13 +185,13 @@ static int hand_over(const struct swap *swap, uint32_t timeout_ms) {
         hint_remove(swap->fd, HINT_OURS);
         return err;
     }
-    /* A blocking connect may also end without an outcome: EINTR, SO_SNDTIMEO. */
+    /* A blocking connect, too, may return before there is an outcome: EINTR, SO_SNDTIMEO. */
     hint_change(swap->fd, HINT_LASTING, HINT_OURS | HINT_PENDING);
     return 0;
 }
 
-/* Did the helper end before it gave an outcome? Then the descriptor is a TCP socket again, bound as
- * it was: nobody has answered, so another helper may be asked. */
+/* Did the helper end before it gave an outcome? If so, makes the descriptor a TCP socket again,
+ * bound as before, so that another helper can be asked. */
 static bool helper_was_lost(const struct swap *swap) {
     struct shim_state state = shim_state_read(swap->fd);
     int saved = errno;
@@ -199,7 +202,7 @@ static bool helper_was_lost(const struct swap *swap) {
     return fresh;
 }
 
-/* `route` is NULL for an address that stands for a name which only the helper knows. */
+/* `route` is NULL for a synthetic address whose name only the helper knows. */
 static int connect_over_route(struct swap *swap, const struct route *route,
                               const struct sockaddr *addr, socklen_t len) {
     uint32_t timeout_ms = route ? route->connect_timeout_ms : ROUTE_DEFAULT_CONNECT_TIMEOUT_MS;
@@ -225,7 +228,8 @@ static int connect_over_route(struct swap *swap, const struct route *route,
 
 static int connect_new(int fd, const struct sockaddr *addr, socklen_t len);
 
-/* A connect while one is under way: it waits for the same outcome, but it did not begin it. */
+/* A second connect while one is in progress: waits for the same outcome, and returns EALREADY where
+ * the first one returns EINPROGRESS. */
 static int wait_again(int fd) {
     if (!shim_is_blocking(fd))
         return fail(EALREADY);
@@ -233,7 +237,7 @@ static int wait_again(int fd) {
     return result < 0 && errno == EINPROGRESS ? fail(EALREADY) : result;
 }
 
-/* As TCP disconnects: the target sees a reset. */
+/* Disconnects as TCP does: the target sees a reset. */
 static int disconnect(int fd, const struct shim_state *state) {
     if (state->kind == SHIM_CONNECTED)
         linger_notice_send(fd, state->outcome.id, true);
@@ -245,7 +249,7 @@ bool shim_give_up(int fd, const struct shim_state *state) {
     return state->kind == SHIM_CONNECTING && disconnect(fd, state) == 0;
 }
 
-/* connect(2) on a descriptor that is ours already. */
+/* connect(2) on a descriptor that is already ours. */
 static int connect_again(int fd, const struct shim_state *state, const struct sockaddr *addr,
                          socklen_t len) {
     bool pending = hint_has(fd, HINT_PENDING);
@@ -261,7 +265,7 @@ static int connect_again(int fd, const struct shim_state *state, const struct so
         break;
     }
     err = shim_take_error(fd);
-    /* One that was given up owes nobody an answer. */
+    /* After a disconnect (ECONNRESET) there is no outcome left to report. */
     if ((pending || err) && state->outcome.err != ECONNRESET) {
         hint_remove(fd, HINT_PENDING);
         return fail(err ? state->outcome.err : ECONNABORTED);
@@ -270,9 +274,9 @@ static int connect_again(int fd, const struct shim_state *state, const struct so
     return err ? fail(err) : connect_new(fd, addr, len);
 }
 
-/* Is a connect to swap->dest the helper's affair? Finds the name that is known for it (kept in
- * `host`) and the route, which is NULL for a synthetic address that this process or the routes do
- * not know. */
+/* Is a connect to swap->dest more than libc's? Finds its name, if one is known (stored in `host`),
+ * and its route, which is NULL for a synthetic address whose name this process does not know or no
+ * route matches. */
 static bool find_route(struct swap *swap, char host[HELPER_HOST_NAME_MAX + 1],
                        const struct route **route) {
     const struct settings *settings = swap->settings;
@@ -287,8 +291,9 @@ static bool find_route(struct swap *swap, char host[HELPER_HOST_NAME_MAX + 1],
     return *route || synthetic || settings->deny;
 }
 
-/* The kernel takes the unspecified address for the one that the socket is bound to, or the loopback
- * address. No system call for other addresses, and for fd < 0, which is not bound. */
+/* Replaces the unspecified address as the kernel does: by the address that the socket is bound to,
+ * or else the loopback address. No system call for other addresses, or for fd < 0, which counts as
+ * not bound. */
 static void take_any_as_loopback(int fd, struct endpoint *dest) {
     struct sockaddr_storage name;
     struct endpoint local = {0}, inner = endpoint_unmapped(dest);
@@ -327,7 +332,7 @@ bool shim_connect_is_routed(int fd, const struct sockaddr *addr, socklen_t len) 
     return can;
 }
 
-/* IPV6_V6ONLY forbids v4-mapped destinations; the kernel says how. */
+/* IPV6_V6ONLY forbids v4-mapped destinations; libc's connect then gives the kernel's error. */
 static bool is_refused_by_v6only(int fd, const struct endpoint *dest) {
     int only = 0;
     socklen_t len = sizeof only;
@@ -335,9 +340,9 @@ static bool is_refused_by_v6only(int fd, const struct endpoint *dest) {
            raw_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only;
 }
 
-/* Is the socket bound to a device that leads elsewhere than a gateway would? One that is bound to
- * the loopback device may be routed to a loopback address. An address that stands for a name leads
- * nowhere by itself. */
+/* Is the socket bound to a network device, so that a gateway is not where the program wants to go?
+ * If it is bound to the loopback device, connects to loopback addresses are routed all the same; so
+ * are connects to synthetic addresses, which no device leads to. */
 static bool is_bound_elsewhere(const struct swap *swap) {
     char device[IFNAMSIZ];
     struct endpoint dest = endpoint_unmapped(&swap->dest);
@@ -349,7 +354,7 @@ static bool is_bound_elsewhere(const struct swap *swap) {
     return !loopback || strcmp(device, "lo") != 0;
 }
 
-/* connect(2) on a socket that may be the application's own. */
+/* connect(2) on a socket that may be the application's own TCP socket. */
 static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
     const struct settings *settings = settings_get();
     struct swap swap = {.fd = fd, .settings = settings};
@@ -371,7 +376,7 @@ static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
         return fail(EACCES);
     if (elsewhere)
         return real.connect(fd, addr, len);
-    if (!route && swap.host) /* of this name, but not of this port */
+    if (!route && swap.host) /* a route has the name, but not this port */
         return fail(EHOSTUNREACH);
     return connect_over_route(&swap, route, addr, len);
 }
@@ -388,15 +393,16 @@ int shim_connect(int fd, const struct sockaddr *addr, socklen_t len) {
                                           : connect_again(fd, &state, addr, len);
     }
     int result = connect_new(fd, addr, len);
-    /* An AF_UNIX socket rejects the address with EINVAL: it may be one of ours that another
-     * process connected. */
+    /* An AF_UNIX socket rejects the address with EINVAL; it may be ours, connected by another
+     * process. */
     if (result == 0 || errno != EINVAL)
         return result;
     struct shim_state state = shim_state_read(fd);
     return state.kind == SHIM_FOREIGN ? result : connect_again(fd, &state, addr, len);
 }
 
-/* EINVAL is what an AF_UNIX socket answers; one whose connect failed gives way to a TCP socket. */
+/* If the call failed with EINVAL, as on an AF_UNIX socket, and `fd` is ours with a failed connect,
+ * replaces it by a TCP socket and returns true. */
 static bool gives_way(int fd, int result) {
     if (result == 0 || errno != EINVAL || !hint_has(fd, HINT_OURS))
         return false;
@@ -409,8 +415,8 @@ int shim_bind(int fd, const struct sockaddr *addr, socklen_t len) {
     return gives_way(fd, result) ? real.bind(fd, addr, len) : result;
 }
 
-/* Before connect has told of the failure the socket is still connecting to TCP, and cannot listen.
- * */
+/* Until connect has reported the failure, TCP's socket would still be connecting, and cannot
+ * listen. */
 int shim_listen(int fd, int backlog) {
     int result = real.listen(fd, backlog);
     bool told = !hint_has(fd, HINT_PENDING);

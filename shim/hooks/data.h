@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * data.h - the calls that move data, with TCP's errors in place of AF_UNIX's.
+ * data.h - the calls that send and receive, with TCP's errors in place of AF_UNIX's.
  *
- * Receiving calls libc first and looks closer only at ECONNRESET (which may stand for the errno of
- * a failed connect), at the end of file of what was ours (which another thread may have given up),
- * at source addresses of family AF_UNIX, and before flags such as MSG_WAITALL. Sending is different
- * because of SIGPIPE, which cannot be taken back: where the hint says that the descriptor is ours,
- * the call is made with MSG_NOSIGNAL, and made again without if TCP would have sent the signal,
- * too. sendfile and splice have no such flag: there the hang-up is looked for before (one system
- * call for ours). After a send that was cut short it is looked for, too: the kernel may have told
- * that call of a reset (pending_reset.h).
+ * A receive calls libc first and does more in few cases: after ECONNRESET (which may stand for the
+ * errno of a failed connect), at an end of file of a connection of ours (which another thread may
+ * have disconnected), for a source address of family AF_UNIX, and beforehand with flags such as
+ * MSG_WAITALL. Sending is different, because SIGPIPE cannot be undone: if the hint says that the
+ * descriptor is ours, the call is made with MSG_NOSIGNAL, and repeated without it if TCP would send
+ * the signal. sendfile and splice have no such flag, so a hang-up is checked for first (one system
+ * call on a connection of ours). It is also checked for after a short send, because the kernel may
+ * have spent a reset on that call (pending_reset.h).
  */
 #ifndef SHIM_HOOKS_DATA_H
 #define SHIM_HOOKS_DATA_H
@@ -34,8 +34,8 @@ static inline size_t iov_bytes(const struct iovec *iov, size_t n_iov) {
     return total;
 }
 
-/* Is it a connection of ours that failed to be made, of which connect has told? A system call if
- * this process knows it as ours and connect has nothing left to tell. */
+/* Is it one of ours whose connect has failed and has reported so? A system call only if the hint
+ * says that it is ours and that no outcome remains to be reported. */
 bool shim_is_disconnected(int fd);
 
 #endif

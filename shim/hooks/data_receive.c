@@ -18,8 +18,9 @@ static ssize_t fail(int err) {
     return -1;
 }
 
-/* Has its connect failed, and said so? TCP has disconnected such a socket: there is no end of file,
- * but no connection. (A failure that SO_ERROR has told, or nobody, leaves an end of file.) */
+/* Has its connect failed and reported so? Such a socket is not connected, to TCP, so a receive
+ * fails with ENOTCONN. (If SO_ERROR has reported the failure, or nothing yet, a receive returns end
+ * of file.) */
 static bool is_disconnected(int fd, const struct shim_state *state) {
     return state->kind == SHIM_FAILED && !hint_has(fd, HINT_PENDING);
 }
@@ -31,10 +32,10 @@ bool shim_is_disconnected(int fd) {
     return is_disconnected(fd, &state);
 }
 
-/* The outcome of a receive of up to `len` bytes. `ours`: what the hint said before it. The end that
- * a reader saw may be that of a connection that another thread has given up meanwhile: then a TCP
- * socket is in its place, with the error that TCP gives to such a reader. Any other TCP socket
- * keeps its error, which is not ours to take. */
+/* Translates the result of a receive of up to `len` bytes. `ours`: what the hint said before the
+ * call. The end of file may be that of a connection which another thread has disconnected
+ * meanwhile: then a TCP socket has replaced it, whose pending error is what TCP would report to
+ * this reader. The pending error of any other TCP socket must not be taken. */
 static ssize_t received(int fd, bool ours, size_t len, ssize_t result) {
     bool ended = result == 0 && len > 0;
     if (!ours || !(ended || (result < 0 && pending_reset_is(errno))))
@@ -52,13 +53,13 @@ static bool known_ours(int fd) {
     return hint_has(fd, HINT_OURS) && shim_is_ours(fd);
 }
 
-/* The outcome of recv(MSG_OOB). AF_UNIX leaves an empty buffer behind, for which poll says
- * POLLIN until the next read; a read of nothing takes it away. */
+/* Translates the result of recv(MSG_OOB). AF_UNIX leaves an empty buffer in its queue, for which
+ * poll reports POLLIN until the next read; a read of no bytes removes it. */
 static ssize_t received_urgent(int fd, ssize_t result, int flags) {
     char nothing;
     int saved = errno;
     if (result < 0 && saved == EOPNOTSUPP && known_ours(fd))
-        return fail(EINVAL); /* a kernel without urgent data for AF_UNIX: none has come */
+        return fail(EINVAL); /* AF_UNIX has no MSG_OOB here: none can have come */
     if (result > 0 && !(flags & MSG_PEEK) && known_ours(fd) && !shim_is_hung_up(fd)) {
         if (real.syscall(SYS_recvfrom, fd, &nothing, (size_t)0, MSG_DONTWAIT, NULL, NULL) < 0 &&
             pending_reset_is(errno))
@@ -71,12 +72,13 @@ static ssize_t received_urgent(int fd, ssize_t result, int flags) {
 static ssize_t received_as(int fd, bool ours, size_t len, ssize_t result, int flags) {
     if (flags & MSG_OOB)
         return received_urgent(fd, result, flags);
-    if (ours && result == 0 && len == 0 && shim_is_disconnected(fd)) /* recv looks, read does not */
+    if (ours && result == 0 && len == 0 && shim_is_disconnected(fd)) /* recv fails, read does not */
         return fail(ENOTCONN);
     return received(fd, ours, len, result);
 }
 
-/* Is it a receive that AF_UNIX would take differently? A system call only if it seems so. */
+/* Is it a receive that AF_UNIX would handle differently from TCP? A system call only if it may
+ * be. */
 static bool is_special(int fd, int flags) {
     if (!hint_has(fd, HINT_OURS) || flags & MSG_OOB)
         return false;
@@ -87,7 +89,7 @@ static bool is_special(int fd, int flags) {
 
 static ssize_t receive_special(int fd, struct msghdr *msg, int flags) {
     if (flags & MSG_ERRQUEUE)
-        return fail(EAGAIN); /* nothing is ever queued there */
+        return fail(EAGAIN); /* TCP's error queue would be empty */
     return received(fd, true, iov_bytes(msg->msg_iov, (size_t)msg->msg_iovlen),
                     shim_receive_whole(fd, msg, flags));
 }
@@ -111,7 +113,8 @@ ssize_t shim_read(int fd, void *buf, size_t len) {
     return received(fd, ours, len, real.read(fd, buf, len));
 }
 
-/* A read into vectors that is to be made of several. Returns true if *result is the answer. */
+/* A read into vectors that has to be composed of several. Returns true if *result is the answer,
+ * false if a plain read will do. */
 static bool read_special(int fd, const struct iovec *iov, int n_iov, int flags, ssize_t *result) {
     struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = 0};
     if (!data_low_water(fd) || n_iov <= 0 || n_iov > UIO_MAXIOV || !is_special(fd, flags))
@@ -130,8 +133,7 @@ ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov) {
     return received(fd, ours, ours && result == 0 ? iov_bytes(iov, (size_t)n_iov) : 0, result);
 }
 
-/* Of libc's two names for it one may be missing, or (in old ones) both: then it was called by
- * number. */
+/* A libc may lack one of its two names or, if it is old, both; then the call came by number. */
 ssize_t shim_preadv64v2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
     ssize_t result;
     bool ours = hint_has(fd, HINT_OURS);
@@ -159,8 +161,8 @@ ssize_t shim_recv(int fd, void *buf, size_t len, int flags) {
     return received_as(fd, ours, len, real.recv(fd, buf, len, flags), flags);
 }
 
-/* What the caller had where the address goes, for a descriptor that seems to be ours: TCP writes
- * nothing there. */
+/* What the caller's address buffer held before a receive from a descriptor that seems to be ours.
+ * It is restored, because TCP writes nothing there. */
 struct kept {
     struct sockaddr_storage bytes;
     size_t len;
@@ -191,7 +193,7 @@ ssize_t shim_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr 
     if (result >= 0 && size && addr_len && address_is_ours(fd, addr, size, *addr_len)) {
         if (kept.len)
             memcpy(addr, &kept.bytes, kept.len);
-        *addr_len = 0; /* TCP names no source */
+        *addr_len = 0; /* TCP reports no source address */
     }
     return result;
 }
@@ -202,7 +204,8 @@ static void clear_source(int fd, struct msghdr *msg, socklen_t size) {
         msg->msg_namelen = 0;
 }
 
-/* A descriptor that has no hint: the message is looked at when the kernel has accepted it. */
+/* For a descriptor without a hint: reads the message header only after the kernel has accepted
+ * it. */
 static ssize_t receive_message(int fd, struct msghdr *msg, int flags) {
     socklen_t size = readable_near(msg) ? msg->msg_namelen : ADDRESS_SIZE_UNKNOWN;
     ssize_t result = received_as(fd, false, 0, real.recvmsg(fd, msg, flags), flags);
@@ -241,14 +244,14 @@ ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags) {
     return result;
 }
 
-/* recvmmsg(2) of messages that are special, on a descriptor that is ours. */
+/* recvmmsg(2) of messages for which is_special holds, on a descriptor of ours. */
 static int receive_messages(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags,
                             struct timespec *timeout) {
     int64_t end_us =
         timeout ? data_now_us() + (int64_t)timeout->tv_sec * 1000000 + timeout->tv_nsec / 1000
                 : INT64_MAX;
     unsigned got = 0;
-    if (shim_take_error(fd)) { /* recvmmsg tells it before what has come */
+    if (shim_take_error(fd)) { /* recvmmsg reports a pending error before data */
         errno = ECONNRESET;
         return (int)shim_received(fd, -1);
     }

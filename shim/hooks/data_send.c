@@ -22,15 +22,16 @@ static ssize_t fail(int err) {
     return -1;
 }
 
-/* What became of a send that was made with MSG_NOSIGNAL on a descriptor that seems to be ours. */
+/* How to finish a send that was made with MSG_NOSIGNAL because the descriptor seems to be ours. */
 enum verdict {
     VERDICT_STANDS, /* result and errno are TCP's */
-    VERDICT_REPEAT, /* not ours, or TCP would signal: make the application's call as it is */
+    VERDICT_REPEAT, /* not ours, or TCP would raise SIGPIPE: make the original call */
 };
 
-/* A send that moved less than it was given. If it waited and that is because the other end is gone,
- * the kernel gave its error to this call, which TCP would have left for the next. (It is not gone
- * where this process has shut writing down. An error that is still there will be told.) */
+/* Called after a short send. If the send was blocking and ended because the helper had closed its
+ * end, the kernel has spent the pending error on this call; TCP would report it to the next one, so
+ * it is put back. (Not after a shutdown for writing by this process, and not if an error is still
+ * pending.) */
 static void keep_reset(int fd, int flags) {
     if (flags & MSG_DONTWAIT || !shim_is_blocking(fd))
         return;
@@ -39,22 +40,23 @@ static void keep_reset(int fd, int flags) {
         pending_reset_put_back(fd);
 }
 
-/* A send of nothing, with which programs ask whether they are connected: while they are not TCP
- * waits for it, or says EAGAIN; AF_UNIX would say 0. */
+/* A send of no bytes, which programs use to find out whether they are connected. While a connect is
+ * in progress, TCP waits or fails with EAGAIN; AF_UNIX would return 0. */
 static ssize_t sent_nothing(int fd, int flags) {
     if (shim_state_read(fd).kind != SHIM_CONNECTING)
         return 0;
     return flags & MSG_DONTWAIT || !shim_is_blocking(fd) ? fail(EAGAIN) : shim_wait_writable(fd);
 }
 
-/* `len`: the bytes that were to be sent. *sent is the result of the call, and may become
- * another. */
+/* Decides how to finish a send of `len` bytes. *sent is the result of the call, and may be
+ * changed. */
 static enum verdict judge(int fd, ssize_t *sent, size_t len, int flags) {
     if (*sent == 0 && len == 0)
         *sent = sent_nothing(fd, flags);
     if (*sent > 0 && (size_t)*sent < len)
         keep_reset(fd, flags);
-    /* What was asked decides which error comes first, and some families know no MSG_NOSIGNAL. */
+    /* The application's own call may get another error first, and some families reject
+     * MSG_NOSIGNAL. */
     if (*sent < 0 && (errno == EFAULT || errno == EINVAL || errno == EOPNOTSUPP))
         return VERDICT_REPEAT;
     if (*sent >= 0 || (errno != EPIPE && errno != ECONNRESET && errno != ENOTSOCK))
@@ -66,8 +68,9 @@ static enum verdict judge(int fd, ssize_t *sent, size_t len, int flags) {
     int err = errno;
     struct shim_state state = shim_state_read(fd);
     errno = err;
-    /* Another's EPIPE stays, however often it is asked. If a thread has given the connection up
-     * meanwhile, the TCP socket in its place has the error for this call. */
+    /* A foreign socket reports EPIPE again if the call is repeated. If a thread has meanwhile
+     * disconnected ours, the pending error of the TCP socket that replaced it is the error of this
+     * call. */
     if (state.kind == SHIM_FOREIGN) {
         if (err == EPIPE)
             return VERDICT_REPEAT;
@@ -84,14 +87,14 @@ static enum verdict judge(int fd, ssize_t *sent, size_t len, int flags) {
     return flags & MSG_NOSIGNAL ? VERDICT_STANDS : VERDICT_REPEAT;
 }
 
-/* The same for a message, whose vectors are looked at only after the kernel has accepted them. */
+/* The same for a message, whose vectors are read only after the kernel has accepted them. */
 static enum verdict judge_message(int fd, ssize_t *sent, const struct iovec *iov, size_t n_iov,
                                   int flags) {
     return judge(fd, sent, *sent > 0 ? iov_bytes(iov, n_iov) : 0, flags);
 }
 
-/* EPIPE on a descriptor without a hint, which may be ours by exec or SCM_RIGHTS. The signal, if
- * it was not ignored, cannot be taken back; the errno can be right, and from now on there is a
+/* Handles EPIPE on a descriptor without a hint, which may be ours by exec or SCM_RIGHTS. A SIGPIPE
+ * that was not ignored cannot be undone, but the errno is corrected, and from now on there is a
  * hint. */
 static ssize_t unhinted(int fd, ssize_t result) {
     if (result >= 0 || errno != EPIPE || hint_has(fd, HINT_OURS))
@@ -114,9 +117,9 @@ ssize_t shim_write(int fd, const void *buf, size_t len) {
     return unhinted(fd, real.write(fd, buf, len));
 }
 
-/* A write of vectors without a signal. Returns true if *result is the answer. (One of no bytes at
- * all never reaches a socket, but as a message it would reach one of datagrams that has the number
- * of a connection.) */
+/* Writes vectors without SIGPIPE. Returns true if *result is the answer. (writev of no bytes does
+ * nothing, so it must not become a sendmsg: with a stale hint, `fd` may be a datagram socket, which
+ * would send an empty datagram.) */
 static bool write_quietly(int fd, const struct iovec *iov, int n_iov, int flags, ssize_t *result) {
     struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = 0};
     if (!hint_has(fd, HINT_OURS) || n_iov <= 0 || n_iov > IOV_MAX ||
@@ -138,8 +141,8 @@ ssize_t shim_writev(int fd, const struct iovec *iov, int n_iov) {
     return unhinted(fd, real.writev(fd, iov, n_iov));
 }
 
-/* Has the connection `fd` been reset, and nobody been told? Then errno says so, as TCP does
- * before it says EPIPE with a signal. */
+/* Is a reset of the connection `fd` still to be reported? If so, returns true and sets errno, as
+ * TCP reports the reset before it raises SIGPIPE. */
 static bool tells_reset(int fd) {
     int saved = errno;
     if (!hint_has(fd, HINT_OURS) || !shim_is_hung_up(fd))
@@ -175,9 +178,9 @@ ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, off_t offset, 
 
 /* ---- Zero-copy ----
  *
- * SO_ZEROCOPY set before connect promised that completions would be told, which nobody here can.
- * ENOBUFS is what TCP says when it cannot (out of optmem, of locked memory): senders then copy.
- * Without SO_ZEROCOPY the flag means nothing, to TCP as to AF_UNIX. */
+ * SO_ZEROCOPY, set before connect, promised the program that completions would be reported, which
+ * is impossible here. TCP fails with ENOBUFS when it cannot report them (no optmem or locked memory
+ * left), and senders then copy. Without SO_ZEROCOPY, TCP and AF_UNIX ignore MSG_ZEROCOPY. */
 
 static bool is_zerocopy(int fd, int flags) {
     const struct option_row *row =
@@ -187,11 +190,11 @@ static bool is_zerocopy(int fd, int flags) {
 
 /* ---- Urgent data ----
  *
- * The helper must learn which byte it is, in its place. AF_UNIX's own MSG_OOB would tell it too
- * late or not at all, and only some kernels have it. A descriptor passed with the byte (SCM_RIGHTS)
- * is seen by whoever reads it; which one does not matter. */
+ * The helper must learn which byte is urgent when it reads it in sequence. AF_UNIX's own MSG_OOB
+ * would tell it too late or not at all, and only some kernels have it. So a descriptor (any will
+ * do) is passed with the byte (SCM_RIGHTS), which the helper receives together with it. */
 
-/* The urgent byte itself. Without a descriptor to send it goes like any other. */
+/* Sends the urgent byte. If no descriptor can be passed, it is sent as an ordinary one. */
 static ssize_t send_marked(int fd, const void *byte, int flags) {
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
@@ -222,7 +225,7 @@ static ssize_t send_marked(int fd, const void *byte, int flags) {
     return result;
 }
 
-/* The last byte of a message sent with MSG_OOB; waits for room as the socket's mode says. */
+/* Sends the last byte of a send with MSG_OOB; waits for room if the call is a blocking one. */
 static ssize_t send_last(int fd, const void *byte, int flags) {
     for (;;) {
         ssize_t result = send_marked(fd, byte, flags);
@@ -233,7 +236,8 @@ static ssize_t send_last(int fd, const void *byte, int flags) {
     }
 }
 
-/* MSG_OOB: all bytes but the last as they are, and the last as the urgent one. */
+/* Sends all bytes but the last as ordinary ones, and the last as the urgent one, as MSG_OOB
+ * does. */
 static ssize_t send_urgent(int fd, const struct iovec *iov, size_t n_iov, int flags) {
     size_t sent = 0, left = 0;
     flags &= ~(MSG_OOB | MSG_FASTOPEN);
@@ -268,7 +272,7 @@ static ssize_t shim_send_urgent(int fd, const struct iovec *iov, size_t n_iov, i
     if (judge_message(fd, &result, iov, n_iov, flags) != VERDICT_REPEAT)
         return result;
     errno = saved;
-    if (n_iov > 0) /* for the signal */
+    if (n_iov > 0) /* raises SIGPIPE */
         result = real.send(fd, iov->iov_base, iov->iov_len, flags & ~(MSG_OOB | MSG_FASTOPEN));
     return result;
 }
@@ -290,7 +294,7 @@ ssize_t shim_send(int fd, const void *buf, size_t len, int flags) {
     return unhinted(fd, real.send(fd, buf, len, flags));
 }
 
-/* TCP fast open: connect and send in one call. Over a route it is simply both. */
+/* TCP fast open connects and sends in one call. Over a route these are two steps. */
 static bool fast_open(int fd, const struct sockaddr *addr, socklen_t len, int *result) {
     if (!addr || !shim_connect_is_routed(fd, addr, len))
         return false;
@@ -298,8 +302,8 @@ static bool fast_open(int fd, const struct sockaddr *addr, socklen_t len, int *r
     return true;
 }
 
-/* A destination address on a connected socket: TCP ignores it, AF_UNIX says EISCONN or
- * EOPNOTSUPP. (It has looked at the address, or the message, then.) */
+/* TCP ignores a destination address on a connected socket; AF_UNIX fails with EISCONN or
+ * EOPNOTSUPP. (The kernel has then read the address or the message header.) */
 static bool rejects_address(int fd, ssize_t result) {
     return result < 0 && (errno == EISCONN || errno == EOPNOTSUPP) && shim_is_ours(fd);
 }
@@ -318,7 +322,7 @@ ssize_t shim_sendto(int fd, const void *buf, size_t len, int flags, const struct
     return shim_send(fd, buf, len, flags & ~MSG_FASTOPEN);
 }
 
-/* A message without what AF_UNIX would not ignore as TCP does: address and ancillary data. */
+/* The message without address and ancillary data, which TCP ignores and AF_UNIX does not. */
 static struct msghdr plain_message(const struct msghdr *msg) {
     return (struct msghdr){.msg_iov = msg->msg_iov, .msg_iovlen = msg->msg_iovlen};
 }
@@ -365,7 +369,7 @@ int shim_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n_msgs, int flags) {
         msgs[sent].msg_len = (unsigned)n;
         const struct msghdr *msg = &msgs[sent++].msg_hdr;
         if ((size_t)n < iov_bytes(msg->msg_iov, (size_t)msg->msg_iovlen))
-            break; /* as the kernel: what came next would tell of the end in vain */
+            break; /* as the kernel does: the next send would spend a pending error */
     }
     return (int)sent;
 }

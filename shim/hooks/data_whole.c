@@ -18,19 +18,19 @@
 #endif
 
 #define PARTS_MAX     16    /* vectors of one receive */
-#define SCRATCH_SIZE  2048  /* bytes that are thrown away at a time */
-#define LOOK_FIRST_US 250   /* how soon peeking looks again, at first and at last */
-#define LOOK_LAST_US  16000 /* (nothing wakes a peek at more than there is) */
+#define SCRATCH_SIZE  2048  /* bytes discarded at a time */
+#define LOOK_FIRST_US 250   /* pause between two peeks, at first and at most */
+#define LOOK_LAST_US  16000 /* (nothing signals that more bytes can be peeked at) */
 
-/* A receive that is made of several. */
+/* A receive that is composed of several. */
 struct whole {
     int fd;
     int flags; /* of each, without MSG_WAITALL and MSG_TRUNC */
     const struct iovec *iov;
     size_t n_iov;
     size_t len, done; /* bytes asked for, bytes received */
-    size_t target;    /* with so many a wait is over */
-    bool low;         /* SO_RCVLOWAT counts in the kernel, too: never ask for more than is there */
+    size_t target;    /* no more waiting once `done` reaches this */
+    bool low;         /* the kernel obeys SO_RCVLOWAT, too: never ask for more than is there */
     bool discards;    /* MSG_TRUNC: bytes are counted, not copied */
     bool looked;      /* `waits`, `limited` and `deadline_us` have been set */
     bool waits;       /* the socket blocks */
@@ -67,7 +67,7 @@ static size_t low_water(int fd) {
     return low > 1 ? (size_t)low : 1;
 }
 
-/* The vectors behind the first `done` bytes, `max` bytes of them or less. Returns their number. */
+/* Vectors for at most `max` bytes after the first `done`. Returns their number. */
 static size_t parts_of(const struct whole *whole, size_t max, struct iovec parts[PARTS_MAX]) {
     size_t n = 0, skip = whole->done;
     for (size_t i = 0; i < whole->n_iov && n < PARTS_MAX && max > 0; i++) {
@@ -83,8 +83,8 @@ static size_t parts_of(const struct whole *whole, size_t max, struct iovec parts
     return n;
 }
 
-/* One receive of what is still wanted. `msg`: what else there is of a message, or NULL. *asked:
- * for how many bytes. */
+/* Makes one receive of what is still wanted. `msg`: receives address and ancillary data; or NULL.
+ * *asked: the number of bytes asked for. */
 static ssize_t take(struct whole *whole, struct msghdr *msg, int flags, size_t *asked) {
     struct iovec parts[PARTS_MAX];
     struct msghdr part = {.msg_iov = parts};
@@ -111,7 +111,7 @@ static ssize_t take(struct whole *whole, struct msghdr *msg, int flags, size_t *
     return n;
 }
 
-/* Does a receive from the socket wait, and until when? */
+/* Does a receive from the socket wait? Finds out once, and until when. */
 static bool waits(struct whole *whole) {
     if (!whole->looked) {
         struct timeval limit = {0};
@@ -126,10 +126,9 @@ static bool waits(struct whole *whole) {
     return whole->waits;
 }
 
-/* Waits for `events`, `at_most_us` (or for ever, with -1) and no longer than the socket's
- * receive timeout. Returns the events, 0 when the time is over, -1 with errno for a signal,
- * which ends a receive that has something even where signals restart calls. A cancellation
- * point. */
+/* Waits for `events`, for `at_most_us` (-1: without limit) and no longer than the socket's receive
+ * timeout. Returns the events, 0 after a timeout, or -1 with EINTR: a signal ends a receive that
+ * has received something, even with SA_RESTART. A cancellation point. */
 static int wait_for(const struct whole *whole, short events, int64_t at_most_us) {
     struct pollfd pfd = {.fd = whole->fd, .events = events};
     struct timespec time, *limit = NULL;
@@ -152,7 +151,8 @@ static bool at_mark(int fd) {
     return real.ioctl(fd, SIOCATMARK, &there) == 0 && there;
 }
 
-/* Waits for more to receive. False: it is over with what there is. TCP stops before urgent data. */
+/* Waits for more bytes. False: return what has been received. Like TCP, stops before urgent
+ * data. */
 static bool wait_more(struct whole *whole) {
     if (!waits(whole))
         return false;
@@ -168,12 +168,12 @@ static ssize_t take_all(struct whole *whole, struct msghdr *msg) {
     whole->done = (size_t)n;
     int saved = errno;
     while (whole->done < whole->len) {
-        /* Less than asked for: then there was no more. */
+        /* It returned less than asked for, so there were no more bytes. */
         if ((size_t)n < asked && (whole->done >= whole->target || !wait_more(whole)))
             break;
         n = take(whole, NULL, MSG_DONTWAIT, &asked);
         if (n < 0 && errno == EAGAIN) {
-            n = 0; /* another thread was quicker */
+            n = 0; /* another thread has received them */
             continue;
         }
         if (n < 0 && pending_reset_is(errno) && shim_is_ours(whole->fd))
@@ -186,7 +186,7 @@ static ssize_t take_all(struct whole *whole, struct msghdr *msg) {
     return (ssize_t)whole->done;
 }
 
-/* One peek from the beginning. */
+/* Peeks once, from the first byte. */
 static ssize_t peek(struct whole *whole, struct msghdr *msg, int flags) {
     char byte;
     if (!whole->discards)
@@ -198,7 +198,7 @@ static ssize_t peek(struct whole *whole, struct msghdr *msg, int flags) {
 
 static ssize_t peek_all(struct whole *whole, struct msghdr *msg) {
     int64_t pause_us = LOOK_FIRST_US;
-    short wanted = POLLRDHUP | POLLPRI; /* the end, or urgent data: no peek goes further */
+    short wanted = POLLRDHUP | POLLPRI; /* end of file or urgent data: a peek cannot go beyond */
     int events = 0;
     ssize_t seen = peek(whole, msg, 0);
     if (seen <= 0)
@@ -210,7 +210,7 @@ static ssize_t peek_all(struct whole *whole, struct msghdr *msg) {
            !(whole->limited && data_now_us() >= whole->deadline_us)) {
         events = wait_for(whole, wanted, pause_us);
         if (events == POLLPRI && at_mark(whole->fd)) {
-            events = 0; /* it is the first byte, which is skipped */
+            events = 0; /* the urgent byte comes first: peek beyond it */
             wanted = POLLRDHUP;
         }
         ssize_t n = events < 0 ? -1 : peek(whole, msg, MSG_DONTWAIT);

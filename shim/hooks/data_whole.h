@@ -2,11 +2,11 @@
 /*
  * data_whole.h - receiving a certain number of bytes.
  *
- * MSG_WAITALL, SO_RCVLOWAT and MSG_TRUNC ask for more than one look at what has come. AF_UNIX takes
- * a pending reset away when it looks in vain after it has copied something, so here several
- * receives are made, each of which is content with what is there; a reset that ends the last one is
- * put back (pending_reset.h). With MSG_PEEK AF_UNIX would not wait at all, and with MSG_TRUNC write
- * into a buffer that TCP leaves alone.
+ * With MSG_WAITALL or SO_RCVLOWAT a receive may wait several times. On AF_UNIX, a call that meets a
+ * pending reset after it has copied some bytes returns these and drops the reset. So here several
+ * receives are made, none of which waits for more than is available, and a reset that ends the last
+ * one is put back (pending_reset.h). Also, AF_UNIX would not wait at all with MSG_PEEK, and with
+ * MSG_TRUNC it would write into a buffer that TCP leaves alone.
  */
 #ifndef SHIM_HOOKS_DATA_WHOLE_H
 #define SHIM_HOOKS_DATA_WHOLE_H
@@ -22,16 +22,16 @@ static inline bool data_low_water(int fd) {
     return (hint_get(fd) & (HINT_OURS | HINT_LOWAT)) == (HINT_OURS | HINT_LOWAT);
 }
 
-/* How many of `len` bytes a receive that is one call of the kernel's (splice) may ask for
- * without taking a reset away. No system call unless there is a hint. */
+/* How many of `len` bytes a receive that cannot be split (splice) may ask for without dropping a
+ * pending reset. No system call unless SO_RCVLOWAT was set. */
 size_t data_at_most(int fd, size_t len);
 
-/* recvmsg(2), on a descriptor that is ours, with flags among which is no MSG_OOB and no
- * MSG_ERRQUEUE. Addresses are left as the kernel gives them. As many system calls as recvmsg if all
- * is there at once. */
+/* recvmsg(2) on a descriptor of ours, with flags that do not include MSG_OOB or MSG_ERRQUEUE.
+ * Addresses are left as the kernel gives them. One system call if all bytes are there at once and
+ * SO_RCVLOWAT is not set. */
 ssize_t shim_receive_whole(int fd, struct msghdr *msg, int flags);
 
-/* The time that receives with a limit go by. No system call: vDSO. */
+/* The clock of receives with a time limit, in microseconds. No system call (vDSO). */
 int64_t data_now_us(void);
 
 #endif

@@ -8,8 +8,9 @@
 #include "shim/socket/epoll_sets.h"
 #include "shim/socket/local_address.h"
 
-/* Registrations in epoll sets are those of a descriptor number, and stay with it. Nothing is
- * cleared: a child of vfork writes into its parent's memory, but not into its descriptors. */
+/* Epoll registrations belong to a descriptor number and are not copied. Nothing is cleared for the
+ * number that was overwritten: a child of vfork shares its parent's memory, but not its
+ * descriptors. */
 int shim_copied(int from, int result) {
     uint32_t word = hint_get(from) & ~(uint32_t)HINT_NUMBER;
     if (result < 0 || result == from)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* export.c - the exported functions. What they do is elsewhere. */
+/* export.c - the exported functions, each of which calls shim_NAME. */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -20,8 +20,8 @@ void hook_start(void) {
     hook_started = true;
 }
 
-/* A constructor, so that no lookup is left for a forked child or a signal handler to make: dlsym
- * takes a lock of the loader. */
+/* A constructor, so that no forked child or signal handler has to make the lookup: dlsym takes a
+ * lock of the dynamic loader. */
 __attribute__((constructor)) static void start(void) {
     if (!hook_started)
         hook_start();
@@ -52,8 +52,8 @@ EXPORT(long, syscall, (long number, ...)) {
     return shim_syscall(number, argument);
 }
 
-/* What compilers call instead when _FORTIFY_SOURCE is on, and libc's other names for the same. A
- * libc without them (musl) has no such callers either. */
+/* The functions that compilers call instead with _FORTIFY_SOURCE, and libc's aliases. With a libc
+ * that does not have them (musl), no program calls them either. */
 extern void __chk_fail(void) __attribute__((noreturn, weak));
 
 #define CHECKED(size, len)                                                                         \

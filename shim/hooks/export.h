@@ -2,8 +2,8 @@
 /*
  * export.h - how an exported function is defined.
  *
- * Under a name of its own with an assembler label, because libc's headers declare the same
- * functions with attributes and transparent unions that differ from libc to libc.
+ * Each is defined under a name of its own with an assembler label, because libc's headers declare
+ * the same functions with attributes and transparent unions that differ from libc to libc.
  */
 #ifndef SHIM_HOOKS_EXPORT_H
 #define SHIM_HOOKS_EXPORT_H
@@ -13,8 +13,8 @@
 
 #include "shim/base/libc.h"
 
-/* Has hook_start been called? It does all there is to do at the start: it looks up the next
- * definitions (libc.h), and copies some variables (environment.h). No system call but for a
+/* Has hook_start been called? It does all the initialization there is: it looks up the next
+ * definitions (libc.h) and captures some variables (environment.h). No system call, except for a
  * relative SMUXSHIM_CONFIG. */
 extern bool hook_started;
 void hook_start(void);
@@ -23,14 +23,15 @@ void hook_start(void);
     __attribute__((visibility("default"))) type hook_##name params __asm__(#name);                 \
     type hook_##name params
 
-/* Another library's constructor may come before ours. */
+/* Needed because another library's constructor may run before ours. */
 #define READY                                                                                      \
     do {                                                                                           \
         if (__builtin_expect(!hook_started, 0))                                                    \
             hook_start();                                                                          \
     } while (0)
 
-/* A function with at most one more argument, as wide as a pointer; `call` has it as `argument`. */
+/* A function with at most one optional argument, as wide as a pointer; `call` uses it as
+ * `argument`. */
 #define EXPORT_OPTIONAL(name, type, request, call)                                                 \
     EXPORT(int, name, (int fd, type request, ...)) {                                               \
         va_list args;                                                                              \

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * export_time64.c - the names that glibc has for 32-bit programs built with _TIME_BITS=64.
+ * export_time64.c - the names that glibc uses in 32-bit programs built with _TIME_BITS=64.
  *
- * They are the same functions; only what holds a time is wider. SO_RCVTIMEO and SO_SNDTIMEO have
- * other numbers there, which mean the same two values of the socket. A kernel that does not know
- * them (before 5.1) says ENOPROTOOPT, and has looked at the caller's pointers then.
+ * They are the same functions with wider time types. SO_RCVTIMEO and SO_SNDTIMEO have other numbers
+ * there, which stand for the same two values of the socket. A kernel that does not know those
+ * numbers (before 5.1) answers ENOPROTOOPT, after it has checked the caller's pointers.
  */
 #include <features.h>
 

@@ -2,9 +2,8 @@
 /*
  * hooks.h - shim_NAME for every row of libc.def: what the exported function NAME does.
  *
- * Each takes NAME's arguments, and returns and sets errno as NAME does where TCP is underneath.
- * The header of its file says more: connect.h, data.h, dup.h, lookup.h, peername.h, socket.h,
- * sockopt.h.
+ * Each takes NAME's arguments, and returns and sets errno as NAME does on a TCP socket. The header
+ * of each family says more: connect.h, data.h, dup.h, lookup.h, peername.h, socket.h, sockopt.h.
  */
 #ifndef SHIM_HOOKS_HOOKS_H
 #define SHIM_HOOKS_HOOKS_H

@@ -25,15 +25,16 @@ const struct settings *lookup_synthetic(const struct endpoint *address) {
                : NULL;
 }
 
-/* A real address in the range would be taken for another name's: it is not remembered. */
+/* A real address in the synthetic range could be taken for another name's, so it is not
+ * remembered. */
 void lookup_remember(const struct settings *settings, const struct endpoint *address,
                      const char *name) {
     if (!name_ranges_hold(&settings->names, address))
         name_cache_remember(address, name);
 }
 
-/* A failed lookup may have taken long, so there is a second one only where its success is likely:
- * names with IPv4 addresses alone are common, with IPv6 alone they are not. */
+/* A failed lookup may have taken long, so a second one is made only where it is likely to succeed:
+ * names with only IPv4 addresses are common, names with only IPv6 addresses are not. */
 bool lookup_known_otherwise(const char *name, int family, bool no_data) {
     struct addrinfo hints = {.ai_family = family == AF_INET ? AF_INET6 : AF_INET,
                              .ai_socktype = SOCK_STREAM};
@@ -119,7 +120,7 @@ static bool is_no_data(int error) {
     return false;
 }
 
-/* Failures that say "this name has no address here", as opposed to bad arguments. */
+/* Does this failure mean "the name has no address here", rather than bad arguments? */
 static bool is_unknown_name(int error) {
     return error == EAI_NONAME || error == EAI_AGAIN || error == EAI_FAIL || is_no_data(error);
 }
@@ -132,8 +133,8 @@ static void remember_list(const struct settings *settings, const char *name,
             lookup_remember(settings, &address, name);
 }
 
-/* The name in place of the numbers. musl keeps it in one piece with the list, where a longer one
- * has no room: there the numbers stay. */
+/* Replaces the numeric canonical name by the real one. musl stores it in the same block as the
+ * list; if the name is longer than the numeric text there is no room, and that text stays. */
 static void set_canonical_name(struct addrinfo *list, const char *name) {
 #ifdef __GLIBC__
     char *canonical = strdup(name);
@@ -147,8 +148,8 @@ static void set_canonical_name(struct addrinfo *list, const char *name) {
 #endif
 }
 
-/* Lets libc build the list, for the synthetic address as a numeric host: the program frees it with
- * libc's freeaddrinfo. */
+/* Lets libc build the list from the synthetic address as a numeric host, because the program frees
+ * it with libc's freeaddrinfo. */
 static int synthetic_list(const struct settings *settings, const char *node, const char *service,
                           const struct addrinfo *hints, struct addrinfo **res, int error) {
     struct addrinfo numeric = {0};
@@ -188,7 +189,8 @@ int shim_getaddrinfo(const char *node, const char *service, const struct addrinf
 
 /* ---- getnameinfo ---- */
 
-/* Nobody else is asked about a synthetic address: a name server would only learn of it. */
+/* libc must not look up a synthetic address: no name server knows it, and the query would leak
+ * it. */
 static int without_name(const struct sockaddr *addr, socklen_t len, char *host, socklen_t host_len,
                         char *serv, socklen_t serv_len, int flags, int err) {
     if (flags & NI_NAMEREQD)

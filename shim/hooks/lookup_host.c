@@ -6,7 +6,7 @@
 #include "shim/base/libc.h"
 #include "shim/hooks/lookup.h"
 
-/* One name, addresses of one family, everything in the caller's buffer. */
+/* What a struct hostent points to: one name and one address, all in one buffer. */
 struct host_buffer {
     char *list[2];
     char *no_aliases[1];
@@ -37,7 +37,8 @@ struct host_result {
     int *h_error;
 };
 
-/* Builds a host entry in the caller's buffer. Returns 0, or ERANGE as the _r functions do. */
+/* Builds a host entry in the caller's buffer. Returns 0, or ERANGE if it is too small, as the _r
+ * functions do. */
 static int build_hostent(const struct host_result *out, const char *name, const uint8_t *addr,
                          int family) {
     size_t skip = -(uintptr_t)out->buf % _Alignof(struct host_buffer);
@@ -49,16 +50,16 @@ static int build_hostent(const struct host_result *out, const char *name, const 
     return fits ? 0 : ERANGE;
 }
 
-/* Nothing found. What the _r functions return then is libc's: EAGAIN with TRY_AGAIN, an errno with
+/* Nothing was found. Returns what libc's _r functions return: EAGAIN for TRY_AGAIN, an errno for
  * NETDB_INTERNAL, else 0. */
 static int fail_r(const struct host_result *out, int h_error, int err) {
     *out->result = NULL;
     *out->h_error = h_error;
-    h_errno = h_error; /* libc's resolver sets both, and Python looks at this one */
+    h_errno = h_error; /* libc's resolver sets both, and Python reads this one */
     return h_error == TRY_AGAIN ? EAGAIN : h_error == NETDB_INTERNAL ? err : 0;
 }
 
-static struct host_buffer static_buffer; /* as libc's: one per process, overwritten by each call */
+static struct host_buffer static_buffer; /* like libc's: shared, overwritten by each call */
 static struct hostent static_host;
 
 static struct hostent *static_result(const char *name, const uint8_t *addr, int family) {
@@ -84,7 +85,7 @@ static void remember_hostent(const struct settings *settings, const char *name,
     }
 }
 
-/* Is this a failure that says "this name has no address here"? */
+/* Does this failure mean "the name has no address here"? */
 static bool is_unknown(const char *name, int family, int h_error) {
     return (h_error == HOST_NOT_FOUND || h_error == TRY_AGAIN || h_error == NO_RECOVERY ||
             h_error == NO_DATA) &&
@@ -148,7 +149,8 @@ int shim_gethostbyname2_r(const char *name, int family, struct hostent *ret, cha
 
 /* ---- Addresses ---- */
 
-/* The settings if the program asks about a synthetic address, and that. */
+/* The settings if the program asks about a synthetic address, which is stored in *address; else
+ * NULL. */
 static const struct settings *asks_about_synthetic(const void *addr, socklen_t len, int family,
                                                    struct endpoint *address) {
     *address = (struct endpoint){.family = (uint16_t)family};

@@ -25,7 +25,7 @@ bool address_is_ours(int fd, const struct sockaddr *addr, socklen_t size, sockle
     return helper_name_is_valid(&name, len);
 }
 
-/* Hands an address out as the kernel does: cut to `size`, with the true length in *len. */
+/* Writes an address as the kernel does: truncated to `size`, with its full length in *len. */
 static int give(const struct endpoint *ep, struct sockaddr *addr, socklen_t size, socklen_t *len) {
     struct sockaddr_storage full;
     *len = endpoint_to_sockaddr(ep, &full);
@@ -38,7 +38,8 @@ static int fail(int err) {
     return -1;
 }
 
-/* Reads the state from what the kernel answered, or from the kernel where the answer was cut. */
+/* Takes the state from the kernel's answer, or asks the kernel if the answer was truncated or is no
+ * outcome. */
 static struct shim_state state_from(int fd, const struct sockaddr *addr, socklen_t size,
                                     socklen_t len) {
     struct sockaddr_un name;
@@ -49,14 +50,16 @@ static struct shim_state state_from(int fd, const struct sockaddr *addr, socklen
             state.kind = state.outcome.err ? SHIM_FAILED : SHIM_CONNECTED;
             return state;
         }
-        /* Unnamed, or another name: ours only if it is connecting, which began in this process. */
+        /* No name, or another one: it can be ours only while connecting. Without a connection of
+         * ours in this process there is none. */
         if (!atomic_load_explicit(&shim_any_ours, memory_order_relaxed))
             return (struct shim_state){.kind = SHIM_FOREIGN};
     }
     return shim_state_read(fd);
 }
 
-/* When TCP's connect has told of its failure it takes its own address back, but not the port. */
+/* Once connect has reported its failure, TCP resets the local address to the bound one, but keeps
+ * the port. */
 static struct endpoint local_of_failed(int fd, const struct endpoint *dest) {
     uint16_t family = options_family(fd);
     struct endpoint local = local_address_get(fd, family, dest);
@@ -93,8 +96,8 @@ static int give_own(int fd, const struct shim_state *state, struct sockaddr *add
     return give(&local, addr, size, len);
 }
 
-/* Answers for a descriptor that seems to be ours from the state alone, so that nothing but the
- * address is written to the caller's memory. Returns false if it is not ours. */
+/* Answers from the state alone if the hint says that the descriptor is ours, so that the kernel
+ * writes no AF_UNIX name to the caller's memory. Returns false if it is not ours. */
 static bool answer_hinted(int fd, struct sockaddr *addr, socklen_t *len, bool peer, int *result) {
     if (!hint_has(fd, HINT_OURS) || !addr || (int)*len < 0)
         return false;
@@ -127,7 +130,8 @@ int shim_getsockname(int fd, struct sockaddr *addr, socklen_t *len) {
     if (answer_hinted(fd, addr, len, false, &result))
         return result;
     result = real.getsockname(fd, addr, len);
-    /* The own name is unset or an outcome: only a look at the peer's tells whose socket this is. */
+    /* A socket's own name is empty or an outcome; if it is empty, only the peer's name tells
+     * whether it is ours. */
     if (result != 0 || (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX))
         return result;
     struct shim_state state = state_from(fd, addr, size, *len);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * peername.h - getpeername, getsockname and shutdown as TCP has them.
+ * peername.h - getpeername, getsockname and shutdown with TCP's semantics.
  */
 #ifndef SHIM_HOOKS_PEERNAME_H
 #define SHIM_HOOKS_PEERNAME_H
@@ -12,9 +12,9 @@
 
 #define ADDRESS_SIZE_UNKNOWN ((socklen_t)-1)
 
-/* Is this what the kernel wrote for a descriptor of ours? `size` is what the caller had room for,
- * or ADDRESS_SIZE_UNKNOWN, `len` what the kernel says the whole name has. A system call only if the
- * name may have been cut, and may be a helper's. */
+/* Is this address, written by the kernel for `fd`, the name of a helper's socket, so that `fd` is
+ * ours? `size`: the room that the caller had, or ADDRESS_SIZE_UNKNOWN; `len`: the length of the
+ * whole name. A system call only if the name may have been truncated and may be a helper's. */
 bool address_is_ours(int fd, const struct sockaddr *addr, socklen_t size, socklen_t len);
 
 #endif

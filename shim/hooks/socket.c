@@ -16,7 +16,7 @@ int shim_socket(int family, int type, int protocol) {
     return fd;
 }
 
-/* A descriptor of which nothing is known but its number, which may have stood for another. */
+/* A new descriptor of unknown kind: what was remembered of its number is dropped. */
 static int given(int fd) {
     if (fd >= 0)
         epoll_registry_opened(fd, false);
@@ -40,7 +40,7 @@ int shim_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags) {
     return given(real.accept4(fd, addr, len, flags));
 }
 
-/* By number: libc has a function for it only since glibc 2.36. */
+/* Called by number, because glibc has had a function for it only since 2.36. */
 int shim_pidfd_getfd(int pidfd, int fd, unsigned flags) {
     return given((int)real.syscall(SYS_pidfd_getfd, pidfd, fd, flags));
 }

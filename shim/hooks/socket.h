@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * socket.h - the hooks of calls that give a new descriptor. What the number stood for before, which
- * may have been a connection of ours, is forgotten; of some kinds epoll_registry.h wants to know.
- * libc first; no system call.
+ * socket.h - the hooks of calls that return a new descriptor. They call libc first, and then drop
+ * what was remembered of the number (it may have been a connection of ours) and note new TCP
+ * sockets and epoll sets. No additional system call.
  */
 #ifndef SHIM_HOOKS_SOCKET_H
 #define SHIM_HOOKS_SOCKET_H
@@ -11,10 +11,10 @@
 
 #include "shim/hooks/hooks.h"
 
-/* The descriptors in a message that has been received (SCM_RIGHTS). */
+/* The same for the descriptors in a received message (SCM_RIGHTS). */
 void opened_by_message(struct msghdr *msg);
 
-/* libc has no function for it; made through syscall(2). */
+/* io_uring_setup(2), for which libc has no function: programs call it through syscall(2). */
 int shim_io_uring_setup(unsigned n_entries, void *params);
 
 #endif

@@ -27,8 +27,8 @@ static bool is_tcp_level(int level) {
     return level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6;
 }
 
-/* SO_ERROR of ours: what the kernel says stands for ECONNRESET, or for the errno of a failed
- * connect. */
+/* Translates SO_ERROR: on a connection of ours the kernel's value stands for ECONNRESET or for the
+ * errno of a failed connect. */
 static int translate_error(int fd, void *value) {
     int err;
     memcpy(&err, value, sizeof err);
@@ -42,14 +42,13 @@ static int translate_error(int fd, void *value) {
     return 0;
 }
 
-/* Could this answer to a SOL_SOCKET question be that of an AF_UNIX socket, where TCP has
- * another? */
+/* Could this value of a SOL_SOCKET option come from an AF_UNIX socket, where TCP's would differ? */
 static bool is_telltale(int fd, int name, const void *value, socklen_t len) {
     int number = 0;
     sa_family_t family;
     if (value)
         memcpy(&number, value, len < sizeof number ? len : sizeof number);
-    memcpy(&family, &number, sizeof family); /* a name begins with it */
+    memcpy(&family, &number, sizeof family); /* a socket address begins with its family */
     switch (name) {
     case SO_DOMAIN:
         return number == AF_UNIX;
@@ -68,7 +67,7 @@ static bool is_telltale(int fd, int name, const void *value, socklen_t len) {
     case SO_ZEROCOPY:
     case 72: /* SO_BUF_LOCK */
         return hint_has(fd, HINT_OURS);
-    case SO_PEERGROUPS: /* TCP has none, and says so with an error */
+    case SO_PEERGROUPS: /* fails on TCP */
         return true;
     default:
         return false;
@@ -85,18 +84,17 @@ static int emulate_get(int fd, int level, int name, void *value, socklen_t *len,
     return options_get(fd, &state, level, name, value, len);
 }
 
-/* The kernel answers first, and what it says of a descriptor that is not ours stays untouched. Its
- * length, which is the caller's cut to the answer, is room enough for TCP's answer too: the two are
- * of one size wherever there are two. */
+/* The kernel answers first, and its answer for a descriptor that is not ours is returned unchanged.
+ * On success it has truncated the caller's length to that of its answer; TCP's answer fits in
+ * there, because the sizes of the two answers do not differ. */
 int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
-    /* What is kept there must not appear in the caller's memory, nor an error because it is long.
-     * */
+    /* The kernel would write the helper's name or the store (options.h) to the caller's memory, or
+     * fail because they are longer than TCP's answer. */
     if (level == SOL_SOCKET && (name == SO_PEERNAME || name == SO_GET_FILTER) && value && len &&
         hint_has(fd, HINT_OURS) && shim_is_ours(fd))
         return emulate_get(fd, level, name, value, len, -1);
     if (level == SOL_SOCKET && name == SO_PEERPIDFD_OF_UNIX && shim_is_ours(fd)) {
-        errno =
-            ENODATA; /* the kernel would open a descriptor, and the caller may not learn which */
+        errno = ENODATA; /* the kernel would open a descriptor that the caller does not know of */
         return -1;
     }
     int result = real.getsockopt(fd, level, name, value, len);
@@ -115,7 +113,7 @@ int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
     return emulate_get(fd, level, name, value, len, result);
 }
 
-/* Options whose effect on A must not be left to the kernel. */
+/* Options that the kernel must not apply to a socket of ours as they are. */
 static bool must_ask(int level, int name) {
     return level == SOL_SOCKET &&
            (name == SO_SNDBUF || name == SO_RCVBUF || name == SO_LINGER ||
@@ -146,8 +144,10 @@ int shim_setsockopt(int fd, int level, int name, const void *value, socklen_t le
     return result;
 }
 
-/* What A has not yet handed over, in bytes. The residue keeps one skb charged for as long as the
- * connection lives, so a charge that one skb explains means that all has been read. */
+/* The bytes sent on `fd` that the helper has not yet read. `charge`: the memory charged to the
+ * socket. The helper always leaves at least one byte unread ("The residue" in CONTROL.md), which
+ * keeps one skb charged as long as the connection lives; so a charge that one skb can explain means
+ * that all has been read. */
 static int unsent_bytes(int fd, int charge) {
     const int largest_skb =
         69632; /* 36544 bytes of data, rounded up to pages by order, and headers */
@@ -155,7 +155,7 @@ static int unsent_bytes(int fd, int charge) {
     return charge > largest_skb ? charge - largest_skb : 0;
 }
 
-/* Requests of the network's own (0x89 is their kind) that an AF_UNIX socket knows nothing of. */
+/* Network ioctls (type 0x89) that an AF_UNIX socket does not have. */
 static int network_ioctl(int fd, unsigned long request, void *argument, int result) {
     const unsigned long network = 0x89;
     int saved = errno;

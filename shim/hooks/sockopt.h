@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sockopt.h - setsockopt, getsockopt, ioctl and epoll_ctl: libc first, TCP's answer where libc's
- * cannot be TCP's.
+ * sockopt.h - setsockopt, getsockopt, ioctl and epoll_ctl. libc's call comes first where its answer
+ * can be used; on a connection of ours the answer is then corrected to TCP's.
  */
 #ifndef SHIM_HOOKS_SOCKOPT_H
 #define SHIM_HOOKS_SOCKOPT_H
@@ -11,7 +11,7 @@
 
 #include "shim/hooks/hooks.h"
 
-/* The hook of ioctl(2), with the argument that the request has, or anything if it has none. */
+/* ioctl(2). `argument`: that of the request, ignored if the request has none. */
 int shim_ioctl(int fd, unsigned long request, void *argument);
 
 #endif

@@ -21,9 +21,9 @@
 #define OWN_CLASS ELFCLASS64
 #endif
 
-#define INTERPRETERS_MAX 5 /* as many "#!" as the kernel follows */
+#define INTERPRETERS_MAX 5 /* the kernel follows no more "#!" lines */
 
-/* A file in memory; every read is checked against its length. */
+/* A mapped file; every read is checked against its length. */
 struct image {
     const uint8_t *bytes;
     size_t len;
@@ -48,7 +48,7 @@ static void image_close(struct image *image) {
     munmap((void *)(uintptr_t)image->bytes, image->len);
 }
 
-/* Copies a structure out of the file; false if it is not all there. */
+/* Copies a structure from the file; false if it extends beyond the end. */
 static bool image_get(const struct image *image, uint64_t offset, void *out, size_t len) {
     if (offset > image->len || len > image->len - offset)
         return false;
@@ -69,7 +69,7 @@ static bool program_header(const struct image *image, const Elf64_Ehdr *elf, uns
            image_get(image, elf->e_phoff + (uint64_t)i * elf->e_phentsize, header, sizeof *header);
 }
 
-/* The place in the file of a virtual address; 0 if it is in no segment. */
+/* The file offset of a virtual address; 0 if it is in no segment. */
 static uint64_t file_offset(const struct image *image, const Elf64_Ehdr *elf, uint64_t address) {
     Elf64_Phdr header;
     for (unsigned i = 0; program_header(image, elf, i, &header); i++)
@@ -92,8 +92,8 @@ static uint64_t dynamic_value(const struct image *image, const Elf64_Phdr *dynam
     return UINT64_MAX;
 }
 
-/* Is a libc among the needed libraries? Programs that need others (and get libc through them) are
- * given the benefit of the doubt: only a program that needs nothing at all surely has none. */
+/* Does it need any shared library? If so, it is assumed to load a libc, directly or through that
+ * library; only a program that needs none surely has no libc. */
 static bool needs_libraries(const struct image *image, const Elf64_Ehdr *elf,
                             const Elf64_Phdr *dynamic) {
     uint64_t strings = dynamic_value(image, dynamic, DT_STRTAB, 0);
@@ -103,7 +103,7 @@ static bool needs_libraries(const struct image *image, const Elf64_Ehdr *elf,
     return image_string(image, file_offset(image, elf, strings) + needed) != NULL;
 }
 
-/* Does a note segment hold a note of "Go"? Its linker writes the build id there, also into
+/* Does a note segment contain a note named "Go"? Go's linker writes its build id there, even into
  * stripped and dynamically linked programs. */
 static bool has_go_note(const struct image *image, const Elf64_Phdr *segment) {
     Elf64_Nhdr note;
@@ -169,9 +169,9 @@ static uint16_t own_machine(void) {
     return elf.e_machine;
 }
 
-/* Is the file at `path` for the same class and machine as a program's header says? */
+/* Does the file at `path` have the class and machine of the program's ELF header? */
 static bool is_of_class(const char *path, const void *program) {
-    const Elf64_Ehdr *elf = program; /* e_machine is at the same place in both classes */
+    const Elf64_Ehdr *elf = program; /* e_machine has the same offset in both classes */
     struct image image;
     Elf64_Ehdr library = {0};
     if (!image_open(&image, path))
@@ -193,8 +193,8 @@ static enum launch_preload check_elf(const struct image *image, const char *libr
     return OWN_CLASS == ELFCLASS64 ? check_elf64(image) : LAUNCH_UNKNOWN;
 }
 
-/* The loader drops LD_PRELOAD when the kernel raises privileges; it does not for who has them
- * already. */
+/* The loader ignores LD_PRELOAD if exec raises privileges, but not if the caller already has
+ * them. */
 static bool raises_privileges(const char *path) {
     struct stat st;
     if (stat(path, &st) != 0)
@@ -206,7 +206,7 @@ static bool raises_privileges(const char *path) {
     return geteuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0;
 }
 
-/* The interpreter of a "#!" line; for "#!/usr/bin/env NAME" the program that env runs. */
+/* The interpreter in a "#!" line; for "#!/usr/bin/env NAME", the program that env runs. */
 static bool script_interpreter(const struct image *image, char *out, size_t size) {
     char line[PATH_MAX], *save = NULL;
     size_t len = image->len - 2 < sizeof line - 1 ? image->len - 2 : sizeof line - 1;
@@ -260,10 +260,10 @@ const char *launch_check_advice(enum launch_preload verdict) {
                "with libc, or, if it takes a proxy command, give it `smuxctl connect HOST PORT`";
     case LAUNCH_OTHER_CLASS:
         return "it is for another machine or word size than libsmuxshim.so, so its connections go "
-               "direct: use the smuxshim that was built for it";
+               "direct: use a smuxshim that was built for it";
     case LAUNCH_OTHER_LIBC:
         return "it uses another libc than libsmuxshim.so (musl or glibc), so nothing is preloaded "
-               "and its connections go direct: use the smuxshim that was built for it";
+               "and its connections go direct: use a smuxshim that was built for it";
     case LAUNCH_SECURE:
         return "it raises its privileges (setuid, setgid or file capabilities), so the loader "
                "ignores "

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* launch_helper.c - finding files and starting the helper. See launch.h. */
+/* launch_helper.c - finds files and starts the helper. See launch.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -86,8 +86,8 @@ static void export_or_unset(const char *name, const char *value) {
         unsetenv(name);
 }
 
-/* In the child: nothing of the program's is to live on in the helper. What it says until it
- * detaches goes to `messages`. */
+/* Runs in the child. The helper must inherit nothing from this process. What it writes to stderr
+ * before it detaches goes to `messages`. */
 static void become_helper(const char *file, const struct launch_helper *helper, int messages) {
     char *arguments[] = {(char *)(uintptr_t)file, (char *)(uintptr_t) "--on-demand",
                          (char *)(uintptr_t)(helper->config_file ? "-c" : NULL),
@@ -123,8 +123,8 @@ static void become_helper(const char *file, const struct launch_helper *helper, 
     _exit(127);
 }
 
-/* Waits until the socket answers and the helper's first process has ended: left behind, it would be
- * the program's child, a SIGCHLD and a stranger to its wait(2). */
+/* Waits until the socket answers and the helper's first process has exited. If that process were
+ * left behind, the program would get a SIGCHLD and find an unknown child in wait(2). */
 static bool wait_for_helper(pid_t pid, const struct launch_helper *helper) {
     struct timespec step = {.tv_nsec = START_STEP_NS};
     bool running = true, answers = false;
@@ -133,7 +133,7 @@ static bool wait_for_helper(pid_t pid, const struct launch_helper *helper) {
         if (running && waitpid(pid, &status, WNOHANG) == pid) {
             running = false;
             if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-                return false; /* it has said why */
+                return false; /* its message says why */
         }
         answers = answers || helper_place_answers(helper->socket_path);
         if (answers && !running)
@@ -143,13 +143,13 @@ static bool wait_for_helper(pid_t pid, const struct launch_helper *helper) {
     if (answers)
         return true;
     fprintf(stderr,
-            "smuxshim: smux-helper was started, but nothing answers at %s after 10 seconds\n",
+            "smuxshim: smux-helper was started, but does not answer at %s after 10 seconds\n",
             helper->socket_path);
     return false;
 }
 
-/* Passes on what the helper said. Only after a failure: that several launchers at once started
- * several helpers, of which one went on, interests nobody. */
+/* Passes on the helper's messages. Only after a failure, because a helper that ends since another
+ * launcher has started one at the same time is no problem. */
 static void show_messages(int messages) {
     char text[4096];
     ssize_t len = messages >= 0 ? pread(messages, text, sizeof text, 0) : 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* launch_library.c - which library is preloaded, and for which programs. See launch.h. */
+/* launch_library.c - finds and exports the library to preload. See launch.h. */
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,8 +10,7 @@
 
 #define LIBRARY "libsmuxshim.so"
 
-/* What the loader puts in place of $LIB, for one word size or another: Debian's, Fedora's, others'.
- * */
+/* What the loader may put in place of $LIB, for either word size: on Debian, Fedora and others. */
 static const char *const lib_folders[] = {"lib/x86_64-linux-gnu",
                                           "lib/i386-linux-gnu",
                                           "lib/aarch64-linux-gnu",
@@ -20,7 +19,7 @@ static const char *const lib_folders[] = {"lib/x86_64-linux-gnu",
                                           "lib32",
                                           "lib"};
 
-/* The folder around that of the launcher: PREFIX of an installation. */
+/* The parent of the launcher's folder: PREFIX of an installation. */
 static bool prefix_of_own(char *prefix, size_t size) {
     char *slash = launch_own_dir(prefix, size) ? strrchr(prefix, '/') : NULL;
     if (slash)
@@ -28,7 +27,7 @@ static bool prefix_of_own(char *prefix, size_t size) {
     return slash != NULL;
 }
 
-/* Only the loader knows what $LIB is, so it is asked: by loading the library for a moment. */
+/* Only the loader knows what $LIB stands for, so the library is loaded for a moment to find out. */
 static bool loads(const char *library) {
     void *handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
     if (handle)
@@ -58,7 +57,7 @@ bool launch_library_is_for(const char *library, bool (*fits)(const char *path, c
     return false;
 }
 
-/* Is it one of the elements of a list that the loader separates by colons and blanks? */
+/* Is it an element of a list separated by colons and blanks, as the loader splits LD_PRELOAD? */
 static bool is_listed(const char *list, const char *library) {
     static const char separators[] = ": \t\n";
     size_t len = strlen(library);
@@ -74,8 +73,8 @@ static bool is_listed(const char *list, const char *library) {
 bool launch_export_preload(const char *library) {
     const char *existing = getenv("LD_PRELOAD");
     char value[2 * PATH_MAX];
-    /* Ours comes last: a sanitizer's runtime insists on being the first, and an allocator does not
-     * care. */
+    /* Ours comes last: a sanitizer's runtime insists on being first, and for an allocator the order
+     * does not matter. */
     if (existing && *existing) {
         if (is_listed(existing, library))
             return true;

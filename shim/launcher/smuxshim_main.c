@@ -3,9 +3,10 @@
  * smuxshim_main.c - the launcher: smuxshim [-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM
  * [ARG...]
  *
- * Loads the configuration, makes sure that a helper runs, says what cannot work, and becomes the
- * program. Exit status: 2 for a mistake of the user's, 1 if no helper can be had, 126 and 127 as a
- * shell if the program cannot be run.
+ * Loads the configuration, makes sure that a helper runs, warns if the program cannot be preloaded,
+ * and executes it. Exit status: 2 for an error in the command line or configuration; 1 if the
+ * library is not found or no helper can be started; 126 and 127, as in a shell, if the program
+ * cannot be run.
  */
 #include <errno.h>
 #include <limits.h>
@@ -30,9 +31,10 @@ static const struct program_option option_table[] = {
      NULL},
     {"gateway", 'g', "GATEWAY", "tcp://HOST:PORT, unix:///PATH, or a gateway's name in the file",
      offsetof(struct options, gateway), NULL},
-    {"routes", 'r', "DESTINATIONS", "what goes over it: 10.0.0.0/8:5432,*.db.internal:3306",
+    {"routes", 'r', "DESTINATIONS",
+     "destinations to route over it: 10.0.0.0/8:5432,*.db.internal:3306",
      offsetof(struct options, routes), NULL},
-    {"verbose", 'v', NULL, "say what is done", offsetof(struct options, verbose), NULL},
+    {"verbose", 'v', NULL, "say what the launcher does", offsetof(struct options, verbose), NULL},
     {0}};
 
 static const struct program smuxshim = {
@@ -43,14 +45,14 @@ static const struct program smuxshim = {
     .stops = true,
 };
 
-/* Returns -1 to go on, else the exit status. */
+/* Returns -1 to continue, else the exit status. */
 static int parse_options(struct options *options, int argc, char **argv) {
     int status = program_options(&smuxshim, argc, argv, options);
     if (status >= 0)
         return status;
     options->program = argv + optind;
     if (options->file && (options->gateway || options->routes))
-        return program_misused(&smuxshim, "expected -c or -g and -r, not both");
+        return program_misused(&smuxshim, "expected either -c, or -g and -r, not both");
     if (!*options->program)
         return program_misused(&smuxshim, "expected a PROGRAM to run");
     return -1;
@@ -60,7 +62,7 @@ static bool load(struct config *config, struct options *options) {
     static char absolute[PATH_MAX];
     struct config_error error;
     if (options->file && realpath(options->file, absolute))
-        options->file = absolute; /* the helper will be elsewhere when it reloads */
+        options->file = absolute; /* the helper reloads it from another folder */
     if (!config_load_with(config, options->file, options->gateway, options->routes, &error)) {
         fprintf(stderr, "smuxshim: %s\n", error.text);
         return false;
@@ -85,7 +87,7 @@ static bool export_routes(const struct config *config) {
     return ok;
 }
 
-/* A default is exported, too: an outer smuxshim may have left another. */
+/* Defaults are exported, too: an outer smuxshim may have exported other values. */
 static bool export_names(const struct config *config) {
     char text[NAME_RANGES_TEXT_SIZE];
     return setenv("SMUXSHIM_NAMES", name_ranges_text(&config->names.ranges, text, sizeof text),
@@ -122,7 +124,7 @@ static bool ensure_helper(const struct config *config, const struct options *opt
 static bool warn_about(const char *program, const char *library) {
     char path[PATH_MAX];
     if (!launch_find_program(program, path, sizeof path))
-        return true; /* exec will say it */
+        return true; /* exec will report it */
     struct launch_check check = launch_check_program(path, library);
     const char *advice = launch_check_advice(check.verdict);
     if (advice)
@@ -137,7 +139,7 @@ static int run(char **program) {
     return status;
 }
 
-/* What a helper would need that the library has to start later, when this one is gone. */
+/* What the library needs to start another helper later, if this one ends. */
 static bool export_source(const struct options *options) {
     if (options->file)
         return setenv("SMUXSHIM_CONFIG", options->file, 1) == 0 &&

@@ -24,24 +24,23 @@
 #include "shim/base/shim_log.h"
 #include "shim/process/helper_socket.h"
 
-/* For each of the two processes between the program and the helper. */
+/* Of each of the two short-lived processes that start the helper. */
 #define STACK_SIZE           (64 * 1024)
 #define MESSAGES_SIZE        500
 #define KERNEL_SIGSET        8  /* bytes of a signal set in the kernel's interface */
 #define KERNEL_SIGACTION_MAX 64 /* at least the size of its struct sigaction */
 #define STEP_NS              5000000
 
-/* Where smux-helper is, seen from the library's folder: a build, an installation, and one of a
- * distribution with lib/ARCHITECTURE. */
+/* Where smux-helper may be, relative to the library's folder: in a build, in an installation, in a
+ * distribution that has lib/ARCHITECTURE, and as a private program of a package. */
 static const char *const folders[] = {"", "/../bin", "/../../bin", "/../libexec/smuxshim"};
 
 struct start {
     char file[PATH_MAX];
     char socket_variable[sizeof "SMUXSHIM_SOCKET=" + sizeof((struct sockaddr_un *)0)->sun_path];
     char *environment[ENVIRONMENT_MAX + 3];
-    int messages;                            /* where it writes messages until it detaches and
-                                                closes this */
-    _Alignas(16) char stacks[2][STACK_SIZE]; /* for the processes in between; stacks grow down */
+    int messages; /* where the helper writes its messages until it detaches and closes this */
+    _Alignas(16) char stacks[2][STACK_SIZE]; /* of the two processes; stacks grow down */
 };
 
 static int64_t now_ms(void) {
@@ -66,7 +65,7 @@ static bool find_file(char *file, size_t size) {
     return false;
 }
 
-/* Would a helper with this environment have something to do? It reads the same configuration. */
+/* Would a helper with this environment have work to do? It reads the same configuration. */
 static bool is_configured(void) {
     struct config_error error;
     struct config *config =
@@ -75,16 +74,16 @@ static bool is_configured(void) {
         return false;
     bool good = config_load(config, &error) && config_check_gateways(config, &error);
     if (!good)
-        shim_log("no helper is started: %s", error.text);
+        shim_log("cannot start smux-helper: %s", error.text);
     bool wanted = good && config->routes.n_routes > 0 && config->helper.autostart;
     munmap(config, sizeof *config);
     return wanted;
 }
 
-/* ---- The processes in between ---- */
+/* ---- The two processes that start it ---- */
 
-/* Runs in the process that becomes the helper and still shares the program's memory: makes nothing
- * but system calls. */
+/* Runs in the process that becomes the helper. It still shares the program's memory, so it does
+ * nothing but make system calls. */
 static int become_helper(void *argument) {
     struct start *start = argument;
     char *arguments[] = {start->file, (char *)(uintptr_t) "--on-demand", NULL};
@@ -93,7 +92,7 @@ static int become_helper(void *argument) {
     for (int i = 1; i < NSIG; i++)
         real.syscall(SYS_rt_sigaction, i, usual, NULL, (size_t)KERNEL_SIGSET);
     real.syscall(SYS_setsid);
-    /* Move both above 2 first: the program may have closed 0 to 2, and these may have got their
+    /* Move both above 2 first: if the program has closed 0 to 2, these may have been given those
      * numbers. */
     int messages = raw_fcntl(start->messages, F_DUPFD, 3);
     int null = (int)real.syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR);
@@ -110,8 +109,8 @@ static int become_helper(void *argument) {
     return 127;
 }
 
-/* The child that the program has for a moment. If it called exec itself, its end would be a SIGCHLD
- * to the program, so a child of its own does. */
+/* A child that the program has for a moment. If it became the helper itself, the helper's exit
+ * would send the program a SIGCHLD; so it makes a child of its own, which does, and exits. */
 static int stand_between(void *argument) {
     struct start *start = argument;
     int pid = clone(become_helper, start->stacks[0] + STACK_SIZE, CLONE_VM | CLONE_VFORK, start);
@@ -119,7 +118,8 @@ static int stand_between(void *argument) {
     return 1;
 }
 
-/* Runs both as vfork does: this thread and its signals wait until the helper's exec. */
+/* Runs both processes as vfork does: this thread waits, with all signals blocked, until the
+ * helper's exec. */
 static bool spawn(struct start *start) {
     uint64_t all[KERNEL_SIGSET / sizeof(uint64_t)], mask[KERNEL_SIGSET / sizeof(uint64_t)];
     int status = 1;
@@ -144,7 +144,7 @@ static bool answers(const char *socket_path) {
     return err == 0 || err == EAGAIN;
 }
 
-/* Reads the helper's messages until it closes its side: then it runs, or has failed. */
+/* Reads the helper's messages until it closes its end: then it has started, or failed. */
 static void await(int messages, char *said, int64_t until_ms) {
     size_t len = 0;
     for (;;) {
@@ -156,8 +156,7 @@ static void await(int messages, char *said, int64_t until_ms) {
         long ready = real.syscall(SYS_ppoll, &pfd, 1, &wait, NULL, (size_t)KERNEL_SIGSET);
         if (ready < 0 && errno == EINTR)
             continue;
-        char *at = said + (len < MESSAGES_SIZE - 1 ? len : 0); /* if there is too much, the last
-                                                                  part */
+        char *at = said + (len < MESSAGES_SIZE - 1 ? len : 0); /* else keep the last part */
         ssize_t n = ready > 0 ? real.syscall(SYS_read, messages, at,
                                              (size_t)(said + MESSAGES_SIZE - 1 - at))
                               : 0;
@@ -180,7 +179,7 @@ static bool start_and_wait(const char *socket_path, int64_t until_ms) {
         return false;
     bool started = false;
     if (!find_file(start->file, sizeof start->file)) {
-        shim_log("no helper is started: there is no smux-helper beside the library");
+        shim_log("cannot start smux-helper: it is not beside libsmuxshim.so");
         goto out;
     }
     size_t n = environment_list(start->environment, "SMUXSHIM_SOCKET");
@@ -196,7 +195,7 @@ static bool start_and_wait(const char *socket_path, int64_t until_ms) {
     }
     fork_guard_close();
     if (!started)
-        shim_log("no helper is started: %s", strerror(errno));
+        shim_log("cannot start smux-helper: %s", strerror(errno));
 out:
     munmap(start, size);
     if (started)
@@ -205,14 +204,15 @@ out:
         raw_close(messages[0]);
     bool there = started && answers(socket_path);
     if (started)
-        shim_log("smux-helper started: %s", there ? "it answers" : said[0] ? said : "no answer");
+        shim_log("smux-helper started: %s", there     ? "it answers"
+                                            : said[0] ? said
+                                                      : "it does not answer");
     return there;
 }
 
 /* ---- One at a time ---- */
 
-static _Atomic int starter; /* the process one of whose threads starts a helper; a fork has
-                               another id */
+static _Atomic int starter; /* id of the process while it starts a helper; a fork has another */
 static _Atomic int64_t next_try_ms;
 
 static bool wait_for_starter(const char *socket_path, int pid, int64_t until_ms) {

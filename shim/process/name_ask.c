@@ -11,7 +11,7 @@
 #include "shim/process/autostart.h"
 #include "shim/process/helper_socket.h"
 
-#define NO_HELPER (-1) /* in place of an errno: nobody listens */
+#define NO_HELPER (-1) /* in place of an errno: no helper listens */
 
 static bool is_whole(const char *bytes, size_t len) {
     struct helper_name_answer answer;
@@ -35,7 +35,7 @@ static size_t receive(int fd, char *out, size_t size) {
     return have;
 }
 
-/* The question or the answer was cut short. */
+/* The errno of an exchange that ended before the question was sent or the answer was complete. */
 static int broken_off(int fd) {
     int err = helper_socket_refusal(fd);
     return err ? err : EAGAIN;
@@ -53,8 +53,8 @@ static int exchange(int fd, const struct helper_request *req, const char *host,
     return helper_name_answer_check(bytes, len, answer, name) ? answer->err : broken_off(fd);
 }
 
-/* Asks once. No fork guard: a fork may copy this descriptor, because nothing depends on its
- * close. */
+/* Asks once. No fork guard is needed: a fork may copy this descriptor, because nothing depends on
+ * its being closed. */
 static int ask_once(const struct settings *settings, const struct helper_request *req,
                     const char *host, struct helper_name_answer *answer, char *name) {
     struct timeval wait = {.tv_sec = HELPER_NAME_WAIT_MS / 1000,
@@ -102,7 +102,7 @@ int name_ask_address(const struct settings *settings, const char *name, int fami
     *address = answer.address;
     if (address->family == family && name_ranges_hold(&settings->names, address))
         return 0;
-    shim_log("the helper gives %s the address %s, which is not in this program's range: expected "
+    shim_log("the helper gives %s the address %s, outside this program's range: expected "
              "both to have the same [names]",
              name, endpoint_text(address, text, sizeof text));
     return EPROTO;

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define BUCKET 8 /* entries that one address may be in */
+#define BUCKET 8 /* places that an entry for one address may have */
 
 struct entry {
     _Atomic uint32_t version; /* odd: being written; 0: never used */

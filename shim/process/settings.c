@@ -16,41 +16,43 @@
 #include "shim/base/libc.h"
 #include "shim/base/shim_log.h"
 
-/* How long a file must be unchanged before it replaces the routes in force: an editor that writes
- * it in pieces pauses for less. Also how often the file is looked at, and how long a program
- * without routes waits for a file that is being written. */
+/* How long a file must be unchanged before it replaces the routes in force; an editor that writes
+ * it in pieces pauses for less. Also how often the file is checked, and how long a program without
+ * routes waits for a file that is being written. */
 #define SETTLED_MS 1000
 #define STEP_NS    20000000
-#define LOST_STEPS 10 /* of those, for a configured file that does not exist */
+#define LOST_STEPS 10 /* how long to wait for a configured file that does not exist */
 
-/* What distinguishes one state of the file from another. */
+/* What tells one version of the file from another. */
 struct identity {
     char file[CONFIG_PATH_MAX + 1];
-    struct timespec written, changed; /* st_mtim, and st_ctim, which nobody can set back */
+    struct timespec written, changed; /* st_mtim, and st_ctim, which no program can set */
     ino_t inode;
     off_t size;
 };
 
-/* What was read, and from which file: one value, so that a reader never sees a mixture. */
+/* What was read, and from which file; replaced as a whole, so a reader never sees a mixture. */
 struct loaded {
     struct settings settings;
-    bool usable;          /* false: nothing is routed */
-    bool good;            /* usable, with routes: only settings as good as these replace it */
-    bool permanent;       /* from the environment: never looked at again */
-    bool quiet;           /* the problem is not worth a message: a file without routes */
-    bool young;           /* the file may have changed unseen in the moment when it was read */
+    bool usable;    /* false: nothing is routed */
+    bool good;      /* usable, with routes: only settings as good as these replace it */
+    bool permanent; /* from the environment: never read again */
+    bool quiet;     /* the problem, a file without routes, goes to the log only */
+    bool young; /* it was read so soon after a change that another change may have gone unseen */
     char problem[1000];   /* what is wrong, if anything is */
     struct identity id;   /* of the file, when it was read */
     struct config config; /* room to parse in */
 };
 
-/* The first takes no system call to make; what is read anew later is mapped. */
+/* The first settings are in static memory, so that no system call is needed; later ones are
+ * mapped. */
 static struct loaded first;
 static atomic_flag first_taken = ATOMIC_FLAG_INIT;
 
 static struct loaded *_Atomic current;
 static _Atomic int64_t next_check_ms;
-static _Atomic uint64_t seen, refused; /* identities: at the last look, and of the last bad file */
+static _Atomic uint64_t seen,
+    refused; /* hashes of an identity: at the last look, and of the last bad file */
 
 static bool env_is(const char *name, const char *value) {
     const char *given = shim_getenv(name);
@@ -84,8 +86,8 @@ static void load_environment(struct loaded *loaded, const char *routes) {
 
 /* ---- The file ---- */
 
-/* The file to read now, and its state. False if there is none; id->file then is the configured one,
- * or empty. */
+/* Finds the file to read and describes its version. False if there is none; id->file is then the
+ * configured path, or empty. */
 static bool identify(struct identity *id) {
     struct stat st;
     memset(id, 0, sizeof *id);
@@ -115,7 +117,7 @@ static uint64_t mix(uint64_t hash, uint64_t value) {
     return (hash ^ value) * 0x100000001b3u;
 }
 
-/* A hash of it in one word, which can be shared without a lock. */
+/* A hash in one word, which threads can share without a lock. */
 static uint64_t word_of(const struct identity *id) {
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
     for (const char *c = id->file; *c; c++)
@@ -125,8 +127,9 @@ static uint64_t word_of(const struct identity *id) {
     return mix(mix(hash, (uint64_t)id->changed.tv_sec), (uint64_t)id->changed.tv_nsec) | 1;
 }
 
-/* Has it been unchanged for a while, by the clock that stamps files? (That clock may step: then a
- * file that seems young must be the same at two looks, or a second older than it is.) */
+/* Has the file been unchanged for SETTLED_MS, by the clock that stamps files? (If that clock is set
+ * back, the file seems young for longer; look() therefore also accepts one that was the same at two
+ * looks.) */
 static bool is_settled(const struct identity *id) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
@@ -141,7 +144,8 @@ static void load_file(struct loaded *loaded) {
     bool there = identify(&loaded->id);
     if (!there && !loaded->id.file[0]) {
         if (env_is("SMUXSHIM_STRICT", "1"))
-            broken(loaded, "SMUXSHIM_STRICT=1, and there is no configuration");
+            broken(loaded, "SMUXSHIM_STRICT=1: expected a configuration file or SMUXSHIM_ROUTES, "
+                           "found neither");
         return;
     }
     config_init(&loaded->config);
@@ -149,7 +153,7 @@ static void load_file(struct loaded *loaded) {
     if (!loaded->usable) {
         broken(loaded, "%s", error.text);
     } else if (!identify(&after) || !is_same(&loaded->id, &after)) {
-        broken(loaded, "%s: is being written", loaded->id.file);
+        broken(loaded, "%s: is still being written", loaded->id.file);
     } else if (loaded->config.routes.n_routes == 0) {
         broken(loaded, "%s: expected a [route NAME]", loaded->id.file);
         loaded->quiet = !loaded->settings.deny;
@@ -213,7 +217,7 @@ static struct loaded *publish(struct loaded *old, struct loaded *fresh) {
     return old;
 }
 
-/* Could the problem be gone in a moment? */
+/* Could the problem go away soon, so that another try is worth it? */
 static bool may_mend(const struct loaded *loaded, int step) {
     if (loaded->good || loaded->permanent || !loaded->id.file[0])
         return false;
@@ -222,7 +226,7 @@ static bool may_mend(const struct loaded *loaded, int step) {
                : step < SETTLED_MS * 1000000LL / STEP_NS && !is_settled(&loaded->id);
 }
 
-/* The first look of the process: there are no settings to keep, so it waits for a file that is
+/* The first read in this process. There are no settings to keep, so it waits for a file that is
  * being written. */
 static struct loaded *begin(void) {
     struct timespec step = {.tv_nsec = STEP_NS};
@@ -245,7 +249,7 @@ static struct loaded *begin(void) {
     return published;
 }
 
-/* Adopts what the file says now, if it is as good as what is in force. */
+/* Adopts the file's new content, unless it is bad and good settings are in force. */
 static struct loaded *take_over(struct loaded *old, const struct identity *id) {
     struct loaded *fresh = room();
     if (!fresh)
@@ -257,19 +261,20 @@ static struct loaded *take_over(struct loaded *old, const struct identity *id) {
         return publish(old, fresh);
     }
     if (is_same(id, &fresh->id) && atomic_exchange(&refused, word_of(id)) != word_of(id))
-        shim_log("%s; what was read before goes on", fresh->problem);
+        shim_log("%s; the previous configuration stays in force", fresh->problem);
     give_up(fresh);
     return old;
 }
 
-/* A look at the file while settings are in force. A file that is missing, being written or bad
- * changes nothing; another file in its place (the system's instead of the user's) must be seen at
- * two looks. */
+/* Checks the file while settings are in force. A file that is missing, being written or bad changes
+ * nothing. Another file that takes its place (the system's instead of the user's) must be seen at
+ * two checks. */
 static struct loaded *look(struct loaded *loaded) {
     struct identity id;
     if (!identify(&id)) {
         if (loaded->good && atomic_exchange(&seen, 0) != 0)
-            shim_log("%s: is not there; what was read before goes on", loaded->id.file);
+            shim_log("%s: cannot be found; the previous configuration stays in force",
+                     loaded->id.file);
         return loaded;
     }
     uint64_t word = word_of(&id);

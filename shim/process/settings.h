@@ -4,13 +4,13 @@
  *
  * SMUXSHIM_ROUTES and SMUXSHIM_NAMES (exported by the launcher, environment.h) are parsed once;
  * without them the configuration file is read at the first AF_INET connect and looked at again at
- * most once a second. Good settings stay in force until the file has held equally good ones for a
- * second: a file that is missing, unreadable, broken, without routes or being written changes
- * nothing. Only the first read has no settings to keep: it waits up to a second for a file that is
- * being written. Either way the result is a value in mapped memory behind one atomic pointer:
- * readers take no lock, and a reader that is interrupted by a signal or a fork cannot hold one. Old
- * values stay mapped, because another thread may be reading them; a change of the file therefore
- * costs about 130 KiB of address space.
+ * most once a second. Good settings stay in force until the file has held other good ones for a
+ * second: a file that is missing, unreadable, invalid, without routes or still being written
+ * changes nothing. The first read has no settings to keep, so it waits up to a second for a file
+ * that is being written. The settings are a value behind one atomic pointer. Readers take no lock,
+ * so a reader that a signal or a fork interrupts cannot hold one. Old values stay mapped, because
+ * another thread may be reading them; a change of the file therefore costs about 130 KiB of address
+ * space.
  */
 #ifndef SHIM_PROCESS_SETTINGS_H
 #define SHIM_PROCESS_SETTINGS_H
@@ -26,12 +26,13 @@ struct settings {
     bool deny;
     char socket_path[sizeof((struct sockaddr_un *)0)->sun_path];
     struct route_list routes;
-    struct name_ranges names; /* whose addresses stand for host names, if a route has any */
+    struct name_ranges
+        names; /* addresses that stand for host names, if any route matches by host name */
 };
 
-/* The settings in force, or NULL if nothing is routed (none, broken, or SMUXSHIM_DISABLE=1). Valid
- * for the life of the process. Preserves errno. No system call when the routes are in the
- * environment; else a stat at most once a second. */
+/* The settings in force, or NULL if nothing is routed (no configuration, an invalid one, or
+ * SMUXSHIM_DISABLE=1). Valid for the life of the process. Preserves errno. No system call when the
+ * routes are in the environment; otherwise a look at the file at most once a second. */
 const struct settings *settings_get(void);
 
 #endif

@@ -8,15 +8,13 @@
 #include "shim/base/hint.h"
 #include "shim/base/libc.h"
 
-#define PER_FD_MAX                                                                                 \
-    16 /* nodes of one descriptor; the swap asks the kernel for those that find no
-                         room */
-#define NODES_MAX ((uint32_t)HINT_FDS_MAX * HINT_TABLES_MAX)
-#define CLAIMED   UINT32_MAX /* not the key of an epoll set: the node is being filled in */
+#define PER_FD_MAX 16 /* nodes of one descriptor; the swap asks the kernel about more */
+#define NODES_MAX  ((uint32_t)HINT_FDS_MAX * HINT_TABLES_MAX)
+#define CLAIMED    UINT32_MAX /* not the key of an epoll set: the node is being filled in */
 
-/* `key` is epfd + 1, so that zero pages mean "free"; it is written last and cleared first. If a
- * program changes one registration from two threads at once, either change may win, as in the
- * kernel. */
+/* One remembered registration. `key` is epfd + 1, so that a zero page holds free nodes; it is
+ * written last and cleared first. If two threads change one registration at once, either change may
+ * win, as in the kernel. */
 struct node {
     _Atomic uint64_t data;
     _Atomic uint32_t events;
@@ -24,9 +22,9 @@ struct node {
     uint32_t next; /* number of another node of this descriptor, or 0; never changes */
 };
 
-static struct node nodes[HINT_FDS_MAX]; /* number 0 is none */
+static struct node nodes[HINT_FDS_MAX]; /* number 0 means none */
 static void *_Atomic far_nodes[HINT_TABLES_MAX];
-static _Atomic uint32_t n_nodes; /* numbers handed out */
+static _Atomic uint32_t n_nodes; /* numbers in use so far */
 
 static _Atomic uint32_t rows[HINT_FDS_MAX]; /* for each descriptor, the number of its first node */
 static void *_Atomic far_rows[HINT_TABLES_MAX];
@@ -97,7 +95,7 @@ static void forget(struct node *node) {
     atomic_store_explicit(&node->key, 0, memory_order_release);
 }
 
-/* `node` is where (fd, epfd) is remembered, or NULL. */
+/* `node` is the node of (fd, epfd), or NULL if there is none yet. */
 static void remember(struct node *node, int fd, int epfd, const struct epoll_event *event) {
     if (!node && !(node = claim(fd))) {
         hint_remove(fd, HINT_TCP);
@@ -110,8 +108,9 @@ static void remember(struct node *node, int fd, int epfd, const struct epoll_eve
         hint_add(fd, HINT_EPOLL);
 }
 
-/* A child of vfork changes its parent's memory, but not its descriptors. That is why dup.c clears
- * nothing; but such a child only redirects and does not open sockets. */
+/* A child of vfork shares its parent's memory but not its descriptors, which is why dup.c clears
+ * nothing. Here clearing is safe, because such a child redirects descriptors but opens no
+ * sockets. */
 void epoll_registry_opened(int fd, bool tcp) {
     if (hint_has(fd, HINT_EPOLL))
         for (struct node *node = first_node(fd); node; node = next_node(node))
@@ -130,8 +129,8 @@ void epoll_registry_note(int epfd, int op, int fd, const struct epoll_event *eve
         if (node)
             forget(node);
     } else if (event) {
-        /* An ADD of what is remembered, or a MOD of what is not: this number meant another set
-         * before, or the registration was made through another number of the set. */
+        /* An ADD of a remembered registration, or a MOD of one that is not: this number was another
+         * set before, or the registration was made through another number of the same set. */
         if (epoll_sets_have_copies() && (node != NULL) == (op == EPOLL_CTL_ADD))
             hint_remove(fd, HINT_TCP);
         remember(node, fd, epfd, event);
@@ -145,18 +144,18 @@ static bool is_moved(const struct epoll_moved *moved, int epfd) {
     return false;
 }
 
-/* *gone: `fd` was not registered under this number. */
+/* Sets *gone if `fd` was not registered in the remembered set. */
 static void detach_one(int fd, struct node *node, struct epoll_moved *moved, bool *gone) {
     int epfd = (int)(atomic_load(&node->key) - 1);
     struct epoll_event event = {.events = atomic_load(&node->events),
                                 .data.u64 = atomic_load(&node->data)};
-    /* A consumed EPOLLONESHOT is still registered, but with no event asked for. If there is no
-     * descriptor to look with, it is taken for one that is still armed: a spurious event is better
-     * than no connection. */
+    /* After its event, an EPOLLONESHOT registration still exists but is disarmed. If no descriptor
+     * is left to look in /proc, it is taken to be armed: a spurious event is better than no
+     * connection. */
     if (event.events & EPOLLONESHOT)
         epoll_sets_read(epfd, fd, &event);
     if (!epoll_sets_move(epfd, fd, event, moved)) {
-        forget(node); /* closed since, or known by another number */
+        forget(node); /* the set was closed, or has another number now */
         *gone = true;
     }
 }

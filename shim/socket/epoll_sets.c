@@ -13,13 +13,13 @@
 #include "shim/base/hint.h"
 #include "shim/base/libc.h"
 
-#define LISTED_MAX 256 /* numbers; if there are more, /proc/self/fd is read */
+#define LISTED_MAX 256 /* if there have been more sets, /proc/self/fd is read */
 
 static _Atomic int listed[LISTED_MAX]; /* epfd + 1 */
 static atomic_int n_listed;            /* may be larger than LISTED_MAX */
 static atomic_bool have_copies, have_ring;
 
-/* The mark stays with the number when the set is closed: the close is not seen. */
+/* HINT_SET stays with the number when the set is closed, because close is not hooked. */
 void epoll_sets_note(int epfd) {
     if (epfd < 0 || hint_has(epfd, HINT_SET))
         return;
@@ -59,8 +59,9 @@ static bool field(const char *line, const char *label, unsigned base, unsigned l
     return true;
 }
 
-/* "tfd:  5 events: 40000004 data: 1f  pos:0 ino:3039 sdev:9" of a set's fdinfo; old kernels end
- * behind `data`. A set may hold several files that were registered under the same number. */
+/* Parses "tfd: 5 events: 40000004 data: 1f pos:0 ino:3039 sdev:9", a line of a set's fdinfo; on old
+ * kernels it ends after `data`. The inode tells apart files that were registered under the same
+ * number. */
 static bool line_tells(const char *line, int fd, unsigned long long inode,
                        struct epoll_event *event) {
     unsigned long long tfd, events, data, ino;
@@ -105,12 +106,12 @@ int epoll_sets_read(int epfd, int fd, struct epoll_event *event) {
     return err;
 }
 
-/* False if the kernel says that `fd` is not registered there; true if it is, or kcmp is forbidden.
- * `self`: this thread. */
+/* False if the kernel says that `fd` is not registered in the set; true if it is, or if kcmp is not
+ * allowed or not available. `self`: this thread's id. */
 static bool may_hold(int epfd, int fd, long self) {
     enum { KCMP_EPOLL_TFD = 7 }; /* linux/kcmp.h */
     struct {
-        uint32_t epfd, fd, nth; /* the nth of those that were registered as `fd` */
+        uint32_t epfd, fd, nth; /* the nth file that was registered as `fd` */
     } slot = {(uint32_t)epfd, (uint32_t)fd, 0};
     for (;; slot.nth++) {
         long order = real.syscall(SYS_kcmp, self, self, KCMP_EPOLL_TFD, fd, &slot);
@@ -150,7 +151,7 @@ static int take_from_listed(int fd, long self, struct epoll_moved *moved) {
     return err;
 }
 
-/* As the kernel fills it, whatever libc's dirent is. */
+/* The kernel's linux_dirent64, whatever libc's dirent looks like. */
 struct entry {
     uint64_t inode, offset;
     unsigned short size;

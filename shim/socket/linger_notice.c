@@ -8,7 +8,7 @@
 #include "core/common/helper_protocol.h"
 #include "shim/base/libc.h"
 
-/* Connects to the helper of connection `fd`, which listens at the peer's name. */
+/* Connects to the helper that serves connection `fd`; it listens at the name of the peer. */
 static int connect_notice(int fd) {
     struct sockaddr_un name;
     socklen_t len = sizeof name;
@@ -36,7 +36,8 @@ void linger_notice_send(int fd, uint64_t id, bool reset) {
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     char end;
     int saved = errno;
-    /* No fork guard: a fork may copy this descriptor, because nothing depends on its close. */
+    /* No fork guard is needed: a fork may copy this descriptor, because nothing depends on its
+     * being closed. */
     int notice = connect_notice(fd);
     if (notice >= 0) {
         if (raw_sendmsg(notice, &msg, MSG_NOSIGNAL) == sizeof req)

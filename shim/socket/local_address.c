@@ -10,18 +10,16 @@
 #include "shim/base/libc.h"
 #include "shim/socket/options.h"
 
-/* Connects under way whose destination is remembered; of two in the same place the older is
- * forgotten. */
+/* Connects in progress whose destination is remembered. Of two that share a place the newer one is
+ * kept. */
 #define NOTES 64
 
-/* The kernel's default range for clients, in its upper part. */
+/* The upper part of the kernel's default range of ephemeral ports. */
 #define PORT_FIRST 49152
 #define PORT_COUNT 11000
 
 static struct note {
-    atomic_flag
-        busy; /* whoever finds it set does without: a signal handler must not wait for its own
-                 thread */
+    atomic_flag busy; /* set: do without, as a signal handler must not wait for its own thread */
     int fd_plus_one;
     struct endpoint dest;
 } notes[NOTES];
@@ -86,7 +84,7 @@ struct endpoint local_address_bound(int fd, uint16_t family) {
     return bound;
 }
 
-/* The local address that a connect to `dest` gives a socket bound to `bound`. */
+/* The local address that a socket bound to `bound` would have after a connect to `dest`. */
 static struct endpoint made_up(const struct endpoint *bound, const struct endpoint *dest) {
     struct endpoint local = *bound, routed;
     if (local.port == 0)

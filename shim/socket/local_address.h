@@ -2,27 +2,27 @@
 /*
  * local_address.h - the local address of a connection for which the helper has reported none.
  *
- * TCP knows it as soon as connect has looked up the route; ours is chosen at the gateway and comes
- * with the outcome. Until then, and if the outcome has none (a failed connect, `connect = eager`),
- * getsockname gives what TCP on this host would: the bound address, else the one that leads to the
- * destination, and some port. The answer is kept on the socket, so that it stays the same for
- * everybody. While the connect is under way only this process and its forks know the destination,
- * by descriptor number; holders of other copies get the bound address. Nothing but getsockname uses
- * this address. Lock-free; safe in signal handlers.
+ * With TCP, the address is known as soon as connect has looked up the route. Ours is chosen at the
+ * gateway and comes with the outcome. Until then, and if the outcome has none (a failed connect,
+ * `connect = eager`), getsockname returns what TCP on this host would: the bound address, or else
+ * the source address for the destination, and an ephemeral port. The answer is kept on the socket,
+ * so that every process that holds it gets the same one. While the connect is in progress, only
+ * this process and its forks know the destination, by descriptor number; other processes get the
+ * bound address. Only getsockname uses this address. Lock-free; safe in signal handlers.
  */
 #ifndef SHIM_SOCKET_LOCAL_ADDRESS_H
 #define SHIM_SOCKET_LOCAL_ADDRESS_H
 
 #include "core/common/endpoint.h"
 
-/* `fd` has begun to connect to `dest`. */
+/* Remembers that `fd` has begun to connect to `dest`. Memory only. */
 void local_address_note(int fd, const struct endpoint *dest);
 
 /* `to` is a copy of `from`. Memory only. */
 void local_address_copy(int from, int to);
 
-/* The local address of `fd` in `family`. `dest`: where the connection leads; NULL: as noted. 8
- * system calls the first time, fewer if it is bound to an address; then 1. */
+/* The local address of `fd` in `family`. `dest`: the destination; NULL: the one noted, if any. 8
+ * system calls the first time, fewer if the socket is bound to an address; then 1. */
 struct endpoint local_address_get(int fd, uint16_t family, const struct endpoint *dest);
 
 /* What the program has bound `fd` to, or any:0, in `family`. 1 system call. */

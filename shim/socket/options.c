@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* options.c - keeps options on the unix socket and carries them over. See options.h. */
+/* options.c - keeps options on the unix socket and carries them over the swap. See options.h. */
 #include "shim/socket/options.h"
 
 #include <errno.h>
@@ -20,14 +20,14 @@ static const struct option_row rows[] = {
 };
 #define N_ROWS (sizeof rows / sizeof *rows)
 
-/* The kernel starts with all ones; a mark of ours has bit 62 set and bit 63 clear. */
+/* The kernel's initial value is all ones; a mark of ours has bit 62 set and bit 63 clear. */
 #define MARK_NONE  UINT64_MAX
 #define MARK_OURS  (UINT64_C(1) << 62)
 #define MARK_CHECK (UINT64_C(3) << 62)
 
 #define STORE_MAX 32 /* options in one store */
 
-/* Linux's interface of classic socket filters (linux/filter.h, which not every libc comes with). */
+/* Linux's classic socket filters, as in linux/filter.h, which may not be installed. */
 struct instruction {
     uint16_t code;
     uint8_t jump_true, jump_false;
@@ -41,7 +41,7 @@ enum { LOAD_IMMEDIATE = 0x00, RETURN = 0x06 };
 
 struct store {
     unsigned short n;                           /* instructions */
-    struct instruction code[2 * STORE_MAX + 1]; /* pairs, then "accept everything" */
+    struct instruction code[2 * STORE_MAX + 1]; /* pairs, then "accept all" */
 };
 
 const struct option_row *option_find(int level, int name) {
@@ -77,7 +77,7 @@ static uint64_t field_put(uint64_t mark, uint16_t field, unsigned value) {
     return mark | ((uint64_t)value << (field >> 8) & field_mask(field));
 }
 
-/* 0 stands for "not set", which is the standard value where that is not 0. */
+/* The value of a field; 0 means "not set", which reads as the row's default. */
 static int mark_value(uint64_t mark, const struct option_row *row) {
     unsigned kept = field_get(mark, row->field);
     return kept ? (int)kept : row->standard;
@@ -144,7 +144,7 @@ int option_kept_put(int fd, const struct option_row *row, int value) {
     return store_write(fd, &store);
 }
 
-/* The integers of a name stand under numbers that no option of TCP has. */
+/* The four integers of a name have keys whose option numbers TCP does not use. */
 static struct option_row name_part(const struct option_row *row, unsigned part) {
     struct option_row key = *row;
     key.name |= (int)(part + 1) << 12;
@@ -186,7 +186,7 @@ int option_name_put(int fd, const struct option_row *row, const char name[OPTION
     return store_write(fd, &store);
 }
 
-/* ---- Addresses: a few words of the store, with keys of a level that no protocol has ---- */
+/* ---- Addresses: words in the store, with keys of a level that no protocol has ---- */
 
 #define ADDRESS_LEVEL 0xffff
 #define ADDRESS_WORDS (sizeof(struct endpoint) / sizeof(uint32_t))
@@ -197,7 +197,7 @@ static struct option_row address_row(enum option_address which, size_t word) {
     return (struct option_row){.level = ADDRESS_LEVEL, .name = (int)(which * ADDRESS_WORDS + word)};
 }
 
-/* Zero words take no room. */
+/* A word that is zero takes no room. */
 static void store_put_address(struct store *store, enum option_address which,
                               const struct endpoint *address) {
     uint32_t words[ADDRESS_WORDS];
@@ -236,7 +236,7 @@ uint16_t options_family(int fd) {
     return field_get(mark_read(fd), MARK_FAMILY6) ? AF_INET6 : AF_INET;
 }
 
-/* The first rows, the common options, have a bit each; the others share the last bit. */
+/* Each of the first 22 rows, the common options, has a bit; the others share the last bit. */
 #define ROW_BIT_SHARED (1u << 22)
 static uint32_t row_bit(size_t index) {
     return index < 22 ? 1u << index : ROW_BIT_SHARED;
@@ -254,15 +254,15 @@ static bool is_born_here(int fd) {
     return hint_word(fd, true) && hint_has(fd, HINT_TCP);
 }
 
-/* What may have been set on `fd`, as bits of rows: anything on a socket that came by exec or
- * SCM_RIGHTS. */
+/* The options that may have been set on `fd`, as bits of rows: all of them for a socket that came
+ * by exec or SCM_RIGHTS. */
 static uint32_t rows_noted(int fd) {
     return is_born_here(fd) ? hint_get(fd) & HINT_OPTIONS : HINT_OPTIONS;
 }
 
-/* As rows_noted, without buffer sizes that were left to the kernel: those are TCP's. */
+/* As rows_noted, but without buffer sizes that the kernel chose: those suit TCP only. */
 static uint32_t rows_to_carry(int fd) {
-    enum { SEND_SET = 1, RECEIVE_SET = 2 }; /* of SO_BUF_LOCK, since Linux 5.14 */
+    enum { SEND_SET = 1, RECEIVE_SET = 2 }; /* bits of SO_BUF_LOCK, since Linux 5.14 */
     uint32_t set = rows_noted(fd);
     int lock = 0;
     socklen_t len = sizeof lock;
@@ -277,7 +277,7 @@ static uint32_t rows_to_carry(int fd) {
     return set;
 }
 
-/* Is this what the kernel starts with? */
+/* Is this the kernel's initial value? */
 static bool is_standard(const struct option_row *row, const char *value, socklen_t len) {
     static const char zeros[64];
     int number;
@@ -304,7 +304,7 @@ static void carry_kernel(int from, int to, const struct option_row *row,
     socklen_t len = sizeof value;
     if (raw_getsockopt(from, row->level, row->name, value, &len) != 0)
         return;
-    /* Most of those that share a bit were not set, and setting one to 0 may unset another. */
+    /* Most options that share a bit were not set, and setting one to 0 may reset another. */
     if (row_bit((size_t)(row - rows)) == ROW_BIT_SHARED && is_standard(row, value, len))
         return;
     raw_setsockopt(to, row->level, row->name, value, len);
@@ -316,8 +316,7 @@ static void carry_kernel(int from, int to, const struct option_row *row,
     }
 }
 
-/* SO_SNDBUF is left to the helper, which opens the gate with it; both sizes are kept to read
- * back. */
+/* The helper sets SO_SNDBUF, because that opens the gate. Both sizes are kept to be read back. */
 static void carry_buffer(int value, const struct option_row *row, struct store *store,
                          struct helper_request *req, int to) {
     int half = value / 2; /* getsockopt doubles what setsockopt was given */
@@ -372,7 +371,7 @@ void options_carry(int from, int to, uint16_t family, struct helper_request *req
     errno = saved;
 }
 
-/* Was it set? */
+/* Returns whether the option was set. */
 static bool restore_row(int from, int to, const struct option_row *row, uint64_t mark,
                         struct store *store) {
     char bytes[64];

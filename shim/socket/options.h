@@ -2,9 +2,8 @@
 /*
  * options.h - socket options: carried over the swap, kept on the socket, and answered as TCP would.
  *
- * An AF_UNIX socket knows nothing of TCP's options, but it has some fields that the kernel stores
- * and never uses. Two of them hold what the application has set, so that it reads back in any
- * process:
+ * An AF_UNIX socket does not have TCP's options, but it has some fields that the kernel stores and
+ * never uses. Two of them hold what the application has set, so that any process reads it back:
  *   the mark    SO_MAX_PACING_RATE, 64 bits: the options that real programs set on every connection
  *   the store   a socket filter (never run on a stream socket) whose instructions carry pairs of
  *               option and value: all others; 8 µs to write, so only for what is rare
@@ -54,8 +53,8 @@ enum option_how {
 /* The row of an option, or NULL. */
 const struct option_row *option_find(int level, int name);
 
-/* Reads and writes one integer kept on the socket; `get` gives the row's standard value when none
- * was kept. `put` returns 0 or an errno. 1 or 2 system calls. */
+/* Read and write one integer kept on the socket. `get` returns the row's default if none is kept;
+ * `put` returns 0 or an errno. 1 or 2 system calls. */
 int option_kept_get(int fd, const struct option_row *row);
 int option_kept_put(int fd, const struct option_row *row, int value);
 
@@ -69,45 +68,44 @@ int option_name_put(int fd, const struct option_row *row, const char name[OPTION
  * 1 or 2 system calls. */
 enum option_address {
     OPTION_BOUND, /* what the program had bound the TCP socket to */
-    OPTION_OWN,   /* what getsockname has answered where the outcome has no address */
+    OPTION_OWN,   /* what getsockname has answered, if the outcome has no address */
 };
 bool option_address_get(int fd, enum option_address which, struct endpoint *out);
 int option_address_put(int fd, enum option_address which, const struct endpoint *address);
 
-/* The family of the application's socket, as long as there is no outcome to tell it. 1 system
- * call. */
+/* The family of the application's socket; needed while no outcome says it. 1 system call. */
 uint16_t options_family(int fd);
 
 /* After a successful setsockopt on a socket that is not ours: remembers that the option must be
  * carried over. Memory only. */
 void options_note(int fd, int level, int name);
 
-/* The name of the device that an option bound the TCP socket `fd` to; false if none did. No system
- * call if this process made it and set none of the rare options on it. */
+/* The name of the device that an option has bound the TCP socket `fd` to; false if none has. No
+ * system call if this process made the socket and has set none of the rare options on it. */
 bool options_device(int fd, char name[IFNAMSIZ]);
 
-/* Before the swap: takes the options of the TCP socket `from`, and what it is bound to
- * (req->local), and sets them on the unix socket `to`, keeps them there, or tells the helper in
- * *req. No system call if this process made the socket and set no option (and the socket is
- * AF_INET); any may be set on a socket that it has not made. */
+/* Before the swap: takes the options of the TCP socket `from` and the address it is bound to
+ * (req->local). Each is set on the unix socket `to`, kept there, or told to the helper in *req. No
+ * system call if this process made the socket, it is AF_INET, and no option is set; a socket from
+ * another process may have any option set. */
 void options_carry(int from, int to, uint16_t family, struct helper_request *req);
 
-/* The way back: sets on the TCP socket `to` what `from` keeps. Returns the HINT_OPTIONS of what is
- * set there now, for the next options_carry. */
+/* The reverse: sets the options kept by `from` on the TCP socket `to`. Returns the HINT_OPTIONS
+ * bits of what is now set, for the next options_carry. */
 uint32_t options_restore(int from, int to);
 
-/* Carries F_SETOWN and F_SETSIG over, which SIGURG needs as well as SIGIO. */
+/* Carries the settings of F_SETOWN and F_SETSIG over; both SIGURG and SIGIO need them. */
 void options_carry_owner(int from, int to);
 
-/* getsockopt and setsockopt for a descriptor that is ours, for everything that libc's call would
- * answer differently from TCP. Return 0 or -1 with errno, as the real ones. */
+/* getsockopt and setsockopt for a descriptor of ours, for everything that libc's call would answer
+ * differently from TCP. Return 0, or -1 with errno, as the real calls do. */
 int options_get(int fd, const struct shim_state *state, int level, int name, void *value,
                 socklen_t *len);
 int options_set(int fd, const struct shim_state *state, int level, int name, const void *value,
                 socklen_t len);
 
 /* Answers an ioctl as an unconnected TCP socket of the family of `fd` would: for requests that do
- * not concern the socket itself, such as addresses of interfaces. 4 system calls. */
+ * not concern the socket itself, such as the addresses of interfaces. 4 system calls. */
 int options_ioctl(int fd, unsigned long request, void *argument);
 
 #endif

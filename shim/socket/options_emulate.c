@@ -25,8 +25,8 @@ static int fail(int err) {
     return -1;
 }
 
-/* Copies an answer out as the kernel does: cut to the caller's length, which is set to what was
- * copied. */
+/* Copies an answer out as the kernel does: truncated to the caller's length, which becomes the
+ * length copied. */
 static int answer(const void *value, size_t value_len, void *out, socklen_t *len) {
     if ((int)*len < 0)
         return fail(EINVAL);
@@ -36,7 +36,7 @@ static int answer(const void *value, size_t value_len, void *out, socklen_t *len
     return 0;
 }
 
-/* IP-level integers are answered as one byte when the caller has room for less than four. */
+/* An IP-level integer is returned as one byte if the caller has room for fewer than four. */
 static int answer_int(int level, int value, void *out, socklen_t *len) {
     if (level == IPPROTO_IP && *len > 0 && *len < sizeof value && value >= 0 && value <= 255) {
         unsigned char byte = (unsigned char)value;
@@ -45,8 +45,8 @@ static int answer_int(int level, int value, void *out, socklen_t *len) {
     return answer(&value, sizeof value, out, len);
 }
 
-/* The state that TCP would be in once the other end has acknowledged everything. Our own SHUT_RD
- * looks like the other end's end of file. */
+/* The state that TCP would be in once the peer has acknowledged everything. A SHUT_RD at this end
+ * cannot be told from the peer's end of file. */
 static uint8_t tcp_state_of(int fd, const struct shim_state *state) {
     /* linux: net/tcp_states.h */
     enum { ESTABLISHED = 1, SYN_SENT = 2, FIN_WAIT2 = 5, CLOSE = 7, CLOSE_WAIT = 8 };
@@ -55,7 +55,7 @@ static uint8_t tcp_state_of(int fd, const struct shim_state *state) {
     short ends = shim_poll_now(fd, POLLRDHUP);
     if (ends)
         return ends & POLLHUP ? CLOSE : CLOSE_WAIT;
-    /* Sending nothing only tells whether writing was shut down. */
+    /* A send of no bytes fails only if the socket is shut down for writing. */
     int saved = errno;
     bool shut =
         real.syscall(SYS_sendto, fd, "", (size_t)0, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0) < 0;
@@ -63,8 +63,8 @@ static uint8_t tcp_state_of(int fd, const struct shim_state *state) {
     return shut ? FIN_WAIT2 : ESTABLISHED;
 }
 
-/* Plausible values of a quiet local connection: readers want an MSS, a window and a round-trip time
- * that are not zero. */
+/* Plausible values of an idle local connection: programs expect an MSS, a window and a round-trip
+ * time that are not zero. */
 static int answer_tcp_info(int fd, const struct shim_state *state, void *out, socklen_t *len) {
     struct tcp_info info = {
         .tcpi_state = tcp_state_of(fd, state),
@@ -88,7 +88,7 @@ static int answer_tcp_info(int fd, const struct shim_state *state, void *out, so
     return answer(&info, sizeof info, out, len);
 }
 
-/* ---- Options of no row: a TCP socket of this kernel is asked ---- */
+/* ---- Options without a row: a fresh TCP socket answers as this kernel does ---- */
 
 static int fresh_socket(int fd) {
     fork_guard_open();
@@ -133,7 +133,7 @@ int options_ioctl(int fd, unsigned long request, void *argument) {
     return result;
 }
 
-/* What the fresh socket reads back is kept. */
+/* Keeps the value that the fresh socket reads back. */
 static int set_fresh(int fd, int level, int name, const void *value, socklen_t len) {
     struct option_row row = row_of(level, name);
     int tcp = fresh_socket(fd), kept;
@@ -155,7 +155,7 @@ static int get_name(int fd, const struct option_row *row, void *out, socklen_t *
                    : get_fresh(fd, row->level, row->name, out, len);
 }
 
-/* A fresh TCP socket knows which algorithms exist, and who may use them. */
+/* A fresh TCP socket knows which congestion control algorithms exist and may be used. */
 static int set_name(int fd, const struct option_row *row, const void *value, socklen_t len) {
     char name[OPTION_NAME_SIZE] = {0};
     socklen_t name_len = sizeof name;
@@ -183,7 +183,7 @@ static int get_row(int fd, const struct option_row *row, void *out, socklen_t *l
     return answer_int(row->level, value, out, len);
 }
 
-/* SO_SNDBUF and SO_RCVBUF: what was set, or what the kernel has. */
+/* SO_SNDBUF and SO_RCVBUF: the size that was set, or the kernel's. */
 static int get_buffer(int fd, const struct option_row *row, void *out, socklen_t *len) {
     int value = option_kept_get(fd, row);
     if (value == 0)
@@ -191,8 +191,8 @@ static int get_buffer(int fd, const struct option_row *row, void *out, socklen_t
     return answer(&value, sizeof value, out, len);
 }
 
-/* SO_PEERNAME needs no more room than the name, and fills it. Unlike getpeername's, its answer
- * outlives the connection. */
+/* SO_PEERNAME fails if the caller has more room than the name, and does not update the length.
+ * Unlike getpeername, it still answers after the connection has ended. */
 static int get_peer_name(const struct shim_state *state, void *out, socklen_t *len) {
     struct sockaddr_storage name;
     if (state->kind != SHIM_CONNECTED)
@@ -252,7 +252,7 @@ int options_get(int fd, const struct shim_state *state, int level, int name, voi
     return row ? get_row(fd, row, value, len) : get_fresh(fd, level, name, value, len);
 }
 
-/* Reads the caller's integer as the kernel does; IP-level options may be one byte. */
+/* Reads the caller's integer as the kernel does; an IP-level option may be one byte. */
 static bool take_int(int level, const void *value, socklen_t len, int *out) {
     if (value && len >= sizeof *out)
         memcpy(out, value, sizeof *out);
@@ -274,7 +274,7 @@ static int set_buffer(int fd, const struct shim_state *state, const struct optio
     if (row->name == SO_RCVBUF)
         return raw_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, sizeof value);
     if (state->kind == SHIM_CONNECTING)
-        return 0; /* it would open the gate; the helper sets it for an open connection */
+        return 0; /* it would open the gate; the helper sets it when the connection opens */
     if (value < HELPER_OPEN_SNDBUF)
         value = HELPER_OPEN_SNDBUF;
     return raw_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, sizeof value);
@@ -285,17 +285,17 @@ static int set_linger(int fd, const struct shim_state *state, const void *value,
     if (raw_setsockopt(fd, SOL_SOCKET, SO_LINGER, value, len) != 0)
         return -1;
     memcpy(&linger, value, sizeof linger);
-    /* The helper reads the option once more after it has given the outcome: if there is none yet,
-     * no notice is needed. */
+    /* The helper reads the option again after it has given the outcome, so no notice is needed
+     * before that. */
     struct shim_state now = state->kind == SHIM_CONNECTING ? shim_state_read(fd) : *state;
     if (now.kind == SHIM_CONNECTED)
         linger_notice_send(fd, now.outcome.id, linger.l_onoff && linger.l_linger == 0);
     return 0;
 }
 
-/* Adjusts a value as TCP does before it keeps it. */
+/* The value that TCP would store. */
 static int as_kept(const struct option_row *row, int value) {
-    const int ecn_bits = 3; /* TCP's own */
+    const int ecn_bits = 3; /* TCP itself sets these */
     if ((row->level == IPPROTO_IP && row->name == IP_TOS) ||
         (row->level == IPPROTO_IPV6 && row->name == IPV6_TCLASS))
         return value < 0 ? 0 : value & ~ecn_bits;
@@ -330,7 +330,7 @@ static int set_row(int fd, const struct shim_state *state, const struct option_r
     if (row->level == IPPROTO_IP && row->name == IP_TTL) {
         if (number == 0)
             return fail(EINVAL);
-        number = number < 0 ? row->standard : number; /* -1: the system's */
+        number = number < 0 ? row->standard : number; /* -1: the system's default */
     }
     int err = is_kept(row) ? option_kept_put(fd, row, as_kept(row, number)) : 0;
     return err ? fail(err) : 0;
@@ -345,7 +345,7 @@ int options_set(int fd, const struct shim_state *state, int level, int name, con
     if (level == SOL_SOCKET && name == SO_LINGER)
         return set_linger(fd, state, value, len);
     if (level == SOL_SOCKET && name == SO_ZEROCOPY)
-        return fail(ENOTSUP); /* nothing would report completions */
+        return fail(ENOTSUP); /* completions cannot be reported */
     if (row)
         return set_row(fd, state, row, value, len);
     if (level == SOL_SOCKET && name == SO_ATTACH_FILTER) /* harmless to ignore, and in use */

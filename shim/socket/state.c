@@ -37,8 +37,8 @@ bool shim_is_hung_up(int fd) {
     return shim_poll_now(fd, 0) & POLLHUP;
 }
 
-/* Reads the socket's own name, if the helper has given one. *maybe_ours: it is at least an AF_UNIX
- * socket. */
+/* Reads the outcome from the socket's own name, if the helper has bound one. *maybe_ours: the
+ * socket is at least AF_UNIX. */
 static bool read_outcome(int fd, struct helper_outcome *outcome, bool *maybe_ours) {
     struct sockaddr_un name;
     socklen_t len = sizeof name;
@@ -46,8 +46,8 @@ static bool read_outcome(int fd, struct helper_outcome *outcome, bool *maybe_our
     return *maybe_ours && helper_outcome_unpack(outcome, &name, len);
 }
 
-/* With a helper of another version all routed connects fail until one of the two is replaced, so
- * the complaint is written even if no log was asked for. */
+/* With a helper of another version all routed connects fail until one of the two is restarted, so
+ * this is reported even if no log was asked for. */
 static void complain_of_version(const struct helper_outcome *outcome) {
     static atomic_bool complained;
     char text[160];
@@ -76,14 +76,14 @@ struct shim_state shim_state_read(int fd) {
     struct shim_state state = {.kind = SHIM_FOREIGN};
     int saved = errno;
     bool maybe_ours;
-    /* Only helpers give such names, so a name alone proves that the descriptor is ours. */
+    /* Only a helper binds such a name, so the name alone proves that the descriptor is ours. */
     if (read_outcome(fd, &state.outcome, &maybe_ours)) {
         hint_ours(fd);
         state = state_of(&state.outcome);
     } else if (maybe_ours && shim_is_ours(fd)) {
         state.kind = SHIM_CONNECTING;
-        /* The helper binds the name before it closes: whoever sees the hang-up sees the name,
-         * too. */
+        /* The helper binds the name before it closes, so a caller that sees the hang-up also finds
+         * the name. */
         if (shim_is_hung_up(fd)) {
             if (!read_outcome(fd, &state.outcome, &maybe_ours))
                 state.outcome.err = unnamed_error(fd);

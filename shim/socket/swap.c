@@ -19,12 +19,13 @@
 #include "shim/socket/epoll_registry.h"
 #include "shim/socket/options.h"
 
-/* linux/in.h, linux/tcp.h; not every libc knows them */
+/* as in linux/in.h and linux/tcp.h; not every libc has them */
 #define IP_BIND_ADDRESS_NO_PORT_OF_LINUX 24
 #define TCP_FASTOPEN_NO_COOKIE_OF_LINUX  34
 
-/* 64 bits that do not repeat: a mixture of the kernel's random bytes of this process image, the
- * time and a counter. No system call. They need not be secret: the helper resolves collisions. */
+/* 64 bits that are unlikely to repeat, mixed from the random bytes that the kernel gave this
+ * process image, the time and a counter. No system call. They need not be secret, and the helper
+ * resolves collisions. */
 static uint64_t random_id(void) {
     static _Atomic uint64_t counter;
     struct timespec now;
@@ -79,12 +80,12 @@ static int send_gate(int fd, const struct helper_request *req, const char *host)
     control.align.cmsg_type = SCM_RIGHTS;
     memcpy(CMSG_DATA(&control.align), &fd, sizeof fd);
     ssize_t n = raw_sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-    /* A helper that has read the first part and given the outcome may have closed before the rest
-     * was sent. */
+    /* The helper may have read the first part, given the outcome and closed before the rest was
+     * sent. */
     if (n == HELPER_GATE_LEN || (n >= 0 && shim_is_hung_up(fd)))
         return 0;
-    /* Fewer skbs fit than the gate consists of, which no known kernel does. Better no connection
-     * than one with a gate of unknown length. */
+    /* The socket did not take the whole gate, which no known kernel does. Better no connection than
+     * one with a gate of unknown length. */
     if (n >= 0)
         return EPROTO;
     /* A helper that refuses may close before the request is sent. */
@@ -92,12 +93,12 @@ static int send_gate(int fd, const struct helper_request *req, const char *host)
         int refusal = helper_socket_refusal(fd);
         return refusal ? SWAP_REFUSED + refusal : ECONNREFUSED;
     }
-    /* Too many descriptors of this user are in flight: wait, as for room in the backlog. */
+    /* Too many descriptors of this user are in flight: wait, as for a full backlog. */
     return errno == ETOOMANYREFS ? EAGAIN : errno;
 }
 
-/* What sandboxes (systemd's RestrictAddressFamilies, common seccomp filters) answer to processes
- * that may not have sockets of this kind. TCP's connect has none of these errnos. */
+/* The errnos with which sandboxes (systemd's RestrictAddressFamilies, common seccomp filters)
+ * refuse a socket of this family. TCP's connect has none of them. */
 static bool is_forbidden(int err) {
     return err == EAFNOSUPPORT || err == EPERM || err == ENOSYS || err == EINVAL;
 }
@@ -119,15 +120,16 @@ static int open_pair(const struct swap *swap, struct helper_request *req) {
     return -err;
 }
 
-/* Asks about `b` last. */
+/* Looks at `b` last, so that the answer about it is as fresh as possible. */
 static bool is_same_file(int a, int b) {
     struct stat file_a, file_b;
     return fstat(a, &file_a) == 0 && fstat(b, &file_b) == 0 && file_a.st_dev == file_b.st_dev &&
            file_a.st_ino == file_b.st_ino;
 }
 
-/* Puts `new_fd` in the place of `fd`: same file flags, same close-on-exec, same epoll sets. If
- * `old` is not -1, only while `fd` still is the file that `old` is a copy of, else EBADF. */
+/* Replaces `fd` by `new_fd`, with the same file status flags, close-on-exec flag and epoll
+ * registrations. If `old` is not -1 and `fd` is no longer the file that `old` is a copy of, nothing
+ * is replaced and EBADF is returned. */
 static int replace(int fd, int new_fd, int file_flags, int old) {
     struct epoll_moved moved;
     int close_on_exec = raw_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
@@ -141,9 +143,8 @@ static int replace(int fd, int new_fd, int file_flags, int old) {
         err = EBADF;
     while (err == 0 && raw_dup3(new_fd, fd, close_on_exec) < 0)
         err = errno == EINTR || errno == EBUSY ? 0 : errno;
-    /* The kernel has stored the temporary number for O_ASYNC's signals; turning it on again stores
-     * this one.
-     * */
+    /* For the signals of O_ASYNC the kernel has stored the temporary descriptor number; turning the
+     * flag off and on stores the right one. */
     if (err == 0 && file_flags & O_ASYNC) {
         raw_fcntl(fd, F_SETFL, settable & ~O_ASYNC);
         raw_fcntl(fd, F_SETFL, settable);
@@ -170,8 +171,9 @@ static void set_option(int fd, int level, int name, int value) {
     raw_setsockopt(fd, level, name, &value, sizeof value);
 }
 
-/* Binds as the program had bound. The address was the program's from bind(2) until now, even if the
- * helper still uses it for the connection that ends here. */
+/* Binds `tcp` as the program had bound its socket. The program has owned the address since its
+ * bind(2), so SO_REUSEADDR is set meanwhile: the helper may still use it for the connection that
+ * ends here. */
 static void bind_again(int from, int tcp) {
     struct endpoint bound;
     struct sockaddr_storage local;
@@ -185,8 +187,9 @@ static void bind_again(int from, int tcp) {
     set_option(tcp, SOL_SOCKET, SO_REUSEADDR, reuse);
 }
 
-/* A socket keeps the number of the port that a connect gave it, though not the port itself. It must
- * not be mistaken for a port that the program has bound; binding without a port clears it. */
+/* After a disconnect a socket still shows the port number that connect chose, though it no longer
+ * owns the port. That number must not be mistaken for a port that the program has bound; a bind
+ * without a port clears it. */
 static void forget_port(int tcp, int family) {
     struct sockaddr_storage any;
     socklen_t len = endpoint_to_sockaddr(&(struct endpoint){.family = (uint16_t)family}, &any);
@@ -195,9 +198,9 @@ static void forget_port(int tcp, int family) {
     set_option(tcp, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT_OF_LINUX, 0);
 }
 
-/* Leaves `tcp`, which is new, as TCP leaves a socket that was disconnected: with ECONNRESET as its
- * error. A fast open that needs no cookie begins to connect without sending anything, and shutdown
- * gives that up. A kernel without it leaves no error. */
+/* Gives `tcp`, a new socket, the pending error ECONNRESET, as TCP does to a socket that is
+ * disconnected. A connect with fast open that needs no cookie sends nothing yet, and shutdown
+ * aborts it. On a kernel without this feature no error is set. */
 static void leave_reset(int tcp, int family) {
     static const struct endpoint loopback[2] = {
         {.family = AF_INET, .port = 1, .addr = {127, 0, 0, 1}},
@@ -213,7 +216,7 @@ static void leave_reset(int tcp, int family) {
     }
     if (raw_connect(tcp, &name, len) == 0) {
         real.syscall(SYS_shutdown, tcp, SHUT_RDWR);
-    } else { /* it did send something, to where nobody listens: drop that error */
+    } else { /* it did send a SYN, to where nobody listens: drop that error */
         raw_connect(tcp, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
         shim_take_error(tcp);
     }
@@ -222,10 +225,10 @@ static void leave_reset(int tcp, int family) {
     set_option(tcp, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE_OF_LINUX, 0);
 }
 
-/* Puts `tcp` in the place of `fd`, and ends the old connection for everybody who has it or waits
- * for it. They wake up when the new socket is in place, so that it can tell them why. `old` is a
- * copy of `fd`, or -1; with a copy, a file that another thread has put in the place of `fd`
- * meanwhile stays there. */
+/* Replaces `fd` by `tcp` and shuts the old connection down, for every process that holds it.
+ * Threads that wait on it wake up once the new socket is in place, so that its pending error tells
+ * them why. `old` is a copy of `fd`, or -1. With a copy, a file that another thread has meanwhile
+ * put at `fd` is left there. */
 static int replace_and_end(int fd, int tcp, int file_flags, int old) {
     if (old < 0)
         real.syscall(SYS_shutdown, fd, SHUT_RDWR);
@@ -247,13 +250,13 @@ int swap_out(int fd, const struct shim_state *state) {
     int tcp = raw_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int err = tcp < 0 ? errno : 0;
     if (closed || (old >= 0 && !shim_is_ours(old)))
-        err = EBADF; /* another thread has just closed it */
+        err = EBADF; /* another thread has just closed or replaced it */
     if (err == 0) {
         if (!failed)
             leave_reset(tcp, family);
         restored = options_restore(fd, tcp);
         bind_again(fd, tcp);
-        if (!failed) /* before anybody wakes up */
+        if (!failed) /* before a waiting thread wakes up */
             hint_add(fd, HINT_GIVEN_UP);
         err = failed ? replace(fd, tcp, file_flags, -1) : replace_and_end(fd, tcp, file_flags, old);
     }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * swap.h - puts a socket of ours in the place of the application's TCP socket, and back.
+ * swap.h - replaces the application's TCP socket by a socket of ours, and the reverse.
  *
- * Steps 1 to 4 of core/common/CONTROL.md. Nothing here blocks; a failure leaves the application's
- * descriptor as it was and leaks none.
+ * swap_in makes steps 1 to 4 of core/common/CONTROL.md. Nothing here blocks. A failure leaves the
+ * application's descriptor as it was and leaks none.
  */
 #ifndef SHIM_SOCKET_SWAP_H
 #define SHIM_SOCKET_SWAP_H
@@ -16,26 +16,27 @@
 #include "shim/socket/state.h"
 
 struct swap {
-    int fd; /* the application's */
+    int fd; /* the application's descriptor */
     const struct settings *settings;
     struct endpoint dest;
-    const char *host;      /* the name the program asked for, or NULL */
-    int file_flags;        /* F_GETFL of fd */
-    struct endpoint local; /* what getsockname says: family of the socket, and a bound address */
+    const char *host; /* the name that the program looked up, or NULL */
+    int file_flags;   /* F_GETFL of fd */
+    struct endpoint
+        local; /* what getsockname says: the socket's family, and the bound address if any */
 };
 
 /* Added to the errno with which the helper refuses the user. */
 #define SWAP_REFUSED 4096
 
-/* Makes `swap->fd` a connecting socket of ours. Returns 0, or the errno of what went wrong: ENOENT
- * or ECONNREFUSED (no helper), EAGAIN (its backlog is full), EACCES, EMFILE, ENFILE, ENOMEM, ...;
- * or SWAP_REFUSED + an errno. */
+/* Replaces `swap->fd` by a connecting socket of ours. Returns 0 or an errno: ENOENT or ECONNREFUSED
+ * (no helper), EAGAIN (its backlog is full), EACCES, EMFILE, ENFILE, ENOMEM, ...; or SWAP_REFUSED +
+ * the errno with which the helper refuses this user. */
 int swap_in(const struct swap *swap);
 
-/* Makes `fd`, one of ours in `state`, an unconnected TCP socket with the family and the options of
- * the old one, bound as the program had bound that one: for a connect to somewhere else. A
- * connection that has not failed is disconnected as TCP does it: its waiters wake up, the helper
- * gives it up, and the new socket's error is ECONNRESET. Returns 0 or an errno. */
+/* Replaces `fd`, one of ours in `state`, by an unconnected TCP socket with the same family, options
+ * and bound address, so that it can be connected elsewhere. A connection that has not failed is
+ * disconnected as TCP does it: waiting threads wake up, the helper drops it, and the new socket's
+ * pending error is ECONNRESET. Returns 0 or an errno. */
 int swap_out(int fd, const struct shim_state *state);
 
 #endif

@@ -92,17 +92,17 @@ END
     local good
     good=$(cat own.conf)
     : >own.conf
-    wait_until "the log to say that it is empty" grep -q "own.conf: expected a \[route NAME\]; what was read before goes on" shim.log
+    wait_until "the log to say that it is empty" grep -q "own.conf: expected a \[route NAME\]; the previous configuration stays in force" shim.log
     echo "$good" | head -n 2 >own.conf # a prefix that parses
     sleep 2.5
     echo nonsense >own.conf
-    wait_until "the log to say that it is broken" grep -q "own.conf:1: expected .*; what was read before goes on" shim.log
+    wait_until "the log to say that it is broken" grep -q "own.conf:1: expected .*; the previous configuration stays in force" shim.log
     rm own.conf
-    wait_until "the log to say that it is gone" grep -q "own.conf: is not there; what was read before goes on" shim.log
+    wait_until "the log to say that it is gone" grep -q "own.conf: cannot be found; the previous configuration stays in force" shim.log
     mkdir own.conf
-    wait_until "the log to say that it is a folder" grep -q "own.conf: Is a directory; what was read before goes on" shim.log
+    wait_until "the log to say that it is a folder" grep -q "own.conf: Is a directory; the previous configuration stays in force" shim.log
     assert_none_direct
-    assert_equal "$(grep -c 'goes on' shim.log)" 5 # each once
+    assert_equal "$(grep -c 'stays in force' shim.log)" 5 # each once
 }
 
 @test "programs that begin while the file is being rewritten wait for it" {
@@ -143,7 +143,7 @@ END
     unset SMUXSHIM_CONFIG
     HOME=/nonexisting XDG_CONFIG_HOME='' run --separate-stderr probe
     assert_output EACCES
-    [[ $stderr == *"there is no configuration"* ]] || fail "$stderr"
+    [[ $stderr == *"expected a configuration file or SMUXSHIM_ROUTES, found neither"* ]] || fail "$stderr"
 }
 
 @test "a relative SMUXSHIM_CONFIG is that of the folder where it was first seen, also for the programs it runs" {
