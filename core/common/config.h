@@ -195,6 +195,9 @@ bool config_addresses_add(const struct key *key, struct config_address *address,
 bool config_addresses_equal(const struct config_address *a, unsigned n_a,
                             const struct config_address *b, unsigned n_b);
 
+/* "tcp", "tls" or "unix". */
+const char *config_scheme_name(enum config_scheme scheme);
+
 /* The address as a URL. Returns `out`. */
 char *config_address_text(const struct config_address *address, char *out, size_t size);
 

@@ -42,31 +42,42 @@ static bool parse_unix(struct config_address *address, const char *path) {
     return true;
 }
 
+static const char *const scheme_names[] = {
+    [CONFIG_TCP] = "tcp", [CONFIG_TLS] = "tls", [CONFIG_UNIX] = "unix"};
+
+const char *config_scheme_name(enum config_scheme scheme) {
+    return scheme_names[scheme];
+}
+
+/* Which scheme has the name of these bytes? */
+static bool parse_scheme(const char *name, size_t len, uint8_t *scheme) {
+    for (size_t i = 0; i < sizeof scheme_names / sizeof *scheme_names; i++)
+        if (strlen(scheme_names[i]) == len && memcmp(scheme_names[i], name, len) == 0) {
+            *scheme = (uint8_t)i;
+            return true;
+        }
+    return false;
+}
+
 bool config_address_parse(struct config_address *address, const char *text, const char **why) {
-    static const struct {
-        const char *prefix;
-        enum config_scheme scheme;
-    } schemes[] = {{"tcp://", CONFIG_TCP}, {"tls://", CONFIG_TLS}, {"unix://", CONFIG_UNIX}};
+    const char *rest = strstr(text, "://");
     memset(address, 0, sizeof *address);
     *why = "tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH";
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
-        size_t len = strlen(schemes[i].prefix);
-        if (strncmp(text, schemes[i].prefix, len) == 0) {
-            address->scheme = (uint8_t)schemes[i].scheme;
-            return address->scheme == CONFIG_UNIX ? parse_unix(address, text + len)
-                                                  : parse_host_port(address, text + len);
-        }
-    }
-    return !strstr(text, "://") && parse_host_port(address, text);
+    if (!rest)
+        return parse_host_port(address, text);
+    if (!parse_scheme(text, (size_t)(rest - text), &address->scheme))
+        return false;
+    rest += strlen("://");
+    return address->scheme == CONFIG_UNIX ? parse_unix(address, rest)
+                                          : parse_host_port(address, rest);
 }
 
 char *config_address_text(const struct config_address *address, char *out, size_t size) {
-    static const char *const scheme[] = {"tcp", "tls", "unix"};
     if (address->scheme == CONFIG_UNIX)
         snprintf(out, size, "unix://%s", address->host);
     else
         snprintf(out, size, strchr(address->host, ':') ? "%s://[%s]:%u" : "%s://%s:%u",
-                 scheme[address->scheme], address->host, address->port);
+                 scheme_names[address->scheme], address->host, address->port);
     return out;
 }
 

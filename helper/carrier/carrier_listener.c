@@ -6,17 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/common/endpoint.h"
-#include "helper/carrier/carrier_socket.h"
 #include "helper/net/acceptor.h"
 #include "helper/net/log.h"
 
 struct carrier_listener {
     struct acceptor acceptor;
     struct loop_garbage garbage;
-    bool tcp;
+    enum config_scheme scheme;
+    const struct carrier_layer *layer;
     carrier_accepted *accepted;
     void *user;
 };
@@ -51,15 +50,14 @@ static void on_accepted(struct acceptor *acceptor, int fd, const struct sockaddr
     struct carrier_peer peer = {.addr = *addr};
     char text[CARRIER_TEXT_SIZE];
     look_at_peer(&peer, len, fd, text, sizeof text);
-    struct carrier *carrier = carrier_new_socket(acceptor->loop, fd, listener->tcp, text);
+    struct carrier *carrier =
+        carrier_scheme_make(listener->scheme, acceptor->loop, fd, text, listener->layer, NULL);
     if (carrier && peer.uid != (uid_t)-1)
         identify_user(carrier, peer.uid);
-    if (carrier) {
+    if (carrier)
         listener->accepted(listener->user, carrier, &peer);
-    } else {
+    else
         log_error("%s: carrier refused: %s", text, strerror(errno));
-        close(fd);
-    }
 }
 
 static void on_starved(struct acceptor *acceptor, int error) {
@@ -69,12 +67,18 @@ static void on_starved(struct acceptor *acceptor, int error) {
 
 static const struct acceptor_ops acceptor_ops = {.accepted = on_accepted, .starved = on_starved};
 
-struct carrier_listener *carrier_listener_new(struct loop *loop, int fd, bool tcp,
+struct carrier_listener *carrier_listener_new(struct loop *loop, int fd, enum config_scheme scheme,
+                                              const struct carrier_layer *layer,
                                               carrier_accepted *accepted, void *user) {
+    if (carrier_scheme_has_layer(scheme) && !layer) {
+        errno = EPROTONOSUPPORT;
+        return NULL;
+    }
     struct carrier_listener *listener = calloc(1, sizeof *listener);
     if (!listener)
         return NULL;
-    *listener = (struct carrier_listener){.tcp = tcp, .accepted = accepted, .user = user};
+    *listener = (struct carrier_listener){
+        .scheme = scheme, .layer = layer, .accepted = accepted, .user = user};
     int error = acceptor_start(&listener->acceptor, loop, fd, 1, &acceptor_ops);
     if (error == 0)
         return listener;

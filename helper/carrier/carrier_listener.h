@@ -7,7 +7,7 @@
 
 #include <sys/socket.h>
 
-#include "helper/carrier/carrier.h"
+#include "helper/carrier/carrier_scheme.h"
 
 /* Who is at the other end of a carrier that was accepted. */
 struct carrier_peer {
@@ -20,10 +20,12 @@ struct carrier_listener;
 /* A carrier that was not started yet; the callee owns it. */
 typedef void carrier_accepted(void *user, struct carrier *carrier, const struct carrier_peer *peer);
 
-/* Accepts on a listening, non-blocking socket, `tcp` or unix, which it takes over. Pauses for a
+/* Accepts carriers of that scheme on a listening, non-blocking socket, which it takes over. `layer`
+ * is for schemes that have one; it stays the caller's and must outlive the listener. Pauses for a
  * moment when descriptors or memory have run out: the backlog waits in the kernel. NULL with errno
- * set (the fd is the caller's then). */
-struct carrier_listener *carrier_listener_new(struct loop *loop, int fd, bool tcp,
+ * set (the socket is the caller's then). */
+struct carrier_listener *carrier_listener_new(struct loop *loop, int fd, enum config_scheme scheme,
+                                              const struct carrier_layer *layer,
                                               carrier_accepted *accepted, void *user);
 /* Closes the socket; its memory goes at the end of the turn. */
 void carrier_listener_close(struct carrier_listener *listener);

@@ -25,6 +25,10 @@ const char *carrier_scheme_unsupported(enum config_scheme scheme) {
     return schemes[scheme].unsupported;
 }
 
+bool carrier_scheme_has_layer(enum config_scheme scheme) {
+    return schemes[scheme].has_layer;
+}
+
 bool carrier_scheme_is_private(enum config_scheme scheme) {
     return schemes[scheme].is_private;
 }

@@ -23,6 +23,9 @@ struct carrier_layer {
 /* NULL if carriers of this scheme can be made, else a static text that says why not. */
 const char *carrier_scheme_unsupported(enum config_scheme scheme);
 
+/* True if carriers of this scheme need a struct carrier_layer. */
+bool carrier_scheme_has_layer(enum config_scheme scheme);
+
 /* True if nobody on a network can read or change what such a carrier carries: it is encrypted and
  * authenticated, or does not leave the machine. */
 bool carrier_scheme_is_private(enum config_scheme scheme);

@@ -13,6 +13,7 @@
 
 #include "core/common/command_line.h"
 #include "core/common/helper_protocol.h"
+#include "helper/carrier/carrier_scheme.h"
 #include "helper/client/admin.h"
 #include "helper/client/admission.h"
 #include "helper/client/helper.h"
@@ -91,12 +92,12 @@ static bool check_config(const struct config *config, struct admission *admissio
     }
     for (int i = 0; i < config->n_gateways; i++) {
         for (int j = 0; j < config->gateway[i].n_addresses; j++) {
-            if (config->gateway[i].address[j].scheme != CONFIG_TLS)
+            why = carrier_scheme_unsupported(config->gateway[i].address[j].scheme);
+            if (!why)
                 continue;
             snprintf(error->text, sizeof error->text,
-                     "%s: gateway %s: TLS is not supported by this build, expected tcp:// or "
-                     "unix://",
-                     file, config->gateway[i].name);
+                     "%s: gateway %s: %s, expected tcp:// or unix://", file,
+                     config->gateway[i].name, why);
             return false;
         }
     }

@@ -161,12 +161,13 @@ static void on_carrier(void *user, struct carrier *carrier, const struct carrier
     carrier_close(carrier);
 }
 
-int gateway_listen(struct gateway *gateway, int fd, bool tcp) {
+int gateway_listen(struct gateway *gateway, int fd, enum config_scheme scheme,
+                   const struct carrier_layer *layer) {
     struct gateway_listener *entry = calloc(1, sizeof *entry);
     if (!entry)
         return -ENOMEM;
-    entry->listener =
-        carrier_listener_new(gateway->sessions.reactor->loop, fd, tcp, on_carrier, gateway);
+    entry->listener = carrier_listener_new(gateway->sessions.reactor->loop, fd, scheme, layer,
+                                           on_carrier, gateway);
     if (!entry->listener) {
         int error = -errno;
         free(entry);

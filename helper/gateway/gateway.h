@@ -9,6 +9,7 @@
 #ifndef HELPER_GATEWAY_GATEWAY_H
 #define HELPER_GATEWAY_GATEWAY_H
 
+#include "helper/carrier/carrier_scheme.h"
 #include "helper/gateway/gateway_config.h"
 #include "helper/gateway/gateway_session.h"
 #include "helper/net/reactor.h"
@@ -23,9 +24,11 @@ struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config
 /* All sessions must have ended, or are cut off. */
 void gateway_free(struct gateway *gateway);
 
-/* Accepts carriers on a listening, non-blocking socket; takes over the descriptor. 0 or a negative
- * errno. */
-int gateway_listen(struct gateway *gateway, int fd, bool tcp);
+/* Accepts carriers of that scheme on a listening, non-blocking socket, which it takes over.
+ * `layer`, for schemes that have one, stays the caller's and must outlive the gateway. 0 or a
+ * negative errno; then the socket stays the caller's. */
+int gateway_listen(struct gateway *gateway, int fd, enum config_scheme scheme,
+                   const struct carrier_layer *layer);
 
 /* Serves a client on a carrier that was not started yet. `source` NULL: of this process itself,
  * without deadlines. 0 or a negative errno (the carrier then stays the caller's). */

@@ -8,6 +8,7 @@
 
 #include "core/common/ini.h"
 #include "core/smux.h"
+#include "helper/carrier/carrier_scheme.h"
 #include "helper/net/sockaddr.h"
 
 /* ---- Types of values that only this file has ---- */
@@ -173,33 +174,35 @@ static bool is_loopback(const struct config_address *address) {
     return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&addr)->sin6_addr);
 }
 
+static bool check_address(const struct gateway_config *config, const char *file,
+                          const struct config_address *address, struct config_error *error) {
+    const char *unsupported = carrier_scheme_unsupported(address->scheme);
+    char text[CONFIG_URL_MAX + 1];
+    config_address_text(address, text, sizeof text);
+    if (unsupported) {
+        snprintf(error->text, sizeof error->text, "%.180s: %.180s: %s, expected tcp:// or unix://",
+                 file, text, unsupported);
+        return false;
+    }
+    if (config->insecure || carrier_scheme_is_private(address->scheme) || is_loopback(address))
+        return true;
+    snprintf(error->text, sizeof error->text,
+             "%.180s: %.180s is open to the network without TLS, expected a loopback address, "
+             "unix:// or insecure = yes",
+             file, text);
+    return false;
+}
+
 bool gateway_config_check(const struct gateway_config *config, struct config_error *error) {
     const char *file = config->file[0] ? config->file : "command line";
-    char text[CONFIG_URL_MAX + 1];
     if (config->n_addresses == 0) {
         snprintf(error->text, sizeof error->text,
                  "%s: no address to listen on, expected address in [listen] or --listen", file);
         return false;
     }
-    for (int i = 0; i < config->n_addresses; i++) {
-        const struct config_address *address = &config->address[i];
-        config_address_text(address, text, sizeof text);
-        if (address->scheme == CONFIG_TLS) {
-            snprintf(
-                error->text, sizeof error->text,
-                "%.180s: %.180s: TLS is not supported by this build, expected tcp:// or unix://",
-                file, text);
+    for (int i = 0; i < config->n_addresses; i++)
+        if (!check_address(config, file, &config->address[i], error))
             return false;
-        }
-        if (address->scheme == CONFIG_TCP && !config->insecure && !is_loopback(address)) {
-            snprintf(
-                error->text, sizeof error->text,
-                "%.180s: %.180s is open to the network without TLS, expected a loopback address, "
-                "unix:// or insecure = yes",
-                file, text);
-            return false;
-        }
-    }
     const struct session_limits *session = &config->session;
     if (session->keepalive_interval_ms > 0 &&
         session->keepalive_timeout_ms < session->keepalive_interval_ms) {

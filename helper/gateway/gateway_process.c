@@ -15,7 +15,6 @@
 #include "helper/gateway/gateway.h"
 #include "helper/gateway/gateway_workers.h"
 #include "helper/net/inherited.h"
-#include "helper/net/listen.h"
 #include "helper/net/log.h"
 #include "helper/net/signals.h"
 
@@ -165,9 +164,9 @@ static void on_signal(struct signals *signals, int signo) {
         terminate(process);
 }
 
-/* Runs the gateway on the sockets until it is told to end. */
-static int serve(const struct options *options, struct gateway_config *config, const int *fds,
-                 int count) {
+/* Runs the gateway on the worker's sockets until it is told to end. */
+static int serve(const struct options *options, struct gateway_config *config,
+                 const struct worker_sockets *sockets, int worker) {
     struct process process = {.options = options, .config = config};
     const char *why = "out of memory";
     int error = reactor_init(&process.reactor);
@@ -178,8 +177,8 @@ static int serve(const struct options *options, struct gateway_config *config, c
         process.gateway = gateway_new(&process.reactor, config, &why);
         error = process.gateway ? 0 : -ENOMEM;
     }
-    for (int i = 0; i < count && error == 0; i++)
-        error = gateway_listen(process.gateway, fds[i], listen_port(fds[i]) != 0);
+    for (int i = 0; i < sockets->count && error == 0; i++)
+        error = gateway_listen(process.gateway, sockets->fd[worker][i], sockets->scheme[i], NULL);
     if (error) {
         log_error("cannot start: %s (%s)", strerror(-error), why);
         return 1;
@@ -200,7 +199,7 @@ struct serve_arguments {
     struct gateway_config *config;
 };
 
-static int serve_worker(void *user, const int *fds, int count) {
+static int serve_worker(void *user, const struct worker_sockets *sockets, int worker) {
     struct serve_arguments *arguments = user;
     struct config_error error;
     /* One that replaces another goes by the rules of now, not by those of the supervisor's start.
@@ -213,7 +212,7 @@ static int serve_worker(void *user, const int *fds, int count) {
         config = arguments->config;
     }
     arguments->config = NULL; /* serve frees it */
-    return serve(arguments->options, config, fds, count);
+    return serve(arguments->options, config, sockets, worker);
 }
 
 int gateway_process(int argc, char **argv) {
@@ -240,7 +239,7 @@ int gateway_process(int argc, char **argv) {
         return 1;
     struct serve_arguments arguments = {&options, config};
     if (config->workers == 1)
-        return serve(&options, config, sockets.fd[0], sockets.count);
+        return serve(&options, config, &sockets, 0);
     status = workers_supervise(&sockets, (int)config->workers, serve_worker, &arguments);
     free_config(arguments.config);
     return status;

@@ -37,6 +37,8 @@ static int open_one(const struct gateway_config *config, int i, int first) {
 bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_config *config) {
     char text[CONFIG_URL_MAX + 1];
     sockets->count = config->n_addresses;
+    for (int i = 0; i < sockets->count; i++)
+        sockets->scheme[i] = config->address[i].scheme;
     for (uint32_t worker = 0; worker < config->workers && worker < WORKERS_MAX; worker++)
         for (int i = 0; i < sockets->count; i++) {
             sockets->fd[worker][i] = open_one(config, i, worker ? sockets->fd[0][i] : -1);
@@ -44,7 +46,8 @@ bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_co
                 return false;
         }
     for (int i = 0; i < sockets->count; i++)
-        log_info("listening on %s", listen_text(sockets->fd[0][i], text, sizeof text));
+        log_info("listening on %s",
+                 listen_text(sockets->fd[0][i], sockets->scheme[i], text, sizeof text));
     return true;
 }
 
@@ -53,7 +56,7 @@ bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_co
 struct supervisor {
     struct worker_sockets *sockets;
     int workers;
-    int (*serve)(void *user, const int *fds, int count);
+    int (*serve)(void *user, const struct worker_sockets *sockets, int worker);
     void *user;
     pid_t pid[WORKERS_MAX];           /* 0: not running */
     uint64_t started_us[WORKERS_MAX]; /* loop_clock_us; 0: never */
@@ -86,8 +89,7 @@ static int start_worker(struct supervisor *supervisor, int w) {
     if (getppid() != parent)
         return 1;
     close_others(supervisor, w);
-    return supervisor->serve(supervisor->user, supervisor->sockets->fd[w],
-                             supervisor->sockets->count);
+    return supervisor->serve(supervisor->user, supervisor->sockets, w);
 }
 
 static void reap(struct supervisor *supervisor) {
@@ -152,7 +154,7 @@ static void on_signal(struct supervisor *supervisor, int signo) {
 }
 
 int workers_supervise(struct worker_sockets *sockets, int workers,
-                      int (*serve)(void *, const int *, int), void *user) {
+                      int (*serve)(void *, const struct worker_sockets *, int), void *user) {
     struct supervisor supervisor = {
         .sockets = sockets, .workers = workers, .serve = serve, .user = user};
     sigset_t set;

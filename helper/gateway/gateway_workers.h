@@ -12,6 +12,7 @@
 
 struct worker_sockets {
     int count; /* of addresses */
+    enum config_scheme scheme[GATEWAY_ADDRESSES_MAX];
     int fd[WORKERS_MAX][GATEWAY_ADDRESSES_MAX];
 };
 
@@ -21,8 +22,9 @@ bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_co
 
 /* Runs `serve` in `workers` processes and replaces those that die, at most one a second each;
  * passes SIGHUP, SIGTERM and SIGINT on. Returns the exit status when all have ended after a
- * SIGTERM. In the worker, `serve` returns its exit status. */
+ * SIGTERM. In the worker, `serve` owns the sockets of that number and returns its exit status. */
 int workers_supervise(struct worker_sockets *sockets, int workers,
-                      int (*serve)(void *user, const int *fds, int count), void *user);
+                      int (*serve)(void *user, const struct worker_sockets *sockets, int worker),
+                      void *user);
 
 #endif

@@ -96,14 +96,13 @@ static bool name_of(int fd, struct sockaddr_storage *addr, struct endpoint *endp
            endpoint_from_sockaddr(endpoint, (struct sockaddr *)addr, len);
 }
 
-char *listen_text(int fd, char *out, size_t size) {
+char *listen_text(int fd, enum config_scheme scheme, char *out, size_t size) {
     struct sockaddr_storage addr;
     struct endpoint endpoint;
     char text[ENDPOINT_TEXT_SIZE];
-    if (name_of(fd, &addr, &endpoint))
-        snprintf(out, size, "tcp://%s", endpoint_text(&endpoint, text, sizeof text));
-    else
-        snprintf(out, size, "unix://%s", ((struct sockaddr_un *)&addr)->sun_path);
+    snprintf(out, size, "%s://%s", config_scheme_name(scheme),
+             name_of(fd, &addr, &endpoint) ? endpoint_text(&endpoint, text, sizeof text)
+                                           : ((struct sockaddr_un *)&addr)->sun_path);
     return out;
 }
 

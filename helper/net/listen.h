@@ -21,8 +21,9 @@ int listen_open(const struct config_address *address, bool share, uint32_t unix_
 /* The same for a unix socket address: path or abstract. */
 int listen_open_unix(const struct sockaddr *addr, socklen_t len, uint32_t mode, const char **why);
 
-/* Where the socket listens, as a URL (with the port that the kernel chose). Returns out. */
-char *listen_text(int fd, char *out, size_t size);
+/* Where the socket listens, as a URL of that scheme (with the port that the kernel chose). Returns
+ * `out`. */
+char *listen_text(int fd, enum config_scheme scheme, char *out, size_t size);
 
 /* The port, in host order; 0 if it is not TCP. */
 uint16_t listen_port(int fd);

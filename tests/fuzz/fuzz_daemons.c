@@ -414,7 +414,7 @@ static void begin_gateway(void) {
     MUST(reactor_init(&w.reactor) == 0);
     w.gateway = gateway_new(&w.reactor, &w.gateway_config, &why);
     MUST(w.gateway);
-    MUST(gateway_listen(w.gateway, listener(&w.gateway_port), true) == 0);
+    MUST(gateway_listen(w.gateway, listener(&w.gateway_port), CONFIG_TCP, NULL) == 0);
 }
 
 static void begin_helper(uint8_t options) {

@@ -43,12 +43,12 @@ int clock_gettime(clockid_t clock, struct timespec *out) {
 }
 
 /* A worker says its pid, and then waits to be ended. */
-static int serve(void *user, const int *fds, int count) {
+static int serve(void *user, const struct worker_sockets *sockets, int worker) {
     const int *out = user;
     pid_t me = getpid();
     sigset_t set;
-    (void)fds;
-    (void)count;
+    (void)sockets;
+    (void)worker;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     if (write(*out, &me, sizeof me) == sizeof me)
