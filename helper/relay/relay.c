@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* relay.c - see relay.h: life, and the way from the socket to the stream. The other way is in
- * relay_out.c, the kinds of socket are in relay_end.c. */
+/* relay.c - see relay.h: hears what happens to stream and socket, and reads the socket. The way
+ * from the stream to the socket is in relay_out.c, what an end means in relay_finish.c, the kinds
+ * of socket are in relay_end.c. */
 #include "helper/relay/relay.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "helper/net/stranger.h"
+#include "helper/net/log.h"
 #include "helper/relay/relay_internal.h"
 
 static void relay_task(struct loop_task *task);
-static void again_later(struct relay *relay);
 static const struct pump_sink_ops sink_ops;
 
 /* ---- Life ---- */
@@ -23,7 +21,7 @@ void relay_init(struct relay *relay, struct reactor *reactor, const struct relay
     relay->reactor = reactor;
     relay->ops = ops;
     relay->sink.ops = &sink_ops;
-    relay->kept_end = &relay->kept;
+    kept_queue_init(&relay->kept, reactor);
     relay->watch.fd = -1;
 }
 
@@ -34,16 +32,8 @@ void relay_bind(struct relay *relay, struct pump *pump, smux_stream *stream) {
     }
     relay->pump = pump;
     relay->stream = stream;
+    relay->kept.keeper = &pump->keeper;
     pump_bind(pump, &relay->sink, stream);
-}
-
-static void unbind(struct relay *relay, void (*close_stream)(smux_stream *stream)) {
-    struct pump *pump = relay->pump;
-    pump_unbind(pump, &relay->sink, relay->stream);
-    close_stream(relay->stream);
-    relay->stream = NULL;
-    relay->pump = NULL;
-    pump_kick(pump);
 }
 
 int relay_say(struct relay *relay, const void *data, size_t len) {
@@ -52,175 +42,6 @@ int relay_say(struct relay *relay, const void *data, size_t len) {
     if (n < 0)
         return (int)n;
     return (size_t)n == len ? 0 : SMUX_ERR_NOMEM;
-}
-
-/* ---- The end ---- */
-
-static void forget_loans(struct relay *relay) {
-    while (relay->loans) {
-        struct buffer *buffer = relay->loans;
-        relay->loans = buffer->next;
-        buffer->owner = NULL;
-        buffer->next = buffer->prev = NULL;
-    }
-    relay->loan_len = 0;
-}
-
-/* Closes by a reset. A unix socket may have something unread whose closing blocks (stranger.h). */
-static void close_socket(struct relay *relay) {
-    if (!relay->watch.open)
-        return;
-    if (relay->end)
-        relay->end->reset(relay);
-    if (!relay->untrusted)
-        loop_watch_close(&relay->watch);
-    else
-        stranger_close(loop_watch_release(relay->reactor->loop, &relay->watch), relay->uid);
-}
-void relay_finish(struct relay *relay, enum relay_reason reason, int error) {
-    struct loop *loop = relay->reactor->loop;
-    if (relay_is_over(relay))
-        return;
-    relay_move(relay, RELAY_OVER);
-    forget_loans(relay);
-    relay_drop_kept(relay);
-    loop_timer_clear(loop, &relay->timer);
-    loop_timer_clear(loop, &relay->ahead_timer);
-    loop_task_cancel(loop, &relay->task);
-    if (reason == RELAY_DONE)
-        loop_watch_close(&relay->watch);
-    else
-        close_socket(relay);
-    if (relay->stream)
-        unbind(relay, reason == RELAY_DONE ? smux_stream_close : smux_stream_reset);
-    relay->ops->ended(relay, reason, error);
-}
-
-void relay_abort(struct relay *relay, int error) {
-    relay_finish(relay, RELAY_GIVEN_UP, error);
-}
-
-void relay_hang_up(struct relay *relay) {
-    relay_finish(relay, RELAY_DONE, 0);
-}
-
-void relay_drop_stream(struct relay *relay) {
-    if (!relay->stream || !relay_move(relay, RELAY_IDLE))
-        return;
-    forget_loans(relay);
-    relay_drop_kept(relay);
-    unbind(relay, smux_stream_reset);
-    relay->out = RELAY_OUT_OPEN;
-}
-
-void relay_release_stream(struct relay *relay) {
-    forget_loans(relay);
-    if (!relay_orphan_kept(relay))
-        relay_drop_kept(relay);
-    unbind(relay, smux_stream_reset);
-}
-
-/* What came before a reset can still be read, as from a kernel's receive queue; the socket is
- * closed behind it, also one that is still to be attached. */
-static void leave_stream(struct relay *relay, enum relay_state to, int error) {
-    relay_move(relay, to);
-    relay_release_stream(relay);
-    relay->in = RELAY_IN_SHUT;
-    relay->error = error;
-}
-
-void relay_stream_reset(struct relay *relay, int error) {
-    bool kept = relay->kept && relay->end == &relay_end_app && !relay->socket_hup;
-    switch ((enum relay_state)relay->state) {
-    case RELAY_HEAD:
-        if (relay->ops->lost) {
-            relay_drop_stream(relay);
-            if (relay->ops->lost(relay, error))
-                return;
-        }
-        break;
-    case RELAY_WAITING: /* the application may know that its connection stands */
-        if (relay->ops->lost) {
-            leave_stream(relay, RELAY_ORPHANED, error);
-            return;
-        }
-        break;
-    case RELAY_OPEN_HEAD:
-    case RELAY_OPEN:
-        if (kept) {
-            leave_stream(relay, RELAY_LEAVING, error);
-            if (relay->kept)
-                return;
-        }
-        break;
-    case RELAY_FAILING:
-        relay_finish(relay, RELAY_SOCKET_RESET, relay->error);
-        return;
-    case RELAY_IDLE:
-    case RELAY_ORPHANED:
-    case RELAY_LEAVING:
-    case RELAY_OVER:
-        return; /* it has no stream */
-    }
-    relay_finish(relay, RELAY_STREAM_RESET, error);
-}
-
-/* ---- A reset goes behind what its sender said before ---- */
-
-/* How long a window that stays closed can hold it up. */
-#define FAILING_MAX_US 60000000u
-
-static void on_failing_too_long(struct loop_timer *timer) {
-    struct relay *relay = container_of(timer, struct relay, timer);
-    relay_finish(relay, RELAY_SOCKET_RESET, relay->error);
-}
-
-static uint64_t queued(const struct relay *relay) {
-    smux_stream_info info = {0};
-    if (relay->stream)
-        smux_stream_get_info(relay->stream, &info);
-    return info.queued;
-}
-
-/* The socket has no more to give: reset the stream when all it gave is on the carrier, which its
- * event of a reset tells (relay_stream_reset). */
-static void fail_behind_data(struct relay *relay, int error) {
-    struct loop *loop = relay->reactor->loop;
-    if (!relay_is_attached(relay))
-        return;
-    relay->error = error;
-    relay->readable = false;
-    relay->in = RELAY_IN_SHUT;
-    relay->discard = true;
-    relay_drop_kept(relay);
-    close_socket(relay);
-    if (queued(relay) == 0) {
-        relay_finish(relay, RELAY_SOCKET_RESET, error);
-        return;
-    }
-    relay_move(relay, RELAY_FAILING);
-    smux_stream_reset_behind(relay->stream);
-    pump_kick(relay->pump);
-    loop_timer_set(loop, &relay->timer, loop_now_us(loop) + FAILING_MAX_US, on_failing_too_long);
-}
-
-/* Writing failed. There may be bytes to read before the reading fails as well. */
-void relay_writing_failed(struct relay *relay, int error) {
-    if (relay->in == RELAY_IN_SHUT) {
-        fail_behind_data(relay, error);
-        return;
-    }
-    if (!relay->error)
-        relay->error = error;
-    relay->discard = true;
-    relay->readable = true;
-    again_later(relay);
-}
-
-/* Ends the relay if both directions have ended. */
-void relay_check_done(struct relay *relay) {
-    if (relay->in == RELAY_IN_SHUT && relay->out == RELAY_OUT_SHUT)
-        relay_finish(relay, RELAY_DONE, 0);
 }
 
 /* ---- Socket to stream ---- */
@@ -292,36 +113,6 @@ static void on_may_borrow(struct pump_sink *sink) {
     again_later(container_of(sink, struct relay, sink));
 }
 
-/* The application has closed. What it said still goes out, as from a closed TCP socket; whatever
- * comes for it from now on the engine answers with a reset. */
-static void application_gone(struct relay *relay) {
-    if (relay->kept_len > 0) {
-        fail_behind_data(relay, ECONNRESET);
-    } else {
-        relay->end->shut(relay, true); /* it may be there yet, and read: that is no reset */
-        relay_finish(relay, RELAY_DONE, 0);
-    }
-}
-
-/* The end of file may be seen before the event that says the application has closed. */
-static bool is_closed_to_reset(const struct relay *relay) {
-    struct pollfd p = {.fd = relay->watch.fd};
-    return relay->linger_reset && poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
-}
-
-static void socket_ended(struct relay *relay) {
-    if (is_closed_to_reset(relay)) {
-        fail_behind_data(relay, ECONNRESET);
-        return;
-    }
-    relay->readable = false;
-    relay->in = RELAY_IN_SHUT;
-    smux_stream_close_write(relay->stream);
-    relay_check_done(relay);
-    if (!relay_is_over(relay) && relay->socket_hup && relay->end == &relay_end_app)
-        application_gone(relay);
-}
-
 /* A notice that the application's close is to be a reset (core/common/CONTROL.md) comes on a
  * connection of its own: after a pause it may be there already, unseen, behind the end that came
  * after it. */
@@ -349,13 +140,13 @@ static void read_socket(struct relay *relay) {
             break;
         }
         if (n <= 0 && relay->error)
-            fail_behind_data(relay, relay->error);
+            relay_fail_behind_data(relay, relay->error);
         else if (n == -EAGAIN)
             relay->readable = false;
         else if (n < 0)
-            fail_behind_data(relay, (int)-n);
+            relay_fail_behind_data(relay, (int)-n);
         else if (n == 0)
-            socket_ended(relay);
+            relay_socket_ended(relay);
         else
             budget -= (size_t)n < budget ? (size_t)n : budget;
         if (relay_is_over(relay))
@@ -363,6 +154,73 @@ static void read_socket(struct relay *relay) {
     }
     if (relay->pump)
         pump_kick(relay->pump);
+}
+
+/* ---- Stream to socket ---- */
+
+/* Writing has failed; there may be bytes to read before reading fails as well. */
+static void writing_failed(struct relay *relay, int error) {
+    if (relay->in == RELAY_IN_SHUT) {
+        relay_fail_behind_data(relay, error);
+        return;
+    }
+    if (!relay->error)
+        relay->error = error;
+    relay->discard = true;
+    relay->readable = true;
+    again_later(relay);
+}
+
+/* Acts on a bad outcome of a write (relay_internal.h). */
+static void write_failed(struct relay *relay, int outcome) {
+    if (outcome == -ENOMEM) {
+        log_warn("stream reset: out of memory for data its reader does not take");
+        relay_finish(relay, RELAY_GIVEN_UP, ENOMEM);
+    } else if (outcome != -EAGAIN) {
+        writing_failed(relay, -outcome);
+    }
+}
+
+/* Writes what is kept, and what comes behind it if that is known. */
+static void write_kept(struct relay *relay) {
+    int outcome = relay_out_write_kept(relay);
+    if (outcome)
+        write_failed(relay, outcome);
+    if (outcome != -EAGAIN)
+        relay_kept_written(relay);
+}
+
+static void socket_writable(struct relay *relay) {
+    if (relay->blocked)
+        write_kept(relay);
+    else if (relay->end->out_on_demand) /* nobody waits: stop hearing of every read */
+        loop_watch_mask(relay->reactor->loop, &relay->watch, relay->end->mask);
+}
+
+/* Gives the handshake its bytes, from the front on. False if nothing is left, or nobody to give it
+ * to. */
+static bool take_head(struct relay *relay, struct iovec **iov, int *count) {
+    while (*count > 0 && relay_has_head(relay)) {
+        size_t taken = relay->ops->head(relay, (*iov)->iov_base, (*iov)->iov_len);
+        if (relay_is_over(relay) || !relay->stream)
+            return false;
+        relay_consume(relay, taken);
+        (*iov)->iov_base = (uint8_t *)(*iov)->iov_base + taken;
+        (*iov)->iov_len -= taken;
+        if ((*iov)->iov_len > 0)
+            break;
+        ++*iov;
+        --*count;
+    }
+    return *count > 0;
+}
+
+void relay_data(struct relay *relay, struct iovec *iov, int count, bool urgent) {
+    if (!take_head(relay, &iov, &count))
+        return;
+    int outcome = relay_out_write(relay, iov, count, urgent);
+    if (outcome)
+        write_failed(relay, outcome);
 }
 
 /* ---- The turn ---- */
@@ -374,9 +232,9 @@ static void news_after_eof(struct relay *relay, uint8_t events) {
     if (events & EVENT_ERROR)
         getsockopt(relay->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error)
-        fail_behind_data(relay, error);
+        relay_fail_behind_data(relay, error);
     else if (relay->socket_hup && relay->end == &relay_end_app)
-        application_gone(relay);
+        relay_application_gone(relay);
 }
 
 static void react(struct relay *relay, uint8_t events) {
@@ -387,9 +245,9 @@ static void react(struct relay *relay, uint8_t events) {
     if (events & EVENT_URGENT)
         relay->urgent = true;
     if (relay->socket_hup && relay->linger_reset && !relay->error)
-        relay_writing_failed(relay, ECONNRESET);
+        writing_failed(relay, ECONNRESET);
     if (events & EVENT_WRITE && relay->watch.open)
-        relay_socket_writable(relay);
+        socket_writable(relay);
     if (!relay->watch.open || !(events & EVENT_READ))
         return;
     relay->readable = true;
@@ -443,8 +301,7 @@ int relay_attach(struct relay *relay, int fd, const struct relay_end *end, uint3
     relay_hear(relay, events);
     if (relay->early)
         again_later(relay);
-    if (relay_write_kept(relay))
-        relay_pass_end(relay);
+    write_kept(relay);
     return 0;
 }
 

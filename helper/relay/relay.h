@@ -22,6 +22,7 @@
 #include "helper/net/events.h"
 #include "helper/net/reactor.h"
 #include "helper/net/state_table.h"
+#include "helper/relay/kept_queue.h"
 #include "helper/relay/pump.h"
 
 /* Bytes of one stream on loan to the engine: as much as one write to the carrier takes, so that one
@@ -95,8 +96,6 @@ extern const struct relay_end relay_end_tcp;
 /* The helper's end of an application's connection. */
 extern const struct relay_end relay_end_app;
 
-struct relay_chunk;
-
 struct relay {
     struct reactor *reactor;
     struct pump *pump;     /* NULL while there is no stream */
@@ -108,10 +107,8 @@ struct relay {
     struct loop_task task;
     struct loop_timer timer;       /* of a reset that waits, or of a half-closed relay */
     struct loop_timer ahead_timer; /* when nothing more comes, `ahead` is consumed */
-    uint64_t ahead_us; /* when bytes were last left unread, or all were consumed for it */
-    struct relay_chunk *kept, **kept_end;
-    size_t kept_len;
-    size_t urgent_at; /* that many bytes of what is kept end with the urgent one; 0: none does */
+    uint64_t ahead_us;      /* when bytes were last left unread, or all were consumed for it */
+    struct kept_queue kept; /* what the socket has not taken yet */
     struct buffer *loans;
     size_t loan_len;
     uint64_t half_closed_us; /* how long a socket may be silent, after the stream's end of file, if

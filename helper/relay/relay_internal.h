@@ -1,40 +1,56 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * relay_internal.h - what relay.c and relay_out.c share. See relay.h.
+ * relay_internal.h - what the files of the relay (relay.h) share. relay.c hears what happens and
+ * calls the others; none of them calls it:
+ *
+ *   relay_out.c      writes to the socket, and reports what became of the bytes
+ *   relay_finish.c   decides what the end of a direction, of the stream or of the socket ends
+ *   relay_state.c    changes the state
  */
 #ifndef HELPER_RELAY_RELAY_INTERNAL_H
 #define HELPER_RELAY_RELAY_INTERNAL_H
 
 #include "helper/relay/relay.h"
 
+/* ---- relay_state.c ---- */
+
 /* The one way to change its state; false for a move that is not in the table
  * (helper/net/state_table.h). */
 bool relay_move(struct relay *relay, enum relay_state to);
 
+/* ---- relay_out.c ----
+ *
+ * Both functions return the outcome, and leave it to the caller to act on it:
+ *
+ *   0                the socket has taken all, or reads nothing any more and all was dropped
+ *   -EAGAIN          the rest is kept until the socket takes it
+ *   -ENOMEM          there is no memory to keep the rest; some of it may have been kept
+ *   any other        the socket has failed with this negative errno, and the rest was dropped
+ *
+ * Bytes written or dropped have been consumed from the stream. */
+
+/* Writes bytes of the stream behind those that are kept. The array may be changed. */
+int relay_out_write(struct relay *relay, struct iovec *iov, int count, bool urgent);
+/* Writes what is kept. */
+int relay_out_write_kept(struct relay *relay);
+
+/* Consumes n bytes from the stream, if there still is one. */
+void relay_consume(struct relay *relay, size_t n);
+
+/* ---- relay_finish.c ---- */
+
 /* Ends it: everything is closed and released, ops->ended is called. Harmless when it is over. */
 void relay_finish(struct relay *relay, enum relay_reason reason, int error);
-/* Writing to the socket failed; there may be bytes to read before reading fails as well. */
-void relay_writing_failed(struct relay *relay, int error);
-/* Ends it if both directions have ended. */
-void relay_check_done(struct relay *relay);
-/* Resets the stream and gives it up; the relay goes on without one, or ends. */
-void relay_release_stream(struct relay *relay);
-/* The stream's FIN has been passed on. Ends the relay if both directions have ended, or if its peer
- * has closed both. */
-void relay_out_ended(struct relay *relay);
-
-/* Frees what is kept for the socket. */
-void relay_drop_kept(struct relay *relay);
-/* Its session or stream ends: what is kept goes on its own account. False if there is no room for
- * that. */
-bool relay_orphan_kept(struct relay *relay);
-/* Writes what is kept. False if the socket is still blocked or the relay is over. */
-bool relay_write_kept(struct relay *relay);
-/* Everything before the stream's FIN has been written: passes it on. */
-void relay_pass_fin(struct relay *relay);
-/* What was kept has been written: what comes behind it, if that is known. */
-void relay_pass_end(struct relay *relay);
-/* The socket takes bytes again. */
-void relay_socket_writable(struct relay *relay);
+/* The socket has no more to give and is closed at once. The stream is reset, and the relay ends,
+ * when what came from the socket before is on the carrier. */
+void relay_fail_behind_data(struct relay *relay, int error);
+/* The socket's end of file: passed on to the stream. May end the relay. */
+void relay_socket_ended(struct relay *relay);
+/* The application has closed its end, from which all has been read. Ends the relay, or lets it
+ * fail. */
+void relay_application_gone(struct relay *relay);
+/* Nothing is kept for the socket now: passes on the end of the stream if that is known. May end the
+ * relay. */
+void relay_kept_written(struct relay *relay);
 
 #endif

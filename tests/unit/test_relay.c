@@ -399,7 +399,7 @@ static void a_target_that_stops_stops_its_own_stream_only(void **state) {
  * crossed the carrier. */
 static void keep_some(size_t *sent) {
     smux_session_info info;
-    while (world.near[0].relay.kept_len == 0) {
+    while (world.near[0].relay.kept.len == 0) {
         push(FAR, sent, 4u << 20, 100000);
         until((smux_session_get_info(world.client->session, &info), info.bytes_in == *sent));
     }
@@ -463,6 +463,36 @@ static void an_application_that_goes_with_much_kept_for_it_resets(void **state) 
     assert_int_equal(world.near[0].reason, RELAY_SOCKET_RESET);
 }
 
+static uint64_t queued_of(const struct relay *relay) {
+    smux_stream_info info;
+    smux_stream_get_info(relay->stream, &info);
+    return info.queued;
+}
+
+/* Story: when the write to the application failed, what waited behind the kept bytes was acted on
+ * as well: the stream's end, and so the reset became an orderly one. */
+static void an_application_that_goes_after_both_half_closes_resets_behind_its_data(void **state) {
+    struct relay *near = &world.near[0].relay;
+    size_t down = 0, up = 0, got = 0;
+    (void)state;
+    open_pair(0);
+    keep_some(&down);
+    shutdown(FAR, SHUT_WR);
+    until(near->out == RELAY_OUT_DRAINING);
+    push(APP, &up, 4000, 4000);
+    shutdown(APP, SHUT_WR);
+    for (int i = 0; i < 10; i++) /* all is read, and nothing is on the carrier yet */
+        near->watch.fn(&near->watch, EPOLLIN | EPOLLRDHUP);
+    assert_int_equal(near->in, RELAY_IN_SHUT);
+    assert_true(queued_of(near) > 0 && near->kept.len > 0);
+    close_now(&APP);
+    near->watch.fn(&near->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
+    until((pull(FAR, &got, 200000), got == up));
+    expect_end(FAR, -ECONNRESET);
+    until(world.near[0].ended);
+    assert_int_equal(world.near[0].reason, RELAY_SOCKET_RESET);
+}
+
 #define RELAY_TEST(f) cmocka_unit_test_setup_teardown(f, setup_world, teardown_world)
 
 int main(void) {
@@ -497,6 +527,7 @@ int main(void) {
         RELAY_TEST(an_application_that_closes_behind_a_reset_with_data_unread_ends_the_relay),
         RELAY_TEST(an_application_that_closes_after_the_carrier_was_lost_ends_the_relay),
         RELAY_TEST(an_application_that_goes_with_much_kept_for_it_resets),
+        RELAY_TEST(an_application_that_goes_after_both_half_closes_resets_behind_its_data),
     };
     return run_over_carriers(tests);
 }

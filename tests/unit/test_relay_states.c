@@ -265,9 +265,9 @@ static void check(void) {
     assert_int_equal(has[relay->state].socket, relay->watch.open);
     assert_int_equal(has[relay->state].socket, relay_is_attached(relay));
     assert_int_equal(subject.ended, relay_is_over(relay));
-    assert_int_equal(relay->kept != NULL, relay->kept_len != 0);
+    assert_int_equal(!kept_queue_is_empty(&relay->kept), relay->kept.len != 0);
     if (relay_is_over(relay) || relay->state == RELAY_FAILING)
-        assert_int_equal(relay->kept_len, 0);
+        assert_int_equal(relay->kept.len, 0);
     if (relay_is_over(relay)) {
         assert_int_equal(relay->loan_len, 0);
         assert_false(relay->timer.armed);
