@@ -69,7 +69,9 @@ LAUNCHER_MAIN_SRC := $(filter %_main.c,$(call sources,$(LAUNCHER_DIRS)))
 LAUNCHER_SRC    := $(filter-out %_main.c,$(call sources,$(LAUNCHER_DIRS)))
 HELPER_MAIN_SRC := $(filter %_main.c,$(call sources,$(HELPER_DIRS)))
 HELPER_SRC      := $(filter-out %_main.c,$(call sources,$(HELPER_DIRS)))
-HELPER_LIBS     := -lcares -ljansson
+# The daemons' filter of system calls; without libseccomp's header they do without, and say so.
+SECCOMP         := $(shell echo '\#include <seccomp.h>' | $(CC) $(CFLAGS) -E - >/dev/null 2>&1 && echo yes)
+HELPER_LIBS     := -lcares -ljansson $(if $(SECCOMP),-lseccomp)
 
 progname = $(BUILD)/$(subst _,-,$(patsubst %_main.c,%,$(notdir $(1))))
 SHIM_PROGS   := $(foreach f,$(LAUNCHER_MAIN_SRC),$(call progname,$(f)))
@@ -92,6 +94,9 @@ LIBS := $(BUILD)/libsmux.a $(BUILD)/libsmux.so $(BUILD)/libsmuxshim.so
 
 .PHONY: all clean
 all: $(LIBS) $(SHIM_PROGS) $(HELPER_PROGS)
+	$(if $(SECCOMP),,@echo "  SKIP  the daemons' filter of system calls: no seccomp.h (libseccomp-dev)")
+
+$(BUILD)/obj/helper/net/system_calls.o: CFLAGS_ALL += $(if $(SECCOMP),-DSMUX_SECCOMP)
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)

@@ -72,6 +72,20 @@ static bool equal_addresses(const struct key *key, const void *a, const void *b)
                                   right->n_addresses);
 }
 
+static bool set_sandbox(const struct key *key, void *section, const char *value,
+                        struct ini_error *error) {
+    uint8_t *mode = key_field(key, section);
+    bool on;
+    if (strcmp(value, "log") == 0)
+        *mode = CONFIG_SANDBOX_LOG;
+    else if (ini_bool(value, &on))
+        *mode = on ? CONFIG_SANDBOX_YES : CONFIG_SANDBOX_NO;
+    else
+        return key_expected(key, "yes, no or log", value, error);
+    return true;
+}
+
+const struct key_type key_sandbox = {set_sandbox, key_equal_bytes};
 static const struct key_type addresses = {set_addresses, equal_addresses};
 static const struct key_type socket_path = {set_socket, key_equal_text};
 static const struct key_type accounts = {set_accounts, key_equal_text};

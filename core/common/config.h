@@ -83,6 +83,9 @@ enum config_log_level {
     CONFIG_LOG_DEBUG = 7
 };
 
+/* What a process may still do once it has started (helper/net/sandbox.h). */
+enum config_sandbox { CONFIG_SANDBOX_NO, CONFIG_SANDBOX_YES, CONFIG_SANDBOX_LOG };
+
 struct config_helper {
     char socket[CONFIG_PATH_MAX + 1];      /* empty: the rule of helper_place_socket */
     uint32_t socket_mode;                  /* default 0600 */
@@ -134,6 +137,9 @@ bool config_read(struct config *config, const char *file, struct config_error *e
 int config_file_map(const char *file, char **text, size_t *len);
 void config_file_unmap(char *text);
 
+/* The same of a file that is open; closes it. */
+int config_file_map_open(int fd, char **text, size_t *len);
+
 /* For the programs, at their start: SMUXSHIM_CONFIG, if it is relative, becomes absolute in the
  * environment, for those that they start, and for themselves elsewhere. */
 void config_make_absolute(void);
@@ -174,6 +180,8 @@ bool config_check_names(const struct config *config, struct config_error *error)
 
 /* The tables: what can be in [gateway NAME], [helper] and [names]. */
 extern const struct key config_gateway_keys[], config_helper_keys[], config_names_keys[];
+
+extern const struct key_type key_sandbox; /* yes, no or log: enum config_sandbox, uint8_t */
 
 /* Have both gateways the same name, and every key the same value? */
 bool config_gateway_equal(const struct config_gateway *a, const struct config_gateway *b);

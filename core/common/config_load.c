@@ -53,8 +53,10 @@ static ssize_t read_all(int fd, char *out) {
 
 int config_file_map(const char *file, char **text, size_t *len) {
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return -errno;
+    return fd < 0 ? -errno : config_file_map_open(fd, text, len);
+}
+
+int config_file_map_open(int fd, char **text, size_t *len) {
     *text = scratch_map(CONFIG_FILE_MAX + 2);
     ssize_t n = *text ? read_all(fd, *text) : -1;
     int error = n < 0 ? errno : n > CONFIG_FILE_MAX ? EFBIG : 0;

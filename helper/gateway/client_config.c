@@ -6,16 +6,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "helper/net/file_broker.h"
 
 /* ---- Identities ---- */
 
 /* The accounts of the file alone: libraries that ask the network for others would have to be loaded
  * at each reload, which a process without the right to open files cannot do. */
 static bool user_id(const char *name, uid_t *uid) {
-    FILE *accounts = fopen("/etc/passwd", "re");
+    int fd = file_open(ACCOUNTS_FILE, FILE_READ);
+    FILE *accounts = fd >= 0 ? fdopen(fd, "r") : NULL;
     struct passwd entry, *found = NULL;
     char text[4096];
     bool same = false;
+    if (!accounts && fd >= 0)
+        close(fd);
     if (!accounts)
         return false;
     while (!same && fgetpwent_r(accounts, &entry, text, sizeof text, &found) == 0)

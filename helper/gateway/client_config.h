@@ -32,6 +32,9 @@ struct client_config {
     uint32_t max_connects_per_second; /* likewise */
 };
 
+/* Read for user:NAME. */
+#define ACCOUNTS_FILE "/etc/passwd"
+
 /* What can be in [client NAME]. */
 extern const struct key client_config_keys[];
 

@@ -9,6 +9,7 @@
 #include "core/common/ini.h"
 #include "core/smux.h"
 #include "helper/carrier/carrier_scheme.h"
+#include "helper/net/file_broker.h"
 #include "helper/net/sockaddr.h"
 
 /* ---- Types of values that only this file has ---- */
@@ -51,6 +52,13 @@ static bool set_log_file(const struct key *key, void *section, const char *value
            key_expected(key, "stderr, syslog or an absolute path", value, error);
 }
 
+static bool set_account(const struct key *key, void *section, const char *value,
+                        struct ini_error *error) {
+    bool good = value[0] && !strpbrk(value, ", \t:") && key_copy_text(key, section, value);
+    return good || key_expected(key, "a name or an id", value, error);
+}
+
+static const struct key_type account = {set_account, key_equal_text};
 static const struct key_type addresses = {set_addresses, equal_addresses};
 static const struct key_type destinations = {set_allow, key_equal_bytes};
 static const struct key_type version = {set_version, key_equal_bytes};
@@ -65,6 +73,9 @@ const struct key gateway_config_keys[] = {
     {LISTEN("version", session.version, version), .by_default = "auto"},
     {LISTEN("insecure", insecure, key_bool), .restart = true},
     {LISTEN("core-dumps", core_dumps, key_bool), .restart = true},
+    {LISTEN("user", user, account), .restart = true},
+    {LISTEN("group", group, account), .restart = true},
+    {LISTEN("sandbox", sandbox, key_sandbox), .by_default = "yes", .restart = true},
     {LISTEN("connect-timeout", connect_timeout_ms, key_duration), .min = 1, .by_default = "10s"},
     {LISTEN("drain-timeout", drain_timeout_ms, key_duration), .by_default = "30s"},
     {LISTEN("keepalive-interval", session.keepalive_interval_ms, key_duration),
@@ -149,7 +160,8 @@ bool gateway_config_read(struct gateway_config *config, const char *file,
                          struct config_error *error) {
     char *text = NULL;
     size_t len = 0;
-    int failed = config_file_map(file, &text, &len);
+    int fd = file_open(file, FILE_READ);
+    int failed = fd < 0 ? fd : config_file_map_open(fd, &text, &len);
     if (failed) {
         snprintf(error->text, sizeof error->text, "%s: cannot be read: %s", file,
                  strerror(-failed));

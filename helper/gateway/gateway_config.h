@@ -30,6 +30,8 @@ struct gateway_config {
     struct session_limits session;
     bool insecure; /* listen beyond loopback without TLS */
     bool core_dumps;
+    char user[64], group[64]; /* whom to become once all is open; empty: nobody */
+    uint8_t sandbox;          /* enum config_sandbox */
     bool of_helper; /* not a gateway to others: the user's own helper, whose host is the user's */
     uint32_t connect_timeout_ms, drain_timeout_ms;
     uint32_t target_keepalive_ms; /* silence after which a target is probed; 0: never */

@@ -13,9 +13,13 @@
 
 #include "core/common/command_line.h"
 #include "helper/gateway/gateway.h"
+#include "helper/gateway/gateway_files.h"
 #include "helper/gateway/gateway_workers.h"
+#include "helper/net/file_broker.h"
 #include "helper/net/inherited.h"
 #include "helper/net/log.h"
+#include "helper/net/privileges.h"
+#include "helper/net/sandbox.h"
 #include "helper/net/signals.h"
 
 /* What the command line says, kept for reloading. */
@@ -25,6 +29,10 @@ struct options {
     struct {
         const char *key, *value;
     } setting[32];
+    /* Of the start, for workers that are started later as well. */
+    struct privileges privileges;
+    struct gateway_files files;
+    uint8_t sandbox; /* enum config_sandbox */
 };
 
 /* One running gateway in this process. */
@@ -64,6 +72,7 @@ static const struct program_option option_table[] = {
     {"listen", 0, "URL", "listen at tcp://ADDRESS:PORT or unix:///PATH as well", 0, "address"},
     {"allow", 0, "LIST", "destinations that may be connected to, e.g. 10.0.0.0/8:*", 0, "allow"},
     {"workers", 0, "N", "number of processes", 0, "workers"},
+    {"user", 'u', "NAME", "become this user once all is open", 0, "user"},
     {"insecure", 0, NULL, "listen beyond loopback without TLS", 0, "insecure"},
     {"verbose", 'v', NULL, "log every connection", 0, "log-level"},
     {0}};
@@ -71,8 +80,8 @@ static const struct program_option option_table[] = {
 static const struct program smux_gateway = {
     .name = "smux-gateway",
     .version = SMUX_LIBRARY_VERSION,
-    .synopsis =
-        "[-c FILE] [--listen URL]... [--allow DESTINATIONS] [--workers N] [--insecure] [-v]",
+    .synopsis = "[-c FILE] [--listen URL]... [--allow DESTINATIONS] [--workers N] [-u NAME] "
+                "[--insecure] [-v]",
     .options = option_table,
     .take = add_setting,
 };
@@ -162,14 +171,41 @@ static void on_signal(struct signals *signals, int signo) {
         reload(process);
     else if (signo != SIGCHLD)
         terminate(process);
+    else if (file_broker_has_ended())
+        log_error("the process that opens files has ended: a reload needs a restart");
+}
+
+/* ---- What the process may do ---- */
+
+/* While it is still privileged: somebody who opens files for it later. */
+static int start_broker(struct options *options) {
+    bool needed = options->privileges.change || !sandbox_is_off(options->sandbox);
+    return needed ? file_broker_start(options->sandbox, gateway_files_may, &options->files) : 0;
+}
+
+/* All is open: gives up what a stranger could make use of. False after logging what failed. */
+static bool confine(const struct options *options, const struct gateway_config *config) {
+    const struct sandbox sandbox = {.role = SANDBOX_GATEWAY,
+                                    .mode = options->sandbox,
+                                    .syslog = strcmp(config->log_file, "syslog") == 0};
+    const char *why;
+    bool give_up = options->privileges.change || !sandbox_is_off(options->sandbox);
+    int error = give_up ? privileges_drop(&options->privileges, config->core_dumps, &why) : 0;
+    if (error)
+        log_error("cannot start: %s: %s", why, strerror(-error));
+    else
+        sandbox_enter(&sandbox);
+    return error == 0;
 }
 
 /* Runs the gateway on the worker's sockets until it is told to end. */
-static int serve(const struct options *options, struct gateway_config *config,
+static int serve(struct options *options, struct gateway_config *config,
                  const struct worker_sockets *sockets, int worker) {
     struct process process = {.options = options, .config = config};
     const char *why = "out of memory";
-    int error = reactor_init(&process.reactor);
+    int error = start_broker(options);
+    if (error == 0)
+        error = reactor_init(&process.reactor);
     if (error == 0)
         error = signals_start(&process.signals, process.reactor.loop, on_signal);
     if (error == 0) {
@@ -183,6 +219,8 @@ static int serve(const struct options *options, struct gateway_config *config,
         log_error("cannot start: %s (%s)", strerror(-error), why);
         return 1;
     }
+    if (!confine(options, config))
+        return 1;
     error = loop_run(process.reactor.loop);
     if (error)
         log_error("event loop failed: %s", strerror(-error));
@@ -195,7 +233,7 @@ static int serve(const struct options *options, struct gateway_config *config,
 }
 
 struct serve_arguments {
-    const struct options *options;
+    struct options *options;
     struct gateway_config *config;
 };
 
@@ -215,6 +253,21 @@ static int serve_worker(void *user, const struct worker_sockets *sockets, int wo
     return serve(arguments->options, config, sockets, worker);
 }
 
+/* What all workers are started with. */
+static bool keep_for_workers(struct options *options, const struct gateway_config *config,
+                             struct config_error *error) {
+    char why[200];
+    static char log_file[sizeof config->log_file];
+    snprintf(log_file, sizeof log_file, "%s", config->log_file);
+    options->files = (struct gateway_files){options->file, log_file};
+    options->sandbox = config->sandbox;
+    if (privileges_find(&options->privileges, config->user, config->group, why, sizeof why))
+        return true;
+    snprintf(error->text, sizeof error->text, "%s: %s",
+             config->file[0] ? config->file : "command line", why);
+    return false;
+}
+
 int gateway_process(int argc, char **argv) {
     struct options options = {0};
     struct config_error error;
@@ -224,6 +277,8 @@ int gateway_process(int argc, char **argv) {
         return status;
     struct gateway_config *config = load_config(&options, &error);
     if (!config)
+        return complain(error.text);
+    if (!keep_for_workers(&options, config, &error))
         return complain(error.text);
     int failed = log_open("smux-gateway", config->log_file, config->log_level);
     if (failed) {

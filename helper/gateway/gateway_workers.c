@@ -100,7 +100,13 @@ static void reap(struct supervisor *supervisor) {
             if (supervisor->pid[w] != pid)
                 continue;
             supervisor->pid[w] = 0;
-            if (WIFSIGNALED(status))
+            if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+                log_error(
+                    "worker %d (pid %d) was killed by the filter of system calls: it made one "
+                    "that its sandbox does not have; with sandbox = log the kernel's log "
+                    "names it",
+                    w, (int)pid);
+            else if (WIFSIGNALED(status))
                 log_error("worker %d (pid %d) was killed by signal %d", w, (int)pid,
                           WTERMSIG(status));
             else if (!supervisor->ending)

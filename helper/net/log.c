@@ -3,7 +3,6 @@
 #include "helper/net/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "helper/net/file_broker.h"
 
 /* Lines of one second. */
 struct budget {
@@ -47,18 +48,13 @@ static const struct {
 
 #define LEVEL_COUNT (sizeof level_names / sizeof *level_names)
 
-static int open_file(const char *path) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
-    return fd < 0 ? -errno : fd;
-}
-
 int log_open(const char *ident, const char *target, int level) {
     bool to_syslog = strcmp(target, "syslog") == 0;
     bool to_stderr = strcmp(target, "stderr") == 0;
     char *path = NULL;
     int fd = STDERR_FILENO;
     if (!to_syslog && !to_stderr) {
-        fd = open_file(target);
+        fd = file_open(target, FILE_APPEND);
         if (fd < 0)
             return fd;
         path = strdup(target);
@@ -72,14 +68,14 @@ int log_open(const char *ident, const char *target, int level) {
     state.fd = fd;
     state.to_syslog = to_syslog;
     if (to_syslog)
-        openlog(ident, LOG_PID, LOG_DAEMON);
+        openlog(ident, LOG_PID | LOG_NDELAY, LOG_DAEMON);
     return 0;
 }
 
 void log_reopen(void) {
     if (!state.path)
         return;
-    int fd = open_file(state.path);
+    int fd = file_open(state.path, FILE_APPEND);
     if (fd < 0) {
         log_error("log file %s cannot be opened again: %s", state.path, strerror(-fd));
         return;

@@ -81,7 +81,7 @@ static uint64_t number_in(const char *file) {
 }
 
 /* The group that /proc/self/cgroup names, as seen from here; in a container its own is the root. */
-static uint64_t group_memory(void) {
+static uint64_t read_group_memory(void) {
     static const char *const roots[] = {"/sys/fs/cgroup/memory.max",
                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
     char line[512], path[600];
@@ -102,6 +102,14 @@ static uint64_t group_memory(void) {
     if (file)
         fclose(file);
     return least;
+}
+
+/* What the process finds at its start: later it may not look (sandbox.h). */
+static uint64_t group_memory(void) {
+    static uint64_t limit;
+    if (limit == 0)
+        limit = read_group_memory();
+    return limit;
 }
 
 uint32_t reactor_default_memory(void) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "helper/net/events.h"
+#include "helper/net/hosts.h"
 
 /* A try that is not answered within this time is repeated; three tries. */
 #define TRY_MS 2000
@@ -33,6 +34,8 @@ struct resolver {
     struct loop_task task; /* starts queries that wait */
     struct resolver_socket *sockets;
     unsigned under_way; /* queries, cancelled ones included */
+    struct hosts hosts; /* if the library does not read the file: before or behind name servers */
+    bool hosts_first, hosts_last;
     struct resolver_client
         *clients; /* a ring of those whose next query may start; the next one first */
 };
@@ -129,21 +132,47 @@ static int make_absolute(struct ares_options *options) {
     return ARES_OPT_FLAGS | ARES_OPT_NDOTS | ARES_OPT_DOMAINS;
 }
 
+/* Takes /etc/hosts from the library, at the place that nsswitch.conf gives it: begins again with
+ * name servers alone. */
+static int take_hosts(struct resolver *resolver, struct ares_options *options, int mask) {
+    struct ares_options found;
+    int found_mask;
+    int status = ares_save_options(resolver->channel, &found, &found_mask);
+    if (status != ARES_SUCCESS)
+        return status;
+    const char *files = found.lookups ? strchr(found.lookups, 'f') : NULL;
+    const char *servers = found.lookups ? strchr(found.lookups, 'b') : NULL;
+    resolver->hosts_first = files && (!servers || files < servers);
+    resolver->hosts_last = files && !resolver->hosts_first;
+    ares_destroy_options(&found);
+    if (!files || !servers)
+        return ARES_SUCCESS;
+    char only_servers[] = "b";
+    options->lookups = only_servers;
+    ares_destroy(resolver->channel);
+    return ares_init_options(&resolver->channel, options, mask | ARES_OPT_LOOKUPS);
+}
+
+static int open_channel(struct resolver *resolver, bool absolute) {
+    struct ares_options options = {.timeout = TRY_MS,
+                                   .tries = TRIES,
+                                   .sock_state_cb = socket_state,
+                                   .sock_state_cb_data = resolver};
+    int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+    if (absolute)
+        mask |= make_absolute(&options);
+    int status = ares_library_init(ARES_LIB_INIT_ALL);
+    if (status == ARES_SUCCESS)
+        status = ares_init_options(&resolver->channel, &options, mask);
+    return status == ARES_SUCCESS && absolute ? take_hosts(resolver, &options, mask) : status;
+}
+
 struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why) {
     struct resolver *resolver = calloc(1, sizeof *resolver);
     int status = ARES_ENOMEM;
     if (resolver) {
-        struct ares_options options = {.timeout = TRY_MS,
-                                       .tries = TRIES,
-                                       .sock_state_cb = socket_state,
-                                       .sock_state_cb_data = resolver};
-        int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
-        if (absolute)
-            mask |= make_absolute(&options);
         resolver->loop = loop;
-        status = ares_library_init(ARES_LIB_INIT_ALL);
-        if (status == ARES_SUCCESS)
-            status = ares_init_options(&resolver->channel, &options, mask);
+        status = open_channel(resolver, absolute);
     }
     if (status == ARES_SUCCESS)
         return resolver;
@@ -158,6 +187,7 @@ void resolver_free(struct resolver *resolver) {
     ares_destroy(resolver->channel);
     loop_timer_clear(resolver->loop, &resolver->timer);
     loop_task_cancel(resolver->loop, &resolver->task);
+    hosts_fini(&resolver->hosts);
     free(resolver);
 }
 
@@ -265,6 +295,15 @@ static void one_ended(struct resolver_client *client) {
 
 static void start_waiting(struct loop_task *task);
 
+/* How many the file has. */
+static int find_in_hosts(const struct resolver *resolver, const char *name, uint16_t port,
+                         struct endpoint *addresses) {
+    int count = hosts_find(&resolver->hosts, name, addresses, RESOLVER_ADDRESSES_MAX);
+    for (int i = 0; i < count; i++)
+        addresses[i].port = port;
+    return count;
+}
+
 static void on_result(void *user, int status, int timeouts, struct ares_addrinfo *result) {
     struct resolver_ticket *ticket = user;
     struct resolver *resolver = ticket->client->resolver;
@@ -286,6 +325,10 @@ static void on_result(void *user, int status, int timeouts, struct ares_addrinfo
         query->ticket = NULL;
         if (status == ARES_SUCCESS && count == 0)
             status = ARES_ENODATA;
+        if (resolver->hosts_last && errno_from_status(status) == EHOSTUNREACH) {
+            count = find_in_hosts(resolver, query->name, query->port, addresses);
+            status = count ? ARES_SUCCESS : status;
+        }
         query->done(query, errno_from_status(status), addresses, count);
     }
     /* Not called from within the library, nor when it is about to be freed. */
@@ -297,8 +340,15 @@ static void start_one(struct resolver_client *client, struct resolver_query *que
     static const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC,
                                                      .ai_socktype = SOCK_STREAM};
     struct resolver *resolver = client->resolver;
-    struct resolver_ticket *ticket = calloc(1, sizeof *ticket);
+    struct endpoint addresses[RESOLVER_ADDRESSES_MAX];
     dequeue(query);
+    int count =
+        resolver->hosts_first ? find_in_hosts(resolver, query->name, query->port, addresses) : 0;
+    if (count > 0) {
+        query->done(query, 0, addresses, count);
+        return;
+    }
+    struct resolver_ticket *ticket = calloc(1, sizeof *ticket);
     if (!ticket) {
         query->done(query, ENOMEM, NULL, 0);
         return;
@@ -314,6 +364,8 @@ static void start_one(struct resolver_client *client, struct resolver_query *que
 /* One of each client in turn. */
 static void start_waiting(struct loop_task *task) {
     struct resolver *resolver = container_of(task, struct resolver, task);
+    if (resolver->hosts_first || resolver->hosts_last)
+        hosts_update(&resolver->hosts, HOSTS_FILE);
     while (resolver->clients && resolver->under_way < QUERIES_MAX) {
         struct resolver_client *client = resolver->clients;
         resolver->clients = client->next;

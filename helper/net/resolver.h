@@ -33,8 +33,9 @@ struct resolver_query {
     struct resolver_ticket *ticket;     /* not NULL while under way */
 };
 
-/* `absolute`: names are asked as they are, without the search domains of resolv.conf. NULL, and a
- * text in *why, if the library cannot start. */
+/* `absolute`: names are asked as they are, without the search domains of resolv.conf, and no file
+ * is opened later but /etc/hosts, by hosts.h. NULL, and a text in *why, if the library cannot
+ * start. */
 struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why);
 /* Pending queries end with ECANCELED. Its clients have been freed. NULL is fine. */
 void resolver_free(struct resolver *resolver);

@@ -24,7 +24,8 @@ static const char *const values[] = {"3",           "1",
                                      "debug",       "tcp://192.0.2.1:9",
                                      "/x/y/z",      "/x/smuxshim-helper.sock",
                                      "10.9.0.0/16", "fd00:9::/64",
-                                     "somebody",    "psk:laptop"};
+                                     "somebody",    "psk:laptop",
+                                     "log"};
 
 /* Sets a key to some value that is not the one that it has. */
 static void change(const struct key *keys, const struct key *key, void *section) {
