@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# smuxctl: what it shows of a running helper, what it makes it do, and connections without the shim.
+# smuxctl: what it shows of a running helper, how it controls one, and connections without the shim.
 
 load lib
 
@@ -19,7 +19,7 @@ teardown() {
 
 held() { grep -qx flowing "$BATS_TEST_TMPDIR/held.log"; }
 
-# hold: one connection that stays open, through the shim.
+# hold: opens one connection through the shim and keeps it open.
 hold() {
     spawn held via python3 "$fixtures/probe.py" receive 127.0.0.1 "$peer_port" 1000 hold
     held_pid=$spawned
@@ -35,7 +35,7 @@ hold() {
     assert_line --regexp "^$held_pid +python3 +open +127.0.0.1:$peer_port +- +[0-9.]+s +1.0K +[0-9]+B$"
 }
 
-@test "status --json has the same for programs" {
+@test "status --json shows the same in machine-readable form" {
     hold
     run ctl status --json
     assert_success
@@ -49,7 +49,7 @@ hold() {
     assert_success
 }
 
-@test "status after a reconnect tells why and how often" {
+@test "status after a reconnect shows the reason and the count" {
     hold
     stop "$gateway_pid" KILL
     start_gateway
@@ -59,7 +59,7 @@ hold() {
     refute_output ''
 }
 
-@test "routes says which rule would match" {
+@test "routes shows which rule would match" {
     run ctl routes
     assert_output --partial "route test: 127.0.0.1:$peer_port, *.internal:5432 -> gateway main, connect = confirm"
     run env SMUXSHIM_SOCKET="$BATS_TEST_TMPDIR/smuxshim-helper.sock" "$BUILD/smuxctl" routes "db.internal:5432"
@@ -73,7 +73,7 @@ hold() {
     assert_output 'smuxctl: "nonsense": expected HOST:PORT'
 }
 
-@test "reload takes new routes, and a broken file changes nothing" {
+@test "reload applies new routes, and an invalid file changes nothing" {
     run ctl connect 127.0.0.1 1
     assert_output 'smuxctl: Permission denied'
     sed -i "s/^destinations = /&127.0.0.1:1, /" "$smuxshim_conf"
@@ -92,7 +92,7 @@ hold() {
     assert_output 'smuxctl: Connection refused'
 }
 
-@test "reload keeps connections, also when the gateway's address changes" {
+@test "reload keeps connections, even when the gateway's address changes" {
     hold
     sed -i 's/^address = .*/address = tcp:\/\/127.0.0.1:1, &/; s/, address = /, /' "$smuxshim_conf"
     ctl reload
@@ -115,7 +115,7 @@ hold() {
     run -0 wait "$helper_pid"
 }
 
-@test "drain lets a new helper take over at once, while the old one's connections go on" {
+@test "drain lets a new helper take over at once, while the old one serves its connections" {
     cd "$BATS_TEST_TMPDIR"
     mkfifo words
     via nc -N 127.0.0.1 "$peer_port" <words >answers 3>&- 4>&- &
@@ -136,7 +136,7 @@ hold() {
     assert_equal "$(cat answers)" "before
 after"
     wait_until "the old helper to end" eval '! alive $old'
-    # It has taken nothing of the new one's with it.
+    # The old helper has removed nothing that belongs to the new one.
     run via python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
     assert_output connected
     assert_equal "$(ctl status --json | jq .pid)" "$helper_pid"
@@ -149,7 +149,7 @@ after"
     refute [ -e "$BATS_TEST_TMPDIR/smuxshim-control.sock" ]
 }
 
-@test "without a helper every command says so" {
+@test "without a helper every command fails with a clear message" {
     stop "$helper_pid"
     for command in status reload drain stop "connect 127.0.0.1 1"; do
         # shellcheck disable=SC2086
@@ -159,19 +159,19 @@ after"
     done
 }
 
-@test "connect pipes stdin and stdout, half-close included" {
+@test "connect relays stdin and stdout, including a half-close" {
     run ctl connect 127.0.0.1 "$peer_port" < <(printf 'sum\nhello')
     assert_success
     assert_output "5 $(printf hello | sha256sum | cut -d' ' -f1)"
 }
 
-@test "connect carries megabytes unchanged, both ways at once" {
+@test "connect carries megabytes unchanged in both directions at once" {
     head -c 20000000 /dev/urandom >"$BATS_TEST_TMPDIR/data"
     (printf 'echo\n' && cat "$BATS_TEST_TMPDIR/data") | ctl connect 127.0.0.1 "$peer_port" >"$BATS_TEST_TMPDIR/back"
     cmp "$BATS_TEST_TMPDIR/data" "$BATS_TEST_TMPDIR/back"
 }
 
-@test "connect tells a reset from an end" {
+@test "connect tells a reset from an end of file" {
     run ctl connect 127.0.0.1 "$peer_port" < <(printf 'reset 10\n'; sleep 1)
     assert_failure 1
     assert_output --partial 'smuxctl: connection broke: Connection reset by peer'
@@ -184,7 +184,7 @@ impatient_helper() {
             "$BUILD/libhelper.a" "$BUILD/libcommon.a" "$BUILD/libsmux.a" -lcares -ljansson
 }
 
-@test "connect waits as long as connect-timeout says, not a minute" {
+@test "connect waits for connect-timeout, not a fixed minute" {
     stop "$helper_pid"
     stop "$gateway_pid"
     impatient_helper
@@ -208,7 +208,7 @@ print(s.recv(1))" "$BATS_TEST_TMPDIR/smuxshim-control.sock"
     assert_output "b''"
 }
 
-@test "connect --fdpass hands the connection over" {
+@test "connect --fdpass passes the connection's descriptor" {
     run python3 "$fixtures/fdpass.py" "$BUILD/smuxctl" -c "$smuxshim_conf" connect --fdpass 127.0.0.1 "$peer_port"
     assert_success
     assert_output hello
@@ -217,11 +217,11 @@ print(s.recv(1))" "$BATS_TEST_TMPDIR/smuxshim-control.sock"
     assert_output --partial 'expected stdout to be a unix socket'
 }
 
-@test "the control socket is the owner's alone" {
+@test "only the owner may use the control socket" {
     assert_equal "$(stat -c %a "$BATS_TEST_TMPDIR/smuxshim-control.sock")" 600
 }
 
-@test "a control client that sends nonsense is told what was expected" {
+@test "a control client that sends garbage is told what was expected" {
     run python3 -c '
 import socket, sys
 s = socket.socket(socket.AF_UNIX)

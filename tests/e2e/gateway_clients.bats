@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Clients of the gateway: who a carrier's peer is decides what it may ([client NAME]).
+# Clients of the gateway: the identity of a carrier's peer decides what it may do ([client NAME]).
 
 load lib
 
@@ -18,8 +18,8 @@ teardown() {
     show_logs
 }
 
-# clients [ALLOW-OF-LISTEN]: a gateway at a unix socket and at a port, whose clients stdin has, and a
-# helper that goes over the socket.
+# clients [ALLOW-OF-LISTEN]: starts a gateway at a unix socket and at a port, with the clients given
+# on stdin, and a helper that uses the socket.
 clients() {
     gateway_allow=${1-127.0.0.1:*} gateway_conf_lines="address = unix://$BATS_TEST_TMPDIR/carrier
 $(cat)" start_gateway
@@ -27,7 +27,7 @@ $(cat)" start_gateway
     start_helper
 }
 
-# reload SED-EXPRESSION: of the gateway's configuration.
+# reload SED-EXPRESSION: edits the gateway's configuration and reloads it.
 reload() {
     local before
     before=$(grep -c 'configuration reloaded' gateway.log || true)
@@ -150,7 +150,7 @@ max-connects-per-second = 5"
     for i in $(seq 40); do
         if dial >/dev/null; then n=$((n + 1)); fi
     done
-    # Five at once, and as many in each second that the loop takes.
+    # Five at once, and five more for each second that the loop takes.
     [ $n -ge 5 ] && [ $n -le $((5 + 5 * SECONDS)) ] && [ $n -lt 40 ] || fail "$n of 40 connections"
     assert grep -q '(tester): stream [0-9]* to .* refused: too many connections of the client in a second (max-connects-per-second)' gateway.log
     sleep 1

@@ -1,15 +1,16 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# The names that the gateway resolves, with a name server of the test's own in a network of its own: which
-# are asked, who waits for whom, which of several addresses is taken, what is told when none answers.
+# Name resolution at the gateway, with a test name server in a separate network: which names are
+# looked up, who waits for whom, which of several addresses is used, and what is reported when none
+# answers.
 
 load lib
 
 setup_file() {
     direct && return
     start_network
-    # Behind `near` there is nobody but `far`, which forwards nothing; .77 to .79 take what is sent to
-    # them, and never answer.
+    # Beyond `near` there is only `far`, which forwards nothing; .77 to .79 drop all packets and
+    # never answer.
     inside ip link add near type veth peer name far
     inside ip address add 192.0.2.1/24 dev near
     inside ip address add 192.0.2.2/24 dev near
@@ -54,8 +55,8 @@ teardown() {
     show_logs
 }
 
-# with_gateway ALLOW [LINE...]: the gateway, inside, and the helper of all names of these tests, outside, whose
-# route has $timeout.
+# with_gateway ALLOW [LINE...]: starts the gateway inside the network, and outside a helper with a
+# route for all names of these tests, whose connect-timeout is $timeout.
 with_gateway() {
     printf '%s\n' '[listen]' "address = unix://$PWD/carrier" "allow = $1" 'log-level = debug' "${@:2}" >gateway.conf
     spawn gateway own_mounts nsenter --net="/proc/$network_pid/ns/net" sh -c 'cd "$0" && mount --bind resolv.conf /etc/resolv.conf &&
@@ -68,17 +69,17 @@ with_gateway() {
     start_helper
 }
 
-# where HOST: at which address the connection to it arrived, or why it did not.
+# where HOST: prints the address at which a connection to HOST arrived, or the error.
 where() { printf '\r\n' | timeout 100 "$BUILD/smuxctl" -c "$smuxshim_conf" connect "$1" "$P" 2>&1 | tail -n 1 | tr -d '\r'; }
 asked() { tail -n +$((asked_before + 1)) "$BATS_FILE_TMPDIR/names.log" | cut -d' ' -f1 | sort -u; }
 
-@test "of several addresses the first is silent: the next is tried a moment later" {
-    # Shares of the time, one after the other, would be 20 minutes each.
+@test "when the first of several addresses is silent, the next one is tried a moment later" {
+    # If the addresses were tried one after the other, each would have 20 minutes.
     with_gateway '*.example:*, 192.0.2.1, 192.0.2.2' 'connect-timeout = 1h'
     assert_equal "$(where silent-first.db.example)" 192.0.2.1
 }
 
-@test "a gateway's own name has several addresses, the first silent: the session begins a moment later" {
+@test "when the first address of a gateway's name is silent, the session begins over the next a moment later" {
     local port
     port=$(free_port)
     printf '%s\n' '[listen]' "address = tcp://192.0.2.1:$port" 'insecure = yes' "allow = 192.0.2.2:$P" >gateway.conf
@@ -92,7 +93,7 @@ asked() { tail -n +$((asked_before + 1)) "$BATS_FILE_TMPDIR/names.log" | cut -d'
         tail -n 1 | tr -d '\r')" 192.0.2.2
 }
 
-# times_out HOST: every way to wait for a connect to it.
+# times_out HOST: a connect to HOST times out, whichever way the program waits for it.
 times_out() {
     assert_equal "$1: $(via timeout 100 python3 "$fixtures/unanswered.py" "$1" "$P")" "$1: waits: ETIMEDOUT
 waits_with_time_to_spare: ETIMEDOUT
@@ -101,21 +102,21 @@ polls: EINPROGRESS ETIMEDOUT
 begins_and_then_waits: EINPROGRESS ETIMEDOUT"
 }
 
-@test "a target that does not answer: ETIMEDOUT by the route's connect-timeout, however a program waits" {
+@test "a target that does not answer: ETIMEDOUT after the route's connect-timeout, however a program waits" {
     timeout=3s with_gateway '*.example:*, *.silent:*, 192.0.2.0/24' 'connect-timeout = 1h'
     times_out 192.0.2.77
     times_out silent.db.example
     times_out unknown.silent
 }
 
-@test "a target that does not answer: ETIMEDOUT by the gateway's connect-timeout, too" {
+@test "a target that does not answer: ETIMEDOUT after the gateway's connect-timeout, too" {
     with_gateway '*.example:*, *.silent:*, 192.0.2.0/24' 'connect-timeout = 3s'
     times_out 192.0.2.77
     times_out silent.db.example
     times_out unknown.silent
 }
 
-# with_silent_gateway URL: the helper, inside, of a gateway that is silent there.
+# with_silent_gateway URL: starts a helper inside the network, whose gateway at URL is silent.
 with_silent_gateway() {
     gateway_url=$1 gateway_lines='dial-timeout = 1h' \
         write_smuxshim_conf '*.example, 192.0.2.0/24' 'connect-timeout = 3s'
@@ -124,13 +125,13 @@ with_silent_gateway() {
     wait_until "the helper" helper_answers
 }
 
-@test "a gateway that does not answer: ETIMEDOUT by the route's connect-timeout, however a program waits" {
+@test "a gateway that does not answer: ETIMEDOUT after the route's connect-timeout, however a program waits" {
     with_silent_gateway tcp://192.0.2.78:1
     times_out 192.0.2.1
     times_out silent.db.example
 }
 
-@test "a gateway that takes the connection and says nothing: ETIMEDOUT, the same" {
+@test "a gateway that accepts the connection and stays silent: ETIMEDOUT, too" {
     spawn silent python3 -c '
 import socket, time
 silent = socket.socket(socket.AF_UNIX)
@@ -144,7 +145,7 @@ time.sleep(3600)'
     times_out silent.db.example
 }
 
-@test "the address that the program chose goes first, and the name decides" {
+@test "the address that the program chose is tried first, but the name decides" {
     with_gateway '*.example:*, 192.0.2.1, 192.0.2.2'
     printf '192.0.2.1 two.db.example\n192.0.2.2 two.db.example\n' >hosts
     # shellcheck disable=SC2016
@@ -161,24 +162,24 @@ print(*(where(address) for address in known + known))' "$P"
     assert_equal "$(asked)" two.db.example
 }
 
-@test "a name that no rule could allow is refused, and no name server is asked" {
+@test "a name that no rule can allow is refused without asking a name server" {
     with_gateway "*.internal:*, two.db.example:1, 192.0.2.0/24:1, 192.0.2.1:$((P + 1))-65535"
     assert_equal "$(where two.db.example)" "smuxctl: Permission denied"
     assert_equal "$(where no-such.db.example)" "smuxctl: Permission denied"
     assert_equal "$(asked)" ""
 }
 
-@test "where rules of addresses might allow a name, the answer does not tell whether it exists" {
+@test "when only address rules might allow a name, the answer does not reveal whether the name exists" {
     with_gateway "*.internal:*, 192.0.2.0/24:$P"
     assert_equal "$(where two.db.example)" 192.0.2.1
     assert_equal "$(where far.db.example)" "smuxctl: Permission denied"
     assert_equal "$(where no-such.db.example)" "smuxctl: Permission denied"
     assert grep -q 'no-such.db.example:.* refused: the name cannot be resolved' gateway.log
-    # Of what a rule names it may be told.
+    # For a name that a rule lists, the answer may say whether it exists.
     assert_equal "$(where x.db.internal)" "smuxctl: No route to host"
 }
 
-@test "names are absolute: no search domain, whatever resolv.conf says, and hosts are looked at" {
+@test "names are absolute: resolv.conf's search domains are not applied, and the hosts file is read" {
     with_gateway '*.internal:*, only:*, *.hosts:*, localhost:*, 127.0.0.0/8, 192.0.2.1, 192.0.2.2'
     assert_equal "$(where x.db.internal)" "smuxctl: No route to host"
     assert_equal "$(where only)" "smuxctl: No route to host"
@@ -190,7 +191,7 @@ print(*(where(address) for address in known + known))' "$P"
 questions() { tail -n +$((asked_before + 1)) "$BATS_FILE_TMPDIR/names.log" | grep -c "$1" || true; }
 silence() { [ "$(questions '\.silent')" -ge "$1" ]; }
 
-@test "who asks a thousand names of a silent name server holds up nobody else" {
+@test "a client with a thousand names at a silent name server delays no other client" {
     with_gateway '*.example:*, *.silent:*, 192.0.2.1, 192.0.2.2' 'connect-timeout = 1h'
     spawn crowd via python3 -c '
 import errno, socket, sys, time
@@ -201,7 +202,7 @@ for i in range(1500):
     socks[-1].setblocking(False)
     assert socks[-1].connect_ex((address, 80)) == errno.EINPROGRESS
 time.sleep(3600)'
-    # As many as may be under way for one client, A and AAAA each.
+    # As many lookups as one client may have in progress, each for A and AAAA.
     wait_until "the crowd to have asked" silence 256
     local smuxshim_conf gateway_url=unix://$PWD/carrier runtime_dir=$PWD/second
     mkdir "$runtime_dir"
@@ -214,7 +215,7 @@ time.sleep(3600)'
 
 denied='smuxctl: Permission denied'
 
-@test "the gateway host's own addresses: only where they are listed, or a network that they lie in" {
+@test "the gateway host's own addresses are allowed only if they, or their network, are listed" {
     with_gateway '*, *.hosts:*, *.example:*, localhost:*, 0.0.0.0/0, [::/0]'
     local host
     for host in 192.0.2.1 192.0.2.2 2001:db8::1 127.0.0.1 ::1 ::ffff:192.0.2.1 0.0.0.0 :: \
@@ -230,7 +231,7 @@ denied='smuxctl: Permission denied'
     assert_equal "$(where 127.0.0.1)" "$denied"
 }
 
-@test "an address that an interface gets later is the host's own, too" {
+@test "an address that an interface gets later counts as the host's own, too" {
     with_gateway '*'
     assert_equal "$(where 192.0.2.1)" "$denied"
     inside ip address add 192.0.2.9/24 dev near
@@ -240,7 +241,7 @@ denied='smuxctl: Permission denied'
     inside ip address del 192.0.2.9/24 dev near
 }
 
-@test "metadata services of the gateway's host: only where they are listed themselves" {
+@test "metadata services of the gateway's host are allowed only if listed themselves" {
     with_gateway '*, [fd00::/8]:*, [::/0]'
     assert_equal "$(where fd00:ec2::254)" "$denied"
     sed -i 's|^allow = .*|allow = [fd00:ec2::254]|' gateway.conf

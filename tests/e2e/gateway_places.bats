@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Places for sessions at the gateway: carriers that do nothing keep nobody out (gateway_place.h).
+# Places for sessions at the gateway: idle carriers keep no client out (gateway_place.h).
 
 load lib
 
@@ -23,7 +23,7 @@ hold() {
     wait_until "$3 carriers" grep -q ready "$BATS_TEST_TMPDIR/$1.log"
 }
 
-# How many carriers of a source are established, as the gateway sees it.
+# The number of established carriers of a source, as seen by the gateway.
 held_by() { ss -Htn state established "sport = :$gateway_port and dst $1" | wc -l; }
 has_at_most() { [ "$(held_by "$1")" -le "$2" ]; }
 
@@ -33,7 +33,7 @@ with_gateway() {
     gateway_conf_lines=$(printf '%s\n' "$@") start_both '127.0.0.1:*'
 }
 
-@test "a table full of carriers that have said a word and opened no stream keeps nobody out" {
+@test "a table full of carriers that have sent a frame but opened no stream keeps no client out" {
     with_gateway 'max-sessions = 64' 'max-sessions-per-source = 64'
     hold idle 127.0.0.2 64 hello
     run -0 dial
@@ -41,7 +41,7 @@ with_gateway() {
     assert_output 1
 }
 
-@test "a table full of carriers that say nothing keeps nobody out" {
+@test "a table full of silent carriers keeps no client out" {
     with_gateway 'max-sessions = 64' 'max-sessions-per-source = 64'
     hold idle 127.0.0.2 64 silent
     run -0 dial
@@ -49,7 +49,7 @@ with_gateway() {
     assert_output 1
 }
 
-@test "an idle carrier that has had streams outlives all that have had none" {
+@test "an idle carrier that has had streams is kept before those that have had none" {
     with_gateway 'max-sessions = 64' 'max-sessions-per-source = 64'
     run -0 dial
     hold idle 127.0.0.2 300 hello
@@ -60,7 +60,7 @@ with_gateway() {
     assert_equal "$(held_by 127.0.0.1)" 1
 }
 
-@test "a source at its limit takes from itself" {
+@test "a source at its limit replaces its own carriers" {
     with_gateway 'max-sessions-per-source = 8'
     hold first 127.0.0.3 4 hello
     hold idle 127.0.0.2 100 hello
@@ -69,7 +69,7 @@ with_gateway() {
     run -0 dial
 }
 
-@test "a source whose carriers all have streams gets no more of them, and the log names the limit" {
+@test "a source at its limit whose carriers all have streams gets no more, and the log names the limit" {
     with_gateway 'max-sessions-per-source = 8'
     hold busy 127.0.0.2 8 stream
     hold more 127.0.0.2 1 stream
@@ -79,7 +79,7 @@ with_gateway() {
     run -0 dial
 }
 
-@test "whoever must leave is told to, and goes on over another carrier" {
+@test "a carrier that must make room is told to drain, and its client continues over another one" {
     with_gateway 'max-sessions = 1'
     run -0 dial
     hold busy 127.0.0.2 1 hello
@@ -88,7 +88,7 @@ with_gateway() {
     run -0 grep -c 'its streams have ended' "$BATS_TEST_TMPDIR/gateway.log"
 }
 
-@test "a carrier that says nothing, or opens no stream, has its time" {
+@test "a carrier that sends nothing, or opens no stream, is closed after its time limit" {
     with_gateway 'hello-timeout = 1s' 'first-stream-timeout = 1s'
     hold silent 127.0.0.2 3 silent
     hold idle 127.0.0.3 3 hello
@@ -102,7 +102,7 @@ with_gateway() {
     assert_output 3
 }
 
-@test "users of a unix socket are counted by user" {
+@test "clients of a unix socket are counted by user" {
     local dir
     dir=$(public_dir)
     gateway_conf_lines="address = unix://$dir/carrier

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# smux-gateway: what it allows, how it reloads, its workers, and what stands in for it.
+# smux-gateway: what it allows, how it reloads, its workers, and what replaces it when it is gone.
 
 load lib
 
@@ -16,7 +16,7 @@ teardown() {
     show_logs
 }
 
-# dial HOST: what `smuxctl connect` says of HOST at the peer's port.
+# dial HOST: prints the result of `smuxctl connect HOST` with the peer's port.
 dial() { ctl connect "$1" "$peer_port" </dev/null 2>&1; }
 denied='smuxctl: Permission denied'
 
@@ -24,7 +24,7 @@ with_gateway_allowing() {
     gateway_allow=$1 start_both '*'
 }
 
-@test "what is not listed is denied, and the gateway's log says why" {
+@test "a destination that is not listed is denied, and the gateway's log says why" {
     with_gateway_allowing '127.0.0.1:1'
     run dial 127.0.0.1
     assert_failure
@@ -33,7 +33,7 @@ with_gateway_allowing() {
     assert_output --regexp "stream [0-9]+ to 127.0.0.1:$peer_port refused: not in the allow list"
 }
 
-@test "nothing listed is nothing allowed" {
+@test "an empty allow list allows nothing" {
     gateway_port=$(free_port)
     serve gateway "$gateway_port" "$BUILD/smux-gateway" --listen "tcp://127.0.0.1:$gateway_port"
     write_smuxshim_conf '*'
@@ -42,7 +42,7 @@ with_gateway_allowing() {
     assert_output "$denied"
 }
 
-@test "a v4-mapped address is judged as the IPv4 one" {
+@test "a v4-mapped address is checked as the IPv4 address" {
     with_gateway_allowing '[::/0]:*'
     run dial ::ffff:127.0.0.1
     assert_output "$denied"
@@ -52,7 +52,7 @@ with_gateway_allowing() {
     assert_success
 }
 
-@test "a name alone does not lead to loopback" {
+@test "a name rule alone does not allow a loopback address" {
     with_gateway_allowing 'localhost:*'
     run dial localhost
     assert_output "$denied"
@@ -62,13 +62,13 @@ with_gateway_allowing() {
     assert_success
 }
 
-@test "a name that does not exist is an unreachable host" {
+@test "a name that does not exist: EHOSTUNREACH" {
     with_gateway_allowing '*'
     run dial "no-such-host.invalid"
     assert_output 'smuxctl: No route to host'
 }
 
-@test "SIGHUP takes a new allow list, and a broken one changes nothing" {
+@test "SIGHUP applies a new allow list, and an invalid one changes nothing" {
     with_gateway_allowing '127.0.0.1:1'
     run dial 127.0.0.1
     assert_output "$denied"
@@ -103,7 +103,7 @@ with_gateway_allowing() {
     refute listening "$gateway_port"
 }
 
-@test "a gateway on a unix socket, which a crash leaves behind" {
+@test "a gateway on a unix socket starts again after a crash has left the socket behind" {
     local carrier=$BATS_TEST_TMPDIR/gateway.sock
     spawn gateway "$BUILD/smux-gateway" --listen "unix://$carrier" --allow '127.0.0.1:*'
     gateway_pid=$spawned
@@ -118,7 +118,7 @@ with_gateway_allowing() {
     assert_success
 }
 
-@test "a file in the socket's place is left alone" {
+@test "a regular file at the socket's path is not removed" {
     echo precious >"$BATS_TEST_TMPDIR/file"
     run timeout 10 "$BUILD/smux-gateway" --listen "unix://$BATS_TEST_TMPDIR/file"
     assert_failure 1
@@ -157,7 +157,7 @@ with_gateway_allowing() {
     assert_success
 }
 
-@test "connect = eager needs no round trip, and a refusal comes as a reset" {
+@test "connect = eager needs no round trip, and a refusal is a reset" {
     gateway_allow='127.0.0.1:*' start_both '127.0.0.1:*' 'connect = eager'
     run via python3 "$fixtures/probe.py" duplex 127.0.0.1 "$peer_port" 3000000
     assert_success
@@ -168,7 +168,7 @@ with_gateway_allowing() {
     assert_output --partial 'Connection reset by peer'
 }
 
-@test "connect = eager: the own address is this host's, and the same for everybody" {
+@test "connect = eager: getsockname gives this host's address, the same in every process" {
     gateway_allow='127.0.0.1:*' start_both '127.0.0.1:*' 'connect = eager'
     run --separate-stderr via python3 -c '
 import os, socket, subprocess, sys
@@ -191,7 +191,7 @@ True
 True"
 }
 
-@test "handshake = none speaks to any smux server" {
+@test "handshake = none works with any smux server" {
     gateway_port=$(free_port)
     make -s -C "$root" BUILD="$BUILD" "$BUILD/examples/echo_server" 2>/dev/null || true
     [ -x "$BUILD/examples/echo_server" ]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# A helper is a daemon of its user's, not of the program that happened to start it.
+# A helper is its user's daemon: it must not depend on the program that happened to start it.
 
 load lib
 
@@ -32,13 +32,13 @@ teardown() {
 
 helpers() { find /proc/[0-9]*/exe -lname "*$bin/smux-helper" 2>/dev/null | grep -oE '[0-9]+' || true; }
 
-# The three ways in which one comes to be; each is a command.
+# The three ways to start one; each is a command.
 by_launcher() { "$bin/smuxshim" -c "$smuxshim_conf" "${probe[@]}"; }
 by_library() { SMUXSHIM_CONFIG=$smuxshim_conf LD_PRELOAD=$bin/libsmuxshim.so "${probe[@]}"; }
 by_hand() { "$bin/smux-helper" -c "$smuxshim_conf"; }
 export -f by_launcher by_library by_hand
 
-# with_burdens WAY: as a shell that has all of them starts a program.
+# with_burdens WAY: starts one from a shell that has everything which must not be inherited.
 with_burdens() {
     export smuxshim_conf bin
     cat >burdened.sh <<END
@@ -57,10 +57,10 @@ END
         "$BATS_TEST_TMPDIR/reserved" bash burdened.sh 3>&- 4>&- </dev/null
 }
 
-# limit_of PID NAME: soft and hard.
+# limit_of PID NAME: prints the soft and the hard limit.
 limit_of() { awk -v name="$2" 'index($0, name) == 1 { print $(NF - 2), $(NF - 1) }' "/proc/$1/limits"; }
 
-@test "of what its starter has, whichever way it starts, the helper has nothing" {
+@test "the helper inherits nothing from the process that starts it, whichever way it is started" {
     local way pid
     cc -w -D_GNU_SOURCE "$fixtures/reserved.c" -o reserved
     for way in by_launcher by_library by_hand; do
@@ -89,7 +89,7 @@ limit_of() { awk -v name="$2" 'index($0, name) == 1 { print $(NF - 2), $(NF - 1)
     done
 }
 
-# as_nobody WAY: with hard limits that an ordinary user cannot lift.
+# as_nobody WAY: starts one with hard limits that an ordinary user cannot raise.
 as_nobody() {
     chown -R 65534:65534 "$runtime_dir"
     cat >"$runtime_dir/limited.sh" <<END
@@ -103,7 +103,7 @@ END
     (cd / && nice -n 5 setpriv --reuid=65534 --regid=65534 --clear-groups bash "$runtime_dir/limited.sh" 3>&- 4>&- </dev/null)
 }
 
-@test "what an ordinary user cannot lift is said in one line" {
+@test "a hard limit that an ordinary user cannot raise is reported in one line" {
     local way
     for way in by_launcher by_library by_hand; do
         run as_nobody $way
@@ -116,7 +116,7 @@ END
     done
 }
 
-# names_work COUNT: looks up names and connects to each, as the next program does.
+# names_work COUNT: looks up COUNT names and connects to each, as a later program would.
 names_work() {
     cat >"$runtime_dir/names.py" <<END
 import socket, sys
@@ -131,7 +131,7 @@ END
     "$bin/smuxshim" -c "$smuxshim_conf" /usr/bin/python3 "$runtime_dir/names.py"
 }
 
-@test "files that may not grow lose no connection and no name" {
+@test "a file size limit costs no connection and no name" {
     run as_nobody by_launcher
     assert_success
     local pid
@@ -143,7 +143,7 @@ END
     assert_output connected
 }
 
-@test "a full disk loses no connection and no name, and what was not stored is stored later" {
+@test "a full disk costs no connection and no name, and names are stored when there is room again" {
     mkdir mounted
     mount -t tmpfs -o size=512k,mode=755 none mounted
     runtime_dir=$PWD/mounted helper_lines="log-file = $PWD/mounted/helper.log" write_smuxshim_conf \
@@ -167,7 +167,7 @@ END
     assert_equal "$("$bin/smuxctl" -c "$smuxshim_conf" names --json | jq length)" 600
 }
 
-@test "a soft limit of 64 descriptors is not the limit of the next program" {
+@test "a program's soft limit of 64 descriptors does not limit the helper that later programs use" {
     bash -c "$(declare -f by_launcher); probe=(${probe[*]@Q}); smuxshim_conf=$smuxshim_conf bin=$bin; ulimit -Sn 64; by_launcher" 3>&- 4>&-
     cat >many.py <<END
 import socket
@@ -178,7 +178,7 @@ END
     assert_output 200
 }
 
-@test "a file system in which a helper was started can be unmounted" {
+@test "the file system from which a helper was started can be unmounted" {
     mkdir mounted
     mount -t tmpfs none mounted
     (cd mounted && by_launcher 3>&- 4>&-)
@@ -186,7 +186,7 @@ END
     umount mounted
 }
 
-@test "a relative configuration is found again by reload" {
+@test "reload finds a configuration that was given by a relative path" {
     (cd "$runtime_dir" && SMUXSHIM_CONFIG=smuxshim.conf "$bin/smux-helper" 3>&- 4>&-)
     run "$bin/smuxctl" -c "$smuxshim_conf" reload
     assert_success
@@ -196,7 +196,7 @@ END
     assert_success
 }
 
-# An init that waits for all its children, as bwrap's.
+# An init that waits for all its children, as that of bwrap does.
 write_init() {
     cat >init.py <<END
 import ctypes, os, sys
@@ -217,7 +217,7 @@ in_pid_namespace() {
     own_mounts timeout 120 unshare --pid --fork sh -c 'mount -t proc proc /proc && exec "$@"' - "$@"
 }
 
-@test "an init that waits for all its children is not kept waiting, in a PID namespace and as a subreaper" {
+@test "an init or a subreaper that waits for all its children is not blocked by the helper" {
     write_init
     local way said namespace
     for way in by_launcher by_library; do
@@ -226,7 +226,8 @@ in_pid_namespace() {
             said=$($namespace python3 init.py "$(declare -f $way); $way" 3>&- 4>&-)
             assert_equal "$said" connected
             assert_equal "$(helpers)" ""
-            # A program that takes long to begin finds another helper, which says it again.
+            # If the program is slow to begin, it finds another helper, which reports the same
+            # again.
             assert_equal "$(grep -c 'started in a PID namespace\|started below a process that has made itself its init' "$log")" \
                 "$(grep -c ' listening at ' "$log")"
             assert [ -s "$log" ]
@@ -235,7 +236,7 @@ in_pid_namespace() {
     done
 }
 
-@test "a helper in a PID namespace is not idle while it is asked now and then" {
+@test "a helper in a PID namespace does not count as idle while requests come now and then" {
     cat >"$runtime_dir/often.py" <<END
 import socket, time
 for _ in range(16):
@@ -246,7 +247,7 @@ END
     assert_equal "$(grep -c 'listening at' "$log")" 1
 }
 
-@test "a helper that was started by hand stays, wherever it is" {
+@test "a helper that was started by hand keeps running, even in a PID namespace" {
     write_init
     spawn init python3 init.py "$(declare -f by_hand); by_hand"
     wait_until "the line" grep -qE "(may wait for it|takes it along when it ends)$" "$log"
@@ -254,12 +255,12 @@ END
     assert [ -n "$(helpers)" ]
 }
 
-# looks_private PID: another process of its user may not look into it, and it leaves no core.
+# looks_private PID: another process of the user cannot read its memory, and it dumps no core.
 looks_private() {
     [ "$(stat -c %u "/proc/$1/environ")" = 0 ] && [ "$(limit_of "$1" 'Max core file size')" = "0 0" ]
 }
 
-@test "helper and gateway leave no core dump and let nobody look into them, unless core-dumps = yes" {
+@test "helper and gateway dump no core and their memory cannot be read, unless core-dumps = yes" {
     local pid port
     port=$(free_port)
     run as_nobody by_hand

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# What has an end: the ids of a session's streams.
+# Limits that a session can reach: its stream ids.
 
 load lib
 
@@ -17,7 +17,7 @@ teardown() {
     show_logs
 }
 
-# A helper whose sessions have twenty ids left.
+# A helper each of whose sessions has only twenty stream ids left.
 build_helper() {
     make -s -C "$root" BUILD="$PWD/few" OPT=-O0 CFLAGS=-DFIRST_CLIENT_ID=0xFFFFFED9u "$PWD/few/smux-helper" \
         "$PWD/few/smuxctl" >make.log 2>&1 || { cat make.log; return 1; }
@@ -28,7 +28,7 @@ build_helper() {
 sessions_begun() { grep -c 'session begins' gateway.log; }
 one_session_left() { [ $(($(sessions_begun) - $(grep -c 'session ended' gateway.log))) = 1 ]; }
 
-@test "a session whose stream ids are used up: another begins, and what lives on the first goes on" {
+@test "when a session's stream ids are used up, another session begins and open streams continue" {
     build_helper
     start_helper
     mkfifo words
@@ -48,6 +48,6 @@ one_session_left() { [ $(($(sessions_begun) - $(grep -c 'session ended' gateway.
     wait "$long_lived"
     assert_equal "$(cat answers)" "before
 after"
-    # Sessions without ids and without streams end.
+    # Sessions without ids end when they have no streams left.
     wait_until "the old sessions to end" one_session_left
 }

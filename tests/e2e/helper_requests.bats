@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# What strangers send to the helper's socket: each mistake costs one line, and nobody else anything.
+# Invalid requests at the helper's socket: each is one line in the log and affects no other client.
 
 load lib
 
@@ -23,7 +23,8 @@ works() { [ "$(via python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port")" =
 helper_fds() { find "/proc/$helper_pid/fd" -mindepth 1 | wc -l; }
 fds_are_back() { [ "$(helper_fds)" -le "$1" ]; }
 
-# rejects KIND ENDS TEXT: how it ends for the stranger, and what the helper's log says.
+# rejects KIND ENDS TEXT: sends an invalid request of that KIND; checks how the connection ends for
+# the sender, and what the helper's log says.
 rejects() {
     local before
     works # the session is there now
@@ -42,19 +43,19 @@ rejects() {
     assert_output open
 }
 
-@test "bytes that are no request" { rejects junk 'closed|reset' "does not begin with the request's magic number"; }
-@test "half a request" { rejects half 'closed|reset' 'incomplete when its time was up'; }
-@test "a client that says nothing" { rejects silent 'closed|reset' 'incomplete when its time was up'; }
-@test "a request without a descriptor" { rejects nofd 'closed|reset' 'no descriptor'; }
-@test "a request with two descriptors" { rejects twofds 'closed|reset' 'more than one descriptor'; }
-@test "a request with two hundred descriptors" { rejects manyfds 'closed|reset' 'more than one descriptor'; }
-@test "a TCP socket as the descriptor" { rejects tcpfd 'closed|reset' 'not an unnamed AF_UNIX socket'; }
-@test "a file as the descriptor" { rejects filefd 'closed|reset' 'not an unnamed AF_UNIX socket'; }
-@test "another connection's end as the descriptor" { rejects otherfd 'closed|reset' 'not the other end of this connection'; }
-@test "a descriptor that has a name" { rejects named 'closed|reset' 'not an unnamed AF_UNIX socket'; }
-@test "another control version is told so" { rejects version 'errno EPROTO' 'control version 9, this helper 1'; }
-@test "a host name that is too long" { rejects longname 'closed|reset' 'host name longer than 255 bytes'; }
-@test "a host name that is none" { rejects badname 'closed|reset' 'characters that no host name has'; }
+@test "bytes that are not a request are rejected" { rejects junk 'closed|reset' "does not begin with the request's magic number"; }
+@test "half a request is rejected" { rejects half 'closed|reset' 'incomplete when its time was up'; }
+@test "a client that sends nothing is rejected" { rejects silent 'closed|reset' 'incomplete when its time was up'; }
+@test "a request without a descriptor is rejected" { rejects nofd 'closed|reset' 'no descriptor'; }
+@test "a request with two descriptors is rejected" { rejects twofds 'closed|reset' 'more than one descriptor'; }
+@test "a request with two hundred descriptors is rejected" { rejects manyfds 'closed|reset' 'more than one descriptor'; }
+@test "a TCP socket as the descriptor is rejected" { rejects tcpfd 'closed|reset' 'not an unnamed AF_UNIX socket'; }
+@test "a file as the descriptor is rejected" { rejects filefd 'closed|reset' 'not an unnamed AF_UNIX socket'; }
+@test "another connection's end as the descriptor is rejected" { rejects otherfd 'closed|reset' 'not the other end of this connection'; }
+@test "a socket that is bound to a name as the descriptor is rejected" { rejects named 'closed|reset' 'not an unnamed AF_UNIX socket'; }
+@test "a request of another control version is answered with EPROTO" { rejects version 'errno EPROTO' 'control version 9, this helper 1'; }
+@test "a host name that is too long is rejected" { rejects longname 'closed|reset' 'host name longer than 255 bytes'; }
+@test "an invalid host name is rejected" { rejects badname 'closed|reset' 'characters that no host name has'; }
 
 @test "a notice about a connection that does not exist is ignored" {
     works
@@ -63,13 +64,13 @@ rejects() {
     works
 }
 
-@test "bytes cannot be slipped through the gate before the outcome" {
+@test "no bytes can be sent through the gate before the outcome" {
     run stranger flood
     assert_output open
     works
 }
 
-@test "a hundred strangers who say nothing leave room for others" {
+@test "a hundred silent strangers leave room for others" {
     works
     local pids=()
     for _ in $(seq 100); do
@@ -95,7 +96,7 @@ rejects() {
     wait_until "the helper to recover" works
 }
 
-@test "somebody else has taken the abstract name: a warning, and programs still connect" {
+@test "when another user has taken the abstract name, the helper warns and programs still connect" {
     stop "$helper_pid"
     spawn squatter python3 -c '
 import socket, sys, time

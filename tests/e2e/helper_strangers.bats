@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Users who are not admitted, and those who are and mean harm: whatever they send, others are served.
+# Users who are not admitted, and admitted users with bad intent: whatever they send, others are
+# served.
 
 load lib
 
@@ -21,7 +22,7 @@ teardown() {
     show_logs
 }
 
-# start ALLOWED: helper and gateway; ALLOWED is a line of the [helper] section.
+# start ALLOWED: starts helper and gateway; ALLOWED is a line for the [helper] section.
 start() {
     silent_port=$(free_port)
     helper_lines=$1 start_both "127.0.0.1:$peer_port, 127.0.0.1:$closed_port, 127.0.0.1:$silent_port" \
@@ -30,7 +31,8 @@ start() {
     fds_before=$(helper_fds)
 }
 
-# attack SOCKET KIND COUNT: by nobody, until it has sent what it wants to send.
+# attack SOCKET KIND COUNT: starts an attack by the user nobody, and waits until it has sent
+# everything.
 attack() {
     spawn "attack-$2" as_user nobody /usr/bin/python3 "$runtime_dir/attack.py" "$@"
     attacker=$spawned
@@ -41,7 +43,7 @@ helper_fds() { find "/proc/$helper_pid/fd" -mindepth 1 | wc -l; }
 fds_are_back() { [ "$(helper_fds)" -le $((fds_before + 5)) ]; }
 works() { outcome connected "$peer_port"; }
 fails() { outcome ECONNREFUSED "$closed_port"; }
-# outcome WORD PORT: of the owner's connect.
+# outcome WORD PORT: checks the outcome of a connect by the owner.
 outcome() {
     run --separate-stderr via timeout 60 python3 "$fixtures/probe.py" errno 127.0.0.1 "$2"
     assert_output "$1"
@@ -58,7 +60,7 @@ as_nobody() {
         SMUXSHIM_CONFIG="$smuxshim_conf" LD_PRELOAD="$runtime_dir/libsmuxshim.so" "$@"
 }
 
-# survives SOCKET KIND COUNT: while the attack goes on, and when its process is gone.
+# survives SOCKET KIND COUNT: the owner is served during the attack, and after its process is gone.
 survives() {
     attack "$@"
     serves_its_owner
@@ -67,12 +69,12 @@ survives() {
     wait_until "the helper's descriptors to be closed" fds_are_back
 }
 
-@test "a stranger's requests with lingering sockets: owner's connects succeed and fail as before" {
+@test "a stranger's requests with lingering sockets: the owner's connects succeed and fail as before" {
     start ""
     survives "@$socket" linger 200
 }
 
-@test "a stranger's requests that are closed at once, with lingering sockets in them" {
+@test "a stranger's requests with lingering sockets, closed at once" {
     start ""
     survives "@$socket" close 200
 }
@@ -82,19 +84,19 @@ survives() {
     survives "@$socket" many 8
 }
 
-@test "a stranger's lingering sockets in sockets in sockets" {
+@test "a stranger's lingering sockets in flight inside other sockets, nested" {
     start ""
     survives "@$socket" nested 100
 }
 
-@test "a stranger's six thousand empty requests use up nothing" {
+@test "a stranger's six thousand empty requests exhaust nothing" {
     start ""
     attack "@$socket" empty 6000
     serves_its_owner
     wait_until "the helper's descriptors to be closed" fds_are_back
 }
 
-@test "all of these by the path, where others are admitted" {
+@test "all of these attacks through the socket's path, when other users are admitted" {
     start "allow-users = daemon"
     attack "$socket" empty 3000
     attack "$socket" linger 200
@@ -103,7 +105,7 @@ survives() {
     wait_until "the helper's descriptors to be closed" fds_are_back
 }
 
-@test "who is not admitted is told so: EACCES, blocking or not, also while strangers flood the helper" {
+@test "a user who is not admitted gets EACCES, blocking or not, even while strangers flood the helper" {
     start "allow-users = daemon"
     for _ in 1 2 3 4 5; do
         run --separate-stderr as_nobody /usr/bin/python3 "$runtime_dir/probe.py" errno 127.0.0.1 "$peer_port"
@@ -137,7 +139,7 @@ except OSError:
     print("0 bytes")
 END
     run --separate-stderr as_nobody /usr/bin/python3 "$runtime_dir/refused.py" "$peer_port"
-    # Refused while it asked, connect itself says so, and the program says nothing.
+    # If the refusal comes during the request, connect itself fails and the program prints nothing.
     [ -z "$output" ] || assert_output "EACCES
 0 bytes"
 }
@@ -156,9 +158,9 @@ END
     serves_its_owner
 }
 
-@test "an admitted user's locked sockets wait for nobody but himself" {
+@test "an admitted user's sockets with locked memory delay only that user" {
     start "allow-users = nobody"
-    # Root may make the memory that locks them; the program is nobody when it connects.
+    # Only root may create the memory that locks the sockets; the program connects as nobody.
     spawn attack-lock python3 "$runtime_dir/attack.py" "$socket" lock 20 "$peer_port"
     wait_until "the attack" grep -q '20 sent' "$BATS_TEST_TMPDIR/attack-lock.log"
     serves_its_owner
@@ -167,7 +169,7 @@ END
     wait_until "the helper's descriptors to be closed" fds_are_back
 }
 
-@test "an admitted user's conversations are what they are for the owner: every byte and every end" {
+@test "an admitted user's conversations are the same as the owner's: every byte and every end" {
     make -C "$root" BUILD="$BUILD" --no-print-directory oracle >&2
     cp "$BUILD/oracle/conversation" "$runtime_dir"
     helper_lines="allow-users = nobody" start_both "127.0.0.1:*, [::1]:*"
@@ -175,16 +177,16 @@ END
     assert_carried 200
 }
 
-# A server whose backlog is full: connects to it stay under way.
+# A server whose backlog is full, so that connects to it stay in progress.
 start_silent_server() {
     spawn server python3 "$fixtures/abandon.py" server "$silent_port" "$BATS_TEST_TMPDIR"
     wait_until "a full backlog" test -e "$BATS_TEST_TMPDIR/server-ready"
 }
 
-@test "a file of a silent file system in a request is not looked at" {
+@test "a descriptor on a file system that does not answer does not block the helper" {
     gateway_conf_lines="connect-timeout = 1h" start ""
     start_silent_server
-    # Only root may mount one here.
+    # Only root may mount such a file system here.
     spawn attack-fuse python3 "$runtime_dir/attack.py" "$socket" fuse 5 "$silent_port"
     wait_until "the attack" grep -q '5 sent' "$BATS_TEST_TMPDIR/attack-fuse.log"
     sleep 0.5
@@ -193,7 +195,7 @@ start_silent_server() {
     wait_until "the helper's descriptors to be closed" fds_are_back
 }
 
-@test "two hundred pending connects among thousands of descriptors are looked for without the loop" {
+@test "two hundred pending connects among thousands of descriptors are searched outside the event loop" {
     gateway_conf_lines="connect-timeout = 1h" start "allow-users = nobody"
     start_silent_server
     attack "$socket" slow 200 "$silent_port"
@@ -211,7 +213,7 @@ while time.monotonic() < end:
 print("worst round trip of %d: %.1f ms" % (rounds, worst * 1000))
 END
     via timeout 60 python3 "$BATS_TEST_TMPDIR/rounds.py" "$peer_port" >&3
-    # The loop itself looks at nothing in /proc.
+    # The thread of the event loop reads nothing in /proc.
     timeout 20 strace -qq -c -e trace=readlinkat,getdents64 -p "$helper_pid" -o "$BATS_TEST_TMPDIR/calls" &
     local tracer=$!
     sleep 3
@@ -223,7 +225,7 @@ END
     works
 }
 
-@test "a stranger's flood leaves lines in the log for others" {
+@test "a stranger's flood does not use up the log's rate limit for others" {
     start "allow-users = daemon"
     attack "$socket" junk 3000
     fails
@@ -231,7 +233,7 @@ END
     assert [ "$(grep -c 'uid 65534: refused' "$BATS_TEST_TMPDIR/helper.log")" -lt 1500 ]
 }
 
-@test "one user has no more connections than max-streams-per-user, others have theirs" {
+@test "a user has at most max-streams-per-user connections, and others have theirs" {
     start "allow-users = nobody\nmax-streams-per-user = 5"
     spawn hoard as_nobody /usr/bin/python3 "$runtime_dir/probe.py" hoard 127.0.0.1 "$peer_port" 5
     wait_until "five connections" grep -q hoarding "$BATS_TEST_TMPDIR/hoard.log"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Users who share a helper: what one of them leaves unread stops nobody else.
+# Users who share a helper: data that one of them leaves unread does not stall the others.
 
 load lib
 
@@ -16,7 +16,7 @@ teardown() {
     show_logs
 }
 
-# as NAME COMMAND...: as this user, under the shim.
+# as NAME COMMAND...: runs the command as this user, under the shim.
 as() {
     local user=$1
     shift
@@ -31,7 +31,7 @@ start_servers() {
     to="127.0.0.1:$peer_port, 127.0.0.1:$pour_port"
 }
 
-# hoard USER COUNT: this user has so many connections to a server that sends for ever, and reads
+# hoard USER COUNT: as USER, opens COUNT connections to a server that sends without end, and reads
 # nothing.
 hoard() {
     spawn hoard as "$1" /usr/bin/python3 "$runtime_dir/unread.py" "$pour_port" "$2"
@@ -40,8 +40,8 @@ hoard() {
     sleep 3 # until nothing more comes for them
 }
 
-# neighbour USER BYTES: round trips, and a transfer of so many bytes. It takes a tenth of this time;
-# what waits for another's reader fails, or has the smallest of windows.
+# neighbour USER BYTES: makes round trips and transfers BYTES, as USER. Normally this takes a tenth
+# of the time limit; it fails if it waits for another user's reader or has only the smallest window.
 neighbour() {
     run -0 as "$1" timeout 120 /usr/bin/python3 "$runtime_dir/neighbour.py" "$peer_port" 2 "$2"
     echo "# $1: $output" >&3
@@ -51,7 +51,7 @@ neighbour() {
     alive "$hoarder"
 }
 
-@test "a user's thousand slow readers: other users' round trips and transfers go on" {
+@test "a user's thousand slow readers do not stall other users' round trips and transfers" {
     start_servers
     start_gateway
     path_port=$(free_port)
@@ -63,7 +63,7 @@ neighbour() {
     neighbour root 40000000
 }
 
-@test "the same where memory is short" {
+@test "the same when memory is short" {
     start_servers
     helper_lines="socket-mode = 0666\nmax-memory = 64m" start_both "$to"
     hoard nobody 2000
@@ -71,7 +71,7 @@ neighbour() {
     neighbour root 100000000
 }
 
-@test "the same towards a gateway that speaks version 1" {
+@test "the same with a gateway that speaks smux version 1" {
     start_servers
     helper_lines="socket-mode = 0666\nmax-memory = 64m" gateway_lines="version = 1" \
         start_both "$to"
@@ -80,7 +80,7 @@ neighbour() {
     neighbour root 100000000
 }
 
-# plain VERSION: a smux server without extensions.
+# plain VERSION: starts a smux server without extensions.
 plain() {
     peer_port=$(free_port) pour_port=$(free_port)
     gateway_port=$(free_port)
@@ -90,28 +90,28 @@ plain() {
     start_helper
 }
 
-@test "the same towards a plain smux server of version 2" {
+@test "the same with a plain smux server of version 2" {
     plain 2
     hoard nobody 300
     neighbour daemon 100000000
     neighbour root 100000000
 }
 
-@test "the same towards a plain smux server of version 1" {
+@test "the same with a plain smux server of version 1" {
     plain 1
     hoard nobody 5
     neighbour daemon 100000000
     neighbour root 100000000
 }
 
-@test "a user's own slow readers leave him his round trips, however short memory is" {
+@test "a user's slow readers do not stall that user's round trips, even when memory is short" {
     start_servers
     helper_lines="max-memory = 64m" start_both "$to"
     hoard root 2000
     neighbour root 2000000
 }
 
-# resident: of the helper, in MiB, when it has not grown for two seconds.
+# resident: prints the helper's resident memory in MiB, once it has not grown for two seconds.
 resident() {
     wait_until "the memory to settle" settled
     echo $(($(rss) / 1024))
@@ -124,7 +124,7 @@ settled() {
     [ "$(rss)" -le $((before + 1024)) ]
 }
 
-# set_memory SIZE: max-memory of the helper that runs.
+# set_memory SIZE: changes max-memory of the running helper.
 set_memory() {
     reloads=$((${reloads:-0} + 1))
     sed -i "s/^max-memory = .*/max-memory = $1/" "$smuxshim_conf"
@@ -133,7 +133,7 @@ set_memory() {
 }
 reloaded() { [ "$(grep -c 'configuration reloaded' "$BATS_TEST_TMPDIR/helper.log")" -ge "$1" ]; }
 
-@test "another max-memory counts from SIGHUP on, for who waits and for who comes" {
+@test "a changed max-memory takes effect at SIGHUP, for existing and for new connections" {
     local before after
     start_servers
     helper_lines="socket-mode = 0666\nmax-memory = 64m" gateway_lines="version = 1\nmax-receive-buffer = 512m" \
@@ -143,7 +143,7 @@ reloaded() { [ "$(grep -c 'configuration reloaded' "$BATS_TEST_TMPDIR/helper.log
     set_memory 256m
     after=$(resident)
     echo "# resident: $before MiB with 64m, $after with 256m" >&3
-    # Half of max-memory, and of that as much as is left.
+    # Half of max-memory, and of the rest as much as is left.
     [ "$before" -lt 40 ]
     [ "$after" -ge $((before + 40)) ]
     set_memory 64m

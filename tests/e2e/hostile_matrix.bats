@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# All programs at once, for a minute, while their helper is killed, ended and stopped at random
-# moments: no hang, no crash, no wrong byte; only connection errors; and all is well afterwards.
+# Runs all programs at once, for a minute, while their helper is killed, terminated and stopped at
+# random moments. Expected: no hang, no crash, no wrong byte, only connection errors; and afterwards
+# everything works.
 #
 # HOSTILE_SECONDS and HOSTILE_SEED repeat a run; the seed is printed.
 
@@ -48,7 +49,7 @@ make_repository() {
     git -C "$hostile_dir/first" push -q "$hostile_dir/origin.git" main
 }
 
-# nginx and haproxy, as clients of an upstream, under the shim for all the time.
+# nginx and haproxy, as clients of an upstream server, run under the shim throughout.
 start_proxies() {
     nginx_front=$(free_port) haproxy_front=$(free_port)
     cat >"$hostile_dir/front.conf" <<CONF
@@ -79,7 +80,7 @@ frontend in
     default_backend out
 backend out
     option httpchk GET /index.html
-    # A check's connect must be done within inter, whatever the other times are.
+    # A health check's connect must finish within inter, whatever the other timeouts are.
     server one 127.0.0.1:$web_port check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1
 CONF
     LD_PRELOAD=$shim_library SMUXSHIM_CONFIG=$smuxshim_conf serve front "$nginx_front" \
@@ -92,8 +93,8 @@ CONF
 
 field() { jq -r "$2" "$reports/$1.json"; }
 
-# only_connection_errors PROGRAM: it got its work done, before and after; whatever failed was a
-# connection.
+# only_connection_errors PROGRAM: it did its work before and afterwards, and all its failures were
+# connection errors.
 only_connection_errors() {
     assert_equal "$(field "$1" '.problems | unique | .[]')" ""
     echo "# $1: $(field "$1" .done) operations done, $(field "$1" .errors) connection errors" >&3
@@ -117,18 +118,18 @@ only_connection_errors() {
 @test "bash: no hang, no crash, no wrong line" { only_connection_errors bash; }
 @test "nc: no hang, no crash, no wrong byte" { only_connection_errors nc; }
 
-@test "nginx, a proxy all the time: no hang, no crash, no wrong byte" {
+@test "nginx, running as a proxy throughout: no hang, no crash, no wrong byte" {
     only_connection_errors nginx
     assert alive "$(sed -n 1p "$hostile_dir/proxies")"
     refute grep 'exited on signal' "$hostile_dir/front-error.log"
 }
 
-@test "haproxy, a proxy all the time: no hang, no crash, no wrong byte" {
+@test "haproxy, running as a proxy throughout: no hang, no crash, no wrong byte" {
     only_connection_errors haproxy
     assert alive "$(sed -n 2p "$hostile_dir/proxies")"
 }
 
-@test "there were connection errors, and every end of the helper was one that was ordered" {
+@test "there were connection errors, and the helper ended only when told to" {
     assert_equal "$(field chaos '.problems | .[]')" ""
     assert [ "$(field chaos '.events | length')" -ge 3 ]
     assert [ "$(jq -s 'map(.errors // 0) | add' "$reports"/*.json)" -gt 0 ]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Shared by the end-to-end tests: ports, processes, servers, gateway and helper.
 #
-# Every test has its own ports and its own folder.  Whatever is started with `spawn` is stopped by
-# its pid in teardown.  With E2E_DIRECT=1 the programs run without the shim: that proves the tests.
+# Every test has its own ports and its own folder. Whatever is started with `spawn` is stopped by
+# its pid in teardown. With E2E_DIRECT=1 the programs run without the shim, which shows that the
+# tests themselves are right.
 #
 # The functions set variables for the tests: ports, pids, paths.
 # shellcheck disable=SC2034
@@ -13,17 +14,17 @@ fixtures=$root/tests/e2e/programs
 load /usr/lib/bats/bats-support/load
 load /usr/lib/bats/bats-assert/load
 bats_require_minimum_version 1.5.0
-# Nothing of the machine's or the user's own configuration may decide a test.
+# The machine's and the user's own configuration must not influence a test.
 unset SMUXSHIM_CONFIG SMUXSHIM_ROUTES SMUXSHIM_GATEWAY SMUXSHIM_SOCKET SMUXSHIM_LOG SMUXSHIM_STRICT \
     SMUXSHIM_DISABLE http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY
 export LC_ALL=C.UTF-8
-# A fork beside threads, of which Python 3.12 and later warn, is what some tests are about.
+# Some tests are about fork in a multithreaded program, of which Python 3.12 and later warn.
 export PYTHONWARNINGS=ignore::DeprecationWarning
 PATH=$PATH:/usr/sbin:/sbin
 
 # ---- Waiting, ports, processes ------------------------------------------------------------------
 
-# The folder of this test, or of the file while in setup_file.
+# The folder of this test or, in setup_file, of the test file.
 work() { echo "${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}"; }
 
 # wait_until WHAT COMMAND...: polls for a minute, then fails naming WHAT.
@@ -43,9 +44,9 @@ listening() { ss -Hltn "sport = :$1" | grep -q .; }
 
 alive() { grep -qs '^[0-9]* (.*) [^Z]' "/proc/$1/stat"; }
 
-# spawn NAME COMMAND...: runs in the background, output to NAME.log, pid in $spawned.  The signal
-# that ends it kindly is TERM, or $spawn_signal.  A function given as the command must run its
-# program by `$exec program`, so that the pid is the program's.
+# spawn NAME COMMAND...: runs COMMAND in the background, with its output in NAME.log and its pid in
+# $spawned. TERM, or $spawn_signal, must end it cleanly. A function given as the command must run
+# its program by `$exec program`, so that the pid is that of the program.
 exec=
 spawn() {
     local name=$1 dir
@@ -73,7 +74,7 @@ serve() {
 # A server that died must not be waited for.
 serves() { listening "$2" || ! alive "$1"; }
 
-# stop PID [SIGNAL]: ends a process, in five seconds at most.
+# stop PID [SIGNAL]: ends a process within five seconds.
 stop() {
     local tries=100
     kill -s "${2:-TERM}" "$1" 2>/dev/null || return 0
@@ -85,7 +86,7 @@ stop() {
     done
 }
 
-# For teardown and teardown_file: ends all that was spawned, the youngest first.
+# For teardown and teardown_file: ends everything that was spawned, newest first.
 stop_all() {
     local dir pid signal
     dir=$(work)
@@ -93,19 +94,20 @@ stop_all() {
     [ ! -e "$dir/public" ] || rm -rf "$(cat "$dir/public")"
 }
 
-# For teardown: what the processes of a failed test said.
+# For teardown: shows the logs of a failed test's processes.
 show_logs() {
     [ -z "${BATS_TEST_COMPLETED:-}" ] || return 0
     local log
     for log in "$BATS_TEST_TMPDIR"/*.log; do
         [ -s "$log" ] || continue
         echo "--- ${log##*/}"
-        # A sanitizer's report begins with what matters; everything else ends with it.
+        # In a sanitizer's report the important lines come first, in other logs last.
         grep -A 40 -m 1 -E 'ERROR: .*Sanitizer|runtime error:' "$log" || tail -n 15 "$log"
     done
 }
 
-# A folder that other users may enter, removed in the end; bats' own admits its owner only.
+# Makes a folder that other users may enter, and removes it at the end; those of bats admit their
+# owner only.
 public_dir() {
     local dir
     dir=$(work)
@@ -113,7 +115,7 @@ public_dir() {
     cat "$dir/public"
 }
 
-# as_user USER COMMAND...: for programs that refuse to be root.
+# as_user USER COMMAND...: for programs that refuse to run as root.
 as_user() {
     local user=$1
     shift
@@ -193,7 +195,7 @@ start_redis() {
     export redis_port
 }
 
-# start_postgres: with trust, as its own user where we are root.
+# start_postgres: with trust authentication, and as its own user if we are root.
 start_postgres() {
     local bin data
     bin=$(echo /usr/lib/postgresql/*/bin | awk '{ print $NF }')
@@ -210,7 +212,7 @@ start_postgres() {
     export postgres_port PGHOST=127.0.0.1 PGPORT=$postgres_port PGUSER=postgres PGSSLMODE=disable
 }
 
-# start_sshd: keys of its own; the client's options are in $ssh_options.
+# start_sshd: with its own keys; the client's options are in $ssh_options.
 start_sshd() {
     local dir
     dir=$(work)
@@ -244,7 +246,7 @@ start_iperf3() {
     export iperf_port
 }
 
-# start_peer: the test server of tests/e2e/programs/peer.py; see there for what it can do.
+# start_peer: starts the test server tests/e2e/programs/peer.py, which describes what it can do.
 start_peer() {
     peer_port=$(free_port)
     serve peer "$peer_port" python3 "$fixtures/peer.py" "$peer_port"
@@ -271,8 +273,8 @@ END
     gateway_pid=$spawned
 }
 
-# write_smuxshim_conf DESTINATIONS [ROUTE LINE...]: $smuxshim_conf with one route.  What the
-# [helper] section shall say besides comes from $helper_lines.
+# write_smuxshim_conf DESTINATIONS [ROUTE LINE...]: writes $smuxshim_conf with one route; additional
+# lines of the [helper] section come from $helper_lines.
 write_smuxshim_conf() {
     local dir destinations=$1
     dir=${runtime_dir:=$(work)}
@@ -306,15 +308,16 @@ start_both() {
     start_helper
 }
 
-# own_mounts COMMAND...: in a mount namespace of its own, out of which no mount gets. Where / is no mount
-# point (in a chroot), it is the namespace's root whose mounts are made private.
+# own_mounts COMMAND...: runs the command in a new mount namespace, from which no mount propagates.
+# If / is no mount point (in a chroot), the mounts of the namespace's root are made private instead.
 own_mounts() {
     $exec unshare --mount --propagation unchanged sh -c '
         mount --make-rprivate / 2>/dev/null || nsenter --mount=/proc/self/ns/mnt mount --make-rprivate / || exit
         exec "$@"' - "$@"
 }
 
-# start_network: a network of the file's own, with a loopback device, until its processes are stopped.
+# start_network: creates a separate network for the test file, with a loopback device, which exists
+# until its processes are stopped.
 start_network() {
     [ "$(id -u)" = 0 ] || fail "this needs root, for a network of its own"
     spawn network unshare --net sleep 3600
@@ -326,11 +329,11 @@ start_network() {
 
 own_network() { [ "$(readlink "/proc/$network_pid/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
 
-# inside COMMAND...: in that network.
+# inside COMMAND...: runs the command in that network.
 inside() { $exec nsenter --net="/proc/$network_pid/ns/net" "$@"; }
 
-# The gateway in that network, by gateway.conf, whose carrier comes over the unix socket `carrier`; the
-# helper of all destinations outside.
+# Starts the gateway with gateway.conf in that network, reached over the unix socket `carrier`, and
+# outside a helper that routes all destinations.
 start_helper_outside() {
     local dir
     dir=$(work)
@@ -340,25 +343,25 @@ start_helper_outside() {
     start_helper
 }
 
-# via COMMAND...: the command under the shim (a command of another user: see via_launcher).
+# via COMMAND...: runs the command under the shim (for another user: via_launcher).
 via() {
     if direct; then $exec "$@"; else $exec "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; fi
 }
 
 # ---- What the kernel and the helper saw ---------------------------------------------------------
 
-# Carrier connections that exist or existed a moment ago (TIME_WAIT and the like count).
+# Prints the number of carrier connections, including those in TIME_WAIT and similar states.
 carriers() {
     ss -Htan "sport = :$gateway_port or dport = :$gateway_port" | awk '$1 != "LISTEN" {
         pair[$4 < $5 ? $4 " " $5 : $5 " " $4] = 1 } END { n = 0; for (p in pair) n++; print n }'
 }
 
-# Streams that the helper has opened in total.
+# Prints the total number of streams that the helper has opened.
 streams_total() { ctl status --json | jq '[.sessions[].streams_total] | add // 0'; }
 streams_now() { ctl status --json | jq '[.sessions[].streams] | add // 0'; }
 
-# assert_carried N [CARRIERS]: there was one carrier (or so many: each user but the helper's own and
-# root has his), and at least N connections went over it as streams.
+# assert_carried N [CARRIERS]: there was one carrier (or CARRIERS of them: every user except the
+# helper's owner and root has a separate one), and at least N connections were streams on it.
 assert_carried() {
     direct && return
     assert_equal "$(carriers)" "${2-1}"

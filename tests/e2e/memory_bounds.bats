@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Memory that others can make us keep: readers that pause, sessions that never read.
+# Memory that peers can make us hold: readers that pause, sessions that never read.
 
 load lib
 
@@ -14,8 +14,8 @@ start_slow() {
     serve slow "$slow_port" python3 "$fixtures/slow.py" serve "$slow_port"
 }
 
-# The least budget under which promises are kept (64 full windows), and a path on which much more than that
-# is under way before a word of the reader's can come back.
+# The smallest budget that covers the promised windows (64 full ones), and a path that holds much
+# more than that in flight before a window update of the reader can return.
 over_a_long_path() {
     gateway_conf_lines='max-receive-buffer = 16m' start_gateway
     direct || {
@@ -42,15 +42,15 @@ slow() { via timeout 120 python3 "$fixtures/slow.py" "$1" "$slow_port" "${@:2}";
     assert_output "300 complete"
 }
 
-@test "uploads that wait for no answer of the gateway lose nothing" {
+@test "uploads that do not wait for the gateway's answer lose nothing" {
     start_slow
     over_a_long_path '127.0.0.1:*' 'connect = eager'
     run -0 slow upload 300 1200000 4
     assert_output "300 complete"
 }
 
-# What waits for a reader that pauses must not take the buffers that others' data pass through.
-@test "hundreds of readers that pause take nothing from those that read" {
+# Data that waits for a paused reader must not occupy the buffers that other connections need.
+@test "hundreds of readers that pause do not slow down those that read" {
     start_slow
     start_peer
     start_both '127.0.0.1:*'
@@ -70,10 +70,10 @@ print(n)' "$peer_port"
 
 pausing() { direct || [ "$(streams_now)" -ge "$1" ]; }
 
-# Resident memory of a process, in KiB.
+# Prints the resident memory of a process in KiB.
 resident() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
 peak() { awk '/^VmHWM/ { print $2 }' "/proc/$1/status"; }
-# settled PID: it has not grown for two seconds.
+# settled PID: waits until its resident memory has not grown for two seconds.
 settled() {
     local before
     before=$(resident "$1")
@@ -81,7 +81,7 @@ settled() {
     [ "$(resident "$1")" -le $((before + 1024)) ]
 }
 
-@test "clients that ask for much and read nothing pin no more than max-memory" {
+@test "clients that request much and read nothing hold at most max-memory" {
     if direct; then skip "there is no gateway without the shim"; fi
     local pour_port
     pour_port=$(free_port)
@@ -93,15 +93,16 @@ settled() {
     wait_until "the memory to settle" settled "$gateway_pid"
     run -0 resident "$gateway_pid"
     echo "resident: $output KiB"
-    # Half of max-memory in buffers, a start of 4 buffers for each session, and what 3,600 streams and three
-    # carriers are themselves.
+    # Half of max-memory in buffers, four initial buffers for each session, and the memory of 3,600
+    # streams and three carriers themselves.
     [ "$output" -lt $((100 * 1024)) ]
     run -0 slow download 20 1000000 0
     assert_output "20 complete"
 }
 
-# Three sessions have 60 MB each under way, which a gateway that goes by sessions alone would keep.
-@test "what three clients send to targets that take nothing is bounded by max-memory, and not lost" {
+# Three sessions have 60 MB each in flight, which a gateway that limits each session alone would
+# hold.
+@test "data from three clients to targets that do not read is bounded by max-memory, and not lost" {
     if direct; then skip "there is no gateway without the shim"; fi
     local late_port
     late_port=$(free_port)
@@ -113,26 +114,26 @@ settled() {
     flood_pid=$spawned
     wait_until "all to be under way" grep -q asked "$(work)/flood.log"
     wait_until "the memory to settle" settled "$gateway_pid"
-    # Others have their share, both ways.
+    # Other connections get their share in both directions.
     run -0 slow download 20 1000000 0
     assert_output "20 complete"
     run -0 slow upload 20 1000000 0
     assert_output "20 complete"
     alive "$flood_pid"
-    # And all goes on when the target accepts.
+    # And everything continues when the target accepts.
     kill -USR1 "$late_pid"
     wait_until "the flood to be over" not_alive "$flood_pid"
     run -0 tail -n 1 "$(work)/flood.log"
     assert_output "900 answered"
     run -0 peak "$gateway_pid"
     echo "resident at most: $output KiB"
-    # Half of max-memory, and what the process, 940 streams and four carriers are themselves.
+    # Half of max-memory, and the memory of the process, 940 streams and four carriers themselves.
     [ "$output" -lt $((64 * 1024)) ]
 }
 
 not_alive() { ! alive "$1"; }
 
-@test "what hostile gateways send to programs that do not read is bounded by the helper's max-memory" {
+@test "data from hostile gateways to programs that do not read is bounded by the helper's max-memory" {
     if direct; then skip "there is no helper without the shim"; fi
     gateway_port=$(free_port)
     serve flood "$gateway_port" python3 "$fixtures/flood.py" gateway "$gateway_port"

@@ -41,7 +41,7 @@ psql_here() { via psql -X -q -A -t -v ON_ERROR_STOP=1 "$@" postgres; }
     assert_carried 2
 }
 
-@test "redis-cli sees what another one publishes" {
+@test "redis-cli receives what another client publishes" {
     via redis-cli -h 127.0.0.1 -p "$redis_port" --csv subscribe news >heard 3>&- &
     echo "$! TERM" >>spawned
     wait_until "a subscriber" bash -c "redis-cli -p $redis_port pubsub numsub news | grep -qx 1"
@@ -83,7 +83,7 @@ psql_here() { via psql -X -q -A -t -v ON_ERROR_STOP=1 "$@" postgres; }
     assert_carried 3
 }
 
-@test "psql is told of an error and of a cancelled statement" {
+@test "psql reports an error and a cancelled statement" {
     run psql_here -c 'select 1 / 0'
     assert_failure
     assert_output --partial 'division by zero'

@@ -12,7 +12,8 @@ teardown_file() { stop_all; }
 
 setup() {
     log=$BATS_FILE_TMPDIR/access.log
-    # nginx closes a connection after it has logged its requests, those of the test before included.
+    # nginx closes a connection after it has logged its requests; those of the previous test may
+    # come late.
     wait_until "nginx to have done" nothing_at_nginx
     : >"$log"
     start_both "127.0.0.1:$web_port, 127.0.0.1:$tls_port, [::1]:$web_port"
@@ -28,7 +29,8 @@ nothing_at_nginx() {
     [ -z "$(ss -Htn state established state close-wait "sport = :$web_port or sport = :$tls_port")" ]
 }
 
-# The connections and the requests that nginx saw.  It logs a request after the answer is sent.
+# Prints the number of connections and requests that nginx has seen. It logs a request after it has
+# sent the response.
 connections_seen() { cut -d' ' -f1 "$log" | sort -u | wc -l; }
 requests_seen() { wc -l <"$log"; }
 logged() { [ "$(requests_seen)" -ge "$1" ]; }
@@ -81,7 +83,7 @@ same_as() { # FILE ORIGINAL
     assert_carried "$(connections_seen)"
 }
 
-@test "curl reports a peer's name and address that are those of the server" {
+@test "curl reports the server's own address as the peer's" {
     run --separate-stderr via curl -sSf -o got -w '%{remote_ip} %{remote_port} %{local_ip}' "http://127.0.0.1:$web_port/medium"
     assert_success
     assert_output "127.0.0.1 $web_port 127.0.0.1"
@@ -132,7 +134,7 @@ same_as() { # FILE ORIGINAL
     assert_carried 64
 }
 
-# front.conf: an nginx without keep-alive to its upstream, workers running as nobody.
+# front.conf: an nginx without keep-alive to its upstream, whose workers run as nobody.
 front_conf() {
     cat <<END
 daemon off;
@@ -170,7 +172,7 @@ END
     assert_carried 1001
 }
 
-@test "haproxy reaches its backend, health checks included" {
+@test "haproxy reaches its backend, including health checks" {
     local front
     front=$(free_port)
     cat >haproxy.cfg <<END
@@ -188,7 +190,8 @@ frontend in
 backend out
     option httpchk GET /index.html
     http-reuse never
-    # A check's connect must be done within inter; a late one or ten do not take the server away.
+    # A health check's connect must finish within inter; even ten late ones do not mark the server
+    # down.
     server one 127.0.0.1:$web_port check inter 100ms fall 100
 END
     serve haproxy "$front" via haproxy -db -f haproxy.cfg

@@ -44,7 +44,7 @@ check_report() {
     assert_carried 9
 }
 
-@test "iperf3 sends and receives at once" {
+@test "iperf3 sends and receives at the same time" {
     run measure -P 2 -t 2 --bidir
     check_report 4
     assert_carried 5

@@ -10,8 +10,8 @@ setup_file() {
     javac -d "$BATS_FILE_TMPDIR" "$fixtures/Clients.java"
 }
 
-# all_right COUNT COMMAND...: the client says that all its answers were right, and they were
-# carried.
+# all_right COUNT COMMAND...: the client reports that all its answers were right, and they were
+# carried over the session.
 all_right() {
     local count=$1
     shift
@@ -50,7 +50,7 @@ node_client() { all_right "$3" node "$fixtures/clients.js" "$1" "$2" "$3"; }
     python asyncio "$peer_port" 300
 }
 
-@test "python: 200 non-blocking sockets that epoll knew before they connected" {
+@test "python: 200 non-blocking sockets registered with epoll before they connect" {
     python nonblocking "$peer_port" 200
 }
 
@@ -58,7 +58,7 @@ node_client() { all_right "$3" node "$fixtures/clients.js" "$1" "$2" "$3"; }
     connections=40 python fork "$peer_port" 20
 }
 
-@test "python: a receive time-out" {
+@test "python: a receive timeout" {
     python timeout "$peer_port" 3
 }
 
@@ -74,7 +74,7 @@ node_client() { all_right "$3" node "$fixtures/clients.js" "$1" "$2" "$3"; }
     java_client nio "$peer_port" 200
 }
 
-@test "perl: IO::Socket::INET with a time-out, 100 times" {
+@test "perl: IO::Socket::INET with a timeout, 100 times" {
     all_right 100 perl "$fixtures/clients.pl" 127.0.0.1 "$peer_port" 100
 }
 
@@ -95,7 +95,7 @@ END
     all_right 21 bash client.bash "$peer_port"
 }
 
-@test "nc: a request, and the answer until the end of the file" {
+@test "nc: a request, and the answer up to the end of file" {
     run --separate-stderr via nc 127.0.0.1 "$web_port" <<<$'GET /small9 HTTP/1.0\r\n\r'
     assert_success
     assert_line "file 9"
@@ -109,7 +109,7 @@ END
     assert_carried 1
 }
 
-@test "nc -z finds an open port open and a closed one closed" {
+@test "nc -z reports an open port as open and a closed one as closed" {
     run via nc -z -w 10 127.0.0.1 "$peer_port"
     assert_success
     assert_carried 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Programs that send very many small messages: each is charged to them as a buffer of its own.
+# Programs that send very many small messages, each of which is charged to their socket as a buffer.
 
 load lib
 
@@ -27,7 +27,7 @@ teardown() {
     assert_carried 1
 }
 
-@test "Python's ftplib stores 20,000 lines, a send for each, polled with its timeout" {
+@test "Python's ftplib stores 20,000 lines, one send for each, and polls with its timeout" {
     serve ftpd "$lines_port" python3 "$fixtures/lines.py" ftpd "$lines_port"
     run -0 via timeout 100 python3 "$fixtures/lines.py" store "$lines_port" 20000
     assert_output "20000 lines stored"

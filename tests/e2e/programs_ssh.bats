@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# ssh, and what runs on it, over one carrier.
+# ssh, and programs that use it, over one carrier.
 
 load lib
 
@@ -26,21 +26,21 @@ remote() { # shellcheck disable=SC2086 # options are several words
     via ssh $ssh_options -p "$ssh_port" 127.0.0.1 "$@"
 }
 
-@test "ssh runs a command and passes its exit status on" {
+@test "ssh runs a command and returns its exit status" {
     run --separate-stderr remote 'echo out; exit 7'
     assert_failure 7
     assert_output out
     assert_carried 1
 }
 
-@test "ssh shows the server the gateway's address and the right port" {
+@test "the ssh server sees the gateway's address and the right port" {
     run --separate-stderr remote 'echo $SSH_CONNECTION'
     assert_success
     assert_output --regexp "^127.0.0.1 [0-9]+ 127.0.0.1 $ssh_port\$"
     assert_carried 1
 }
 
-@test "ssh carries a large file both ways at once" {
+@test "ssh carries a large file in both directions at once" {
     remote cat <"$large" >got
     cmp got "$large"
     assert_carried 1
@@ -56,7 +56,7 @@ remote() { # shellcheck disable=SC2086 # options are several words
     assert_carried 2
 }
 
-@test "ssh forwards a port with many connections inside" {
+@test "ssh forwards a port that carries many connections" {
     local forward
     start_peer
     forward=$(free_port)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# A connect that its program gives up ends in the helper and at the gateway, long before any timeout.
+# A connect that the program abandons ends in the helper and at the gateway long before any timeout.
 
 load lib
 
@@ -23,14 +23,14 @@ teardown() {
     show_logs
 }
 
-# Connects under way to the server, those that fill its backlog included.
+# The number of connects to the server in progress, including those that fill its backlog.
 dialling() { ss -Htn state syn-sent "dport = :$port" | wc -l; }
 dials() { [ "$(dialling)" = $((fillers + $1)) ]; }
 streams() { direct || [ "$(streams_now)" = "$1" ]; }
 
 more_than() { [ "$(dialling)" -gt "$1" ]; }
 
-# begin KIND: in the background, until its connect is under way.
+# begin KIND: starts the program in the background and waits until its connect is in progress.
 begin() {
     local before
     before=$(dialling)
@@ -39,7 +39,7 @@ begin() {
     wait_until "its connect" more_than "$before"
 }
 
-@test "a connect that the program closes is given up by helper and gateway" {
+@test "helper and gateway abort a connect whose socket the program closes" {
     begin close
     wait_until "the connect" dials 1
     wait_until "its stream" streams 1
@@ -49,7 +49,7 @@ begin() {
     wait_until "no stream" streams 0
 }
 
-@test "a connect whose program is killed is given up by helper and gateway" {
+@test "helper and gateway abort a connect whose program is killed" {
     begin block
     wait_until "the connect" dials 1
     wait_until "its stream" streams 1
@@ -58,7 +58,7 @@ begin() {
     wait_until "no stream" streams 0
 }
 
-@test "a connect that the program shuts down is given up at once, though a child has a copy" {
+@test "a connect that the program shuts down is aborted at once, even if a child has a copy" {
     begin shutdown
     wait_until "the connect" dials 1
     wait_until "its stream" streams 1
@@ -68,7 +68,7 @@ begin() {
     wait_until "no stream" streams 0
 }
 
-@test "a connect that a child still waits for goes on" {
+@test "a connect that a child still waits for continues" {
     begin fork
     wait_until "the connect" dials 1
     begin close

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# A gateway's address that takes connections and closes them: a balancer whose backend is away. That is no
-# gateway yet, and connects wait for one as they do where nobody listens.
+# A gateway's address that accepts connections and closes them: a load balancer whose backend is
+# down. This does not count as a gateway yet: connects wait for one, as they do when nobody listens.
 
 load lib
 
@@ -19,7 +19,7 @@ teardown() {
     show_logs
 }
 
-# with_route [LINE...]: the helper, of a route over the balancer.
+# with_route [LINE...]: starts the helper, with a route over the balancer.
 with_route() {
     write_smuxshim_conf "127.0.0.1:$peer_port" 'connect-timeout = 120s' "$@"
     start_helper
@@ -28,7 +28,7 @@ with_route() {
 times() { grep -cx "$1" balancer.log || true; }
 closed_often() { [ "$(times closed)" -ge "$1" ]; }
 
-# begin_connects COUNT: non-blocking ones; `count_connects` says then what has become of them.
+# begin_connects COUNT: begins non-blocking connects; `count_connects` then counts their outcomes.
 begin_connects() {
     mkfifo questions
     run_spawned via python3 "$fixtures/probe.py" begin 127.0.0.1 "$peer_port" "$1" <questions >begin.log 2>&1 3>&- 4>&- &
@@ -45,7 +45,7 @@ count_connects() {
     tail -n 1 begin.log
 }
 
-@test "connects wait for a gateway behind a balancer that closes, and then they succeed" {
+@test "connects wait while a balancer closes carriers, and succeed when its gateway is back" {
     with_route
     begin_connects 20
     wait_until "attempts in vain" closed_often 4
@@ -54,21 +54,21 @@ count_connects() {
     assert_equal "$(count_connects 100)" "20 connected, 0 failed, 0 pending"
 }
 
-@test "the pauses between attempts grow, and one that was closed is told once" {
+@test "the pauses between attempts grow, and the log reports the closed carrier once" {
     local began
     began=$(date +%s)
     with_route
     begin_connects 200
     wait_until "attempts in vain" closed_often 6
     assert_equal "$(count_connects 0.1)" "0 connected, 0 failed, 200 pending"
-    # Pauses of 100, 200 and 400 ms, then of 500, each shortened to half of it at most.
+    # Pauses of 100, 200 and 400 ms, then of 500 ms, each shortened at random by at most half.
     assert [ "$(times closed)" -le $((6 + 4 * ($(date +%s) + 1 - began))) ]
     assert_equal "$(grep -c "warn: gateway main" helper.log)" 1
     refute grep -q 'session with .* begins' helper.log
     assert_equal "$(ctl status --json | jq -r '.sessions[0].last_error')" "$gateway_url: closed before a gateway has said anything"
 }
 
-@test "connect = eager: what the program has said is kept for the gateway" {
+@test "connect = eager: the data that the program has sent is kept for the gateway" {
     with_route 'connect = eager'
     spawn duplex via python3 "$fixtures/probe.py" duplex 127.0.0.1 "$peer_port" 300000
     local duplex=$spawned
@@ -79,7 +79,7 @@ count_connects() {
     assert_equal "$(cat duplex.log)" same
 }
 
-@test "handshake = none: the same, with any smux server" {
+@test "handshake = none: the same with any smux server" {
     make -s -C "$root" BUILD="$BUILD" "${BUILD#"$root"/}/examples/echo_server"
     gateway_lines='version = 1' with_route 'handshake = none'
     spawn echoed ctl connect 127.0.0.1 "$peer_port"
@@ -90,14 +90,14 @@ count_connects() {
     wait "$client"
 }
 
-@test "on-failure = direct: closed once is enough" {
+@test "on-failure = direct: the first closed carrier is enough" {
     with_route 'on-failure = direct'
     run via python3 "$fixtures/probe.py" duplex 127.0.0.1 "$peer_port" 300000
     assert_output same
     assert [ "$(times closed)" -ge 1 ]
 }
 
-@test "the next address of the gateway serves, if there is one" {
+@test "if the gateway has another address, it is used" {
     local second
     second=$(free_port)
     gateway_port=$second start_gateway
@@ -107,8 +107,8 @@ count_connects() {
     assert [ "$(times closed)" -ge 1 ]
 }
 
-# What says no hello in time is no plain server yet: it may be a gateway that is stopped. Towards a plain
-# one a reset is an end of file, and what was cut off would look complete.
+# A peer that sends no hello in time must not be taken for a plain server: it may be a stopped
+# gateway. To a plain server a reset becomes an end of file, and truncated data would look complete.
 @test "a reset of an eager connection over a gateway that is slow to greet is a reset" {
     local target_port
     target_port=$(free_port)
@@ -139,7 +139,7 @@ print("gone", flush=True)' "$target_port"
     assert_equal "$(cat target.log)" reset
 }
 
-@test "a gateway that takes the connection and never greets is given up after dial-timeout" {
+@test "a gateway that accepts the connection and never sends a hello is abandoned after dial-timeout" {
     local silent_port
     silent_port=$(free_port)
     serve silent "$silent_port" python3 -c '

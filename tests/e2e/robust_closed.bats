@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# What a full close leaves behind.
+# What remains after a program has closed completely.
 
 load lib
 
@@ -11,9 +11,9 @@ teardown() {
 
 gateway_has_let_go() { ! ss -Htnp "dport = :$1" | grep -q "pid=$gateway_pid,"; }
 
-# The target never closes: what the program has left is for the kernel to forget, after
-# tcp_fin_timeout, as it forgets what a direct connection leaves.
-@test "programs that have ended leave no connection in the gateway, though their targets stay open" {
+# The target never closes: the kernel drops the gateway's half-closed connection after
+# tcp_fin_timeout, as it does with a direct connection.
+@test "programs that have ended leave no connection in the gateway, even if their targets never close" {
     local port
     port=$(free_port)
     serve holder "$port" python3 -c '

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Every kind of mistake in a configuration or on the command line: one line that names the place
-# and what was expected, exit status 2, and nothing is started.
+# Every kind of mistake in a configuration or on the command line: exit status 2, one line that
+# names the place and what was expected, and nothing is started.
 
 load lib
 
@@ -12,7 +12,8 @@ setup() {
     route='[route r]\ndestinations = 127.0.0.1:9\n'
 }
 
-# complains WHERE WHAT COMMAND...: exit status 2, one line on stderr with both, nothing on stdout.
+# complains WHERE WHAT COMMAND...: the command exits with status 2, prints one line with WHERE and
+# WHAT on stderr, and nothing on stdout.
 complains() {
     local where=$1 what=$2
     shift 2
@@ -24,7 +25,8 @@ complains() {
     [[ $stderr =~ $what ]] || fail "$*: expected '$what' in: $stderr"
 }
 
-# bad LINE WHAT TEXT: a smuxshim.conf that launcher, helper and smuxctl refuse alike.
+# bad LINE WHAT TEXT: launcher, helper and smuxctl all refuse TEXT as a smuxshim.conf, naming LINE
+# and WHAT.
 bad() {
     printf '%b' "$3" >smuxshim.conf
     local file=$BATS_TEST_TMPDIR/smuxshim.conf
@@ -34,7 +36,7 @@ bad() {
     refute [ -e started ]
 }
 
-# bad_gateway LINE WHAT TEXT: a gateway.conf that the gateway refuses.
+# bad_gateway LINE WHAT TEXT: the gateway refuses TEXT as its configuration, naming LINE and WHAT.
 bad_gateway() {
     printf '%b' "$3" >gateway.conf
     local file=$BATS_TEST_TMPDIR/gateway.conf where=$BATS_TEST_TMPDIR/gateway.conf
@@ -49,31 +51,31 @@ bad_gateway() {
     assert_output --partial 127.0.0.1:9
 }
 
-@test "text that is not INI" {
+@test "text that is not INI is refused" {
     bad 1 'expected' 'hello world\n'
     bad 1 'expected' '[gateway main\naddress = tcp://127.0.0.1:9\n'
     bad 3 'expected' "${gateway}nonsense\n"
 }
 
-@test "unknown sections" {
+@test "unknown sections are refused" {
     bad 3 'expected .*\[helper\].*not \[server\]' "${gateway}[server]\na = b\n"
     bad 1 'expected .*\[gateway' 'address = tcp://127.0.0.1:9\n'
 }
 
-@test "unknown keys, with those that exist" {
+@test "unknown keys are refused, and the message lists those that exist" {
     bad 3 'unknown key "adress".*address' "${gateway}adress = x\n"
     bad 4 'unknown key "listen".*socket' "${gateway}[helper]\nlisten = x\n"
     bad 5 'destination.*connect.*on-failure' "$gateway${route}mode = x\n"
 }
 
-@test "bad addresses" {
+@test "bad addresses are refused" {
     bad 2 'address: expected .*not "http://x:1"' '[gateway main]\naddress = http://x:1\n'
     bad 2 'address: expected .*not "tcp://127.0.0.1"' '[gateway main]\naddress = tcp://127.0.0.1\n'
     bad 2 'address: expected .*not "tcp://127.0.0.1:99999"' '[gateway main]\naddress = tcp://127.0.0.1:99999\n'
     bad 2 'address: expected .*not "unix:relative"' '[gateway main]\naddress = unix:relative\n'
 }
 
-@test "bad destinations" {
+@test "bad destinations are refused" {
     bad 4 'expected .*address' "${gateway}[route r]\ndestinations = 300.1.1.1:80\n"
     bad 4 'expected .*prefix' "${gateway}[route r]\ndestinations = 10.0.0.0/33:80\n"
     bad 4 'expected .*network' "${gateway}[route r]\ndestinations = 10.0.0.1/8:80\n"
@@ -83,7 +85,7 @@ bad_gateway() {
     bad 4 'expected .*destination' "${gateway}[route r]\ndestinations = \n"
 }
 
-@test "bad values" {
+@test "bad values are refused" {
     bad 3 'version: expected 1 or 2, not "3"' "${gateway}version = 3\n"
     bad 3 'connections: expected .*64, not "0"' "${gateway}connections = 0\n"
     bad 3 'keepalive-interval: expected .*not "soon"' "${gateway}keepalive-interval = soon\n"
@@ -96,7 +98,7 @@ bad_gateway() {
     bad 4 'autostart: expected yes or no' "${gateway}[helper]\nautostart = perhaps\n"
 }
 
-@test "sections that do not fit together" {
+@test "sections that contradict each other are refused" {
     bad 1 'expected a \[gateway main\]' "$route"
     bad 3 'expected destinations' "${gateway}[route r]\nconnect = eager\n"
     bad 3 'second' "${gateway}[gateway main]\naddress = tcp://127.0.0.1:9\n"
@@ -105,7 +107,7 @@ bad_gateway() {
     bad 1 'cert and key together' "${gateway}cert = /x\n"
 }
 
-@test "a file that is not there, or not readable as one" {
+@test "a configuration file that is missing or cannot be read is reported" {
     complains /nonexisting/smuxshim.conf 'No such file' "$BUILD/smuxshim" -c /nonexisting/smuxshim.conf touch started
     complains /nonexisting/smuxshim.conf 'No such file' "$BUILD/smux-helper" -c /nonexisting/smuxshim.conf -f
     complains /nonexisting/gateway.conf 'No such file' "$BUILD/smux-gateway" -c /nonexisting/gateway.conf
@@ -113,7 +115,7 @@ bad_gateway() {
     refute [ -e started ]
 }
 
-@test "a gateway.conf with mistakes" {
+@test "a gateway.conf with mistakes is refused" {
     local listen='[listen]\naddress = tcp://127.0.0.1:9\n'
     bad_gateway 1 'expected \[listen\]' '[server]\n'
     bad_gateway 3 'unknown key "alow".*allow' "${listen}alow = *\n"
@@ -124,11 +126,11 @@ bad_gateway() {
     bad_gateway '' 'address' '[listen]\nallow = *\n'
 }
 
-@test "a gateway beyond loopback without TLS" {
+@test "a gateway that would listen beyond loopback without TLS is refused, unless insecure = yes" {
     bad_gateway '' 'insecure' '[listen]\naddress = tcp://0.0.0.0:9\nallow = *\n'
 }
 
-@test "command lines that make no sense" {
+@test "invalid command lines are refused" {
     local usage='expected|unknown option'
     complains smuxshim "$usage" "$BUILD/smuxshim"
     complains smuxshim "$usage" "$BUILD/smuxshim" --nonsense touch started
@@ -141,7 +143,7 @@ bad_gateway() {
     refute [ -e started ]
 }
 
-@test "bad environment variables" {
+@test "bad environment variables are refused" {
     complains SMUXSHIM_ROUTES expected env SMUXSHIM_ROUTES=1.2.3.4.5 SMUXSHIM_GATEWAY=127.0.0.1:9 \
         "$BUILD/smuxshim" touch started
     complains SMUXSHIM_GATEWAY expected env SMUXSHIM_ROUTES=1.2.3.4 SMUXSHIM_GATEWAY=nonsense:port \
@@ -149,7 +151,7 @@ bad_gateway() {
     refute [ -e started ]
 }
 
-@test "under plain LD_PRELOAD a broken configuration is said once, and the program runs" {
+@test "under plain LD_PRELOAD an invalid configuration is reported once, and the program runs" {
     printf '[gateway main]\nadress = x\n' >smuxshim.conf
     run --separate-stderr env LD_PRELOAD="$BUILD/libsmuxshim.so" SMUXSHIM_CONFIG="$PWD/smuxshim.conf" \
         python3 -c 'import socket

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# smuxctl, and what a configuration can ask for beside the ordinary.
+# smuxctl, and the less common settings of a configuration.
 
 load lib
 
@@ -26,14 +26,14 @@ teardown() {
 fetch() { via curl -sSf -o got "http://127.0.0.1:$web_port/small1" && [ "$(cat got)" = "file 1" ]; }
 said() { grep -qx "$2" "$1.log"; }
 
-# restart_helper DESTINATIONS [ROUTE LINE...]: with another configuration.
+# restart_helper DESTINATIONS [ROUTE LINE...]: restarts the helper with another configuration.
 restart_helper() {
     stop "$helper_pid"
     write_smuxshim_conf "$@"
     start_helper
 }
 
-@test "status names session, streams, programs and destinations" {
+@test "status shows session, streams, programs and destinations" {
     spawn client via python3 "$fixtures/probe.py" receive 127.0.0.1 "$peer_port" 5000 hold
     local client=$spawned
     wait_until "data to flow" said client flowing
@@ -59,14 +59,14 @@ restart_helper() {
     wait "$tracer" || true
     assert_equal "$(jq '[.streams[].stream] | unique | length' now)" 300
     assert_equal "$(jq '.streams | length' now)" 300
-    # Each names its program, whose name is read then.
+    # Each entry names its program; the name is read from /proc when the list is made.
     run awk '/openat.*comm/ { n++; all++ } /epoll/ { n = 0 } n > most { most = n }
              END { print all, most <= 64 ? "few" : "many" }' calls
     assert_output "300 few"
     touch go
 }
 
-@test "routes says which rule would match" {
+@test "routes shows which rule would match" {
     run ctl routes "127.0.0.1:$web_port"
     assert_success
     assert_output --partial "route test, rule 127.0.0.1:$web_port, gateway main"
@@ -76,7 +76,7 @@ restart_helper() {
     assert_output --partial "127.0.0.1:$web_port"
 }
 
-@test "reload takes new routes, and refuses a broken file with the reason" {
+@test "reload applies new routes, and refuses an invalid file with the reason" {
     write_smuxshim_conf "127.0.0.1:$web_port"
     run ctl reload
     assert_success
@@ -90,7 +90,7 @@ restart_helper() {
     fetch
 }
 
-@test "drain lets streams end, then the helper" {
+@test "drain lets streams end, and then the helper ends" {
     spawn slow via curl -sSf --limit-rate 20M -o slow "http://127.0.0.1:$web_port/large"
     local slow=$spawned
     wait_until "the download to begin" test -s slow
@@ -109,7 +109,7 @@ restart_helper() {
     refute_output ""
 }
 
-@test "connect joins stdin and stdout to a destination" {
+@test "connect relays stdin and stdout to a destination" {
     printf 'echo\nover smuxctl' | ctl connect 127.0.0.1 "$peer_port" >got
     assert_equal "$(cat got)" "over smuxctl"
     head -c 20000000 /dev/urandom >data
@@ -118,7 +118,7 @@ restart_helper() {
     assert_carried 2
 }
 
-@test "connect to a closed port fails and says why" {
+@test "connect to a closed port fails and reports the reason" {
     run ctl connect 127.0.0.1 "$web_port"0
     assert_failure
     refute_output ""
@@ -137,10 +137,10 @@ restart_helper() {
     assert_carried 2
 }
 
-@test "connect = eager succeeds at once, and a refusal shows at the first use" {
+@test "connect = eager succeeds at once, and a refusal is reported at the first use" {
     restart_helper "127.0.0.1:$web_port, 127.0.0.1:1" "connect = eager"
     fetch
-    # The refusal may also come while connect still waits for the helper, and is its result then.
+    # The refusal may also come while connect still waits for the helper, and is then its result.
     run --separate-stderr via python3 -c '
 import errno, socket
 seen = set()
@@ -154,7 +154,7 @@ print(*sorted(seen))'
     assert_output --regexp '^(ECONNREFUSED|ECONNRESET|ECONNREFUSED ECONNRESET)$'
 }
 
-@test "handshake = none reaches a plain smux server: the example of libsmux" {
+@test "handshake = none works with a plain smux server, the example of libsmux" {
     local port
     port=$(free_port)
     serve echo "$port" "$BUILD/examples/echo_server" "$port"
@@ -165,7 +165,7 @@ print(*sorted(seen))'
     assert_output "plain words"
 }
 
-@test "a gateway with four workers and a helper with three connections" {
+@test "a gateway with four workers serves a helper with three carriers" {
     stop "$gateway_pid"
     printf 'workers = 4\n' >>"$gateway_conf"
     serve gateway "$gateway_port" "$BUILD/smux-gateway" -c "$gateway_conf"
@@ -175,11 +175,11 @@ print(*sorted(seen))'
     assert_line --regexp '^Failed requests: +0$'
     assert_equal "$(carriers)" 3
     assert [ "$(streams_total)" -ge 1000 ]
-    # Each of the three has its share.
+    # Each of the three carriers has its share.
     assert [ "$(ctl status --json | jq "[.sessions[].streams_total] | min")" -ge 200 ]
 }
 
-@test "the second address serves when the first does not answer" {
+@test "the second address is used when the first does not answer" {
     gateway_url="tcp://127.0.0.1:1, tcp://127.0.0.1:$gateway_port" restart_helper "127.0.0.1:$web_port"
     fetch
 }

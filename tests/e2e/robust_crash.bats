@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Helper, gateway or carrier go away: nobody takes a broken transfer for a complete one, and the
-# next connection works as soon as the other side is back.
+# Helper, gateway or carrier fail: no program takes a broken transfer for a complete one, and the
+# next connection works as soon as the failed part is back.
 
 load web_and_peer
 
@@ -15,10 +15,10 @@ probe() { via python3 "$fixtures/probe.py" "$1" 127.0.0.1 "$peer_port" "${@:2}";
 fetch() { via curl -sSf -o got "http://127.0.0.1:$web_port/small1" && [ "$(cat got)" = "file 1" ]; }
 said() { grep -qx "$2" "$1.log"; }
 
-# in_transfer COMMAND...: runs it while one client receives for ever, one holds an idle
-# connection, and curl downloads without a length; all must see the break.  A second is promised,
-# and kept on a quiet machine (0.2 s); five are what a busy one may take, by the clock of a process
-# that does nothing else than to tick: it stands still when the machine does.
+# in_transfer COMMAND...: runs the command while one client receives without end, one holds an idle
+# connection, and curl downloads without a length; all must see the failure. One second is promised,
+# and 0.2 s is usual on a quiet machine; a busy machine may take five. The time is that of a process
+# that only counts ticks, so it does not advance while the machine stands still.
 in_transfer() {
     local started took receiver idle curl
     spawn clock perl -e '$| = 1; while (1) { select undef, undef, undef, 0.05; print "." }'
@@ -46,7 +46,7 @@ in_transfer() {
 
 gone() { ! alive "$1"; }
 
-# ended NAME: how the client's connection did.
+# ended NAME: prints how the client's connection ended.
 ended() {
     tail -n 1 "$1.log" | cut -d' ' -f2
 }
@@ -59,7 +59,7 @@ ended() {
     fetch
 }
 
-@test "the helper is killed under a reader that waits for more: what came, then ECONNRESET" {
+@test "the helper is killed while a reader waits for more: it gets what came before, then ECONNRESET" {
     spawn whole probe whole 1000
     local reader=$spawned
     wait_until "data to arrive" said whole flowing
@@ -68,7 +68,7 @@ ended() {
     assert_equal "$(tail -n 1 whole.log)" "1000 ECONNRESET"
 }
 
-@test "the helper is killed while connects are under way: each is refused, and told once" {
+@test "the helper is killed while connects are in progress: each fails, and reports its error once" {
     stop "$gateway_pid" KILL # so that they are under way
     spawn lost probe lost
     local program=$spawned
@@ -89,7 +89,7 @@ ended() {
     assert alive "$helper_pid"
 }
 
-@test "a connect made while the gateway is away waits for it" {
+@test "a connect made while the gateway is down waits for it" {
     fetch
     kill -KILL "$gateway_pid"
     wait_until "the gateway to be gone" eval '! listening $gateway_port'
@@ -101,7 +101,7 @@ ended() {
     assert_equal "$(cat waited)" "file 2"
 }
 
-# through_a_wire: the carrier goes through wire.py, which can be cut.
+# through_a_wire: routes the carrier through wire.py, which can cut it.
 through_a_wire() {
     local wire_port
     stop "$helper_pid"
@@ -114,19 +114,19 @@ through_a_wire() {
     fetch
 }
 
-@test "the carrier is cut: ECONNRESET, and the next connection has a new carrier" {
+@test "the carrier is cut: ECONNRESET, and the next connection uses a new carrier" {
     through_a_wire
     in_transfer kill -USR1 "$wire_pid"
     fetch
 }
 
-@test "the carrier falls silent: ECONNRESET after the keepalive time-out" {
+@test "the carrier falls silent: ECONNRESET after the keepalive timeout" {
     through_a_wire 'keepalive-interval = 500ms\nkeepalive-timeout = 4s'
     patience=6 in_transfer kill -USR2 "$wire_pid"
     fetch
 }
 
-# The rest of the data lies in the helper, which has no stream for it any more.
+# The rest of the data is in the helper, which no longer has a stream for it.
 stream_is_gone() { [ "$(ctl status --json | jq '[.streams[] | select(.stream == 0)] | length')" = 1 ]; }
 
 close_behind_a_reset() {
@@ -149,16 +149,16 @@ s.close()' "$peer_port"
 
 no_connections() { [ "$(ctl status --json | jq '.streams | length')" = 0 ]; }
 
-@test "a program closes with data unread after the target's reset: the helper lives" {
+@test "a program closes with unread data after the target's reset: the helper survives" {
     close_behind_a_reset
 }
 
-@test "a program closes with data unread after the carrier was lost: the helper lives" {
+@test "a program closes with unread data after the carrier was lost: the helper survives" {
     through_a_wire
     close_behind_a_reset kill -USR1 "$wire_pid"
 }
 
-@test "SIGTERM ends a helper with hundreds of open connections, in order" {
+@test "SIGTERM ends a helper with hundreds of open connections cleanly" {
     local status=0
     spawn hoard via python3 "$fixtures/probe.py" hoard 127.0.0.1 "$peer_port" 300
     wait_until "the connections" has_connections 300
@@ -196,7 +196,7 @@ has_connections() { [ "$(ctl status --json | jq '.streams | length')" -ge "$1" ]
     wait "$gateway_pid"
 }
 
-@test "SIGHUP makes the helper take a new configuration" {
+@test "SIGHUP makes the helper apply a new configuration" {
     write_smuxshim_conf "127.0.0.1:$web_port"
     run probe receive 1000
     assert_success

@@ -1,17 +1,17 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# A connect that fails gives the program the errno that it would get without us.
+# A failed connect gives the program the errno that it would get without the shim.
 #
-# Gateway and direct runs live in a network of their own, where addresses are unreachable in every
-# way; the carrier is a unix socket, which knows no networks.
+# The gateway and the direct runs are in a separate network, where addresses are unreachable in
+# every possible way. The carrier is a unix socket, which works across network namespaces.
 
 load lib
 
 setup_file() {
     export network=$BATS_FILE_TMPDIR/network
     start_network
-    # Behind `near` there is nobody but `far`, which forwards nothing: one address has a neighbour
-    # there, the others do not even answer ARP.
+    # Beyond `near` there is only `far`, which forwards nothing: one address has a neighbour entry,
+    # the others do not even answer ARP.
     inside ip link add near type veth peer name far
     inside ip address add 192.0.2.1/24 dev near
     inside ip link set near up
@@ -48,7 +48,8 @@ teardown() {
     show_logs
 }
 
-# same HOST PORT EXPECTED: blocking and non-blocking, direct and under the shim.
+# same HOST PORT EXPECTED: a connect has this outcome, blocking and non-blocking, direct and under
+# the shim.
 same() {
     local mode
     for mode in blocking nonblocking; do
@@ -57,8 +58,9 @@ same() {
     done
 }
 
-# same_after HOST ERRNO [WAYS]: every call on the failed socket, direct and under the shim, in the first WAYS of
-# the four ways to be told. Both in that network, so that own addresses are the same.
+# same_after HOST ERRNO [WAYS]: compares every call on the failed socket, direct and under the shim,
+# for the first WAYS of the four ways in which a program learns of the failure. Both run in that
+# network, so that local addresses are the same.
 same_after() {
     direct && return
     local dir=$BATS_TEST_TMPDIR
@@ -69,13 +71,13 @@ same_after() {
     diff "$dir/direct" "$dir/shim" || fail "what differs: < direct, > under the shim"
 }
 
-@test "every call after a host has not answered, however the program was told" { same_after 192.0.2.77 ETIMEDOUT; }
+@test "after a connect to a host that never answers, every call behaves as without the shim" { same_after 192.0.2.77 ETIMEDOUT; }
 
-@test "every call after a host was not there, however the program was told" { same_after 192.0.2.66 EHOSTUNREACH; }
+@test "after a connect to a host that does not exist, every call behaves as without the shim" { same_after 192.0.2.66 EHOSTUNREACH; }
 
-@test "every call after a connect to where no route leads" { same_after 10.1.2.3 ENETUNREACH 1; }
+@test "after a connect to a destination without a route, every call behaves as without the shim" { same_after 10.1.2.3 ENETUNREACH 1; }
 
-@test "every call after a connect to an unreachable host" { same_after 198.51.100.1 EHOSTUNREACH 1; }
+@test "after a connect to an unreachable host, every call behaves as without the shim" { same_after 198.51.100.1 EHOSTUNREACH 1; }
 
 @test "an open port: connected" { same 127.0.0.1 4000 connected; }
 
@@ -87,7 +89,7 @@ same_after() {
 
 @test "no route for IPv6: ENETUNREACH" { same 2001:db8::1 80 ENETUNREACH; }
 
-@test "a host that is not there: EHOSTUNREACH" { same 192.0.2.66 80 EHOSTUNREACH; }
+@test "a host that does not exist: EHOSTUNREACH" { same 192.0.2.66 80 EHOSTUNREACH; }
 
 @test "a host that never answers: ETIMEDOUT" { same 192.0.2.77 80 ETIMEDOUT; }
 
@@ -103,8 +105,8 @@ same_after() {
 
 probes_due() { inside ss -Htno state established dport = :4000 | grep -q 'timer:(keepalive,'; }
 
-# The program set no SO_KEEPALIVE: a silent target must end even so.
-@test "a target whose network has gone: the gateway notices, and the program's read ends" {
+# Even though the program has not set SO_KEEPALIVE, the connection to a silent target must end.
+@test "a target whose network has failed: the gateway notices, and the program's read ends" {
     direct && return
     inside sysctl -q -w net.ipv4.tcp_keepalive_probes=2
     spawn reader via python3 -c '

@@ -1,33 +1,33 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Many connections at once and many in a row, and nothing is left over.
+# Many connections at once and many in a row, after which nothing is left over.
 
 load web_and_peer
 
 descriptors() { find "/proc/$1/fd" -mindepth 1 | wc -l; }
-# Counted page by page; what /proc/PID/status says is behind by what each processor has not told yet.
+# Counted page by page (smaps): /proc/PID/status lags by what each processor has not yet added.
 memory_kb() { awk '/^Rss/ { print $2 }' "/proc/$1/smaps_rollup"; }
 
-# What helper and gateway hold: their descriptors.
+# Prints the number of descriptors that helper and gateway hold.
 holdings() { direct || echo "helper $(descriptors "$helper_pid") gateway $(descriptors "$gateway_pid")"; }
 
 no_streams() { direct || [ "$(streams_now)" = 0 ]; }
 back_to() { [ "$(holdings)" = "$1" ]; }
 
-# No one is connected to the helper's control socket, or about to be, and the gateway to no server.
+# The helper's control socket has no client, connected or waiting, and the gateway no server.
 at_rest() {
     direct && return
     [ "$(ss -Hxa src "$runtime_dir/smuxshim-helper.sock" | awk '{ print $2, $3 }')" = "LISTEN 0" ] &&
         [ -z "$(ss -Htn state established state close-wait "dport = :$web_port or dport = :$peer_port")" ]
 }
 
-# The descriptors and streams of before are all there is.
+# There are only as many descriptors and streams as before.
 nothing_left_of() {
     wait_until "the streams to end" no_streams
     wait_until "the descriptors to be those of before ($1, now $(holdings))" back_to "$1"
 }
 
-# One connection opens the session, so that it counts as there before.
+# The first connection opens the session, so that the session's descriptors count as there before.
 warm_up() {
     via curl -sSf -o /dev/null "http://127.0.0.1:$web_port/small1"
     wait_until "the first stream to end" no_streams
@@ -78,11 +78,11 @@ ready() { [ "$(find . -name 'ready.*' | wc -l)" = "$1" ]; }
     assert_line --regexp '^Failed requests: +0$'
     assert_carried 105000
     nothing_left_of "$before"
-    # The smallest piece of the heap, lost with each connection, would be 3.2 MB.
+    # If each connection leaked the smallest block of the heap, it would be 3.2 MB.
     direct || assert [ $(($(memory_kb "$helper_pid") + $(memory_kb "$gateway_pid"))) -lt $((memory + 3000)) ]
 }
 
-@test "a program that makes connections in a row keeps no descriptor of them" {
+@test "a program that makes connections in a row leaks no descriptor" {
     run --separate-stderr via perl -MIO::Socket::INET -e '
         sub open_fds { my @fds = glob("/proc/self/fd/*"); scalar @fds }
         my ($port, $before) = @ARGV;

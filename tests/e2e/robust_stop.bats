@@ -1,15 +1,15 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Processes that are stopped (SIGSTOP) do not take others with them.
+# A stopped process (SIGSTOP) does not stall others.
 
 load web_and_peer
 
 said() { grep -qx "$2" "$1.log"; }
 
-# queued: bytes that the kernel holds for the program because it does not read.
+# queued: prints the bytes that the kernel holds for the program because it does not read.
 full() { [ "$(ss -Htn "sport = :$peer_port" | awk '$3 > 0' | wc -l)" -ge "$1" ]; }
 
-@test "a stopped program with full sockets does not keep others from their data" {
+@test "a stopped program with full sockets does not stall other programs" {
     spawn hoard via python3 "$fixtures/probe.py" hoard 127.0.0.1 "$peer_port" 10
     local hoard=$spawned
     wait_until "ten connections" said hoard hoarding
@@ -24,8 +24,8 @@ full() { [ "$(ss -Htn "sport = :$peer_port" | awk '$3 > 0' | wc -l)" -ge "$1" ];
     assert_carried 513
 }
 
-# resetting_program: two processes in one, the target (direct) and a client, which ends by a reset when
-# it is told to.
+# resetting_program: target (direct) and client in one program; the client resets when it is told
+# to.
 resetting_program() {
     cat <<END
 import os, socket, struct, sys
@@ -52,7 +52,7 @@ else:
 END
 }
 
-@test "a reset by SO_LINGER is one for the target, also if the helper stood still when it was told" {
+@test "a reset by SO_LINGER reaches the target, even if the helper was stopped when the program asked for it" {
     direct && skip "there is no helper to stop without the shim"
     resetting_program >program.py
     spawn target python3 program.py target
@@ -74,7 +74,7 @@ END
     assert_equal "$(tail -n 1 target.log)" reset
 }
 
-@test "a stopped helper does not hang a program in a non-blocking connect" {
+@test "a stopped helper does not block a program in a non-blocking connect" {
     direct && skip "there is no helper to stop without the shim"
     mkfifo ask
     via python3 "$fixtures/probe.py" begin 127.0.0.1 "$peer_port" 20 <ask >begun.log 2>&1 3>&- &

@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Data: large, both ways, half-closed, broken off.
+# Transfers: large ones, in both directions, half-closed, aborted.
 
 load web_and_peer
 
 probe() { via python3 "$fixtures/probe.py" "$1" 127.0.0.1 "$peer_port" "${@:2}"; }
 
-@test "four transfers of 128 MiB, both ways at once, arrive unchanged" {
+@test "four transfers of 128 MiB, in both directions at once, arrive unchanged" {
     local pids=() i
     for i in 1 2 3 4; do
         spawn "duplex$i" probe duplex 134217728
@@ -32,7 +32,7 @@ probe() { via python3 "$fixtures/probe.py" "$1" 127.0.0.1 "$peer_port" "${@:2}";
         "$(perl -e 'print pack("C*", 0 .. 255) x 78125' | sha256sum)"
 }
 
-@test "20 MB sent, half-closed, are all there before the answer" {
+@test "20 MB sent before a half-close have all arrived before the answer" {
     head -c 20000000 /dev/urandom >data
     (echo sum; cat data) | via nc -N 127.0.0.1 "$peer_port" >answer
     assert_equal "$(cat answer)" "20000000 $(sha256sum <data | cut -d' ' -f1)"
@@ -52,7 +52,7 @@ except OSError as e:
     assert_output ECONNRESET
 }
 
-@test "an answer without a length that breaks off makes curl fail" {
+@test "a truncated response without a length makes curl fail" {
     run via curl -sS -o got "http://127.0.0.1:$peer_port/reset/3000000"
     assert_failure
     assert_output --partial reset

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# What a target sees of an upload that is broken off: an error, in whatever stage, and never the end of
-# file that would make it look complete.
+# What the target sees of an aborted upload: an error, at whatever stage, and never the end of file
+# that would make it look complete.
 
 load lib
 
@@ -17,7 +17,8 @@ teardown() {
     show_logs
 }
 
-# begin_uploads [ARGUMENT]: over $gateway_url, if it says another way than straight to the gateway.
+# begin_uploads [ARGUMENT]: begins the uploads, over $gateway_url if it is set, else straight to the
+# gateway.
 begin_uploads() {
     write_smuxshim_conf "127.0.0.1:$target_port" "on-failure = ${on_failure:-refuse}"
     start_helper
@@ -33,7 +34,7 @@ spawn_from_line() {
     echo "$! KILL" >>spawned
 }
 
-# ended STAGE: how it did, seen from the target.
+# ended STAGE: prints how the upload ended, as seen by the target.
 ended() { awk -v stage="$1" '$1 == stage { print $3 }' target.log; }
 all_ended() { [ "$(grep -cE '^[a-z]+ [0-9]+ ' target.log)" = 6 ]; }
 
@@ -47,35 +48,35 @@ assert_broken_off() {
     assert_equal "complete: $(ended complete)" "complete: eof"
 }
 
-@test "the gateway is killed: every upload ends with an error at its target" {
+@test "when the gateway is killed, every upload ends with an error at its target" {
     start_gateway
     begin_uploads
     kill -KILL "$gateway_pid"
     assert_broken_off
 }
 
-@test "a worker of the gateway is killed: the same" {
+@test "when a worker of the gateway is killed, every upload ends with an error at its target" {
     gateway_conf_lines='workers = 2' start_gateway
     begin_uploads
     pgrep -P "$gateway_pid" | while read -r worker; do kill -KILL "$worker"; done
     assert_broken_off
 }
 
-@test "the gateway is stopped before the uploads are over: the same" {
+@test "when the gateway is terminated before the uploads finish, they end with an error at their targets" {
     gateway_drain=200ms start_gateway
     begin_uploads
     kill -TERM "$gateway_pid"
     assert_broken_off
 }
 
-@test "the helper is killed: the same" {
+@test "when the helper is killed, every upload ends with an error at its target" {
     start_gateway
     begin_uploads
     kill -KILL "$helper_pid"
     assert_broken_off
 }
 
-@test "the carrier is cut: the same" {
+@test "when the carrier is cut, every upload ends with an error at its target" {
     local wire_port
     start_gateway
     wire_port=$(free_port)
@@ -86,14 +87,14 @@ assert_broken_off() {
     assert_broken_off
 }
 
-@test "without a session, connected by the helper itself, which is killed: the same" {
+@test "when the helper connects directly and is killed, every upload ends with an error at its target" {
     gateway_port=$(free_port)
     on_failure=direct begin_uploads
     kill -KILL "$helper_pid"
     assert_broken_off
 }
 
-@test "the program closes: an end of file behind all that it sent" {
+@test "when the program closes, the target gets all its data and then an end of file" {
     start_gateway
     begin_uploads end
     echo >&7

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# The library starts the helper itself where nobody else did, and the program does not notice.
+# The library starts the helper itself if nothing else has, and the program does not notice.
 
 load lib
 
@@ -22,7 +22,7 @@ teardown() {
     show_logs
 }
 
-# Whoever listens at the socket was started by a test.
+# Any process that listens at the socket was started by a test.
 end_autostarted() {
     local pid
     pid=$(running_helper) && [ -n "$pid" ] && stop "$pid"
@@ -34,7 +34,7 @@ running_helper() { SMUXSHIM_LOG='' SMUXSHIM_SOCKET=$helper_socket "$BUILD/smuxct
 preloaded() { LD_PRELOAD=$library "$@"; }
 probe() { preloaded python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"; }
 
-@test "the first routed connect starts a helper, the next program uses it" {
+@test "the first routed connect starts a helper, and the next program uses it" {
     run probe
     assert_output connected
     local pid
@@ -46,7 +46,7 @@ probe() { preloaded python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"; }
     assert_equal "$(carriers)" 1
 }
 
-@test "variables alone suffice: SMUXSHIM_ROUTES and SMUXSHIM_GATEWAY" {
+@test "SMUXSHIM_ROUTES and SMUXSHIM_GATEWAY suffice, without a file" {
     unset SMUXSHIM_CONFIG
     export SMUXSHIM_ROUTES=127.0.0.1:$peer_port SMUXSHIM_GATEWAY=tcp://127.0.0.1:$gateway_port
     HOME=/nonexisting SMUXSHIM_SOCKET=$helper_socket run probe
@@ -134,7 +134,7 @@ END
     assert_equal "$(carriers)" 1
 }
 
-@test "non-blocking connects start it, too, and while other threads fork" {
+@test "non-blocking connects start a helper, too, even while other threads fork" {
     cat >program.py <<END
 import errno, os, select, socket, threading
 stop = False
@@ -157,14 +157,14 @@ END
     assert_output "EINPROGRESS 0"
 }
 
-@test "autostart = no: nothing is started" {
+@test "autostart = no: no helper is started" {
     sed -i 's/^autostart.*/autostart = no/' "$smuxshim_conf"
     run probe
     assert_output ENETUNREACH
     refute [ -e "$helper_socket" ]
 }
 
-@test "a helper that cannot start: ENETUNREACH, the reason in the log, and no attempt at every connect" {
+@test "a helper that cannot start: ENETUNREACH, the reason in the log, and not a new attempt for each connect" {
     chmod 777 .
     cat >program.py <<END
 import errno, socket
@@ -178,7 +178,7 @@ ENETUNREACH"
     assert_equal "$(grep -c 'others cannot write to' shim.log)" 1
 }
 
-@test "a library without smux-helper beside it says so and goes on" {
+@test "a library without smux-helper beside it logs that, and the program continues" {
     mkdir alone
     cp "$library" alone
     LD_PRELOAD=$PWD/alone/libsmuxshim.so run python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
@@ -186,7 +186,7 @@ ENETUNREACH"
     assert grep -q 'no smux-helper beside the library' shim.log
 }
 
-@test "a helper that was killed is replaced at the next connect, under the launcher as well" {
+@test "a helper that was killed is replaced at the next connect, also under the launcher" {
     cat >program.py <<END
 import socket
 print(socket.socket().connect_ex(('127.0.0.1', $peer_port)), flush=True)
@@ -252,7 +252,7 @@ END
     assert_equal "$(readlink "/proc/$(running_helper)/fd/0")" /dev/null
 }
 
-@test "under valgrind" {
+@test "a program under valgrind starts a helper without errors" {
     run preloaded valgrind -q --error-exitcode=9 nc -z 127.0.0.1 "$peer_port"
     assert_success
     assert alive "$(running_helper)"

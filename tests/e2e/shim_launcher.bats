@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# The launcher: what it exports, what it starts, what it warns of, and how it ends.
+# The launcher: what it exports, starts and warns about, and its exit status.
 
 load lib
 
@@ -30,7 +30,7 @@ shim() { "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; }
     assert_line "LD_PRELOAD=$BUILD/libsmuxshim.so"
 }
 
-@test "an existing LD_PRELOAD stays in front, and ours is added once" {
+@test "an existing LD_PRELOAD stays in front, and our library is added once" {
     start_helper
     local libm
     libm=$(ldconfig -p | awk '/libm\.so\.6/ { print $NF; exit }')
@@ -38,7 +38,7 @@ shim() { "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; }
     assert_line "LD_PRELOAD=$libm:$BUILD/libsmuxshim.so"
 }
 
-@test "an inner smuxshim's file wins over what the outer one exported" {
+@test "an inner smuxshim's file overrides what the outer one exported" {
     start_helper
     sed 's/^destinations.*/destinations = 192.0.2.1:1/' "$smuxshim_conf" >inner.conf
     run shim "$BUILD/smuxshim" -c "$PWD/inner.conf" env
@@ -53,7 +53,7 @@ shim() { "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; }
     run -126 shim "$PWD"
 }
 
-@test "usage mistakes: one line and status 2" {
+@test "usage errors: one line and status 2" {
     run -2 "$BUILD/smuxshim"
     assert_line --partial 'expected a PROGRAM'
     run -2 "$BUILD/smuxshim" -c "$smuxshim_conf" -r '*' true
@@ -91,19 +91,19 @@ shim() { "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; }
     done
 }
 
-@test "without a helper it starts one, which lives on alone" {
+@test "if no helper answers it starts one, which outlives the program" {
     sed -i 's/^autostart.*/autostart = yes/' "$smuxshim_conf"
     run shim python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
     assert_output connected
     local pid
     pid=$(ctl status --json | jq .pid)
     echo "$pid" >autostarted
-    # Its own session, and nothing of ours in its hands.
+    # It has its own session, and none of our descriptors.
     [ "$(ps -o sid= -p "$pid" | tr -d ' ')" != "$(ps -o sid= -p $$ | tr -d ' ')" ]
     assert_equal "$(readlink "/proc/$pid/fd/0")" /dev/null
     assert_equal "$(readlink "/proc/$pid/fd/1")" /dev/null
     refute grep -q libsmuxshim "/proc/$pid/maps"
-    # The next one uses it.
+    # The next launcher uses the same helper.
     run shim python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
     assert_output connected
     assert_equal "$(ctl status --json | jq .pid)" "$pid"
@@ -136,7 +136,7 @@ warns() {
     [[ $stderr == *"warning:"*"$what"* ]] || fail "expected a warning of '$what' in: $stderr"
 }
 
-@test "programs that cannot be preloaded are named, with what to do" {
+@test "programs that cannot be preloaded are reported, with advice" {
     start_helper
     printf 'int main(void) { return 0; }\n' >program.c
     cc -static program.c -o static
@@ -161,7 +161,7 @@ END
     warns "another machine or word size" ./other
 }
 
-@test "a Go program is named as one, however it was linked" {
+@test "a Go program is recognized, however it was linked" {
     start_helper
     mkdir go
     printf 'package main\n\nfunc main() {}\n' >go/main.go
@@ -169,7 +169,7 @@ END
     warns "go-program cannot be preloaded: it is a Go program" ./go-program
 }
 
-@test "setuid programs are named unless nothing is gained" {
+@test "setuid programs are reported unless they gain no privileges" {
     [ "$(id -u)" = 0 ] || fail "this needs root, to make a program of another user's"
     start_helper
     cp "$(type -P true)" program
@@ -182,7 +182,7 @@ END
     assert_equal "$stderr" ""
 }
 
-@test "ordinary programs and scripts are not warned of" {
+@test "ordinary programs and scripts cause no warning" {
     start_helper
     printf '#!/usr/bin/env python3\nprint("hello")\n' >script
     chmod +x script
@@ -194,13 +194,13 @@ END
     done
 }
 
-@test "-v says what is done" {
+@test "-v reports what the launcher does" {
     start_helper
     run shim -v true
     assert_output --partial "$BATS_TEST_TMPDIR/smuxshim-helper.sock"
 }
 
-@test "the program has no child of the launcher's" {
+@test "the launcher leaves the program no child process" {
     sed -i 's/^autostart.*/autostart = yes/' "$smuxshim_conf"
     cat >program.py <<END
 import os
@@ -219,14 +219,15 @@ END
 
 # ---- Which helper -------------------------------------------------------------------------------
 
-# other_gateway: a second one, whose sessions are in other.log.
+# other_gateway: starts a second gateway, whose sessions are logged in other.log.
 other_gateway() {
     other_port=$(free_port)
     sed "s/^address.*/address = tcp:\/\/127.0.0.1:$other_port/" "$gateway_conf" >other-gateway.conf
     serve other "$other_port" "$BUILD/smux-gateway" -c other-gateway.conf
 }
 
-# unshared: the shared path is in this test's folder; helpers started there are ended in the end.
+# unshared: puts the usual socket path into this test's folder; helpers started there are stopped at
+# the end.
 unshared() {
     export XDG_RUNTIME_DIR=$PWD/runtime
     mkdir "$XDG_RUNTIME_DIR"
@@ -242,7 +243,7 @@ end_helpers() {
 sockets() { find "$XDG_RUNTIME_DIR" -name smuxshim-helper.sock | wc -l; }
 sessions() { grep -c 'session begins' "$1.log" || true; }
 
-@test "-g of another gateway goes over that gateway, whatever helper runs already" {
+@test "-g with another gateway uses that gateway, whatever helper is already running" {
     unshared
     other_gateway
     local routes=127.0.0.1:$peer_port
@@ -254,14 +255,14 @@ sessions() { grep -c 'session begins' "$1.log" || true; }
         python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
     assert_output connected
     assert_equal "$(sessions gateway) $(sessions other)" "1 1"
-    # The same again uses the same helper.
+    # A second run uses the same helper.
     run --separate-stderr "$BUILD/smuxshim" -g "tcp://127.0.0.1:$other_port" -r "$routes" \
         python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
     assert_output connected
     assert_equal "$(sessions gateway) $(sessions other) $(sockets)" "1 1 2"
 }
 
-@test "other routes are not refused by the helper of the first" {
+@test "a launcher with other routes is not refused by the helper of the first" {
     unshared
     "$BUILD/smuxshim" -g "tcp://127.0.0.1:$gateway_port" -r 192.0.2.1 true
     run --separate-stderr "$BUILD/smuxshim" -g "tcp://127.0.0.1:$gateway_port" -r "127.0.0.1:$peer_port" \
@@ -269,21 +270,21 @@ sessions() { grep -c 'session begins' "$1.log" || true; }
     assert_output connected
 }
 
-@test "a file that names no socket has a helper of its own, and smuxctl -c finds it" {
+@test "a configuration file without a socket gets its own helper, and smuxctl -c finds it" {
     unshared
     other_gateway
     sed -i -e '/^socket/d' -e 's/^autostart.*/autostart = yes/' "$smuxshim_conf"
     sed "s/^address.*/address = tcp:\/\/127.0.0.1:$other_port/" "$smuxshim_conf" >other.conf
     mkdir -p xdg/smuxshim
     cp "$smuxshim_conf" xdg/smuxshim/smuxshim.conf
-    # The file in the usual place: the shared path.
+    # A configuration file in the usual place uses the usual socket path.
     XDG_CONFIG_HOME=$PWD/xdg "$BUILD/smuxshim" true
     assert [ -S "$XDG_RUNTIME_DIR/smuxshim/smuxshim-helper.sock" ]
     run --separate-stderr "$BUILD/smuxshim" -c other.conf python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
     assert_output connected
     assert_equal "$(sessions other)" 1
     assert_equal "$("$BUILD/smuxctl" -c other.conf status --json | jq -r '.sessions[0].address')" "tcp://127.0.0.1:$other_port"
-    # And so does the library alone.
+    # So does the library without the launcher.
     SMUXSHIM_CONFIG=$PWD/other.conf LD_PRELOAD=$BUILD/libsmuxshim.so run \
         python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
     assert_output connected
@@ -292,7 +293,7 @@ sessions() { grep -c 'session begins' "$1.log" || true; }
 
 # ---- Versions -----------------------------------------------------------------------------------
 
-@test "a shim and a helper of different control versions: EPROTO, and both sides say both versions" {
+@test "a shim and a helper of different control versions: EPROTO, and both sides report both versions" {
     start_helper
     make -s -C "$root" V=1 BUILD="$PWD/v7" OPT=-O0 CFLAGS=-DHELPER_PROTOCOL_VERSION=7 "$PWD/v7/libsmuxshim.so" >make.log 2>&1
     cat >program.py <<END
@@ -314,7 +315,7 @@ EPROTO
 EPROTO"
     assert_equal "$stderr" "smuxshim: connect refused: the helper speaks control version 1, this library 7: restart the older one"
     assert_equal "$(grep -c 'its shim speaks control version 7, this helper 1' helper.log)" 4
-    # The helper is none the worse for it.
+    # The helper has not been affected.
     run shim python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
     assert_output connected
 }

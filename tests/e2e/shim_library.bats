@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# libsmuxshim.so as it is loaded: by hand, with files and variables, and what it costs.
+# libsmuxshim.so preloaded by hand, with files and with variables; and what it costs.
 
 load lib
 
@@ -18,7 +18,7 @@ teardown() {
     show_logs
 }
 
-# preloaded COMMAND...: with the library alone, no launcher.
+# preloaded COMMAND...: runs the command with the library, but without the launcher.
 preloaded() { LD_PRELOAD=$library "$@"; }
 
 probe() { python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"; }
@@ -29,7 +29,7 @@ probe() { python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"; }
     assert_carried 1
 }
 
-@test "plain LD_PRELOAD with the file in its usual place" {
+@test "plain LD_PRELOAD with the configuration file in its usual place" {
     start_helper
     mkdir -p xdg/smuxshim
     cp "$smuxshim_conf" xdg/smuxshim/smuxshim.conf
@@ -37,14 +37,14 @@ probe() { python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"; }
     assert_carried 1
 }
 
-@test "plain LD_PRELOAD with nothing but variables" {
+@test "plain LD_PRELOAD with only environment variables" {
     start_helper
     export SMUXSHIM_SOCKET=$BATS_TEST_TMPDIR/smuxshim-helper.sock SMUXSHIM_ROUTES=127.0.0.1
     preloaded probe
     assert_carried 1
 }
 
-@test "a changed file counts in running programs" {
+@test "a changed file takes effect in running programs" {
     start_helper
     sed 's/^destinations.*/destinations = 192.0.2.1:1/' "$smuxshim_conf" >own.conf
     export SMUXSHIM_CONFIG=$PWD/own.conf
@@ -62,7 +62,7 @@ while True:
 
 routed() { [ "$(streams_total)" -gt 0 ]; }
 
-@test "a broken file: one line on stderr, nothing is routed" {
+@test "an invalid file: one line on stderr, and nothing is routed" {
     printf '[route r]\ndestinations = 10.0.0.1/8\n' >broken.conf
     SMUXSHIM_CONFIG=$PWD/broken.conf LD_PRELOAD=$library run --separate-stderr python3 -c "
 import socket
@@ -73,19 +73,19 @@ print('done')"
     [[ $stderr == *"broken.conf:2: "*expected* ]]
 }
 
-@test "a broken file with SMUXSHIM_STRICT=1: EACCES" {
+@test "an invalid file with SMUXSHIM_STRICT=1: EACCES" {
     SMUXSHIM_STRICT=1 SMUXSHIM_ROUTES=nonsense: LD_PRELOAD=$library run --separate-stderr probe
     assert_output EACCES
     [[ $stderr == *SMUXSHIM_ROUTES*expected* ]]
 }
 
-@test "SMUXSHIM_DISABLE=1: as if it were not there" {
+@test "SMUXSHIM_DISABLE=1: as without the library" {
     start_helper
     SMUXSHIM_DISABLE=1 SMUXSHIM_CONFIG=$smuxshim_conf preloaded probe
     assert_equal "$(streams_total)" 0
 }
 
-@test "SMUXSHIM_LOG gets a line for a connect, the program's output none" {
+@test "SMUXSHIM_LOG gets a line for a connect, and the program's output gets none" {
     start_helper
     SMUXSHIM_LOG=$PWD/log SMUXSHIM_CONFIG=$smuxshim_conf LD_PRELOAD=$library run probe
     assert_output connected
@@ -115,8 +115,9 @@ print(s.connect_ex(('127.0.0.1', $peer_port)))"
     assert_carried 1
 }
 
-@test "options that would change what goes over the wire fail, so that their users fall back" {
-    # Direct, some of them need privileges or modules, so the oracle cannot compare.
+@test "options that would change the wire format fail, so that programs fall back" {
+    # On a direct connection some of them need privileges or kernel modules, so the oracle cannot
+    # compare them.
     start_helper
     cat >program.py <<END
 import errno, socket, struct
@@ -144,19 +145,19 @@ END
 
 # ---- What it costs ------------------------------------------------------------------------------
 
-# traced COMMAND...: its system calls in `trace`. The program is named by its path, because a search
-# and version managers would be traced, too.
+# traced COMMAND...: writes the command's system calls to `trace`. The program is named by its path,
+# because the search in PATH and version managers would be traced, too.
 traced() { strace -f -o trace "$@" >/dev/null 2>&1; }
 python() { python3 -c 'import sys; print(sys.executable)'; }
-# What differs from run to run: ids of processes and threads (of any length: a namespace begins at 1),
-# addresses, ports, random bytes, times.
+# Removes what differs from run to run: ids of processes and threads (of any length, as a namespace
+# begins at 1), addresses, ports, random bytes, times.
 comparable() {
     sed -E 's/^[0-9]+ +//; /^(---|\+\+\+|getrandom|sysinfo)/d; s/^(get[tp]+id\(\)) .*/\1/; s/0x[0-9a-f]+/ADDRESS/g; s/htons\([0-9]+\)/PORT/g; s/\b[0-9]{4,}\b/NUMBER/g' trace
 }
-# What the loader does for one library more, and what follows from where it puts things.
+# Removes what the loader does for one more library, and what depends on where it maps things.
 no_loading() { grep -vE '^(brk|mmap|munmap|mprotect|openat|read|fstat|newfstatat|close|pread64|execve|set_tid_address|prlimit64|rseq|set_robust_list|arch_prctl|access|getdents64)\('; }
 
-@test "a program that never connects makes no system call more" {
+@test "a program that never connects makes no additional system call" {
     cat >program.py <<END
 import socket, select
 a, b = socket.socketpair()
@@ -179,8 +180,8 @@ END
     diff without with
 }
 
-@test "a connect that is not routed makes no system call more" {
-    # The routes are put into one mapping at the first connect; mappings are not compared.
+@test "a connect that is not routed makes no additional system call" {
+    # The settings are mapped at the first connect, so mappings are not compared.
     local script="import socket; s = socket.socket(); s.connect(('127.0.0.1', $peer_port)); s.getpeername(); s.getsockname(); s.setsockopt(6, 1, 1)"
     traced "$(python)" -S -c "$script"
     comparable | no_loading >without
@@ -190,8 +191,8 @@ END
     diff without with
 }
 
-# Most system calls that stand in front of a connection of ours are other ones than the program's.
-@test "a number that was a connection's and is given away again costs nothing, and is told as libc tells" {
+# Most system calls made for a connection of ours differ from those of the program itself.
+@test "a reused descriptor number of a former connection costs no system call and behaves as libc's" {
     start_helper
     cat >program.c <<END
 #include <arpa/inet.h>
@@ -277,7 +278,7 @@ END
     diff without with
 }
 
-@test "a round of two sockets, a connect, an accept, a pair and a message costs few instructions more" {
+@test "two sockets, a connect, an accept, a socketpair and a message cost few additional instructions" {
     cat >program.c <<END
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -327,7 +328,7 @@ END
     [ "$calls" -le 16 ] || fail "$calls system calls: $(cat part)"
 }
 
-@test "a routed connect of a socket in an epoll set costs two system calls more for each set" {
+@test "a routed connect of a registered socket costs two more system calls for each epoll set" {
     start_helper
     local script="
 import socket, select, os
@@ -347,9 +348,9 @@ for i in range(2):  # the second has the number of the first, which was in anoth
     done
 }
 
-# The registry once kept registrations of closed descriptors until its table was full, and searched all
-# of it in every call: 58,000 instructions for each socket.
-@test "sockets closed in many epoll sets, again and again, do not make epoll_ctl dearer" {
+# The registry once kept the registrations of closed descriptors until its table was full, and
+# searched the whole table in every call: 58,000 instructions for each socket.
+@test "sockets repeatedly closed while in many epoll sets do not slow epoll_ctl down" {
     cat >program.c <<END
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -378,13 +379,14 @@ END
     done
 }
 
-# instructions COMMAND...: what it executes in user space, with the library.
+# instructions COMMAND...: prints how many instructions the command executes in user space, with the
+# library.
 instructions() {
     SMUXSHIM_ROUTES=${SMUXSHIM_ROUTES:-*} LD_PRELOAD=$library timeout 60 valgrind --tool=callgrind \
         --callgrind-out-file=/dev/null "$@" 2>&1 | grep -oP 'Collected : \K\d+'
 }
 
-@test "where kcmp is forbidden, the sets are read instead" {
+@test "if kcmp is forbidden, the sets' fdinfo is read instead" {
     write_smuxshim_conf 127.0.0.1
     start_helper
     "$BUILD/oracle/epoll_unseen" >without
@@ -393,8 +395,8 @@ instructions() {
     diff without with
 }
 
-# The socket and its set come by exec: /proc is asked, which takes descriptors.
-@test "too few descriptors to look for epoll registrations: EMFILE, and nothing is lost" {
+# The socket and its set are inherited over exec, so /proc must be read, which takes descriptors.
+@test "too few descriptors to look up epoll registrations: EMFILE, and nothing is lost" {
     start_helper
     cat >program.py <<'END'
 import errno, os, resource, select, socket, sys
@@ -427,8 +429,8 @@ True 0"
     assert_carried 1
 }
 
-# System calls from the first look at the socket until the program goes on; the unreadable page and the routes are
-# mapped once in a process and do not count.
+# Counts the system calls from the first one on the socket until connect returns. The unreadable
+# page and the settings are mapped once in a process and do not count.
 cost() {
     comparable | awk '/TCP_INFO/ { on = 1 } /getppid/ { on = 0 } on' | grep -v '^m' >part
     wc -l <part
@@ -439,22 +441,22 @@ cost() {
       printf '__%s\n' read_chk recv_chk recvfrom_chk connect read write send; } | sort >expected
     nm -D --defined-only "$library" | awk '{ print $3 }' | sort >exported
     diff expected exported
-    # No version may stand beside the names, or the loader would not let them stand in for libc's.
+    # The names must have no symbol version, or the loader would not bind them in place of libc's.
     refute grep -q @ exported
 }
 
-@test "the library needs no libc newer than the functions that it calls" {
+@test "the library requires no newer libc than the functions that it calls" {
     objdump -T "$library" | grep -oP 'GLIBC_\K[0-9.]+' | sort -uV >versions
     assert_equal "$(tail -n 1 versions)" 2.34
 }
 
-@test "the library has no thread, opens nothing and says nothing when loaded" {
+@test "when loaded, the library starts no thread, opens nothing and prints nothing" {
     run preloaded sh -c 'ls /proc/$$/fd; ls /proc/$$/task | wc -l'
     assert_output "$(sh -c 'ls /proc/$$/fd; ls /proc/$$/task | wc -l')"
 }
 
-# with_allocator NAME: in front of the library and behind it. An allocator that opens files while it
-# starts must not find hooks that allocate.
+# with_allocator NAME: preloads the allocator before and after the library. Hooks must not allocate,
+# because an allocator may open files while it initializes.
 with_allocator() {
     local allocator order
     allocator=$(ldconfig -p | awk -v name="$1" 'index($1, name) == 1 { print $NF; exit }')
@@ -465,14 +467,14 @@ with_allocator() {
     done
 }
 
-@test "other allocators, preloaded in front of it or behind it" {
+@test "other allocators work, preloaded before or after the library" {
     start_helper
     export SMUXSHIM_SOCKET=$BATS_TEST_TMPDIR/smuxshim-helper.sock SMUXSHIM_ROUTES=127.0.0.1
     with_allocator libjemalloc.so
     with_allocator libtcmalloc_minimal.so
 }
 
-@test "programs built with a sanitizer, whose runtime is preloaded first" {
+@test "programs built with a sanitizer, whose runtime comes first, work" {
     write_smuxshim_conf 127.0.0.1
     start_helper
     cc -w -g -fsanitize=address -I"$root" -D_GNU_SOURCE "$root/tests/oracle/data.c" -o program
@@ -481,7 +483,7 @@ with_allocator() {
     diff without with
 }
 
-@test "programs under valgrind, which finds nothing to complain of" {
+@test "valgrind finds no errors in programs with the library" {
     write_smuxshim_conf 127.0.0.1
     start_helper
     run via valgrind -q --error-exitcode=9 "$BUILD/oracle/epoll_sets"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# What is about this machine's own links is left to its kernel: link-local, multicast and broadcast
-# addresses, and sockets that are bound to a device.
+# Connects that concern this machine's own links are left to its kernel: link-local, multicast and
+# broadcast addresses, and sockets that are bound to a device.
 #
-# Program, gateway and target live in a network of their own, with a pair of devices.
+# Program, gateway and target are in a separate network with a pair of devices.
 
 load lib
 
@@ -30,13 +30,14 @@ teardown() {
     show_logs
 }
 
-@test "link-local, multicast, broadcast, and sockets bound to a device: as without us" {
+@test "link-local, multicast, broadcast, and sockets bound to a device behave as without the shim" {
     local dir=$BATS_TEST_TMPDIR
     inside python3 "$fixtures/links.py" fe80::5 near >"$dir/direct"
     assert_equal "$(grep -c ': connected\|then connected' "$dir/direct")" 6
     direct && return
     inside "$BUILD/smuxshim" -c "$smuxshim_conf" python3 "$fixtures/links.py" fe80::5 near >"$dir/shim"
     diff "$dir/direct" "$dir/shim" >&2 || fail "what differs: < direct, > under the shim"
-    # Only a socket bound to the loopback device was routed to a loopback address, twice.
+    # Only the two connects of sockets bound to the loopback device, to a loopback address, were
+    # routed.
     assert_equal "$(streams_total)" 2
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# The library in programs of other kinds, and in places where little is allowed.
+# The library in unusual kinds of programs, and in restricted environments.
 
 load lib
 
@@ -20,15 +20,15 @@ teardown() {
 
 probe() { python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"; }
 
-# restart_helper DESTINATIONS [ROUTE LINE...]: with other rules.
+# restart_helper DESTINATIONS [ROUTE LINE...]: restarts the helper with another route.
 restart_helper() {
     stop "$helper_pid"
     write_smuxshim_conf "$@"
     start_helper
 }
 
-# same_as_direct LAUNCHER PROGRAM...: an oracle's program sees the same as without the shim, over the
-# gateway, and nobody complains.
+# same_as_direct LAUNCHER PROGRAM...: a program of the oracle sees over the gateway what it sees
+# without the shim, and no message is printed.
 same_as_direct() {
     local before
     "${@:2}" >direct 2>&1 </dev/null
@@ -41,10 +41,11 @@ same_as_direct() {
 
 # ---- 32 bits, musl ------------------------------------------------------------------------------
 
-# What a loader puts in place of $LIB.
+# Prints what a loader puts in place of $LIB.
 lib_of() { "$1" --list-diagnostics | sed -n 's/^dl_dst_lib="\(.*\)"/\1/p'; }
 
-# install_both: an installation with a library for each word size, where the loader's $LIB points.
+# install_both: makes an installation with a library for each word size, where the loader's $LIB
+# points.
 install_both() {
     lib32=$(lib_of /lib/ld-linux.so.2)
     make -s -C "$root" BUILD="$BUILD" DESTDIR="$PWD/stage" PREFIX=/opt \
@@ -52,7 +53,7 @@ install_both() {
     launcher=$PWD/stage/opt/bin/smuxshim
 }
 
-@test "32-bit programs, by the same launcher, with \$LIB in the path of the library" {
+@test "the same launcher runs 32-bit programs, with \$LIB in the library's path" {
     restart_helper 127.0.0.0/8
     install_both
     run "$launcher" -c "$smuxshim_conf" sh -c 'echo "$LD_PRELOAD"'
@@ -60,7 +61,7 @@ install_both() {
     for program in connect_plain epoll_sets epoll_unseen data options refused foreign_options; do
         cc -m32 -w -I"$root" -D_GNU_SOURCE "$root/tests/oracle/$program.c" -o "$program-32" -lpthread
         same_as_direct "$launcher" "./$program-32"
-        # With 64 bits of time, glibc's functions have other names.
+        # With 64-bit time, glibc's functions have other names.
         cc -m32 -w -I"$root" -D_GNU_SOURCE -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64 \
             "$root/tests/oracle/$program.c" -o "$program-time64" -lpthread
         same_as_direct "$launcher" "./$program-time64"
@@ -69,7 +70,7 @@ install_both() {
     same_as_direct "$launcher" sh -c './data-32; python3 -c "print(1)"'
 }
 
-@test "a 32-bit program without a 32-bit library is named, and nothing else is said" {
+@test "a 32-bit program without a 32-bit library causes one warning and no other message" {
     install_both
     rm "stage/opt/$lib32/libsmuxshim.so"
     printf 'int main(void) { return 0; }\n' >program.c
@@ -79,7 +80,7 @@ install_both() {
     [[ $stderr == *"another machine or word size"* ]] || fail "$stderr"
 }
 
-@test "musl programs, with library and launcher built by musl-gcc" {
+@test "musl programs work with library and launcher built by musl-gcc" {
     restart_helper 127.0.0.0/8
     make -s -C "$root" BUILD="$BUILD" musl >make.log 2>&1 || { cat make.log; return 1; }
     for program in connect_plain given_up epoll_sets epoll_unseen data processes urgent; do
@@ -87,7 +88,7 @@ install_both() {
             -o "$program-musl" -lpthread
         same_as_direct "$BUILD/musl/smuxshim" "./$program-musl"
     done
-    # A library of the other libc would keep them from starting.
+    # Preloading a library of the other libc would prevent them from starting.
     run --separate-stderr via ./data-musl
     assert_success
     [[ $stderr == *"another libc"* ]] || fail "$stderr"
@@ -96,7 +97,7 @@ install_both() {
 
 # ---- Loaded otherwise ---------------------------------------------------------------------------
 
-@test "a library that connects, loaded by dlopen with its own scope" {
+@test "connects from a plugin loaded by dlopen are routed, except with RTLD_DEEPBIND" {
     cat >plugin.c <<'END'
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -131,12 +132,12 @@ END
     run via ./program ./one.so ./two.so "$peer_port"
     assert_output "0
 0"
-    # RTLD_DEEPBIND prefers what the plugin itself was linked to, which is libc: direct, as said in
-    # smuxshim(7). The other goes over the gateway.
+    # With RTLD_DEEPBIND the plugin's own dependencies come first, so it calls libc and connects
+    # directly, as smuxshim(7) says. The other plugin connects over the gateway.
     assert_equal "$(streams_total)" 1
 }
 
-@test "setuid programs are left alone: they run, and connect direct" {
+@test "setuid programs are not affected: they run, and connect directly" {
     [ "$(id -u)" = 0 ] || fail "this needs root, to make a program of another user's"
     cp "$(realpath "$(type -P nc)")" "$(public_dir)/nc"
     chown nobody "$(public_dir)/nc"
@@ -164,7 +165,7 @@ connected
 connected"
 }
 
-@test "a program that changes its root and its user after its first connection" {
+@test "a program may change its root and its user after its first connection" {
     [ "$(id -u)" = 0 ] || fail "this needs root, for chroot"
     helper_lines='allow-users = nobody' restart_helper "127.0.0.1:$peer_port"
     mkdir empty
@@ -184,7 +185,7 @@ True"
     assert_carried 2 2
 }
 
-@test "no descriptor left: EMFILE, nothing leaked, and with room again the same socket connects" {
+@test "no descriptor left: EMFILE, nothing leaks, and the same socket connects when there is room again" {
     run via python3 -c "
 import errno, os, resource, socket
 sockets = [socket.socket() for _ in range(4)]
@@ -209,9 +210,9 @@ True
 True"
 }
 
-# A request's descriptor counts against its user until the helper has read it. The kernel's
-# ETOOMANYREFS is unknown to programs.
-@test "more requests on their way than the user may have descriptors: EAGAIN, or waiting" {
+# The descriptor in a request counts against its user until the helper has read it. Programs do not
+# expect the kernel's ETOOMANYREFS.
+@test "more requests in flight than the user's descriptor limit: EAGAIN, or a blocking connect waits" {
     [ "$(id -u)" = 0 ] || fail "this needs root, to become somebody with limits"
     stop "$helper_pid"
     runtime_dir=$(public_dir)
@@ -241,9 +242,9 @@ END
 0"
 }
 
-# The library keeps what it knows of descriptors below 65536 in place. It is built with 64 of these
-# here, so that the rest of the way can be tested where ulimit -n is smaller.
-@test "descriptors with large numbers, registered with epoll before they connect" {
+# The library keeps hints about descriptors below 65536 in static memory. Here it is built with a
+# limit of 64, so that the tables for higher numbers are tested even if ulimit -n is small.
+@test "descriptors with large numbers work, registered with epoll before they connect" {
     make -s -C "$root" BUILD="$PWD/few" OPT=-O0 CFLAGS=-DHINT_FDS_MAX=64 "$PWD/few/libsmuxshim.so" >make.log 2>&1
     SMUXSHIM_CONFIG=$smuxshim_conf LD_PRELOAD=$PWD/few/libsmuxshim.so run python3 -c "
 import errno, fcntl, select, socket
@@ -284,7 +285,7 @@ for number in (63, 64, 128, 129, 1000):
     done
 }
 
-@test "an LD_PRELOAD that begins like ours is not taken for ours" {
+@test "a path in LD_PRELOAD that begins with our library's path is not taken for our library" {
     cp "$BUILD/libsmuxshim.so" "$BUILD/libsmuxshim.so.old"
     LD_PRELOAD=$BUILD/libsmuxshim.so.old run via env
     rm "$BUILD/libsmuxshim.so.old"

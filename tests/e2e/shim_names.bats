@@ -1,9 +1,10 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Routes by host name: names that only the gateway can resolve, and names that resolve here, too.
+# Routes by host name: names that only the gateway can resolve, and names that also resolve here.
 #
-# The gateway has a hosts file of its own, which gives each name another address; the server says at
-# which it was reached. No name server is asked: programs are told one that refuses at once.
+# The gateway has its own hosts file, which gives each name another address; the server reports the
+# address at which it was reached. No name server is involved: programs are given one that refuses
+# at once.
 
 load lib
 
@@ -47,21 +48,22 @@ teardown() {
     show_logs
 }
 
-# configure [LINE...]: one route by name, and what the [names] section shall say.
+# configure [LINE...]: writes a configuration with one route by name and these lines in [names].
 configure() {
     local section=''
     [ $# = 0 ] || section=$(printf '[names]'; printf '\\n%s' "$@")
     helper_lines=$section write_smuxshim_conf "db.internal, *.db.internal:1-65535, localhost:$P"
 }
 
-# offline COMMAND...: without a name server.
+# offline COMMAND...: runs the command without a name server.
 offline() {
     own_mounts sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' "$BATS_FILE_TMPDIR/resolv.conf" "$@"
 }
 offline_nobody() { offline setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups "$@"; }
 via() { offline "$BUILD/smuxshim" -c "$smuxshim_conf" "$@"; }
 
-# python CODE: under the shim, with the server's port as P and where(ADDRESS) to ask it.
+# python CODE: runs CODE under the shim, with the server's port as P and where(ADDRESS) to ask the
+# server.
 prelude="
 import errno, os, socket, sys
 P = ${P-}
@@ -83,14 +85,14 @@ def error(address, port=P):
 python() { via /usr/bin/python3 -c "$prelude$1" "${@:2}"; }
 ask() { python "$@"; }
 
-# address NAME: what another program of the shim is told.
+# address NAME: prints the address that another program under the shim gets.
 address() { via getent ahostsv4 "$1" | awk 'NR == 1 { print $1 }'; }
 fetch() { via curl -sS --max-time 60 "http://$1:$P/"; }
-# The gateway serves all tests, so that its connections of earlier ones may still be seen.
+# The gateway serves all tests, so connections of earlier tests may still be visible.
 carried() { assert [ "$(streams_total)" -ge "$1" ]; }
 kill_helper() { stop "$helper_pid" KILL; }
 
-@test "a name that only the gateway knows: connected, and no address of this world" {
+@test "a name that only the gateway knows connects, over a synthetic address" {
     run ask "
 s = socket.create_connection(('db.internal', P))
 print(s.getpeername()[0].startswith('198.1'), s.getpeername()[1] == P)"
@@ -98,7 +100,7 @@ print(s.getpeername()[0].startswith('198.1'), s.getpeername()[1] == P)"
     carried 1
 }
 
-@test "a wildcard, any depth, upper case, a dot at the end, and the same address each time" {
+@test "a wildcard matches at any depth, in upper case and with a final dot, with the same address each time" {
     run ask "
 a = socket.getaddrinfo('A.db.Internal', P, socket.AF_INET, socket.SOCK_STREAM)
 b = socket.getaddrinfo('a.DB.internal.', P, socket.AF_INET, socket.SOCK_STREAM)
@@ -115,7 +117,7 @@ print(where(socket.gethostbyname('six.db.internal')))"
     assert_line --index 1 "::1"
 }
 
-@test "lookups of every kind: hints, services, socket types, canonical names" {
+@test "lookups of every kind work: hints, services, socket types, canonical names" {
     run ask "
 name, S = 'db.internal', socket
 four = S.gethostbyname(name)
@@ -137,7 +139,7 @@ print(eai(b'x' * 300 + b'.db.internal', P), eai('bad name.db.internal', P) in ('
     assert_line --index 7 --regexp "^EAI_[A-Z]+ True$"
 }
 
-@test "getnameinfo and gethostbyaddr know the name, in the program that asked and in others" {
+@test "getnameinfo and gethostbyaddr return the name, in the program that looked it up and in others" {
     run ask "
 a = socket.gethostbyname('db.internal')
 print(socket.getnameinfo((a, P), 0)[0], socket.getnameinfo((a, 80), socket.NI_NUMERICHOST), socket.gethostbyaddr(a)[0])"
@@ -159,12 +161,12 @@ except socket.herror as e: print(e.errno)"
     assert_output --regexp '^198\.18\.0\.1 +db\.internal$'
 }
 
-@test "a name that the gateway does not know either: EHOSTUNREACH" {
+@test "a name that the gateway cannot resolve either: EHOSTUNREACH" {
     run ask "print(error('nosuch.db.internal'))"
     assert_output EHOSTUNREACH
 }
 
-@test "names that match no route are libc's affair" {
+@test "names that match no route are left to libc" {
     run ask "
 print(eai('nosuch.example.invalid', P) in ('EAI_NONAME', 'EAI_AGAIN'), eai('127.0.0.1', P), eai('::1', P))"
     assert_output "True 127.0.0.1 ::1"
@@ -172,7 +174,7 @@ print(eai('nosuch.example.invalid', P) in ('EAI_NONAME', 'EAI_AGAIN'), eai('127.
     assert_output ""
 }
 
-@test "lookups of names that match no route, and connects elsewhere, cost no system call" {
+@test "lookups of names that match no route, and connects elsewhere, cost no additional system call" {
     local code='
 import socket, errno
 for name in ("nosuch.example", "127.0.0.1", "nosuch.invalid"):
@@ -185,8 +187,8 @@ except ConnectionRefusedError: pass'
         offline strace -f -o trace -e trace=network,desc,file "$@" /usr/bin/python3 -c "$code" &&
             sed -n '/"\/etc\/nsswitch.conf"/,$p' trace | without_luck | sort | uniq -c
     }
-    # The names of calls.  While libc asks the name server, over UDP, it depends on when the refusal comes
-    # how often it sends, waits and receives: what it does between socket and close is left out.
+    # Prints the names of the calls. How often libc sends to the name server, waits and receives
+    # depends on when the refusal comes, so its calls between socket and close are left out.
     without_luck() {
         awk '{ call = $2; sub(/\(.*/, "", call) }
             call !~ /^[a-z0-9_]+$/ { next }
@@ -201,13 +203,13 @@ except ConnectionRefusedError: pass'
     assert_success
 }
 
-@test "a name that resolves here keeps its address, and the route sees the name" {
+@test "a name that resolves here keeps its address, and is routed by name" {
     run ask "s = socket.create_connection(('localhost', P)); print(s.getpeername()[0] in ('127.0.0.1', '::1'))"
     assert_output True
     carried 1
 }
 
-@test "a name with an IPv4 address here is not given an IPv6 one" {
+@test "a name with an IPv4 address here gets no synthetic IPv6 address" {
     configure
     sed -i "s/^destinations = .*/&, here.example/" "$smuxshim_conf"
     ctl reload
@@ -262,14 +264,14 @@ print scalar gethostbyaddr(inet_aton('a.db.internal'), AF_INET), \"\\n\";"
 a.db.internal"
 }
 
-@test "the address outlives exec" {
+@test "a synthetic address stays valid after exec" {
     run ask "
 a = socket.gethostbyname('a.db.internal')
 os.execvp('curl', ['curl', '-sS', f'http://{a}:{P}/'])"
     assert_output "127.0.0.3"
 }
 
-@test "another program is told the same address, and may use it" {
+@test "another program gets the same address, and may use it" {
     local a b
     a=$(address db.internal)
     b=$(address a.db.internal)
@@ -286,7 +288,7 @@ os.execvp('curl', ['curl', '-sS', f'http://{a}:{P}/'])"
     assert_equal "$(ctl names --json | jq -r '.[0].name')" db.internal
 }
 
-@test "a helper killed and started again knows what it gave" {
+@test "a helper that was killed and started again knows the addresses it assigned" {
     local a b
     a=$(address db.internal)
     kill_helper
@@ -300,7 +302,7 @@ os.execvp('curl', ['curl', '-sS', f'http://{a}:{P}/'])"
     assert_equal "$(address db.internal)" "$a"
 }
 
-@test "a program that goes on over the restart reaches the right name" {
+@test "a program that runs across the restart reaches the right name" {
     spawn client via /usr/bin/python3 -u -c "$prelude
 a, b = socket.gethostbyname('a.db.internal'), socket.gethostbyname('b.db.internal')
 print('known'); open('known', 'w').close()
@@ -316,7 +318,7 @@ print(where(a), where(b), socket.gethostbyname('a.db.internal') == a)"
     grep -qx "127.0.0.3 127.0.0.4 True" client.log
 }
 
-@test "a helper that drains leaves its names to the next one" {
+@test "a helper that drains passes its names on to the next one" {
     local a
     a=$(address a.db.internal)
     spawn client via /usr/bin/python3 -u -c "$prelude
@@ -336,7 +338,7 @@ print(s.recv(1000).decode().split()[-1])"
     grep -qx 127.0.0.3 client.log
 }
 
-@test "a damaged table: said in one line, what is intact stays, nothing is given twice" {
+@test "a damaged table: one line in the log, intact entries stay, and no address is assigned twice" {
     local a b c
     a=$(address db.internal)
     b=$(address a.db.internal)
@@ -359,7 +361,7 @@ print(s.recv(1000).decode().split()[-1])"
     assert_equal "$(fetch "$output")" 127.0.0.2
 }
 
-@test "a table that is gone, or cut at a line's end: nothing is given twice" {
+@test "a table that is missing, or truncated at the end of a line: no address is assigned twice" {
     local a b c
     a=$(address db.internal)
     b=$(address a.db.internal)
@@ -378,7 +380,7 @@ print(s.recv(1000).decode().split()[-1])"
     refute_output --regexp "^($a|$b|$c)$"
 }
 
-@test "an address that was never given: EHOSTUNREACH, blocking or not, and nobody is asked" {
+@test "an address that was never assigned: EHOSTUNREACH, blocking or not, and no gateway is asked" {
     run ask "
 print(error('198.18.200.1'), error('198.19.255.255'), error('fd73:6d78:7368::99'), error('::ffff:198.18.0.9'))
 s = socket.socket(); s.setblocking(False)
@@ -392,7 +394,7 @@ print(errno.errorcode[s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)])"
     assert_equal "$(streams_total)" 0
 }
 
-@test "TCP fast open to such an address is a connect as any other" {
+@test "TCP fast open to a synthetic address works as an ordinary connect" {
     run ask "
 def fast(address):
     s = socket.socket()
@@ -405,7 +407,7 @@ print(fast(socket.gethostbyname('a.db.internal')), fast('198.18.9.9'))"
     assert_output "127.0.0.3 EHOSTUNREACH"
 }
 
-@test "a port that the name's route does not have: EHOSTUNREACH, and the address is not tried" {
+@test "a port that the name's route does not include: EHOSTUNREACH, and the address is not tried" {
     write_smuxshim_conf "db.internal:$P, *.db.internal:$P"
     ctl reload
     a=$(address db.internal)
@@ -415,7 +417,7 @@ print(fast(socket.gethostbyname('a.db.internal')), fast('198.18.9.9'))"
     assert_output "EHOSTUNREACH 127.0.0.2"
 }
 
-@test "the range is configured, and broken ranges are told with file and line" {
+@test "the range can be configured, and invalid ranges are reported with file and line" {
     configure "ipv4 = 10.99.0.0/16" "ipv6 = fd00:9::/64"
     kill_helper
     start_helper
@@ -444,7 +446,7 @@ print(a, b, where(a), where(b))"
     assert_output --partial "SMUXSHIM_NAMES: expected a prefix length from 8 to 28"
 }
 
-@test "after a change of the range old addresses still lead to their names" {
+@test "after a change of the range, old addresses still stand for their names" {
     local a
     a=$(address db.internal)
     spawn client via /usr/bin/python3 -u -c "$prelude
@@ -462,7 +464,7 @@ print(where(a), where('$a'))"
     grep -qx "127.0.0.3 127.0.0.2" client.log
 }
 
-@test "a range that is used up: EAI_FAIL, a line in the log, and what was given works" {
+@test "a range that is used up: EAI_FAIL, a line in the log, and assigned addresses still work" {
     configure "ipv4 = 10.99.0.0/28"
     kill_helper
     start_helper
@@ -481,7 +483,7 @@ print(eai('n3.db.internal', P), error('10.99.0.14'))"
     alive "$helper_pid"
 }
 
-@test "no helper, a helper that hangs, a helper of another route: EAI_AGAIN, EAI_AGAIN, as without" {
+@test "no helper or one that hangs: EAI_AGAIN; a helper without the route: libc's answer" {
     kill -STOP "$helper_pid"
     run python "print(eai('db.internal', P))"
     kill -CONT "$helper_pid"
@@ -509,7 +511,7 @@ print(eai('db.internal', P) == eai('db.invalid', P))"
     assert_output True
 }
 
-@test "a lookup starts the helper where none runs" {
+@test "a lookup starts a helper if none is running" {
     kill_helper
     helper_lines='autostart = yes' write_smuxshim_conf "*.db.internal"
     run offline env SMUXSHIM_CONFIG="$smuxshim_conf" LD_PRELOAD="$BUILD/libsmuxshim.so" /usr/bin/python3 -c "$prelude
@@ -518,7 +520,7 @@ print(where(socket.gethostbyname('a.db.internal')))"
     assert_output 127.0.0.3
 }
 
-@test "on-failure = direct looks for nobody at the address" {
+@test "on-failure = direct never connects to a synthetic address" {
     write_smuxshim_conf "*.db.internal" "on-failure = direct"
     ctl reload
     spawn client via /usr/bin/python3 -u -c "$prelude
@@ -534,7 +536,7 @@ print(error(a), error('198.18.0.77'), error('127.0.0.1', 1))"
     assert_equal "$(cat client.log)" "ENETUNREACH ENETUNREACH ECONNREFUSED"
 }
 
-@test "helpers killed again and again while programs ask: one address for a name, one name for an address" {
+@test "while helpers are killed again and again, a name keeps one address and an address one name" {
     local i pids=()
     for i in 1 2 3; do
         spawn "asker$i" via /usr/bin/python3 -u -c "$prelude
@@ -567,7 +569,7 @@ for _ in range(100000):
     assert_output ""
 }
 
-@test "another user has a limit of his own, and the names of all" {
+@test "another user has a separate limit, and sees the same names" {
     runtime_dir=$(public_dir)
     helper_lines='allow-users = nobody\n[names]\nmax-per-user = 3' write_smuxshim_conf "*.db.internal"
     kill_helper
@@ -601,7 +603,7 @@ print(eai('a.db.internal', P) == eai('a.invalid', P))"
     assert_output ""
 }
 
-@test "many threads ask at once" {
+@test "many threads may look names up at once" {
     run ask "
 import threading
 good = []
@@ -614,13 +616,13 @@ print(len(good), all(good))"
     assert_output "80 True"
 }
 
-@test "the old functions: buffers of every size, and from many threads at once" {
+@test "the old lookup functions work with buffers of every size, and in many threads at once" {
     cc -g -fsanitize=address -static-libasan -D_GNU_SOURCE -o lookups "$fixtures/lookups.c" -lpthread
     run via ./lookups "a.db.internal" "$P"
     assert_output good
 }
 
-@test "a fork of a program with threads knows the names" {
+@test "a fork of a multithreaded program knows the names" {
     run ask "
 import threading, time
 a = socket.gethostbyname('a.db.internal')
@@ -633,7 +635,8 @@ status = []
 for _ in range(10):
     pid = os.fork()
     if pid == 0:
-        # (No lookup by libc: a lock of its resolver may have been held at the fork.)
+        # (No lookup by libc: at the time of the fork another thread may have held a lock of its
+        # resolver.)
         ok = where(a) == '127.0.0.3' and socket.gethostbyaddr(a)[0] == 'a.db.internal'
         os._exit(0 if ok else 1)
     status.append(os.waitpid(pid, 0)[1])
@@ -643,7 +646,7 @@ print(status == [0] * 10)"
     assert_output True
 }
 
-@test "strangers who ask about names: each mistake costs a line, and nobody else anything" {
+@test "invalid requests about names: each is one line in the log and affects no other client" {
     run python3 "$fixtures/stranger.py" "$PWD/smuxshim-helper.sock" names "$P"
     assert_success
     assert_line "address of db.internal: 0"

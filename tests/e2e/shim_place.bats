@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Where the helper is: every user has a place, all four programs find it, and nobody takes another's.
+# The place of the helper's socket: every user has one, all four programs find it, and no user can
+# take another's.
 
 load lib
 
@@ -8,7 +9,7 @@ setup() {
     direct && skip "there is no helper without the shim"
     [ "$(id -u)" = 0 ] || fail "this needs root, to be other users"
     cd "$BATS_TEST_TMPDIR" || return
-    # A user whom nobody has used before, who can enter neither root's folders nor bats' own.
+    # A fresh user, who can enter neither root's folders nor those of bats.
     user=$((2000000000 + RANDOM * 1000 + RANDOM % 1000))
     own_place=/tmp/smuxshim-$user
     home=$(public_dir)/home
@@ -19,7 +20,8 @@ setup() {
     unset XDG_RUNTIME_DIR XDG_CONFIG_HOME TMPDIR
     start_peer
     start_gateway
-    # The README's file for the machine of the program, with this test's address and destination.
+    # The README's configuration for the program's machine, with the address and destination of this
+    # test.
     cat >"$home/.config/smuxshim/smuxshim.conf" <<END
 [gateway main]
 address = tcp://127.0.0.1:$gateway_port
@@ -38,8 +40,8 @@ teardown() {
     show_logs
 }
 
-# Helpers that a test started and left, known by the program that they run (whose path is longer where
-# the root is no mount point, and they have mounts of their own).
+# Finds helpers that a test has left behind, by the program that they run (whose path is longer if
+# the root is no mount point and they have their own mounts).
 helpers() { find /proc/[0-9]*/exe -lname "*$bin/smux-helper" 2>/dev/null | grep -oE '[0-9]+' || true; }
 
 end_helpers() {
@@ -47,7 +49,8 @@ end_helpers() {
     for pid in $(helpers); do stop "$pid"; done
 }
 
-# by_user [NAME=VALUE...] COMMAND...: with the environment that cron gives, and no more.
+# by_user [NAME=VALUE...] COMMAND...: runs the command as the user, with the environment that cron
+# gives and these variables only.
 by_user() {
     (cd / && setpriv --reuid="$user" --regid="$user" --clear-groups \
         env -i HOME="$home" LOGNAME=user SHELL=/bin/sh PATH="$bin:/usr/bin:/bin" "$@" 3>&- 4>&-)
@@ -70,7 +73,7 @@ by_root() {
     assert [ -S "$own_place/smuxshim-helper.sock" ]
 }
 
-@test "launcher, library, smux-helper and smuxctl meet in the same place, whatever TMPDIR each has" {
+@test "launcher, library, smux-helper and smuxctl use the same place, whatever TMPDIR each has" {
     run by_user LD_PRELOAD="$bin/libsmuxshim.so" TMPDIR="$home" "${probe[@]}"
     assert_output connected
     run by_user TMPDIR=/var/tmp smuxshim -v "${probe[@]}"
@@ -84,7 +87,7 @@ by_root() {
     assert_equal "$(carriers)" 1
 }
 
-@test "a runtime folder that is another's, or that others can write to, or is not there, is not used" {
+@test "a runtime folder that belongs to another user, is writable by others, or is missing is not used" {
     local runtime=$home/runtime
     mkdir "$runtime"
     for runtime in "$home/runtime" /tmp /nonexisting; do
@@ -97,7 +100,7 @@ by_root() {
     assert_equal "$(helpers | wc -l)" 1
 }
 
-@test "root with a user's XDG_RUNTIME_DIR leaves nothing in it, and the user is not locked out" {
+@test "root with a user's XDG_RUNTIME_DIR creates nothing in it, and the user is not locked out" {
     mkdir -m 700 "$home/runtime"
     chown "$user" "$home/runtime"
     exec="exec" own_mounts sh -c 'mount -t tmpfs none /run && exec sleep 60' 3>&- 4>&- &
@@ -115,7 +118,7 @@ by_root() {
     stop "$sleeper"
 }
 
-@test "the system's helper serves the users whom it admits; others have their own" {
+@test "the system's helper serves the users that it admits; others use their own" {
     exec="exec" own_mounts sh -c 'mount -t tmpfs none /run && exec sleep 60' 3>&- 4>&- &
     local sleeper=$! inside
     inside=(nsenter -t "$sleeper" -m -r)
@@ -166,7 +169,7 @@ by_user_inside() {
     assert_equal "$(helpers)" "$pid"
 }
 
-@test "a helper that drains gives the abstract names to the next" {
+@test "a helper that drains passes the abstract names on to the next one" {
     by_user smuxshim true
     local first
     first=$(helpers)
@@ -190,10 +193,11 @@ sys.stdin.read()" <hold >held 2>&1 &
     wait_until "the first to end" eval "! alive $first"
 }
 
-# squat COMMAND...: who is neither root nor the user does something in /tmp.
+# squat COMMAND...: runs the command in /tmp as a third user, neither root nor the user.
 squat() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 
-# listen_for_nobody PATH: a stranger's socket there, which says to accepted.log that somebody came.
+# listen_for_nobody PATH: makes a stranger listen at PATH, who writes to accepted.log if anyone
+# connects.
 listen_for_nobody() {
     spawn accepted squat /usr/bin/python3 -c "
 import os, socket, sys
@@ -207,7 +211,7 @@ while True:
     wait_until "the stranger" test -S "$1"
 }
 
-@test "a stranger who has made the user's place is refused in one clear line, and asked for nothing" {
+@test "a place that a stranger has created is refused in one clear line, and nothing is sent there" {
     squat mkdir -m 755 "$own_place"
     listen_for_nobody "$own_place/smuxshim-helper.sock"
     run --separate-stderr by_user smuxshim "${probe[@]}"
@@ -220,7 +224,7 @@ while True:
     refute grep -q asked "$(work)/accepted.log"
 }
 
-@test "a link in the user's place is refused, whomever it leads to" {
+@test "a symbolic link in the user's place is refused, wherever it points" {
     squat ln -s "$home" "$own_place"
     run --separate-stderr by_user smuxshim "${probe[@]}"
     assert_failure 1
@@ -228,7 +232,7 @@ while True:
     assert_equal "$(ls -A "$home")" .config
 }
 
-@test "a socket configured in a folder that is everybody's is refused, and a stranger's there is not used" {
+@test "a socket configured in a world-writable folder is refused, and a stranger's socket there is not used" {
     local folder
     folder=$(public_dir)/shared
     mkdir -m 1777 "$folder"

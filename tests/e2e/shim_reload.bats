@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# The configuration file under plain LD_PRELOAD while it changes: whoever writes it, and however, no
-# connection of a running program goes past the gateway.
+# The configuration file changes under plain LD_PRELOAD: however it is written, no connection of a
+# running program bypasses the gateway.
 
 load lib
 
@@ -24,7 +24,8 @@ teardown() {
 
 probe() { LD_PRELOAD=$library python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"; }
 
-# start_connecting: a program that connects again and again until `stop` is there, and then says how often.
+# start_connecting: starts a program that connects repeatedly until `stop` exists, and then prints
+# how often it has.
 start_connecting() {
     cat >connecting.py <<END
 import os, socket, time
@@ -41,7 +42,7 @@ END
     wait_until "the first connection" test -e running
 }
 
-# assert_none_direct: all its connections were streams.
+# assert_none_direct: all connections of that program were streams.
 assert_none_direct() {
     touch stop
     wait_until "the program to end" ended "$connecting"
@@ -54,7 +55,7 @@ assert_none_direct() {
 
 ended() { ! alive "$1"; }
 
-@test "a file that is rewritten thousands of times, in many ways: no connection goes direct" {
+@test "while the file is rewritten thousands of times in many ways, no connection goes direct" {
     start_connecting
     cat >rewrite.py <<'END'
 import os, random, shutil, sys, time
@@ -87,7 +88,7 @@ END
     assert_none_direct
 }
 
-@test "a file that is empty, broken, gone or a folder for seconds: the last good one goes on, and the log says so" {
+@test "while the file is empty, invalid, missing or a folder, the last good one stays in force, and the log says so" {
     start_connecting
     local good
     good=$(cat own.conf)
@@ -105,7 +106,7 @@ END
     assert_equal "$(grep -c 'stays in force' shim.log)" 5 # each once
 }
 
-@test "programs that begin while the file is being rewritten wait for it" {
+@test "programs that start while the file is being rewritten wait for it" {
     cat >rewrite.py <<'END'
 import os, time
 good = open('own.conf').read()
@@ -125,7 +126,7 @@ END
     assert_equal "$(streams_total)" 12
 }
 
-@test "SMUXSHIM_STRICT=1: empty, not there, a folder, or no configuration at all is EACCES" {
+@test "SMUXSHIM_STRICT=1: a file that is empty, missing or a folder, or no configuration at all: EACCES" {
     export SMUXSHIM_STRICT=1
     run probe
     assert_output connected
@@ -146,7 +147,7 @@ END
     [[ $stderr == *"expected a configuration file or SMUXSHIM_ROUTES, found neither"* ]] || fail "$stderr"
 }
 
-@test "a relative SMUXSHIM_CONFIG is that of the folder where it was first seen, also for the programs it runs" {
+@test "a relative SMUXSHIM_CONFIG refers to the folder where it was first seen, for child programs, too" {
     mkdir elsewhere
     cat >program.py <<END
 import os, socket, subprocess, sys
@@ -161,7 +162,7 @@ if len(sys.argv) == 1:
 END
     SMUXSHIM_CONFIG=own.conf LD_PRELOAD=$library python3 program.py
     assert_equal "$(streams_total)" 2
-    # By the launcher, too.
+    # The same with the launcher.
     cat >program.sh <<'END'
 cd elsewhere && echo "$SMUXSHIM_CONFIG"
 END

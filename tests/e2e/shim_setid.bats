@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Programs with raised privileges, where the library is in /etc/ld.so.preload: whoever runs them makes
-# their environment, so nothing in it counts.
+# Programs with raised privileges, with the library in /etc/ld.so.preload: the user who runs them
+# chooses their environment, so all of it is ignored.
 
 load lib
 
@@ -43,8 +43,8 @@ teardown() {
     show_logs
 }
 
-# preloaded COMMAND...: as nobody, in a mount namespace whose /etc has ld.so.preload and, where there is
-# one, our smuxshim.conf.
+# preloaded COMMAND...: runs the command as nobody, in a mount namespace whose /etc has an
+# ld.so.preload and, if the test has written one, our smuxshim.conf.
 preloaded() {
     own_mounts bash -c '
         mount -t tmpfs tmpfs /mnt && cp -a /etc /mnt/etc && mount --bind /mnt/etc /etc || exit 9
@@ -54,7 +54,7 @@ preloaded() {
         exec setpriv --reuid=nobody --regid=nogroup --clear-groups env "$@"' - "$@"
 }
 
-# What a stranger would say to make it his.
+# The variables with which a stranger would try to take control.
 strangers() {
     echo "SMUXSHIM_LOG=$PWD/open/log" "SMUXSHIM_SOCKET=$PWD/open/smuxshim-helper.sock" \
         SMUXSHIM_ROUTES=127.0.0.1 SMUXSHIM_GATEWAY=tcp://127.0.0.1:1 "SMUXSHIM_CONFIG=$PWD/open/strange.conf" \
@@ -62,9 +62,9 @@ strangers() {
         "HOME=$PWD/open" "TMPDIR=$PWD/open"
 }
 
-@test "no variable of ours sends a set-user-id program's connection elsewhere, or makes it write or fail" {
+@test "none of our variables can redirect a set-user-ID program's connection, or make it write or fail" {
     echo nonsense >open/strange.conf
-    # Without privileges they count: nobody answers at that socket.
+    # Without raised privileges they take effect: no helper answers at that socket.
     # shellcheck disable=SC2046 # one word each
     run preloaded $(strangers) SMUXSHIM_NAMES= ./ordinary "$peer_port"
     assert_output "secure 0, Network is unreachable"
@@ -77,7 +77,7 @@ strangers() {
     assert_output strange.conf
 }
 
-@test "what root has written in /etc counts for it, and cannot be turned off" {
+@test "root's configuration in /etc applies to a set-user-ID program, and cannot be turned off" {
     runtime_dir=$PWD write_smuxshim_conf 127.0.0.1
     sed -i '/^socket =/a socket-mode = 0666' "$smuxshim_conf"
     start_helper

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# For files whose tests share a web server and a peer, and have a gateway and a helper for both each.
+# For files whose tests share a web server and a peer, and have a gateway and a helper for both
+# each.
 # shellcheck disable=SC2154
 
 load lib
