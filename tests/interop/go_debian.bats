@@ -10,21 +10,22 @@ setup() {
     need go-peer-debian
 }
 
-# ---- Our client, Debian's Go server, version 1 ---------------------------------------------------------
+# ---- Our client, Debian's Go server, version 1
+# ---------------------------------------------------------
 
-@test "our client, Debian's Go server, version 1: echoes of random sizes come back unchanged" {
+@test "our client, Debian's Go server, version 1: echoes of random sizes return unchanged" {
     ours_drives go-peer-debian 1 echo
 }
 
-@test "our client, Debian's Go server, version 1: 5000 streams are opened and closed, and none is left" {
+@test "our client, Debian's Go server, version 1: 5000 streams are opened and closed, and none remains" {
     ours_drives go-peer-debian 1 churn
 }
 
-@test "our client, Debian's Go server, version 1: 1 GiB goes up one stream and its checksum agrees" {
+@test "our client, Debian's Go server, version 1: 1 GiB sent on one stream arrives with the right checksum" {
     ours_drives go-peer-debian 1 bulk-up
 }
 
-@test "our client, Debian's Go server, version 1: 1 GiB comes down one stream and its checksum agrees" {
+@test "our client, Debian's Go server, version 1: 1 GiB received on one stream has the right checksum" {
     ours_drives go-peer-debian 1 bulk-down
 }
 
@@ -32,7 +33,7 @@ setup() {
     ours_drives go-peer-debian 1 parallel "${roomy[@]}"
 }
 
-@test "our client, Debian's Go server, version 1: streams flow on beside two that nobody reads" {
+@test "our client, Debian's Go server, version 1: streams keep flowing beside two unread ones" {
     ours_drives go-peer-debian 1 slow-reader
 }
 
@@ -44,15 +45,15 @@ setup() {
     ours_drives go-peer-debian 1 half-close
 }
 
-@test "our client, Debian's Go server, version 1: keepalive carries an idle session" {
+@test "our client, Debian's Go server, version 1: keepalive keeps an idle session alive" {
     ours_drives_idle go-peer-debian 1
 }
 
-@test "our client, Debian's Go server, version 1: their death in mid-transfer is an error to our client" {
+@test "our client, Debian's Go server, version 1: killing them in mid-transfer is an error for our client" {
     their_server_dies go-peer-debian 1
 }
 
-@test "our client, Debian's Go server, version 1: our death in mid-transfer ends their session" {
+@test "our client, Debian's Go server, version 1: killing ours in mid-transfer ends their session" {
     our_client_dies go-peer-debian 1
 }
 
@@ -60,21 +61,22 @@ setup() {
     their_server_freezes go-peer-debian 1
 }
 
-# ---- Debian's Go client, our server, version 1 ---------------------------------------------------------
+# ---- Debian's Go client, our server, version 1
+# ---------------------------------------------------------
 
-@test "Debian's Go client, our server, version 1: echoes of random sizes come back unchanged" {
+@test "Debian's Go client, our server, version 1: echoes of random sizes return unchanged" {
     they_drive go-peer-debian 1 echo
 }
 
-@test "Debian's Go client, our server, version 1: 5000 streams are opened and closed, and none is left" {
+@test "Debian's Go client, our server, version 1: 5000 streams are opened and closed, and none remains" {
     they_drive go-peer-debian 1 churn
 }
 
-@test "Debian's Go client, our server, version 1: 1 GiB goes up one stream and its checksum agrees" {
+@test "Debian's Go client, our server, version 1: 1 GiB sent on one stream arrives with the right checksum" {
     they_drive go-peer-debian 1 bulk-up
 }
 
-@test "Debian's Go client, our server, version 1: 1 GiB comes down one stream and its checksum agrees" {
+@test "Debian's Go client, our server, version 1: 1 GiB received on one stream has the right checksum" {
     they_drive go-peer-debian 1 bulk-down
 }
 
@@ -82,7 +84,7 @@ setup() {
     they_drive go-peer-debian 1 parallel "${roomy[@]}"
 }
 
-@test "Debian's Go client, our server, version 1: streams flow on beside two that nobody reads" {
+@test "Debian's Go client, our server, version 1: streams keep flowing beside two unread ones" {
     they_drive go-peer-debian 1 slow-reader
 }
 
@@ -90,19 +92,19 @@ setup() {
     they_drive go-peer-debian 1 reverse
 }
 
-@test "Debian's Go client, our server, version 1: the client writes on after the server's end of file" {
+@test "Debian's Go client, our server, version 1: the client can write after the server's end of file" {
     they_drive go-peer-debian 1 early-close
 }
 
-@test "Debian's Go client, our server, version 1: keepalive carries an idle session" {
+@test "Debian's Go client, our server, version 1: keepalive keeps an idle session alive" {
     they_drive_idle go-peer-debian 1
 }
 
-@test "Debian's Go client, our server, version 1: their death in mid-transfer is an error to our server" {
+@test "Debian's Go client, our server, version 1: killing them in mid-transfer is an error for our server" {
     their_client_dies go-peer-debian 1
 }
 
-@test "Debian's Go client, our server, version 1: our death in mid-transfer ends their session" {
+@test "Debian's Go client, our server, version 1: killing ours in mid-transfer ends their session" {
     our_server_dies go-peer-debian 1
 }
 
@@ -110,21 +112,22 @@ setup() {
     our_server_freezes go-peer-debian 1
 }
 
-# ---- Our client, Debian's Go server, version 2 ---------------------------------------------------------
+# ---- Our client, Debian's Go server, version 2
+# ---------------------------------------------------------
 
-@test "our client, Debian's Go server, version 2: echoes of random sizes come back unchanged" {
+@test "our client, Debian's Go server, version 2: echoes of random sizes return unchanged" {
     ours_drives go-peer-debian 2 echo
 }
 
-@test "our client, Debian's Go server, version 2: 5000 streams are opened and closed, and none is left" {
+@test "our client, Debian's Go server, version 2: 5000 streams are opened and closed, and none remains" {
     ours_drives go-peer-debian 2 churn
 }
 
-@test "our client, Debian's Go server, version 2: 1 GiB goes up one stream and its checksum agrees" {
+@test "our client, Debian's Go server, version 2: 1 GiB sent on one stream arrives with the right checksum" {
     ours_drives go-peer-debian 2 bulk-up
 }
 
-@test "our client, Debian's Go server, version 2: 1 GiB comes down one stream and its checksum agrees" {
+@test "our client, Debian's Go server, version 2: 1 GiB received on one stream has the right checksum" {
     ours_drives go-peer-debian 2 bulk-down
 }
 
@@ -132,7 +135,7 @@ setup() {
     ours_drives go-peer-debian 2 parallel "${roomy[@]}"
 }
 
-@test "our client, Debian's Go server, version 2: streams flow on beside two that nobody reads" {
+@test "our client, Debian's Go server, version 2: streams keep flowing beside two unread ones" {
     ours_drives go-peer-debian 2 slow-reader
 }
 
@@ -144,15 +147,15 @@ setup() {
     ours_drives go-peer-debian 2 half-close
 }
 
-@test "our client, Debian's Go server, version 2: keepalive carries an idle session" {
+@test "our client, Debian's Go server, version 2: keepalive keeps an idle session alive" {
     ours_drives_idle go-peer-debian 2
 }
 
-@test "our client, Debian's Go server, version 2: their death in mid-transfer is an error to our client" {
+@test "our client, Debian's Go server, version 2: killing them in mid-transfer is an error for our client" {
     their_server_dies go-peer-debian 2
 }
 
-@test "our client, Debian's Go server, version 2: our death in mid-transfer ends their session" {
+@test "our client, Debian's Go server, version 2: killing ours in mid-transfer ends their session" {
     our_client_dies go-peer-debian 2
 }
 
@@ -160,21 +163,22 @@ setup() {
     their_server_freezes go-peer-debian 2
 }
 
-# ---- Debian's Go client, our server, version 2 ---------------------------------------------------------
+# ---- Debian's Go client, our server, version 2
+# ---------------------------------------------------------
 
-@test "Debian's Go client, our server, version 2: echoes of random sizes come back unchanged" {
+@test "Debian's Go client, our server, version 2: echoes of random sizes return unchanged" {
     they_drive go-peer-debian 2 echo
 }
 
-@test "Debian's Go client, our server, version 2: 5000 streams are opened and closed, and none is left" {
+@test "Debian's Go client, our server, version 2: 5000 streams are opened and closed, and none remains" {
     they_drive go-peer-debian 2 churn
 }
 
-@test "Debian's Go client, our server, version 2: 1 GiB goes up one stream and its checksum agrees" {
+@test "Debian's Go client, our server, version 2: 1 GiB sent on one stream arrives with the right checksum" {
     they_drive go-peer-debian 2 bulk-up
 }
 
-@test "Debian's Go client, our server, version 2: 1 GiB comes down one stream and its checksum agrees" {
+@test "Debian's Go client, our server, version 2: 1 GiB received on one stream has the right checksum" {
     they_drive go-peer-debian 2 bulk-down
 }
 
@@ -182,7 +186,7 @@ setup() {
     they_drive go-peer-debian 2 parallel "${roomy[@]}"
 }
 
-@test "Debian's Go client, our server, version 2: streams flow on beside two that nobody reads" {
+@test "Debian's Go client, our server, version 2: streams keep flowing beside two unread ones" {
     they_drive go-peer-debian 2 slow-reader
 }
 
@@ -190,19 +194,19 @@ setup() {
     they_drive go-peer-debian 2 reverse
 }
 
-@test "Debian's Go client, our server, version 2: the client writes on after the server's end of file" {
+@test "Debian's Go client, our server, version 2: the client can write after the server's end of file" {
     they_drive go-peer-debian 2 early-close
 }
 
-@test "Debian's Go client, our server, version 2: keepalive carries an idle session" {
+@test "Debian's Go client, our server, version 2: keepalive keeps an idle session alive" {
     they_drive_idle go-peer-debian 2
 }
 
-@test "Debian's Go client, our server, version 2: their death in mid-transfer is an error to our server" {
+@test "Debian's Go client, our server, version 2: killing them in mid-transfer is an error for our server" {
     their_client_dies go-peer-debian 2
 }
 
-@test "Debian's Go client, our server, version 2: our death in mid-transfer ends their session" {
+@test "Debian's Go client, our server, version 2: killing ours in mid-transfer ends their session" {
     our_server_dies go-peer-debian 2
 }
 

@@ -12,19 +12,19 @@ setup() {
 
 # ---- Our client, Go server, version 1 ---------------------------------------------------------
 
-@test "our client, Go server, version 1: echoes of random sizes come back unchanged" {
+@test "our client, Go server, version 1: echoes of random sizes return unchanged" {
     ours_drives go-peer 1 echo
 }
 
-@test "our client, Go server, version 1: 5000 streams are opened and closed, and none is left" {
+@test "our client, Go server, version 1: 5000 streams are opened and closed, and none remains" {
     ours_drives go-peer 1 churn
 }
 
-@test "our client, Go server, version 1: 1 GiB goes up one stream and its checksum agrees" {
+@test "our client, Go server, version 1: 1 GiB sent on one stream arrives with the right checksum" {
     ours_drives go-peer 1 bulk-up
 }
 
-@test "our client, Go server, version 1: 1 GiB comes down one stream and its checksum agrees" {
+@test "our client, Go server, version 1: 1 GiB received on one stream has the right checksum" {
     ours_drives go-peer 1 bulk-down
 }
 
@@ -32,7 +32,7 @@ setup() {
     ours_drives go-peer 1 parallel "${roomy[@]}"
 }
 
-@test "our client, Go server, version 1: streams flow on beside two that nobody reads" {
+@test "our client, Go server, version 1: streams keep flowing beside two unread ones" {
     ours_drives go-peer 1 slow-reader
 }
 
@@ -44,19 +44,19 @@ setup() {
     ours_drives go-peer 1 half-close
 }
 
-@test "our client, Go server, version 1: the client writes on after the server's end of file" {
+@test "our client, Go server, version 1: the client can write after the server's end of file" {
     ours_drives go-peer 1 early-close -- --careful-close
 }
 
-@test "our client, Go server, version 1: keepalive carries an idle session" {
+@test "our client, Go server, version 1: keepalive keeps an idle session alive" {
     ours_drives_idle go-peer 1
 }
 
-@test "our client, Go server, version 1: their death in mid-transfer is an error to our client" {
+@test "our client, Go server, version 1: killing them in mid-transfer is an error for our client" {
     their_server_dies go-peer 1
 }
 
-@test "our client, Go server, version 1: our death in mid-transfer ends their session" {
+@test "our client, Go server, version 1: killing ours in mid-transfer ends their session" {
     our_client_dies go-peer 1
 }
 
@@ -66,19 +66,19 @@ setup() {
 
 # ---- Go client, our server, version 1 ---------------------------------------------------------
 
-@test "Go client, our server, version 1: echoes of random sizes come back unchanged" {
+@test "Go client, our server, version 1: echoes of random sizes return unchanged" {
     they_drive go-peer 1 echo
 }
 
-@test "Go client, our server, version 1: 5000 streams are opened and closed, and none is left" {
+@test "Go client, our server, version 1: 5000 streams are opened and closed, and none remains" {
     they_drive go-peer 1 churn
 }
 
-@test "Go client, our server, version 1: 1 GiB goes up one stream and its checksum agrees" {
+@test "Go client, our server, version 1: 1 GiB sent on one stream arrives with the right checksum" {
     they_drive go-peer 1 bulk-up
 }
 
-@test "Go client, our server, version 1: 1 GiB comes down one stream and its checksum agrees" {
+@test "Go client, our server, version 1: 1 GiB received on one stream has the right checksum" {
     they_drive go-peer 1 bulk-down
 }
 
@@ -86,7 +86,7 @@ setup() {
     they_drive go-peer 1 parallel "${roomy[@]}"
 }
 
-@test "Go client, our server, version 1: streams flow on beside two that nobody reads" {
+@test "Go client, our server, version 1: streams keep flowing beside two unread ones" {
     they_drive go-peer 1 slow-reader
 }
 
@@ -98,19 +98,19 @@ setup() {
     they_drive go-peer 1 half-close -- --careful-close
 }
 
-@test "Go client, our server, version 1: the client writes on after the server's end of file" {
+@test "Go client, our server, version 1: the client can write after the server's end of file" {
     they_drive go-peer 1 early-close
 }
 
-@test "Go client, our server, version 1: keepalive carries an idle session" {
+@test "Go client, our server, version 1: keepalive keeps an idle session alive" {
     they_drive_idle go-peer 1
 }
 
-@test "Go client, our server, version 1: their death in mid-transfer is an error to our server" {
+@test "Go client, our server, version 1: killing them in mid-transfer is an error for our server" {
     their_client_dies go-peer 1
 }
 
-@test "Go client, our server, version 1: our death in mid-transfer ends their session" {
+@test "Go client, our server, version 1: killing ours in mid-transfer ends their session" {
     our_server_dies go-peer 1
 }
 
@@ -120,19 +120,19 @@ setup() {
 
 # ---- Our client, Go server, version 2 ---------------------------------------------------------
 
-@test "our client, Go server, version 2: echoes of random sizes come back unchanged" {
+@test "our client, Go server, version 2: echoes of random sizes return unchanged" {
     ours_drives go-peer 2 echo
 }
 
-@test "our client, Go server, version 2: 5000 streams are opened and closed, and none is left" {
+@test "our client, Go server, version 2: 5000 streams are opened and closed, and none remains" {
     ours_drives go-peer 2 churn
 }
 
-@test "our client, Go server, version 2: 1 GiB goes up one stream and its checksum agrees" {
+@test "our client, Go server, version 2: 1 GiB sent on one stream arrives with the right checksum" {
     ours_drives go-peer 2 bulk-up
 }
 
-@test "our client, Go server, version 2: 1 GiB comes down one stream and its checksum agrees" {
+@test "our client, Go server, version 2: 1 GiB received on one stream has the right checksum" {
     ours_drives go-peer 2 bulk-down
 }
 
@@ -140,7 +140,7 @@ setup() {
     ours_drives go-peer 2 parallel "${roomy[@]}"
 }
 
-@test "our client, Go server, version 2: streams flow on beside two that nobody reads" {
+@test "our client, Go server, version 2: streams keep flowing beside two unread ones" {
     ours_drives go-peer 2 slow-reader
 }
 
@@ -152,19 +152,19 @@ setup() {
     ours_drives go-peer 2 half-close
 }
 
-@test "our client, Go server, version 2: the client writes on after the server's end of file" {
+@test "our client, Go server, version 2: the client can write after the server's end of file" {
     ours_drives go-peer 2 early-close -- --careful-close
 }
 
-@test "our client, Go server, version 2: keepalive carries an idle session" {
+@test "our client, Go server, version 2: keepalive keeps an idle session alive" {
     ours_drives_idle go-peer 2
 }
 
-@test "our client, Go server, version 2: their death in mid-transfer is an error to our client" {
+@test "our client, Go server, version 2: killing them in mid-transfer is an error for our client" {
     their_server_dies go-peer 2
 }
 
-@test "our client, Go server, version 2: our death in mid-transfer ends their session" {
+@test "our client, Go server, version 2: killing ours in mid-transfer ends their session" {
     our_client_dies go-peer 2
 }
 
@@ -174,19 +174,19 @@ setup() {
 
 # ---- Go client, our server, version 2 ---------------------------------------------------------
 
-@test "Go client, our server, version 2: echoes of random sizes come back unchanged" {
+@test "Go client, our server, version 2: echoes of random sizes return unchanged" {
     they_drive go-peer 2 echo
 }
 
-@test "Go client, our server, version 2: 5000 streams are opened and closed, and none is left" {
+@test "Go client, our server, version 2: 5000 streams are opened and closed, and none remains" {
     they_drive go-peer 2 churn
 }
 
-@test "Go client, our server, version 2: 1 GiB goes up one stream and its checksum agrees" {
+@test "Go client, our server, version 2: 1 GiB sent on one stream arrives with the right checksum" {
     they_drive go-peer 2 bulk-up
 }
 
-@test "Go client, our server, version 2: 1 GiB comes down one stream and its checksum agrees" {
+@test "Go client, our server, version 2: 1 GiB received on one stream has the right checksum" {
     they_drive go-peer 2 bulk-down
 }
 
@@ -194,7 +194,7 @@ setup() {
     they_drive go-peer 2 parallel "${roomy[@]}"
 }
 
-@test "Go client, our server, version 2: streams flow on beside two that nobody reads" {
+@test "Go client, our server, version 2: streams keep flowing beside two unread ones" {
     they_drive go-peer 2 slow-reader
 }
 
@@ -206,19 +206,19 @@ setup() {
     they_drive go-peer 2 half-close -- --careful-close
 }
 
-@test "Go client, our server, version 2: the client writes on after the server's end of file" {
+@test "Go client, our server, version 2: the client can write after the server's end of file" {
     they_drive go-peer 2 early-close
 }
 
-@test "Go client, our server, version 2: keepalive carries an idle session" {
+@test "Go client, our server, version 2: keepalive keeps an idle session alive" {
     they_drive_idle go-peer 2
 }
 
-@test "Go client, our server, version 2: their death in mid-transfer is an error to our server" {
+@test "Go client, our server, version 2: killing them in mid-transfer is an error for our server" {
     their_client_dies go-peer 2
 }
 
-@test "Go client, our server, version 2: our death in mid-transfer ends their session" {
+@test "Go client, our server, version 2: killing ours in mid-transfer ends their session" {
     our_server_dies go-peer 2
 }
 
@@ -226,7 +226,8 @@ setup() {
     our_server_freezes go-peer 2
 }
 
-# ---- The side that connects need not be the smux client --------------------------------------------
+# ---- The side that connects need not be the smux client
+# --------------------------------------------
 
 @test "our smux server connects to their smux client" {
     start_responder go-peer --version 2 --role client

@@ -1,16 +1,16 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# libsmux with itself, and what only it can: extensions are in use here.
+# libsmux with itself, with the extensions that only libsmux has.
 
 load peers
 
 setup_file() { begin_waiting c_peer 2; }
 
-@test "libsmux with itself, version 1: echoes of random sizes come back unchanged" {
+@test "libsmux with itself, version 1: echoes of random sizes return unchanged" {
     converse c_peer c_peer 1 echo
 }
 
-@test "libsmux with itself, version 2: echoes of random sizes come back unchanged" {
+@test "libsmux with itself, version 2: echoes of random sizes return unchanged" {
     converse c_peer c_peer 2 echo
 }
 
@@ -26,23 +26,23 @@ setup_file() { begin_waiting c_peer 2; }
     assert_responder_content
 }
 
-@test "libsmux with itself, version 1: 5000 streams are opened and closed, and none is left" {
+@test "libsmux with itself, version 1: 5000 streams are opened and closed, and none remains" {
     converse c_peer c_peer 1 churn
 }
 
-@test "libsmux with itself, version 2: 5000 streams are opened and closed, and none is left" {
+@test "libsmux with itself, version 2: 5000 streams are opened and closed, and none remains" {
     converse c_peer c_peer 2 churn
 }
 
-@test "libsmux with itself, version 1: 1 GiB goes up one stream and its checksum agrees" {
+@test "libsmux with itself, version 1: 1 GiB sent on one stream arrives with the right checksum" {
     converse c_peer c_peer 1 bulk-up
 }
 
-@test "libsmux with itself, version 2: 1 GiB comes down one stream and its checksum agrees" {
+@test "libsmux with itself, version 2: 1 GiB received on one stream has the right checksum" {
     converse c_peer c_peer 2 bulk-down
 }
 
-@test "libsmux with itself, version 2, windows of 64 KiB that do not grow: 1 GiB goes up one stream" {
+@test "libsmux with itself, version 2, windows of 64 KiB that do not grow: 1 GiB is sent on one stream" {
     converse c_peer c_peer 2 bulk-up --fixed-window
 }
 
@@ -62,19 +62,19 @@ setup_file() { begin_waiting c_peer 2; }
     converse c_peer c_peer 2 half-close --size 3000000
 }
 
-@test "libsmux with itself, version 1: the client writes on after the server's end of file" {
+@test "libsmux with itself, version 1: the client can write after the server's end of file" {
     converse c_peer c_peer 1 early-close --size 3000000
 }
 
-@test "libsmux with itself, version 2: the client writes on after the server's end of file" {
+@test "libsmux with itself, version 2: the client can write after the server's end of file" {
     converse c_peer c_peer 2 early-close --size 3000000
 }
 
-@test "libsmux with itself, version 1: streams flow on beside two that nobody reads" {
+@test "libsmux with itself, version 1: streams keep flowing beside two unread ones" {
     converse c_peer c_peer 1 slow-reader
 }
 
-@test "libsmux with itself, version 2: streams flow on beside two that nobody reads" {
+@test "libsmux with itself, version 2: streams keep flowing beside two unread ones" {
     converse c_peer c_peer 2 slow-reader
 }
 
@@ -84,15 +84,15 @@ setup_file() { begin_waiting c_peer 2; }
     assert_responder_content
 }
 
-@test "libsmux with itself, keepalive carries an idle session" {
+@test "libsmux with itself, keepalive keeps an idle session alive" {
     ours_drives_idle c_peer 2
 }
 
-@test "libsmux with itself, the server's death in mid-transfer is an error to the client" {
+@test "libsmux with itself, killing the server in mid-transfer is an error for the client" {
     their_server_dies c_peer 1
 }
 
-@test "libsmux with itself, the client's death in mid-transfer is an error to the server" {
+@test "libsmux with itself, killing the client in mid-transfer is an error for the server" {
     their_client_dies c_peer 2
 }
 

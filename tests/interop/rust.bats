@@ -12,19 +12,19 @@ setup() {
 
 # ---- Our client, Rust server, version 1 ---------------------------------------------------------
 
-@test "our client, Rust server, version 1: echoes of random sizes come back unchanged" {
+@test "our client, Rust server, version 1: echoes of random sizes return unchanged" {
     ours_drives rust-peer 1 echo
 }
 
-@test "our client, Rust server, version 1: 5000 streams are opened and closed, and none is left" {
+@test "our client, Rust server, version 1: 5000 streams are opened and closed, and none remains" {
     ours_drives rust-peer 1 churn
 }
 
-@test "our client, Rust server, version 1: 1 GiB goes up one stream and its checksum agrees" {
+@test "our client, Rust server, version 1: 1 GiB sent on one stream arrives with the right checksum" {
     ours_drives rust-peer 1 bulk-up
 }
 
-@test "our client, Rust server, version 1: 1 GiB comes down one stream and its checksum agrees" {
+@test "our client, Rust server, version 1: 1 GiB received on one stream has the right checksum" {
     ours_drives rust-peer 1 bulk-down
 }
 
@@ -32,7 +32,7 @@ setup() {
     ours_drives rust-peer 1 parallel "${roomy[@]}"
 }
 
-@test "our client, Rust server, version 1: streams flow on beside two that nobody reads" {
+@test "our client, Rust server, version 1: streams keep flowing beside two unread ones" {
     ours_drives rust-peer 1 slow-reader
 }
 
@@ -44,19 +44,19 @@ setup() {
     ours_drives rust-peer 1 half-close
 }
 
-@test "our client, Rust server, version 1: the client writes on after the server's end of file" {
+@test "our client, Rust server, version 1: the client can write after the server's end of file" {
     ours_drives rust-peer 1 early-close
 }
 
-@test "our client, Rust server, version 1: keepalive carries an idle session" {
+@test "our client, Rust server, version 1: keepalive keeps an idle session alive" {
     ours_drives_idle rust-peer 1
 }
 
-@test "our client, Rust server, version 1: their death in mid-transfer is an error to our client" {
+@test "our client, Rust server, version 1: killing them in mid-transfer is an error for our client" {
     their_server_dies rust-peer 1
 }
 
-@test "our client, Rust server, version 1: our death in mid-transfer ends their session" {
+@test "our client, Rust server, version 1: killing ours in mid-transfer ends their session" {
     our_client_dies rust-peer 1
 }
 
@@ -66,19 +66,19 @@ setup() {
 
 # ---- Rust client, our server, version 1 ---------------------------------------------------------
 
-@test "Rust client, our server, version 1: echoes of random sizes come back unchanged" {
+@test "Rust client, our server, version 1: echoes of random sizes return unchanged" {
     they_drive rust-peer 1 echo
 }
 
-@test "Rust client, our server, version 1: 5000 streams are opened and closed, and none is left" {
+@test "Rust client, our server, version 1: 5000 streams are opened and closed, and none remains" {
     they_drive rust-peer 1 churn
 }
 
-@test "Rust client, our server, version 1: 1 GiB goes up one stream and its checksum agrees" {
+@test "Rust client, our server, version 1: 1 GiB sent on one stream arrives with the right checksum" {
     they_drive rust-peer 1 bulk-up
 }
 
-@test "Rust client, our server, version 1: 1 GiB comes down one stream and its checksum agrees" {
+@test "Rust client, our server, version 1: 1 GiB received on one stream has the right checksum" {
     they_drive rust-peer 1 bulk-down
 }
 
@@ -86,7 +86,7 @@ setup() {
     they_drive rust-peer 1 parallel "${roomy[@]}"
 }
 
-@test "Rust client, our server, version 1: streams flow on beside two that nobody reads" {
+@test "Rust client, our server, version 1: streams keep flowing beside two unread ones" {
     they_drive rust-peer 1 slow-reader
 }
 
@@ -98,19 +98,19 @@ setup() {
     they_drive rust-peer 1 half-close
 }
 
-@test "Rust client, our server, version 1: the client writes on after the server's end of file" {
+@test "Rust client, our server, version 1: the client can write after the server's end of file" {
     they_drive rust-peer 1 early-close
 }
 
-@test "Rust client, our server, version 1: keepalive carries an idle session" {
+@test "Rust client, our server, version 1: keepalive keeps an idle session alive" {
     they_drive_idle rust-peer 1
 }
 
-@test "Rust client, our server, version 1: their death in mid-transfer is an error to our server" {
+@test "Rust client, our server, version 1: killing them in mid-transfer is an error for our server" {
     their_client_dies rust-peer 1
 }
 
-@test "Rust client, our server, version 1: our death in mid-transfer ends their session" {
+@test "Rust client, our server, version 1: killing ours in mid-transfer ends their session" {
     our_server_dies rust-peer 1
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Random conversations (tests/oracle/conversation): direct, and then over every kind of path. What fails
-# says its seed; `conversation --seed N` repeats it, and tests/oracle/README.md says how to run many.
+# Random conversations (tests/oracle/conversation), direct and then over every kind of path. A
+# failure prints its seed; `conversation --seed N` repeats it, and tests/oracle/README.md says how
+# to run many.
 
 load ../e2e/lib
 
@@ -14,7 +15,7 @@ teardown() {
     stop_all
 }
 
-# talk FIRST COUNT [OPTION...]: the conversations from seed FIRST on.
+# talk FIRST COUNT [OPTION...]: runs COUNT conversations, from seed FIRST on.
 talk() {
     $exec timeout 300 "$BUILD/oracle/conversation" --seed "$1" --count "$2" --jobs 16 "${@:3}"
 }
@@ -36,11 +37,11 @@ start_plain() {
     start_helper
 }
 
-@test "conversations: direct, nothing is wrong" {
+@test "conversations: direct, no error" {
     talk 1 300
 }
 
-@test "conversations: nothing stalls, no byte and no end is wrong over smux version 2" {
+@test "conversations: over smux version 2, nothing stalls and every byte and every end is right" {
     start_both "$all_routes"
     through 1 300
     assert_carried 300
@@ -52,21 +53,21 @@ start_plain() {
     through 1000 150
 }
 
-@test "conversations: the same with a smux server that is not ours, version 2" {
+@test "conversations: the same with a plain smux server, version 2" {
     direct && skip "there is no direct way to a smux server"
     start_plain 2
     through 2000 100 --via 1 --no-reset
 }
 
-@test "conversations: the same with a smux server that is not ours, version 1" {
+@test "conversations: the same with a plain smux server, version 1" {
     direct && skip "there is no direct way to a smux server"
     start_plain 1
     through 3000 100 --via 1 --no-reset
 }
 
-# There a lost edge or a bound that is too small shows. (No resets: what tells the helper of SO_LINGER
-# waits for a second only.)
-@test "conversations: the same when helper and gateway are starved and all share one processor" {
+# This reveals lost edges and bounds that are too small. (No resets: the notice of SO_LINGER waits
+# for the helper for one second only.)
+@test "conversations: the same when helper and gateway get little time and all processes share one processor" {
     start_both "$all_routes"
     direct || renice -n 19 -p "$gateway_pid" "$helper_pid"
     direct || taskset -p -c 0 "$gateway_pid"

@@ -1,11 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # The kernel's TCP is the oracle: every program prints what it observes, direct, under the shim with
-# a helper that relays to plain TCP, and under the shim with the real helper and gateway. All the same.
+# a helper that relays to plain TCP, and under the shim with the real helper and gateway. The three
+# outputs must be equal.
 
 load ../e2e/lib
 
-# With names among them, so that lookups are watched.
+# Some routes match by name, so that lookups are hooked.
 routes="127.0.0.0/9:*, 0.0.0.0:*, [::1]:*, [::]:*, localhost:*, *.route.invalid:*"
 
 setup_file() {
@@ -23,14 +24,15 @@ teardown_file() { stop_all; }
 
 teardown() { show_logs; }
 
-# with_loop COMMAND...: under the shim and the helper without gateway.
+# with_loop COMMAND...: runs the command under the shim, with the helper that needs no gateway.
 with_loop() {
     SMUXSHIM_SOCKET=$loop_socket "$BUILD/smuxshim" -g tcp://127.0.0.1:1 -r "$routes" "$@"
 }
 
 same() { same_command "$2" "$BUILD/oracle/$1"; }
 
-# same_command MINIMUM COMMAND...: at least MINIMUM observations, equal in all three runs.
+# same_command MINIMUM COMMAND...: the command prints at least MINIMUM observations, equal in all
+# three runs.
 same_command() {
     local minimum=$1 dir=$BATS_TEST_TMPDIR
     shift
@@ -54,13 +56,13 @@ same_command_with_loop() {
 
 @test "connect: results, errors, retries, wrong arguments" { same connect_plain 74; }
 
-@test "connect under way: poll, names, options, data, signals, timeouts" { same connect_pending 65; }
+@test "connect in progress: poll, names, options, data, signals, timeouts" { same connect_pending 65; }
 
-@test "connect given up: shutdown, disconnect, signals, cancellation, children" { same given_up 131; }
+@test "connect aborted: shutdown, disconnect, signals, cancellation, children" { same given_up 131; }
 
-# The wait of connect takes the error of a socket that is reset meanwhile. It must be told behind the data,
-# which was lost in 6 of 2,000 random conversations.
-@test "connect, and the target has spoken and reset before the program runs: data, and then the reset" {
+# A blocking connect takes the pending error if the socket is reset while it waits. The error must
+# be reported after the data, which was lost in 6 of 2,000 random conversations.
+@test "the target sends and resets before connect returns: the program gets the data, and then the reset" {
     local loop_socket=$BATS_TEST_TMPDIR/smuxshim-helper.sock
     spawn hasty "$BUILD/oracle/loop_helper" -r "$loop_socket"
     wait_until "the hasty helper" grep -q ready "$BATS_TEST_TMPDIR/hasty.log"
@@ -77,15 +79,15 @@ for _ in range(3):
     assert_output "$(printf '%s\n' connected 'last words' ECONNRESET 'end of file')"
 }
 
-@test "connect refused: every call afterwards, however the program was told" { same refused 370; }
+@test "connect refused: every call afterwards, however the program learned of it" { same refused 370; }
 
 @test "epoll: registered before and after, edges, oneshot, exclusive, nested, several sets" { same epoll_sets 81; }
 
-@test "epoll: registered by copies of the set, before exec, by io_uring; sockets of others" { same epoll_unseen 37; }
+@test "epoll: registered through copies of the set, before exec, by io_uring; sockets of other processes" { same epoll_unseen 37; }
 
-@test "names: peer and own, cut, bound, IPv6, v4-mapped" { same names 343; }
+@test "names: peer and local, truncated, bound, IPv6, v4-mapped" { same names 343; }
 
-@test "lookups: names to addresses and back, that no route is concerned with" { same lookups 95; }
+@test "lookups: names to addresses and back, for names without a route" { same lookups 95; }
 
 @test "options: set before and after connect, read back, refused" { same options 454; }
 
@@ -95,13 +97,13 @@ for _ in range(3):
 
 @test "ends: shutdown, close, reset, SIGPIPE, and what the target sees" { same ends 119; }
 
-@test "early ends: within microseconds of the connect, by both sides" { same ends_early 32; }
+@test "early ends: within microseconds of the connect, from both sides" { same ends_early 32; }
 
-@test "resets: behind data, in the middle of a call, and who tells of them" { same resets 170; }
+@test "resets: after data, during a call, and which call reports them" { same resets 170; }
 
 @test "processes: dup, fork, exec, SCM_RIGHTS, threads, signals, cancellation" { same processes 76; }
 
-@test "urgent data: both ways, the mark, SIGURG, poll, in line; telnet and ftp" { same urgent 75; }
+@test "urgent data: both directions, the mark, SIGURG, poll, in line; telnet and ftp" { same urgent 75; }
 
 @test "rare: fast open, SIGIO, bound ports and devices, other kinds of sockets" { same rare 100; }
 
@@ -111,7 +113,7 @@ for _ in range(3):
 
 @test "foreign descriptors: every option, of files, pipes and every kind of socket" { same_with_loop foreign_options 480; }
 
-@test "foreign descriptors: every other call, by name and by number, and what it leaves" { same_with_loop foreign_calls 230; }
+@test "foreign descriptors: every other call, by name and by number, and its side effects" { same_with_loop foreign_calls 230; }
 
 @test "python: socket, selectors, asyncio, children" { same_command 75 python3 "$runtimes/observe.py"; }
 

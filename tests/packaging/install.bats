@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# What `make install` lays down works for a program that knows nothing of this tree.
+# What `make install` installs works for a program outside this source tree.
 # shellcheck disable=SC2046 # pkg-config answers in words
 
 load /usr/lib/bats/bats-support/load
@@ -12,11 +12,11 @@ setup_file() {
     stage=$BATS_FILE_TMPDIR/stage
     export root stage
     make -C "$root" BUILD="${BUILD:-build}" DESTDIR="$stage" PREFIX=/opt/smux LIBDIR=/opt/smux/lib64 install >&2
-    # pkg-config, told where the files will be, answers for where they are now.
+    # The files are staged in a folder, and pkg-config is told to answer with paths in it.
     export PKG_CONFIG_PATH=$stage/opt/smux/lib64/pkgconfig PKG_CONFIG_SYSROOT_DIR=$stage
 }
 
-@test "headers, libraries, programs, smux.pc and manual pages are where PREFIX and LIBDIR say" {
+@test "headers, libraries, programs, smux.pc and manual pages are installed below PREFIX and LIBDIR" {
     run bash -c "cd '$stage' && find . ! -type d | sort"
     assert_output "./opt/smux/bin/smux-gateway
 ./opt/smux/bin/smux-helper
@@ -53,7 +53,8 @@ setup_file() {
     [ "$(readlink -f "$stage/opt/smux/lib64/libsmux.so.0")" = "$stage/opt/smux/lib64/libsmux.so.0.1.0" ]
 }
 
-# compile NAME OPTION...: an example, by what pkg-config says of the installed library.
+# compile NAME OPTION...: compiles an example with the flags that pkg-config gives for the installed
+# library.
 compile() {
     local name=$1
     shift
@@ -68,9 +69,9 @@ compile() {
     LD_LIBRARY_PATH=$stage/opt/smux/lib64 "$BATS_TEST_TMPDIR/two_engines"
 }
 
-# It tested smux_stream_send for errors only, once, and consumed what had not been sent: bytes were lost as
-# soon as there were more than the send buffer takes.
-@test "the example of the engine loses nothing where both sides are held back, and keeps the session alive" {
+# The example once checked smux_stream_send only for errors, and consumed bytes that had not been
+# sent: bytes were lost as soon as there were more than the send buffer holds.
+@test "the engine's example loses nothing when both sides are blocked, and keeps the session alive" {
     compile two_engines -static
     run -0 "$BATS_TEST_TMPDIR/two_engines"
     assert_line --regexp '^client: sent 1048576 bytes, [1-9][0-9]* times fewer than offered; 1048576 came back$'
@@ -83,7 +84,7 @@ compile() {
     "$BATS_TEST_TMPDIR/two_engines"
 }
 
-# talk SERVER: the example is built, and answers the client's.
+# talk SERVER: builds the example server, and lets the example client talk to it.
 talk() {
     compile "$1"
     compile echo_client
@@ -120,7 +121,7 @@ talk() {
     done
 }
 
-@test "the installed pages can be formatted, and tell the version" {
+@test "the installed pages can be formatted, and contain the version" {
     local page version
     version=$(pkg-config --modversion smux)
     for page in "$stage"/opt/smux/share/man/man*/*; do
@@ -128,10 +129,10 @@ talk() {
     done
 }
 
-@test "without scdoc the programs are built and installed, and that there are no pages is said" {
+@test "without scdoc the programs are built and installed, and a message says that the pages are not" {
     local copy=$BATS_TEST_TMPDIR/copy build=$BATS_TEST_TMPDIR/build built
     built=$(cd "$root" && realpath -m "${BUILD:-build}")
-    # What is built already is taken, but for the pages.
+    # Uses what has already been built, except for the pages.
     mkdir "$build"
     cp -a "$built"/obj "$built"/lib*.* "$built"/smux* "$build"
     run -0 make -C "$root" BUILD="$build" SCDOC=no-such-scdoc DESTDIR="$copy" install
@@ -140,7 +141,7 @@ talk() {
     [ ! -e "$copy/usr/local/share/man" ]
 }
 
-@test "uninstall removes all that install laid down" {
+@test "uninstall removes everything that install has created" {
     local copy=$BATS_TEST_TMPDIR/copy
     make -C "$root" BUILD="${BUILD:-build}" DESTDIR="$copy" install >&2
     make -C "$root" BUILD="${BUILD:-build}" DESTDIR="$copy" uninstall >&2

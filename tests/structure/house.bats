@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# The house: which folders there are, and which of them a file may include headers of.  The Makefile
-# names the folders in their order; core/README.md, shim/README.md and helper/README.md are its maps.
+# The structure of the source tree: its folders, and from which of them a file may include headers.
+# The Makefile lists the folders in order; core/README.md, shim/README.md and helper/README.md
+# describe them.
 
 setup() {
     load lib
@@ -16,10 +17,11 @@ setup() {
     } >"$may_include"
 }
 
-# dirs VARIABLE: the folders that the Makefile has in it.
+# dirs VARIABLE: prints the folders in this variable of the Makefile.
 dirs() { sed -n "s/^$1 *:= *//p" "$root/Makefile"; }
 
-# in_order VARIABLE FOLDER...: each of its folders, itself, those before it, and FOLDER....
+# in_order VARIABLE FOLDER...: prints a line for each folder in VARIABLE: the folder itself, those
+# before it, and FOLDER....
 in_order() {
     local dir seen=" ${*:2}"
     for dir in $(dirs "$1"); do
@@ -62,7 +64,7 @@ everywhere='core/common/list.h'
         expect_empty "not by its path"
 }
 
-@test "of core only the public header is known to the helper, and the engine's to the blocking API" {
+@test "shim and helper include no headers of core's engine and blocking folders" {
     (cd "$root" && includes {shim,helper}/*/*.[ch]) | grep -E ':core/(engine|blocking)/' |
         expect_empty "looks into the library"
 }
@@ -72,11 +74,12 @@ everywhere='core/common/list.h'
         expect_empty "not public"
 }
 
-@test "no two files of the product have one name" {
+@test "no two source files have the same name" {
     c_files core shim helper | sed 's|.*/||' | sort | uniq -d | expect_empty "twice"
 }
 
-# files_in_circles FOLDER...: every file in a circle of calls (tests/structure/circles says which).
+# files_in_circles FOLDER...: prints the files that tests/structure/circles finds in a circle of
+# calls.
 files_in_circles() {
     (cd "$root" && tests/structure/circles "$BUILD/obj" "$@") | tr ' ' '\n'
 }
@@ -93,14 +96,14 @@ core/blocking/blk_(direct|events|input|io|keeper|session|stream|wait|write)\.c
     expect_empty "in a circle (circles -v says why)" <<<"$found"
 }
 
-@test "files do not call each other in circles: core, but for those that are known" {
+@test "files do not call each other in circles: core, except for known circles" {
     local found
     found=$(files_in_circles core/common && files_in_circles core/engine core/blocking) || return
     grep -vxE "${circles_of_core//$'\n'/|}" <<<"$found" |
         expect_empty "in a circle (circles -v says why)"
 }
 
-@test "circles are found: of two files and of three, and a function behind a pointer is none" {
+@test "circles of two and of three files are found; calls through pointers do not count" {
     local tree=$BATS_TEST_TMPDIR/circles name
     mkdir -p "$tree/src" "$tree/obj/src"
     echo 'void b(void); void a(void) { b(); }' >"$tree/src/a.c"

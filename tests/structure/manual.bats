@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# What the manual pages say is what the programs do.  The defaults: tests/unit/test_manual.c.
+# The manual pages agree with the programs. (Defaults are checked by tests/unit/test_manual.c.)
 
 setup_file() {
     root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
@@ -12,17 +12,17 @@ setup() {
     there=$BATS_TEST_TMPDIR/there
 }
 
-# page NAME.SECTION: the source of a page.
+# page NAME.SECTION: prints the path of the page's source.
 page() { tree "$1.scd" "*/$1.scd" | sed "s|^|$root/|"; }
 
-# expect_same EXPLANATION: the file $there and stdin have the same lines, in any order.
+# expect_same EXPLANATION: the file $there and stdin must have the same lines, in any order.
 expect_same() {
     sort >"$BATS_TEST_TMPDIR/here"
     [ -s "$BATS_TEST_TMPDIR/here" ] || fail "$1: found nothing to compare"
     diff <(sort "$there") "$BATS_TEST_TMPDIR/here" | grep '^[<>]' | expect_empty "$1"
 }
 
-@test "there is a page for each program, each configuration, and the whole" {
+@test "there is a page for each program, each configuration file, and the overview" {
     run bash -c "cd '$BUILD/man' && ls *.[0-9]"
     assert_output "smux-gateway.8
 smux-gateway.conf.5
@@ -33,14 +33,15 @@ smuxshim.7
 smuxshim.conf.5"
 }
 
-@test "mandoc has nothing to object to" {
+@test "mandoc reports no warning" {
     mandoc -T lint -W warning "$BUILD"/man/*.[0-9]
 }
 
-# section HEADING: the lines of stdin under it.
+# section HEADING: prints the lines of stdin under this heading.
 section() { awk -v heading="# $1" '/^# / { on = $0 == heading; next } on'; }
 
-# options PROGRAM PAGE: those of the usage ("-c, --config FILE") against those of the page.
+# options PROGRAM PAGE: compares the options in the usage ("-c, --config FILE") with those in the
+# page.
 options() {
     "$BUILD/$1" --help |
         sed -nE 's/^  +((-[A-Za-z], )?--[a-z-]+( [A-Z]+)?)  .*/\1/p' >"$there"
@@ -61,8 +62,8 @@ options() {
         expect_same "smuxctl: only in the usage (<) or only in the page (>)"
 }
 
-# keys SECTION PAGE COMMAND...: those that the program expects in a section, which it names when it
-# finds another, against those of the page.
+# keys SECTION PAGE COMMAND...: compares the keys that the program expects in a section, which its
+# message about an unknown key lists, with those in the page.
 keys() {
     local section=$1 page=$2
     shift 2
@@ -84,7 +85,7 @@ keys() {
     done
 }
 
-@test "every key has its default" {
+@test "every key states its default" {
     local name
     for name in smuxshim.conf.5 smux-gateway.conf.5; do
         awk '/^#|^\*[a-z0-9-]+\* = / {
@@ -103,7 +104,7 @@ keys() {
         expect_same "only in the code (<) or only in the page (>)"
 }
 
-@test "the pages of ours that others name exist" {
+@test "every page of ours that another page refers to exists" {
     tree '*.scd' | (cd "$root" && xargs grep -ohE '\*smux[a-z.-]*\*\([0-9]\)') |
         tr -d '*)' | tr '(' '.' | sort -u |
         while read -r name; do [ -n "$(page "$name")" ] || echo "$name"; done |
@@ -117,10 +118,10 @@ keys() {
         section EXAMPLES <"$(page $name)" | awk '/^```/ { on = !on; next } on' >"$block"
         [ -s "$block" ] || fail "no example in $name"
     done
-    # A user of this name need not be here.
+    # This user may not exist here.
     sed -i 's/www-data/root/' "$BATS_TEST_TMPDIR/smuxshim.conf.5"
     "$BUILD/smuxctl" -c "$BATS_TEST_TMPDIR/smuxshim.conf.5" check
-    # Its address is not ours to listen at; anything else would be a mistake in the file.
+    # Status 1: it cannot listen at that address. A mistake in the file would be status 2.
     run "$BUILD/smux-gateway" -c "$BATS_TEST_TMPDIR/smux-gateway.conf.5"
     [ "$status" = 1 ] || fail "$output"
 }

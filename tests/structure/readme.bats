@@ -1,13 +1,13 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# What the README says is so.
+# What the READMEs say is true.
 
 setup() {
     load lib
     readme=$root/README.md
 }
 
-# blocks LANGUAGE FILE: the code blocks of a language, each in a file of its own.
+# blocks LANGUAGE FILE: writes each code block of a language to a file, and prints the files' names.
 blocks() {
     awk -v language="$1" -v dir="$BATS_TEST_TMPDIR" '
         $0 == "```" language { file = dir "/block" ++n "." language; next }
@@ -22,7 +22,7 @@ blocks() {
         expect_empty "not in README.md"
 }
 
-@test "what the READMEs link to exists" {
+@test "the files that the READMEs link to exist" {
     tree '*README.md' | while read -r file; do
         grep -oE '\]\([^)#:]+\)' "$root/$file" | sed 's/^](//; s/)$//' | while read -r link; do
             [ -e "$root/$(dirname "$file")/$link" ] || echo "$file: $link"
@@ -47,7 +47,7 @@ blocks() {
     local block
     for block in $(blocks ini "$readme"); do
         if grep -q '^\[listen\]' "$block"; then
-            # Its address is not ours to listen at; anything else would be a mistake in the file.
+            # Status 1: it cannot listen at that address. A mistake in the file would be status 2.
             run "$BUILD/smux-gateway" -c "$block"
             [ "$status" = 1 ] || fail "$output"
         else
@@ -64,7 +64,7 @@ blocks() {
     done
 }
 
-@test "the README's rows and chart of speed are those of the measured numbers" {
+@test "the README's table and chart of speed agree with the measured numbers" {
     local bench=$root/tests/bench rows
     export PYTHONDONTWRITEBYTECODE=1
     rows=$(python3 "$bench/path/chart.py" "$bench/speed.json" --table)
@@ -74,10 +74,10 @@ blocks() {
     python3 "$bench/path/chart.py" "$bench/speed.json" | diff - "$bench/speed.svg"
 }
 
-# The maps of the floors: core/README.md, shim/README.md, helper/README.md.
+# The maps of the source tree: core/README.md, shim/README.md, helper/README.md.
 maps() { (cd "$root" && ls core/README.md shim/README.md helper/README.md); }
 
-@test "every file that the maps name exists, and every folder" {
+@test "every file and folder that the maps name exists" {
     local map name
     for map in $(maps); do
         grep -oE '`[A-Za-z0-9_./-]+\.(c|h|def|scd|bats|md)`' "$root/$map" | tr -d '`' | sort -u |
@@ -95,7 +95,7 @@ maps() { (cd "$root" && ls core/README.md shim/README.md helper/README.md); }
     (cd "$root" && cat core/*.h {core,shim,helper}/*/*.[ch]) >"$sources"
     for map in $(maps); do
         grep -oE '`[a-z_0-9]+\(\)`' "$root/$map" | tr -d '`()' | sort -u | while read -r name; do
-            # System calls are named as well: they are used, if not defined.
+            # The maps name system calls as well, which the sources call but do not define.
             grep -qE "(^|[^a-z_0-9])$name\(" "$sources" || echo "$map: $name()"
         done
         grep -oE '`struct [a-z_0-9]+`' "$root/$map" | tr -d '`' | sort -u | while read -r name; do
@@ -118,7 +118,7 @@ maps() { (cd "$root" && ls core/README.md shim/README.md helper/README.md); }
     done | expect_empty "not there"
 }
 
-@test "the map of core lists the circles of calls that are there, and no others" {
+@test "the map of core lists exactly the circles of calls that exist" {
     # An item of the list names its files up to the first colon.
     awk '/^## / { on = /Circles/ } on && /^- / { names = 1 }
         on && names { print; if (/:/) names = 0 }' "$root/core/README.md" | sed 's/:.*//' |

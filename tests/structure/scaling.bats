@@ -5,13 +5,13 @@
 
 setup() { load lib; }
 
-# instructions CASE N: how many the case takes.
+# instructions CASE N: prints the number of instructions that the case takes with N streams.
 instructions() {
     valgrind --tool=callgrind --callgrind-out-file=/dev/null "$BUILD/unit/test_engine_scale" "$1" "$2" 2>&1 |
         sed -nE 's/.*Collected : ([0-9]+)$/\1/p'
 }
 
-@test "four times the streams take at most five times the instructions, whatever is done to them" {
+@test "four times the streams take at most five times the instructions, for every operation" {
     local case small large
     [ -x "$BUILD/unit/test_engine_scale" ]
     for case in $("$BUILD/unit/test_engine_scale" --list); do

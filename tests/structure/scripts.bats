@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# No script of this tree ends without a word.  `make check` once did: a package had another name in
-# the next release, `dpkg -L` failed at the head of a pipeline, and the status was 1, with nothing said.
+# No script of this tree fails without a message. `make check` once did: a package had another name
+# in the next release, `dpkg -L` failed at the head of a pipeline, and the status was 1 without any
+# output.
 
 setup() {
     load lib
@@ -12,14 +13,14 @@ setup() {
     cd "$root" || return
 }
 
-# stub NAME [OUTPUT]: a program that succeeds and does nothing but print that.
+# stub NAME [OUTPUT]: makes a program that prints OUTPUT and succeeds.
 stub() { printf '#!/bin/bash\nprintf "%%b" "%s"\n' "${2-}" >"$stubs/$1" && chmod +x "$stubs/$1"; }
 
 tools=(apt-get awk basename cargo cat comm cp date dirname dpkg dpkg-query env find git go grep head id
     make mkdir mktemp nproc realpath rm sed seq sort ss sudo systemctl tail timeout uname wc)
 
-# never_silent SCRIPT ARGUMENT...: whichever of its tools fails, it succeeds all the same or says
-# what failed.
+# never_silent SCRIPT ARGUMENT...: whichever of its tools fails, the script succeeds nevertheless or
+# says what has failed.
 never_silent() {
     local tool
     for tool in "${tools[@]}"; do
@@ -33,13 +34,13 @@ never_silent() {
     done
 }
 
-@test "scripts that end at the first failing command say which one it was" {
+@test "scripts that end at the first failing command report which one it was" {
     tree .ci tests examples | (cd "$root" && xargs grep -lE '^#!.*\bbash|^# shellcheck shell=bash') |
         (cd "$root" && xargs grep -nE '^ *set (-[A-Za-z]*e|-o errexit)') |
         expect_empty "in place of this, source tests/run/loud.bash"
 }
 
-@test "a command that fails is named, with its line and status" {
+@test "a failing command is reported with its line and status" {
     printf '%s\n' ". $root/tests/run/loud.bash" 'inner() { false | cat; }' inner 'echo not reached' >"$BATS_TEST_TMPDIR/script"
     run --separate-stderr bash "$BATS_TEST_TMPDIR/script"
     assert_failure 1
@@ -47,9 +48,9 @@ never_silent() {
     assert_equal "$stderr" "$BATS_TEST_TMPDIR/script: line 2: exit status 1 of: inner() { false | cat; }"
 }
 
-@test "packages: what fails is said, when all is installed and when all is missing" {
+@test "packages: failures are reported, whether everything is installed or everything is missing" {
     never_silent tests/run/packages build check
-    # A machine that has nothing, and on which nothing can happen to this one.
+    # A simulated machine without any package; nothing is changed on the real one.
     for tool in sh systemctl rm; do stub $tool; done
     stub find 'one.service\ntwo.service\n'
     stub dpkg-query 'installed base-files, base\n'
@@ -70,7 +71,7 @@ never_silent() {
     assert_output ""
 }
 
-@test "port, suites and the interop peers' build: what fails is said" {
+@test "port, suites and the interop peers' build: failures are reported" {
     printf 'one 60 echo "ok 1 - one"; echo 1..1\n' >"$BATS_TEST_TMPDIR/table"
     never_silent tests/run/port "$BATS_TEST_TMPDIR"
     never_silent tests/run/suites "$BATS_TEST_TMPDIR/table"
@@ -82,13 +83,13 @@ never_silent() {
     never_silent tests/interop/build.sh "$BATS_TEST_TMPDIR/build"
 }
 
-@test "make check: what fails is said" {
+@test "make check: failures are reported" {
     stub make # its builds and suites do nothing here
     stub timeout 'ok 1 - one\n1..1\n'
     never_silent tests/run/check structure
 }
 
-@test "a suite with thousands of failures is told of, and so is the sum" {
+@test "a suite with thousands of failures is reported, and so is the total" {
     printf 'many 60 seq -f "not ok %%.0f - a test that fails" 20000; echo 1..20000\n' >"$BATS_TEST_TMPDIR/table"
     run env BUILD="$BATS_TEST_TMPDIR/build" tests/run/suites "$BATS_TEST_TMPDIR/table"
     assert_failure

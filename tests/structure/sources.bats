@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Rules of the tree that no compiler checks.
+# Rules for the source tree that no compiler checks.
 
 setup() { load lib; }
 
@@ -10,7 +10,7 @@ setup() { load lib; }
         expect_empty "unexpected at the top level"
 }
 
-# longer_than LINES FOLDER...: C files that are.
+# longer_than LINES FOLDER...: prints the C files with more lines.
 longer_than() {
     local max=$1
     shift
@@ -53,7 +53,7 @@ longer_than() {
         grep -vE ':.*mktemp' | expect_empty "does not belong into the tree"
 }
 
-@test "the wall clock, which steps, is read only for what is printed, and the age of files" {
+@test "the wall clock, which may step, is read only for output and for the age of files" {
     local printed='(helper/net/log|helper/client/upstream_status|shim/process/settings)\.c'
     c_files core shim helper | (cd "$root" && xargs grep -nE \
         '\b(time|gettimeofday|ftime|timespec_get)\(|CLOCK_REALTIME|CLOCK_TAI|\b(pthread_cond_timedwait|sem_timedwait|pthread_mutex_timedlock)\(') |

@@ -1,17 +1,17 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# What the binaries need and what they show.
+# The symbols that the binaries need and export.
 # shellcheck disable=SC2086 # $objects are several words
 
 setup() { load lib; }
 
-# functions HEADER...: names declared SMUX_API in public headers.
+# functions HEADER...: prints the names declared with SMUX_API in public headers.
 functions() {
     (cd "$root" && cat "$@") | tr '\n' ' ' | grep -oE 'SMUX_API [^;{]+;' |
         sed -E 's/^SMUX_API ([^(]*[ *])?([a-z_]+)\(.*/\2/' | sort -u
 }
 
-# built FILE: its path, if it has been built.
+# built FILE: prints the file's path, if it has been built.
 built() {
     [ -e "$BUILD/$1" ] || { echo "$BUILD/$1 is missing: make first" >&2; return 1; }
     echo "$BUILD/$1"
@@ -27,7 +27,7 @@ engine_objects() {
 @test "the engine needs memory functions of libc and nothing else" {
     local objects
     objects=$(engine_objects)
-    # Names that one object needs and another of them has are the engine's own.
+    # Names that one object needs and another defines are the engine's own.
     nm -u $objects | awk '/ U /{ print $2 }' | sort -u >"$BATS_TEST_TMPDIR/needed"
     nm --defined-only $objects | awk 'NF == 3 { print $3 }' | sort -u >"$BATS_TEST_TMPDIR/own"
     comm -23 "$BATS_TEST_TMPDIR/needed" "$BATS_TEST_TMPDIR/own" |
@@ -51,7 +51,7 @@ engine_objects() {
     diff "$BATS_TEST_TMPDIR/declared" "$BATS_TEST_TMPDIR/exported"
 }
 
-@test "libsmux.so and libsmuxshim.so need libc and nothing else" {
+@test "libsmux.so and libsmuxshim.so need only libc" {
     local library file
     for library in libsmux.so libsmuxshim.so; do
         file=$(built $library) || return
@@ -61,13 +61,15 @@ engine_objects() {
     done
 }
 
-# Objects of what is installed: the libraries', the programs', and those of what these share.
+# The objects of everything that is installed: of the libraries, the programs, and the code that
+# they share.
 installed_objects() {
     (cd "$root" && ls {core,helper,shim}/*/*.c) | sed "s|^|$BUILD/obj/|; s|c\$|o|"
     ls "$BUILD"/obj/fortified/core/common/*.o
 }
 
-# compiled_without FLAG: objects of which the compiler says that it was not given the flag.
+# compiled_without FLAG: prints the objects that were compiled without the flag, as the compiler has
+# recorded.
 compiled_without() {
     local object producer
     installed_objects | while read -r object; do
@@ -86,7 +88,7 @@ compiled_without() {
     done
 }
 
-@test "programs and libsmux.so call libc's checking functions, and the preloaded library none" {
+@test "programs and libsmux.so call libc's checking (_chk) functions, and the preloaded library calls none" {
     local file
     for file in smuxshim smux-helper smux-gateway smuxctl libsmux.so; do
         nm -D "$(built $file)" | grep -q ' U __[a-z0-9]*_chk@' || { echo "$file calls none" >&2; return 1; }
