@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Opens streams to an echo server, says something on each, and prints what comes back.
+ * Opens streams to an echo server, sends a word on each, and prints what comes back.
  *
  *     echo_client [PORT [WORD...]]
  *
@@ -26,8 +26,8 @@ static int connect_to(const char *port) {
     exit(1);
 }
 
-/* Sends the word and an end of file, and prints everything until the other side's.  0 or an error.
- */
+/* Sends the word and half-closes, and prints everything up to the server's end of file. Returns 0
+ * or an error. */
 static int talk(smuxb_stream *stream, const char *word) {
     char buffer[4096];
     size_t len = strlen(word);

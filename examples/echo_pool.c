@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The echo server for many streams: a few threads serve all streams of a session, each of which is
- * with one of them only while there is something to do, and no byte is copied.
+ * An echo server for many streams: a few threads serve all streams of a session. A thread has a
+ * stream only while there is something to do for it, and no byte is copied.
  *
  *     echo_pool [PORT]
  *
  * Listens on 127.0.0.1, by default at port 7777, and serves one connection after the other.  See
  * echo_client.c for the other side, echo_server.c for a thread for each stream.  A thread that
- * writes to a peer who does not read waits for it: smuxb_stream_set_write_deadline limits that, and
- * smuxb_stream_writev then says how much went out.
+ * writes to a peer which does not read blocks; smuxb_stream_set_write_deadline limits that, and
+ * smuxb_stream_writev then returns how much has been sent.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -22,7 +22,7 @@
 
 enum { WORKERS = 4, LOAN_MAX = 65536 };
 
-/* Sends back what has come.  False: the stream has ended. */
+/* Sends back what has been received. False: the stream has ended. */
 static bool echo_some(smuxb_stream *stream) {
     smuxb_loan loan;
     ssize_t n = smuxb_stream_borrow(stream, LOAN_MAX, &loan), sent = 0;
@@ -32,7 +32,7 @@ static bool echo_some(smuxb_stream *stream) {
     if (n < 0 || sent < 0)
         fprintf(stderr, "stream %u: %s\n", smuxb_stream_id(stream),
                 smuxb_strerror((int)(n < 0 ? n : sent)));
-    return n > 0 && sent == n; /* after fewer, the rest would be missing */
+    return n > 0 && sent == n; /* after a short write the rest would be missing */
 }
 
 static void *work(void *session) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * An echo server: every connection is a smux session, every stream of it gets its bytes back.
+ * An echo server: every connection is a smux session, and everything sent on a stream is sent back
+ * on it.
  *
  *     echo_server [PORT]
  *
@@ -16,7 +17,7 @@
 
 #include <smux_blocking.h>
 
-/* One thread for each stream.  The end of the stream, either way, closes it. */
+/* A thread for each stream. When the stream ends, in order or by an error, it is closed. */
 static void *serve_stream(void *argument) {
     smuxb_stream *stream = argument;
     char buffer[16384];
@@ -30,7 +31,7 @@ static void *serve_stream(void *argument) {
     return NULL;
 }
 
-/* And one for each session, which accepts its streams. */
+/* A thread for each session, which accepts its streams. */
 static void *serve_session(void *argument) {
     smuxb_session *session = argument;
     smuxb_stream *stream;

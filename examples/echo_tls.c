@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * smux over TLS: echo_client.c and echo_server.c once more, over OpenSSL by the transport
+ * smux over TLS: echo_client.c and echo_server.c again, over OpenSSL by means of transport
  * callbacks.
  *
  *     echo_tls server PORT CERTIFICATE KEY      PEM files; one session, then it ends
@@ -27,15 +27,15 @@
 
 /* ---- The transport -------------------------------------------------------------------------- */
 
-/* One thread of the session reads while another writes, but an SSL object is for one thread at a
- * time: so the socket does not block, and waiting is done without the lock. */
+/* One thread of the session reads while another writes, but only one thread at a time may use an
+ * SSL object. So the socket is non-blocking, and threads wait without holding the lock. */
 struct tls {
     SSL *ssl;
     int fd;
     pthread_mutex_t lock;
 };
 
-/* Waits for what the last call of OpenSSL wanted.  False: it failed, with errno set. */
+/* Waits for what OpenSSL's last call needs. False: it failed, with errno set. */
 static bool wait_for(const struct tls *t, int ssl_error) {
     struct pollfd p = {.fd = t->fd};
     if (ssl_error == SSL_ERROR_WANT_READ)

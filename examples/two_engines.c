@@ -3,10 +3,10 @@
  * The protocol engine without any I/O: a client's and a server's engine in one thread, with two
  * arrays of bytes for the wires between them.  An event loop does the same with sockets.
  *
- * The client sends a mebibyte, the server repeats it.  Its wire is the narrower one, so that it
- * cannot keep up: what smux_stream_send does not take is held until SMUX_EVENT_WRITABLE, and what
- * is held is not consumed, so that in the end the server reads no more and the client has to wait,
- * too.
+ * The client sends a mebibyte, and the server sends it back. The server's wire is the slower one,
+ * so it cannot keep up: what smux_stream_send does not take is held until SMUX_EVENT_WRITABLE, and
+ * held bytes are not consumed, so that in the end the server stops reading and the client has to
+ * wait, too.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +15,12 @@
 #include <smux.h>
 
 enum { TOTAL = 1 << 20, SEND_BUFFER = 16384, BUDGET = 65536, WIRE = 8192 };
-/* The budget is overstepped by what is fed at a time, at most. */
+/* The budget is exceeded at most by what is fed at a time. */
 enum { HELD_MAX = BUDGET + WIRE };
 
 static const uint64_t END_US = 35000000; /* beyond the keepalive's timeout of 30 s */
 
-/* The engine takes any clock.  This one stands still while there is work. */
+/* The engine accepts any clock. This one stands still while there is work. */
 static uint64_t now_us;
 
 static unsigned char data[TOTAL];
@@ -28,13 +28,13 @@ static unsigned char data[TOTAL];
 struct side {
     const char *name;
     smux_session *session;
-    unsigned char wire[WIRE]; /* what it has sent and the other one has not been fed yet */
+    unsigned char wire[WIRE]; /* bytes sent that the other engine has not been fed yet */
     size_t wire_len, wire_max;
-    unsigned char held[HELD_MAX]; /* server: received, not sent yet and not consumed either */
+    unsigned char held[HELD_MAX]; /* server: received, but not yet sent back and not consumed */
     size_t held_len;
-    bool shut;                  /* server: nothing comes after that */
+    bool shut;                  /* server: the client has half-closed */
     size_t sent, received;      /* client: bytes so far */
-    unsigned short_sends, full; /* how often smux_stream_send fell short, and reading had to stop */
+    unsigned short_sends, full; /* how often smux_stream_send took less, and reading had to stop */
     bool finished;
 };
 

@@ -15,13 +15,13 @@
 
 #define LOOK_US 250000u
 
-/* The thread looks for at most one in so many parts of the time. */
+/* The thread searches for at most one part in LOOK_SHARE of the time. */
 #define LOOK_SHARE 20
 
 #define STACK_SIZE (256 * 1024)
 
-/* What the loop and the thread share. The loop writes `target` while no look is under way, the
- * thread while one is. */
+/* What the loop and the thread share. Only the loop writes `target` while no search is in progress,
+ * and only the thread during one. */
 struct look {
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -29,11 +29,11 @@ struct look {
     struct holders_target target[HOLDERS_TARGETS_MAX];
     size_t count;
     uint64_t took_us;
-    /* The loop's alone. */
+    /* Used by the loop only. */
     struct abandon_watches *watches;
-    struct loop_watch watch;                        /* an eventfd: the look is over */
-    struct abandon_watch *who[HOLDERS_TARGETS_MAX]; /* NULL: stopped meanwhile */
-    bool busy, thread;                              /* a look is under way; there is a thread */
+    struct loop_watch watch;                        /* an eventfd: the search has finished */
+    struct abandon_watch *who[HOLDERS_TARGETS_MAX]; /* NULL: watch stopped meanwhile */
+    bool busy, thread;                              /* a search is in progress; the thread exists */
     int event_fd;
 };
 
@@ -70,7 +70,7 @@ static void *run(void *arg) {
     return NULL;
 }
 
-/* Signals are the main thread's. */
+/* The thread blocks all signals; the main thread handles them. */
 static bool start_thread(struct look *look) {
     pthread_attr_t attr;
     pthread_t thread;
@@ -103,7 +103,7 @@ static void leave(struct abandon_watches *watches, struct abandon_watch *pending
         watches->end = pending->at;
 }
 
-/* Whenever there is something to look for, and no look is under way, the timer runs. */
+/* The timer runs whenever there is something to search for and no search is in progress. */
 static void look_later(struct abandon_watches *watches) {
     struct loop *loop = watches->loop;
     uint64_t due_us = loop_now_us(loop) + LOOK_US;
@@ -114,7 +114,7 @@ static void look_later(struct abandon_watches *watches) {
     loop_timer_set(loop, &watches->timer, due_us, on_look);
 }
 
-/* Those whose turn it is, and who have waited a while already. */
+/* Takes those whose turn it is and who have waited long enough. */
 static size_t choose(struct abandon_watches *watches, struct look *look, uint64_t now_us) {
     struct stat status;
     size_t count = 0;
@@ -156,7 +156,7 @@ static void abandon(struct conn *conn) {
     conn_end(conn, ECANCELED);
 }
 
-/* A descriptor that moves while a look goes on may escape it, but hardly two. */
+/* A search may miss a descriptor that moves meanwhile, but two in a row hardly will. */
 static void judge(struct abandon_watch *pending, const struct holders_target *target) {
     bool gone = target->gone && pending->missed;
     pending->slot = NULL;
@@ -182,7 +182,7 @@ static void on_answers(struct loop_watch *watch, uint32_t events) {
     look_later(watches);
 }
 
-/* NULL if it cannot be had: then abandoned connects end at their timeout. */
+/* NULL for want of memory or descriptors: abandoned connects then end at their timeout. */
 static struct look *look_new(struct abandon_watches *watches) {
     struct look *look = calloc(1, sizeof *look);
     if (!look)

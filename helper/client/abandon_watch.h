@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * abandon_watch.h - connects under way, and whether their program still wants them.
+ * abandon_watch.h - finds connects in progress that their program has abandoned.
  *
- * Until the outcome is known the helper holds a copy of the application's end, so the helper's end
- * cannot see that the application has closed its own. So a thread looks (holders.h) four times a
- * second, for no more of the time than LOOK_SHARE says, because users decide how much there is to
- * look at. The loop gives it a few connects at a time, each in its turn, and takes the answers.
+ * Until the outcome is known, the helper holds a copy of the application's end of the connection,
+ * so a close by the application causes no hang-up at the helper's end. Therefore a thread searches
+ * /proc (holders.h) four times a second. It uses at most one part in LOOK_SHARE of the time,
+ * because users determine how much there is to search. The event loop gives it a few connects at a
+ * time, in turn, and handles the results.
  */
 #ifndef HELPER_CLIENT_ABANDON_WATCH_H
 #define HELPER_CLIENT_ABANDON_WATCH_H
@@ -21,33 +22,33 @@ struct abandon_watch {
     struct conn *conn; /* NULL when not watched */
     struct abandon_watch *next, **at;
     uint64_t since_us;
-    uint64_t inode;              /* of the application's end, 0: not asked yet */
-    struct abandon_watch **slot; /* in the look under way */
+    uint64_t inode;              /* of the application's end; 0: not yet known */
+    struct abandon_watch **slot; /* in the current search */
     int app_fd;                  /* the helper's copy of the application's end */
     int holder_fd;               /* where it was last seen in conn->pid, or -1 */
-    bool missed;                 /* the last look has not found it: another one decides */
+    bool missed;                 /* the last search has not found it; a second one decides */
 };
 
-/* All of a helper's. */
+/* All watches of a helper. */
 struct abandon_watches {
     struct loop *loop;
-    struct abandon_watch *first, **end; /* whose turn it is comes first */
+    struct abandon_watch *first, **end; /* in the order of their turns */
     struct loop_timer timer;
-    uint64_t due_us;   /* when the thread may look again */
-    struct look *look; /* NULL if memory or descriptors are short: nothing is looked for */
+    uint64_t due_us;   /* when the thread may search again */
+    struct look *look; /* NULL for want of memory or descriptors: nothing is searched */
 };
 
 void abandon_watches_init(struct abandon_watches *watches, struct loop *loop);
-/* Those that it has had are stopped. A look under way ends by itself. */
+/* All watches must have been stopped. A search in progress ends by itself. */
 void abandon_watches_fini(struct abandon_watches *watches);
 
-/* Watches from now on: if nobody but this process has the socket `app_fd` open, an AF_UNIX one, the
- * connection is ended (conn_end). `holder_fd`: the program's descriptor, -1 if unknown. The first
- * look is after a quarter of a second: quick connects are never looked at. */
+/* Starts to watch: if no other process has the AF_UNIX socket `app_fd` open, the connection is
+ * ended (conn_end). `holder_fd`: the program's descriptor, -1 if unknown. The first search comes
+ * after a quarter of a second, so quick connects are never searched for. */
 void abandon_watch_start(struct abandon_watches *watches, struct abandon_watch *pending,
                          struct conn *conn, int app_fd, int holder_fd);
 
-/* Stops watching. Harmless when it is not watched. */
+/* Stops watching. Harmless if not watched. */
 void abandon_watch_stop(struct abandon_watch *pending);
 
 #endif

@@ -53,7 +53,7 @@ void account_put(struct accounts *accounts, struct account *account) {
                        look_for_idle);
 }
 
-/* ---- Sessions of their own ---- */
+/* ---- Separate sessions ---- */
 
 static struct account *longest_idle(const struct accounts *accounts) {
     struct account *longest = NULL;
@@ -63,7 +63,7 @@ static struct account *longest_idle(const struct accounts *accounts) {
     return longest;
 }
 
-/* Of one who is idle. */
+/* Releases the sessions of an idle account. */
 static void disown(struct accounts *accounts, struct account *account,
                    void (*end)(struct upstreams *upstreams)) {
     end(account->own);

@@ -21,11 +21,11 @@
 #include "helper/net/log.h"
 #include "helper/net/stranger.h"
 
-/* At once; smuxctl is short-lived, `connect` is waited for at most a connect-timeout. */
+/* Clients at once. smuxctl is short-lived; `connect` waits at most for connect-timeout. */
 #define CLIENTS_MAX 256
 
-/* A client that neither asks nor goes. */
-#ifndef IDLE_TIMEOUT_US /* tests build a helper with less patience */
+/* The time limit for a client that sends no request. */
+#ifndef IDLE_TIMEOUT_US /* tests build a helper with a shorter one */
 #define IDLE_TIMEOUT_US 60000000u
 #endif
 
@@ -34,10 +34,10 @@ struct admin {
     struct admin_listener {
         struct admin *control;
         struct acceptor acceptor;
-    } path, abstract; /* where the path is gone smuxctl finds the second */
+    } path, abstract; /* if the path is gone, smuxctl uses the abstract name */
     struct admin_clients clients;
     struct sockaddr_un name;
-    ino_t inode; /* of its file: another helper may have put its own there */
+    ino_t inode; /* of the path: another helper may have replaced the file */
 };
 
 bool admin_path(char *out, size_t size, const char *path) {
@@ -238,7 +238,7 @@ static void on_accepted(struct acceptor *acceptor, int fd, const struct sockaddr
     (void)len;
     if (control->clients.count < CLIENTS_MAX && is_owner(fd))
         add_client(&control->clients, fd);
-    else /* with what was not read of it, see stranger.h */
+    else /* closing may block on unread data: see stranger.h */
         stranger_refuse(fd, (uid_t)-1);
 }
 
@@ -251,7 +251,8 @@ static int start_accepting(struct admin *control, struct admin_listener *listene
 
 /* ---- Life ---- */
 
-/* A helper that drains may still answer there. This one has the lock, so the place is its own. */
+/* A draining helper may still answer there. This helper has the lock, so it may replace the
+ * file. */
 static void take_place(const char *path) {
     struct stat st;
     if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))

@@ -7,8 +7,9 @@
  *     {"command": "connect", "host": HOST, "port": PORT}
  *
  * Every answer has "ok": true, or false with "error": TEXT (and "errno" for connect). The answer to
- * a successful connect carries the application's end of a socketpair as SCM_RIGHTS. A separate
- * socket from the shim's, mode 0600, and only the helper's own user and root are heard.
+ * a successful connect carries the application's end of a socketpair as SCM_RIGHTS. It is a
+ * separate socket from that of the shim, with mode 0600; only the helper's own user and root are
+ * served.
  */
 #ifndef HELPER_CLIENT_ADMIN_H
 #define HELPER_CLIENT_ADMIN_H
@@ -23,15 +24,16 @@ struct admin;
  * */
 bool admin_path(char *out, size_t size, const char *path);
 
-/* NULL after logging what failed. */
+/* Listens next to the helper's socket `path`. NULL after logging what failed. */
 struct admin *admin_new(struct helper *helper, const char *path);
-/* Another helper may start: it needs the abstract name. (It takes the path by itself.) */
+/* Releases the abstract name, so that another helper can start. (That one replaces the path by
+ * itself.) */
 void admin_give_way(struct admin *control);
 /* Closes listener and clients. NULL is fine. */
 void admin_free(struct admin *control);
 
 #define ADMIN_SOCKET_FILE "smuxshim-control.sock"
-/* The longest request; one that is longer is answered with an error and the connection closed. */
+/* The longest request. A longer one is answered with an error, and the connection is closed. */
 #define ADMIN_LINE_MAX 4096
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* admin_client.c - see admin_client.h: a client's answer and end. */
+/* admin_client.c - see admin_client.h: answers clients and closes them. */
 #include "helper/client/admin_client.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * admin_client.h - a client of the control socket: its answer, its end, and the two commands that
- * take longer, in admin_connect.c and admin_list.c.
+ * admin_client.h - a client of the control socket: its answer and its end. The commands that take
+ * longer are in admin_connect.c and admin_list.c.
  */
 #ifndef HELPER_CLIENT_ADMIN_CLIENT_H
 #define HELPER_CLIENT_ADMIN_CLIENT_H
@@ -19,7 +19,7 @@
 struct admin_client;
 struct admin_connect;
 
-/* All of them, and what they need. */
+/* What all clients need. */
 struct admin_clients {
     struct loop *loop;
     struct conns *conns;
@@ -33,21 +33,22 @@ struct admin_client {
     struct loop_watch watch;
     struct loop_timer timer;
     struct loop_garbage garbage;
-    struct admin_connect *connect; /* `connect` under way */
+    struct admin_connect *connect; /* a `connect` in progress */
     char *answer;
     size_t answer_len, answer_off, line_len;
-    /* Set by a command that takes longer, or NULL. All that was to be sent has been: is there more?
-     * It then comes by itself. And: the client is being closed. */
+    /* Set by a command that takes longer, or NULL. goes_on: everything so far has been sent;
+     * returns true if more will follow, which the command then sends by itself. closing: the client
+     * is being closed. */
     bool (*goes_on)(struct admin_client *client);
     void (*closing)(struct admin_client *client);
-    /* A long list (admin_list.c): what comes next, and where it goes on. */
+    /* A long list (admin_list.c): adds the next entries, and remembers the position. */
     bool (*fill)(struct admin_client *client, json_t *entries);
     struct loop_task task;
     struct conns_cursor next_conn;
     uint32_t *name_order; /* numbers of names */
     size_t name_at, name_count;
     bool list_begins, list_goes_on;
-    bool busy; /* a request has been read: one per connection */
+    bool busy; /* a request has been read; only one per connection is allowed */
     bool closed;
     char line[ADMIN_LINE_MAX];
 };
@@ -60,11 +61,11 @@ struct admin_destination {
 /* Fills it from a host (name or literal) and a port. False if the host is neither. */
 bool admin_destination_set(struct admin_destination *destination, const char *host, uint16_t port);
 
-/* Sends the answer (NULL: out of memory) and closes. Takes the reference. */
+/* Sends the answer (NULL: out of memory) and closes the client. Takes the reference. */
 void admin_client_answer(struct admin_client *client, json_t *answer);
 void admin_client_fail(struct admin_client *client, int err, const char *text);
 void admin_client_close(struct admin_client *client);
-/* Sends what is left of the answer; closes when done or broken. */
+/* Sends the rest of the answer; closes the client when done, or after an error. */
 void admin_client_send(struct admin_client *client);
 
 /* Answers with the object `head` (NULL: out of memory) and a list of the connections, or of the

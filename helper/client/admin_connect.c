@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* admin_connect.c - `smuxctl connect`: a connection whose application end is made by the helper. */
+/* admin_connect.c - `smuxctl connect`: a connection whose socket pair is made by the helper. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -55,16 +55,17 @@ static bool hand_over(int client_fd, int fd) {
     return pass_descriptor(client_fd, line, sizeof line - 1, fd, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Until the stream is there (connect = eager): remember what happened. */
+/* Until the stream is attached (connect = eager): remembers the events. */
 static void on_early_event(struct loop_watch *watch, uint32_t events) {
     relay_hear(container_of(watch, struct relay, watch), events);
 }
 
-/* Makes the pair: the residue is put in, B is watched, A goes to the client. */
+/* Makes the socket pair: sends the residue, watches the helper's end, and passes the application's
+ * end to the client. */
 static void succeed(struct admin_connect *connect, struct admin_client *client) {
     struct conn *conn = &connect->conn;
     struct loop *loop = conn->conns->reactor->loop;
-    int pair[2]; /* A, B */
+    int pair[2]; /* the application's end, the helper's end */
     int one = 1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         admin_client_fail(client, errno, strerror(errno));
@@ -100,7 +101,7 @@ static void on_outcome(struct conn *conn, int err, const struct endpoint *local)
     conn_end(conn, err);
 }
 
-/* The client is going: a connection not yet handed over is given up. */
+/* The client is being closed: a connection that it has not received is aborted. */
 static void on_closing(struct admin_client *client) {
     struct admin_connect *connect = client->connect;
     if (!connect)
@@ -129,7 +130,7 @@ void admin_connect(struct admin_client *client, const struct admin_destination *
         connect->conn.name = strdup(destination->name);
     client->connect = connect;
     client->closing = on_closing;
-    /* It is no longer idle: the route's connect-timeout is what ends the waiting. */
+    /* The client is no longer idle: the route's connect-timeout limits the wait. */
     loop_timer_clear(client->clients->loop, &client->timer);
     conn_open(&connect->conn);
 }

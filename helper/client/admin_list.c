@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* admin_list.c - answers with long lists: a few entries in each turn of the loop, as the client
- * takes them, so that nobody else waits for them, and no answer needs more memory than a turn's
- * entries. */
+/* admin_list.c - answers with long lists. Each turn of the loop adds a few entries, as the client
+ * reads them, so that no other work waits for the list and an answer needs memory for one turn's
+ * entries only. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +47,7 @@ static bool fill_names(struct admin_client *client, json_t *entries) {
 
 /* ---- The answer ---- */
 
-/* Puts `len` bytes of `text`, and then `end`, in the place of what has been sent. */
+/* Replaces the bytes that have been sent by `len` bytes of `text`, and then `end`. */
 static bool set_answer(struct admin_client *client, const char *text, size_t len, const char *end) {
     size_t end_len = strlen(end);
     char *answer = realloc(client->answer, len + end_len + 1);
@@ -71,7 +71,7 @@ static bool fill(struct admin_client *client) {
     json_decref(entries);
     if (!text)
         return false;
-    /* "[a,b]": its brackets become what joins it with the others. */
+    /* The text is "[a,b]"; its brackets are replaced by what joins it to the other parts. */
     size_t len = strlen(text) - 1;
     text[0] = first || !any ? ' ' : ',';
     bool set = set_answer(client, text, len, client->list_goes_on ? "" : "]}\n");

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The kernel's limit on supplementary groups is higher; whoever is in more is judged by the first.
- * */
+/* The kernel allows more supplementary groups; of a process with more, only the first are
+ * checked. */
 #define PEER_GROUPS_MAX 1024
 
 uint32_t admission_socket_mode(const struct config_helper *config) {
@@ -18,7 +18,7 @@ uint32_t admission_socket_mode(const struct config_helper *config) {
     return config->socket_mode | (by_name ? 0666 : 0);
 }
 
-/* Copies the next name of a list separated by commas. */
+/* Copies the next name from a comma-separated list. */
 static bool next_name(const char **rest, char *out, size_t size) {
     *rest += strspn(*rest, ", ");
     size_t len = strcspn(*rest, ", ");

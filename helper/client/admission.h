@@ -11,14 +11,15 @@
 
 #include "core/common/config.h"
 
-/* The file mode for the path socket: with users or groups allowed by name the path must let them
- * in, and SO_PEERCRED decides. */
+/* The file mode of the socket's path: if users or groups are admitted by name, it must let
+ * everybody connect, and SO_PEERCRED decides. */
 uint32_t admission_socket_mode(const struct config_helper *config);
 
 /* More than fit the longest list. */
 #define ADMISSION_IDS_MAX 512
 
-/* Names are looked up once, when the configuration is read: a user directory may be slow. */
+/* Names are looked up once, when the configuration is read, because a user directory may be
+ * slow. */
 struct admission {
     uid_t own;
     gid_t own_group;
@@ -28,13 +29,13 @@ struct admission {
     gid_t groups[ADMISSION_IDS_MAX];
 };
 
-/* Looks up allow-users and allow-groups. NULL, or a static text: which key has a name that does not
- * exist; the name is copied to `bad`. */
+/* Looks up allow-users and allow-groups. Returns NULL, or a static text that says which key has a
+ * name that does not exist; the name is copied to `bad`. */
 const char *admission_resolve(struct admission *admission, const struct config_helper *config,
                               char *bad, size_t size);
 
 /* True if the process at the other end of `fd`, with these credentials, may use the helper: the
- * helper's own user, root, `allow-users`, `allow-groups` (primary or supplementary), and whom
+ * helper's own user, root, `allow-users`, `allow-groups` (primary or supplementary), and those that
  * `socket-mode` lets in beyond the owner. */
 bool admission_check(const struct admission *admission, int fd, const struct ucred *cred);
 

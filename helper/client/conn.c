@@ -11,8 +11,8 @@
 #include "helper/net/log.h"
 #include "helper/net/state_table.h"
 
-/* A stream that is reset before it was answered (a gateway that drains, a carrier that breaks) is
- * asked for again, this often at most; one on a session whose peer never spoke does not count. */
+/* If a stream is reset before it was answered (the gateway drains, the carrier fails), another one
+ * is opened, at most this often. A session whose peer has never sent anything does not count. */
 #define ATTEMPTS_MAX 5
 
 static void request_stream(struct conn *conn);
@@ -38,7 +38,7 @@ static const struct state_table states = {
               [CONN_FAILED] = {"failed", TO(OVER)},
               [CONN_OVER] = {"over", 0}}};
 
-/* The one way to change its state. A wrong move ends this connection alone. */
+/* The only function that changes the state. An invalid transition ends this connection only. */
 static bool move(struct conn *conn, enum conn_state to) {
     if (state_move(&states, &conn->state, to))
         return true;
@@ -102,7 +102,7 @@ static void log_end(const struct conn *conn, enum relay_reason reason, int error
                                              : strerror(error));
 }
 
-/* The list is left before the owner is told, who discards the memory. */
+/* Leave the list before telling the owner, which frees the memory. */
 static void on_relay_ended(struct relay *relay, enum relay_reason reason, int error) {
     struct conn *conn = container_of(relay, struct conn, relay);
     struct conns *conns = conn->conns;
@@ -172,7 +172,7 @@ void conn_fail(struct conn *conn, int err, const char *why) {
     fail(conn, err, why);
 }
 
-/* ---- The gateway cannot be had ---- */
+/* ---- The gateway cannot be reached ---- */
 
 static void start_timer(struct conn *conn);
 
@@ -212,7 +212,7 @@ static void start_timer(struct conn *conn) {
 
 /* ---- The stream ---- */
 
-/* Does the destination stand for a host name (name_table.h)? Never if no route has a name. */
+/* Is the destination a synthetic address (name_table.h)? Never if no route matches by name. */
 static bool is_synthetic(const struct conn *conn) {
     const struct conns *conns = conn->conns;
     return conns->names && conns->config->routes.n_name_rules &&
@@ -334,12 +334,12 @@ static struct conn_opening *opening_new(struct conn *conn, const struct route *r
     return opening;
 }
 
-/* Puts the host name in the place of an address that stands for one, in *target. */
+/* Replaces a synthetic address by its host name, and describes the target in *target. */
 static bool restore_name(struct conn *conn, struct endpoint *target) {
     *target = conn->dest;
     if (!is_synthetic(conn))
         return true;
-    target->family = 0; /* there is nobody at the address itself */
+    target->family = 0; /* a synthetic address is never a target itself */
     if (conn->name)
         return true;
     const char *name = name_table_find(conn->conns->names, &conn->dest);
@@ -353,8 +353,8 @@ static bool restore_name(struct conn *conn, struct endpoint *target) {
     return conn->name;
 }
 
-/* How many connections a user may have who is neither the helper's own nor root:
- * max-streams-per-user, and no more than a quarter of what there are descriptors for. */
+/* How many connections a user other than the helper's own and root may have: max-streams-per-user,
+ * but no more than the descriptors suffice for a quarter of. */
 static uint32_t streams_per_user(const struct conns *conns) {
     uint32_t configured = conns->config->helper.max_streams_per_user;
     uint32_t share = conns->descriptors / 4;
@@ -404,7 +404,7 @@ void conn_open(struct conn *conn) {
 
 /* ---- Status ---- */
 
-/* The program's name now; a process that is gone has none. */
+/* The program's current name; a process that has ended has none. */
 static void program_name(pid_t pid, char *out, size_t size) {
     char path[40];
     snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
@@ -414,7 +414,7 @@ static void program_name(pid_t pid, char *out, size_t size) {
         return;
     if (fgets(out, (int)size, file))
         out[strcspn(out, "\n")] = '\0';
-    /* A process chooses its name: keep it from writing to terminals and from breaking JSON. */
+    /* A process may choose its name: keep it from controlling terminals and from breaking JSON. */
     for (char *c = out; *c; c++)
         if (*c < 0x20 || *c > 0x7e)
             *c = '?';

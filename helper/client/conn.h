@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conn.h - one connection of an application: from its destination to the outcome, and then relayed.
+ * conn.h - one connection of an application: from its destination to the outcome, and then the
+ * relay.
  *
- * Who asks, and how the outcome is told, is the business of the two users: shim_request.c (the
- * shim's requests) and admin_connect.c (smuxctl connect). Each embeds a struct conn.
+ * Its two users receive the request and report the outcome: shim_request.c (requests of the shim)
+ * and admin_connect.c (smuxctl connect). Each embeds a struct conn.
  */
 #ifndef HELPER_CLIENT_CONN_H
 #define HELPER_CLIENT_CONN_H
@@ -23,26 +24,26 @@ struct account;
 struct conn;
 struct conn_opening;
 
-/* A connection's life. What may follow which is the table in conn.c. */
+/* The states of a connection. The table in conn.c says which may follow which. */
 enum conn_state {
-    CONN_NEW,       /* no route yet */
-    CONN_OPENING,   /* the outcome is not known */
-    CONN_EAGER,     /* nor is it, but success was told (connect = eager); conn_start is to come */
-    CONN_STARTED,   /* the same, and conn_start was called */
-    CONN_SUCCEEDED, /* success was told; conn_start is to come */
-    CONN_OPEN,      /* the application and the stream have each other, or what the relay has left */
-    CONN_FAILED,    /* the failure was told; conn_end is to come */
+    CONN_NEW,     /* no route yet */
+    CONN_OPENING, /* the outcome is not known */
+    CONN_EAGER,   /* the same, but success was reported (connect = eager); conn_start comes next */
+    CONN_STARTED, /* as CONN_EAGER, and conn_start was called */
+    CONN_SUCCEEDED, /* success was reported; conn_start comes next */
+    CONN_OPEN,      /* application and stream are connected, as far as the relay still runs */
+    CONN_FAILED,    /* the failure was reported; conn_end comes next */
     CONN_OVER       /* ops->ended was called */
 };
 
 struct conn_ops {
-    /* The connect has succeeded (err 0, `local` as the target sees it, family 0 if unknown) or
-     * failed. Called once; a second time with a failure if the success was told too early (connect
-     * = eager) and conn_start has not been called since. On success the owner gives the application
-     * its end and then calls conn_start; on failure it tells the application and then calls
-     * conn_end. Either may happen later. */
+    /* The connect has succeeded (err 0; `local` is the address that the target sees, family 0 if
+     * unknown) or failed. Called once, or twice if success was reported early (connect = eager) and
+     * the connect fails before conn_start is called. On success the owner gives the application its
+     * end and then calls conn_start; on failure it tells the application and then calls conn_end.
+     * Both calls may come later. */
     void (*outcome)(struct conn *conn, int err, const struct endpoint *local);
-    /* Everything is closed; the owner discards the memory at the end of the turn. */
+    /* Everything has been closed; the owner frees the memory at the end of the turn. */
     void (*ended)(struct conn *conn);
 };
 
@@ -54,11 +55,11 @@ struct conn {
     char gateway[ROUTE_NAME_MAX + 1]; /* empty before the route is known */
     struct conn *next, **at;          /* in conns */
     struct endpoint dest;
-    char *name;                    /* the host name asked for; NULL if only the address is known */
-    uint64_t id;                   /* as the outcome's name tells it; 0: none */
-    struct conn *id_next, **id_at; /* those of the same hash */
+    char *name;                    /* the requested host name; NULL if only the address is known */
+    uint64_t id;                   /* the id in the outcome's name; 0: none */
+    struct conn *id_next, **id_at; /* connections with the same hash */
     uint64_t began_us;
-    struct account *account; /* of the user; NULL: nothing limits him */
+    struct account *account; /* of the user; NULL: no limits */
     pid_t pid;
     uid_t uid;
     bool counted;  /* in conns->count: it has a route */
@@ -74,14 +75,14 @@ static inline bool conn_is_started(const struct conn *conn) {
     return conn->state == CONN_STARTED || conn->state == CONN_OPEN;
 }
 
-/* ---- Of conn.c alone, and its test ---- */
+/* ---- For conn.c and its test only ---- */
 
 /* Needed until the outcome is known. */
 struct conn_opening {
     struct conn *conn;
     struct upstream *upstream; /* lives as long as this waits for it */
     struct upstream_waiter waiter;
-    const struct pump *pump; /* of the stream; valid while that is */
+    const struct pump *pump; /* of the stream; valid as long as the stream */
     struct loop_timer timer;
     struct loop_garbage garbage;
     struct socks5_client socks;
@@ -90,7 +91,7 @@ struct conn_opening {
     uint8_t connect, on_failure, handshake; /* of the route */
     uint8_t attempts;
     bool by_name; /* a name rule matched: the gateway resolves */
-    bool direct;  /* on-failure = direct has been resorted to */
+    bool direct;  /* on-failure = direct is in use */
 };
 
 /* ---- For its owners ---- */
@@ -98,21 +99,21 @@ struct conn_opening {
 /* Prepares a connection and enters it in the list. */
 void conn_init(struct conn *conn, struct conns *conns, const struct conn_ops *ops);
 
-/* Whose it is. */
+/* Sets the user that the connection belongs to. */
 void conn_set_user(struct conn *conn, const struct ucred *cred, struct account *account);
 
-/* Looks for the route to conn->dest / conn->name and opens a stream to it. The outcome comes later,
- * or from within this call. */
+/* Finds the route for conn->dest or conn->name and opens a stream. `outcome` is called later, or
+ * during this call. */
 void conn_open(struct conn *conn);
 
-/* The application has its end, `relay.watch` (or fd) is ours: relay. `residue`: one byte that is
- * not data lies unread in it. `events`: as in relay_attach. */
+/* Starts the relay: the application has its end, and the helper's end is `relay.watch` (or fd).
+ * `residue`: one byte in it is unread and is not data. `events`: as in relay_attach. */
 void conn_start(struct conn *conn, int fd, bool residue, uint32_t events);
 
-/* The connect, whose outcome is not known yet, fails with `err`; `why` is for the log. */
+/* Makes the connect, whose outcome is not yet known, fail with `err`; `why` is for the log. */
 void conn_fail(struct conn *conn, int err, const char *why);
 
-/* Gives up: closes what is open, resets the stream. Harmless when it has ended. */
+/* Aborts the connection: closes what is open and resets the stream. Harmless if it has ended. */
 void conn_end(struct conn *conn, int error);
 
 /* For `smuxctl status`. NULL if memory is short. */

@@ -8,7 +8,7 @@
 
 /* ---- Ids ---- */
 
-/* Users choose ids, so they must not know the hash. */
+/* Users choose ids, so the hash is keyed: they must not be able to predict it. */
 static struct conn **id_bucket(struct conns *conns, uint64_t id) {
     uint64_t h = (id ^ conns->ids_seed) * 0x9e3779b97f4a7c15u;
     h = (h ^ h >> 29) * (conns->ids_seed | 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conns.h - the helper's connections: what all of them need, the list of them, and their ids.
+ * conns.h - the helper's connections: what they share, their list, and their ids.
  */
 #ifndef HELPER_CLIENT_CONNS_H
 #define HELPER_CLIENT_CONNS_H
@@ -18,7 +18,7 @@ struct name_table;
 
 #define CONNS_IDS 16384
 
-/* Somebody's place in the list, which stays valid while connections come and go. */
+/* A position in the list, which stays valid while connections come and go. */
 struct conns_cursor {
     struct conn *conn; /* the next one; NULL at the end */
     struct conns_cursor *next, **at;
@@ -27,41 +27,41 @@ struct conns_cursor {
 struct conns {
     /* Set by the helper. */
     struct reactor *reactor;
-    const struct config *config; /* of connections that begin from now on */
+    const struct config *config; /* for connections that begin from now on */
     struct upstream_pool *upstreams;
     struct name_table *names;             /* NULL until the socket's place is known */
     uint32_t descriptors;                 /* at most */
-    void (*emptied)(struct conns *conns); /* the last one has ended; NULL: nobody wants to know */
+    void (*emptied)(struct conns *conns); /* called when the last one has ended; may be NULL */
 
-    struct conn *first;          /* all, requests without a route yet included */
+    struct conn *first;          /* all, including requests without a route yet */
     struct conn *ids[CONNS_IDS]; /* those with an id, by its hash */
     uint64_t ids_seed;
     struct conns_cursor *cursors;
     uint32_t count;        /* with a route */
     uint64_t routed_total; /* since the start */
-    uint64_t begun_total;  /* the same, with questions about names and what was refused */
+    uint64_t begun_total;  /* the same, plus questions about names and refused requests */
 };
 
 /* ---- For conn.c ---- */
 
 void conns_enter(struct conns *conns, struct conn *conn);
-/* The cursors that point to it go on behind it. */
+/* Removes it from the list. Cursors that point to it move to the next one. */
 void conns_leave(struct conns *conns, struct conn *conn);
 
 /* ---- For all ---- */
 
-/* The connection's id is known, and conns_find finds it. */
+/* Sets the connection's id, by which conns_find finds it. */
 void conns_set_id(struct conns *conns, struct conn *conn, uint64_t id);
 
-/* The connection of that id that is user `uid`'s, or anybody's if that is root. NULL if there is
- * none; *found then tells whether somebody else has such a one. */
+/* The connection with that id that belongs to user `uid`, or to anybody if `uid` is root. NULL if
+ * there is none; *found then says whether another user has one. */
 struct conn *conns_find(struct conns *conns, uint64_t id, uid_t uid, bool *found);
 
-/* Puts the cursor, which is zeroed or has been ended, before the first connection. */
+/* Places the cursor, which is zeroed or has been ended, before the first connection. */
 void conns_cursor_begin(struct conns *conns, struct conns_cursor *cursor);
-/* The connection at the cursor, which goes on to the next. NULL at the end. */
+/* Returns the connection at the cursor and moves the cursor to the next. NULL at the end. */
 struct conn *conns_cursor_take(struct conns_cursor *cursor);
-/* Harmless when it has not begun. */
+/* Harmless if the cursor has not begun. */
 void conns_cursor_end(struct conns_cursor *cursor);
 
 #endif

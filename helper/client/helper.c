@@ -69,7 +69,7 @@ bool helper_reconfigure(struct helper *helper, struct config *config) {
 
 /* ---- Drain ---- */
 
-/* Closed connections may still have something on its way. */
+/* Closed connections may still have data to be sent. */
 #define DRAIN_LOOK_US 20000u
 
 static void drain_look(struct loop_timer *timer) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * helper.h - the whole of smux-helper but its process (helper_process.h) and its control socket
- * (admin.h): puts the parts together, which do not know it, and drains it.
+ * helper.h - the helper, without its process (helper_process.h) and its control socket (admin.h).
+ * It connects the parts, which do not know it, and drains them.
  */
 #ifndef HELPER_CLIENT_HELPER_H
 #define HELPER_CLIENT_HELPER_H
@@ -20,27 +20,29 @@ struct helper {
     struct config *config;
     struct upstream_pool upstreams;
     struct conns conns;
-    struct abandon_watches watches; /* over connects under way */
+    struct abandon_watches watches; /* of connects in progress */
     struct admission admission;
     struct shim_listener *local;
     uint64_t began_us;
     bool draining;
     struct loop_timer drain_timer;
-    /* Asked for by smuxctl: set by whoever runs the helper (helper_process.c). */
+    /* Requests of smuxctl; set by helper_process.c, which runs the helper. */
     bool (*reload)(struct helper *helper, char *message, size_t size);
     void (*stop)(struct helper *helper);
-    void (*give_way)(struct helper *helper); /* at the beginning of a drain: another may start */
+    void (*give_way)(
+        struct helper *helper); /* called when a drain begins, so that another helper can start */
 };
 
-/* Creates the loop and the upstreams. Takes `config` (malloc'ed). False and a text. */
+/* Creates the loop and the upstreams. Takes `config`, which is malloc'ed. Returns false with a text
+ * in *why on failure. */
 bool helper_init(struct helper *helper, struct config *config, const char **why);
 void helper_fini(struct helper *helper);
 
-/* Takes a new configuration; connections that exist go on. False, with nothing changed, if memory
- * is short. */
+/* Applies a new configuration; existing connections continue. Returns false, with nothing changed,
+ * if memory is short. */
 bool helper_reconfigure(struct helper *helper, struct config *config);
 
-/* Accepts nothing more, lets another helper take the place, and stops when the last connection has
+/* Accepts nothing more, lets another helper take its place, and stops when the last connection has
  * ended. */
 void helper_drain(struct helper *helper);
 

@@ -70,7 +70,7 @@ static int complain(const char *text) {
     return 2;
 }
 
-/* Returns -1 to go on, or the exit status. */
+/* Returns -1 to continue, or the exit status. */
 static int parse_options(struct options *options, int argc, char **argv) {
     int status = program_options(&smux_helper, argc, argv, options);
     if (status < 0 && optind < argc)
@@ -136,9 +136,9 @@ static bool start_log(const struct process *process, const struct config *config
     return error == 0;
 }
 
-/* ---- Asked for by signals and by smuxctl ---- */
+/* ---- Requests by signals and by smuxctl ---- */
 
-/* What has changed, and takes effect when the program is started again. */
+/* Logs which changed keys take effect only after a restart. */
 static void tell_restart(const struct config_helper *old, const struct config_helper *fresh) {
     for (const struct key *key = config_helper_keys; (key = keys_changed(key, old, fresh)); key++)
         if (key->restart)
@@ -170,8 +170,8 @@ static void stop(struct helper *helper) {
     loop_stop(helper->reactor.loop);
 }
 
-/* The lock is what keeps another helper from starting here. It takes the control socket's place as
- * well (admin_new); until then this one answers there. */
+/* Releases the lock, which keeps another helper from starting here. The other helper replaces the
+ * control socket as well (admin_new); until then this one answers there. */
 static void give_way(struct helper *helper) {
     struct process *process = container_of(helper, struct process, helper);
     admin_give_way(process->control);
@@ -198,8 +198,8 @@ static int already_running(const char *path) {
     return 0;
 }
 
-/* Whether to go on starting: returns -1, or the exit status. Two that start at once: who has the
- * lock but does not listen yet is waited for. */
+/* Takes the lock. Returns -1 to continue, or the exit status. If another helper is just starting,
+ * which has the lock but does not listen yet, waits for it. */
 static int become_the_instance(struct process *process) {
     char why[400];
     if (!runtime_prepare(process->path, why, sizeof why)) {
@@ -208,8 +208,7 @@ static int become_the_instance(struct process *process) {
     }
     for (int i = 0; i < LOCK_TRIES; i++) {
         process->lock_fd = runtime_lock(process->path);
-        /* The lock's file may be another than that of a helper that lives: its folder was deleted.
-         * */
+        /* A running helper may hold another lock file, if its folder was deleted and made again. */
         if (process->lock_fd >= 0)
             return helper_place_answers(process->path) ? already_running(process->path) : -1;
         if (process->lock_fd != -EAGAIN) {
@@ -254,7 +253,7 @@ static bool start_helper(struct process *process, struct config *config) {
     return helper->local != NULL;
 }
 
-/* ---- A birthplace that does not last ---- */
+/* ---- Started where an init may wait for it ---- */
 
 #define BIRTHPLACE_LOOK_US 1000000u
 #define IDLE_SECONDS_MAX   5
@@ -275,7 +274,7 @@ static void on_idle_second(struct loop_timer *timer) {
     helper_drain(helper);
 }
 
-/* By now the process that started this one has ended, and this has the parent that stays. */
+/* By now the process that started this one has ended, so getppid() is the parent that stays. */
 static void look_at_birthplace(struct loop_timer *timer) {
     struct process *process = container_of(timer, struct process, second);
     const char *where = inherited_birthplace();
@@ -322,7 +321,8 @@ static int run(struct process *process, struct config *config, int ready_fd) {
     return status;
 }
 
-/* The configuration is read again later, from another working directory. */
+/* Makes paths absolute, because the configuration is read again later from another working
+ * directory. */
 static void keep_paths(struct options *options) {
     static char file[2 * PATH_MAX];
     char folder[PATH_MAX];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * helper_process.h - smux-helper as a process: command line, configuration, single instance,
+ * helper_process.h - the process of smux-helper: command line, configuration, single instance,
  * signals.
  *
  * SIGTERM and SIGINT stop (applications see ECONNRESET), SIGHUP reads the configuration and opens

@@ -14,13 +14,13 @@
 
 #define PATH_SIZE 64
 
-/* What is looked for, and what became of it. */
+/* A search in one process, and its result. */
 struct search {
     struct holders_wanted *wanted;
     size_t count, left;
     int fd;      /* where the last one was found */
-    int *fds;    /* where each was found, or NULL */
-    bool any_fd; /* there was a descriptor at all */
+    int *fds;    /* where each target was found, or NULL */
+    bool any_fd; /* the process has at least one descriptor */
 };
 
 static int compare(const void *a, const void *b) {
@@ -29,7 +29,7 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The inode of a socket, as the link in /proc tells it; 0 for anything else. */
+/* The inode of a socket, from the link in /proc; 0 for anything else. */
 static uint64_t socket_inode(int dir, const char *name) {
     char link[40];
     ssize_t n = readlinkat(dir, name, link, sizeof link - 1);
@@ -58,7 +58,8 @@ static void search_fd(struct search *search, int dir, const char *name) {
         search->fds[hit - search->wanted] = search->fd;
 }
 
-/* Calls fn for every entry that is a number. 0, or the errno of opening the folder. */
+/* Calls fn for every entry of the folder that is a number. 0, or the errno of opening the
+ * folder. */
 static int each_number(const char *path, struct search *search,
                        void (*fn)(struct search *search, int dir, const char *name)) {
     DIR *dir = opendir(path);
@@ -71,14 +72,14 @@ static int each_number(const char *path, struct search *search,
     return 0;
 }
 
-/* Do two threads share their descriptors? If that cannot be told: yes, as nearly all do. */
+/* Do two threads share their descriptors? If that cannot be found out: yes, as nearly all do. */
 static bool share_files(pid_t a, pid_t b) {
     enum { KCMP_FILES = 2 }; /* linux/kcmp.h */
     return syscall(SYS_kcmp, a, b, KCMP_FILES, 0, 0) <= 0;
 }
 
-/* Threads may have descriptors of their own, and a process whose first thread has ended shows none
- * at its own place. */
+/* Threads may have separate descriptor tables, and /proc/PID/fd of a process whose first thread has
+ * ended is empty. */
 static void search_threads(struct search *search, pid_t pid) {
     char path[PATH_SIZE];
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
@@ -120,7 +121,7 @@ enum holders_verdict holders_in_process(pid_t pid, uint64_t inode, int *fd) {
         *fd = search.fd;
         return HOLDERS_FOUND;
     }
-    /* /proc may hide processes, or not be there. */
+    /* /proc may hide processes, or may not be mounted. */
     if (error == ENOENT)
         return kill(pid, 0) < 0 && errno == ESRCH ? HOLDERS_NONE : HOLDERS_UNKNOWN;
     return error ? HOLDERS_UNKNOWN : HOLDERS_NONE;
@@ -160,8 +161,8 @@ static int compare_pids(const void *a, const void *b) {
     return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
-/* Looks through one process for those of the `count` targets, all its own, that it still has. One
- * whose process cannot be looked into is not gone. */
+/* Searches one process for the `count` targets, all of which belong to it. If the process cannot be
+ * inspected, they do not count as gone. */
 static void look_into_process(struct holders_target **targets, size_t count) {
     struct holders_wanted wanted[HOLDERS_TARGETS_MAX] = {{0}};
     int fds[HOLDERS_TARGETS_MAX];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* name_answer.c - questions of the shim about names. See name_table.h. */
+/* name_answer.c - answers the shim's questions about names. See name_table.h. */
 #include <errno.h>
 #include <string.h>
 

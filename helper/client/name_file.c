@@ -62,14 +62,14 @@ bool name_line_parse(struct name_record *record, const char *line, size_t len) {
         return false;
     strcpy(record->name, name);
     record->uid = (uint32_t)strtoul(uid, NULL, 10);
-    /* The rest is checked by writing it again: numbers in another form, the checksum. */
+    /* Format the record again and compare: that checks the form of the numbers and the checksum. */
     size_t again_len = name_line_format(record, again);
     return again_len == len + 1 && memcmp(again, line, len) == 0;
 }
 
 /* ---- Opening ---- */
 
-/* A file of ours alone, or a negative errno. */
+/* Opens a file that only this user can access. Returns a descriptor or a negative errno. */
 static int open_own(const char *path, int flags) {
     struct stat st;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600);
@@ -174,7 +174,7 @@ int name_file_load(struct name_file *file, struct name_found *found,
 
 /* ---- Writing ---- */
 
-/* All or nothing: -errno, or -ENOSPC for a short write. */
+/* Writes everything: 0, -errno, or -ENOSPC after a short write. */
 static int write_at(int fd, const char *bytes, size_t len, uint64_t at) {
     ssize_t n;
     do
@@ -187,7 +187,7 @@ int name_file_set_next(struct name_file *file, uint64_t next) {
     char text[NEXT_LEN + 1];
     next_format(next, text);
     int error = write_at(file->next_fd, text, NEXT_LEN, 0);
-    /* What stood behind it would make it look damaged. */
+    /* Bytes of an older, longer content would make it look damaged. */
     return error == 0 && ftruncate(file->next_fd, NEXT_LEN) < 0 ? -errno : error;
 }
 
@@ -199,7 +199,7 @@ int name_file_append(struct name_file *file, const struct name_record *record) {
         file->size += len;
         file->lines++;
     } else if (ftruncate(file->fd, (off_t)file->size) < 0) {
-        error = -errno; /* what was half written is a damaged line to the next one who reads */
+        error = -errno; /* a line that was written in part is a damaged line for the next reader */
     }
     return error;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * name_file.h - where the helper keeps the addresses that it has given to host names.
+ * name_file.h - the files in which the helper keeps the addresses that it has assigned to host
+ * names.
  *
- * Two files next to its socket, both its own alone (0600):
+ * Two files next to its socket, both with mode 0600:
  *
  *     smuxshim-names       one line per name: IPv4 or "-", IPv6 or "-", uid, name, CRC-32 of the
  *     line smuxshim-names.next  the number of the next address, and a CRC-32
@@ -23,15 +24,16 @@
 
 #define NAME_FILE "smuxshim-names"
 
-/* Room for the longest line and a terminator: addresses, uid, name, checksum, blanks. */
+/* Room for the longest line (addresses, uid, name, checksum, blanks) and a terminator. */
 #define NAME_LINE_SIZE 352
 
-/* A larger file is not ours: twice the lines that a full table may have, each of the longest. */
+/* A larger file is not ours: twice the lines that a full table may have, each of the greatest
+ * length. */
 #define NAME_FILE_MAX (64u << 20)
 
 struct name_record {
     struct endpoint v4, v6; /* family 0: none */
-    uint32_t uid;           /* who asked for it first */
+    uint32_t uid;           /* the first user that asked for it */
     char name[HELPER_HOST_NAME_MAX + 1];
 };
 
@@ -43,18 +45,18 @@ size_t name_line_format(const struct name_record *record, char out[NAME_LINE_SIZ
 bool name_line_parse(struct name_record *record, const char *line, size_t len);
 
 struct name_file {
-    int fd, next_fd; /* -1: cannot be used */
+    int fd, next_fd; /* -1: not usable */
     size_t lines;
-    uint64_t size; /* of the good part of the file: where the next line goes */
+    uint64_t size; /* of the valid part of the file: where the next line goes */
     char path[256], next_path[256];
 };
 
-/* What loading found. */
+/* The result of loading. */
 struct name_found {
-    size_t damaged;    /* lines that are none, or contradict others */
+    size_t damaged;    /* lines that are invalid, or contradict others */
     bool next_known;   /* `next` was stored and is intact */
-    bool next_damaged; /* something was stored, but not that */
-    bool empty; /* there is no line, good or bad: nothing was ever stored, or the file is gone */
+    bool next_damaged; /* a number was stored, but is damaged */
+    bool empty; /* the file has no line at all: nothing was ever stored, or the file is gone */
     uint64_t next;
 };
 
@@ -62,19 +64,20 @@ struct name_found {
 int name_file_open(struct name_file *file, const char *socket_path);
 void name_file_close(struct name_file *file);
 
-/* Reads all. `take` is called for each good line, in order, and returns false if the record cannot
- * be (its address has another name). 0, or a negative errno: then nothing is known. */
+/* Reads both files. Calls `take` for each valid line, in order; it returns false if the record
+ * contradicts an earlier one (its address has another name). Returns 0, or a negative errno, and
+ * then nothing is known. */
 int name_file_load(struct name_file *file, struct name_found *found,
                    bool (*take)(void *ctx, const struct name_record *record), void *ctx);
 
 /* Stores the number of the next address. 0 or a negative errno. */
 int name_file_set_next(struct name_file *file, uint64_t next);
 
-/* Appends a record. 0, or a negative errno; a line half written is taken back. */
+/* Appends a record. 0, or a negative errno; an incomplete line is removed again. */
 int name_file_append(struct name_file *file, const struct name_record *record);
 
-/* Writes the file anew, under another name that then takes its place. `each` fills in one record
- * after the other and returns false at the end. 0, or a negative errno: then the old one stays. */
+/* Writes a new file, which then replaces the old one. `each` fills in one record after the other
+ * and returns false at the end. 0, or a negative errno, and then the old file stays. */
 int name_file_rewrite(struct name_file *file, bool (*each)(void *ctx, struct name_record *record),
                       void *ctx);
 

@@ -12,9 +12,9 @@
 
 #define HEADS   65536 /* of hash chains */
 #define INDEXES 3
-/* Lines of forgotten names that the file may have, beside as many again. */
+/* The file may have this many lines of forgotten names, plus as many as there are names. */
 #define REWRITE_SLACK 1024
-/* Lines from one attempt that failed to the next. */
+/* After a failed attempt, the next one comes when there are so many more lines. */
 #define REWRITE_RETRY 256
 
 enum index { BY_NAME, BY_V4, BY_V6 };
@@ -22,9 +22,9 @@ enum index { BY_NAME, BY_V4, BY_V6 };
 struct entry {
     struct endpoint v4, v6; /* family 0: none */
     uid_t uid;
-    char *name;             /* lower case, no dot at the end */
+    char *name;             /* lower case, no final dot */
     uint32_t next[INDEXES]; /* in the hash chains; numbers of entries, 0 ends */
-    uint32_t newer, older;  /* by use */
+    uint32_t newer, older;  /* ordered by last use */
 };
 
 struct user {
@@ -34,15 +34,15 @@ struct user {
 
 struct name_table {
     struct name_file file;
-    bool usable;      /* the file takes what is given */
-    bool handed_over; /* it is another helper's now */
-    bool unsaved;     /* the file lacks some of what was given ... */
-    size_t retry_at;  /* ... and is written anew when it has so many lines */
+    bool usable;      /* the files can be used */
+    bool handed_over; /* it belongs to another helper now */
+    bool unsaved;     /* the file lacks some of the names ... */
+    size_t retry_at;  /* ... and is rewritten when it has this many lines */
     struct name_ranges ranges;
     uint32_t max_per_user;
     uid_t owner;
-    uint64_t next;         /* number of the address that is given next */
-    uint64_t seed;         /* of the hash, so that nobody can choose names that collide */
+    uint64_t next;         /* number of the next address */
+    uint64_t seed;         /* of the hash, so that users cannot choose names that collide */
     struct entry *entries; /* [0] is not used */
     uint32_t count, capacity;
     uint32_t newest, oldest;
@@ -88,8 +88,8 @@ static const struct name_range *range_of(const struct name_table *names, int fam
     return family == AF_INET6 ? &names->ranges.v6 : &names->ranges.v4;
 }
 
-/* The entry of a name with an address of today's range: ranges may have changed since, and a name
- * then gets a second entry. */
+/* The entry of a name with an address in the current range. After a change of the range a name gets
+ * a second entry. */
 static uint32_t find_name(const struct name_table *names, const char *name, int family) {
     const struct name_range *range = range_of(names, family);
     uint32_t i = names->heads[BY_NAME][name_bucket(names, name)];
@@ -129,7 +129,7 @@ static struct user *known_user(struct name_table *names, uid_t uid) {
     return NULL;
 }
 
-/* Makes one if there is none. May move the others. */
+/* Adds one if there is none, which may move the others in memory. */
 static struct user *find_user(struct name_table *names, uid_t uid) {
     struct user *known = known_user(names, uid);
     if (known)
@@ -163,7 +163,7 @@ static void chain(struct name_table *names, enum index index, uint32_t bucket, u
     names->heads[index][bucket] = i;
 }
 
-/* Forgets the least recently used and returns its place. */
+/* Forgets the least recently used entry and returns its place. */
 static uint32_t evict(struct name_table *names) {
     uint32_t i = names->oldest;
     struct entry *entry = &names->entries[i];
@@ -180,7 +180,7 @@ static uint32_t evict(struct name_table *names) {
     return i;
 }
 
-/* A place for one more; 0 if memory is short. */
+/* A place for a new entry; 0 if memory is short. */
 static uint32_t take_place(struct name_table *names) {
     if (names->count == NAME_TABLE_MAX)
         return evict(names);
@@ -219,9 +219,9 @@ static bool is_free(const struct name_table *names, const struct endpoint *addre
     return address->family == 0 || !find_address(names, address);
 }
 
-/* ---- Giving ---- */
+/* ---- Assigning addresses ---- */
 
-/* The addresses of the next number that was not given in another, overlapping range. */
+/* The addresses of the next number that were not assigned in an earlier, overlapping range. */
 static void choose_addresses(const struct name_table *names, struct name_record *record,
                              uint64_t *number) {
     do {
@@ -261,18 +261,20 @@ static bool is_full(int error) {
     return error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
 }
 
-/* There is no room for the line. */
+/* The line could not be stored. */
 static void note_unsaved(struct name_table *names, int error) {
     if (names->unsaved)
         return;
     log_warn("%s: cannot be written: %s: new names are known until this helper ends",
              names->file.path, strerror(-error));
     names->unsaved = true;
-    names->retry_at = names->file.lines + 1; /* one more shows that there is room again */
+    names->retry_at =
+        names->file.lines + 1; /* the next line that succeeds shows that there is room again */
 }
 
-/* Stored first, told afterwards. Without room for the name it is told all the same: as long as this
- * helper lives it is known, and its number, once stored, is never given to another. */
+/* Stores the record before anybody is told of it. If there is no room for the line, that is no
+ * error: this helper knows the name as long as it runs, and the stored number is never assigned to
+ * another name. */
 static int store(struct name_table *names, const struct name_record *record, uint64_t next) {
     int error = name_file_set_next(&names->file, next);
     bool numbered = error == 0;
@@ -386,7 +388,7 @@ static bool take_record(void *ctx, const struct name_record *record) {
            is_free(names, &record->v6) && insert(names, record);
 }
 
-/* The number behind the highest that the table knows. */
+/* The number after the highest one in the table. */
 static uint64_t next_of_table(const struct name_table *names) {
     uint64_t next = 0, number;
     for (uint32_t i = names->newest; i; i = names->entries[i].older) {
@@ -399,7 +401,7 @@ static uint64_t next_of_table(const struct name_table *names) {
     return next;
 }
 
-/* Both files damaged: no one knows any more which addresses were given. */
+/* Both files are damaged, so it is not known which addresses were assigned: no more are. */
 static void give_up(struct name_table *names) {
     names->usable = false;
     log_error("%s and %s are damaged, both: no address is given to a new name, for it might be "

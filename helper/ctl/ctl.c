@@ -17,10 +17,10 @@
 static const char commands_usage[] =
     "  status [--json]               sessions and streams of the running helper\n"
     "  routes [HOST:PORT]            the helper's routes, or the one that would match\n"
-    "  names [--json]                host names that have addresses of their own, and these\n"
+    "  names [--json]                host names with synthetic addresses, and the addresses\n"
     "  check                         check the configuration and print the effective routes\n"
     "  reload                        make the helper read its configuration again\n"
-    "  drain                         accept nothing new, stop after the last connection\n"
+    "  drain                         accept no new connections, and stop after the last one\n"
     "  stop                          stop the helper now\n"
     "  connect [--fdpass] HOST PORT  connect stdin and stdout to HOST:PORT through the helper\n";
 
@@ -108,7 +108,7 @@ static const struct {
                 {"stop", 0, 0, "expected no argument after stop", run_stop},
                 {"connect", 2, 2, "expected HOST PORT after connect", run_connect}};
 
-/* Returns -1 to go on, or the exit status. */
+/* Returns -1 to continue, or the exit status. */
 static int parse_options(struct ctl_options *options, int argc, char **argv) {
     int status = program_options(&smuxctl, argc, argv, options);
     if (status < 0 && optind == argc)
@@ -117,8 +117,8 @@ static int parse_options(struct ctl_options *options, int argc, char **argv) {
     return status;
 }
 
-/* The socket's place may be configured, so a broken configuration is told, unless the environment
- * says where the socket is. */
+/* Finds the control socket. The configuration may set its path, so an invalid configuration is an
+ * error, unless the environment names the socket. */
 static int find_socket(struct ctl_options *options) {
     static struct config config;
     struct config_error error;

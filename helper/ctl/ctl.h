@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ctl.h - smuxctl, shared by ctl*.c only.
+ * ctl.h - the parts of smuxctl.
  */
 #ifndef HELPER_CTL_CTL_H
 #define HELPER_CTL_CTL_H
@@ -29,8 +29,8 @@ int ctl_names(const struct ctl_options *options);
 int ctl_check(const struct ctl_options *options);
 int ctl_connect(const struct ctl_options *options, const char *host, const char *port);
 
-/* Copies between stdin/stdout and a connected socket, each direction until its own end: 0, or 1
- * after a line on stderr if the connection broke. */
+/* Copies between stdin/stdout and a connected socket, each direction until its own end of file.
+ * Returns CTL_OK, or CTL_FAILED after a line on stderr if the connection failed. */
 int ctl_pipe(int fd);
 
 #endif

@@ -36,7 +36,7 @@ static bool send_all(int fd, const char *data, size_t len) {
     return true;
 }
 
-/* Reads once; takes a descriptor along if there is one. */
+/* Receives once, with a descriptor if one was passed. */
 static ssize_t receive(int helper_fd, char *data, size_t len, int *fd) {
     union {
         char space[CMSG_SPACE(sizeof(int))];
@@ -57,7 +57,7 @@ static ssize_t receive(int helper_fd, char *data, size_t len, int *fd) {
     return n;
 }
 
-/* The answer ends with a newline, behind which nothing of it follows. */
+/* Receives the answer, which is one line. Returns NULL if it is not complete. */
 static char *receive_line(int helper_fd, size_t *len, int *fd) {
     size_t size = 65536;
     char *line = malloc(size);
@@ -101,7 +101,8 @@ json_t *ctl_ask(int helper_fd, json_t *request, int *fd) {
     if (json_is_true(json_object_get(answer, "ok")))
         return answer;
     const char *why = json_string_value(json_object_get(answer, "error"));
-    fprintf(stderr, "smuxctl: %s\n", why ? why : "the helper gave no answer");
+    fprintf(stderr, "smuxctl: %s\n",
+            why ? why : "expected an answer of the helper, but it closed the connection");
     json_decref(answer);
     return NULL;
 }

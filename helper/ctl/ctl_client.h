@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ctl_client.h - asks the helper: its control socket, requests and answers (admin.h).
+ * ctl_client.h - requests to the helper over its control socket, and its answers (admin.h).
  */
 #ifndef HELPER_CTL_CTL_CLIENT_H
 #define HELPER_CTL_CTL_CLIENT_H
@@ -10,13 +10,13 @@
 
 #include "helper/ctl/ctl.h"
 
-/* Connects to the helper's control socket. Returns the descriptor; a negative errno after a line on
- * stderr if there is no helper, or without one if `quiet`. */
+/* Connects to the helper's control socket. Returns the descriptor, or a negative errno if no helper
+ * answers, after a line on stderr unless `quiet`. */
 int ctl_connect_helper(const struct ctl_options *options, bool quiet);
 
-/* Sends the request (takes the reference) and reads the answer. *fd, if not NULL, is set to the
- * descriptor that came with it, or -1. NULL, with a line on stderr, if the helper did not answer
- * with "ok": true. */
+/* Sends the request (takes the reference) and returns the answer. *fd, unless `fd` is NULL, is set
+ * to the descriptor that came with the answer, or -1. Returns NULL, after a line on stderr, if the
+ * helper did not answer with "ok": true. */
 json_t *ctl_ask(int helper_fd, json_t *request, int *fd);
 
 #endif

@@ -17,13 +17,13 @@
 
 #define PIPE_BUFFER_SIZE (256 * 1024)
 
-/* ---- Copying: two one-way pipes, each with one buffer ---- */
+/* ---- Copying: two directions, each with one buffer ---- */
 
 struct one_way {
     int from, to;
-    size_t off, len; /* of what is in the buffer */
+    size_t off, len; /* bytes in the buffer that are still to be written */
     bool ended;      /* `from` has ended */
-    bool done;       /* and `to` was told */
+    bool done;       /* and that was passed on to `to` */
     char *buffer;
 };
 
@@ -54,14 +54,14 @@ static bool empty(struct one_way *way) {
     return true;
 }
 
-/* The end is passed on: as a half-close to a socket, by closing to anything else. */
+/* Passes the end of file on: by a half-close of a socket, by closing anything else. */
 static void finish(struct one_way *way) {
     if (shutdown(way->to, SHUT_WR) < 0 && errno == ENOTSOCK)
         close(way->to);
     way->done = true;
 }
 
-/* Does what poll allowed. False if the connection broke. */
+/* Reads and writes what poll allows. False, with errno, if that failed. */
 static bool step(struct one_way *way, short from_events, short to_events) {
     if (way->done)
         return true;
@@ -82,7 +82,7 @@ static void set_poll(struct pollfd *poll_fd, const struct one_way *way, bool fro
 }
 
 static int copy(struct one_way *out, struct one_way *in) {
-    /* Half-closed either way, the other direction goes on until its own end. */
+    /* After a half-close the other direction continues until its own end of file. */
     while (!in->done || !out->done) {
         struct pollfd fds[4];
         set_poll(&fds[0], out, true);
@@ -93,7 +93,7 @@ static int copy(struct one_way *out, struct one_way *in) {
             break;
         if (!step(in, fds[2].revents, fds[3].revents) ||
             !step(out, fds[0].revents, fds[1].revents)) {
-            fprintf(stderr, "smuxctl: connection broke: %s\n", strerror(errno));
+            fprintf(stderr, "smuxctl: the connection failed: %s\n", strerror(errno));
             return CTL_FAILED;
         }
     }
@@ -105,7 +105,8 @@ int ctl_pipe(int fd) {
     out.buffer = malloc(PIPE_BUFFER_SIZE);
     in.buffer = malloc(PIPE_BUFFER_SIZE);
     signal(SIGPIPE, SIG_IGN);
-    /* Only the socket is ours to make non-blocking; stdin and stdout are shared with others. */
+    /* Only the socket is made non-blocking: other processes may share the open file descriptions of
+     * stdin and stdout. */
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     int status = out.buffer && in.buffer ? copy(&out, &in) : CTL_FAILED;
     free(out.buffer);
@@ -144,7 +145,8 @@ int ctl_connect(const struct ctl_options *options, const char *host, const char 
         return CTL_FAILED;
     json_decref(answer);
     if (fd < 0) {
-        fprintf(stderr, "smuxctl: the helper passed no connection\n");
+        fprintf(stderr,
+                "smuxctl: expected the helper to pass a connection, but its answer had none\n");
         return CTL_FAILED;
     }
     int status = options->fdpass ? pass_over_stdout(fd) : ctl_pipe(fd);

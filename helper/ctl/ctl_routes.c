@@ -116,7 +116,7 @@ static int routes_of_config(const struct config *config, const char *destination
     return CTL_OK;
 }
 
-/* Asks the helper that runs; with -c, or without one, answers from the configuration. */
+/* Asks the running helper; with -c, or if no helper answers, uses the configuration. */
 int ctl_routes(const struct ctl_options *options, const char *destination) {
     static struct config config;
     struct config_error error;
@@ -152,7 +152,7 @@ static void print_gateway(const struct config_gateway *gateway) {
 static void print_names(const struct config *config) {
     char v4[NAME_RANGES_TEXT_SIZE], v6[NAME_RANGES_TEXT_SIZE];
     if (config->routes.n_name_rules)
-        printf("names: addresses of %s and %s stand for them\n",
+        printf("names: synthetic addresses from %s and %s\n",
                name_range_text(&config->names.ranges.v4, v4, sizeof v4),
                name_range_text(&config->names.ranges.v6, v6, sizeof v6));
 }

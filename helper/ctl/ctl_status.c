@@ -17,7 +17,7 @@ static long long number_of(const json_t *object, const char *key) {
     return (long long)json_integer_value(json_object_get(object, key));
 }
 
-/* "1.5M": three digits and a unit are what a reader takes in. */
+/* Formats bytes as at most three digits and a unit, for example "1.5M". */
 static const char *bytes_text(long long bytes, char *out, size_t size) {
     static const char units[] = "BKMGTP";
     double value = (double)bytes;

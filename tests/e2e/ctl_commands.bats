@@ -174,7 +174,7 @@ after"
 @test "connect tells a reset from an end of file" {
     run ctl connect 127.0.0.1 "$peer_port" < <(printf 'reset 10\n'; sleep 1)
     assert_failure 1
-    assert_output --partial 'smuxctl: connection broke: Connection reset by peer'
+    assert_output --partial 'smuxctl: the connection failed: Connection reset by peer'
 }
 
 # A minute passes in a tenth of a second for this helper.

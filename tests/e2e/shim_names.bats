@@ -426,7 +426,7 @@ a, b = socket.gethostbyname('db.internal'), socket.getaddrinfo('db.internal', P,
 print(a, b, where(a), where(b))"
     assert_output "10.99.0.1 fd00:9::1 127.0.0.2 127.0.0.2"
     run ctl check
-    assert_line "names: addresses of 10.99.0.0/16 and fd00:9::/64 stand for them"
+    assert_line "names: synthetic addresses from 10.99.0.0/16 and fd00:9::/64"
     local line
     for line in "ipv4 = 10.99.0.0/29" "ipv4 = fd00::/64" "ipv6 = 10.0.0.0/8" "ipv4 = 127.0.0.0/8" "ipv4 = 10.99.0.1/16" "max-per-user = many"; do
         configure "$line"
