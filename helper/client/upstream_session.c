@@ -111,9 +111,9 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     upstream_session_move(session, SESSION_OVER);
     loop_timer_clear(upstream->reactor->loop, &session->timer);
     loop_discard(upstream->reactor->loop, &session->garbage, free_session);
-    session->ops->ended(
-        session, heard,
-        heard || error == SMUX_ERR_CLOSED ? why : "closed before a gateway has said anything");
+    session->ops->ended(session, heard,
+                        heard || !pump->peer_closed ? why
+                                                    : "closed before a gateway has said anything");
 }
 
 static const struct pump_ops session_ops = {

@@ -144,10 +144,6 @@ int gateway_take(struct gateway *gateway, struct carrier *carrier,
     return gateway_session_new(&gateway->sessions, carrier, source);
 }
 
-struct gateway_session *gateway_first_session(const struct gateway *gateway) {
-    return gateway->sessions.first;
-}
-
 static void on_carrier(void *user, struct carrier *carrier, const struct carrier_peer *peer) {
     struct gateway *gateway = user;
     struct gateway_source source = gateway_source_of(peer);

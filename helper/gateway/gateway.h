@@ -43,7 +43,4 @@ void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *c
 void gateway_drain(struct gateway *gateway, uint32_t timeout_ms,
                    void (*drained)(struct gateway *gateway, void *user), void *user);
 
-/* For its test: the session that began last, and by its `next` all the others. */
-struct gateway_session *gateway_first_session(const struct gateway *gateway);
-
 #endif

@@ -298,6 +298,8 @@ static bool carrier_failed(struct pump *pump, ssize_t n) {
     int error = errno;
     if (n < 0 && error == EINTR)
         return false;
+    pump->peer_closed =
+        n == 0 || ((error == ECONNRESET || error == EPIPE) && !pump->carrier->why[0]);
     if (n == 0)
         snprintf(why, sizeof why, "carrier closed by the peer");
     else

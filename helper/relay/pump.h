@@ -94,6 +94,8 @@ struct pump {
     bool kept_short;             /* the carrier's queues, */
     uint64_t kept_short_us;      /* and when that was looked at */
     bool failed;                 /* SMUX_EVENT_FAILED seen */
+    bool peer_closed;            /* the carrier's peer has closed it and given no reason. (A close
+                                    with data unread is a reset.) */
     uint64_t since_us;           /* when it was made */
     char why[160];               /* of the failure */
 };

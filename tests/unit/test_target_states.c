@@ -22,6 +22,9 @@ static struct subject {
         bool eof, ended;
     } client; /* what it has heard */
     struct relay relay;
+    struct pump *server; /* the gateway's session; NULL: it has ended */
+    struct pump_ops server_ops;
+    const struct pump_ops *gateway_ops; /* what the former are made of */
 } subject;
 
 /* ---- The client ---- */
@@ -50,9 +53,8 @@ static void begin_client(void) {
     relay_bind(&subject.relay, world.client, stream);
     relay_expect_head(&subject.relay);
     pump_kick(world.client);
-    until(gateway_first_session(subject.gateway)->pump->sinks);
-    subject.target = container_of(gateway_first_session(subject.gateway)->pump->sinks,
-                                  struct target, relay.sink);
+    until(subject.server->sinks);
+    subject.target = container_of(subject.server->sinks, struct target, relay.sink);
     subject.opening = subject.target->opening;
 }
 
@@ -60,8 +62,7 @@ static void begin_client(void) {
 
 static void some_turns(void) {
     turns(5);
-    struct gateway_session *session = gateway_first_session(subject.gateway);
-    if (!session || !session->pump->sinks)
+    if (!subject.server || !subject.server->sinks)
         subject.target = NULL;
     subject.opening = subject.target ? subject.target->opening : NULL;
 }
@@ -179,9 +180,8 @@ static void client_closes(void) {
 }
 
 static void session_ends(void) {
-    struct gateway_session *session = gateway_first_session(subject.gateway);
-    if (session)
-        pump_end(session->pump, SMUX_ERR_CARRIER, "cut");
+    if (subject.server)
+        pump_end(subject.server, SMUX_ERR_CARRIER, "cut");
 }
 
 static void on_drained(struct gateway *gateway, void *user) {
@@ -314,6 +314,21 @@ static void check(void) {
 
 /* ---- Into each state ---- */
 
+static void on_server_closed(struct pump *pump, int error, const char *why) {
+    assert_ptr_equal(pump, subject.server);
+    subject.server = NULL;
+    subject.gateway_ops->closed(pump, error, why);
+}
+
+/* Notices when it ends. */
+static void watch_server(struct pump *pump) {
+    subject.server = pump;
+    subject.gateway_ops = pump->ops;
+    subject.server_ops = *pump->ops;
+    subject.server_ops.closed = on_server_closed;
+    pump->ops = &subject.server_ops;
+}
+
 static void begin(unsigned kind) {
     const char *why;
     struct config_error error;
@@ -331,6 +346,7 @@ static void begin(unsigned kind) {
     subject.gateway = gateway_new(&world.reactor, &subject.config, &why);
     assert_int_equal(carrier_new_pair(world.reactor.loop, "test", carrier), 0);
     assert_int_equal(gateway_take(subject.gateway, carrier[1], NULL), 0);
+    watch_server(carrier[1]->user);
     world.client = make_pump(carrier[0], SMUX_CLIENT);
     begin_client();
     if (kind)
@@ -396,16 +412,15 @@ static void a_wrong_move_ends_its_target_alone(void **unused) {
     relay_bind(&another, world.client, stream);
     relay_expect_head(&another);
     pump_kick(world.client);
-    struct pump *pump = gateway_first_session(subject.gateway)->pump;
-    until(pump->sinks != &first->relay.sink);
-    subject.target = container_of(pump->sinks, struct target, relay.sink);
+    until(subject.server->sinks != &first->relay.sink);
+    subject.target = container_of(subject.server->sinks, struct target, relay.sink);
     subject.target->state = TARGET_RELAYING;
     ask_all_at_once();
     assert_int_equal(state_wrong_moves, 1);
     assert_int_equal(subject.target->state, TARGET_OVER);
     assert_true(relay_is_over(&subject.target->relay));
     until(subject.client.ended);
-    assert_ptr_equal(pump->sinks, &first->relay.sink);
+    assert_ptr_equal(subject.server->sinks, &first->relay.sink);
     assert_int_equal(first->state, TARGET_REQUEST);
     subject.client.ended = false;
     state_wrong_moves = 0;
