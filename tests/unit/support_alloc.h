@@ -21,7 +21,7 @@ typedef struct test_alloc {
     uint32_t random;
 } test_alloc;
 
-/* In front of every block; 16 bytes, so that alignment stays malloc's. */
+/* Precedes every block; 16 bytes, which keeps malloc's alignment. */
 typedef struct test_block {
     size_t size;
     uint64_t magic;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * For the tests of the blocking API whose peer is a bare socket, which says what it is told to.
+ * For tests of the blocking API whose peer is a bare socket that sends what the test tells it
+ * to.
  */
 #ifndef TEST_SUPPORT_BARE_H
 #define TEST_SUPPORT_BARE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * For the tests of the blocking API: two sessions that face each other, threads, patterns.
+ * For tests of the blocking API: two connected sessions, threads, patterns.
  */
 #ifndef TEST_SUPPORT_BLOCKING_H
 #define TEST_SUPPORT_BLOCKING_H
@@ -26,7 +26,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
-/* A call that should have returned long ago; nothing is expected to take that long. */
+/* The limit for calls that must return; nothing is expected to take that long. */
 #define PATIENCE_MS 60000
 
 /* Under TSan every byte of a pattern costs a hundred times as much. */
@@ -36,7 +36,7 @@
 #define SLOWNESS 1
 #endif
 
-/* Assertions of threads other than the test's own: cmocka's may only be used there. */
+/* Assertions for other threads: cmocka's may only be used in the test's own. */
 #define THREAD_ASSERT(condition)                                                                   \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
@@ -68,7 +68,7 @@ static inline void tcp_pair(int fds[2]) {
 
 /* ---- Two sessions --------------------------------------------------------------------------- */
 
-/* What a test is repeated for. */
+/* A test is repeated for each variant. */
 struct variant {
     const char *name;
     void (*pair)(int fds[2]);
@@ -154,9 +154,9 @@ static inline void close_ends(struct ends *e) {
 
 /* ---- Data ----------------------------------------------------------------------------------- */
 
-/* Position and seed decide each byte, so that a loss, a repetition or a mix-up shows: a place in
- * one sequence, whose length is a prime, so that nothing which a buffer's size loses or repeats
- * fits it. Runs of it are copied and compared whole: byte by byte, that took most of a test's time
+/* Each byte depends on position and seed, so that lost, repeated or exchanged data is detected. The
+ * sequence has a prime length, so that no loss or repetition of a buffer's size goes unnoticed.
+ * Runs of it are copied and compared as a whole: byte by byte, this took most of a test's time
  * under TSan. */
 #define PATTERN_PERIOD 65521
 static uint8_t pattern_bytes[PATTERN_PERIOD];
@@ -166,7 +166,7 @@ __attribute__((constructor)) static void pattern_prepare(void) {
         pattern_bytes[i] = (uint8_t)(i * 0x9E3779B97F4A7C15u >> 29);
 }
 
-/* The pattern at `position`, and how much of it (up to `len`) lies there in one piece. */
+/* The pattern at `position`, and how much of it (up to `len`) is contiguous. */
 static inline const uint8_t *pattern_run(uint32_t seed, uint64_t position, size_t *len) {
     size_t at = (size_t)((position + seed * UINT64_C(7919)) % PATTERN_PERIOD);
     if (*len > PATTERN_PERIOD - at)
@@ -218,7 +218,7 @@ static inline void read_pattern(smuxb_stream *st, uint32_t seed, size_t total, s
     free(data);
 }
 
-/* What a loan holds, and whether it is the pattern from `position` on. */
+/* The length of a loan, and whether its bytes are the pattern from `position` on. */
 static inline size_t loan_len(const smuxb_loan *loan) {
     size_t len = 0;
     for (int i = 0; i < loan->iovcnt; i++)
@@ -281,7 +281,7 @@ static inline intptr_t result_of(pthread_t thread) {
     return (intptr_t)result;
 }
 
-/* That many streams (16 at most) at once, each written by one thread and read by another. */
+/* Uses that many streams (at most 16) at once, each written by one thread and read by another. */
 static inline void carry_over(struct duo *d, int streams, void *(*writes)(void *),
                               void *(*reads)(void *)) {
     struct ends ends[16];
@@ -300,7 +300,7 @@ static inline void carry_over(struct duo *d, int streams, void *(*writes)(void *
     }
 }
 
-/* One call in a thread of its own; its result is the thread's. */
+/* Makes one call in a separate thread, whose result is that of the call. */
 static inline void *read_one(void *stream) {
     char byte;
     return (void *)(intptr_t)smuxb_stream_read(stream, &byte, 1);
@@ -328,7 +328,7 @@ static inline void *write_on(void *stream) {
     }
 }
 
-/* Gives threads the time to get into their calls.  A test must be right without, too. */
+/* Gives threads time to enter their calls. A test must be correct without it, too. */
 static inline void settle(void) {
     usleep(20000);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Carriers that no program has, to see whether what uses carriers asks of them only what carrier.h
- * promises: one in memory, with a handshake, delays, short reads and writes, would-block at any
- * byte and a failure at any byte; and one over another carrier, which keeps what the lower one does
- * not take, as TLS would. What the one in memory does comes from a seed. */
+/* Carriers for tests only, to check that users of carriers rely only on what carrier.h promises.
+ * One is in memory, with a handshake, delays, short reads and writes, and would-block or failure at
+ * any byte, all determined by a seed. The other is layered over another carrier, and keeps what
+ * that one does not accept, as TLS would. */
 #ifndef SUPPORT_CARRIER_H
 #define SUPPORT_CARRIER_H
 
@@ -17,7 +17,7 @@
 
 /* ---- In memory ---- */
 
-/* Of the carriers made next. */
+/* The settings of the carriers that are created next. */
 static struct network {
     uint64_t seed;
     bool no_handshake;    /* it never comes */
@@ -57,7 +57,7 @@ static size_t dice(struct played_carrier *p, size_t below) {
     return (size_t)(p->random % below);
 }
 
-/* Mostly much, sometimes a few bytes. */
+/* Mostly most of `len`, sometimes a few bytes. */
 static size_t some_of(struct played_carrier *p, size_t len) {
     size_t most = dice(p, 4) == 0 ? 20 : len;
     return 1 + dice(p, most < len ? most : len);
@@ -73,7 +73,7 @@ static void on_timer(struct loop_timer *timer) {
     look(container_of(timer, struct played_carrier, timer));
 }
 
-/* Now and then with a delay of its own. */
+/* Now and then after a delay. */
 static void soon(struct played_carrier *p) {
     struct loop *loop = p->carrier.loop;
     if (p->timer.armed || p->task.posted)
@@ -223,7 +223,7 @@ static void say_end(struct played_carrier *p) {
     soon(p->peer);
 }
 
-/* Ended when all has been read, as by one that has its bytes acknowledged. */
+/* Complete when the peer has read everything, as on a carrier whose bytes are acknowledged. */
 static bool played_shutdown(struct carrier *carrier) {
     struct played_carrier *p = played_of(carrier);
     say_end(p);
@@ -373,7 +373,7 @@ static const struct carrier_user layer_user = {.ready = on_lower_ready,
                                                .events = on_lower_events,
                                                .ended = on_lower_ended};
 
-/* What the lower one has to say comes as an event: nothing is tried before that. */
+/* The lower carrier reports its progress by an event; nothing is tried before that. */
 static int layer_start(struct carrier *carrier) {
     struct layer *l = layer_of(carrier);
     return carrier_start(l->lower, &layer_user, l, LAYER_PATIENCE_US);
@@ -440,7 +440,7 @@ static const struct carrier_ops layer_ops = {.start = layer_start,
                                              .close = layer_close,
                                              .free = layer_free};
 
-/* Takes the lower one over. */
+/* Takes over the lower carrier. */
 static struct carrier *new_layer(struct carrier *lower) {
     struct layer *l = calloc(1, sizeof *l);
     if (!l)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How many descriptors this process has open, whatever the number is: equal before and after. */
+/* Counts this process's open descriptors, to compare the numbers before and after. */
 #ifndef SUPPORT_DESCRIPTORS_H
 #define SUPPORT_DESCRIPTORS_H
 

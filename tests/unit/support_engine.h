@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * One engine under test, its peer played by hand.
+ * One engine under test, whose peer is played by the test.
  *
  *     engine e;
  *     engine_begin(&e, SMUX_SERVER, 1);
@@ -53,8 +53,8 @@ typedef struct engine {
 
 /* ---- Life ----------------------------------------------------------------------------------- */
 
-/* Everything but the session: e->config may be changed before engine_start.  Extensions are off
- * unless a test turns them on, so that output is the plain protocol. */
+/* Prepares everything except the session, so that e->config can be changed before engine_start.
+ * Extensions are off unless a test turns them on, so that the output is the plain protocol. */
 static inline void engine_prepare(engine *e, enum smux_role role, int version) {
     memset(e, 0, sizeof(*e));
     smux_config_init(&e->config);
@@ -83,7 +83,8 @@ static inline void engine_drop_events(engine *e) {
     e->event_count = e->event_next = 0;
 }
 
-/* Frees everything, whatever is left over, and checks that the engine leaked nothing. */
+/* Frees everything, even if events or output are left, and checks that the engine leaked
+ * nothing. */
 static inline void engine_end_anyhow(engine *e) {
     smux_session_free(e->session);
     assert_int_equal(e->alloc.live_blocks, 0);
@@ -113,7 +114,7 @@ static inline seen *engine_record(engine *e, const smux_event *event) {
     return s;
 }
 
-/* Takes all events of the engine into the record. */
+/* Moves all events of the engine to the record. */
 static inline void collect(engine *e) {
     smux_event event;
     while (smux_session_next_event(e->session, &event))
@@ -164,7 +165,7 @@ static inline void expect_stream_event(engine *e, smux_event_type type, smux_str
 #define expect_reset(e, stream, code) expect_stream_event(e, SMUX_EVENT_RESET, stream, code)
 #define expect_writable(e, stream)    expect_stream_event(e, SMUX_EVENT_WRITABLE, stream, 0)
 
-/* The session has failed so, and a text with particulars says why. */
+/* The session has failed with this error and a detailed text. */
 static inline void expect_failed(engine *e, int error) {
     seen *s = expect_event(e, SMUX_EVENT_FAILED);
     assert_null(s->event.stream);
@@ -222,7 +223,7 @@ static inline uint8_t *engine_guarded(engine *e, const void *data, size_t len) {
     return at;
 }
 
-/* Feeds these bytes in one piece, records the events, then spoils the buffer. */
+/* Feeds these bytes in one piece, records the events, and then overwrites the buffer. */
 static inline int feed(engine *e, const void *data, size_t len) {
     uint8_t *at = engine_guarded(e, data, len);
     int error = smux_session_feed(e->session, at, len, e->now_us);
@@ -233,7 +234,7 @@ static inline int feed(engine *e, const void *data, size_t len) {
     return 0;
 }
 
-/* Feeds all that was said. */
+/* Feeds everything that the peer has sent. */
 static inline void hear(engine *e) {
     assert_int_equal(feed(e, e->said.data, e->said.len), 0);
     e->said.len = 0;
@@ -394,7 +395,7 @@ static inline ssize_t send_text(smux_stream *stream, const char *text) {
     return smux_stream_send(stream, text, strlen(text));
 }
 
-/* Sends the stream's pattern; returns what smux_stream_send returned. */
+/* Sends the stream's pattern and returns the result of smux_stream_send. */
 static inline ssize_t send_pattern(smux_stream *stream, uint64_t offset, size_t len) {
     uint8_t *data = malloc(len + 1);
     pattern_fill(data, len, smux_stream_id(stream), 1, offset);
@@ -403,7 +404,7 @@ static inline ssize_t send_pattern(smux_stream *stream, uint64_t offset, size_t 
     return sent;
 }
 
-/* Time goes on to `now_us`, with a tick at every deadline on the way. */
+/* Advances the time to `now_us`, with a tick at every deadline in between. */
 static inline void pass_time_until(engine *e, uint64_t now_us) {
     for (int guard = 0;; guard++) {
         uint64_t next = smux_session_deadline(e->session);

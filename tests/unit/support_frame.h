@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bytes, and smux frames built and taken apart by hand: independent of the code under test.
+ * Byte buffers, and smux frames built and parsed independently of the code under test.
  */
 #ifndef TEST_SUPPORT_FRAME_H
 #define TEST_SUPPORT_FRAME_H
@@ -65,7 +65,7 @@ static inline uint32_t get_u32(const uint8_t *p) {
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* A header alone, whatever it says. */
+/* Appends a header, valid or not. */
 static inline void put_header(bytes *b, int version, int cmd, unsigned len, uint32_t sid) {
     uint8_t head[4] = {(uint8_t)version, (uint8_t)cmd, (uint8_t)len, (uint8_t)(len >> 8)};
     bytes_add(b, head, sizeof(head));
@@ -89,8 +89,8 @@ static inline void put_upd(bytes *b, int version, uint32_t sid, uint32_t consume
     put_u32(b, window);
 }
 
-/* What a test sends depends on all of stream, direction and place, so that nothing can be
- * exchanged, lost or repeated unseen.  Eight bytes at a time, for speed. */
+/* The data that a test sends depends on stream, direction and position, so that exchanged, lost or
+ * repeated data is detected. Eight bytes at a time, for speed. */
 static inline uint64_t pattern_word(uint32_t stream, int direction, uint64_t offset) {
     uint64_t x = (offset >> 3) * 0x9E3779B97F4A7C15u + stream * 0xC2B2AE3D27D4EB4Fu +
                  (uint64_t)direction * 0x165667B19E3779F9u;

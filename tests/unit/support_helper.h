@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A whole helper in the process, and a gateway that is played: what it answers is the test's to
- * say. */
+/* A whole helper inside the test process, and a gateway whose answers the test determines. */
 #ifndef SUPPORT_HELPER_H
 #define SUPPORT_HELPER_H
 
@@ -9,7 +8,7 @@
 #include "helper/client/helper.h"
 #include "support_resolver.h"
 
-/* What a route says. */
+/* The settings of a route. */
 enum { ROUTE_OF_TEST_EAGER = 1, ROUTE_OF_TEST_PLAIN = 2, ROUTE_OF_TEST_DIRECT = 4 };
 
 static struct helper helper;
@@ -169,7 +168,7 @@ static void finish_helper(void) {
     turns(3);
     close(played.target);
     helper_fini(&helper);
-    /* The closer's threads may be at it. */
+    /* The closer's threads may still be closing descriptors. */
     for (int patience = 10000; open_descriptors() != played.descriptors && patience > 0; patience--)
         usleep(1000);
     assert_int_equal(open_descriptors(), played.descriptors);

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * A pair of engines driven by choices, beside a model of what must happen.
+ * A pair of engines driven by choices, next to a model of what must happen.
  *
  * Choices come from a seed (property test) or from bytes (fuzzer).  They pick both configurations
  * and then one operation after the other: open, write, lend, take back, half-close, close, reset,
- * accept, consume, move bytes with any split and any short write, let time pass, run out of
- * memory.  Whatever was chosen, every stream must deliver exactly the bytes written, in order, or
- * end with an error that the model can explain; every lent buffer comes back once; every counter
- * is right; and when all is closed nothing is left.  support_model_wire.h watches the bytes in
- * between.
+ * accept, consume, move bytes with any split and any short write, let time pass, run out of memory.
+ * Whatever was chosen, every stream must deliver exactly the bytes written, in order, or end with
+ * an error that the model can explain; every lent buffer comes back once; every counter is right;
+ * and when all is closed nothing is left.  support_model_wire.h watches the bytes in between.
  *
  * A broken promise prints what it was and aborts.
  */
@@ -67,7 +66,7 @@ static inline bool one_in(choices *c, uint32_t n) {
     return choose(c, n) == n - 1;
 }
 
-/* Small, middle and large sizes alike. */
+/* Small, medium and large sizes with equal probability. */
 static inline uint32_t choose_size(choices *c, uint32_t max) {
     static const uint32_t scale[] = {4, 30, 300, 5000, 70000, 300000};
     uint32_t limit = scale[choose(c, 6)];
@@ -202,7 +201,7 @@ static inline void model_begin(model *m, choices *c, bool nomem) {
     }
 }
 
-/* A stream by the choice of the script: one that has a handle on this side, or NULL. */
+/* A stream chosen by the script that has a handle on this side, or NULL. */
 static inline model_stream *model_pick(model *m, int side) {
     uint32_t total = m->side[0].opened + m->side[1].opened;
     if (!total)
@@ -217,7 +216,7 @@ static inline model_stream *model_pick(model *m, int side) {
     return NULL;
 }
 
-/* Has it ended with an error, its RESET event perhaps still to come? */
+/* Has it ended with an error (perhaps before its RESET event)? */
 static inline bool model_dead(const model *m, const model_half *h) {
     smux_stream_info info;
     smux_stream_get_info(h->handle, &info);
@@ -310,7 +309,8 @@ static inline void model_lend(model *m, int side, model_stream *t) {
     h->written += len;
 }
 
-/* Bytes are marked urgent only where this holds, so that an event elsewhere is found out. */
+/* Bytes are marked urgent only where this holds, so that an event at another position is
+ * detected. */
 static inline bool model_may_be_urgent(uint64_t end) {
     return end % 8 == 5;
 }
@@ -333,7 +333,7 @@ static inline void model_return_loan(model_loan *l) {
     *l = (model_loan){0};
 }
 
-/* Takes a loan back, if it was the last thing written: else the pattern would have a hole. */
+/* Takes a loan back if it was the last data written; otherwise the pattern would have a gap. */
 static inline void model_cancel(model *m) {
     model_loan *l = &m->loans[choose(m->c, MODEL_LOANS)];
     if (!l->lent)
@@ -409,7 +409,7 @@ static inline model_stream *model_find(model *m, uint32_t id) {
     return &m->side[opener].streams[index];
 }
 
-/* May the far half `o` look as if it had ended, before all it wrote has arrived? */
+/* May the far half `o` appear to have ended before everything it wrote has arrived? */
 static inline bool model_may_truncate(const model *m, const model_half *o) {
     return (o->reset && !o->told) || (o->error && !m->extensions) ||
            (!o->attached && !m->extensions) || (o->closed && m->lingered) ||

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The invariants of the model and its end: everything flows out, is closed, and nothing is left.
+ * The invariants of the model, and its end: everything is sent and closed, and nothing is left.
  * Included by support_model.h.
  */
 #ifndef TEST_SUPPORT_MODEL_END_H
@@ -32,7 +32,7 @@ static inline void model_check_stream(const model *m, const model_half *h) {
     CHECK(info.read_closed == h->eof, "read_closed");
 }
 
-/* To be called with all events taken. */
+/* Call it when all events have been taken. */
 static inline void model_check(model *m, int side) {
     if (m->failed)
         return;
@@ -56,7 +56,7 @@ static inline void model_check(model *m, int side) {
     CHECK(info.backlog <= m->side[side].config.accept_backlog, "backlog %u", info.backlog);
 }
 
-/* All that can move, moves; all data is consumed; streams that died are given up. */
+/* Moves everything that can move, consumes all data, and drops streams that have died. */
 static inline void model_settle(model *m) {
     for (bool progress = true; progress;) {
         progress = false;
@@ -93,7 +93,7 @@ static inline void model_settle(model *m) {
     }
 }
 
-/* Can what this half wrote still flow, and its end reach the other? */
+/* Can the data that this half wrote, and its end, still reach the other side? */
 static inline bool model_orderly(const model *m, const model_stream *t, int side) {
     const model_half *h = &t->half[side], *o = &t->half[1 - side];
     return h->attached && o->attached && h->shut && !h->reset && !h->error && !o->error &&
@@ -112,8 +112,8 @@ static inline void model_check_delivered(model *m) {
         }
 }
 
-/* Streams of this side that may wait for ever, if they linger for ever: their peer has gone without
- * opening the window any more, and could not say so: before the hello, or without memory. */
+/* Counts the streams of this side that may wait for ever if lingering has no limit: their peer has
+ * gone without opening the window, and could not say so (before the hello, or without memory). */
 static inline uint32_t model_stranded(const model *m, int side) {
     uint32_t count = 0;
     if (model_info(m, side).version == 0)
@@ -153,7 +153,7 @@ static inline void model_fail(model *m) {
         CHECK(!l->lent, "a buffer did not come back");
 }
 
-/* Half-closes or gives up whatever is ours. */
+/* Half-closes or drops all streams of ours. */
 static inline void model_end_streams(model *m, bool give_up) {
     for (int side = 0; side < 2; side++)
         FOR_HALVES(m, side, t, h) {

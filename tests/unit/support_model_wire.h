@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Watches the bytes between the two engines of the model: only legal frames, windows kept,
- * extensions only towards those who know them.  Included by support_model.h.
+ * Checks the bytes between the two engines of the model: only valid frames, within windows, and
+ * extensions only to a peer that has them. Included by support_model.h.
  */
 #ifndef TEST_SUPPORT_MODEL_WIRE_H
 #define TEST_SUPPORT_MODEL_WIRE_H
@@ -130,7 +130,7 @@ static inline void wire_said(model *m, int side, const void *data, size_t len) {
     bytes_drop(b, at);
 }
 
-/* What `side` is about to learn. */
+/* Notes what `side` is about to receive. */
 static inline void wire_heard(model *m, int side, const void *data, size_t len) {
     model_side *s = &m->side[side];
     bytes *b = &s->fed;

@@ -2,7 +2,7 @@
  *
  * Two engines over a simulated path with a rate and a delay, on a simulated clock.
  *
- * Side 0 is the client.  The test fills in on_event and, if it likes, on_step.
+ * Side 0 is the client.  The test sets on_event and, optionally, on_step.
  */
 #ifndef TEST_SUPPORT_PATH_H
 #define TEST_SUPPORT_PATH_H
@@ -16,7 +16,7 @@ typedef struct path_chunk {
     size_t len;
 } path_chunk;
 
-/* One direction: bytes on their way. */
+/* One direction: the bytes in flight. */
 typedef struct path_wire {
     bytes data;
     size_t head; /* bytes at the front that have arrived */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Two sessions in one loop, joined by carriers of any kind (support_carrier.h): an application's
- * end A on one side, the socket of a far destination on the other.
+/* Two sessions in one loop, joined by carriers of any kind (support_carrier.h). On one side is the
+ * application's end (A) and the helper's end (B) of a socket pair, on the other the socket of a
+ * destination.
  *
- *     app (A) == B -- relay, client session ==== server session, relay -- TCP == far
- */
+ *     app (A) == B -- relay, client session ==== server session, relay -- TCP == far */
 #ifndef SUPPORT_RELAY_H
 #define SUPPORT_RELAY_H
 
@@ -75,7 +75,7 @@ static void on_closed(struct pump *pump, int error, const char *why) {
 
 static const struct pump_ops pump_ops_of_test = {.accepted = on_accepted, .closed = on_closed};
 
-/* Takes the carrier over. */
+/* Takes over the carrier. */
 static struct pump *make_pump(struct carrier *carrier, enum smux_role role) {
     smux_config config;
     const struct session_limits limits = {.version = role == SMUX_CLIENT ? 2 : SMUX_VERSION_AUTO,
@@ -127,7 +127,7 @@ static int teardown_world(void **state) {
     if (!world.server_closed)
         pump_end(world.server, SMUX_ERR_CLOSED, "test over");
     for (int i = 0; i < STREAMS_MAX; i++) {
-        /* A relay that still writes what it kept needs no session. */
+        /* A relay that is only writing kept data needs no session. */
         if (i < world.accepted && !world.near[i].ended)
             relay_abort(&world.near[i].relay, ECANCELED);
         if (i < world.accepted && !world.distant[i].ended)
@@ -144,13 +144,13 @@ static int teardown_world(void **state) {
     return 0;
 }
 
-/* Slow carriers have time to bring something meanwhile. */
+/* Gives slow carriers time to deliver something. */
 static void turns(int count) {
     for (int i = 0; i < count; i++)
         loop_turn(world.reactor.loop, carrier_kind->slow ? 1 : 0);
 }
 
-/* Turns until the condition holds; gives up after 10 s of waiting in vain. */
+/* Runs the loop until the condition holds; fails after 10 s. */
 #define until(condition)                                                                           \
     do {                                                                                           \
         int patience = 10000;                                                                      \
@@ -190,7 +190,7 @@ static ssize_t take(int fd, void *data, size_t len) {
     return n < 0 ? -errno : n;
 }
 
-/* Turns until exactly `text` has arrived. */
+/* Runs the loop until exactly `text` has arrived. */
 static void expect(int fd, const char *text) {
     char got[256];
     size_t have = 0, want = strlen(text);
@@ -203,7 +203,8 @@ static void expect(int fd, const char *text) {
     assert_memory_equal(got, text, want);
 }
 
-/* Turns until the read gives something, which must be 0 (end of file) or minus an errno. */
+/* Runs the loop until a read returns something, which must be 0 (end of file) or the negative errno
+ * `end`. */
 static void expect_end(int fd, ssize_t end) {
     char byte;
     ssize_t n = -EAGAIN;

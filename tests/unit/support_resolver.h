@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A resolver that answers when told to: it stands in for helper/net/resolver.c in the program. */
+/* A resolver that answers when told to; it replaces helper/net/resolver.c in the test program. */
 #ifndef SUPPORT_RESOLVER_H
 #define SUPPORT_RESOLVER_H
 
 #include "helper/net/resolver.h"
 
-/* The query under way, at most one; NULL: none. */
+/* The query in progress, at most one; NULL: none. */
 static struct resolver_query *asked;
 
 struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why) {
@@ -44,7 +44,7 @@ void resolver_cancel(struct resolver_query *query) {
         asked = NULL;
 }
 
-/* `count` addresses from 127.0.0.`last` on, or `error`. */
+/* Answers with `count` addresses, beginning with 127.0.0.`last`, or with `error`. */
 static void resolved(int error, uint8_t last, int count) {
     struct resolver_query *query = asked;
     struct endpoint addresses[RESOLVER_ADDRESSES_MAX];

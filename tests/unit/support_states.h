@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every event in every state of one object, each alone, and random sequences of them (the seed is
- * printed; SEED=N repeats one, SEQUENCES=N runs so many). */
+/* Applies every event in every state of one object, one at a time, and then random sequences of
+ * events (the seed is printed; SEED=N repeats a sequence, SEQUENCES=N sets their number). */
 #ifndef SUPPORT_STATES_H
 #define SUPPORT_STATES_H
 
@@ -22,7 +22,7 @@ struct step {
 #define STEP(fn)                                                                                   \
     { #fn, fn }
 
-/* What each test defines, besides some_turns, a step, and `steps`, a table of all. */
+/* Each test defines these functions, a step some_turns, and `steps`, the table of all steps. */
 static void begin(unsigned kind);
 static bool enter(unsigned state); /* false: this kind does not come there so */
 static void check(void);           /* what must hold after each step */
@@ -31,19 +31,19 @@ static struct loop_watch *watch(void); /* to be told sets of epoll bits; NULL: t
 static int state(void);                /* -1: its memory is gone */
 static void some_turns(void);
 
-/* What its main says of it. */
+/* The object's description, given by the test's main. */
 static struct machine {
     unsigned kinds, states; /* the last state is the end */
     const struct step *steps;
     unsigned count; /* of steps */
 } machine;
 
-/* Random ones; a test may do more. */
+/* Number of random sequences; a test may set a larger one. */
 #ifndef SEQUENCES
 #define SEQUENCES 2000
 #endif
 
-/* Sets of six epoll bits, told whatever the socket's true state is. */
+/* All sets of six epoll bits, reported regardless of the socket's true state. */
 #define EVENT_SETS 64
 
 static const char *doing = "";
@@ -82,7 +82,7 @@ static void tell(uint32_t events) {
     check();
 }
 
-/* A step, or behind those, a set of events. */
+/* Runs a step or, for numbers beyond the steps, reports a set of events. */
 static void do_number(unsigned number) {
     if (number < machine.count)
         do_step(machine.steps[number]);
@@ -103,7 +103,7 @@ static bool enter_one(unsigned which) {
     return there;
 }
 
-/* Each event once, and again after some turns, in each state that can be entered. */
+/* In each reachable state, applies each event once, and again after some turns. */
 static void every_event_in_every_state(void **unused) {
     bool reached[32] = {false};
     (void)unused;
@@ -169,7 +169,8 @@ static int say_where(void **unused) {
     return 0;
 }
 
-/* A main for that many kinds, states from 0 to the last, and TESTS, an X-macro, besides. */
+/* A main for that many kinds and the states from 0 to the last; TESTS is an X-macro of additional
+ * tests. */
 #define STATE_TEST(test) cmocka_unit_test_setup_teardown(test, begin_test, say_where),
 #define STATES_MAIN(n_kinds, last_state, TESTS)                                                    \
     int main(void) {                                                                               \
@@ -191,7 +192,7 @@ static void fire(struct loop_timer *timer) {
     fn(timer);
 }
 
-/* As the pump does. NULL: nothing. */
+/* Delivers data as the pump does. NULL: none. */
 static void give_to(struct relay *relay, const void *data, size_t len) {
     if (relay && relay->pump)
         relay_data(relay, &(struct iovec){(void *)data, len}, 1, false);
@@ -208,7 +209,7 @@ static int listen_on(uint16_t *port) {
     return fd;
 }
 
-/* Accepts, if there is something to, in the place of *fd (-1: none). */
+/* Accepts a connection, if there is one, and replaces *fd (-1: none) by it. */
 static void accept_into(int *fd, int listener) {
     int fresh = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fresh < 0)
@@ -218,14 +219,14 @@ static void accept_into(int *fd, int listener) {
     *fd = fresh;
 }
 
-/* The close to come is a reset. */
+/* Makes the next close a reset. */
 static void will_reset(int fd) {
     struct linger linger = {.l_onoff = 1};
     if (fd >= 0)
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
-/* The session of a gateway that is played. */
+/* The session of a simulated gateway. */
 static struct pump *gateway_pump(struct reactor *reactor, int fd, const struct pump_ops *ops) {
     smux_config config;
     const struct session_limits limits = {.version = SMUX_VERSION_AUTO,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Users who share a helper have sessions of their own, as far as there are places. */
+/* Users who share a helper have separate sessions, as far as there are places. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,7 +64,7 @@ static bool has_own(int user) {
     return account[user]->own && account[user]->own->to[0] == upstream;
 }
 
-/* Without connections, for so long. */
+/* Lets the account be without connections for this time. */
 static void let_idle_for(struct account *idle, uint64_t us) {
     struct loop *loop = helper.reactor.loop;
     assert_true(helper.upstreams.accounts.timer.armed);

@@ -117,7 +117,7 @@ static void a_read_deadline_ends_the_wait_and_loses_nothing(void **state) {
     say(e.near, "ab");
     smuxb_stream_set_read_deadline(e.far, smuxb_after_ms(PATIENCE_MS));
     expect_text(e.far, "a");
-    /* One in the past does not stand in the way of what is there already. */
+    /* A deadline in the past does not prevent reading what has already arrived. */
     smuxb_stream_set_read_deadline(e.far, 1);
     expect_text(e.far, "b");
     assert_int_equal(smuxb_stream_read(e.far, &byte, 1), SMUXB_ERR_TIMEOUT);
@@ -151,7 +151,7 @@ static void an_accept_deadline_ends_the_wait(void **state) {
     close_ends(&e);
 }
 
-/* What a write says it wrote, and nothing else, arrives. */
+/* Exactly the bytes that a write reports arrive. */
 static void a_write_deadline_tells_how_much_went_out(void **state) {
     struct ends e = open_ends(*state);
     enum { CHUNK = 1 << 20 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The blocking API: reading without a copy.  What is lent stays what it was until it is given back,
+ * The blocking API: reading without a copy.  A loan stays unchanged until it is given back,
  * whatever else is received, read and closed meanwhile.
  */
 #include "support_blocking.h"
@@ -13,7 +13,7 @@ static void *write_bulk(void *stream) {
     return NULL;
 }
 
-/* Keeps the last LOANS loans, and looks at each again before it gives it back. */
+/* Keeps the last LOANS loans, and checks each again before giving it back. */
 struct keeper {
     smuxb_loan loans[LOANS];
     uint64_t at[LOANS];
@@ -28,7 +28,7 @@ static void keep(struct keeper *k, unsigned slot, const smuxb_loan *loan, uint64
     k->at[slot] = at;
 }
 
-/* Borrows, reads, and looks in with deadlines that are too short, as it comes. */
+/* Borrows and reads at random, sometimes with a deadline that is too short. */
 static void *read_all_ways(void *stream) {
     struct keeper k = {.seed = smuxb_stream_id(stream)};
     unsigned random = k.seed;
@@ -110,7 +110,7 @@ static void a_loan_outlives_stream_and_session(void **state) {
     duo_start(d);
 }
 
-/* A header that the borrower writes, for one, in place. */
+/* The borrower may, for example, write a header in place. */
 static void what_is_lent_may_be_changed(void **state) {
     struct duo *d = *state;
     struct ends one = open_ends(d), other = open_ends(d);
@@ -130,7 +130,7 @@ static void what_is_lent_may_be_changed(void **state) {
     close_ends(&other);
 }
 
-/* The peer may go on sending: what is lent counts as read. */
+/* The peer may continue to send, because a loan counts as read. */
 static void loans_do_not_hold_the_peer_back(void **state) {
     struct duo *d = *state;
     struct ends e = open_ends(d);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * The blocking API: threads that are cancelled while they are inside a call.  They once vanished
- * with the role of reading the carrier, and left lists that led to where their stacks had been.
+ * The blocking API: threads that are cancelled while they are inside a call.  Such a thread once
+ * disappeared while it was the one that reads the carrier, and left pointers to its former stack in
+ * lists.
  */
 #include "support_blocking.h"
 
 /* ---- Threads that are cancelled ------------------------------------------------------------- */
 
-/* A thread that makes one call, whose result it keeps, and is gone if it has been cancelled.  By
- * then no frame is left on its stack that AddressSanitizer would find in the way. */
+/* A thread that makes one call and stores its result; if it is cancelled, it ends. By then no frame
+ * is left on its stack that AddressSanitizer would object to. */
 struct victim {
     void *(*call)(void *);
     void *with;
@@ -47,7 +48,7 @@ static void *read_a_million(void *stream) {
     return NULL;
 }
 
-/* All that a session can do, with a cancellation pending from the first to the last. */
+/* Everything that a session can do, with a cancellation pending throughout. */
 static void *everything_cancelled(void *fd) {
     smuxb_session *s;
     smuxb_stream *st, *other, *ready;
@@ -121,7 +122,7 @@ static void cancelled_threads_go_on_waiting_and_others_too(void **state) {
     settle();
     say(b.far, "answer");
     expect_text(b.near, "answer");
-    /* The way there is full of what `full` carries. */
+    /* Make the path full with the data of `full`. */
     pthread_t drain = run(read_on, full.far);
     say(b.near, "question");
     expect_text(b.far, "question");

@@ -13,7 +13,7 @@
 
 /* ---- The end of the carrier ----------------------------------------------------------------- */
 
-static void a_carrier_cut_within_a_frame_is_no_end_of_file(void **state) {
+static void a_carrier_cut_within_a_frame_is_an_error_not_an_end_of_file(void **state) {
     (void)state;
     struct bare b;
     char byte;
@@ -32,7 +32,7 @@ static void a_carrier_cut_within_a_frame_is_no_end_of_file(void **state) {
     bare_end(&b);
 }
 
-static void what_had_ended_before_the_carrier_did_is_complete(void **state) {
+static void streams_that_ended_before_the_carrier_are_complete(void **state) {
     (void)state;
     struct bare b;
     bare_start(&b, tcp_pair, NULL);
@@ -50,7 +50,7 @@ static void what_had_ended_before_the_carrier_did_is_complete(void **state) {
     bare_end(&b);
 }
 
-static void a_reset_carrier_tells_its_errno(void **state) {
+static void a_reset_carrier_reports_its_errno(void **state) {
     (void)state;
     struct bare b;
     struct linger now = {1, 0};
@@ -65,7 +65,7 @@ static void a_reset_carrier_tells_its_errno(void **state) {
     bare_end(&b);
 }
 
-/* SIGPIPE has its default action here: were one raised, the test would die. */
+/* SIGPIPE has its default action here, so that raising it would kill the test. */
 static void writing_to_a_dead_carrier_is_an_error_without_a_signal(void **state) {
     static void (*const pairs[])(int fds[2]) = {tcp_pair, unix_pair};
     (void)state;
@@ -84,7 +84,7 @@ static void writing_to_a_dead_carrier_is_an_error_without_a_signal(void **state)
     }
 }
 
-/* The peer answers and hangs up while we still write: the answer must not be lost for that. */
+/* The peer answers and closes while we still write; the answer must not be lost. */
 static void an_answer_is_read_though_writing_has_failed(void **state) {
     (void)state;
     struct bare b;
@@ -107,7 +107,7 @@ static void an_answer_is_read_though_writing_has_failed(void **state) {
     bare_end(&b);
 }
 
-static void a_protocol_error_ends_the_session_and_names_itself(void **state) {
+static void a_protocol_error_ends_the_session_and_is_reported(void **state) {
     (void)state;
     struct bare b;
     char byte;
@@ -126,7 +126,7 @@ static void a_protocol_error_ends_the_session_and_names_itself(void **state) {
     bare_end(&b);
 }
 
-static void a_silent_peer_is_given_up(void **state) {
+static void a_session_with_a_silent_peer_ends(void **state) {
     (void)state;
     struct bare b;
     smux_config config;
@@ -169,7 +169,7 @@ static void a_burst_beyond_the_backlog_waits_for_the_accepting_thread(void **sta
     bare_end(&b);
 }
 
-static void streams_are_refused_when_nobody_accepts_and_the_others_flow(void **state) {
+static void streams_beyond_the_backlog_are_refused_and_others_continue(void **state) {
     (void)state;
     struct bare b;
     smux_config config;
@@ -224,7 +224,7 @@ static void a_wrong_configuration_is_refused(void **state) {
     assert_int_equal(close(fds[1]), 0);
 }
 
-static void without_descriptors_to_spare_the_start_fails_cleanly(void **state) {
+static void without_free_descriptors_the_start_fails_cleanly(void **state) {
     (void)state;
     smuxb_session *s;
     struct rlimit before, low;
@@ -259,7 +259,7 @@ static void no_descriptor_is_left_open(void **state) {
 
 /* ---- The descriptor and its addresses ------------------------------------------------------- */
 
-static void the_descriptors_flags_are_left_alone(void **state) {
+static void the_descriptors_flags_are_not_changed(void **state) {
     static const int flags[] = {0, O_NONBLOCK};
     (void)state;
     for (size_t i = 0; i < LENGTH(flags); i++) {
@@ -282,7 +282,7 @@ static void the_descriptors_flags_are_left_alone(void **state) {
     }
 }
 
-static void addresses_are_the_sockets(void **state) {
+static void addresses_are_those_of_the_socket(void **state) {
     (void)state;
     struct sockaddr_in local, remote;
     struct sockaddr_storage got;
@@ -316,7 +316,7 @@ static void count_signal(int number) {
     __atomic_fetch_add(&caught, 1, __ATOMIC_RELAXED);
 }
 
-static void signals_interrupt_no_call(void **state) {
+static void signals_do_not_interrupt_calls(void **state) {
     (void)state;
     struct sigaction action = {.sa_handler = count_signal}; /* without SA_RESTART */
     struct duo d;
@@ -361,7 +361,7 @@ static int threads_open_to_signals(void) {
     return count;
 }
 
-static void the_sessions_threads_take_no_signals(void **state) {
+static void the_sessions_threads_block_all_signals(void **state) {
     (void)state;
     int before = threads_open_to_signals();
     struct duo d;
@@ -375,23 +375,23 @@ static void the_sessions_threads_take_no_signals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_carrier_cut_within_a_frame_is_no_end_of_file),
-        cmocka_unit_test(what_had_ended_before_the_carrier_did_is_complete),
-        cmocka_unit_test(a_reset_carrier_tells_its_errno),
+        cmocka_unit_test(a_carrier_cut_within_a_frame_is_an_error_not_an_end_of_file),
+        cmocka_unit_test(streams_that_ended_before_the_carrier_are_complete),
+        cmocka_unit_test(a_reset_carrier_reports_its_errno),
         cmocka_unit_test(writing_to_a_dead_carrier_is_an_error_without_a_signal),
         cmocka_unit_test(an_answer_is_read_though_writing_has_failed),
-        cmocka_unit_test(a_protocol_error_ends_the_session_and_names_itself),
-        cmocka_unit_test(a_silent_peer_is_given_up),
+        cmocka_unit_test(a_protocol_error_ends_the_session_and_is_reported),
+        cmocka_unit_test(a_session_with_a_silent_peer_ends),
         cmocka_unit_test(a_burst_beyond_the_backlog_waits_for_the_accepting_thread),
-        cmocka_unit_test(streams_are_refused_when_nobody_accepts_and_the_others_flow),
+        cmocka_unit_test(streams_beyond_the_backlog_are_refused_and_others_continue),
         cmocka_unit_test(a_wrong_descriptor_is_refused_and_stays_open),
         cmocka_unit_test(a_wrong_configuration_is_refused),
-        cmocka_unit_test(without_descriptors_to_spare_the_start_fails_cleanly),
+        cmocka_unit_test(without_free_descriptors_the_start_fails_cleanly),
         cmocka_unit_test(no_descriptor_is_left_open),
-        cmocka_unit_test(the_descriptors_flags_are_left_alone),
-        cmocka_unit_test(addresses_are_the_sockets),
-        cmocka_unit_test(signals_interrupt_no_call),
-        cmocka_unit_test(the_sessions_threads_take_no_signals),
+        cmocka_unit_test(the_descriptors_flags_are_not_changed),
+        cmocka_unit_test(addresses_are_those_of_the_socket),
+        cmocka_unit_test(signals_do_not_interrupt_calls),
+        cmocka_unit_test(the_sessions_threads_block_all_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

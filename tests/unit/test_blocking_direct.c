@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The blocking API: the thread that receives puts bulk data into the memory of readers that sleep.
- * They may wake at any moment, because their time is up or their stream is gone, and from when
- * their call returns nobody may touch that memory.
+ * They may wake at any moment, because their deadline expires or their stream ends, and after their
+ * call has returned nobody may touch that memory.
  */
 #include "support_blocking.h"
 
@@ -21,7 +21,7 @@ static bool untouched(const uint8_t *data, size_t len) {
     return true;
 }
 
-/* Lets some time pass after which `data` must still be what it was made. */
+/* Fills `data`, lets some time pass, and checks that it has not changed. */
 static void leave_alone(uint8_t *data, unsigned *random) {
     memset(data, UNTOUCHED, ROOM);
     if (rand_r(random) % 8 == 0)
@@ -58,7 +58,7 @@ static void deadlines_pass_while_bulk_is_being_received(void **state) {
     carry_over(*state, STREAMS, write_bulk, read_hastily);
 }
 
-/* Until its stream is reset; then the memory must be left alone. */
+/* Reads until the stream is reset; then the memory must not be touched. */
 static void *read_until_reset(void *stream) {
     unsigned random = smuxb_stream_id(stream);
     uint8_t *data = malloc(ROOM);
@@ -122,9 +122,9 @@ static void *read_messages(void *stream) {
     return NULL;
 }
 
-/* Story: one thread had all the messages for a while, so that it was expected to be the one that
- * receives, and went.  Nobody received any more for readers whose time was always up before they
- * could be woken, until the session took its peer for silent. */
+/* Regression: one thread had received all messages for a while, so it was expected to be the
+ * receiving one, and then it ended. No thread received for readers whose deadlines always expired
+ * before they could be woken, until the session considered its peer silent. */
 static void readers_that_look_in_again_and_again_get_their_data(void **state) {
     struct duo *d = *state;
     struct ends busy = open_ends(d), polled = open_ends(d);

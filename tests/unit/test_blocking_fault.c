@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The blocking API when memory or threads are not to be had.  Its sources are compiled in here,
+ * The blocking API when memory or threads are not available.  Its sources are compiled in here,
  * with calls that fail on demand; the library's own copies of them are then not linked.
  */
 #include "support_blocking.h"
@@ -70,7 +70,7 @@ static void count_call(void *context) {
     __atomic_fetch_add(&callbacks, 1, __ATOMIC_RELAXED);
 }
 
-/* Each allocation and each thread in turn is refused, until none is left to refuse. */
+/* Refuses each allocation and each thread in turn. */
 static void a_start_that_fails_leaves_nothing_behind(void **state) {
     (void)state;
     smuxb_session *s;
@@ -109,7 +109,7 @@ static void a_transport_is_not_touched_if_the_start_fails(void **state) {
     assert_true(callbacks > 0);
 }
 
-static void a_stream_that_cannot_be_opened_harms_nothing(void **state) {
+static void a_failed_open_does_not_harm_the_session(void **state) {
     struct duo d;
     smuxb_stream *st;
     duo_prepare(&d, *state);
@@ -146,8 +146,8 @@ static void a_gathered_write_without_memory_writes_nothing(void **state) {
     duo_end(&d);
 }
 
-/* Data that cannot be kept ends its stream, with an error and not an end of file; the session and
- * the other streams go on. */
+/* Data that cannot be stored ends its stream, with an error and not an end of file; the session and
+ * the other streams continue. */
 static void unread_data_without_memory_is_an_error_of_its_stream(void **state) {
     struct duo d;
     char byte;
@@ -166,7 +166,7 @@ static void unread_data_without_memory_is_an_error_of_its_stream(void **state) {
     duo_end(&d);
 }
 
-/* Until the other side has given up. */
+/* Writes until the other side has dropped the stream. */
 static void *write_until_refused(void *stream) {
     static uint8_t data[100000];
     ssize_t n = 1;
@@ -177,7 +177,7 @@ static void *write_until_refused(void *stream) {
     return NULL;
 }
 
-/* Loans that are never given back use up what memory there was. */
+/* Loans that are never given back use up the available memory. */
 static void borrowing_without_memory_is_an_error_and_never_a_gap(void **state) {
     struct duo d;
     smuxb_loan *loans = calloc(2000, sizeof *loans);
@@ -211,7 +211,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_start_that_fails_leaves_nothing_behind),
         cmocka_unit_test(a_transport_is_not_touched_if_the_start_fails),
-        cmocka_unit_test_prestate(a_stream_that_cannot_be_opened_harms_nothing, &variants[0]),
+        cmocka_unit_test_prestate(a_failed_open_does_not_harm_the_session, &variants[0]),
         cmocka_unit_test_prestate(a_gathered_write_without_memory_writes_nothing, &variants[1]),
         cmocka_unit_test_prestate(unread_data_without_memory_is_an_error_of_its_stream,
                                   &variants[0]),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The blocking API: what a write returns that ends half way, over a descriptor and over a
- * transport. A short count once hid that the stream or the session had failed.
+ * The blocking API: what an interrupted write returns, over a descriptor and over a transport. A
+ * short count once hid that the stream or the session had failed.
  */
 #include "support_bare.h"
 
@@ -9,7 +9,7 @@
 
 /* ---- A write that gets half way ------------------------------------------------------------- */
 
-/* More than any carrier takes from a session whose peer does not read. */
+/* More than any carrier accepts from a session whose peer does not read. */
 #define TOTAL (32u << 20)
 
 struct half {
@@ -105,7 +105,7 @@ static void deadline_passes(struct half *h) {
     smuxb_stream_set_write_deadline(h->stream, 1);
 }
 
-/* What write returns; HALF: a number of bytes, not all. */
+/* What write returns; HALF: some of the bytes. */
 #define HALF 1
 
 static const struct {
@@ -145,7 +145,7 @@ static void a_write_returns_the_error_if_stream_or_session_failed(void **state) 
     each_end(true, false);
 }
 
-static void so_does_a_gathered_write(void **state) {
+static void a_gathered_write_returns_the_error_if_stream_or_session_failed(void **state) {
     (void)state;
     each_end(false, true);
     each_end(true, true);
@@ -154,7 +154,7 @@ static void so_does_a_gathered_write(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_write_returns_the_error_if_stream_or_session_failed),
-        cmocka_unit_test(so_does_a_gathered_write),
+        cmocka_unit_test(a_gathered_write_returns_the_error_if_stream_or_session_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The blocking API: that somebody reads and writes the carrier although no user thread waits,
- * though one sends small frames all the time, and though the carrier is full.
+ * The blocking API: the carrier is read and written even if no user thread waits, if one sends
+ * small frames all the time, and if the carrier is full.
  */
 #include "support_bare.h"
 
@@ -30,7 +30,7 @@ static void await_frames(const struct bare *b, uint64_t count) {
     assert_true(frames_in(b) >= count);
 }
 
-/* A writer gave up, nobody else is in a call, and the peer still takes nothing. */
+/* A writer has timed out, no thread is in a call, and the peer still reads nothing. */
 static void input_is_read_while_the_carrier_is_full(void **state) {
     static uint8_t much[4000000];
     struct bare b;
@@ -53,8 +53,8 @@ static void input_is_read_while_the_carrier_is_full(void **state) {
 
 enum { PACE_US = 80, NAP_US = 2000, ROUNDS = 100 };
 
-/* The session's thread has polled, and naps now because the program is active, which then closes a
- * stream at the pace at which it reads by itself what has come. */
+/* The session's thread has polled and now pauses, because the program is active; the program then
+ * closes a stream at a moment when it has to read the received data itself. */
 static void an_answer_is_read_though_a_close_finds_the_peer_gone(void **state) {
     (void)state;
     for (int round = 0; round < ROUNDS; round++) {
@@ -118,7 +118,7 @@ static long sleeps(void) {
     return sum;
 }
 
-/* Writes until the peer, which reads nothing, makes that wait. */
+/* Writes until it blocks, because the peer reads nothing. */
 static void fill(smuxb_stream *st) {
     static uint8_t some[1000];
     for (ssize_t n = 1; n > 0;) {
@@ -127,7 +127,8 @@ static void fill(smuxb_stream *st) {
     }
 }
 
-/* The carrier is full by what was written to one stream; the only other thread reads the other. */
+/* Data written to one stream has filled the carrier; the only other thread reads the other
+ * stream. */
 struct full {
     smuxb_stream *read, *written;
     pthread_t reader;
@@ -151,7 +152,7 @@ static void full_read(struct bare *b, const struct full *f) {
     assert_int_equal(result_of(f->reader), 1);
 }
 
-static void nobody_wakes_while_the_carrier_is_full_and_a_reader_waits(void **state) {
+static void no_thread_wakes_while_the_carrier_is_full_and_a_reader_waits(void **state) {
     struct bare b;
     struct full f;
     (void)state;
@@ -167,10 +168,10 @@ static void nobody_wakes_while_the_carrier_is_full_and_a_reader_waits(void **sta
     bare_end(&b);
 }
 
-/* A write whose time is up is taken back, so that there is nothing to send, and the carrier is
- * full. The next one is copied for whoever is told when there is room; the only other thread reads.
- * */
-static void a_small_write_behind_a_full_carrier_goes_out(void **state) {
+/* A write whose deadline has expired is taken back, so there is nothing to send while the carrier
+ * is full. The next write is copied, to be sent by the thread that finds room; the only other
+ * thread reads. */
+static void a_small_write_after_a_full_carrier_is_sent(void **state) {
     static uint8_t drained[65536];
     struct bare b;
     struct full f;
@@ -220,7 +221,7 @@ static void *accept_and_close(void *session) {
     return NULL;
 }
 
-static void a_conversation_goes_on_beside_threads_that_open_and_close(void **state) {
+static void a_conversation_continues_beside_threads_that_open_and_close(void **state) {
     struct duo d;
     char byte = 'x';
     duo_prepare(&d, *state);
@@ -250,11 +251,11 @@ int main(void) {
         cmocka_unit_test(input_is_read_while_the_carrier_is_full),
         cmocka_unit_test(an_answer_is_read_though_a_close_finds_the_peer_gone),
         cmocka_unit_test(input_is_read_though_nobody_accepts_and_one_opens_and_closes),
-        cmocka_unit_test(nobody_wakes_while_the_carrier_is_full_and_a_reader_waits),
-        cmocka_unit_test(a_small_write_behind_a_full_carrier_goes_out),
-        cmocka_unit_test_prestate(a_conversation_goes_on_beside_threads_that_open_and_close,
+        cmocka_unit_test(no_thread_wakes_while_the_carrier_is_full_and_a_reader_waits),
+        cmocka_unit_test(a_small_write_after_a_full_carrier_is_sent),
+        cmocka_unit_test_prestate(a_conversation_continues_beside_threads_that_open_and_close,
                                   &variants[0]),
-        cmocka_unit_test_prestate(a_conversation_goes_on_beside_threads_that_open_and_close,
+        cmocka_unit_test_prestate(a_conversation_continues_beside_threads_that_open_and_close,
                                   &variants[3]),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The blocking API: how long closing a session waits for what is still to be sent, which is not up
- * to the peer.
+ * The blocking API: how long closing a session waits for unsent data; the peer must not be able to
+ * extend that.
  */
 #include "support_bare.h"
 
@@ -11,8 +11,8 @@
 
 /* ---- Carriers ------------------------------------------------------------------------------- */
 
-/* A transport.  If told to, its writev takes a byte each millisecond and throws it away; after
- * PATIENCE_MS it takes all. */
+/* A transport. If told to, its writev accepts one byte per millisecond and discards it; after
+ * PATIENCE_MS it accepts everything. */
 struct carrier {
     int fd;
     bool trickles;
@@ -53,7 +53,7 @@ static smuxb_session *start_over(struct carrier *c, int version) {
     return s;
 }
 
-/* Queues what is more than a peer's first window, and ends the stream. */
+/* Queues more than a peer's first window, and ends the stream. */
 static const uint8_t data[WIRE_INITIAL_WINDOW + 50000];
 
 static void write_and_end(smuxb_session *s) {
@@ -71,7 +71,7 @@ struct pinger {
     bool gave_up;
 };
 
-/* Pings as long as there is somebody to ping, PATIENCE_MS at most.  Takes all that comes. */
+/* Pings as long as there is a peer, at most PATIENCE_MS. Reads everything. */
 static void *ping_on(void *argument) {
     struct pinger *p = argument;
     static uint8_t waste[65536];
@@ -113,21 +113,21 @@ static void close_beside_pings(unsigned pause_us) {
     close(fds[1]);
 }
 
-/* Answers to pings once counted as a sign that something goes out: a peer that gave no window, but
- * pinged, held smuxb_session_close for as long as it liked. */
+/* Answers to pings once counted as progress: a peer that opened no window, but sent pings, could
+ * delay smuxb_session_close without limit. */
 static void a_peer_that_only_pings_does_not_hold_the_close(void **state) {
     (void)state;
     close_beside_pings(100000);
 }
 
-static void nor_does_one_that_pings_all_the_time(void **state) {
+static void a_peer_that_pings_all_the_time_does_not_hold_the_close(void **state) {
     (void)state;
     close_beside_pings(0);
 }
 
 /* The same over a descriptor, where the closing thread does the I/O by itself.  What is queued
  * there is a small write that found the carrier full. */
-static void nor_over_a_descriptor(void **state) {
+static void a_peer_that_only_pings_does_not_hold_the_close_over_a_descriptor(void **state) {
     (void)state;
     struct pinger p = {.pause_us = 100000};
     smuxb_session *s;
@@ -168,8 +168,8 @@ static void nor_over_a_descriptor(void **state) {
 
 /* ---- A peer that takes a little from time to time ------------------------------------------- */
 
-/* A byte each millisecond is no pause, but there is an end to it. */
-static void a_peer_that_takes_little_is_given_up_in_the_end(void **state) {
+/* One byte per millisecond is progress, but the total time is limited. */
+static void closing_gives_up_on_a_peer_that_reads_too_slowly(void **state) {
     (void)state;
     int fds[2];
     unix_pair(fds);
@@ -247,8 +247,8 @@ static void *sip(void *argument) {
     return NULL;
 }
 
-/* What the kernel has, it is given the same time to deliver. */
-static void so_is_one_that_acknowledges_little(void **state) {
+/* The kernel gets the same time to deliver what it has buffered. */
+static void a_peer_that_acknowledges_slowly_is_waited_for(void **state) {
     (void)state;
     struct bare b;
     bare_start(&b, narrow_tcp_pair, NULL);
@@ -272,9 +272,9 @@ static void *close_it(void *session) {
     return (void *)(intptr_t)smuxb_session_close(session);
 }
 
-/* The second one once returned at once, when the session had not ended, and what had been written
- * not gone out. */
-static void the_second_close_returns_when_the_first_is_through(void **state) {
+/* The second call once returned at once, before the session had ended and written data had been
+ * sent. */
+static void the_second_close_returns_when_the_first_has_finished(void **state) {
     (void)state;
     int fds[2];
     unix_pair(fds); /* whose other end does not read: the first lingers for SMUXB_LINGER_MS */
@@ -297,12 +297,12 @@ static void the_second_close_returns_when_the_first_is_through(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_peer_that_only_pings_does_not_hold_the_close),
-        cmocka_unit_test(nor_does_one_that_pings_all_the_time),
-        cmocka_unit_test(nor_over_a_descriptor),
-        cmocka_unit_test(a_peer_that_takes_little_is_given_up_in_the_end),
+        cmocka_unit_test(a_peer_that_pings_all_the_time_does_not_hold_the_close),
+        cmocka_unit_test(a_peer_that_only_pings_does_not_hold_the_close_over_a_descriptor),
+        cmocka_unit_test(closing_gives_up_on_a_peer_that_reads_too_slowly),
         cmocka_unit_test(a_slow_carrier_is_waited_for_within_a_frame),
-        cmocka_unit_test(so_is_one_that_acknowledges_little),
-        cmocka_unit_test(the_second_close_returns_when_the_first_is_through),
+        cmocka_unit_test(a_peer_that_acknowledges_slowly_is_waited_for),
+        cmocka_unit_test(the_second_close_returns_when_the_first_has_finished),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,8 @@ struct echo_client {
     uint32_t seed;
 };
 
-/* Every seventh goes byte by byte: with hundreds of threads, the dearest thing to do under TSan. */
+/* Every seventh stream goes byte by byte, which with hundreds of threads is the most expensive case
+ * under TSan. */
 static size_t echo_step(uint32_t seed) {
     return 1 + 7001 * (seed % 7);
 }
@@ -102,7 +103,7 @@ static void *open_and_close(void *session) {
     return NULL;
 }
 
-/* None is lost and none refused, though far more are opened at once than the backlog holds. */
+/* None is lost or refused, although far more are opened at once than the backlog holds. */
 static void thousands_of_streams_open_and_close(void **state) {
     struct duo *d = *state;
     pthread_t openers[3], acceptors[2];
@@ -119,8 +120,8 @@ static void thousands_of_streams_open_and_close(void **state) {
     assert_int_equal(accepted, 9000);
 }
 
-/* Sizes that repeat for a while and then do not: what the receiver expects next is often right and
- * often wrong. */
+/* Sizes that repeat for a while and then change, so that the receiver's prediction is often right
+ * and often wrong. */
 static size_t next_size(unsigned *random, size_t before) {
     static const size_t scales[] = {10, 300, 9000, 40000, 140000};
     if (rand_r(random) % 4)
@@ -243,7 +244,7 @@ static void bulk_flows_both_ways_at_once(void **state) {
     close_ends(&e);
 }
 
-/* A thread that waits for rare things must neither keep busy ones waiting nor be forgotten. */
+/* A thread that waits for rare data must neither delay busy threads nor starve. */
 static void *ping(void *stream) {
     char byte = 1;
     for (int i = 0; i < 2000; i++) {

@@ -133,7 +133,7 @@ static unsigned index_of(smuxb_stream *st) {
     return (smuxb_stream_id(st) - 1) / 2 % STREAMS;
 }
 
-/* One turn with a stream, which is this thread's alone.  False: that was its end. */
+/* Serves a stream, which no other thread uses meanwhile, once. False: the stream has ended. */
 static bool serve(struct pool *p, smuxb_stream *st, unsigned *random) {
     unsigned i = index_of(st);
     uint8_t data[PIECE];

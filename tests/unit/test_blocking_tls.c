@@ -174,7 +174,7 @@ static void a_connection_cut_without_a_goodbye_is_an_error(void **state) {
     assert_int_not_equal(smuxb_session_errno(x->duo.server), 0);
 }
 
-/* That the callbacks carry TLS at all shows in that a stranger's certificate is refused. */
+/* That an unknown certificate is refused shows that the callbacks really use TLS. */
 static void another_certificate_is_refused(void **state) {
     struct identity good = identity_new(), other = identity_new();
     int fds[2];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The blocking API over a transport of the caller's: here a socket pair behind callbacks, which may
- * also hang, fail or write very little at a time.
+ * The blocking API over a caller's transport: here a socket pair behind callbacks, which may also
+ * hang, fail or write very little at a time.
  */
 #include "support_blocking.h"
 
@@ -56,7 +56,7 @@ static smuxb_transport transport_of(struct carrier *c) {
     return (smuxb_transport){carrier_read, carrier_writev, carrier_shutdown, carrier_close, c};
 }
 
-/* Two sessions over such carriers; the variant is of no matter but for its version. */
+/* Two sessions over such carriers; of the variant only the version matters. */
 struct pair {
     struct duo duo;
     struct carrier near, far;
@@ -162,8 +162,8 @@ static size_t arrives_after_close(const struct variant *variant) {
     return got + (n == 0);
 }
 
-/* Closing gives up when nothing has gone out for SMUXB_LINGER_MS, which a machine that is busy
- * enough can make happen to threads that would have sent: so it may take several attempts. */
+/* Closing gives up when nothing has been sent for SMUXB_LINGER_MS, which may happen on a very busy
+ * machine; so several attempts are allowed. */
 static void closing_sends_what_was_written(void **state) {
     size_t arrived = 0;
     for (int attempts = 0; attempts < 10 && arrived != 200001; attempts++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of a carrier: handshake, end, failure and counters, with kinds that take their time and
- * fail at any byte. That relays work over them is what test_relay.c and its like see. */
+/* The life of a carrier: handshake, end, failure and counters, with kinds that delay and fail at
+ * any byte. test_relay.c and similar tests check relays over them. */
 #include "support_relay.h"
 
 #include <stdio.h>
@@ -101,7 +101,7 @@ static void start_both(struct carrier *pair[2]) {
 
 /* ---- Beginnings ---- */
 
-static void a_carrier_tells_once_that_it_is_ready_unless_it_is_so_at_once(void **state) {
+static void a_carrier_reports_once_that_it_is_ready_unless_it_is_at_once(void **state) {
     struct carrier *pair[2];
     (void)state;
     begin(pair);
@@ -131,7 +131,7 @@ static void a_handshake_that_does_not_come_fails_in_time(void **state) {
     end(pair);
 }
 
-static void a_wrong_handshake_fails_and_says_why(void **state) {
+static void a_wrong_handshake_fails_and_reports_the_reason(void **state) {
     struct carrier *pair[2];
     (void)state;
     network.bad_handshake = true;
@@ -160,7 +160,7 @@ static void a_carrier_can_be_closed_in_every_state(void **state) {
 
 /* ---- Who the peer is ---- */
 
-static void a_peer_is_nobody_before_its_handshake_has_proved_who_it_is(void **state) {
+static void a_peer_has_no_identity_before_its_handshake_has_proved_one(void **state) {
     struct carrier *pair[2];
     (void)state;
     network.name = "laptop";
@@ -211,7 +211,7 @@ static void no_two_names_of_peers_look_the_same_and_none_breaks_a_list_or_a_line
     }
 }
 
-static void a_name_without_room_is_refused_whole(void **state) {
+static void a_name_that_does_not_fit_is_refused_as_a_whole(void **state) {
     char name[CARRIER_IDENTITY_MAX + 1] = "";
     struct carrier carrier = {0};
     (void)state;
@@ -273,7 +273,7 @@ static size_t receive_all(struct carrier *carrier) {
     return got;
 }
 
-static void what_was_written_before_the_end_arrives_before_it(void **state) {
+static void data_written_before_the_end_arrives_before_it(void **state) {
     struct carrier *pair[2];
     (void)state;
     for (network.seed = 1; network.seed < 20; network.seed++) {
@@ -295,7 +295,7 @@ static void what_was_written_before_the_end_arrives_before_it(void **state) {
     network.seed = 1;
 }
 
-static void an_end_that_the_peer_holds_up_takes_its_time_at_most(void **state) {
+static void an_end_that_the_peer_delays_is_limited_in_time(void **state) {
     struct carrier *pair[2];
     (void)state;
     begin(pair);
@@ -345,7 +345,7 @@ static void a_session_can_end_before_its_carrier_is_ready(void **state) {
     until(world.server_closed);
 }
 
-/* The carrier's peer has all of it before the session counts as ended. */
+/* The carrier's peer must have received everything before the session counts as ended. */
 static void a_session_that_ends_in_order_waits_for_its_carriers_end(void **state) {
     (void)state;
     open_pair(0);
@@ -431,7 +431,7 @@ static ssize_t get(int fd, size_t *got) {
     return n;
 }
 
-/* Both ways until both ends have seen an end, each of which must be a reset. */
+/* Sends in both directions until both ends have seen the end, which must be a reset. */
 static void talk_until_it_breaks(void) {
     int fds[2] = {world.app[0], world.far[0]};
     size_t sent[2] = {0}, got[2] = {0};
@@ -476,9 +476,9 @@ static void a_failure_at_any_byte_is_a_reset_on_both_sides(void **state) {
 
 int main(void) {
     const struct CMUnitTest all[] = {
-        cmocka_unit_test(a_carrier_tells_once_that_it_is_ready_unless_it_is_so_at_once),
+        cmocka_unit_test(a_carrier_reports_once_that_it_is_ready_unless_it_is_at_once),
         cmocka_unit_test(a_carrier_can_be_closed_in_every_state),
-        cmocka_unit_test(what_was_written_before_the_end_arrives_before_it),
+        cmocka_unit_test(data_written_before_the_end_arrives_before_it),
         WORLD_TEST(a_session_waits_for_its_carrier),
         WORLD_TEST(a_session_can_end_before_its_carrier_is_ready),
         WORLD_TEST(a_session_that_ends_in_order_waits_for_its_carriers_end),
@@ -488,13 +488,13 @@ int main(void) {
     const struct CMUnitTest names[] = {
         cmocka_unit_test(a_peer_can_prove_several_names_and_has_no_others),
         cmocka_unit_test(no_two_names_of_peers_look_the_same_and_none_breaks_a_list_or_a_line),
-        cmocka_unit_test(a_name_without_room_is_refused_whole),
+        cmocka_unit_test(a_name_that_does_not_fit_is_refused_as_a_whole),
     };
     const struct CMUnitTest slow[] = {
         cmocka_unit_test(a_handshake_that_does_not_come_fails_in_time),
-        cmocka_unit_test(a_wrong_handshake_fails_and_says_why),
-        cmocka_unit_test(a_peer_is_nobody_before_its_handshake_has_proved_who_it_is),
-        cmocka_unit_test(an_end_that_the_peer_holds_up_takes_its_time_at_most),
+        cmocka_unit_test(a_wrong_handshake_fails_and_reports_the_reason),
+        cmocka_unit_test(a_peer_has_no_identity_before_its_handshake_has_proved_one),
+        cmocka_unit_test(an_end_that_the_peer_delays_is_limited_in_time),
         cmocka_unit_test(a_session_whose_carrier_has_no_handshake_fails),
         cmocka_unit_test(a_failure_at_any_byte_is_a_reset_on_both_sides),
     };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Dialling a carrier address ends in a carrier or in a reason, unless it is cancelled first. */
+/* Dialling a carrier address results in a carrier or an error, unless it is cancelled first. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -100,7 +100,7 @@ static void start(const char *url) {
     start_with(url, LONG_US, NULL, NULL);
 }
 
-/* The listener's address, with that host in place of its own. */
+/* The listener's address with another host. */
 static const char *url_of(const char *scheme, const char *host) {
     static char url[100];
     snprintf(url, sizeof url, "%s://%s:%u", scheme, host, scene.port);
@@ -150,7 +150,7 @@ static struct carrier *no_layer(const struct carrier_layer *layer, struct carrie
     return NULL;
 }
 
-/* ---- What comes of it ---- */
+/* ---- Outcomes ---- */
 
 static void an_address_gives_a_carrier_that_has_not_been_started(void **state) {
     (void)state;

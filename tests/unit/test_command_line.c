@@ -39,7 +39,7 @@ static struct program program = {.name = "prog",
 static struct out out;
 static char said[2000];
 
-/* Reads `line`, split at blanks; what is printed on `stream` is in `said` then. */
+/* Parses `line`, split at blanks; stores in `said` what is printed on `stream`. */
 static int run_to(FILE *stream, int fd, const char *line) {
     static char text[200];
     char *argv[20] = {(char *)"prog"};
@@ -93,7 +93,7 @@ static void rows_with_a_key_are_taken(void **state) {
     assert_string_equal(said, "prog: --listen: expected fewer options; see prog --help\n");
 }
 
-static void mistakes_are_one_line_and_status_2(void **state) {
+static void errors_are_one_line_and_status_2(void **state) {
     static const char *const lines[][2] = {
         {"-x", "unknown option -x"},
         {"-vx", "unknown option -x"},
@@ -133,7 +133,7 @@ static void help_and_version_go_to_stdout(void **state) {
     assert_string_equal(said, "prog 9\n");
 }
 
-static void what_follows_an_argument_may_be_another_programs(void **state) {
+static void arguments_after_the_first_may_belong_to_another_program(void **state) {
     (void)state;
     program.stops = true;
     assert_int_equal(run("-v other -c f --help"), -1);
@@ -148,9 +148,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(short_and_long_are_the_same),
         cmocka_unit_test(rows_with_a_key_are_taken),
-        cmocka_unit_test(mistakes_are_one_line_and_status_2),
+        cmocka_unit_test(errors_are_one_line_and_status_2),
         cmocka_unit_test(help_and_version_go_to_stdout),
-        cmocka_unit_test(what_follows_an_argument_may_be_another_programs),
+        cmocka_unit_test(arguments_after_the_first_may_belong_to_another_program),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);
 }

@@ -131,7 +131,7 @@ static void ranges_for_names(void **state) {
     refused("[names]\nipv4 = 10.9.1.0/16\n", "test.conf:2: ", "bits set after");
     refused("[names]\nmax-per-user = 0\n", "test.conf:2: ", "1 to 65536");
     refused("[names]\nipv5 = 1\n", "test.conf:2: ", "ipv4, ipv6, max-per-user");
-    /* What lies in the range cannot be a destination, unless no name needs it. */
+    /* An address in the range cannot be a destination, unless no route matches by name. */
     refused(MAIN ROUTE "[names]\nipv4 = 10.0.0.0/24\n", "test.conf:3: ", "\"10.0.0.1:80\" lies in");
     refused(MAIN "[route r]\ndestinations = x.y, [fd73:6d78:7368::/65]\n",
             "test.conf:3: ", "expected another destination, or another range");
@@ -165,7 +165,7 @@ static void every_prefix_is_handled(void **state) {
     }
 }
 
-static void the_environment_stands_in_for_a_file(void **state) {
+static void the_environment_replaces_a_file(void **state) {
     (void)state;
     setenv("XDG_CONFIG_HOME", "/nonexisting", 1);
     unsetenv("SMUXSHIM_CONFIG");
@@ -203,7 +203,7 @@ static const char *socket_of(const char *gateway, const char *routes) {
     return strcpy(socket, config.helper.socket);
 }
 
-static void every_configuration_has_its_own_helper(void **state) {
+static void every_configuration_has_a_separate_helper(void **state) {
     char first[sizeof config.helper.socket], runtime[] = "/tmp/smuxshim-unit-XXXXXX", longer[100];
     (void)state;
     unsetenv("SMUXSHIM_SOCKET");
@@ -221,7 +221,7 @@ static void every_configuration_has_its_own_helper(void **state) {
     assert_string_not_equal(socket_of("tcp://h:1", "10.0.0.2"), first);
     strcpy(first, socket_of("tcp://h:1", NULL));
     assert_string_not_equal(socket_of(NULL, "tcp://h:1"), first);
-    /* The usual files share one, any other has its own. */
+    /* The usual files share one helper; any other file has a separate one. */
     strcpy(config.file, "/etc/smuxshim/smuxshim.conf");
     assert_string_equal(socket_of(NULL, NULL), "");
     strcpy(config.file, "/home/u/smuxshim/smuxshim.conf");
@@ -231,7 +231,7 @@ static void every_configuration_has_its_own_helper(void **state) {
     assert_string_not_equal(first, "");
     strcpy(config.file, "/home/u/third.conf");
     assert_string_not_equal(socket_of(NULL, NULL), first);
-    /* What the file says stands; what would be too long for a socket is not made. */
+    /* A path from the file is kept; no path that is too long for a socket is made. */
     strcpy(config.helper.socket, "/a/smuxshim-helper.sock");
     config_own_socket(&config, "tcp://h:1", NULL);
     assert_string_equal(config.helper.socket, "/a/smuxshim-helper.sock");
@@ -295,8 +295,8 @@ int main(void) {
         cmocka_unit_test(ranges_for_names),
         cmocka_unit_test(binary_is_refused),
         cmocka_unit_test(every_prefix_is_handled),
-        cmocka_unit_test(the_environment_stands_in_for_a_file),
-        cmocka_unit_test(every_configuration_has_its_own_helper),
+        cmocka_unit_test(the_environment_replaces_a_file),
+        cmocka_unit_test(every_configuration_has_a_separate_helper),
         cmocka_unit_test(files),
         cmocka_unit_test(values),
     };

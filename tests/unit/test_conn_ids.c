@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Notices find their connection by its id: whose it is decides, and no choice of ids makes it slow.
- * */
+/* Notices find their connection by id: its owner is checked, and no choice of ids makes this
+ * slow. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,7 +62,7 @@ static void only_its_owner_and_root_find_a_connection(void **state) {
 }
 
 /* An id is the program's choice: another user may have taken the same one, before or after. */
-static void the_same_id_of_another_user_hides_nothing(void **state) {
+static void the_same_id_of_another_user_hides_no_connection(void **state) {
     bool found;
     struct conn *mine = enter(0, 7, OWNER), *his = enter(1, 7, OTHER);
     (void)state;
@@ -70,7 +70,7 @@ static void the_same_id_of_another_user_hides_nothing(void **state) {
     assert_ptr_equal(conns_find(&all, 7, OTHER, &found), his);
 }
 
-static void connections_that_have_ended_are_not_found(void **state) {
+static void ended_connections_are_not_found(void **state) {
     bool found;
     (void)state;
     for (size_t i = 0; i < 3; i++) /* of one bucket */
@@ -87,8 +87,8 @@ static void connections_that_have_ended_are_not_found(void **state) {
     assert_false(found);
 }
 
-/* Whoever goes through the list a part at a time meets each connection once that is still there. */
-static void a_place_in_the_list_outlives_the_connection_there(void **state) {
+/* A walk over the list in parts visits each connection once that still exists. */
+static void a_cursor_in_the_list_outlives_the_connection_there(void **state) {
     struct conns_cursor cursor = {0}, other = {0};
     (void)state;
     for (size_t i = 0; i < 5; i++)
@@ -122,7 +122,7 @@ static size_t longest_chain(void) {
     return longest;
 }
 
-/* Four in each bucket on average: by chance hardly ever twenty. */
+/* Four per bucket on average; twenty are very unlikely by chance. */
 static void ids_in_a_pattern_are_spread(void **state) {
     const unsigned shift = *(const unsigned *)*state;
     for (size_t i = 0; i < MANY; i++)
@@ -134,10 +134,11 @@ int main(void) {
     static unsigned low = 0, middle = 14, high = 32, highest = 48;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(only_its_owner_and_root_find_a_connection, prepare, clean),
-        cmocka_unit_test_setup_teardown(a_place_in_the_list_outlives_the_connection_there, prepare,
+        cmocka_unit_test_setup_teardown(a_cursor_in_the_list_outlives_the_connection_there, prepare,
                                         clean),
-        cmocka_unit_test_setup_teardown(the_same_id_of_another_user_hides_nothing, prepare, clean),
-        cmocka_unit_test_setup_teardown(connections_that_have_ended_are_not_found, prepare, clean),
+        cmocka_unit_test_setup_teardown(the_same_id_of_another_user_hides_no_connection, prepare,
+                                        clean),
+        cmocka_unit_test_setup_teardown(ended_connections_are_not_found, prepare, clean),
         {"ids_in_a_pattern_are_spread: low", ids_in_a_pattern_are_spread, prepare, clean, &low},
         {"ids_in_a_pattern_are_spread: middle", ids_in_a_pattern_are_spread, prepare, clean,
          &middle},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every event in every state of a connection (helper/client/conn.h), in a whole helper, over every
- * kind of route, with a gateway that is played. */
+ * kind of route, with a simulated gateway. */
 #include "support_helper.h"
 
 #include "helper/client/conn.h"
@@ -102,7 +102,7 @@ static void stream_reset(void) {
         relay_stream_reset(&subject.conn.relay, SMUX_ERR_PEER_RESET);
 }
 
-/* In one go, as a carrier brings it: the answer, data, and the end. */
+/* All at once, as a carrier may deliver it: the answer, data, and the end. */
 static void gateway_accepts_speaks_and_resets(void) {
     gateway_accepts_and_speaks();
     if (played.has_stream)

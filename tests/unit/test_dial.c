@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Dialling: several addresses, of which some are silent, refuse or are not reachable (RFC 8305). */
+/* Dialling several addresses, some of which are silent, refuse or are unreachable (RFC 8305). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -18,7 +18,7 @@
 #include "helper/net/dial.h"
 #include "support_descriptors.h"
 
-/* Nothing here waits for so long: a dial that divides it among its addresses hangs. */
+/* No test waits this long: a dial that divided it among its addresses would hang. */
 #define HOURS_US (3600u * 1000000ull)
 #define GUARD_US 60000000u /* against hangs */
 
@@ -50,7 +50,7 @@ static int listener(int family, int backlog, struct dial_address *out) {
     return fd;
 }
 
-/* One that answers no more: its backlog is full. */
+/* A listener that no longer answers, because its backlog is full. */
 struct silent {
     struct dial_address address;
     int fd[3];
@@ -163,7 +163,7 @@ static void one_address_costs_one_registration(void **state) {
     close(fd);
 }
 
-static void a_silent_address_does_not_hold_up_the_next(void **state) {
+static void a_silent_address_does_not_delay_the_next(void **state) {
     struct scene *scene = *state;
     struct silent silent;
     struct dial_address address;
@@ -217,7 +217,7 @@ static void assert_error(struct scene *scene, int error) {
     assert_int_equal(open_descriptors(), scene->before);
 }
 
-static void of_all_errors_the_one_that_tells_most_is_told(void **state) {
+static void the_most_informative_of_all_errors_is_reported(void **state) {
     struct scene *scene = *state;
     struct silent silent;
     struct dial_address unreachable = {.len = sizeof(struct sockaddr_in)};
@@ -234,7 +234,7 @@ static void of_all_errors_the_one_that_tells_most_is_told(void **state) {
     silent_close(&silent);
 }
 
-static void silence_ends_with_the_time(void **state) {
+static void a_silent_dial_ends_with_its_timeout(void **state) {
     struct scene *scene = *state;
     struct silent silent;
     silent_open(&silent);
@@ -246,7 +246,7 @@ static void silence_ends_with_the_time(void **state) {
     silent_close(&silent);
 }
 
-static void a_dial_that_is_given_up_leaves_nothing(void **state) {
+static void a_cancelled_dial_leaves_nothing(void **state) {
     struct scene *scene = *state;
     struct silent silent[2];
     int before;
@@ -292,7 +292,7 @@ static void assert_order(struct dial *dial, const char *given, int preferred,
     dial->count = 0;
 }
 
-static void families_take_turns_and_the_preferred_address_is_the_first(void **state) {
+static void families_alternate_and_the_preferred_address_is_first(void **state) {
     struct scene *scene = *state;
     assert_order(&scene->dial, "1", 0, "1");
     assert_order(&scene->dial, "1234", 0, "1234");
@@ -308,17 +308,16 @@ static void families_take_turns_and_the_preferred_address_is_the_first(void **st
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_address_costs_one_registration, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_silent_address_does_not_hold_up_the_next, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(a_silent_address_does_not_delay_the_next, setup, teardown),
         cmocka_unit_test_setup_teardown(a_refusal_is_followed_at_once_beside_a_silent_one, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_bounded_number_is_tried_at_once_and_each_gets_its_turn,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(of_all_errors_the_one_that_tells_most_is_told, setup,
+        cmocka_unit_test_setup_teardown(the_most_informative_of_all_errors_is_reported, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(silence_ends_with_the_time, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_dial_that_is_given_up_leaves_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(families_take_turns_and_the_preferred_address_is_the_first,
+        cmocka_unit_test_setup_teardown(a_silent_dial_ends_with_its_timeout, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cancelled_dial_leaves_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(families_alternate_and_the_preferred_address_is_first,
                                         setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

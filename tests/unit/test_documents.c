@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The bytes that PROTOCOL.md and CONTROL.md show are those that the code sends. */
+/* PROTOCOL.md and CONTROL.md show exactly the bytes that the code sends. */
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -80,7 +80,7 @@ static void handle_events(struct side *side) {
     }
 }
 
-/* Takes what `from` has to send to `to`. `t` may be NULL. True if it was anything. */
+/* Carries what `from` has to send to `to`. `t` may be NULL. True if there was anything. */
 static bool carry(struct pair *pair, struct side *from, struct side *to, struct transcript *t) {
     static uint8_t bytes[1 << 20];
     struct iovec iov[16];
@@ -139,7 +139,7 @@ static void play_conversation(struct pair *pair, struct transcript *t) {
     settle(pair, &t[2]);
 }
 
-/* A reader that is not in a hurry, and then a reset. */
+/* A slow reader, and then a reset. */
 static void play_update(struct pair *pair, struct transcript *t) {
     static const uint8_t zeros[131072];
     smux_stream *stream;
@@ -259,7 +259,7 @@ static void the_tables_of_messages_are_the_structs(void **state) {
     free(text);
 }
 
-static void the_examples_of_outcomes_are_what_is_bound(void **state) {
+static void the_examples_of_outcomes_are_the_names_that_are_bound(void **state) {
     char *text = read_document("core/common/CONTROL.md");
     struct helper_outcome outcome = {
         .id = 0x0123456789abcdef,
@@ -283,7 +283,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_dump_of_a_session_is_what_the_engine_sends),
         cmocka_unit_test(the_tables_of_messages_are_the_structs),
-        cmocka_unit_test(the_examples_of_outcomes_are_what_is_bound),
+        cmocka_unit_test(the_examples_of_outcomes_are_the_names_that_are_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Buffers lent to the engine: sent in order without a copy, given back exactly once, taken back
+ * Buffers lent to the engine: sent in order without a copy, returned exactly once, cancelled
  * early.
  */
 #include "support_engine.h"
@@ -39,8 +39,8 @@ static void expect_payload(engine *e, uint32_t sid, uint64_t offset, size_t len)
     }
 }
 
-/* The event looked its stream up by the id, which the peer had used again meanwhile. */
-static void a_buffer_of_a_closed_stream_is_not_told_as_one_of_a_new_stream(void **state) {
+/* The event once looked up its stream by the id, which the peer had meanwhile reused. */
+static void a_buffer_of_a_closed_stream_is_not_reported_for_a_new_stream(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_SERVER, 2);
@@ -64,7 +64,7 @@ static void a_buffer_of_a_closed_stream_is_not_told_as_one_of_a_new_stream(void 
     engine_end_anyhow(&e);
 }
 
-static void a_lent_buffer_comes_back_when_all_of_it_went_out(void **state) {
+static void a_lent_buffer_is_returned_when_all_of_it_has_been_sent(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -161,7 +161,7 @@ static void empty_or_missing_data_is_refused(void **state) {
     engine_end(&e);
 }
 
-static void a_buffer_that_is_lent_already_is_refused(void **state) {
+static void a_buffer_that_is_already_lent_is_refused(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -182,7 +182,7 @@ static void a_buffer_that_is_lent_already_is_refused(void **state) {
     engine_end(&e);
 }
 
-static void the_buffers_of_a_reset_stream_come_back_with_the_reason(void **state) {
+static void the_buffers_of_a_reset_stream_are_returned_with_the_reason(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -197,7 +197,7 @@ static void the_buffers_of_a_reset_stream_come_back_with_the_reason(void **state
     engine_end(&e);
 }
 
-static void the_buffers_of_a_closed_stream_go_out_and_come_back(void **state) {
+static void the_buffers_of_a_closed_stream_are_sent_and_returned(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -212,7 +212,7 @@ static void the_buffers_of_a_closed_stream_go_out_and_come_back(void **state) {
     engine_end(&e);
 }
 
-static void the_buffers_come_back_when_the_session_fails_and_before_it_says_so(void **state) {
+static void buffers_are_returned_before_the_failure_of_the_session_is_reported(void **state) {
     (void)state;
     for (int closed = 0; closed < 2; closed++) {
         engine e;
@@ -229,7 +229,7 @@ static void the_buffers_come_back_when_the_session_fails_and_before_it_says_so(v
     }
 }
 
-static void the_buffers_come_back_when_the_peer_breaks_the_protocol(void **state) {
+static void buffers_are_returned_when_the_peer_violates_the_protocol(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -245,8 +245,8 @@ static void the_buffers_come_back_when_the_peer_breaks_the_protocol(void **state
     engine_end(&e);
 }
 
-/* A reset in the middle of a frame: the rest of that frame must still go out, from the lent
- * memory (which then is not given back before) or from a copy. */
+/* After a reset in the middle of a frame, the rest of that frame must still be sent, from the lent
+ * memory (which is then returned later) or from a copy. */
 static void a_reset_in_the_middle_of_a_lent_frame_completes_the_frame(void **state) {
     (void)state;
     for (size_t cut = 1; cut < FRAME_HEADER + 3000; cut += 101) {
@@ -273,7 +273,7 @@ static void a_reset_in_the_middle_of_a_lent_frame_completes_the_frame(void **sta
     }
 }
 
-static void a_buffer_is_not_given_back_while_output_points_at_it(void **state) {
+static void a_buffer_is_not_returned_while_output_points_at_it(void **state) {
     (void)state;
     for (int how = 0; how < 3; how++) {
         engine e;
@@ -312,7 +312,7 @@ static void a_buffer_is_not_given_back_while_output_points_at_it(void **state) {
 
 /* ---- Taking back ---------------------------------------------------------------------------- */
 
-static void cancel_takes_an_untouched_buffer_back_whole(void **state) {
+static void cancel_returns_an_untouched_buffer_whole(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -335,7 +335,7 @@ static void cancel_takes_an_untouched_buffer_back_whole(void **state) {
     engine_end(&e);
 }
 
-static void cancel_at_every_cut_says_how_much_is_left_and_keeps_the_stream_whole(void **state) {
+static void cancel_at_every_cut_reports_the_rest_and_keeps_the_stream_intact(void **state) {
     (void)state;
     enum { LEN = 250, FRAME_MAX = 100 };
     for (size_t cut = 0; cut < LEN + 3 * FRAME_HEADER; cut++) {
@@ -427,7 +427,7 @@ static void cancel_after_close_lets_the_stream_finish(void **state) {
     engine_end(&e);
 }
 
-static void a_buffer_taken_back_can_be_lent_again(void **state) {
+static void a_cancelled_buffer_can_be_lent_again(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -470,26 +470,26 @@ static void cancel_without_memory_leaves_the_buffer_lent(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_buffer_of_a_closed_stream_is_not_told_as_one_of_a_new_stream),
-        cmocka_unit_test(a_lent_buffer_comes_back_when_all_of_it_went_out),
+        cmocka_unit_test(a_buffer_of_a_closed_stream_is_not_reported_for_a_new_stream),
+        cmocka_unit_test(a_lent_buffer_is_returned_when_all_of_it_has_been_sent),
         cmocka_unit_test(lent_bytes_are_not_copied),
         cmocka_unit_test(lent_and_copied_data_keep_their_order),
         cmocka_unit_test(the_caps_do_not_apply_to_lent_buffers),
         cmocka_unit_test(empty_or_missing_data_is_refused),
-        cmocka_unit_test(a_buffer_that_is_lent_already_is_refused),
-        cmocka_unit_test(the_buffers_of_a_reset_stream_come_back_with_the_reason),
-        cmocka_unit_test(the_buffers_of_a_closed_stream_go_out_and_come_back),
-        cmocka_unit_test(the_buffers_come_back_when_the_session_fails_and_before_it_says_so),
-        cmocka_unit_test(the_buffers_come_back_when_the_peer_breaks_the_protocol),
+        cmocka_unit_test(a_buffer_that_is_already_lent_is_refused),
+        cmocka_unit_test(the_buffers_of_a_reset_stream_are_returned_with_the_reason),
+        cmocka_unit_test(the_buffers_of_a_closed_stream_are_sent_and_returned),
+        cmocka_unit_test(buffers_are_returned_before_the_failure_of_the_session_is_reported),
+        cmocka_unit_test(buffers_are_returned_when_the_peer_violates_the_protocol),
         cmocka_unit_test(a_reset_in_the_middle_of_a_lent_frame_completes_the_frame),
-        cmocka_unit_test(a_buffer_is_not_given_back_while_output_points_at_it),
-        cmocka_unit_test(cancel_takes_an_untouched_buffer_back_whole),
-        cmocka_unit_test(cancel_at_every_cut_says_how_much_is_left_and_keeps_the_stream_whole),
+        cmocka_unit_test(a_buffer_is_not_returned_while_output_points_at_it),
+        cmocka_unit_test(cancel_returns_an_untouched_buffer_whole),
+        cmocka_unit_test(cancel_at_every_cut_reports_the_rest_and_keeps_the_stream_intact),
         cmocka_unit_test(cancel_between_output_and_sent_is_refused),
         cmocka_unit_test(cancel_of_a_buffer_that_has_gone_out_is_refused),
         cmocka_unit_test(cancel_of_a_buffer_that_was_never_lent_is_refused),
         cmocka_unit_test(cancel_after_close_lets_the_stream_finish),
-        cmocka_unit_test(a_buffer_taken_back_can_be_lent_again),
+        cmocka_unit_test(a_cancelled_buffer_can_be_lent_again),
         cmocka_unit_test(cancel_without_memory_leaves_the_buffer_lent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

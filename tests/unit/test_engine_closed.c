@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * CLOSED (core/PROTOCOL.md, section 6): a close of both directions is told as such.
+ * CLOSED (core/PROTOCOL.md, section 6): a full close is distinguished from a half-close.
  */
 #include "support_engine.h"
 
@@ -28,7 +28,7 @@ static uint32_t streams_of(engine *e) {
 
 /* ---- Saying it ------------------------------------------------------------------------------ */
 
-static void a_close_says_fin_and_closed_behind_what_is_queued(void **state) {
+static void a_close_sends_fin_and_closed_after_queued_data(void **state) {
     (void)state;
     for (int version = 1; version <= 2; version++) {
         engine e;
@@ -44,7 +44,7 @@ static void a_close_says_fin_and_closed_behind_what_is_queued(void **state) {
     }
 }
 
-static void a_close_after_a_half_close_says_closed_alone(void **state) {
+static void a_close_after_a_half_close_sends_closed_alone(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1);
@@ -58,7 +58,7 @@ static void a_close_after_a_half_close_says_closed_alone(void **state) {
     engine_end(&e);
 }
 
-static void a_close_behind_the_peers_fin_needs_no_closed(void **state) {
+static void a_close_after_the_peers_fin_needs_no_closed(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1);
@@ -72,7 +72,7 @@ static void a_close_behind_the_peers_fin_needs_no_closed(void **state) {
 }
 
 /* The peer's FIN comes while CLOSED waits for the carrier. */
-static void a_fin_that_comes_before_closed_is_out_takes_it_back(void **state) {
+static void a_fin_received_before_closed_is_sent_cancels_it(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1);
@@ -87,7 +87,7 @@ static void a_fin_that_comes_before_closed_is_out_takes_it_back(void **state) {
     engine_end(&e);
 }
 
-static void a_reset_says_no_closed(void **state) {
+static void a_reset_sends_no_closed(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1);
@@ -100,7 +100,7 @@ static void a_reset_says_no_closed(void **state) {
     engine_end(&e);
 }
 
-/* Whatever the carrier takes at a time: FIN, then CLOSED, each once. */
+/* However much the carrier accepts at a time: FIN, then CLOSED, each once. */
 static void closed_survives_every_short_write(void **state) {
     (void)state;
     for (size_t max = 1; max <= 40; max++) {
@@ -146,7 +146,7 @@ static void closed_waits_for_the_hello(void **state) {
     engine_end(&e);
 }
 
-/* With many streams, so that taking them out of the table moves others about. */
+/* With many streams, so that removing them from the table moves others. */
 static void without_a_hello_closed_is_dropped_and_the_streams_with_it(void **state) {
     (void)state;
     engine e;
@@ -162,7 +162,7 @@ static void without_a_hello_closed_is_dropped_and_the_streams_with_it(void **sta
     engine_end(&e);
 }
 
-static void a_plain_peer_hears_fin_alone(void **state) {
+static void a_plain_peer_gets_fin_alone(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -175,7 +175,7 @@ static void a_plain_peer_hears_fin_alone(void **state) {
 
 /* ---- Hearing it ----------------------------------------------------------------------------- */
 
-static void closed_behind_the_fin_is_told_once(void **state) {
+static void closed_after_the_fin_is_reported_once(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1);
@@ -193,7 +193,7 @@ static void closed_behind_the_fin_is_told_once(void **state) {
     engine_end(&e);
 }
 
-static void closed_before_the_fin_means_nothing(void **state) {
+static void closed_before_the_fin_has_no_meaning(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1);
@@ -206,7 +206,7 @@ static void closed_before_the_fin_means_nothing(void **state) {
     engine_end(&e);
 }
 
-static void nops_that_do_not_follow_each_other_are_no_closed(void **state) {
+static void nops_that_are_not_consecutive_are_no_closed(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1);
@@ -225,7 +225,7 @@ static void nops_that_do_not_follow_each_other_are_no_closed(void **state) {
     engine_end(&e);
 }
 
-static void a_plain_peer_cannot_say_closed(void **state) {
+static void closed_from_a_plain_peer_has_no_meaning(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -254,7 +254,7 @@ static void a_reset_may_follow_closed(void **state) {
     engine_end(&e);
 }
 
-/* Two sides that close at the same time keep nothing of each other. */
+/* Two sides that close at the same time keep no state. */
 static void closed_for_a_stream_that_is_gone_is_ignored(void **state) {
     (void)state;
     engine e;
@@ -272,19 +272,19 @@ static void closed_for_a_stream_that_is_gone_is_ignored(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_close_says_fin_and_closed_behind_what_is_queued),
-        cmocka_unit_test(a_close_after_a_half_close_says_closed_alone),
-        cmocka_unit_test(a_close_behind_the_peers_fin_needs_no_closed),
-        cmocka_unit_test(a_fin_that_comes_before_closed_is_out_takes_it_back),
-        cmocka_unit_test(a_reset_says_no_closed),
+        cmocka_unit_test(a_close_sends_fin_and_closed_after_queued_data),
+        cmocka_unit_test(a_close_after_a_half_close_sends_closed_alone),
+        cmocka_unit_test(a_close_after_the_peers_fin_needs_no_closed),
+        cmocka_unit_test(a_fin_received_before_closed_is_sent_cancels_it),
+        cmocka_unit_test(a_reset_sends_no_closed),
         cmocka_unit_test(closed_survives_every_short_write),
         cmocka_unit_test(closed_waits_for_the_hello),
         cmocka_unit_test(without_a_hello_closed_is_dropped_and_the_streams_with_it),
-        cmocka_unit_test(a_plain_peer_hears_fin_alone),
-        cmocka_unit_test(closed_behind_the_fin_is_told_once),
-        cmocka_unit_test(closed_before_the_fin_means_nothing),
-        cmocka_unit_test(nops_that_do_not_follow_each_other_are_no_closed),
-        cmocka_unit_test(a_plain_peer_cannot_say_closed),
+        cmocka_unit_test(a_plain_peer_gets_fin_alone),
+        cmocka_unit_test(closed_after_the_fin_is_reported_once),
+        cmocka_unit_test(closed_before_the_fin_has_no_meaning),
+        cmocka_unit_test(nops_that_are_not_consecutive_are_no_closed),
+        cmocka_unit_test(closed_from_a_plain_peer_has_no_meaning),
         cmocka_unit_test(a_reset_may_follow_closed),
         cmocka_unit_test(closed_for_a_stream_that_is_gone_is_ignored),
     };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Configuration, errors and the life of a session.
+ * Configuration, errors and the lifetime of a session.
  */
 #include "support_engine.h"
 
@@ -84,7 +84,7 @@ static void expect_fault(const smux_config *config, enum smux_role role, const c
     assert_true(strlen(fault.why) > 3);
 }
 
-static void a_broken_rule_names_its_field_and_says_what_was_expected(void **state) {
+static void an_invalid_value_is_reported_with_its_field_and_what_was_expected(void **state) {
     (void)state;
     smux_config c;
 #define X(name, value, role)                                                                       \
@@ -95,7 +95,7 @@ static void a_broken_rule_names_its_field_and_says_what_was_expected(void **stat
 #undef X
 }
 
-static void a_broken_configuration_creates_no_session(void **state) {
+static void an_invalid_configuration_creates_no_session(void **state) {
     (void)state;
     test_alloc a = {0};
     smux_allocator allocator = test_allocator(&a);
@@ -149,7 +149,7 @@ static void the_values_at_the_edge_of_each_rule_are_valid(void **state) {
 #undef EDGE
 }
 
-static void a_timeout_below_the_interval_is_a_fault_of_the_timeout(void **state) {
+static void a_timeout_below_the_interval_is_reported_for_the_timeout(void **state) {
     (void)state;
     smux_config c = defaults();
     c.keepalive_timeout_us = c.keepalive_interval_us - 1;
@@ -185,7 +185,7 @@ static void extreme_keepalive_times_do_not_overflow(void **state) {
     engine_end(&e);
 }
 
-static void without_a_configuration_the_defaults_hold(void **state) {
+static void without_a_configuration_the_defaults_apply(void **state) {
     (void)state;
     smux_session *s = NULL;
     assert_int_equal(smux_session_new(&s, SMUX_SERVER, NULL, NULL, 0), 0);
@@ -267,12 +267,12 @@ static void an_unknown_error_has_a_text_too(void **state) {
     }
 }
 
-static void the_library_says_its_version(void **state) {
+static void the_library_reports_its_version(void **state) {
     (void)state;
     assert_string_equal(smux_library_version(), SMUX_LIBRARY_VERSION);
 }
 
-static void failing_a_session_fails_every_stream_and_says_so_once(void **state) {
+static void failing_a_session_fails_every_stream_and_is_reported_once(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -310,7 +310,7 @@ static void a_session_fails_with_errors_of_sessions_only(void **state) {
     }
 }
 
-static void a_failed_session_can_be_used_on_without_harm(void **state) {
+static void a_failed_session_can_still_be_used_without_harm(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 2);
@@ -366,7 +366,7 @@ static void data_already_fed_is_not_delivered_after_the_failure(void **state) {
     assert_true(smux_session_next_event(e.session, &event));
     assert_int_equal(event.type, SMUX_EVENT_DATA);
     smux_session_fail(e.session, SMUX_ERR_CARRIER);
-    /* what follows may be data that came before, but FAILED comes, once, and is the last */
+    /* earlier data may follow, but FAILED comes exactly once, and last */
     int failed = 0;
     while (smux_session_next_event(e.session, &event)) {
         assert_int_equal(failed, 0);
@@ -382,22 +382,22 @@ int main(void) {
         cmocka_unit_test(the_defaults_are_those_of_the_go_library),
         cmocka_unit_test(the_defaults_of_our_own_fields_are_as_documented),
         cmocka_unit_test(the_defaults_are_valid_for_both_roles),
-        cmocka_unit_test(a_broken_rule_names_its_field_and_says_what_was_expected),
-        cmocka_unit_test(a_broken_configuration_creates_no_session),
+        cmocka_unit_test(an_invalid_value_is_reported_with_its_field_and_what_was_expected),
+        cmocka_unit_test(an_invalid_configuration_creates_no_session),
         cmocka_unit_test(the_values_at_the_edge_of_each_rule_are_valid),
-        cmocka_unit_test(a_timeout_below_the_interval_is_a_fault_of_the_timeout),
+        cmocka_unit_test(a_timeout_below_the_interval_is_reported_for_the_timeout),
         cmocka_unit_test(a_disabled_keepalive_may_have_any_times),
         cmocka_unit_test(extreme_keepalive_times_do_not_overflow),
-        cmocka_unit_test(without_a_configuration_the_defaults_hold),
+        cmocka_unit_test(without_a_configuration_the_defaults_apply),
         cmocka_unit_test(configuration_and_allocator_are_copied),
         cmocka_unit_test(freeing_no_session_is_fine),
         cmocka_unit_test(a_session_frees_its_streams_data_and_borrowed_buffers),
         cmocka_unit_test(every_error_has_its_own_name_and_text_and_a_tier),
         cmocka_unit_test(an_unknown_error_has_a_text_too),
-        cmocka_unit_test(the_library_says_its_version),
-        cmocka_unit_test(failing_a_session_fails_every_stream_and_says_so_once),
+        cmocka_unit_test(the_library_reports_its_version),
+        cmocka_unit_test(failing_a_session_fails_every_stream_and_is_reported_once),
         cmocka_unit_test(a_session_fails_with_errors_of_sessions_only),
-        cmocka_unit_test(a_failed_session_can_be_used_on_without_harm),
+        cmocka_unit_test(a_failed_session_can_still_be_used_without_harm),
         cmocka_unit_test(a_session_may_fail_while_resets_and_ends_are_still_to_be_sent),
         cmocka_unit_test(data_already_fed_is_not_delivered_after_the_failure),
     };

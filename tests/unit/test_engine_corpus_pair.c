@@ -5,14 +5,14 @@
 #include "tests/fuzz/fuzz_engine_pair.c"
 #include "tests/fuzz/replay.h"
 
-static void nothing_that_a_fuzzer_ever_found_is_broken_again(void **state) {
+static void the_inputs_that_fuzzers_found_pass(void **state) {
     (void)state;
     replay_corpus("tests/fuzz/corpus/engine_pair");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_that_a_fuzzer_ever_found_is_broken_again),
+        cmocka_unit_test(the_inputs_that_fuzzers_found_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

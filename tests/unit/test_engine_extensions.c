@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The extensions of core/PROTOCOL.md section 6, by hand-made frames: hello, ping and pong, goaway,
- * reset; and silence towards a peer that has said no hello.
+ * The extensions of core/PROTOCOL.md section 6, with hand-made frames: hello, ping and pong,
+ * goaway, reset; and nothing of these to a peer that has sent no hello.
  */
 #include "support_engine.h"
 
@@ -25,7 +25,7 @@ static void expect_closed_frames(engine *e, uint32_t sid) {
 
 /* ---- Hello ---------------------------------------------------------------------------------- */
 
-static void the_client_says_hello_first_and_before_anything_else(void **state) {
+static void the_client_sends_hello_before_anything_else(void **state) {
     (void)state;
     for (int version = 1; version <= 2; version++) {
         engine e;
@@ -41,7 +41,7 @@ static void the_client_says_hello_first_and_before_anything_else(void **state) {
     }
 }
 
-static void the_server_says_no_hello_on_its_own(void **state) {
+static void the_server_sends_no_hello_unasked(void **state) {
     (void)state;
     engine e;
     engine_extended(&e, SMUX_SERVER, 1);
@@ -132,7 +132,7 @@ static void a_reset_before_the_hello_is_an_ordinary_end(void **state) {
     engine_end(&e);
 }
 
-/* A FIN would say that the data is complete. */
+/* A plain FIN would mean that the data is complete. */
 static void a_reset_waits_for_the_hello_that_makes_it_one(void **state) {
     (void)state;
     for (int version = 1; version <= 2; version++) {
@@ -160,7 +160,7 @@ static void a_reset_waits_for_the_hello_that_makes_it_one(void **state) {
     }
 }
 
-static void a_reset_goes_out_behind_what_is_queued_and_is_told(void **state) {
+static void a_reset_is_sent_after_queued_data_and_reported(void **state) {
     (void)state;
     for (size_t step = 1; step < 40; step++) {
         engine e;
@@ -186,7 +186,7 @@ static void a_reset_goes_out_behind_what_is_queued_and_is_told(void **state) {
     }
 }
 
-static void a_reset_behind_replaces_an_end_that_is_not_out(void **state) {
+static void a_reset_behind_replaces_an_unsent_end(void **state) {
     (void)state;
     engine e;
     engine_greeted(&e, SMUX_CLIENT, 2);
@@ -202,7 +202,7 @@ static void a_reset_behind_replaces_an_end_that_is_not_out(void **state) {
     engine_end(&e);
 }
 
-static void a_reset_behind_nothing_goes_out_at_once(void **state) {
+static void a_reset_behind_nothing_is_sent_at_once(void **state) {
     (void)state;
     engine e;
     smux_sendbuf lent = {.data = (const uint8_t *)"taken back", .len = 10};
@@ -223,7 +223,7 @@ static void a_reset_behind_nothing_goes_out_at_once(void **state) {
     engine_end(&e);
 }
 
-static void a_reset_behind_an_end_waits_for_the_hello_too(void **state) {
+static void a_reset_after_an_end_waits_for_the_hello_too(void **state) {
     (void)state;
     engine e;
     engine_extended(&e, SMUX_CLIENT, 2);
@@ -242,7 +242,7 @@ static void a_reset_behind_an_end_waits_for_the_hello_too(void **state) {
     engine_end(&e);
 }
 
-static void a_reset_waits_a_second_for_the_hello_of_a_peer_that_says_none(void **state) {
+static void a_reset_waits_at_most_a_second_for_the_peers_hello(void **state) {
     (void)state;
     engine e;
     engine_extended(&e, SMUX_CLIENT, 2);
@@ -287,7 +287,7 @@ static void a_ping_is_answered_by_the_pong_of_its_number(void **state) {
     engine_end(&e);
 }
 
-static void pings_that_cannot_be_answered_owe_one_pong(void **state) {
+static void several_unanswered_pings_get_one_pong(void **state) {
     (void)state;
     engine e;
     engine_greeted(&e, SMUX_SERVER, 1);
@@ -317,7 +317,7 @@ static void a_pong_measures_the_round_trip_time(void **state) {
     engine_end(&e);
 }
 
-static void a_pong_that_was_not_asked_for_changes_nothing(void **state) {
+static void an_unsolicited_pong_changes_nothing(void **state) {
     (void)state;
     engine e;
     engine_greeted(&e, SMUX_CLIENT, 2);
@@ -336,7 +336,7 @@ static void a_pong_that_was_not_asked_for_changes_nothing(void **state) {
     engine_end(&e);
 }
 
-static void towards_a_plain_peer_a_ping_is_a_nop(void **state) {
+static void a_ping_to_a_plain_peer_is_a_nop(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -363,7 +363,7 @@ static void keepalives_are_pings_once_the_peer_knows_them(void **state) {
     engine_end(&e);
 }
 
-static void a_peer_that_said_hello_and_falls_silent_ends_the_session(void **state) {
+static void a_peer_that_falls_silent_after_hello_ends_the_session(void **state) {
     (void)state;
     engine e;
     engine_greeted(&e, SMUX_CLIENT, 1);
@@ -414,7 +414,7 @@ static void a_reset_is_nop_and_fin_and_drops_the_queue(void **state) {
     engine_end(&e);
 }
 
-static void a_reset_after_the_fin_is_still_said(void **state) {
+static void a_reset_after_the_fin_is_still_sent(void **state) {
     (void)state;
     engine e;
     engine_greeted(&e, SMUX_SERVER, 1);
@@ -426,7 +426,7 @@ static void a_reset_after_the_fin_is_still_said(void **state) {
     engine_end(&e);
 }
 
-static void nop_then_fin_is_heard_as_a_reset(void **state) {
+static void nop_then_fin_is_received_as_a_reset(void **state) {
     (void)state;
     engine e;
     engine_greeted(&e, SMUX_SERVER, 1);
@@ -507,7 +507,7 @@ static void a_reset_for_an_unknown_stream_is_ignored(void **state) {
     engine_end(&e);
 }
 
-static void data_for_a_stream_that_is_gone_is_answered_by_a_reset(void **state) {
+static void data_for_a_forgotten_stream_is_answered_by_a_reset(void **state) {
     (void)state;
     engine e;
     engine_greeted(&e, SMUX_SERVER, 1);
@@ -524,9 +524,9 @@ static void data_for_a_stream_that_is_gone_is_answered_by_a_reset(void **state) 
     engine_end(&e);
 }
 
-/* Once the header of a frame has been taken for a stream that lives, its payload may arrive when
- * the stream is gone: the sender must learn of it all the same, or it waits for its window for
- * ever (property test, seed 3077). */
+/* Once the header of a frame has been accepted for an existing stream, its payload may arrive when
+ * the stream is gone: the sender must be told nevertheless, or it waits for its window for ever
+ * (property test, seed 3077). */
 static void data_whose_stream_goes_in_the_middle_of_a_frame_is_answered_too(void **state) {
     (void)state;
     engine e;
@@ -621,7 +621,7 @@ static void a_peers_goaway_stops_opening_and_nothing_else(void **state) {
     engine_end(&e);
 }
 
-static void our_goaway_refuses_once_the_peer_has_been_told(void **state) {
+static void our_goaway_refuses_once_the_peer_knows(void **state) {
     (void)state;
     engine e;
     engine_greeted(&e, SMUX_SERVER, 1);
@@ -647,7 +647,7 @@ static void our_goaway_refuses_once_the_peer_has_been_told(void **state) {
     engine_end(&e);
 }
 
-static void towards_a_plain_peer_goaway_says_nothing_and_refuses(void **state) {
+static void goaway_to_a_plain_peer_sends_nothing_and_refuses(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -662,7 +662,7 @@ static void towards_a_plain_peer_goaway_says_nothing_and_refuses(void **state) {
     engine_end(&e);
 }
 
-static void a_goaway_before_the_hello_is_said_after_it(void **state) {
+static void a_goaway_before_the_hello_is_sent_after_it(void **state) {
     (void)state;
     engine e;
     engine_extended(&e, SMUX_SERVER, 1);
@@ -678,42 +678,42 @@ static void a_goaway_before_the_hello_is_said_after_it(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_client_says_hello_first_and_before_anything_else),
-        cmocka_unit_test(the_server_says_no_hello_on_its_own),
+        cmocka_unit_test(the_client_sends_hello_before_anything_else),
+        cmocka_unit_test(the_server_sends_no_hello_unasked),
         cmocka_unit_test(the_server_answers_a_hello_once),
         cmocka_unit_test(a_hello_with_version_2_is_adopted_like_any_first_frame),
         cmocka_unit_test(without_extensions_a_hello_is_not_answered),
         cmocka_unit_test(nothing_of_the_extensions_is_used_before_the_hello),
         cmocka_unit_test(a_reset_before_the_hello_is_an_ordinary_end),
         cmocka_unit_test(a_reset_waits_for_the_hello_that_makes_it_one),
-        cmocka_unit_test(a_reset_behind_an_end_waits_for_the_hello_too),
-        cmocka_unit_test(a_reset_goes_out_behind_what_is_queued_and_is_told),
-        cmocka_unit_test(a_reset_behind_replaces_an_end_that_is_not_out),
-        cmocka_unit_test(a_reset_behind_nothing_goes_out_at_once),
-        cmocka_unit_test(a_reset_waits_a_second_for_the_hello_of_a_peer_that_says_none),
+        cmocka_unit_test(a_reset_after_an_end_waits_for_the_hello_too),
+        cmocka_unit_test(a_reset_is_sent_after_queued_data_and_reported),
+        cmocka_unit_test(a_reset_behind_replaces_an_unsent_end),
+        cmocka_unit_test(a_reset_behind_nothing_is_sent_at_once),
+        cmocka_unit_test(a_reset_waits_at_most_a_second_for_the_peers_hello),
         cmocka_unit_test(a_server_does_not_wait_for_the_hello_of_a_plain_client),
         cmocka_unit_test(a_ping_is_answered_by_the_pong_of_its_number),
-        cmocka_unit_test(pings_that_cannot_be_answered_owe_one_pong),
+        cmocka_unit_test(several_unanswered_pings_get_one_pong),
         cmocka_unit_test(a_pong_measures_the_round_trip_time),
-        cmocka_unit_test(a_pong_that_was_not_asked_for_changes_nothing),
-        cmocka_unit_test(towards_a_plain_peer_a_ping_is_a_nop),
+        cmocka_unit_test(an_unsolicited_pong_changes_nothing),
+        cmocka_unit_test(a_ping_to_a_plain_peer_is_a_nop),
         cmocka_unit_test(keepalives_are_pings_once_the_peer_knows_them),
-        cmocka_unit_test(a_peer_that_said_hello_and_falls_silent_ends_the_session),
+        cmocka_unit_test(a_peer_that_falls_silent_after_hello_ends_the_session),
         cmocka_unit_test(ids_that_are_reserved_for_later_are_ignored),
         cmocka_unit_test(a_reset_is_nop_and_fin_and_drops_the_queue),
-        cmocka_unit_test(a_reset_after_the_fin_is_still_said),
-        cmocka_unit_test(nop_then_fin_is_heard_as_a_reset),
+        cmocka_unit_test(a_reset_after_the_fin_is_still_sent),
+        cmocka_unit_test(nop_then_fin_is_received_as_a_reset),
         cmocka_unit_test(a_reset_may_follow_the_peers_fin),
         cmocka_unit_test(a_nop_is_a_reset_only_right_before_the_fin_of_its_stream),
         cmocka_unit_test(a_reset_for_an_unknown_stream_is_ignored),
-        cmocka_unit_test(data_for_a_stream_that_is_gone_is_answered_by_a_reset),
+        cmocka_unit_test(data_for_a_forgotten_stream_is_answered_by_a_reset),
         cmocka_unit_test(data_whose_stream_goes_in_the_middle_of_a_frame_is_answered_too),
         cmocka_unit_test(a_reader_that_closes_wakes_a_writer_that_waits_for_its_window),
         cmocka_unit_test(a_refused_stream_is_reset),
         cmocka_unit_test(a_peers_goaway_stops_opening_and_nothing_else),
-        cmocka_unit_test(our_goaway_refuses_once_the_peer_has_been_told),
-        cmocka_unit_test(towards_a_plain_peer_goaway_says_nothing_and_refuses),
-        cmocka_unit_test(a_goaway_before_the_hello_is_said_after_it),
+        cmocka_unit_test(our_goaway_refuses_once_the_peer_knows),
+        cmocka_unit_test(goaway_to_a_plain_peer_sends_nothing_and_refuses),
+        cmocka_unit_test(a_goaway_before_the_hello_is_sent_after_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What goes over the wire, byte by byte, and how frames that mean nothing are taken.
+ * The bytes on the wire, and how frames without meaning are handled.
  */
 #include "support_engine.h"
 
@@ -113,7 +113,7 @@ static void data_is_cut_into_frames_of_at_most_max_frame_size(void **state) {
     }
 }
 
-static void bulk_goes_out_in_full_frames(void **state) {
+static void bulk_data_is_sent_in_full_frames(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -241,7 +241,7 @@ static void a_repeated_syn_is_ignored(void **state) {
     engine_end(&e);
 }
 
-static void a_nop_is_taken_in_silence_whatever_its_stream_id(void **state) {
+static void a_nop_is_accepted_with_any_stream_id(void **state) {
     (void)state;
     static const uint32_t ids[] = {
         0,          1,          3,         7, FIN_HELLO, NOP_GOAWAY, NOP_PING + 3, NOP_PONG + 3,
@@ -444,7 +444,7 @@ int main(void) {
         cmocka_unit_test(an_upd_is_these_bytes),
         cmocka_unit_test(a_client_opens_with_the_ids_3_5_7_and_a_server_with_2_4_6),
         cmocka_unit_test(data_is_cut_into_frames_of_at_most_max_frame_size),
-        cmocka_unit_test(bulk_goes_out_in_full_frames),
+        cmocka_unit_test(bulk_data_is_sent_in_full_frames),
         cmocka_unit_test(an_empty_send_sends_nothing),
         cmocka_unit_test(a_gathered_send_is_its_pieces_in_order),
         cmocka_unit_test(a_payload_of_65535_is_accepted_whatever_our_own_frame_size),
@@ -452,7 +452,7 @@ int main(void) {
         cmocka_unit_test(frames_for_unknown_streams_are_ignored),
         cmocka_unit_test(data_for_a_stream_that_is_gone_is_ignored),
         cmocka_unit_test(a_repeated_syn_is_ignored),
-        cmocka_unit_test(a_nop_is_taken_in_silence_whatever_its_stream_id),
+        cmocka_unit_test(a_nop_is_accepted_with_any_stream_id),
         cmocka_unit_test(an_id_can_be_used_again_once_its_stream_is_gone),
         cmocka_unit_test(a_server_adopts_the_version_of_the_first_frame),
         cmocka_unit_test(a_nop_may_be_the_first_frame),

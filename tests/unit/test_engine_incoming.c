@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What comes next on the carrier, so that payload can be received where it is to lie, and taking
- * back input that has not been worked off.
+ * Predicting what comes next on the carrier, so that payload can be received into its final place;
+ * and taking back unprocessed input.
  */
 #include "support_engine.h"
 
@@ -13,13 +13,13 @@ static void expect_incoming(engine *e, smux_stream *stream, uint32_t len, uint32
     assert_int_equal(in.frame_len, frame_len);
 }
 
-/* Feeds the first `n` bytes of what was said. */
+/* Feeds the first `n` bytes that the peer has sent. */
 static void hear_some(engine *e, size_t n) {
     assert_int_equal(feed(e, e->said.data, n), 0);
     bytes_drop(&e->said, n);
 }
 
-static void headers_and_payload_are_told_apart_at_any_byte(void **state) {
+static void headers_and_payload_are_distinguished_at_any_byte(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 2);
@@ -53,7 +53,7 @@ static void an_update_ends_behind_its_eight_bytes(void **state) {
     engine_end(&e);
 }
 
-static void payload_that_nobody_gets_is_no_streams(void **state) {
+static void payload_without_a_receiver_belongs_to_no_stream(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -90,7 +90,7 @@ static void payload_received_in_its_place_is_delivered_there(void **state) {
     engine_end(&e);
 }
 
-/* Whoever feeds what is said to be missing, never more, gets each payload in one piece. */
+/* A caller that feeds exactly the number of missing bytes gets each payload in one piece. */
 static void pieces_of_the_length_named_are_whole_frames(void **state) {
     (void)state;
     engine e;
@@ -126,7 +126,7 @@ static void pieces_of_the_length_named_are_whole_frames(void **state) {
     engine_end_anyhow(&e);
 }
 
-static void input_behind_an_event_can_be_taken_back_and_fed_again(void **state) {
+static void input_after_an_event_can_be_taken_back_and_fed_again(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -150,7 +150,7 @@ static void input_behind_an_event_can_be_taken_back_and_fed_again(void **state) 
     engine_end(&e);
 }
 
-static void nothing_can_be_taken_back_once_all_is_worked_off(void **state) {
+static void nothing_can_be_taken_back_once_all_is_processed(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -165,13 +165,13 @@ static void nothing_can_be_taken_back_once_all_is_worked_off(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(headers_and_payload_are_told_apart_at_any_byte),
+        cmocka_unit_test(headers_and_payload_are_distinguished_at_any_byte),
         cmocka_unit_test(an_update_ends_behind_its_eight_bytes),
-        cmocka_unit_test(payload_that_nobody_gets_is_no_streams),
+        cmocka_unit_test(payload_without_a_receiver_belongs_to_no_stream),
         cmocka_unit_test(payload_received_in_its_place_is_delivered_there),
         cmocka_unit_test(pieces_of_the_length_named_are_whole_frames),
-        cmocka_unit_test(input_behind_an_event_can_be_taken_back_and_fed_again),
-        cmocka_unit_test(nothing_can_be_taken_back_once_all_is_worked_off),
+        cmocka_unit_test(input_after_an_event_can_be_taken_back_and_fed_again),
+        cmocka_unit_test(nothing_can_be_taken_back_once_all_is_processed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

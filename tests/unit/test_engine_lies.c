@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Peers that lie: each gets an error of its own with a text, and never a crash, a leak or memory
- * without bound.
+ * Malicious peers: each violation gets its own error and text, and never causes a crash, a leak or
+ * unbounded memory.
  */
 #include "support_engine.h"
 
-/* The session ends with this error, and the text says something of the offending value. */
+/* The session ends with this error, and the text contains the offending value. */
 static void expect_end(engine *e, int error, const char *particular) {
     hear(e);
     expect_failed(e, error);
@@ -111,7 +111,7 @@ static void a_syn_with_our_own_parity_or_0_or_a_reserved_id_ends_the_session(voi
     }
 }
 
-static void what_came_before_the_lie_is_delivered(void **state) {
+static void data_before_the_violation_is_delivered(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -205,7 +205,7 @@ static void a_syn_flood_is_bounded_by_the_backlog_and_its_answers_by_a_flood_err
     engine_end_anyhow(&e);
 }
 
-static void a_syn_flood_whose_answers_are_read_goes_on_for_ever(void **state) {
+static void a_syn_flood_whose_answers_are_read_is_not_limited(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_SERVER, 1);
@@ -227,7 +227,7 @@ static void a_syn_flood_whose_answers_are_read_goes_on_for_ever(void **state) {
     engine_end(&e);
 }
 
-static void storms_of_ends_nops_and_updates_cost_nothing(void **state) {
+static void floods_of_ends_nops_and_updates_cost_no_memory(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 2);
@@ -250,7 +250,7 @@ static void storms_of_ends_nops_and_updates_cost_nothing(void **state) {
     engine_end(&e);
 }
 
-static void open_and_end_in_one_breath_a_hundred_thousand_times_leaves_nothing(void **state) {
+static void a_hundred_thousand_streams_opened_and_ended_at_once_leave_nothing(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -276,8 +276,8 @@ static void open_and_end_in_one_breath_a_hundred_thousand_times_leaves_nothing(v
     engine_end(&e);
 }
 
-/* The budget holds whatever version and however many streams: nothing that the engine itself
- * keeps grows with what a peer sends. */
+/* The budget holds for both versions and any number of streams: the engine's own memory does not
+ * grow with what a peer sends. */
 static void the_engine_keeps_no_memory_for_what_it_delivers(void **state) {
     (void)state;
     engine e;
@@ -301,13 +301,13 @@ int main(void) {
         cmocka_unit_test(a_length_that_the_command_does_not_have_ends_the_session),
         cmocka_unit_test(the_error_comes_before_the_payload_of_a_wrong_length),
         cmocka_unit_test(a_syn_with_our_own_parity_or_0_or_a_reserved_id_ends_the_session),
-        cmocka_unit_test(what_came_before_the_lie_is_delivered),
+        cmocka_unit_test(data_before_the_violation_is_delivered),
         cmocka_unit_test(a_failed_session_leaves_every_stream_with_the_error),
         cmocka_unit_test(a_window_overrun_hits_its_stream_and_not_the_session),
         cmocka_unit_test(a_syn_flood_is_bounded_by_the_backlog_and_its_answers_by_a_flood_error),
-        cmocka_unit_test(a_syn_flood_whose_answers_are_read_goes_on_for_ever),
-        cmocka_unit_test(storms_of_ends_nops_and_updates_cost_nothing),
-        cmocka_unit_test(open_and_end_in_one_breath_a_hundred_thousand_times_leaves_nothing),
+        cmocka_unit_test(a_syn_flood_whose_answers_are_read_is_not_limited),
+        cmocka_unit_test(floods_of_ends_nops_and_updates_cost_no_memory),
+        cmocka_unit_test(a_hundred_thousand_streams_opened_and_ended_at_once_leave_nothing),
         cmocka_unit_test(the_engine_keeps_no_memory_for_what_it_delivers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,7 +65,7 @@ static void the_streams_that_we_open_do_not_use_up_the_backlog(void **state) {
     engine_end(&e);
 }
 
-static void no_more_streams_live_than_max_streams_whoever_opens(void **state) {
+static void at_most_max_streams_exist_whoever_opens_them(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_SERVER, 1);
@@ -94,7 +94,7 @@ static void no_more_streams_live_than_max_streams_whoever_opens(void **state) {
     engine_end(&e);
 }
 
-static void ids_are_used_up_to_the_last_and_then_open_says_so(void **state) {
+static void when_all_ids_are_used_open_reports_it(void **state) {
     (void)state;
     for (int role = SMUX_CLIENT; role <= SMUX_SERVER; role++) {
         engine e;
@@ -114,7 +114,7 @@ static void ids_are_used_up_to_the_last_and_then_open_says_so(void **state) {
     }
 }
 
-static void the_peers_last_id_is_taken(void **state) {
+static void the_peers_last_id_is_accepted(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -258,9 +258,9 @@ int main(void) {
         cmocka_unit_test(streams_beyond_the_backlog_are_refused_and_the_others_wait),
         cmocka_unit_test(a_refused_stream_may_be_opened_again),
         cmocka_unit_test(the_streams_that_we_open_do_not_use_up_the_backlog),
-        cmocka_unit_test(no_more_streams_live_than_max_streams_whoever_opens),
-        cmocka_unit_test(ids_are_used_up_to_the_last_and_then_open_says_so),
-        cmocka_unit_test(the_peers_last_id_is_taken),
+        cmocka_unit_test(at_most_max_streams_exist_whoever_opens_them),
+        cmocka_unit_test(when_all_ids_are_used_open_reports_it),
+        cmocka_unit_test(the_peers_last_id_is_accepted),
         cmocka_unit_test(an_idle_stream_costs_at_most_256_bytes),
         cmocka_unit_test(memory_goes_down_when_streams_go),
         cmocka_unit_test(two_hundred_thousand_streams_open_work_and_close),

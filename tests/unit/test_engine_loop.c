@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The loop in smux.h, as it stands there: nothing waits longer than the carrier makes it wait.
+ * The loop that smux.h shows: nothing waits longer than the carrier requires.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,9 +43,9 @@ static void *swallow(void *fd) {
     return NULL;
 }
 
-/* The last smux_session_output_done made room; the loop polled, with nothing to be written, and
- * slept until the next keepalive. */
-static void a_sender_that_waits_for_room_goes_on_at_once(void **state) {
+/* The last smux_session_output_done had made room; the loop polled with nothing to write, and slept
+ * until the next keepalive. */
+static void a_sender_that_waits_for_room_continues_at_once(void **state) {
     (void)state;
     int fds[2];
     pthread_t reader;
@@ -114,7 +114,7 @@ static void events_that_wait_are_due_at_once(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_sender_that_waits_for_room_goes_on_at_once),
+        cmocka_unit_test(a_sender_that_waits_for_room_continues_at_once),
         cmocka_unit_test(events_that_wait_are_due_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * One scenario that uses everything, run again and again with the first, second, third ...
- * allocation failing: each call either works or says SMUX_ERR_NOMEM, nothing is lost, leaked or
+ * allocation failing: each call either works or returns SMUX_ERR_NOMEM, nothing is lost, leaked or
  * broken, and the session can be used afterwards.
  */
 #include "support_engine.h"
 
-/* Data that is being sent on, whatever fails meanwhile: send until all is taken. */
+/* Sends until everything has been accepted, whatever fails meanwhile. */
 static void send_all(engine *e, smux_stream *s, uint64_t offset, size_t len) {
     for (int patience = 0; len; patience++) {
         assert_true(patience < 1000);
@@ -19,7 +19,7 @@ static void send_all(engine *e, smux_stream *s, uint64_t offset, size_t len) {
     }
 }
 
-/* Opens a stream, again and again for lack of memory. */
+/* Opens a stream, repeatedly if memory is lacking. */
 static smux_stream *open_at_last(engine *e) {
     smux_stream *s = NULL;
     int error;
@@ -30,7 +30,7 @@ static smux_stream *open_at_last(engine *e) {
     return s;
 }
 
-/* What the engine has sent on this stream, FIN included, is its pattern of that length. */
+/* The engine has sent the stream's pattern of that length, and FIN. */
 static void expect_sent_pattern(engine *e, uint32_t sid, size_t len, bool fin) {
     size_t got = 0;
     bool ended = false;
@@ -178,7 +178,7 @@ static void several_allocations_in_a_row_may_fail(void **state) {
             at++;
 }
 
-static void without_any_memory_what_needs_none_still_works(void **state) {
+static void without_memory_calls_that_need_none_still_work(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 2);
@@ -227,7 +227,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_single_allocation_may_fail),
         cmocka_unit_test(several_allocations_in_a_row_may_fail),
-        cmocka_unit_test(without_any_memory_what_needs_none_still_works),
+        cmocka_unit_test(without_memory_calls_that_need_none_still_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

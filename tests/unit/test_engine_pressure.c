@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Peers that take what they are owed slowly or never, applications that do not read, and what must
- * stay bounded and go on all the same.  Each test tells of a defect that a review found.
+ * Peers that read slowly or never, and applications that do not read: what must stay bounded, and
+ * what must continue nevertheless. Each test is for a defect that a review found.
  */
 #include "support_engine.h"
 
@@ -12,9 +12,9 @@ static void engine_v2(engine *e, bool extensions) {
     engine_start(e);
 }
 
-/* The peer shuts each window, gets an answer and is left: the normal life of a server.  The bytes
- * that linger passed every cap. */
-static void what_lingers_is_bounded_by_the_sessions_send_buffer(void **state) {
+/* The peer closes each window, gets an answer and is closed, as is normal for a server. The
+ * lingering bytes once exceeded every limit. */
+static void lingering_data_is_bounded_by_the_sessions_send_buffer(void **state) {
     (void)state;
     engine e;
     engine_v2(&e, false);
@@ -42,7 +42,7 @@ static void what_lingers_is_bounded_by_the_sessions_send_buffer(void **state) {
     engine_end(&e);
 }
 
-/* Each byte took a buffer of two KiB, and only bytes were counted. */
+/* Each byte used a buffer of 2 KiB, but only bytes were counted. */
 static void a_byte_that_lingers_on_each_of_many_streams_takes_little_memory(void **state) {
     (void)state;
     enum { N = 100000 };
@@ -64,8 +64,8 @@ static void a_byte_that_lingers_on_each_of_many_streams_takes_little_memory(void
     engine_end(&e);
 }
 
-/* With the share used up by those, streams that are still open wait for it, and get it back. */
-static void streams_that_wait_for_memory_are_woken_when_there_is_some(void **state) {
+/* When lingering streams use up the session's share, open streams wait for it, and get it back. */
+static void streams_that_wait_for_memory_are_woken_when_it_is_free(void **state) {
     (void)state;
     enum { N = 3000 };
     engine e;
@@ -97,7 +97,7 @@ static void streams_that_wait_for_memory_are_woken_when_there_is_some(void **sta
     engine_end(&e);
 }
 
-/* One byte of window every 50 s renewed the patience with a stream for ever. */
+/* One byte of window every 50 s once renewed the linger timeout without limit. */
 static void lingering_streams_that_get_a_byte_now_and_then_stay_bounded_too(void **state) {
     (void)state;
     enum { N = 3000, ROUNDS = 20 };
@@ -125,8 +125,8 @@ static void lingering_streams_that_get_a_byte_now_and_then_stay_bounded_too(void
     engine_end(&e);
 }
 
-/* Of eighteen streams that waited for the session's share two were woken; those had nothing more
- * to say, so nobody woke the other sixteen. */
+/* Of eighteen streams that waited for the session's share two were woken; these had nothing more to
+ * send, so the other sixteen were never woken. */
 static void every_stream_that_fell_short_is_woken_whatever_the_others_do(void **state) {
     (void)state;
     for (int version = 1; version <= 2; version++)
@@ -160,7 +160,7 @@ static void every_stream_that_fell_short_is_woken_whatever_the_others_do(void **
         }
 }
 
-/* Sixteen stopped readers filled the budget with their 256 KiB each, and nothing moved any more. */
+/* Sixteen stopped readers filled the budget with 256 KiB each, and everything stalled. */
 static void a_hundred_unread_streams_do_not_stall_a_peer_that_keeps_its_windows(void **state) {
     (void)state;
     enum { N = 100 };
@@ -190,7 +190,7 @@ static void a_hundred_unread_streams_do_not_stall_a_peer_that_keeps_its_windows(
     engine_end(&e);
 }
 
-/* The round-trip time of a plain peer was taken over its pauses: minutes. */
+/* The measured round-trip time of a plain peer included its pauses of minutes. */
 static void the_pauses_of_a_plain_peer_are_not_its_round_trip_time(void **state) {
     (void)state;
     engine e;
@@ -222,7 +222,7 @@ static void answer_pings(engine *e) {
         }
 }
 
-/* Two streams that had once moved much kept their grown windows for ever, idle; the third could
+/* Two idle streams that had once moved much data kept their grown windows for ever; the third could
  * not grow. */
 static void windows_of_streams_gone_idle_do_not_keep_others_small(void **state) {
     (void)state;
@@ -258,8 +258,8 @@ static void windows_of_streams_gone_idle_do_not_keep_others_small(void **state) 
     engine_end(&e);
 }
 
-/* Both sides stopped reading because their answers to refused streams could not leave; keepalive
- * took it for their own fault. */
+/* Both sides stopped reading because their answers to refused streams could not be sent; keepalive
+ * did not detect it, because reading was stopped. */
 static void refusals_that_cannot_leave_do_not_stop_reading(void **state) {
     (void)state;
     engine e;
@@ -279,7 +279,7 @@ static void refusals_that_cannot_leave_do_not_stop_reading(void **state) {
     engine_end_anyhow(&e);
 }
 
-static void closing_gives_up_a_writable_event_that_is_due(void **state) {
+static void closing_drops_a_pending_writable_event(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_CLIENT, 1);
@@ -294,7 +294,7 @@ static void closing_gives_up_a_writable_event_that_is_due(void **state) {
     engine_end(&e);
 }
 
-static void a_fin_that_was_planned_and_taken_back_is_not_lost_by_a_reset(void **state) {
+static void a_fin_that_was_planned_and_not_sent_is_not_lost_by_a_reset(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -328,7 +328,7 @@ static void a_send_cut_short_for_want_of_memory_is_followed_by_writable(void **s
     }
 }
 
-static void two_sides_that_close_with_more_than_a_window_queued_come_to_an_end(void **state) {
+static void two_sides_that_close_with_more_than_a_window_queued_finish(void **state) {
     (void)state;
     engine e;
     engine_v2(&e, true);
@@ -358,19 +358,19 @@ static void two_sides_that_close_with_more_than_a_window_queued_come_to_an_end(v
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_lingers_is_bounded_by_the_sessions_send_buffer),
+        cmocka_unit_test(lingering_data_is_bounded_by_the_sessions_send_buffer),
         cmocka_unit_test(a_byte_that_lingers_on_each_of_many_streams_takes_little_memory),
-        cmocka_unit_test(streams_that_wait_for_memory_are_woken_when_there_is_some),
+        cmocka_unit_test(streams_that_wait_for_memory_are_woken_when_it_is_free),
         cmocka_unit_test(lingering_streams_that_get_a_byte_now_and_then_stay_bounded_too),
         cmocka_unit_test(every_stream_that_fell_short_is_woken_whatever_the_others_do),
         cmocka_unit_test(a_hundred_unread_streams_do_not_stall_a_peer_that_keeps_its_windows),
         cmocka_unit_test(the_pauses_of_a_plain_peer_are_not_its_round_trip_time),
         cmocka_unit_test(windows_of_streams_gone_idle_do_not_keep_others_small),
         cmocka_unit_test(refusals_that_cannot_leave_do_not_stop_reading),
-        cmocka_unit_test(closing_gives_up_a_writable_event_that_is_due),
-        cmocka_unit_test(a_fin_that_was_planned_and_taken_back_is_not_lost_by_a_reset),
+        cmocka_unit_test(closing_drops_a_pending_writable_event),
+        cmocka_unit_test(a_fin_that_was_planned_and_not_sent_is_not_lost_by_a_reset),
         cmocka_unit_test(a_send_cut_short_for_want_of_memory_is_followed_by_writable),
-        cmocka_unit_test(two_sides_that_close_with_more_than_a_window_queued_come_to_an_end),
+        cmocka_unit_test(two_sides_that_close_with_more_than_a_window_queued_finish),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

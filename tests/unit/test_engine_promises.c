@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two engines that keep to each other's promises (PROTOCOL.md, 7): with any number of streams and
- * readers that pause for as long as they like, what lies unread stays within the budget and no
- * stream is reset for it.
+ * Two engines that keep to each other's promises (PROTOCOL.md, 7): with any number of streams, and
+ * readers that pause for any time, unread data stays within the budget and no stream is reset
+ * because of it.
  */
 #include "support_engine.h"
 
@@ -81,7 +81,7 @@ static size_t index_of(const smux_stream *st) {
     return (smux_stream_id(st) - 3) / 2;
 }
 
-/* Queues what the application still has to say. */
+/* Queues what the application still has to send. */
 static void speak(struct side *s, smux_stream *st) {
     struct half *h = &s->halves[index_of(st)];
     while (h->sent < h->to_send) {
@@ -168,7 +168,7 @@ static bool utter(struct pair *p, struct side *s) {
     return n > 0;
 }
 
-/* A part of what `from` has sent reaches the other side. */
+/* Carries part of what `from` has sent to the other side. */
 static bool carry(struct pair *p, struct side *from, struct side *to) {
     size_t n = from->wire.len - from->wire_at;
     if (!n)
@@ -201,7 +201,7 @@ static void pair_rest(struct pair *p) {
         continue;
 }
 
-/* The client opens one; both sides have so much to say on it. */
+/* The client opens a stream, on which both sides have so much to send. */
 static int pair_open(struct pair *p, uint64_t upload) {
     smux_stream *st;
     int error = smux_stream_open(p->side[0].session, &st);
@@ -250,7 +250,7 @@ static uint64_t send_window(struct pair *p, int side, uint64_t k) {
 /* ---- Nobody is reset --------------------------------------------------------------------------
  * */
 
-/* All are opened before the first word of the other side has come. */
+/* All streams are opened before anything from the other side has arrived. */
 static void many_paused_readers_lose_nothing(uint32_t streams, uint64_t upload, uint64_t answer) {
     struct pair p;
     pair_begin(&p, MIB(64), streams);
@@ -281,7 +281,7 @@ static void sixty_thousand_paused_readers_lose_nothing(void **state) {
 }
 
 /* Streams come and go, readers pause and read, on both sides and in any order. */
-static void whatever_is_opened_read_and_closed_nobody_is_reset(void **state) {
+static void whatever_is_opened_read_and_closed_no_stream_is_reset(void **state) {
     (void)state;
     enum { STREAMS = 3000, STEPS = 6000 };
     for (uint64_t seed = 1; seed <= 12; seed++) {
@@ -310,10 +310,10 @@ static void whatever_is_opened_read_and_closed_nobody_is_reset(void **state) {
     }
 }
 
-/* ---- And nobody is kept short without need -----------------------------------------------------
- * */
+/* ---- No stream gets a small window without need
+ * ------------------------------------------------- */
 
-/* One after the other, so that each is agreed on before the next. */
+/* One after the other, so that each is established before the next. */
 static void open_idle(struct pair *p, int count) {
     for (int i = 0; i < count; i++) {
         assert_int_equal(pair_open(p, 0), 0);
@@ -370,7 +370,7 @@ static void promising(engine *e, enum smux_role role) {
     engine_start(e);
 }
 
-/* Each with more to say than a small window takes. */
+/* Each with more to send than a small window allows. */
 static void open_forty(engine *e) {
     smux_stream *st;
     for (int i = 0; i < 40; i++) {
@@ -379,7 +379,7 @@ static void open_forty(engine *e) {
     }
 }
 
-static void a_plain_peer_gets_the_windows_that_it_knows(void **state) {
+static void a_plain_peer_gets_the_plain_windows(void **state) {
     (void)state;
     engine e;
     promising(&e, SMUX_CLIENT);
@@ -411,7 +411,7 @@ static void a_silent_peer_is_taken_for_a_plain_one_after_a_second(void **state) 
     engine_end_anyhow(&e);
 }
 
-/* What it opens without having been given credit is refused when there is no room for it. */
+/* A stream that it opens without credit is refused when there is no room for it. */
 static void a_peer_that_opens_more_than_it_may_is_refused(void **state) {
     (void)state;
     engine e;
@@ -427,7 +427,7 @@ static void a_peer_that_opens_more_than_it_may_is_refused(void **state) {
     engine_end_anyhow(&e);
 }
 
-/* A stream that says it is opened small, and is not. */
+/* A stream that is announced as small, but is not. */
 static void more_than_a_small_window_is_a_violation(void **state) {
     (void)state;
     engine e;
@@ -452,10 +452,10 @@ int main(void) {
         cmocka_unit_test(readers_that_pause_lose_no_answers),
         cmocka_unit_test(readers_that_pause_lose_no_uploads),
         cmocka_unit_test(sixty_thousand_paused_readers_lose_nothing),
-        cmocka_unit_test(whatever_is_opened_read_and_closed_nobody_is_reset),
+        cmocka_unit_test(whatever_is_opened_read_and_closed_no_stream_is_reset),
         cmocka_unit_test(a_hundred_idle_streams_keep_their_full_windows),
         cmocka_unit_test(idle_streams_make_room_for_a_busy_one),
-        cmocka_unit_test(a_plain_peer_gets_the_windows_that_it_knows),
+        cmocka_unit_test(a_plain_peer_gets_the_plain_windows),
         cmocka_unit_test(a_silent_peer_is_taken_for_a_plain_one_after_a_second),
         cmocka_unit_test(a_peer_that_opens_more_than_it_may_is_refused),
         cmocka_unit_test(more_than_a_small_window_is_a_violation),

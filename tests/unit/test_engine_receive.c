@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Receiving: borrowed data, the session's receive budget and what happens when it is used up.
+ * Receiving: borrowed data, and the session's receive budget and its exhaustion.
  */
 #include "support_engine.h"
 
@@ -50,7 +50,7 @@ static void part_of_a_frame_is_delivered_at_once(void **state) {
     engine_end(&e);
 }
 
-static void feeding_nothing_is_fine(void **state) {
+static void feeding_nothing_is_allowed(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -108,7 +108,7 @@ static void any_function_may_be_called_between_two_events(void **state) {
     engine_end(&e);
 }
 
-static void no_event_comes_for_a_stream_that_was_given_up(void **state) {
+static void no_event_comes_for_a_released_stream(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -165,7 +165,7 @@ static void no_more_can_be_consumed_than_was_delivered(void **state) {
     engine_end(&e);
 }
 
-static void reading_stops_when_the_budget_is_used_up_and_goes_on_after_consume(void **state) {
+static void reading_stops_when_the_budget_is_used_up_and_resumes_after_consume(void **state) {
     (void)state;
     for (int version = 1; version <= 2; version++) {
         engine e;
@@ -221,7 +221,7 @@ static void the_budget_is_over_all_streams_together(void **state) {
     engine_end(&e);
 }
 
-static void closing_or_resetting_a_stream_gives_its_budget_back(void **state) {
+static void closing_or_resetting_a_stream_returns_its_budget(void **state) {
     (void)state;
     for (int how = 0; how < 2; how++) {
         engine e;
@@ -242,7 +242,7 @@ static void closing_or_resetting_a_stream_gives_its_budget_back(void **state) {
     }
 }
 
-static void what_arrives_for_a_closed_stream_costs_no_budget(void **state) {
+static void data_for_a_closed_stream_costs_no_budget(void **state) {
     (void)state;
     engine e;
     engine_with_budget(&e, 1, SMUX_FULL_STALL);
@@ -263,7 +263,7 @@ static void what_arrives_for_a_closed_stream_costs_no_budget(void **state) {
     engine_end(&e);
 }
 
-static void with_full_reset_the_largest_stream_is_reset_and_the_others_flow_on(void **state) {
+static void with_full_reset_the_largest_stream_is_reset_and_others_continue(void **state) {
     (void)state;
     engine e;
     engine_with_budget(&e, 1, SMUX_FULL_RESET);
@@ -440,18 +440,18 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(data_events_lie_in_the_buffer_that_was_fed),
         cmocka_unit_test(part_of_a_frame_is_delivered_at_once),
-        cmocka_unit_test(feeding_nothing_is_fine),
+        cmocka_unit_test(feeding_nothing_is_allowed),
         cmocka_unit_test(a_second_feed_before_the_events_are_taken_is_refused),
         cmocka_unit_test(any_function_may_be_called_between_two_events),
-        cmocka_unit_test(no_event_comes_for_a_stream_that_was_given_up),
+        cmocka_unit_test(no_event_comes_for_a_released_stream),
         cmocka_unit_test(the_users_pointer_comes_back_in_events),
         cmocka_unit_test(no_more_can_be_consumed_than_was_delivered),
-        cmocka_unit_test(reading_stops_when_the_budget_is_used_up_and_goes_on_after_consume),
+        cmocka_unit_test(reading_stops_when_the_budget_is_used_up_and_resumes_after_consume),
         cmocka_unit_test(bytes_fed_beyond_the_budget_are_not_lost),
         cmocka_unit_test(the_budget_is_over_all_streams_together),
-        cmocka_unit_test(closing_or_resetting_a_stream_gives_its_budget_back),
-        cmocka_unit_test(what_arrives_for_a_closed_stream_costs_no_budget),
-        cmocka_unit_test(with_full_reset_the_largest_stream_is_reset_and_the_others_flow_on),
+        cmocka_unit_test(closing_or_resetting_a_stream_returns_its_budget),
+        cmocka_unit_test(data_for_a_closed_stream_costs_no_budget),
+        cmocka_unit_test(with_full_reset_the_largest_stream_is_reset_and_others_continue),
         cmocka_unit_test(with_full_reset_the_victim_holds_at_least_half_of_the_most),
         cmocka_unit_test(with_full_reset_one_stream_alone_that_floods_is_reset_too),
         cmocka_unit_test(version_1_streams_flow_past_an_unread_one_while_the_budget_lasts),

@@ -2,7 +2,7 @@
  *
  * Work per stream must not grow with the number of streams.  Each case does one thing to n streams.
  *
- *     test_engine_scale          every case, with enough streams that a square would be felt
+ *     test_engine_scale          every case, with enough streams to notice quadratic work
  *     test_engine_scale CASE N   one of them: tests/structure/scaling.bats counts the instructions
  */
 #include "support_engine.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sending: short writes, caps, turns by bytes, what overtakes what.
+ * Sending: short writes, caps, fair turns by bytes, order of frames.
  */
 #include "support_engine.h"
 
@@ -79,7 +79,7 @@ static void every_cut_of_the_first_write_gives_the_same_bytes(void **state) {
     bytes_free(&whole);
 }
 
-static void a_carrier_that_takes_nothing_loses_nothing(void **state) {
+static void a_blocked_carrier_loses_nothing(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -151,7 +151,7 @@ static void streams_share_by_bytes_whatever_the_size_of_their_writes(void **stat
     engine_end_anyhow(&e);
 }
 
-static void a_borrowed_giant_takes_no_more_than_its_turn(void **state) {
+static void a_huge_borrowed_buffer_takes_no_more_than_its_turn(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -172,7 +172,7 @@ static void a_borrowed_giant_takes_no_more_than_its_turn(void **state) {
     free(data);
 }
 
-/* How many frames of each other stream begin between the write of a small one and its frame. */
+/* Checks how many frames of each other stream begin between a small write and its frame. */
 static void expect_small_write_soon(size_t carrier_step, bool blocked_in_batch) {
     enum { BULK = 12 };
     for (int phase = 0; phase < 40; phase++) {
@@ -312,7 +312,7 @@ static void syn_goes_out_before_the_data_of_its_stream(void **state) {
 
 /* ---- Caps ----------------------------------------------------------------------------------- */
 
-static void a_stream_takes_no_more_than_its_cap_and_then_says_when_there_is_room(void **state) {
+static void a_stream_accepts_up_to_its_cap_and_then_reports_when_there_is_room(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_CLIENT, 1);
@@ -339,7 +339,7 @@ static void a_stream_takes_no_more_than_its_cap_and_then_says_when_there_is_room
     engine_end(&e);
 }
 
-static void writable_does_not_come_to_who_never_fell_short(void **state) {
+static void no_writable_event_without_a_short_send(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_CLIENT, 1);
@@ -437,7 +437,7 @@ static void every_stream_that_waits_for_the_sessions_cap_gets_its_turn(void **st
     engine_end_anyhow(&e);
 }
 
-static void reset_and_close_give_the_room_back(void **state) {
+static void reset_and_close_free_the_room(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_SERVER, 2);
@@ -472,7 +472,7 @@ static void tiny_writes_do_not_cost_more_memory_than_the_cap_allows(void **state
     engine_end(&e);
 }
 
-static void want_write_is_whether_output_has_something(void **state) {
+static void want_write_says_whether_output_has_data(void **state) {
     (void)state;
     engine e; /* drain_some compares the two at every step */
     engine_begin(&e, SMUX_CLIENT, 2);
@@ -498,24 +498,24 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_short_write_gives_the_same_bytes),
         cmocka_unit_test(every_cut_of_the_first_write_gives_the_same_bytes),
-        cmocka_unit_test(a_carrier_that_takes_nothing_loses_nothing),
+        cmocka_unit_test(a_blocked_carrier_loses_nothing),
         cmocka_unit_test(one_output_is_at_most_output_max),
         cmocka_unit_test(streams_share_by_bytes_whatever_the_size_of_their_writes),
-        cmocka_unit_test(a_borrowed_giant_takes_no_more_than_its_turn),
+        cmocka_unit_test(a_huge_borrowed_buffer_takes_no_more_than_its_turn),
         cmocka_unit_test(frames_are_large_for_one_stream_and_short_among_several),
         cmocka_unit_test(a_small_write_waits_for_one_bulk_frame_per_stream_at_most),
         cmocka_unit_test(a_small_write_overtakes_a_batch_that_the_carrier_did_not_take),
         cmocka_unit_test(control_frames_overtake_waiting_data),
         cmocka_unit_test(fin_does_not_overtake_the_data_of_its_own_stream),
         cmocka_unit_test(syn_goes_out_before_the_data_of_its_stream),
-        cmocka_unit_test(a_stream_takes_no_more_than_its_cap_and_then_says_when_there_is_room),
-        cmocka_unit_test(writable_does_not_come_to_who_never_fell_short),
+        cmocka_unit_test(a_stream_accepts_up_to_its_cap_and_then_reports_when_there_is_room),
+        cmocka_unit_test(no_writable_event_without_a_short_send),
         cmocka_unit_test(a_gathered_send_falls_short_in_the_middle_of_a_piece),
         cmocka_unit_test(the_sessions_cap_is_over_all_streams_but_leaves_each_a_little),
         cmocka_unit_test(every_stream_that_waits_for_the_sessions_cap_gets_its_turn),
-        cmocka_unit_test(reset_and_close_give_the_room_back),
+        cmocka_unit_test(reset_and_close_free_the_room),
         cmocka_unit_test(tiny_writes_do_not_cost_more_memory_than_the_cap_allows),
-        cmocka_unit_test(want_write_is_whether_output_has_something),
+        cmocka_unit_test(want_write_says_whether_output_has_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Windows of several streams that grow together over a long path: that unread ones leave room for
- * the others, that each gets its share, and that who is still gives back what it got.
+ * Windows of several streams that grow together over a long path: unread streams leave room for
+ * others, each stream gets its share, and idle ones give theirs back.
  */
 #include "support_path.h"
 
@@ -73,8 +73,8 @@ static uint32_t window(const transfer *t) {
     return stream_info(t->sink).recv_window;
 }
 
-/* Three streams had grown to half of the budget each; when their readers stopped, it was used up,
- * and the rest of the session stood still. */
+/* Three streams had grown to half of the budget each; when their readers stopped, the budget was
+ * used up, and the rest of the session stalled. */
 static void unread_streams_whose_windows_have_grown_leave_room_for_another(void **state) {
     static several v;
     (void)state;
@@ -111,7 +111,7 @@ static void a_window_as_large_as_the_budget_does_not_use_it_up(void **state) {
     path_end(&v.path);
 }
 
-/* The first ones would take all there is to grow by, and keep it. */
+/* Otherwise the first streams would take all the growth, and keep it. */
 static void streams_that_begin_later_get_their_share_of_what_windows_may_grow_by(void **state) {
     enum { N = 6 };
     static several v;
@@ -132,7 +132,7 @@ static void streams_that_begin_later_get_their_share_of_what_windows_may_grow_by
     path_end(&v.path);
 }
 
-static void what_a_still_streams_window_has_grown_by_goes_to_one_that_moves(void **state) {
+static void the_growth_of_an_idle_streams_window_goes_to_a_busy_one(void **state) {
     static several v;
     (void)state;
     several_begin(&v, 2, NULL);
@@ -169,7 +169,7 @@ int main(void) {
         cmocka_unit_test(unread_streams_whose_windows_have_grown_leave_room_for_another),
         cmocka_unit_test(a_window_as_large_as_the_budget_does_not_use_it_up),
         cmocka_unit_test(streams_that_begin_later_get_their_share_of_what_windows_may_grow_by),
-        cmocka_unit_test(what_a_still_streams_window_has_grown_by_goes_to_one_that_moves),
+        cmocka_unit_test(the_growth_of_an_idle_streams_window_goes_to_a_busy_one),
         cmocka_unit_test(a_stream_that_pauses_alone_keeps_its_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

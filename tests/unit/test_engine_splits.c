@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Every frame sequence means the same however the carrier cuts it: whole, byte by byte, at every
- * place, at every two places; each piece flush against a page that cannot be read.
+ * Every frame sequence has the same effect however the carrier splits it: whole, byte by byte, at
+ * every position, and at every two positions; each piece ends at a page that cannot be read.
  */
 #include "support_engine.h"
 
@@ -211,7 +211,7 @@ static void expect_same(const sequence *q, const bytes *want, const bytes *got, 
                  got->data, (int)want->len, want->data);
 }
 
-static void byte_by_byte_means_the_same_as_in_one_piece(void **state) {
+static void byte_by_byte_has_the_same_effect_as_one_piece(void **state) {
     (void)state;
     for (size_t i = 0; i < SEQUENCES; i++) {
         bytes want = {0}, got = {0};
@@ -227,7 +227,7 @@ static void byte_by_byte_means_the_same_as_in_one_piece(void **state) {
     }
 }
 
-static void a_cut_at_any_place_means_nothing(void **state) {
+static void a_split_at_any_place_has_no_effect(void **state) {
     (void)state;
     for (size_t i = 0; i < SEQUENCES; i++) {
         bytes want = {0}, got = {0};
@@ -242,7 +242,7 @@ static void a_cut_at_any_place_means_nothing(void **state) {
     }
 }
 
-static void cuts_at_any_two_places_mean_nothing(void **state) {
+static void splits_at_any_two_places_have_no_effect(void **state) {
     (void)state;
     for (size_t i = 0; i < SEQUENCES; i++) {
         bytes want = {0}, got = {0};
@@ -277,9 +277,9 @@ static void a_sequence_that_stops_anywhere_harms_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(byte_by_byte_means_the_same_as_in_one_piece),
-        cmocka_unit_test(a_cut_at_any_place_means_nothing),
-        cmocka_unit_test(cuts_at_any_two_places_mean_nothing),
+        cmocka_unit_test(byte_by_byte_has_the_same_effect_as_one_piece),
+        cmocka_unit_test(a_split_at_any_place_has_no_effect),
+        cmocka_unit_test(splits_at_any_two_places_have_no_effect),
         cmocka_unit_test(a_sequence_that_stops_anywhere_harms_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
  */
 #include "support_engine.h"
 
-static void half_close_sends_fin_behind_the_data_and_receiving_goes_on(void **state) {
+static void half_close_sends_fin_after_the_data_and_receiving_continues(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -171,7 +171,7 @@ static void close_drops_unread_and_later_data(void **state) {
     engine_end(&e);
 }
 
-static void reset_drops_what_is_queued_and_says_fin_to_a_plain_peer(void **state) {
+static void reset_drops_queued_data_and_sends_fin_to_a_plain_peer(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -221,7 +221,7 @@ static void reset_after_half_close_sends_no_second_fin_to_a_plain_peer(void **st
     engine_end(&e);
 }
 
-static void a_stream_opened_and_reset_before_anything_was_sent_leaves_no_trace(void **state) {
+static void a_stream_reset_before_anything_was_sent_sends_nothing(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 1);
@@ -361,7 +361,7 @@ static void streams_may_be_closed_between_output_and_sent(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(half_close_sends_fin_behind_the_data_and_receiving_goes_on),
+        cmocka_unit_test(half_close_sends_fin_after_the_data_and_receiving_continues),
         cmocka_unit_test(half_closing_twice_sends_one_fin),
         cmocka_unit_test(nothing_can_be_sent_after_half_close),
         cmocka_unit_test(after_the_peers_fin_we_can_still_send),
@@ -370,10 +370,10 @@ int main(void) {
         cmocka_unit_test(eof_leaves_unread_data_readable),
         cmocka_unit_test(close_sends_what_is_queued_and_then_fin),
         cmocka_unit_test(close_drops_unread_and_later_data),
-        cmocka_unit_test(reset_drops_what_is_queued_and_says_fin_to_a_plain_peer),
+        cmocka_unit_test(reset_drops_queued_data_and_sends_fin_to_a_plain_peer),
         cmocka_unit_test(reset_completes_the_frame_that_is_on_the_wire),
         cmocka_unit_test(reset_after_half_close_sends_no_second_fin_to_a_plain_peer),
-        cmocka_unit_test(a_stream_opened_and_reset_before_anything_was_sent_leaves_no_trace),
+        cmocka_unit_test(a_stream_reset_before_anything_was_sent_sends_nothing),
         cmocka_unit_test(a_stream_opened_and_closed_at_once_sends_syn_and_fin),
         cmocka_unit_test(every_order_of_closing_ends_with_one_fin_and_no_stream),
         cmocka_unit_test(a_closed_stream_that_the_peer_never_finishes_takes_no_new_stream_down),

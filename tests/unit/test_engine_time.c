@@ -135,7 +135,7 @@ static void any_byte_of_the_peer_counts_as_a_sign_of_life(void **state) {
     engine_end(&e);
 }
 
-static void the_silence_is_not_the_peers_while_we_do_not_read(void **state) {
+static void silence_does_not_count_while_we_do_not_read(void **state) {
     (void)state;
     engine e;
     engine_prepare(&e, SMUX_SERVER, 1);
@@ -164,7 +164,7 @@ static void the_silence_is_not_the_peers_while_we_do_not_read(void **state) {
     engine_end(&e);
 }
 
-static void the_silence_is_not_the_peers_while_the_caller_has_paused(void **state) {
+static void silence_does_not_count_while_the_caller_has_paused(void **state) {
     (void)state;
     engine e;
     int nops = 0;
@@ -189,7 +189,7 @@ static void the_silence_is_not_the_peers_while_the_caller_has_paused(void **stat
     engine_end(&e);
 }
 
-static void a_process_that_was_stopped_reads_before_it_judges(void **state) {
+static void a_process_that_was_stopped_reads_before_it_decides(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 1);
@@ -330,7 +330,7 @@ static void ten_thousand_idle_streams_are_reset_in_the_order_they_fell_silent(vo
 
 /* ---- Lingering ------------------------------------------------------------------------------ */
 
-/* Stream 3, for which the peer gives no window. */
+/* Opens stream 3, for which the peer opens no window. */
 static smux_stream *begin_without_window(engine *e, uint64_t linger_timeout_us) {
     engine_prepare(e, SMUX_SERVER, 2);
     e->config.keepalive_disabled = true;
@@ -379,7 +379,7 @@ static void a_closed_stream_is_not_reset_for_a_carrier_that_takes_nothing(void *
     engine_end(&e);
 }
 
-static void a_closed_stream_that_makes_progress_lingers_on(void **state) {
+static void a_closed_stream_that_makes_progress_continues_to_linger(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin_without_window(&e, SECONDS(60));
@@ -422,9 +422,9 @@ int main(void) {
         cmocka_unit_test(a_peer_that_sent_a_nop_and_then_falls_silent_ends_the_session),
         cmocka_unit_test(a_peer_that_never_sent_a_nop_may_be_silent_for_ever),
         cmocka_unit_test(any_byte_of_the_peer_counts_as_a_sign_of_life),
-        cmocka_unit_test(the_silence_is_not_the_peers_while_we_do_not_read),
-        cmocka_unit_test(the_silence_is_not_the_peers_while_the_caller_has_paused),
-        cmocka_unit_test(a_process_that_was_stopped_reads_before_it_judges),
+        cmocka_unit_test(silence_does_not_count_while_we_do_not_read),
+        cmocka_unit_test(silence_does_not_count_while_the_caller_has_paused),
+        cmocka_unit_test(a_process_that_was_stopped_reads_before_it_decides),
         cmocka_unit_test(ticking_early_or_late_or_backwards_does_no_harm),
         cmocka_unit_test(the_clock_may_start_anywhere),
         cmocka_unit_test(a_stream_without_data_for_the_idle_timeout_is_reset),
@@ -432,7 +432,7 @@ int main(void) {
         cmocka_unit_test(ten_thousand_idle_streams_are_reset_in_the_order_they_fell_silent),
         cmocka_unit_test(a_closed_stream_that_the_peer_gives_no_window_is_reset_after_a_while),
         cmocka_unit_test(a_closed_stream_is_not_reset_for_a_carrier_that_takes_nothing),
-        cmocka_unit_test(a_closed_stream_that_makes_progress_lingers_on),
+        cmocka_unit_test(a_closed_stream_that_makes_progress_continues_to_linger),
         cmocka_unit_test(with_no_linger_timeout_a_closed_stream_waits_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

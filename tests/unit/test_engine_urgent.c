@@ -38,7 +38,7 @@ static void the_urgent_byte_ends_its_frame_and_is_announced(void **state) {
     }
 }
 
-static void a_byte_that_has_others_behind_it_can_be_marked(void **state) {
+static void a_byte_followed_by_others_can_be_marked(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1, true);
@@ -50,7 +50,7 @@ static void a_byte_that_has_others_behind_it_can_be_marked(void **state) {
     engine_end(&e);
 }
 
-static void a_later_mark_takes_the_place_of_one_that_waits(void **state) {
+static void a_later_mark_replaces_a_waiting_one(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1, true);
@@ -76,7 +76,7 @@ static void a_plain_peer_gets_the_byte_and_no_announcement(void **state) {
     engine_end(&e);
 }
 
-static void what_does_not_wait_cannot_be_marked(void **state) {
+static void bytes_that_have_been_sent_cannot_be_marked(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1, true);
@@ -91,7 +91,7 @@ static void what_does_not_wait_cannot_be_marked(void **state) {
     engine_end(&e);
 }
 
-/* What the carrier does not take is planned anew, and the mark with it: at every short write. */
+/* After every short write, what the carrier has not accepted is planned anew, with the mark. */
 static void a_mark_survives_every_short_write(void **state) {
     (void)state;
     for (size_t piece = 0; piece < 40; piece++) {
@@ -131,7 +131,7 @@ static void a_mark_waits_for_the_window(void **state) {
     engine_end(&e);
 }
 
-static void a_buffer_taken_back_takes_the_mark_along(void **state) {
+static void a_cancelled_buffer_loses_its_mark(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1, true);
@@ -146,7 +146,7 @@ static void a_buffer_taken_back_takes_the_mark_along(void **state) {
 
 /* ---- Receiving ------------------------------------------------------------------------------ */
 
-static void nop_then_psh_is_heard_as_urgent(void **state) {
+static void nop_then_psh_is_received_as_urgent(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1, true);
@@ -198,7 +198,7 @@ static void a_peer_that_has_not_said_hello_cannot_announce(void **state) {
 
 /* ---- Lies ----------------------------------------------------------------------------------- */
 
-static void an_announcement_without_its_psh_means_nothing(void **state) {
+static void an_announcement_without_its_psh_has_no_meaning(void **state) {
     (void)state;
     engine e;
     smux_stream *s = begin(&e, 1, true);
@@ -243,7 +243,7 @@ static void an_empty_urgent_psh_is_ignored_and_forgotten(void **state) {
     engine_end(&e);
 }
 
-/* Nothing is kept for a mark, so a flood costs what a flood of short PSHs costs: its window. */
+/* Marks use no memory, so a flood costs no more than a flood of short PSHs: its window. */
 static void a_flood_is_bounded_by_the_window_and_keeps_nothing(void **state) {
     (void)state;
     engine e;
@@ -264,17 +264,17 @@ static void a_flood_is_bounded_by_the_window_and_keeps_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_urgent_byte_ends_its_frame_and_is_announced),
-        cmocka_unit_test(a_byte_that_has_others_behind_it_can_be_marked),
-        cmocka_unit_test(a_later_mark_takes_the_place_of_one_that_waits),
+        cmocka_unit_test(a_byte_followed_by_others_can_be_marked),
+        cmocka_unit_test(a_later_mark_replaces_a_waiting_one),
         cmocka_unit_test(a_plain_peer_gets_the_byte_and_no_announcement),
-        cmocka_unit_test(what_does_not_wait_cannot_be_marked),
+        cmocka_unit_test(bytes_that_have_been_sent_cannot_be_marked),
         cmocka_unit_test(a_mark_survives_every_short_write),
         cmocka_unit_test(a_mark_waits_for_the_window),
-        cmocka_unit_test(a_buffer_taken_back_takes_the_mark_along),
-        cmocka_unit_test(nop_then_psh_is_heard_as_urgent),
+        cmocka_unit_test(a_cancelled_buffer_loses_its_mark),
+        cmocka_unit_test(nop_then_psh_is_received_as_urgent),
         cmocka_unit_test(the_last_piece_of_a_cut_frame_is_the_urgent_one),
         cmocka_unit_test(a_peer_that_has_not_said_hello_cannot_announce),
-        cmocka_unit_test(an_announcement_without_its_psh_means_nothing),
+        cmocka_unit_test(an_announcement_without_its_psh_has_no_meaning),
         cmocka_unit_test(urgent_data_for_an_unknown_stream_is_answered_by_a_reset),
         cmocka_unit_test(an_empty_urgent_psh_is_ignored_and_forgotten),
         cmocka_unit_test(a_flood_is_bounded_by_the_window_and_keeps_nothing),

@@ -54,7 +54,7 @@ static void the_window_of_one_stream_does_not_stop_another(void **state) {
     engine_end(&e);
 }
 
-static void a_window_may_shrink_below_what_is_under_way(void **state) {
+static void a_window_may_shrink_below_what_is_in_flight(void **state) {
     (void)state;
     engine e;
     smux_stream *s;
@@ -297,7 +297,7 @@ the_window_is_opened_again_before_the_peer_runs_dry_and_not_for_every_byte(void 
     }
 }
 
-static void what_is_consumed_byte_by_byte_costs_few_updates(void **state) {
+static void consuming_byte_by_byte_causes_few_updates(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_SERVER, 2);
@@ -659,8 +659,8 @@ static void windows_of_many_unread_streams_stay_within_the_budget(void **state) 
     engine_end(&e);
 }
 
-/* Who asks for room leaves data where it is, instead of queueing what cannot go. */
-static void who_found_no_room_in_the_window_hears_once_when_there_is_some(void **state) {
+/* A caller that asks for room can leave the data where it is, instead of queueing it. */
+static void a_caller_that_found_no_room_is_told_once_when_there_is(void **state) {
     (void)state;
     engine e;
     engine_begin(&e, SMUX_CLIENT, 2);
@@ -701,7 +701,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(before_any_upd_256_kib_may_be_sent),
         cmocka_unit_test(the_window_of_one_stream_does_not_stop_another),
-        cmocka_unit_test(a_window_may_shrink_below_what_is_under_way),
+        cmocka_unit_test(a_window_may_shrink_below_what_is_in_flight),
         cmocka_unit_test(a_window_may_be_opened_right_after_syn),
         cmocka_unit_test(a_window_of_0_stops_and_a_huge_one_is_fine),
         cmocka_unit_test(a_upd_older_than_the_last_is_ignored),
@@ -713,7 +713,7 @@ int main(void) {
         cmocka_unit_test(a_larger_configured_window_is_announced_at_once),
         cmocka_unit_test(
             the_window_is_opened_again_before_the_peer_runs_dry_and_not_for_every_byte),
-        cmocka_unit_test(what_is_consumed_byte_by_byte_costs_few_updates),
+        cmocka_unit_test(consuming_byte_by_byte_causes_few_updates),
         cmocka_unit_test(updates_that_cannot_leave_do_not_pile_up),
         cmocka_unit_test(received_positions_wrap_at_4_gib),
         cmocka_unit_test(one_unread_stream_does_not_stall_the_others),
@@ -727,7 +727,7 @@ int main(void) {
         cmocka_unit_test(a_slow_reader_on_a_short_path_gets_no_larger_window),
         cmocka_unit_test(a_slow_reader_on_a_long_path_is_still_kept_busy),
         cmocka_unit_test(windows_of_many_unread_streams_stay_within_the_budget),
-        cmocka_unit_test(who_found_no_room_in_the_window_hears_once_when_there_is_some),
+        cmocka_unit_test(a_caller_that_found_no_room_is_told_once_when_there_is),
         cmocka_unit_test(without_windows_there_is_always_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Edges that come early or together: whatever epoll says, in one event or several, before a relay
- * has its socket, with that or after, is acted on; every byte and the right end come through. */
+/* Edges that come early or together: events that epoll reports before, when or after a relay gets
+ * its socket, in one event or several, are all handled; every byte and the right end get
+ * through. */
 #include "support_relay.h"
 
 #include <poll.h>
@@ -9,7 +10,7 @@
 
 /* ---- One function for all ---- */
 
-static void every_bit_means_what_those_who_read_and_write_take_it_for(void **state) {
+static void every_event_bit_has_one_meaning_for_readers_and_writers(void **state) {
     static const uint32_t bits[] = {EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLLHUP, EPOLLERR};
     (void)state;
     for (unsigned set = 0; set < 64; set++) {
@@ -46,14 +47,15 @@ static void wait_for_end(int fd, enum ending ending) {
         assert_int_equal(poll(&p, 1, 10000), 1);
 }
 
-/* The watch as a dial leaves it: its edges have all been seen. */
+/* The watch as a dial leaves it: all its edges have been reported. */
 static uint32_t seen;
 static void on_early(struct loop_watch *watch, uint32_t events) {
     (void)watch;
     seen |= events;
 }
 
-/* The target speaks and ends before its relay is attached; `heard` in one event or one by one. */
+/* The target sends and ends before its relay is attached; `together`: in one event, else one by
+ * one. */
 static void attach_late(const char *text, enum ending ending, bool together) {
     int tcp[2], error = 0;
     socklen_t len = sizeof error;
@@ -88,7 +90,7 @@ static void attach_late(const char *text, enum ending ending, bool together) {
     assert_int_equal(relay_attach(relay, -1, &relay_end_tcp, seen), 0);
 }
 
-/* What the stream's other side was told. */
+/* What the other side of the stream has received. */
 static struct peer_of_stream {
     char text[256];
     size_t len;
@@ -140,7 +142,7 @@ static int setup_heard(void **state) {
     return 0;
 }
 
-static void whatever_came_before_the_relay_had_its_socket_is_passed_on(void **state) {
+static void everything_before_the_relay_had_its_socket_is_passed_on(void **state) {
     static const char *const texts[] = {"", "5byte", "twelve bytes"};
     for (unsigned i = 0; i < 3 * ENDINGS * 2; i++) {
         const char *text = texts[i % 3];
@@ -211,7 +213,7 @@ static void dial_to(enum ending ending, const char *text) {
     close(listener);
 }
 
-static void a_dial_hands_on_all_that_came_with_its_success(void **state) {
+static void a_dial_passes_on_all_events_that_came_with_its_success(void **state) {
     char got[100];
     (void)state;
     for (enum ending ending = STAYS; ending < ENDINGS; ending++) {
@@ -226,7 +228,7 @@ static void a_dial_hands_on_all_that_came_with_its_success(void **state) {
     }
 }
 
-static void a_dial_that_is_refused_fails_and_hands_on_nothing(void **state) {
+static void a_refused_dial_fails_and_passes_nothing_on(void **state) {
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof name;
     int bound = socket(AF_INET, SOCK_STREAM, 0);
@@ -247,13 +249,13 @@ static void a_dial_that_is_refused_fails_and_hands_on_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_bit_means_what_those_who_read_and_write_take_it_for),
-        cmocka_unit_test_setup_teardown(whatever_came_before_the_relay_had_its_socket_is_passed_on,
+        cmocka_unit_test(every_event_bit_has_one_meaning_for_readers_and_writers),
+        cmocka_unit_test_setup_teardown(everything_before_the_relay_had_its_socket_is_passed_on,
                                         setup_heard, teardown_world),
-        cmocka_unit_test_setup_teardown(a_dial_hands_on_all_that_came_with_its_success, setup_world,
-                                        teardown_world),
-        cmocka_unit_test_setup_teardown(a_dial_that_is_refused_fails_and_hands_on_nothing,
+        cmocka_unit_test_setup_teardown(a_dial_passes_on_all_events_that_came_with_its_success,
                                         setup_world, teardown_world),
+        cmocka_unit_test_setup_teardown(a_refused_dial_fails_and_passes_nothing_on, setup_world,
+                                        teardown_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

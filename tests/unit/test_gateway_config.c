@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* gateway.conf: what is accepted, and the one line that each mistake gets. */
+/* gateway.conf: what is accepted, and the one-line message for each mistake. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,7 @@ static bool load(const char *text, struct config_error *error) {
            gateway_config_check(&config, error);
 }
 
-static void a_full_configuration_is_taken(void **state) {
+static void a_full_configuration_is_accepted(void **state) {
     struct config_error error = {""};
     (void)state;
     assert_true(load("# comment\n[listen]\n"
@@ -86,7 +86,7 @@ static bool proves(const char *name, const char *kind, const char *identity) {
     return client && strcmp(client->name, name) == 0;
 }
 
-static void clients_are_told_by_what_they_have_proved(void **state) {
+static void clients_are_recognized_by_what_they_have_proved(void **state) {
     struct config_error error = {""};
     struct carrier nobody = {0};
     (void)state;
@@ -114,7 +114,7 @@ static void clients_are_told_by_what_they_have_proved(void **state) {
     assert_null(client_config_find(config.clients, "b"));
 }
 
-static void a_peer_with_several_names_is_whom_the_first_known_one_says(void **state) {
+static void a_peer_with_several_names_is_the_client_of_the_first_known_one(void **state) {
     struct config_error error = {""};
     struct carrier carrier = {0};
     (void)state;
@@ -127,7 +127,7 @@ static void a_peer_with_several_names_is_whom_the_first_known_one_says(void **st
     assert_string_equal(client_config_of(config.clients, &carrier)->name, "b");
 }
 
-/* A mistake and what its line must say. */
+/* A mistake and what its message must contain. */
 static const struct {
     const char *text, *line;
 } mistakes[] = {
@@ -185,7 +185,7 @@ static const struct {
      "unknown key \"version\" in [client a], expected one of identity"},
 };
 
-static void each_mistake_gets_one_line_that_says_what_was_expected(void **state) {
+static void each_error_gets_one_line_that_says_what_was_expected(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
         struct config_error error = {""};
@@ -225,12 +225,12 @@ static void insecure_allows_any_address(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_full_configuration_is_taken),
+        cmocka_unit_test(a_full_configuration_is_accepted),
         cmocka_unit_test(nothing_is_allowed_unless_listed),
         cmocka_unit_test(loopback_and_unix_need_no_tls),
-        cmocka_unit_test(clients_are_told_by_what_they_have_proved),
-        cmocka_unit_test(a_peer_with_several_names_is_whom_the_first_known_one_says),
-        cmocka_unit_test(each_mistake_gets_one_line_that_says_what_was_expected),
+        cmocka_unit_test(clients_are_recognized_by_what_they_have_proved),
+        cmocka_unit_test(a_peer_with_several_names_is_the_client_of_the_first_known_one),
+        cmocka_unit_test(each_error_gets_one_line_that_says_what_was_expected),
         cmocka_unit_test(an_unknown_key_gets_the_list_of_all_that_exist),
         cmocka_unit_test(nine_addresses_are_too_many),
         cmocka_unit_test(insecure_allows_any_address),

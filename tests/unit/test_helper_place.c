@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the helper is: the rule for its path, and whom the look-up trusts. Needs root, for a
- * stranger. */
+/* The place of the helper's socket: the rule for its path, and which helpers a client trusts. Needs
+ * root, to act as another user. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -141,7 +141,7 @@ static void a_helper_is_found_by_path_or_by_abstract_name(void **state) {
     unlink(path);
     assert_int_equal(look_up(path), 0);
     assert_true(helper_place_answers(path));
-    /* A file that one helper left behind does not hide another. */
+    /* A stale socket file does not hide another helper. */
     close(at_path);
     close(listen_at_path());
     assert_int_equal(look_up(path), 0);
@@ -150,7 +150,7 @@ static void a_helper_is_found_by_path_or_by_abstract_name(void **state) {
     assert_false(helper_place_answers(path));
 }
 
-/* Runs `listener` as a stranger and looks what the look-up says of it. */
+/* Runs `listener` as another user and returns the result of the lookup. */
 static int look_up_stranger(int (*listener)(void)) {
     int ready[2], done[2];
     char byte = 0;
@@ -180,12 +180,12 @@ static void a_stranger_is_no_helper(void **state) {
     assert_int_equal(look_up_stranger(listen_at_path), EACCES);
     unlink(path);
     assert_int_equal(look_up_stranger(listen_abstract), EACCES);
-    /* His own folder is his own helper's, which others may be told to use. */
+    /* A folder of that user may hold that user's helper, which others may be configured to use. */
     assert_int_equal(chown(folder, STRANGER, STRANGER), 0);
     chmod(folder, 0755);
     assert_int_equal(look_up_stranger(listen_at_path), 0);
     unlink(path);
-    /* But not one that has the name of a private place, which he made in time. */
+    /* But not a folder with the name of our private place, created by that user beforehand. */
     snprintf(path, sizeof path, "%s/smuxshim-%u", folder, (unsigned)geteuid());
     mkdir(path, 0755);
     assert_int_equal(chown(path, STRANGER, STRANGER), 0);

@@ -39,7 +39,7 @@ static void every_short_request_is_refused(void **state) {
     struct helper_request req = request();
     (void)state;
     for (size_t len = 0; len < sizeof req; len++) {
-        /* A copy of exactly that length: a read behind it is seen by the sanitizer. */
+        /* A copy of exactly that length, so that a sanitizer detects a read beyond it. */
         void *copy = malloc(len + 1);
         memcpy(copy, &req, len);
         assert_int_equal(helper_request_check(copy, len), HELPER_REQUEST_SHORT);
@@ -47,7 +47,7 @@ static void every_short_request_is_refused(void **state) {
     }
 }
 
-static void wrong_requests_are_told_apart(void **state) {
+static void invalid_requests_are_distinguished(void **state) {
     struct helper_request req = request();
     (void)state;
     req.magic++;
@@ -100,7 +100,7 @@ static void check_round_trip(const struct helper_outcome *outcome) {
     assert_int_equal(back.err, outcome->err);
     assert_memory_equal(&back.local, &outcome->local, sizeof back.local);
     assert_memory_equal(&back.dest, &outcome->dest, sizeof back.dest);
-    /* No prefix of a name is a name, and no change of its text passes unseen as the same. */
+    /* No prefix of a name is a valid name, and no change of its text yields the same outcome. */
     for (socklen_t cut = 0; cut < len; cut++)
         if (helper_outcome_unpack(&back, &name, cut))
             assert_int_not_equal(memcmp(&back, outcome, sizeof back), 0);
@@ -161,7 +161,7 @@ static void a_bound_address_or_port_wins(void **state) {
     assert_true(endpoint_is_v4_mapped(&local));
 }
 
-static void foreign_names_are_no_outcomes(void **state) {
+static void other_names_are_no_outcomes(void **state) {
     static const char *const foreign[] = {"",
                                           "smuxshim/",
                                           "smuxshim/0123456789abcdef",
@@ -272,11 +272,11 @@ int main(void) {
         cmocka_unit_test(the_descriptor_of_a_request),
         cmocka_unit_test(good_requests_pass),
         cmocka_unit_test(every_short_request_is_refused),
-        cmocka_unit_test(wrong_requests_are_told_apart),
+        cmocka_unit_test(invalid_requests_are_distinguished),
         cmocka_unit_test(outcomes_round_trip),
         cmocka_unit_test(local_addresses_take_the_family_of_the_socket),
         cmocka_unit_test(a_bound_address_or_port_wins),
-        cmocka_unit_test(foreign_names_are_no_outcomes),
+        cmocka_unit_test(other_names_are_no_outcomes),
         cmocka_unit_test(helpers_are_known_by_their_names),
         cmocka_unit_test(answers_about_names_are_whole_or_none),
         cmocka_unit_test(host_names),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who has a socket open: the process asked for, another one, a thread of its own, nobody. */
+/* Which process has a socket open: the given one, another one, a single thread, or none. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -33,7 +33,7 @@ static bool anywhere(uint64_t inode) {
     return wanted.found;
 }
 
-/* A child that has whatever is open now, until it is ended. */
+/* Forks a child, which keeps everything open until it is killed. */
 static pid_t holding_child(void) {
     pid_t child = fork();
     if (child == 0)
@@ -48,7 +48,7 @@ static void end_child(pid_t child) {
     waitpid(child, NULL, 0);
 }
 
-static void a_process_is_seen_to_hold_it_until_it_closes(void **state) {
+static void a_process_holds_the_socket_until_it_closes_it(void **state) {
     uint64_t inode;
     int fd = make_socket(&inode), at = -1;
     (void)state;
@@ -63,7 +63,7 @@ static void a_process_is_seen_to_hold_it_until_it_closes(void **state) {
     assert_int_equal(holders_in_process(getpid(), inode, &at), HOLDERS_NONE);
 }
 
-static void a_wrong_place_to_look_first_does_no_harm(void **state) {
+static void a_wrong_first_descriptor_does_no_harm(void **state) {
     uint64_t inode;
     int fd = make_socket(&inode), at = 0;
     (void)state;
@@ -98,7 +98,7 @@ static int by_inode(const void *a, const void *b) {
     return (one->inode > other->inode) - (one->inode < other->inode);
 }
 
-static void several_are_looked_for_at_once(void **state) {
+static void several_sockets_are_searched_for_at_once(void **state) {
     struct holders_wanted wanted[3];
     struct known_socket sockets[3];
     (void)state;
@@ -130,7 +130,7 @@ static void *hold_alone(void *fd) {
     return fd;
 }
 
-/* A thread with descriptors of its own, in a process that has closed the socket. */
+/* A thread with a separate descriptor table, in a process that has closed the socket. */
 static void a_thread_with_descriptors_of_its_own_is_looked_into(void **state) {
     uint64_t inode;
     char byte = 0;
@@ -159,7 +159,7 @@ static void a_thread_with_descriptors_of_its_own_is_looked_into(void **state) {
     close(pipe_fd[1]);
 }
 
-static void of_a_process_that_is_gone_or_unknown(void **state) {
+static void an_ended_or_unknown_process_is_reported(void **state) {
     uint64_t inode;
     int fd = make_socket(&inode), at = -1;
     (void)state;
@@ -175,12 +175,12 @@ static void of_a_process_that_is_gone_or_unknown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_process_is_seen_to_hold_it_until_it_closes),
-        cmocka_unit_test(a_wrong_place_to_look_first_does_no_harm),
+        cmocka_unit_test(a_process_holds_the_socket_until_it_closes_it),
+        cmocka_unit_test(a_wrong_first_descriptor_does_no_harm),
         cmocka_unit_test(a_copy_in_another_process_is_found_anywhere),
-        cmocka_unit_test(several_are_looked_for_at_once),
+        cmocka_unit_test(several_sockets_are_searched_for_at_once),
         cmocka_unit_test(a_thread_with_descriptors_of_its_own_is_looked_into),
-        cmocka_unit_test(of_a_process_that_is_gone_or_unknown),
+        cmocka_unit_test(an_ended_or_unknown_process_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What all sessions keep together is bounded, and who waits for it goes on when there is room. */
+/* The memory that all sessions hold is bounded, and sessions that wait for it continue when there
+ * is room. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,7 +41,7 @@ static int end(void **state) {
     return 0;
 }
 
-/* Reads and keeps, 64 KiB at a time, until it has to wait. */
+/* Reads and holds data, 64 KiB at a time, until it has to wait. */
 static void hoard(struct session *session) {
     while (kept_may_read(&kept, &session->keeper))
         kept_charge(&kept, &session->keeper, KEPT_LITTLE);

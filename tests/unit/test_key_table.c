@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The tables of keys: each key is changed in turn, as a file would, and a reload must see that, and
- * nothing else; what the manual says of restarts is what the tables say. */
+/* The tables of keys: each key is changed in turn, as by a file, and a reload must detect that key
+ * and no other; the manual agrees with the tables on which keys need a restart. */
 #include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +27,7 @@ static const char *const values[] = {"3",           "1",
                                      "somebody",    "psk:laptop",
                                      "log"};
 
-/* Sets a key to some value that is not the one that it has. */
+/* Sets a key to a value different from its present one. */
 static void change(const struct key *keys, const struct key *key, void *section) {
     struct ini_error error;
     static char before[sizeof(struct gateway_config) + sizeof(struct client_config)];
@@ -106,7 +106,7 @@ static void load(struct config *config) {
     assert_true(config_parse(config, "smuxshim.conf", text, sizeof text - 1, &error));
 }
 
-/* A gateway keeps its sessions through a reload if nothing of it has changed, and only then. */
+/* A gateway keeps its sessions over a reload if and only if none of its keys has changed. */
 static void each_key_of_a_gateway_gives_its_sessions_up(void **state) {
     static struct config plain, changed;
     struct reactor reactor;
@@ -135,7 +135,7 @@ static void each_key_of_a_gateway_gives_its_sessions_up(void **state) {
     assert_true(count >= 15);
 }
 
-/* Entries of the page that say that they need a restart. */
+/* The entries of the page that need a restart are those of the table. */
 static void the_manual_says_which_keys_need_a_restart(void **state) {
     bool said[64] = {0};
     const struct key *key = NULL;

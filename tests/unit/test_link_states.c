@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Every event in every state of an upstream's links and sessions: real dials to a listener whose
- * peer is played, and a resolver that answers when told to. Whoever waits for a stream is never
- * left waiting for nothing. */
+/* Every event in every state of an upstream's links and sessions: real dials to a listener with a
+ * simulated peer, and a resolver that answers when told to. A waiter for a stream is never left
+ * waiting without reason. */
 #include "support_states.h"
 
 #include "helper/client/helper.h"
@@ -11,7 +11,7 @@
 /* The first address is a name, the second refuses, the third cannot be connected to. */
 #define ADDRESSES 3
 
-/* So long a pause is never waited for. */
+/* No test waits for such a long pause. */
 #define HOURS_MS 10000000u
 
 enum kind { GATEWAY, PLAIN, CONNECTED, KINDS };
@@ -203,7 +203,7 @@ static void dial_takes_too_long(void) {
     fire(&link->dial.dial.timer);
 }
 
-/* Hello is due, or a session that drains is looked at. */
+/* The hello timeout expires, or a draining session is checked. */
 static void sessions_are_looked_at(void) {
     struct upstream_session *next;
     for (struct upstream_session *s = subject.upstream ? subject.upstream->sessions : NULL; s;
@@ -288,7 +288,7 @@ static void check_link(const struct link *link) {
     if (link->session)
         assert_ptr_equal(link->session->link, link);
     assert_true(link->address == 0 || link->address < subject.upstream->config.n_addresses);
-    /* Somebody waits: something is under way, or the pause is not a long one. */
+    /* If there is a waiter, an attempt is in progress or the pause is short. */
     if (subject.waiter.upstream) {
         assert_true(link->state != LINK_IDLE && link->state != LINK_OVER);
         assert_false(subject.waiter.impatient && link->state == LINK_PAUSE);
@@ -316,7 +316,7 @@ static void check(void) {
 
 /* ---- Into each state ---- */
 
-/* Of a dial, besides the states of a link: its name is known. */
+/* In addition to the states of a link: a dial whose name has been resolved. */
 #define CONNECTING (LINK_OVER + 1)
 
 static void set_addresses(struct config_gateway *config) {
@@ -433,7 +433,7 @@ static void a_wrong_move_of_a_link_makes_it_begin_anew(void **unused) {
     passed = true;
 }
 
-/* Connects anew at once, as from a gateway that is restarted, but not again and again. */
+/* Reconnects at once, as after a restart of the gateway, but not repeatedly. */
 static void a_peer_that_sends_everybody_away_is_not_stormed(void **unused) {
     int sessions = 0;
     (void)unused;

@@ -31,7 +31,7 @@ static int teardown_log(void **state) {
     return unlink(path);
 }
 
-/* Lines of the log that have this text. */
+/* The number of lines in the log that contain this text. */
 static unsigned lines_with(const char *text) {
     char line[2000];
     unsigned count = 0;
@@ -54,7 +54,7 @@ static void begin_a_second(void) {
         usleep(1000);
 }
 
-static void a_users_flood_takes_no_line_from_the_process(void **state) {
+static void a_users_flood_suppresses_no_line_of_the_process(void **state) {
     (void)state;
     begin_a_second();
     for (int i = 0; i < 5000; i++)
@@ -64,7 +64,7 @@ static void a_users_flood_takes_no_line_from_the_process(void **state) {
     assert_in_range(lines_with("flood"), 1, 3 * LOG_USER_LINES_PER_SECOND);
 }
 
-static void a_users_flood_takes_no_line_from_another_user(void **state) {
+static void a_users_flood_suppresses_no_line_of_another_user(void **state) {
     (void)state;
     begin_a_second();
     for (int i = 0; i < 5000; i++)
@@ -73,7 +73,7 @@ static void a_users_flood_takes_no_line_from_another_user(void **state) {
     assert_int_equal(lines_with("of another user"), 1);
 }
 
-static void many_users_together_take_no_line_from_the_process(void **state) {
+static void many_users_together_suppress_no_line_of_the_process(void **state) {
     (void)state;
     begin_a_second();
     for (unsigned i = 0; i < 50000; i++)
@@ -83,7 +83,7 @@ static void many_users_together_take_no_line_from_the_process(void **state) {
     assert_in_range(lines_with("flood"), 1, 3 * LOG_USERS_LINES_PER_SECOND);
 }
 
-static void what_was_suppressed_is_told(void **state) {
+static void the_number_of_suppressed_lines_is_logged(void **state) {
     (void)state;
     begin_a_second();
     for (int i = 0; i < 5000; i++)
@@ -94,7 +94,7 @@ static void what_was_suppressed_is_told(void **state) {
     assert_int_equal(lines_with("next"), 1);
 }
 
-static void the_owner_has_the_lines_of_the_process(void **state) {
+static void the_owner_shares_the_budget_of_the_process(void **state) {
     (void)state;
     begin_a_second();
     for (unsigned i = 0; i < 2 * LOG_USER_LINES_PER_SECOND; i++)
@@ -104,15 +104,16 @@ static void the_owner_has_the_lines_of_the_process(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_owner_has_the_lines_of_the_process, setup_log,
+        cmocka_unit_test_setup_teardown(the_owner_shares_the_budget_of_the_process, setup_log,
                                         teardown_log),
-        cmocka_unit_test_setup_teardown(a_users_flood_takes_no_line_from_the_process, setup_log,
+        cmocka_unit_test_setup_teardown(a_users_flood_suppresses_no_line_of_the_process, setup_log,
                                         teardown_log),
-        cmocka_unit_test_setup_teardown(a_users_flood_takes_no_line_from_another_user, setup_log,
+        cmocka_unit_test_setup_teardown(a_users_flood_suppresses_no_line_of_another_user, setup_log,
                                         teardown_log),
-        cmocka_unit_test_setup_teardown(many_users_together_take_no_line_from_the_process,
+        cmocka_unit_test_setup_teardown(many_users_together_suppress_no_line_of_the_process,
                                         setup_log, teardown_log),
-        cmocka_unit_test_setup_teardown(what_was_suppressed_is_told, setup_log, teardown_log),
+        cmocka_unit_test_setup_teardown(the_number_of_suppressed_lines_is_logged, setup_log,
+                                        teardown_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The event loop: timers in order, events of closed descriptors voided, tasks and garbage in turn.
- * */
+/* The event loop: timers in order, no events for closed descriptors, tasks and garbage in turn. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -108,7 +107,8 @@ static void must_not_be_called(struct loop_watch *watch, uint32_t events) {
     fail();
 }
 
-/* Story: an event of the old descriptor was taken for one of the new in the same memory. */
+/* Regression: an event of the old descriptor was taken for one of a new watch in the same
+ * memory. */
 static void replaces_the_other(struct loop_watch *watch, uint32_t events) {
     struct loop_watch *other = watch == &left ? &right : &left;
     (void)events;
@@ -142,7 +142,7 @@ static void counts(struct loop_watch *watch, uint32_t events) {
     events_seen++;
 }
 
-static void edges_come_once_and_levels_as_long_as_they_last(void **state) {
+static void edges_are_reported_once_and_levels_as_long_as_they_last(void **state) {
     struct loop *loop = *state;
     int a[2], b[2];
     assert_int_equal(pipe(a), 0);
@@ -215,8 +215,8 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(a_reused_watch_gets_no_event_of_the_old_descriptor, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(edges_come_once_and_levels_as_long_as_they_last, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(edges_are_reported_once_and_levels_as_long_as_they_last,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(tasks_run_once_a_turn_and_can_be_taken_back, setup,
                                         teardown),
     };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a program remembers of its lookups: the last name of an address, in a table that no one
- * waits for. (The library has no archive to link: its source is included.) */
+/* The cache of a program's lookups: the last name of each address, in a table without locks. (The
+ * library has no archive to link: its source is included.) */
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -32,7 +32,7 @@ static const char *find(const char *text) {
     return name_cache_find(&ep, name, sizeof name) ? name : "(none)";
 }
 
-static void the_last_name_counts(void **state) {
+static void the_last_name_is_found(void **state) {
     (void)state;
     assert_string_equal(find("10.0.0.1"), "(none)");
     remember("10.0.0.1", "a.internal");
@@ -45,7 +45,7 @@ static void the_last_name_counts(void **state) {
     assert_string_equal(find("10.0.0.2"), "(none)");
 }
 
-static void what_is_no_host_name_is_not_kept(void **state) {
+static void invalid_host_names_are_not_stored(void **state) {
     char longest[HELPER_HOST_NAME_MAX + 2], small[4];
     struct endpoint ep = address("10.0.1.1");
     (void)state;
@@ -63,8 +63,9 @@ static void what_is_no_host_name_is_not_kept(void **state) {
     assert_string_equal(find("10.0.1.1"), ".");
 }
 
-/* More addresses than there is room for: what is found is right, and of the latest some are. */
-static void a_full_table_forgets_and_never_confuses(void **state) {
+/* With more addresses than there is room for, every name found is right, and some of the latest are
+ * found. */
+static void a_full_table_forgets_names_but_never_confuses_them(void **state) {
     char text[32], name[48];
     int found = 0;
     (void)state;
@@ -86,7 +87,7 @@ static void a_full_table_forgets_and_never_confuses(void **state) {
     assert_true(found > NAME_CACHE_MAX / 2 && found <= NAME_CACHE_MAX);
 }
 
-/* Names of one letter each: a mixture is two halves. */
+/* Each name consists of one letter, so that a mixture of two is detected. */
 static void *write_and_read(void *bad) {
     char name[HELPER_HOST_NAME_MAX + 1], got[HELPER_HOST_NAME_MAX + 1];
     struct endpoint ep = {.family = AF_INET, .addr = {12, 0, 0, 1}};
@@ -127,9 +128,9 @@ static void a_fork_knows_what_its_parent_knew(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_last_name_counts),
-        cmocka_unit_test(what_is_no_host_name_is_not_kept),
-        cmocka_unit_test(a_full_table_forgets_and_never_confuses),
+        cmocka_unit_test(the_last_name_is_found),
+        cmocka_unit_test(invalid_host_names_are_not_stored),
+        cmocka_unit_test(a_full_table_forgets_names_but_never_confuses_them),
         cmocka_unit_test(threads_never_see_half_a_name),
         cmocka_unit_test(a_fork_knows_what_its_parent_knew),
     };

@@ -89,7 +89,7 @@ static void numbers_and_addresses_belong_together(void **state) {
     }
 }
 
-static void the_ends_of_a_range_are_nobodys(void **state) {
+static void the_ends_of_a_range_are_never_assigned(void **state) {
     struct name_range r = range("10.7.0.0/28");
     struct endpoint first = address("10.7.0.0"), last = address("10.7.0.15");
     struct endpoint second = address("10.7.0.1"), ep;
@@ -102,7 +102,7 @@ static void the_ends_of_a_range_are_nobodys(void **state) {
     assert_memory_equal(&ep, &second, sizeof ep);
 }
 
-static void nonsense_is_refused_with_what_was_expected(void **state) {
+static void invalid_ranges_are_refused_with_what_was_expected(void **state) {
     (void)state;
     assert_refused(AF_INET, "", "an IPv4 network");
     assert_refused(AF_INET, "198.18.0.0", "an IPv4 network");
@@ -154,8 +154,8 @@ int main(void) {
         cmocka_unit_test(the_default_is_what_the_readme_says),
         cmocka_unit_test(an_address_is_inside_or_not),
         cmocka_unit_test(numbers_and_addresses_belong_together),
-        cmocka_unit_test(the_ends_of_a_range_are_nobodys),
-        cmocka_unit_test(nonsense_is_refused_with_what_was_expected),
+        cmocka_unit_test(the_ends_of_a_range_are_never_assigned),
+        cmocka_unit_test(invalid_ranges_are_refused_with_what_was_expected),
         cmocka_unit_test(the_text_form_names_each_family_once_at_most),
     };
     return cmocka_run_group_tests_name("range", tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The helper's table of names: what is given stays, whatever happens to the process or its files.
- * */
+/* The helper's table of names: assigned addresses stay valid, whatever happens to the process or
+ * its files. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -146,8 +146,8 @@ static void files_are_readable_by_the_owner_alone(void **state) {
     assert_int_equal(st.st_mode & 0777, 0600);
 }
 
-/* Each byte of the file is changed in turn: the names of other lines stay, and no address that was
- * given is given to another name. */
+/* Each byte of the file is changed in turn: names in other lines stay, and no assigned address is
+ * assigned to another name. */
 static void a_damaged_line_loses_its_own_name_only(void **state) {
     size_t len;
     (void)state;
@@ -189,7 +189,7 @@ static void a_file_cut_anywhere_gives_nothing_twice(void **state) {
         char expected[40];
         snprintf(expected, sizeof expected, "198.18.0.%d", 3 + (int)cut);
         assert_string_equal(give("new.internal"), expected);
-        /* And what is written after the cut is good again. */
+        /* Lines written after the truncation are valid again. */
         open_names();
         assert_string_equal(find(expected), "new.internal");
     }
@@ -238,7 +238,7 @@ static void with_both_damaged_nothing_new_is_given(void **state) {
     overwrite(file, "", 0);
     open_names();
     assert_string_equal(give("c.internal"), "EIO");
-    /* Both removed is a fresh start. */
+    /* Without both files the table starts from the beginning. */
     unlink(file);
     unlink(next_file);
     open_names();
@@ -259,7 +259,7 @@ static void files_of_another_kind_are_not_touched(void **state) {
     assert_string_equal(give("a.internal"), "EIO");
 }
 
-/* A helper that drains lets the next one start, and still serves what was accepted before. */
+/* A draining helper lets the next one start, and still serves what it has accepted. */
 static void who_gave_way_gives_nothing_new(void **state) {
     (void)state;
     give("a.internal");
@@ -310,7 +310,7 @@ static void another_range_leaves_the_old_addresses_valid(void **state) {
     open_names();
     assert_string_equal(find("198.18.0.1"), "a.internal");
     assert_string_equal(give("a.internal"), "10.0.0.3");
-    /* Back, into a range that overlaps: nobody's address is taken. */
+    /* Back to an overlapping range: no assigned address is assigned again. */
     assert_null(name_range_parse(&config.ranges.v4, AF_INET, "10.0.0.0/8"));
     name_table_configure(names, &config);
     assert_string_equal(give("a.internal"), "10.0.0.3");
@@ -356,7 +356,7 @@ static void a_full_table_forgets_what_was_used_least_recently(void **state) {
     assert_string_equal(find("198.18.0.2"), "(none)");
     assert_string_equal(give("n1"), "198.19.0.2"); /* back, with an address that nobody had */
     assert_string_equal(find("198.18.0.3"), "(none)");
-    /* Forgotten lines do not make the file grow without end: it is written anew. */
+    /* Lines of forgotten names do not make the file grow without limit: it is rewritten. */
     for (unsigned i = 0; i < NAME_TABLE_MAX - 10; i++) {
         snprintf(name, sizeof name, "m%u", i);
         if (strcmp(give_to(OWNER, name, AF_INET6), "EIO") == 0)

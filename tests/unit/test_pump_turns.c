@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What one carrier brings in one read may be thousands of small frames: other carriers have their
- * turns between them, and nothing of it is lost or changes. */
+/* One read from a carrier may bring thousands of small frames: other carriers get their turns in
+ * between, and nothing is lost or changed. */
 #include "support_relay.h"
 
 #define STREAMS 3000
@@ -42,7 +42,7 @@ static void put(uint8_t *at, uint8_t command, uint32_t id, uint16_t len) {
     memcpy(at, header, sizeof header);
 }
 
-/* Each stream's SYN and a byte of it. */
+/* Sends each stream's SYN and one byte. */
 static void flood(int fd) {
     static uint8_t frames[STREAMS * 17];
     int size = sizeof frames;
@@ -81,7 +81,7 @@ static void turn(struct reactor *reactor) {
         seen.most = this_turn;
 }
 
-static void thousands_of_small_frames_are_worked_off_some_in_each_turn(void **state) {
+static void thousands_of_small_frames_are_processed_over_several_turns(void **state) {
     struct reactor reactor;
     smux_session_info info;
     int peer;
@@ -103,7 +103,7 @@ static void thousands_of_small_frames_are_worked_off_some_in_each_turn(void **st
     reactor_fini(&reactor);
 }
 
-static void a_session_can_end_in_the_midst_of_it(void **state) {
+static void a_session_can_end_during_that(void **state) {
     struct reactor reactor;
     int peer;
     (void)state;
@@ -118,7 +118,7 @@ static void a_session_can_end_in_the_midst_of_it(void **state) {
     reactor_fini(&reactor);
 }
 
-static void where_memory_is_short_it_is_worked_off_at_once(void **state) {
+static void when_memory_is_short_they_are_processed_at_once(void **state) {
     struct reactor reactor;
     int peer;
     (void)state;
@@ -134,9 +134,9 @@ static void where_memory_is_short_it_is_worked_off_at_once(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(thousands_of_small_frames_are_worked_off_some_in_each_turn),
-        cmocka_unit_test(a_session_can_end_in_the_midst_of_it),
-        cmocka_unit_test(where_memory_is_short_it_is_worked_off_at_once),
+        cmocka_unit_test(thousands_of_small_frames_are_processed_over_several_turns),
+        cmocka_unit_test(a_session_can_end_during_that),
+        cmocka_unit_test(when_memory_is_short_they_are_processed_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@ static void bytes_arrive_both_ways(void **state) {
     expect(APP, "answer");
 }
 
-/* The next byte of a stream of bytes that tells its position. */
+/* The byte at a position, which depends on the position. */
 static uint8_t pattern(size_t at) {
     return (uint8_t)(at * 2654435761u >> 24);
 }
@@ -54,7 +54,7 @@ static void megabytes_arrive_unchanged_in_pieces_of_any_size(void **state) {
     }
 }
 
-/* Forwarded bytes stay unread for a while; they must never fill the application's send buffer. */
+/* Forwarded bytes stay unread for a while, but must never fill the application's send buffer. */
 static void a_thousand_messages_one_after_the_other_never_block(void **state) {
     size_t sent = 0, got = 0;
     (void)state;
@@ -193,8 +193,8 @@ static void an_end_of_file_behind_many_small_messages_is_one_for_the_application
     both_ended_in_order();
 }
 
-/* Story: a server answered 413 and closed with the request unread; the reset overtook the answer.
- * */
+/* Regression: a server answered 413 and closed with the request unread; the reset overtook the
+ * answer. */
 static void data_before_a_reset_is_still_read(void **state) {
     (void)state;
     open_pair(0);
@@ -206,7 +206,8 @@ static void data_before_a_reset_is_still_read(void **state) {
     expect_end(APP, -ECONNRESET);
 }
 
-/* Story: SMTP's QUIT, written before a close that left the farewell unread, never arrived. */
+/* Regression: SMTP's QUIT, sent before a close that left the server's reply unread, never
+ * arrived. */
 static void what_was_written_before_a_close_with_data_unread_still_arrives(void **state) {
     (void)state;
     open_pair(0);
@@ -228,7 +229,7 @@ static void what_was_written_before_a_lingering_close_still_arrives(void **state
     expect_end(FAR, -ECONNRESET);
 }
 
-/* The relay may be reading already when the application closes. */
+/* The relay may already be reading when the application closes. */
 static void a_lingering_close_that_is_read_before_it_is_told_is_a_reset_all_the_same(void **state) {
     (void)state;
     open_pair(0);
@@ -242,8 +243,8 @@ static void a_lingering_close_that_is_read_before_it_is_told_is_a_reset_all_the_
     expect_end(FAR, -ECONNRESET);
 }
 
-/* Descriptors that a program sends along are nobody's (they mark the byte as urgent); closing them
- * must not stop the loop. */
+/* Descriptors that a program passes only mark a byte as urgent and are closed; closing them must
+ * not block the loop. */
 static void descriptors_sent_along_are_closed(void **state) {
     int pipe_fd[2];
     char space[CMSG_SPACE(sizeof(int))] = {0}, byte = 'x';
@@ -307,7 +308,7 @@ static void a_lost_carrier_is_a_reset_on_both_sides_after_what_had_arrived(void 
     until(world.server_closed);
 }
 
-/* The residue: whatever has been forwarded, one byte stays unread while the end is not orderly. */
+/* The residue: whatever has been forwarded, one byte stays unread until an orderly end. */
 static void a_lost_carrier_is_never_an_end_of_file(void **state) {
     static const size_t sizes[] = {1, 2, 63, 4096, 65535, 65536, 65537, 150000};
     (void)state;
@@ -395,8 +396,8 @@ static void a_target_that_stops_stops_its_own_stream_only(void **state) {
     until((pull(FAR, &got, 200000), got == sent));
 }
 
-/* More than the application's socket takes, less than that and the first window. All of it has
- * crossed the carrier. */
+/* Sends more than the application's socket holds, but less than that and the first window; all of
+ * it has crossed the carrier. */
 static void keep_some(size_t *sent) {
     smux_session_info info;
     while (world.near[0].relay.kept.len == 0) {
@@ -416,7 +417,7 @@ static void what_a_slow_reader_has_not_taken_survives_the_loss_of_the_carrier(vo
     until(world.near[0].ended);
 }
 
-/* More than the application's socket takes, and then its stream ends by a reset. */
+/* Sends more than the application's socket holds, and then resets the stream. */
 static size_t keep_behind_a_reset(bool by_target) {
     struct linger linger = {.l_onoff = 1};
     size_t sent = 0;
@@ -469,8 +470,8 @@ static uint64_t queued_of(const struct relay *relay) {
     return info.queued;
 }
 
-/* Story: when the write to the application failed, what waited behind the kept bytes was acted on
- * as well: the stream's end, and so the reset became an orderly one. */
+/* Regression: when the write to the application failed, the stream's end that was pending after the
+ * kept bytes was processed as well, so the reset became an orderly end. */
 static void an_application_that_goes_after_both_half_closes_resets_behind_its_data(void **state) {
     struct relay *near = &world.near[0].relay;
     size_t down = 0, up = 0, got = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the application has said stays unread for a while in the relay's end, and is charged to the
- * application's send buffer: it must never be what the application waits for. */
+/* The application's data stays unread for a while at the relay's end, and is charged to the
+ * application's send buffer: this must never block the application. */
 #include "support_relay.h"
 
 #include <linux/sockios.h>
@@ -81,8 +81,8 @@ static size_t arrived(void) {
     return n > 0 ? (size_t)n : 0;
 }
 
-/* Writes pieces of `len` without a look at what becomes of them; asks poll before each, or when the
- * buffer is full, and then waits. The relay gets a turn every `pace` pieces. */
+/* Writes pieces of `len` bytes; polls before each, or when the buffer is full, and then waits. The
+ * relay gets a turn every `pace` pieces. */
 static void write_many(write_some *some, size_t len, size_t count, bool polls, int pace) {
     size_t sent = 0, got = 0;
     for (size_t i = 0; sent < len * count; i++) {
@@ -130,7 +130,8 @@ static void large_writes_go_on(void **state) {
                 write_many(ways[i], sizes[j], 20, polls, 1);
 }
 
-/* Each burst follows an answer, as in a conversation, but is a bufferful of tiny writes. */
+/* Each burst follows an answer, as in a conversation, but consists of enough tiny writes to fill
+ * the buffer. */
 static void bursts_of_small_writes_between_answers_go_on(void **state) {
     (void)state;
     open_as_the_helper_does();
@@ -208,7 +209,7 @@ static void in_silence_nothing_but_the_residue_is_charged(void **state) {
     }
 }
 
-/* Each way's largest buffer is pinned by its last byte. */
+/* For each way to write, the last byte of its largest buffer stays unread. */
 static void the_largest_residue_leaves_the_socket_writable(void **state) {
     (void)state;
     open_as_the_helper_does();
@@ -223,7 +224,7 @@ static void the_largest_residue_leaves_the_socket_writable(void **state) {
         }
 }
 
-/* That is one system call for a message instead of two. */
+/* This saves one of two system calls for each message. */
 static void a_conversation_leaves_its_messages_unread(void **state) {
     (void)state;
     open_as_the_helper_does();

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* A full close of the application is a full close of the target's connection: the gateway does not
- * keep it half open for as long as the target likes. */
+/* A full close by the application becomes a full close of the target's connection: the gateway does
+ * not keep it half-open for as long as the target likes. */
 
 #include "support_relay.h"
 
 #define APP world.app[0]
 #define FAR world.far[0]
 
-/* What the far end's kernel knows of its peer: it has sent FIN or not, and nobody owns it. */
+/* Is the far end's data answered by a reset, because its peer is fully closed? */
 static bool far_is_answered_by_reset(void) {
     char byte = 'x';
     turns(3);
@@ -35,7 +35,7 @@ static void a_target_that_stays_open_is_closed_when_the_application_has_closed(v
     until(far_is_answered_by_reset());
 }
 
-static void what_the_application_said_arrives_before_the_close(void **state) {
+static void the_applications_data_arrives_before_the_close(void **state) {
     (void)state;
     char data[100000] = {0};
     size_t got = 0;
@@ -100,7 +100,7 @@ static void a_target_that_speaks_is_not_silent(void **state) {
     assert_false(world.distant[0].ended);
 }
 
-static void zero_waits_for_ever(void **state) {
+static void a_timeout_of_zero_waits_for_ever(void **state) {
     (void)state;
     world.plain_client = true;
     setup_world(NULL);
@@ -123,14 +123,14 @@ int main(void) {
         cmocka_unit_test_setup_teardown(
             a_target_that_stays_open_is_closed_when_the_application_has_closed, setup_world,
             teardown_world),
-        cmocka_unit_test_setup_teardown(what_the_application_said_arrives_before_the_close,
-                                        setup_world, teardown_world),
+        cmocka_unit_test_setup_teardown(the_applications_data_arrives_before_the_close, setup_world,
+                                        teardown_world),
         cmocka_unit_test_setup_teardown(a_half_close_is_no_close, setup_world, teardown_world),
         cmocka_unit_test_setup_teardown(a_plain_peers_half_close_ends_with_a_silent_target,
                                         no_world, teardown_world),
         cmocka_unit_test_setup_teardown(a_target_that_speaks_is_not_silent, no_world,
                                         teardown_world),
-        cmocka_unit_test_setup_teardown(zero_waits_for_ever, no_world, teardown_world),
+        cmocka_unit_test_setup_teardown(a_timeout_of_zero_waits_for_ever, no_world, teardown_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every event in every state of a relay: each alone, and thousands of random sequences (the seed is
- * printed; SEED=N repeats one). Whatever happens, the state says what the relay has, no wrong move
- * is asked for, it ends once, and nothing is left behind. */
+ * printed; SEED=N repeats one). Whatever happens, the state matches what the relay has, no invalid
+ * transition is attempted, the relay ends once, and nothing is left behind. */
 #define SEQUENCES 4000
 #include "support_states.h"
 

@@ -36,7 +36,7 @@ static bool at_mark(int fd) {
     return mark;
 }
 
-/* Turns until the mark is reached behind exactly `text`, and takes the urgent byte. */
+/* Runs the loop until the mark is reached after exactly `text`, and receives the urgent byte. */
 static void expect_urgent(int fd, const char *text, char urgent) {
     char byte = 0;
     expect(fd, text);
@@ -74,7 +74,8 @@ static void the_application_gets_the_byte_that_the_target_marked(void **state) {
     expect(APP, "end");
 }
 
-/* Without MSG_OOB ever read, and with the byte left out by the kernel: nothing else is lost. */
+/* If the target never reads with MSG_OOB, the kernel skips the urgent byte, and nothing else is
+ * lost. */
 static void the_stream_goes_on_around_urgent_data(void **state) {
     (void)state;
     open_pair(0);
@@ -94,7 +95,7 @@ static void the_stream_goes_on_around_urgent_data(void **state) {
     }
 }
 
-/* The target does not read: what is urgent waits in its place. */
+/* While the target does not read, the urgent byte waits in sequence. */
 static void a_mark_keeps_its_place_among_what_is_kept(void **state) {
     static char bulk[65536];
     size_t sent = 0, got = 0;
@@ -149,8 +150,7 @@ static void a_close_behind_the_urgent_byte_loses_nothing(void **state) {
     expect_end(FAR, 0);
 }
 
-/* A peer of the session floods with urgent bytes that the target does not read: one mark is kept.
- * */
+/* A peer sends a flood of urgent bytes that the target does not read: one mark is kept. */
 static void a_flood_of_urgent_bytes_is_a_flood_of_bytes(void **state) {
     smux_stream *stream;
     char got[4096];

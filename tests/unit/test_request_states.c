@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Every event in every state of a program's request (helper/client/shim_request.h), in a whole
- * helper, over every kind of route, with a gateway and a program that are played. */
+ * helper, over every kind of route, with a simulated gateway and program. */
 #include "support_helper.h"
 
 #include "helper/client/shim_request.h"
 
-/* Whom limits hold for, and whose sockets' locks are not waited for. */
+/* A user to whom limits apply, and whose sockets' locks must not block the loop. */
 enum { ANOTHER_USER = 8, KINDS = 16 };
 
 static struct subject {
@@ -279,7 +279,7 @@ static int state(void) {
     return subject.request ? subject.request->state : -1;
 }
 
-/* As a second outcome, of a connection that is the program's already, would be. */
+/* For example, a second outcome of an open connection. */
 static void a_wrong_move_ends_its_request_alone(void **unused) {
     (void)unused;
     begin_one(ROUTE_OF_TEST_EAGER);

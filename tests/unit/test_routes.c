@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Routes: what destination lists mean, what matches, what is refused, and the text form. */
+/* Routes: destination lists, matching, invalid lists, and the text form. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -64,8 +64,7 @@ static void v4_mapped_is_the_same_as_v4(void **state) {
     assert_string_equal(match("2001:db8::1", 80, NULL), "six");
 }
 
-/* What means something else on every machine is no matter of `*` or of networks that happen to hold
- * it. */
+/* Addresses with a machine-local meaning do not match `*` or wider networks. */
 static void addresses_of_links_and_groups_are_not_routed(void **state) {
     (void)state;
     parse("*.local name=name; [::/0] name=six; 0.0.0.0/0 name=four; * name=any");
@@ -108,7 +107,7 @@ static void assert_listed(const char *address, bool listed) {
     assert_int_equal(route_list_match_network(&list, &dest) != NULL, listed);
 }
 
-static void everything_is_no_list_of_networks(void **state) {
+static void a_list_with_everything_is_no_list_of_networks(void **state) {
     (void)state;
     parse("*, 0.0.0.0/0, [::/0], *.internal, 10.0.0.0/8:80, 192.0.2.1:81, [2001:db8::1]");
     assert_listed("10.1.2.3", true);
@@ -134,7 +133,7 @@ static void names(void **state) {
     assert_false(route_list_watches_name(&list, "internal"));
 }
 
-static void what_can_become_of_a_name_is_known_before_its_addresses(void **state) {
+static void what_can_happen_to_a_name_is_known_before_its_addresses(void **state) {
     (void)state;
     parse("*.db.internal:3306-3310, 10.0.0.0/8:5432, [2001:db8::/32]:5433, one.example");
     assert_int_equal(route_list_name_chance(&list, "a.db.internal", 3306), ROUTE_NAME_COVERED);
@@ -187,7 +186,8 @@ static void the_text_form_round_trips(void **state) {
     if (!route_list_parse(&again, text, &error))
         fail_msg("%s: %s", text, error.text);
     assert_memory_equal(&list, &again, sizeof list);
-    /* Cut at every size: terminated, and the length is that of the whole. */
+    /* With every buffer size the text is terminated, and the returned length is that of the
+     * whole. */
     for (size_t size = 1; size <= len + 1; size++) {
         char *cut = malloc(size);
         assert_int_equal(route_list_format(&list, cut, size), len);
@@ -204,7 +204,7 @@ static void refused(const char *text, const char *why) {
         fail_msg("%s: expected \"%s\" in: %s", text, why, error.text);
 }
 
-static void mistakes_say_what_was_expected(void **state) {
+static void error_messages_say_what_was_expected(void **state) {
     (void)state;
     refused("", "at least one destination");
     refused(" ; ", "at least one destination");
@@ -276,8 +276,8 @@ static void a_list_of_destinations_alone(void **state) {
     assert_false(route_list_parse_destinations(&list, " , ", &error));
 }
 
-/* Many people write the prefix length behind the bracket. */
-static void a_prefix_length_may_stand_behind_the_bracket(void **state) {
+/* Many people write the prefix length after the bracket. */
+static void a_prefix_length_may_follow_the_bracket(void **state) {
     static const char *const same[][2] = {
         {"[::1]/128:*", "[::1/128]:*"},
         {"[2001:db8::]/32:80-90", "[2001:db8::/32]:80-90"},
@@ -310,17 +310,17 @@ static void a_prefix_length_may_stand_behind_the_bracket(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_prefix_length_may_stand_behind_the_bracket),
+        cmocka_unit_test(a_prefix_length_may_follow_the_bracket),
         cmocka_unit_test(networks),
         cmocka_unit_test(v4_mapped_is_the_same_as_v4),
         cmocka_unit_test(addresses_of_links_and_groups_are_not_routed),
         cmocka_unit_test(names),
-        cmocka_unit_test(everything_is_no_list_of_networks),
-        cmocka_unit_test(what_can_become_of_a_name_is_known_before_its_addresses),
+        cmocka_unit_test(a_list_with_everything_is_no_list_of_networks),
+        cmocka_unit_test(what_can_happen_to_a_name_is_known_before_its_addresses),
         cmocka_unit_test(the_first_match_wins),
         cmocka_unit_test(settings_and_defaults),
         cmocka_unit_test(the_text_form_round_trips),
-        cmocka_unit_test(mistakes_say_what_was_expected),
+        cmocka_unit_test(error_messages_say_what_was_expected),
         cmocka_unit_test(limits_are_refused_not_overrun),
         cmocka_unit_test(a_list_of_destinations_alone),
     };

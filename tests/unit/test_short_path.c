@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is near, and what bulk data does for small messages. */
+/* Which peers count as near, and how bulk data affects small messages. */
 #include "support_relay.h"
 
 #include <netinet/tcp.h>
@@ -12,7 +12,7 @@ static void congestion_control(int fd, char name[16]) {
     assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len), 0);
 }
 
-/* A connected pair that has had the time to measure a short round trip: the shortest counts, and on
+/* A connected pair that has had time to measure a short round trip: the shortest one counts, and on
  * a busy machine that of the handshake may be long. */
 static void near_pair(int pair[2]) {
     char byte = 'x';
@@ -73,7 +73,7 @@ static void bbr_gives_way_on_a_near_path_only(void **state) {
     close(fresh);
 }
 
-static void some_small_messages_in_a_row_are_a_conversation(void **state) {
+static void several_small_messages_in_a_row_are_a_conversation(void **state) {
     (void)state;
     struct reactor *reactor = &world.reactor;
     uint8_t few = 0;
@@ -92,8 +92,9 @@ static void some_small_messages_in_a_row_are_a_conversation(void **state) {
     assert_int_equal(reactor_step(reactor), REACTOR_RECEIVE_SIZE);
 }
 
-/* Sends zeros to the first stream as fast as they are taken, and words to the second, each
- * answered. Were queues kept short at any time? (After a round that took long they are not.) */
+/* Sends zeros on the first stream as fast as possible, and words on the second, each of which is
+ * answered. Returns whether queues were kept short at any time. (After a slow round trip they are
+ * not.) */
 static bool converse_beside_bulk(int words) {
     static char bulk[200000], waste[200000];
     bool kept_short = false;
@@ -128,7 +129,7 @@ int main(void) {
         cmocka_unit_test(loopback_is_near_and_an_unconnected_socket_is_not),
         cmocka_unit_test(a_congestion_control_without_a_timer_stays),
         cmocka_unit_test(bbr_gives_way_on_a_near_path_only),
-        cmocka_unit_test_setup_teardown(some_small_messages_in_a_row_are_a_conversation,
+        cmocka_unit_test_setup_teardown(several_small_messages_in_a_row_are_a_conversation,
                                         setup_world, teardown_world),
         cmocka_unit_test_setup_teardown(
             queues_are_kept_short_while_bulk_and_a_conversation_share_the_carrier, setup_world,

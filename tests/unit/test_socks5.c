@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* SOCKS5 of helper and gateway: every split gives the same result, every mistake its answer. */
+/* SOCKS5 in helper and gateway: every split gives the same result, and every error its answer. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,7 +74,7 @@ static void a_request_is_understood_at_every_split(void **state) {
     check_request(named(longest, 443));
 }
 
-/* The name goes to the gateway, and which of its addresses the program would have. */
+/* The gateway gets the name, and the address that the program has chosen. */
 static void a_name_and_the_address_chosen_of_it_arrive(void **state) {
     struct socks5_destination four = ipv4("\x0a\x00\xff\xe5", 5432), six = ipv6(65535), of;
     (void)state;
@@ -89,7 +89,7 @@ static void a_name_and_the_address_chosen_of_it_arrive(void **state) {
     check_request(of);
 }
 
-static void methods_that_are_no_whole_address_are_passed_over(void **state) {
+static void methods_that_encode_no_whole_address_are_skipped(void **state) {
     static const uint8_t message[] = {5, 4, 0xe7, 0, 0x80, 0xe1, 5, 1, 0, 3, 1, 'a', 0, 80};
     struct socks5_server server;
     struct socks5_destination expected = named("a", 80);
@@ -98,7 +98,7 @@ static void methods_that_are_no_whole_address_are_passed_over(void **state) {
     assert_same_destination(&server.destination, &expected);
 }
 
-static void bytes_behind_the_request_are_left_alone(void **state) {
+static void bytes_after_the_request_are_not_consumed(void **state) {
     uint8_t message[SOCKS5_REQUEST_MAX + 5];
     struct socks5_server server;
     size_t taken;
@@ -111,7 +111,7 @@ static void bytes_behind_the_request_are_left_alone(void **state) {
     assert_int_equal(taken, len);
 }
 
-static void a_client_that_waits_after_the_greeting_is_told_to_go_on(void **state) {
+static void a_client_that_waits_after_the_greeting_is_answered(void **state) {
     struct socks5_server server;
     size_t taken;
     (void)state;
@@ -127,7 +127,7 @@ struct mistake {
     uint8_t reply;
 };
 
-static void mistakes_are_named_and_answered(void **state) {
+static void errors_are_named_and_answered(void **state) {
     static const struct mistake mistakes[] = {
         {"\x04\x01", 2, 0},                     /* SOCKS 4 */
         {"GET / HTTP/1.0", 14, 0},              /* another protocol */
@@ -178,7 +178,7 @@ static int reply_at_every_split(int error, const struct endpoint *bound, struct 
     return result;
 }
 
-static void every_errno_of_connect_arrives_as_it_was(void **state) {
+static void every_errno_of_connect_arrives_unchanged(void **state) {
     static const int errors[] = {EACCES,       EADDRNOTAVAIL, ENETDOWN,   ENETUNREACH, EHOSTDOWN,
                                  EHOSTUNREACH, ECONNREFUSED,  ECONNRESET, ETIMEDOUT,   EINVAL,
                                  EAFNOSUPPORT, EOPNOTSUPP,    EPROTO,     ENOBUFS,     EPERM};
@@ -188,7 +188,7 @@ static void every_errno_of_connect_arrives_as_it_was(void **state) {
         assert_int_equal(reply_at_every_split(errors[i], NULL, &bound), errors[i]);
 }
 
-static void an_errno_that_no_failed_connect_has_is_not_believed(void **state) {
+static void an_errno_that_connect_never_returns_is_not_accepted(void **state) {
     static const int errors[] = {EINTR, EAGAIN, EINPROGRESS, EALREADY, EISCONN, EBADF, 133, 4000};
     struct endpoint bound;
     (void)state;
@@ -242,7 +242,7 @@ static void replies_of_other_servers_are_understood(void **state) {
     }
 }
 
-static void a_far_end_that_is_no_socks_server_is_found_out(void **state) {
+static void a_peer_that_is_no_socks_server_is_detected(void **state) {
     static const struct {
         const char *bytes;
         size_t len;
@@ -266,16 +266,16 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_understood_at_every_split),
         cmocka_unit_test(a_name_and_the_address_chosen_of_it_arrive),
-        cmocka_unit_test(methods_that_are_no_whole_address_are_passed_over),
-        cmocka_unit_test(bytes_behind_the_request_are_left_alone),
-        cmocka_unit_test(a_client_that_waits_after_the_greeting_is_told_to_go_on),
-        cmocka_unit_test(mistakes_are_named_and_answered),
-        cmocka_unit_test(every_errno_of_connect_arrives_as_it_was),
-        cmocka_unit_test(an_errno_that_no_failed_connect_has_is_not_believed),
+        cmocka_unit_test(methods_that_encode_no_whole_address_are_skipped),
+        cmocka_unit_test(bytes_after_the_request_are_not_consumed),
+        cmocka_unit_test(a_client_that_waits_after_the_greeting_is_answered),
+        cmocka_unit_test(errors_are_named_and_answered),
+        cmocka_unit_test(every_errno_of_connect_arrives_unchanged),
+        cmocka_unit_test(an_errno_that_connect_never_returns_is_not_accepted),
         cmocka_unit_test(a_refusal_by_rule_is_eacces),
         cmocka_unit_test(the_bound_address_arrives),
         cmocka_unit_test(replies_of_other_servers_are_understood),
-        cmocka_unit_test(a_far_end_that_is_no_socks_server_is_found_out),
+        cmocka_unit_test(a_peer_that_is_no_socks_server_is_detected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

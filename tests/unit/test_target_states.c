@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every event in every state of a gateway's target: a real gateway, a client that is a session of
- * its own, a listener that is dialled, and a resolver that answers when told to. */
+/* Every event in every state of a gateway's target: a real gateway, a client session, a listener to
+ * dial, and a resolver that answers when told to. */
 #include "support_states.h"
 
 #include "support_resolver.h"
@@ -235,7 +235,7 @@ static void other_resets(void) {
     other_closes();
 }
 
-/* It speaks, and breaks before the gateway has looked. */
+/* It sends and resets before the gateway has read. */
 static void other_speaks_and_resets(void) {
     other_speaks();
     other_resets();
@@ -370,7 +370,7 @@ static bool enter(unsigned state) {
     return subject.target->state == state;
 }
 
-/* Whatever has happened, the client is told of the end. */
+/* Whatever has happened, the client learns of the end. */
 static void finish(void) {
     if (subject.target)
         relay_abort(&subject.target->relay, ECANCELED);

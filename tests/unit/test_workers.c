@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The gateway's supervisor: a worker that dies is replaced, whatever becomes of the wall clock. */
+/* The gateway's supervisor: a worker that dies is replaced, whatever the wall clock does. */
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -21,11 +21,10 @@
 
 #define WORKERS 2
 
-/* Against a hang only. */
+/* Only guards against a hang. */
 #define GUARD_MS 60000
 
-/* The wall clock, in place of libc's: it has stepped back an hour each time somebody looks at it.
- * */
+/* A replacement of libc's wall clock, which steps back an hour at each call. */
 static time_t wall_clock = 2000000000;
 
 time_t time(time_t *out) {
@@ -42,7 +41,7 @@ int clock_gettime(clockid_t clock, struct timespec *out) {
     return 0;
 }
 
-/* A worker says its pid, and then waits to be ended. */
+/* A worker reports its pid, and then waits to be killed. */
 static int serve(void *user, const struct worker_sockets *sockets, int worker) {
     const int *out = user;
     pid_t me = getpid();
