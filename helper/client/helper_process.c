@@ -184,6 +184,8 @@ static void on_signal(struct signals *signals, int signo) {
     char message[sizeof((struct config_error *)0)->text];
     if (signo == SIGHUP)
         reload(&process->helper, message, sizeof message);
+    else if (signo == SIGUSR1)
+        log_reopen();
     else if (signo != SIGCHLD)
         stop(&process->helper);
 }

@@ -116,6 +116,7 @@ const struct key client_config_keys[] = {
     {CLIENT("max-streams", max_streams, key_number), .min = 1, .max = 1000000},
     {CLIENT("max-connects-per-second", max_connects_per_second, key_number), .min = 1,
      .max = 1000000},
+    {CLIENT("max-bytes-per-second", max_bytes_per_second, key_size), .min = 1},
     {0},
 };
 

@@ -30,6 +30,7 @@ struct client_config {
     struct route_list allow;          /* no rule: that of [listen] counts */
     uint32_t max_streams;             /* of all its sessions of a worker; 0: none of its own */
     uint32_t max_connects_per_second; /* likewise */
+    uint32_t max_bytes_per_second;    /* likewise, in each direction */
 };
 
 /* Read for user:NAME. */

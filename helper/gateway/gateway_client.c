@@ -5,7 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct gateway_client *gateway_client_get(struct gateway_client **list,
+static void follow(struct gateway_client *client, const struct client_config *config) {
+    uint32_t per_second = config ? config->max_bytes_per_second : 0;
+    client->config = config;
+    rate_set(&client->from_targets, per_second);
+    rate_set(&client->to_targets, per_second);
+}
+
+static void free_client(struct gateway_client *client) {
+    rate_fini(&client->from_targets);
+    rate_fini(&client->to_targets);
+    free(client);
+}
+
+struct gateway_client *gateway_client_get(struct gateway_client **list, struct loop *loop,
                                           const struct client_config *config) {
     struct gateway_client *client = *list;
     while (client && client->config != config)
@@ -15,7 +28,9 @@ struct gateway_client *gateway_client_get(struct gateway_client **list,
     client = calloc(1, sizeof *client);
     if (!client)
         return NULL;
-    client->config = config;
+    rate_init(&client->from_targets, loop);
+    rate_init(&client->to_targets, loop);
+    follow(client, config);
     client->next = *list;
     memcpy(client->name, config->name, sizeof client->name);
     *list = client;
@@ -25,13 +40,13 @@ struct gateway_client *gateway_client_get(struct gateway_client **list,
 void gateway_clients_follow(struct gateway_client **list, struct client_config *configs) {
     while (*list) {
         struct gateway_client *client = *list;
-        client->config = client_config_find(configs, client->name);
+        follow(client, client_config_find(configs, client->name));
         if (client->config || client->sessions > 0) {
             list = &client->next;
             continue;
         }
         *list = client->next;
-        free(client);
+        free_client(client);
     }
 }
 
@@ -39,7 +54,7 @@ void gateway_clients_free(struct gateway_client **list) {
     while (*list) {
         struct gateway_client *client = *list;
         *list = client->next;
-        free(client);
+        free_client(client);
     }
 }
 

@@ -11,17 +11,19 @@
 #include <stdint.h>
 
 #include "helper/gateway/client_config.h"
+#include "helper/net/rate.h"
 
 struct gateway_client {
     const struct client_config *config; /* of now; NULL: the configuration knows it no more */
     uint32_t sessions, streams;
     uint64_t connects_full_us; /* when it may begin a whole second's connections at once again */
+    struct rate from_targets, to_targets; /* bytes */
     struct gateway_client *next;
     char name[ROUTE_NAME_MAX + 1];
 };
 
 /* The account of a section, made if need be. NULL: out of memory. */
-struct gateway_client *gateway_client_get(struct gateway_client **list,
+struct gateway_client *gateway_client_get(struct gateway_client **list, struct loop *loop,
                                           const struct client_config *config);
 
 /* The sections are these from now on: accounts follow them by name. */

@@ -62,6 +62,14 @@ static const struct key_type account = {set_account, key_equal_text};
 static const struct key_type addresses = {set_addresses, equal_addresses};
 static const struct key_type destinations = {set_allow, key_equal_bytes};
 static const struct key_type version = {set_version, key_equal_bytes};
+static bool set_access_log(const struct key *key, void *section, const char *value,
+                           struct ini_error *error) {
+    return ((strcmp(value, "syslog") == 0 || value[0] == '/') &&
+            key_copy_text(key, section, value)) ||
+           key_expected(key, "syslog or an absolute path", value, error);
+}
+
+static const struct key_type access_log = {set_access_log, key_equal_text};
 static const struct key_type log_file = {set_log_file, key_equal_text};
 
 /* ---- Keys ---- */
@@ -104,6 +112,7 @@ const struct key gateway_config_keys[] = {
     {LISTEN("socket-mode", socket_mode, key_mode), .by_default = "0600", .restart = true},
     {LISTEN("log-level", log_level, key_log_level), .by_default = "info"},
     {LISTEN("log-file", log_file, log_file), .by_default = "stderr", .restart = true},
+    {LISTEN("access-log", access_log, access_log), .restart = true},
     {0},
 };
 

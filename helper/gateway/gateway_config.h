@@ -43,9 +43,10 @@ struct gateway_config {
     uint32_t max_sessions_per_source;                   /* the same */
     uint32_t hello_timeout_ms, first_stream_timeout_ms; /* the latter 0: none */
     uint32_t workers;
-    uint32_t socket_mode;               /* of unix sockets */
-    uint8_t log_level;                  /* enum config_log_level */
-    char log_file[CONFIG_PATH_MAX + 1]; /* "stderr", "syslog" or a path */
+    uint32_t socket_mode;                 /* of unix sockets */
+    uint8_t log_level;                    /* enum config_log_level */
+    char log_file[CONFIG_PATH_MAX + 1];   /* "stderr", "syslog" or a path */
+    char access_log[CONFIG_PATH_MAX + 1]; /* "syslog" or a path; empty: none */
 };
 
 /* What can be in [listen]. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/common/command_line.h"
+#include "helper/gateway/access_log.h"
 #include "helper/gateway/gateway.h"
 #include "helper/gateway/gateway_files.h"
 #include "helper/gateway/gateway_workers.h"
@@ -148,9 +149,14 @@ static void tell_restart(const struct gateway_config *old, const struct gateway_
             log_info("%s: has changed, which needs a restart", key->name);
 }
 
+static void reopen_logs(void) {
+    log_reopen();
+    access_log_reopen();
+}
+
 static void reload(struct process *process) {
     struct config_error error;
-    log_reopen();
+    reopen_logs();
     struct gateway_config *config = load_config(process->options, &error);
     if (!config) {
         log_error("configuration not reloaded: %s", error.text);
@@ -169,6 +175,8 @@ static void on_signal(struct signals *signals, int signo) {
     struct process *process = container_of(signals, struct process, signals);
     if (signo == SIGHUP)
         reload(process);
+    else if (signo == SIGUSR1)
+        reopen_logs();
     else if (signo != SIGCHLD)
         terminate(process);
     else if (file_broker_has_ended())
@@ -208,6 +216,8 @@ static int serve(struct options *options, struct gateway_config *config,
         error = reactor_init(&process.reactor);
     if (error == 0)
         error = signals_start(&process.signals, process.reactor.loop, on_signal);
+    if (error == 0)
+        error = access_log_start(process.reactor.loop);
     if (error == 0) {
         reactor_set_memory(&process.reactor, config->max_memory);
         process.gateway = gateway_new(&process.reactor, config, &why);
@@ -225,6 +235,7 @@ static int serve(struct options *options, struct gateway_config *config,
     if (error)
         log_error("event loop failed: %s", strerror(-error));
     gateway_free(process.gateway);
+    access_log_stop();
     signals_stop(&process.signals);
     reactor_fini(&process.reactor);
     free_config(process.config);
@@ -283,6 +294,11 @@ int gateway_process(int argc, char **argv) {
     int failed = log_open("smux-gateway", config->log_file, config->log_level);
     if (failed) {
         fprintf(stderr, "smux-gateway: log-file %s: %s\n", config->log_file, strerror(-failed));
+        return 2;
+    }
+    failed = access_log_open("smux-gateway", config->access_log);
+    if (failed) {
+        fprintf(stderr, "smux-gateway: access-log %s: %s\n", config->access_log, strerror(-failed));
         return 2;
     }
     inherited_lift_limits();

@@ -51,6 +51,7 @@ static void change_client(struct gateway_session *session, struct gateway_client
         client->streams += session->targets;
     }
     name_in_log(session);
+    gateway_targets_follow(session);
 }
 
 /* Why the peer may have no session; NULL if it may. */
@@ -63,7 +64,8 @@ static const char *find_client(struct gateway_session *session, char *why, size_
         snprintf(why, size, "%s%s", *identity ? "no [client] has the identity " : "", identity);
         return *identity ? why : "it has proved no identity that a [client] could have";
     }
-    struct gateway_client *client = gateway_client_get(&sessions->clients, config);
+    struct gateway_client *client =
+        gateway_client_get(&sessions->clients, sessions->reactor->loop, config);
     if (!client)
         return "out of memory";
     change_client(session, client);

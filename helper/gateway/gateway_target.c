@@ -70,6 +70,8 @@ static void on_ended(struct relay *relay, enum relay_reason reason, int error) {
     if (reason == RELAY_SOCKET_RESET)
         log_debug("%s: target connection ended: %s", target->session->pump->carrier->peer,
                   strerror(error));
+    access_record_end(target->record, target->session, relay, reason, error);
+    target->record = NULL;
     move(target, TARGET_OVER);
     count_streams(target->session, -1);
     drop_opening(target);
@@ -121,6 +123,7 @@ static void refuse(struct target *target, int error, const char *why) {
     describe(target->opening, what, sizeof what);
     log_info("%s: stream %u to %s refused: %s", target->relay.pump->carrier->peer,
              smux_stream_id(target->relay.stream), what, why);
+    access_record_failed(target->record, error == SOCKS5_DENIED ? "denied" : "failed", why);
     answer(target, errno_for_client(error), NULL);
     relay_hang_up(&target->relay);
 }
@@ -195,6 +198,7 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
     }
     if (!move(target, TARGET_RELAYING))
         return;
+    access_record_connected(target->record, relay->watch.fd);
     if (dial->broken)
         relay_broke(relay, dial->broken);
     drop_opening(target);
@@ -261,6 +265,7 @@ static void dial_allowed(struct target *target, const struct endpoint *addresses
     if (!move(target, TARGET_DIALLING))
         return;
     order_addresses(dial, &opening->socks.destination.address);
+    access_record_dialled(target->record, &dial->addresses[0]);
     dial->loop = target->relay.reactor->loop;
     dial->watch = &target->relay.watch;
     dial->on_fd = on_dial_fd;
@@ -322,9 +327,13 @@ static void open_destination(struct target *target) {
     struct opening *opening = target->opening;
     const struct socks5_destination *destination = &opening->socks.destination;
     struct loop *loop = target->relay.reactor->loop;
+    char what[SOCKS5_NAME_MAX + 8];
+    describe(opening, what, sizeof what);
+    access_record_destination(target->record, what);
     const char *limit = gateway_client_admit(target->session->client, loop_now_us(loop));
     loop_timer_clear(loop, &opening->timer);
     if (limit) {
+        access_record_failed(target->record, "limited", limit);
         refuse(target, EADDRNOTAVAIL, limit); /* as when a host has no local port left */
         return;
     }
@@ -344,6 +353,7 @@ static void bad_request(struct target *target) {
     struct socks5_server *socks = &target->opening->socks;
     log_info("%s: stream %u: bad SOCKS5 request: %s", target->relay.pump->carrier->peer,
              smux_stream_id(target->relay.stream), socks->why);
+    access_record_failed(target->record, "bad-request", socks->why);
     if (socks->reply) {
         uint8_t message[SOCKS5_REPLY_MAX];
         if (!target->opening->greeting_sent)
@@ -388,6 +398,21 @@ static void on_request_timeout(struct loop_timer *timer) {
     relay_abort(&target->relay, ETIMEDOUT);
 }
 
+static void limit_bytes(struct target *target) {
+    struct gateway_client *client = target->session->client;
+    if (client)
+        relay_limit(&target->relay, &target->limit, &client->from_targets, &client->to_targets);
+    else if (target->relay.limit)
+        relay_limit(&target->relay, &target->limit, NULL, NULL);
+}
+
+void gateway_targets_follow(struct gateway_session *session) {
+    for (struct pump_sink *sink = session->pump->sinks, *next; sink; sink = next) {
+        next = sink->next;
+        limit_bytes(container_of(sink, struct target, relay.sink));
+    }
+}
+
 static const struct relay_ops target_ops = {.head = on_head, .ended = on_ended};
 
 void gateway_target_accept(struct gateway_session *session, smux_stream *stream) {
@@ -403,11 +428,13 @@ void gateway_target_accept(struct gateway_session *session, smux_stream *stream)
     }
     target->session = session;
     count_streams(session, 1);
+    target->record = access_record_begin(smux_stream_id(stream), loop_now_us(reactor->loop));
     target->opening = opening;
     opening->target = target;
     socks5_server_init(&opening->socks);
     relay_init(&target->relay, reactor, &target_ops);
     target->relay.half_closed_us = config_of(target)->half_closed_timeout_ms * UINT64_C(1000);
+    limit_bytes(target);
     relay_bind(&target->relay, session->pump, stream);
     relay_expect_head(&target->relay);
     smux_stream_accept(stream);

@@ -5,6 +5,7 @@
 #ifndef HELPER_GATEWAY_GATEWAY_TARGET_H
 #define HELPER_GATEWAY_GATEWAY_TARGET_H
 
+#include "helper/gateway/access_record.h"
 #include "helper/gateway/gateway_session.h"
 #include "helper/net/dial.h"
 #include "helper/net/resolver.h"
@@ -36,8 +37,10 @@ struct opening {
 
 struct target {
     struct relay relay;
+    struct relay_limit limit;        /* the client's, if it has one */
     struct gateway_session *session; /* gone before the target only if the relay is over */
     struct opening *opening;         /* until TARGET_RELAYING */
+    struct access_record *record;    /* NULL: there is no access log, or no memory */
     uint8_t state;                   /* enum target_state */
     struct loop_timer probes;        /* when the socket gets its keep-alive */
     struct loop_garbage garbage;
@@ -45,5 +48,8 @@ struct target {
 
 /* A stream of the session has been opened by the client: serve it. */
 void gateway_target_accept(struct gateway_session *session, smux_stream *stream);
+
+/* The session is another client's from now on: so are the bounds of its streams. */
+void gateway_targets_follow(struct gateway_session *session);
 
 #endif

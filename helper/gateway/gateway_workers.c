@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "helper/gateway/access_log.h"
 #include "helper/net/listen.h"
 #include "helper/net/log.h"
 #include "helper/net/loop.h"
@@ -154,8 +155,10 @@ static void on_signal(struct supervisor *supervisor, int signo) {
     }
     if (signo == SIGTERM || signo == SIGINT)
         supervisor->ending = true;
-    if (signo == SIGHUP)
+    if (signo == SIGHUP || signo == SIGUSR1) {
         log_reopen();
+        access_log_reopen(); /* for workers to come */
+    }
     pass_on(supervisor, signo);
 }
 
@@ -168,6 +171,7 @@ int workers_supervise(struct worker_sockets *sockets, int workers,
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
     sigaddset(&set, SIGCHLD);
     while (!supervisor.ending || running(&supervisor) > 0) {
         if (!supervisor.ending) {

@@ -120,6 +120,14 @@ static bool notice_may_come(const struct relay *relay) {
     return relay->end == &relay_end_app && !relay->error && loop_is_behind(relay->reactor->loop);
 }
 
+static void note_read(struct relay *relay, ssize_t n) {
+    if (n <= 0)
+        return;
+    relay->from_socket += (size_t)n;
+    if (relay->limit)
+        rate_spend(&relay->limit->from_socket, (size_t)n);
+}
+
 static void read_socket(struct relay *relay) {
     size_t budget = RELAY_LOAN_MAX;
     while (relay->readable && relay->in == RELAY_IN_OPEN) {
@@ -134,7 +142,11 @@ static void read_socket(struct relay *relay) {
             again_later(relay);
             break;
         }
-        ssize_t n = relay->end->read(relay, room < budget ? room : budget);
+        room = room < budget ? room : budget;
+        if (relay->limit && (room = rate_room(&relay->limit->from_socket, room)) == 0)
+            break; /* on_rate_in does */
+        ssize_t n = relay->end->read(relay, room);
+        note_read(relay, n);
         if (n == 0 && notice_may_come(relay)) {
             again_later(relay);
             break;
@@ -221,6 +233,31 @@ void relay_data(struct relay *relay, struct iovec *iov, int count, bool urgent) 
     int outcome = relay_out_write(relay, iov, count, urgent);
     if (outcome)
         write_failed(relay, outcome);
+}
+
+/* ---- Bounds ---- */
+
+static void on_rate_in(struct rate_user *user) {
+    struct relay *relay = container_of(user, struct relay_limit, from_socket)->relay;
+    if (relay->stream)
+        read_socket(relay);
+}
+
+static void on_rate_out(struct rate_user *user) {
+    struct relay *relay = container_of(user, struct relay_limit, to_socket)->relay;
+    if (relay_is_attached(relay) && relay->watch.open)
+        socket_writable(relay);
+}
+
+void relay_limit(struct relay *relay, struct relay_limit *limit, struct rate *from_socket,
+                 struct rate *to_socket) {
+    if (relay_is_over(relay))
+        return;
+    limit->relay = relay;
+    relay->limit = limit;
+    rate_join(&limit->from_socket, from_socket, on_rate_in);
+    if (!relay_is_over(relay)) /* what was waiting may have gone on, to the end */
+        rate_join(&limit->to_socket, to_socket, on_rate_out);
 }
 
 /* ---- The turn ---- */

@@ -20,6 +20,7 @@
 
 #include "core/smux.h"
 #include "helper/net/events.h"
+#include "helper/net/rate.h"
 #include "helper/net/reactor.h"
 #include "helper/net/state_table.h"
 #include "helper/relay/kept_queue.h"
@@ -96,6 +97,13 @@ extern const struct relay_end relay_end_tcp;
 /* The helper's end of an application's connection. */
 extern const struct relay_end relay_end_app;
 
+/* Bounds on the bytes in a second that pass through a relay, which it shares with others: embedded
+ * in a structure of the owner's. */
+struct relay_limit {
+    struct relay *relay;
+    struct rate_user from_socket, to_socket;
+};
+
 struct relay {
     struct reactor *reactor;
     struct pump *pump;     /* NULL while there is no stream */
@@ -132,11 +140,13 @@ struct relay {
     bool peeks;              /* SO_PEEK_OFF is set, and is `ahead` */
     bool urgent;             /* PRI: urgent data may be in the queue, which cuts reads short */
     bool roomy; /* the socket has been prepared for bulk: what can be queued, and how it is sent */
-    bool linger_reset; /* the application's close is to be a reset */
-    bool bulk;         /* the last read was large */
-    bool discard;      /* the socket takes nothing more: what comes for it is dropped */
-    bool untrusted;    /* the other end is a local user's: see stranger.h */
-    bool peer_closed;  /* the stream's peer reads nothing more */
+    bool linger_reset;         /* the application's close is to be a reset */
+    bool bulk;                 /* the last read was large */
+    bool discard;              /* the socket takes nothing more: what comes for it is dropped */
+    bool untrusted;            /* the other end is a local user's: see stranger.h */
+    bool peer_closed;          /* the stream's peer reads nothing more */
+    struct relay_limit *limit; /* NULL: there never were any */
+    uint64_t from_socket, to_socket; /* bytes that have passed, in each direction */
     uint64_t moved; /* bytes that had come from the socket when a half-closed relay was looked at */
 };
 
@@ -164,6 +174,12 @@ void relay_broke(struct relay *relay, int error);
  * over), else to `fd`. Takes over the descriptor. `events`: as in relay_hear. 0 or a negative errno
  * (the fd then stays the caller's). It may end the relay. */
 int relay_attach(struct relay *relay, int fd, const struct relay_end *end, uint32_t events);
+
+/* Sets its bounds, one for each direction; NULL: none. What a socket has to give stays in it until
+ * it may be read; what it is to get is kept, as if the socket took no more. Also to be called again
+ * when they change. */
+void relay_limit(struct relay *relay, struct relay_limit *limit, struct rate *from_socket,
+                 struct rate *to_socket);
 
 /* Resets both sides, and ends with RELAY_GIVEN_UP. */
 void relay_abort(struct relay *relay, int error);

@@ -52,6 +52,10 @@ void relay_finish(struct relay *relay, enum relay_reason reason, int error) {
     loop_timer_clear(loop, &relay->timer);
     loop_timer_clear(loop, &relay->ahead_timer);
     loop_task_cancel(loop, &relay->task);
+    if (relay->limit) {
+        rate_leave(&relay->limit->from_socket);
+        rate_leave(&relay->limit->to_socket);
+    }
     if (reason == RELAY_DONE)
         loop_watch_close(&relay->watch);
     else

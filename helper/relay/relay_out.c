@@ -46,17 +46,55 @@ static void set_blocked(struct relay *relay, bool blocked) {
         loop_watch_mask(relay->reactor->loop, &relay->watch, relay->end->mask | EPOLLOUT);
 }
 
-/* Returns how many bytes the socket took, 0 if it is blocked, or a negative errno. */
-static ssize_t write_socket(struct relay *relay, struct iovec *iov, int count, int flags) {
+static size_t iov_total(const struct iovec *iov, int count) {
+    size_t total = 0;
+    for (int i = 0; i < count; i++)
+        total += iov[i].iov_len;
+    return total;
+}
+
+static ssize_t send_iov(struct relay *relay, struct iovec *iov, int count, int flags) {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     ssize_t n;
     do
         n = sendmsg(relay->watch.fd, &msg, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* The same within the relay's bounds. What they do not let through now counts as what the socket
+ * does not take, and the relay is called when they do. */
+static ssize_t send_limited(struct relay *relay, struct iovec *iov, int count, int flags) {
+    struct rate_user *user = &relay->limit->to_socket;
+    size_t total = iov_total(iov, count), room = rate_room(user, total), left = room;
+    struct iovec *last = iov;
+    if (room == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    while (left > last->iov_len)
+        left -= last++->iov_len;
+    size_t whole = last->iov_len;
+    last->iov_len = left;
+    ssize_t n = send_iov(relay, iov, (int)(last - iov) + 1, flags);
+    last->iov_len = whole;
+    if (n > 0)
+        rate_spend(user, (size_t)n);
+    if (n == (ssize_t)room && room < total)
+        rate_wait(user);
+    return n;
+}
+
+/* Returns how many bytes the socket took, 0 if it is blocked, or a negative errno. */
+static ssize_t write_socket(struct relay *relay, struct iovec *iov, int count, int flags) {
+    bool limited = relay->limit && relay->limit->to_socket.rate;
+    ssize_t n = (limited ? send_limited : send_iov)(relay, iov, count, flags);
     if (n < 0 && errno == EOPNOTSUPP && flags) /* unix sockets of this kernel have no urgent data */
         return write_socket(relay, iov, count, 0);
-    if (n > 0)
+    if (n > 0) {
         relay->unanswered = false;
+        relay->to_socket += (size_t)n;
+    }
     if (n < 0)
         return errno == EAGAIN ? 0 : -errno;
     return n;
@@ -113,13 +151,6 @@ static int keep(struct relay *relay, const struct iovec *iov, int count, size_t 
                                       iov[i].iov_len - off);
     }
     return error;
-}
-
-static size_t iov_total(const struct iovec *iov, int count) {
-    size_t total = 0;
-    for (int i = 0; i < count; i++)
-        total += iov[i].iov_len;
-    return total;
 }
 
 /* Writes straight from the receive buffer, and keeps what the socket does not take. */

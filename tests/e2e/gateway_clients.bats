@@ -156,3 +156,112 @@ max-connects-per-second = 5"
     sleep 1
     run -0 dial
 }
+
+# ---- Bytes in a second --------------------------------------------------------------------------
+
+# limited RATE: a client of so many bytes in a second.
+limited() {
+    clients <<<"[client tester]
+identity = uid:$me
+max-bytes-per-second = $1"
+}
+
+# download SECONDS: how many bytes come in this time.
+download() { echo "send 100000000000" | timeout "$1" "$BUILD/smuxshim" -c "$smuxshim_conf" nc 127.0.0.1 "$peer_port" | wc -c; }
+
+# took COMMAND...: the milliseconds, in $ms.
+took() {
+    local begin
+    begin=$(date +%s%3N)
+    "$@"
+    ms=$(($(date +%s%3N) - begin))
+}
+
+# within VALUE MIN MAX
+within() { [ "$1" -ge "$2" ] && [ "$1" -le "$3" ] || fail "$1: expected from $2 to $3"; }
+
+@test "what comes from targets keeps to the rate of the client, whatever it is" {
+    local rate bytes
+    limited 1
+    for rate in 20000 400000 8000000; do
+        reload "s/^max-bytes-per-second = .*/max-bytes-per-second = $rate/"
+        took bytes_in_three_seconds
+        within "$bytes" $((3 * rate / 2)) $((ms * rate / 1000 + rate / 4 + 100000))
+    done
+}
+
+bytes_in_three_seconds() { bytes=$(download 3); }
+
+@test "streams of a client share its rate, and those that wait get equal shares" {
+    local i
+    limited 400000
+    for i in 1 2 3 4; do
+        download 4 >"got$i" 3>&- 4>&- &
+    done
+    sleep 5
+    wait_until "four results" eval '[ "$(cat got? | wc -l)" = 4 ]'
+    within "$(cat got? | paste -sd+ | bc)" 800000 2400000
+    for i in 1 2 3 4; do
+        within "$(cat "got$i")" 150000 700000
+    done
+}
+
+upload() { (echo sum; head -c "$1" /dev/zero) | via nc -N 127.0.0.1 "$peer_port"; }
+
+@test "what goes to targets keeps to the rate of the client, and all of it arrives" {
+    limited 300000
+    took run -0 upload 1500000
+    assert_output "1500000 $(head -c 1500000 /dev/zero | sha256sum | cut -d' ' -f1)"
+    within "$ms" 2300 20000
+}
+
+@test "a client of plain smux, of version 1, keeps to its rate as well" {
+    limited 300000
+    gateway_lines='version = 1' gateway_url=unix://$BATS_TEST_TMPDIR/carrier write_smuxshim_conf '*'
+    stop "$helper_pid"
+    start_helper
+    took run -0 upload 1500000
+    assert_output --partial "1500000 "
+    within "$ms" 2300 20000
+}
+
+@test "one direction takes nothing from the other, and small connections get through" {
+    limited 300000
+    download 6 >got 3>&- 4>&- &
+    took run -0 upload 300000
+    within "$ms" 0 4500
+    took eval 'ctl connect 127.0.0.1 "$peer_port" <<<"send 1000" >small'
+    assert_equal "$(wc -c <small)" 1000
+    within "$ms" 0 4000
+    wait
+    within "$(cat got)" 900000 3000000
+}
+
+@test "a reload changes the rate of transfers that are under way, and takes it away" {
+    limited 1000
+    run_download() { echo "send 3000000" | via nc 127.0.0.1 "$peer_port" | wc -c; }
+    run_download >got 3>&- 4>&- &
+    sleep 1
+    [ ! -s got ] || fail "it was not limited"
+    reload 's/^max-bytes-per-second = 1000$/max-bytes-per-second = 500000/'
+    sleep 1
+    [ ! -s got ] || fail "it was not limited"
+    reload '/^max-bytes-per-second/d'
+    wait_until "the rest" test -s got
+    assert_equal "$(cat got)" 3000000
+}
+
+@test "what a limited client sends waits at the client, not in the gateway, and costs no time" {
+    local i ticks
+    limited 20000
+    for i in $(seq 20); do
+        spawn "upload$i" bash -c '{ echo sink; cat /dev/zero; } | "$0" "$@"' \
+            "$BUILD/smuxshim" -c "$smuxshim_conf" nc 127.0.0.1 "$peer_port"
+    done
+    sleep 3
+    ticks=$(awk '{ print $14 + $15 }' "/proc/$gateway_pid/stat")
+    sleep 3
+    ticks=$(($(awk '{ print $14 + $15 }' "/proc/$gateway_pid/stat") - ticks))
+    within "$ticks" 0 30 # a tenth of the time
+    within "$(awk '/VmHWM/ { print $2 }' "/proc/$gateway_pid/status")" 1000 120000
+}

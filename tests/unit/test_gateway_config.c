@@ -156,6 +156,7 @@ static const struct {
     {"[listen]\nsocket-mode = 999\n", "socket-mode: expected an octal mode"},
     {"[listen]\nlog-level = loud\n", "log-level: expected error, warn, info or debug"},
     {"[listen]\nlog-file = here\n", "log-file: expected stderr, syslog or an absolute path"},
+    {"[listen]\naccess-log = stderr\n", "access-log: expected syslog or an absolute path"},
     {"[listen]\naddress = tcp://127.0.0.1:1\nkeepalive-timeout = 1s\n",
      "keepalive-timeout: expected at least keepalive-interval"},
     {"[listen]\nnonsense\n", "gateway.conf:2: "},
@@ -198,7 +199,7 @@ static void each_error_gets_one_line_that_says_what_was_expected(void **state) {
 }
 
 static void an_unknown_key_gets_the_list_of_all_that_exist(void **state) {
-    static const char last[] = ", log-level, log-file";
+    static const char last[] = ", log-file, access-log";
     struct config_error error;
     (void)state;
     assert_false(load("[listen]\nan-unknown-key-with-a-name-of-forty-letters = 1\n", &error));

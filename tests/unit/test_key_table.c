@@ -94,7 +94,7 @@ static void each_key_of_a_client_is_seen(void **state) {
         change(client_config_keys, key, &changed);
         alone(client_config_keys, key, &plain, &changed);
     }
-    assert_true(count >= 4);
+    assert_true(count >= 5);
 }
 
 static void load(struct config *config) {
