@@ -228,12 +228,13 @@ upload() { (echo sum; head -c "$1" /dev/zero) | via nc -N 127.0.0.1 "$peer_port"
 @test "one direction takes nothing from the other, and small connections get through" {
     limited 300000
     download 6 >got 3>&- 4>&- &
+    local running=$!
     took run -0 upload 300000
     within "$ms" 0 4500
     took eval 'ctl connect 127.0.0.1 "$peer_port" <<<"send 1000" >small'
     assert_equal "$(wc -c <small)" 1000
     within "$ms" 0 4000
-    wait
+    wait "$running"
     within "$(cat got)" 900000 3000000
 }
 
