@@ -3,7 +3,6 @@
 #include "helper/gateway/access_log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <paths.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "helper/net/file_broker.h"
 #include "helper/net/log.h"
 
 static struct {
@@ -38,12 +38,6 @@ static struct {
 
 /* ---- Opening ---- */
 
-/* Neither a pipe without a reader nor one whose reader sleeps holds the process up. */
-static int open_file(const char *path) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0640);
-    return fd < 0 ? -errno : fd;
-}
-
 static int open_syslog(void) {
     struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = _PATH_LOG};
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -57,7 +51,7 @@ static int open_syslog(void) {
 }
 
 static int open_target(void) {
-    return state.to_syslog ? open_syslog() : open_file(state.path);
+    return state.to_syslog ? open_syslog() : file_open(state.path, FILE_APPEND);
 }
 
 int access_log_open(const char *ident, const char *target) {

@@ -11,8 +11,8 @@
 
 struct access_record;
 
-/* NULL if there is no access log, or no memory (then a line is lost). To all functions below NULL is
- * fine. */
+/* NULL if there is no access log, or no memory (then a line is lost). All functions below take NULL
+ * for none. */
 struct access_record *access_record_begin(uint32_t stream, uint64_t now_us);
 
 /* Where to, as the client has said. */

@@ -41,7 +41,7 @@ bool gateway_files_may(void *files, const char *path, enum file_use use) {
     if (path[0] != '/' && (!known->config || strcmp(path, known->config) != 0))
         return false;
     if (use == FILE_APPEND)
-        return strcmp(path, known->log) == 0;
+        return strcmp(path, known->log) == 0 || strcmp(path, known->access_log) == 0;
     if (strcmp(path, HOSTS_FILE) == 0 || strcmp(path, ACCOUNTS_FILE) == 0)
         return true;
     return known->config && (strcmp(path, known->config) == 0 || is_named_by(known->config, path));

@@ -8,12 +8,13 @@
 #include "helper/net/file_broker.h"
 
 struct gateway_files {
-    const char *config; /* NULL: none */
-    const char *log;    /* path, "stderr" or "syslog" */
+    const char *config;     /* NULL: none */
+    const char *log;        /* path, "stderr" or "syslog" */
+    const char *access_log; /* the same, or empty: none */
 };
 
 /* The broker's rule, `files` being a struct gateway_files: for reading the configuration, the files
- * that its keys of type path name now, /etc/hosts and /etc/passwd; for appending the log file. */
+ * that its keys of type path name now, /etc/hosts and /etc/passwd; for appending the log files. */
 bool gateway_files_may(void *files, const char *path, enum file_use use);
 
 #endif

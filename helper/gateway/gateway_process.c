@@ -268,9 +268,10 @@ static int serve_worker(void *user, const struct worker_sockets *sockets, int wo
 static bool keep_for_workers(struct options *options, const struct gateway_config *config,
                              struct config_error *error) {
     char why[200];
-    static char log_file[sizeof config->log_file];
+    static char log_file[sizeof config->log_file], access_log[sizeof config->access_log];
     snprintf(log_file, sizeof log_file, "%s", config->log_file);
-    options->files = (struct gateway_files){options->file, log_file};
+    snprintf(access_log, sizeof access_log, "%s", config->access_log);
+    options->files = (struct gateway_files){options->file, log_file, access_log};
     options->sandbox = config->sandbox;
     if (privileges_find(&options->privileges, config->user, config->group, why, sizeof why))
         return true;

@@ -29,7 +29,8 @@ static struct {
 } broker = {.fd = -1};
 
 static int open_here(const char *path, enum file_use use) {
-    int flags = use == FILE_APPEND ? O_WRONLY | O_CREAT | O_APPEND : O_RDONLY;
+    /* Neither a pipe without a reader nor one whose reader sleeps holds anybody up. */
+    int flags = use == FILE_APPEND ? O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK : O_RDONLY;
     int fd = open(path, flags | O_CLOEXEC | O_NOCTTY, 0640);
     return fd < 0 ? -errno : fd;
 }

@@ -20,7 +20,7 @@
 
 enum file_use {
     FILE_READ,  /* for reading */
-    FILE_APPEND /* for appending, created with mode 0640 if need be */
+    FILE_APPEND /* for appending, created with mode 0640 if need be; without waiting, if a pipe */
 };
 
 /* Opens a file, close-on-exec: by the broker if there is one, else in this process. Returns the
