@@ -390,30 +390,6 @@ static uint8_t byte_at(size_t i) {
     return (uint8_t)(i * 40503u >> 8);
 }
 
-/* Opens a stream, unless the carrier fails before that. */
-static bool open_if_it_lives(void) {
-    struct relay *relay = &world.near[0].relay;
-    smux_stream *stream;
-    int tcp[2], app[2];
-    tcp_pair(tcp);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, app), 0);
-    world.app[0] = app[0];
-    world.far[0] = tcp[0];
-    world.tcp_for_next = tcp[1];
-    fcntl(tcp[1], F_SETFL, O_NONBLOCK);
-    assert_int_equal(send(app[0], "", 1, 0), 1);
-    assert_int_equal(smux_stream_open(world.client->session, &stream), 0);
-    relay_init(relay, &world.reactor, &end_ops);
-    relay_bind(relay, world.client, stream);
-    relay->ahead = 1;
-    relay->untrusted = true;
-    assert_int_equal(relay_attach(relay, app[1], &relay_end_app, EPOLLIN), 0);
-    until(world.accepted > 0 || (world.client_closed && world.server_closed));
-    if (world.accepted == 0)
-        close(tcp[1]);
-    return world.accepted > 0;
-}
-
 static void give(int fd, size_t *sent) {
     uint8_t bytes[30000];
     for (size_t i = 0; i < sizeof bytes; i++)
@@ -457,7 +433,7 @@ static void talk_until_it_breaks(void) {
 static void break_at(uint64_t seed, uint64_t at) {
     network = (struct network){.seed = seed, .fails_after = at};
     setup_world(NULL);
-    if (open_if_it_lives())
+    if (open_pair_if_it_lives(0))
         talk_until_it_breaks();
     until(world.client_closed && world.server_closed);
     teardown_world(NULL);
@@ -498,7 +474,7 @@ int main(void) {
         cmocka_unit_test(a_session_whose_carrier_has_no_handshake_fails),
         cmocka_unit_test(a_failure_at_any_byte_is_a_reset_on_both_sides),
     };
-    int failed = run_over_carriers(all);
+    int failed = run_over_carriers(all, 1);
     failed += cmocka_run_group_tests_name("names", names, NULL, NULL);
     for (size_t k = 0; k < sizeof carrier_kinds / sizeof *carrier_kinds; k++) {
         carrier_kind = &carrier_kinds[k];

@@ -530,5 +530,5 @@ int main(void) {
         RELAY_TEST(an_application_that_goes_with_much_kept_for_it_resets),
         RELAY_TEST(an_application_that_goes_after_both_half_closes_resets_behind_its_data),
     };
-    return run_over_carriers(tests);
+    return run_over_carriers(tests, 1);
 }

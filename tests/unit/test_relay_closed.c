@@ -14,18 +14,10 @@ static bool far_is_answered_by_reset(void) {
     return send(FAR, &byte, 1, MSG_NOSIGNAL) < 0 && (errno == EPIPE || errno == ECONNRESET);
 }
 
-static void greet(void) {
-    smux_session_info info;
-    do {
-        turns(1);
-        smux_session_get_info(world.client->session, &info);
-    } while (!info.peer_extensions);
-}
-
 static void a_target_that_stays_open_is_closed_when_the_application_has_closed(void **state) {
     (void)state;
     open_pair(0);
-    greet();
+    greet_both();
     say(APP, "bye");
     expect(FAR, "bye");
     close_now(&APP);
@@ -41,7 +33,7 @@ static void the_applications_data_arrives_before_the_close(void **state) {
     size_t got = 0;
     int small = 2048;
     open_pair(0);
-    greet();
+    greet_both();
     setsockopt(FAR, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     assert_int_equal(send(APP, data, sizeof data, 0), sizeof data);
     close_now(&APP);
@@ -59,7 +51,7 @@ static void the_applications_data_arrives_before_the_close(void **state) {
 static void a_half_close_is_no_close(void **state) {
     (void)state;
     open_pair(0);
-    greet();
+    greet_both();
     world.distant[0].relay.half_closed_us = 1000; /* for plain peers: this one would say it */
     shutdown(APP, SHUT_WR);
     expect_end(FAR, 0);
@@ -74,8 +66,6 @@ static void a_half_close_is_no_close(void **state) {
 
 static void a_plain_peers_half_close_ends_with_a_silent_target(void **state) {
     (void)state;
-    world.plain_client = true;
-    setup_world(NULL);
     open_pair(0);
     world.distant[0].relay.half_closed_us = 20000;
     shutdown(APP, SHUT_WR);
@@ -86,8 +76,6 @@ static void a_plain_peers_half_close_ends_with_a_silent_target(void **state) {
 
 static void a_target_that_speaks_is_not_silent(void **state) {
     (void)state;
-    world.plain_client = true;
-    setup_world(NULL);
     open_pair(0);
     world.distant[0].relay.half_closed_us = 200000;
     shutdown(APP, SHUT_WR);
@@ -102,8 +90,6 @@ static void a_target_that_speaks_is_not_silent(void **state) {
 
 static void a_timeout_of_zero_waits_for_ever(void **state) {
     (void)state;
-    world.plain_client = true;
-    setup_world(NULL);
     open_pair(0);
     shutdown(APP, SHUT_WR);
     expect_end(FAR, 0);
@@ -112,25 +98,22 @@ static void a_timeout_of_zero_waits_for_ever(void **state) {
     assert_false(world.distant[0].ended);
 }
 
-static int no_world(void **state) {
-    (void)state;
-    memset(&world, 0, sizeof world);
-    return 0;
+static int setup_plain_world(void **state) {
+    world.plain_client = true;
+    return setup_world(state);
 }
+
+#define CLOSED_TEST(f) cmocka_unit_test_setup_teardown(f, setup_world, teardown_world)
+#define PLAIN_TEST(f)  cmocka_unit_test_setup_teardown(f, setup_plain_world, teardown_world)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            a_target_that_stays_open_is_closed_when_the_application_has_closed, setup_world,
-            teardown_world),
-        cmocka_unit_test_setup_teardown(the_applications_data_arrives_before_the_close, setup_world,
-                                        teardown_world),
-        cmocka_unit_test_setup_teardown(a_half_close_is_no_close, setup_world, teardown_world),
-        cmocka_unit_test_setup_teardown(a_plain_peers_half_close_ends_with_a_silent_target,
-                                        no_world, teardown_world),
-        cmocka_unit_test_setup_teardown(a_target_that_speaks_is_not_silent, no_world,
-                                        teardown_world),
-        cmocka_unit_test_setup_teardown(a_timeout_of_zero_waits_for_ever, no_world, teardown_world),
+        CLOSED_TEST(a_target_that_stays_open_is_closed_when_the_application_has_closed),
+        CLOSED_TEST(the_applications_data_arrives_before_the_close),
+        CLOSED_TEST(a_half_close_is_no_close),
+        PLAIN_TEST(a_plain_peers_half_close_ends_with_a_silent_target),
+        PLAIN_TEST(a_target_that_speaks_is_not_silent),
+        PLAIN_TEST(a_timeout_of_zero_waits_for_ever),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_over_carriers(tests, 2);
 }

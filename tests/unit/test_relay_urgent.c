@@ -48,6 +48,7 @@ static void expect_urgent(int fd, const char *text, char urgent) {
 static void the_target_gets_the_byte_that_the_application_marked(void **state) {
     (void)state;
     open_pair(0);
+    greet_both();
     say_urgent(APP, "abc!");
     say(APP, "de");
     expect_urgent(FAR, "abc", '!');
@@ -63,6 +64,7 @@ static void the_target_gets_the_byte_that_the_application_marked(void **state) {
 static void the_application_gets_the_byte_that_the_target_marked(void **state) {
     (void)state;
     open_pair(0);
+    greet_both();
     assert_int_equal(send(FAR, "abc!", 4, MSG_OOB), 4);
     turns(20);
     say(FAR, "de");
@@ -79,6 +81,7 @@ static void the_application_gets_the_byte_that_the_target_marked(void **state) {
 static void the_stream_goes_on_around_urgent_data(void **state) {
     (void)state;
     open_pair(0);
+    greet_both();
     assert_int_equal(setsockopt(FAR, SOL_SOCKET, SO_OOBINLINE, &(int){1}, sizeof(int)), 0);
     assert_int_equal(setsockopt(APP, SOL_SOCKET, SO_OOBINLINE, &(int){1}, sizeof(int)), 0);
     for (int i = 0; i < 50; i++) {
@@ -101,6 +104,7 @@ static void a_mark_keeps_its_place_among_what_is_kept(void **state) {
     size_t sent = 0, got = 0;
     (void)state;
     open_pair(0);
+    greet_both();
     struct pollfd room = {.fd = APP, .events = POLLOUT};
     for (int idle = 0; idle < 50;) {
         ssize_t n = send(APP, bulk, sizeof bulk, MSG_NOSIGNAL);
@@ -130,6 +134,7 @@ static void a_mark_keeps_its_place_among_what_is_kept(void **state) {
 static void an_end_behind_the_urgent_byte_is_passed_on(void **state) {
     (void)state;
     open_pair(0);
+    greet_both();
     say_urgent(APP, "ab");
     shutdown(APP, SHUT_WR);
     expect_urgent(FAR, "a", 'b');
@@ -143,6 +148,7 @@ static void an_end_behind_the_urgent_byte_is_passed_on(void **state) {
 static void a_close_behind_the_urgent_byte_loses_nothing(void **state) {
     (void)state;
     open_pair(0);
+    greet_both();
     assert_int_equal(setsockopt(FAR, SOL_SOCKET, SO_OOBINLINE, &(int){1}, sizeof(int)), 0);
     say_urgent(APP, "ab");
     close_now(&APP);
@@ -157,6 +163,7 @@ static void a_flood_of_urgent_bytes_is_a_flood_of_bytes(void **state) {
     size_t total = 0, sent = 0;
     (void)state;
     open_pair(0);
+    greet_both();
     stream = world.near[0].relay.stream;
     assert_int_equal(setsockopt(FAR, SOL_SOCKET, SO_OOBINLINE, &(int){1}, sizeof(int)), 0);
     for (int i = 0; i < 20000; i++) {
@@ -189,5 +196,5 @@ int main(void) {
         RELAY_TEST(a_close_behind_the_urgent_byte_loses_nothing),
         RELAY_TEST(a_flood_of_urgent_bytes_is_a_flood_of_bytes),
     };
-    return run_over_carriers(tests);
+    return run_over_carriers(tests, 5);
 }
