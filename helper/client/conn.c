@@ -99,7 +99,7 @@ static void log_end(const struct conn *conn, enum relay_reason reason, int error
     log_debug("pid %d: connection to %s ended: %s", (int)conn->pid, what,
               reason == RELAY_DONE           ? "closed"
               : reason == RELAY_STREAM_RESET ? smux_strerror(error)
-                                             : strerror(error));
+                                             : strerror(-error));
 }
 
 /* Leave the list before telling the owner, which frees the memory. */
@@ -121,7 +121,7 @@ static void on_relay_ended(struct relay *relay, enum relay_reason reason, int er
 }
 
 void conn_end(struct conn *conn, int error) {
-    relay_abort(&conn->relay, error);
+    relay_abort(&conn->relay, -error);
 }
 
 /* ---- The outcome ---- */

@@ -67,11 +67,11 @@ static const char *reason_text(enum relay_reason reason, int error) {
     case RELAY_STREAM_RESET:
         return error == SMUX_ERR_PEER_RESET ? "reset by the client" : smux_strerror(error);
     case RELAY_SOCKET_RESET:
-        return error == ECONNRESET ? "reset by the target" : strerror(error);
+        return error == -ECONNRESET ? "reset by the target" : strerror(-error);
     case RELAY_GIVEN_UP:
         break;
     }
-    return strerror(error);
+    return strerror(-error);
 }
 
 void access_record_end(struct access_record *record, const struct gateway_session *session,

@@ -33,7 +33,7 @@ static const struct state_table states = {
 static bool move(struct target *target, enum target_state to) {
     if (state_move(&states, &target->state, to))
         return true;
-    relay_abort(&target->relay, EPROTO);
+    relay_abort(&target->relay, -EPROTO);
     return false;
 }
 
@@ -69,7 +69,7 @@ static void on_ended(struct relay *relay, enum relay_reason reason, int error) {
     struct target *target = container_of(relay, struct target, relay);
     if (reason == RELAY_SOCKET_RESET)
         log_debug("%s: target connection ended: %s", target->session->pump->carrier->peer,
-                  strerror(error));
+                  strerror(-error));
     access_record_end(target->record, target->session, relay, reason, error);
     target->record = NULL;
     move(target, TARGET_OVER);
@@ -193,14 +193,14 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
     if (getsockname(relay->watch.fd, (struct sockaddr *)&addr, &len) == 0)
         endpoint_from_sockaddr(&bound, (struct sockaddr *)&addr, len);
     if (answer(target, 0, &bound) != 0) {
-        relay_abort(relay, ENOMEM);
+        relay_abort(relay, -ENOMEM);
         return;
     }
     if (!move(target, TARGET_RELAYING))
         return;
     access_record_connected(target->record, relay->watch.fd);
     if (dial->broken)
-        relay_broke(relay, dial->broken);
+        relay_broke(relay, -dial->broken);
     drop_opening(target);
     relay_attach(relay, -1, &relay_end_tcp, events);
 }
@@ -370,7 +370,7 @@ static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
     struct opening *opening = target->opening;
     size_t taken = 0;
     if (!data) {
-        relay_abort(relay, EPIPE);
+        relay_abort(relay, -EPIPE);
         return 0;
     }
     switch (socks5_server_feed(&opening->socks, data, len, &taken)) {
@@ -395,7 +395,7 @@ static void on_request_timeout(struct loop_timer *timer) {
     struct target *target = container_of(timer, struct opening, timer)->target;
     log_info("%s: stream %u: no SOCKS5 request within 30 s", target->relay.pump->carrier->peer,
              smux_stream_id(target->relay.stream));
-    relay_abort(&target->relay, ETIMEDOUT);
+    relay_abort(&target->relay, -ETIMEDOUT);
 }
 
 static void limit_bytes(struct target *target) {

@@ -156,7 +156,7 @@ static void read_socket(struct relay *relay) {
         else if (n == -EAGAIN)
             relay->readable = false;
         else if (n < 0)
-            relay_fail_behind_data(relay, (int)-n);
+            relay_fail_behind_data(relay, (int)n);
         else if (n == 0)
             relay_socket_ended(relay);
         else
@@ -187,9 +187,9 @@ static void writing_failed(struct relay *relay, int error) {
 static void write_failed(struct relay *relay, int outcome) {
     if (outcome == -ENOMEM) {
         log_warn("stream reset: out of memory for data its reader does not take");
-        relay_finish(relay, RELAY_GIVEN_UP, ENOMEM);
+        relay_finish(relay, RELAY_GIVEN_UP, outcome);
     } else if (outcome != -EAGAIN) {
-        writing_failed(relay, -outcome);
+        writing_failed(relay, outcome);
     }
 }
 
@@ -269,7 +269,7 @@ static void news_after_eof(struct relay *relay, uint8_t events) {
     if (events & EVENT_ERROR)
         getsockopt(relay->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error)
-        relay_fail_behind_data(relay, error);
+        relay_fail_behind_data(relay, -error);
     else if (relay->socket_hup && relay->end == &relay_end_app)
         relay_application_gone(relay);
 }
@@ -282,7 +282,7 @@ static void react(struct relay *relay, uint8_t events) {
     if (events & EVENT_URGENT)
         relay->urgent = true;
     if (relay->socket_hup && relay->linger_reset && !relay->error)
-        writing_failed(relay, ECONNRESET);
+        writing_failed(relay, -ECONNRESET);
     if (events & EVENT_WRITE && relay->watch.open)
         socket_writable(relay);
     if (!relay->watch.open || !(events & EVENT_READ))

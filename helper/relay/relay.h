@@ -14,6 +14,10 @@
  *                      its own stream.
  *
  * Each direction ends by itself (half-close); a reset ends both. A relay belongs to one thread.
+ *
+ * Errors are negative here, as in all of the helper: a negative errno or a smux_error. Where either
+ * may come, enum relay_reason tells which. Positive errnos exist only in `errno` and SO_ERROR, and
+ * on the wire (socks5.h).
  */
 #ifndef HELPER_RELAY_RELAY_H
 #define HELPER_RELAY_RELAY_H
@@ -56,9 +60,9 @@ enum relay_out { RELAY_OUT_OPEN, RELAY_OUT_DRAINING, RELAY_OUT_SHUT };
 
 enum relay_reason {
     RELAY_DONE,         /* both directions ended in order */
-    RELAY_STREAM_RESET, /* the far end, or the session; error is a smux_error */
-    RELAY_SOCKET_RESET, /* the socket; error is an errno */
-    RELAY_GIVEN_UP      /* relay_abort; error is its argument */
+    RELAY_STREAM_RESET, /* by the far end or with the session; error is a smux_error */
+    RELAY_SOCKET_RESET, /* error is the socket's, a negative errno */
+    RELAY_GIVEN_UP      /* relay_abort, or memory is short; error is a negative errno */
 };
 
 struct relay;
@@ -67,11 +71,12 @@ struct relay_ops {
     /* Bytes from the stream during the handshake (relay_expect_head). Returns how many it took;
      * having taken fewer than all, it must have called relay_head_over. */
     size_t (*head)(struct relay *relay, const uint8_t *data, size_t len);
-    /* The stream was reset before the handshake was over and a socket attached. True: the relay
-     * goes on without a stream, and its owner binds another one; false: it ends. May be NULL. */
+    /* The stream was reset before the handshake was over and a socket attached; error is a
+     * smux_error. True: the relay goes on without a stream, and its owner binds another one; false:
+     * it ends. May be NULL. */
     bool (*lost)(struct relay *relay, int error);
-    /* The stream is given up and the socket closed; nothing more comes. The owner discards the
-     * memory at the end of the turn. */
+    /* The stream is given up and the socket closed; nothing more comes. error is 0 or negative. The
+     * owner discards the memory at the end of the turn. */
     void (*ended)(struct relay *relay, enum relay_reason reason, int error);
 };
 
@@ -122,7 +127,7 @@ struct relay {
     uint64_t half_closed_us; /* how long a socket may be silent, after the stream's end of file, if
                                 the peer cannot say that it has closed; 0: for ever */
     uint32_t ahead; /* bytes that were already forwarded and are still unread (relay_end_app) */
-    int error;      /* an errno or smux_error that ends the relay behind the data; 0: none */
+    int error;      /* ends the relay behind the data: a negative errno or smux_error; 0: none */
     uint8_t early;  /* enum event_flag, heard before there was an end to act on them */
     uint8_t state;  /* enum relay_state */
     uint8_t in;     /* enum relay_in */
@@ -166,8 +171,8 @@ int relay_say(struct relay *relay, const void *data, size_t len);
 /* EPOLL bits of the watch that came before relay_attach and will not come again. */
 void relay_hear(struct relay *relay, uint32_t events);
 
-/* Before relay_attach: the socket has broken with `error`, which was taken from it (SO_ERROR). What
- * is still to be read from it goes before the reset. */
+/* Before relay_attach: the socket has broken. `error`: what SO_ERROR said, as a negative errno.
+ * What can still be read from the socket goes before the reset. */
 void relay_broke(struct relay *relay, int error);
 
 /* Starts relaying to the socket `relay->watch.fd` if the watch is open already (a dial handed it
@@ -181,7 +186,7 @@ int relay_attach(struct relay *relay, int fd, const struct relay_end *end, uint3
 void relay_limit(struct relay *relay, struct relay_limit *limit, struct rate *from_socket,
                  struct rate *to_socket);
 
-/* Resets both sides, and ends with RELAY_GIVEN_UP. */
+/* Resets both sides, and ends with RELAY_GIVEN_UP. `error`: 0 or a negative errno. */
 void relay_abort(struct relay *relay, int error);
 
 /* Before relay_attach: resets the stream but keeps the relay, which waits for another or the end.

@@ -189,7 +189,7 @@ void relay_fail_behind_data(struct relay *relay, int error) {
  * now on the engine answers with a reset. */
 void relay_application_gone(struct relay *relay) {
     if (!kept_queue_is_empty(&relay->kept)) {
-        relay_fail_behind_data(relay, ECONNRESET);
+        relay_fail_behind_data(relay, -ECONNRESET);
     } else {
         relay->end->shut(relay, true); /* it may be there yet, and read: that is no reset */
         relay_finish(relay, RELAY_DONE, 0);
@@ -204,7 +204,7 @@ static bool is_closed_to_reset(const struct relay *relay) {
 
 void relay_socket_ended(struct relay *relay) {
     if (is_closed_to_reset(relay)) {
-        relay_fail_behind_data(relay, ECONNRESET);
+        relay_fail_behind_data(relay, -ECONNRESET);
         return;
     }
     relay->readable = false;

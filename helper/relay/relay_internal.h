@@ -39,7 +39,8 @@ void relay_consume(struct relay *relay, size_t n);
 
 /* ---- relay_finish.c ---- */
 
-/* Ends it: everything is closed and released, ops->ended is called. Harmless when it is over. */
+/* Ends it: everything is closed and released, ops->ended is called. Harmless when it is over. Here
+ * and below, `error` is what relay_reason says of it. */
 void relay_finish(struct relay *relay, enum relay_reason reason, int error);
 /* The socket has no more to give and is closed at once. The stream is reset, and the relay ends,
  * when what came from the socket before is on the carrier. */

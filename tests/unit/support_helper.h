@@ -42,7 +42,7 @@ static const struct relay_ops played_relay_ops = {.head = on_asked, .ended = on_
 
 static void gateway_stream(struct pump *pump, smux_stream *stream) {
     if (played.has_stream)
-        relay_abort(&played.relay, ECANCELED);
+        relay_abort(&played.relay, -ECANCELED);
     played.has_stream = true;
     relay_init(&played.relay, &helper.reactor, &played_relay_ops);
     relay_bind(&played.relay, pump, stream);
@@ -117,7 +117,7 @@ static void gateway_ends_stream(void) {
 
 static void gateway_resets_stream(void) {
     if (played.has_stream)
-        relay_abort(&played.relay, ECANCELED);
+        relay_abort(&played.relay, -ECANCELED);
 }
 
 /* For the table of steps. */

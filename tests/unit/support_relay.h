@@ -55,6 +55,7 @@ static void on_end(struct relay *relay, enum relay_reason reason, int error) {
     assert_false(end->ended);
     end->ended = true;
     end->reason = reason;
+    assert_true(error <= 0);
     end->error = error;
 }
 
@@ -130,9 +131,9 @@ static int teardown_world(void **state) {
     for (int i = 0; i < STREAMS_MAX; i++) {
         /* A relay that is only writing kept data needs no session. */
         if (world.near[i].relay.reactor && !world.near[i].ended)
-            relay_abort(&world.near[i].relay, ECANCELED);
+            relay_abort(&world.near[i].relay, -ECANCELED);
         if (world.distant[i].relay.reactor && !world.distant[i].ended)
-            relay_abort(&world.distant[i].relay, ECANCELED);
+            relay_abort(&world.distant[i].relay, -ECANCELED);
         if (world.app[i] >= 0)
             close(world.app[i]);
         if (world.far[i] >= 0)

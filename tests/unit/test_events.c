@@ -86,7 +86,7 @@ static void attach_late(const char *text, enum ending ending, bool together) {
     if (seen & EPOLLERR) /* as a dial does */
         getsockopt(relay->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error)
-        relay_broke(relay, error);
+        relay_broke(relay, -error);
     assert_int_equal(relay_attach(relay, -1, &relay_end_tcp, seen), 0);
 }
 

@@ -48,7 +48,7 @@ static const struct relay_ops relay_ops_of_test = {.ended = on_relay_over};
 static void got_stream(struct pump *pump, smux_stream *stream) {
     assert_non_null(stream);
     if (subject.has_stream)
-        relay_abort(&subject.relay, ECANCELED);
+        relay_abort(&subject.relay, -ECANCELED);
     subject.has_stream = true;
     relay_init(&subject.relay, &world.reactor, &relay_ops_of_test);
     relay_bind(&subject.relay, pump, stream);
@@ -98,7 +98,7 @@ static void cancel(void) {
 
 static void stream_ends(void) {
     if (subject.has_stream)
-        relay_abort(&subject.relay, ECANCELED);
+        relay_abort(&subject.relay, -ECANCELED);
 }
 
 /* ---- The peer ---- */

@@ -17,7 +17,7 @@ static struct subject {
 
 static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
     if (!data)
-        relay_abort(relay, EPIPE);
+        relay_abort(relay, -EPIPE);
     else if (data[0] == '!')
         relay_head_over(relay);
     return len < 10 ? len : 10;
@@ -104,7 +104,7 @@ static void attach_with_its_end(void) {
 
 static void attach_broken(void) {
     if (relay_wants_socket(&subject.relay) && subject.relay.state != RELAY_ORPHANED)
-        relay_broke(&subject.relay, ECONNRESET);
+        relay_broke(&subject.relay, -ECONNRESET);
     attach();
 }
 
@@ -206,7 +206,7 @@ static void some_turns(void) {
 }
 
 static void abort_it(void) {
-    relay_abort(&subject.relay, ECANCELED);
+    relay_abort(&subject.relay, -ECANCELED);
 }
 
 static void hang_up(void) {

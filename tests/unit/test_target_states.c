@@ -172,7 +172,7 @@ static void stream_reset(void) {
 }
 
 static void client_leaves(void) {
-    relay_abort(&subject.relay, ECANCELED);
+    relay_abort(&subject.relay, -ECANCELED);
 }
 
 static void client_closes(void) {
@@ -243,7 +243,7 @@ static void other_speaks_and_resets(void) {
 
 static void target_is_given_up(void) {
     if (subject.target)
-        relay_abort(&subject.target->relay, ECANCELED);
+        relay_abort(&subject.target->relay, -ECANCELED);
 }
 
 static const struct step steps[] = {STEP(some_turns),
@@ -373,12 +373,12 @@ static bool enter(unsigned state) {
 /* Whatever has happened, the client learns of the end. */
 static void finish(void) {
     if (subject.target)
-        relay_abort(&subject.target->relay, ECANCELED);
+        relay_abort(&subject.target->relay, -ECANCELED);
     some_turns();
     assert_null(subject.target);
     until(subject.client.eof || subject.client.ended);
     if (!subject.client.ended)
-        relay_abort(&subject.relay, ECANCELED);
+        relay_abort(&subject.relay, -ECANCELED);
     if (!world.client_closed)
         pump_end(world.client, SMUX_ERR_CLOSED, "test over");
     gateway_free(subject.gateway);
