@@ -163,8 +163,8 @@ static void turns(int count) {
         }                                                                                          \
     } while (0)
 
-/* Opens stream number i: application's end in world.app[i], far destination's in world.far[i]. False
- * if both sessions end before it has been accepted. */
+/* Opens stream number i: application's end in world.app[i], far destination's in world.far[i].
+ * False if both sessions end before it has been accepted. */
 static bool open_pair_if_it_lives(int i) {
     struct relay *relay = &world.near[i].relay;
     smux_stream *stream;
