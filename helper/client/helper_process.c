@@ -271,7 +271,7 @@ static void on_idle_second(struct loop_timer *timer) {
                        loop_now_us(helper->reactor.loop) + BIRTHPLACE_LOOK_US, on_idle_second);
         return;
     }
-    log_info("no connection for %u seconds, and somebody may wait for this helper's end",
+    log_info("no connection for %u seconds, and an init may wait for this helper to end",
              IDLE_SECONDS_MAX);
     helper_drain(helper);
 }

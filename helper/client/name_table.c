@@ -254,7 +254,7 @@ static void rewrite_file(struct name_table *names) {
     names->unsaved = error != 0;
     names->retry_at = names->file.lines + REWRITE_RETRY;
     if (error)
-        log_warn("%s: cannot be written anew: %s", names->file.path, strerror(-error));
+        log_warn("%s: cannot be rewritten: %s", names->file.path, strerror(-error));
 }
 
 static bool is_full(int error) {
@@ -265,7 +265,7 @@ static bool is_full(int error) {
 static void note_unsaved(struct name_table *names, int error) {
     if (names->unsaved)
         return;
-    log_warn("%s: cannot be written: %s: new names are known until this helper ends",
+    log_warn("%s: cannot be written: %s: new names are known only until this helper ends",
              names->file.path, strerror(-error));
     names->unsaved = true;
     names->retry_at =
@@ -404,8 +404,8 @@ static uint64_t next_of_table(const struct name_table *names) {
 /* Both files are damaged, so it is not known which addresses were assigned: no more are. */
 static void give_up(struct name_table *names) {
     names->usable = false;
-    log_error("%s and %s are damaged, both: no address is given to a new name, for it might be "
-              "another's; expected them to be removed when no program remembers one",
+    log_error("%s and %s are both damaged: new names get no addresses, because these might be "
+              "in use; expected both files to be removed once no program uses an old address",
               names->file.path, names->file.next_path);
 }
 
@@ -416,8 +416,8 @@ static void judge(struct name_table *names, const struct name_found *found) {
         return;
     }
     if (found->damaged > 0 || (found->next_known && names->next < found->next))
-        log_warn("%s: damaged: %zu names are intact; the addresses of the others lead nowhere and "
-                 "are not given again",
+        log_warn("%s: damaged: %zu names are intact; the addresses of the others are invalid and "
+                 "will not be assigned again",
                  names->file.path, name_table_count(names));
     if (found->damaged > 0)
         rewrite_file(names);
@@ -425,7 +425,7 @@ static void judge(struct name_table *names, const struct name_found *found) {
         names->next = found->next;
     if (found->next_known || found->empty)
         return;
-    log_warn("%s is damaged or missing: written anew from the other file", names->file.next_path);
+    log_warn("%s is damaged or missing: rewritten from the other file", names->file.next_path);
     name_file_set_next(&names->file, names->next);
 }
 

@@ -103,7 +103,7 @@ static void reject(struct shim_request *request, const char *why) {
 
 static void on_timeout(struct loop_timer *timer) {
     reject(container_of(timer, struct request_opening, timer)->request,
-           "incomplete when its time was up");
+           "incomplete after the time limit");
 }
 
 bool shim_request_new(struct conns *conns, struct abandon_watches *watches, int fd,
@@ -247,7 +247,7 @@ static bool open_in_thread(struct shim_request *request) {
 static void tell_success(struct shim_request *request) {
     int sndbuf = wanted_sndbuf(&request->opening->header);
     if (!drain_gate(request)) {
-        reject(request, "the gate is not what it should be");
+        reject(request, "expected the rest of the gate");
         return;
     }
     request->conn.relay.linger_reset = app_socket_resets(request->opening->app_fd);
@@ -389,7 +389,7 @@ static void serve(struct shim_request *request) {
     uint16_t name_len = request->opening->header.name_len;
     been_read(request);
     if (name_len > 0 && !helper_host_name_valid(request->opening->name, name_len))
-        reject(request, "the host name has characters that no host name has");
+        reject(request, "the host name has characters that are not allowed in one");
     else if (request->opening->header.kind == HELPER_REQUEST_CONNECT)
         serve_connect(request);
     else
@@ -444,7 +444,7 @@ static bool read_part(struct shim_request *request, void *at, size_t len) {
     } else if (request->opening->have == 0) {
         conn_end(&request->conn, 0); /* a probe: does somebody listen? */
     } else {
-        reject(request, "it ends in the middle");
+        reject(request, "it ends before it is complete");
     }
     return false;
 }

@@ -44,8 +44,8 @@ rejects() {
 }
 
 @test "bytes that are not a request are rejected" { rejects junk 'closed|reset' "does not begin with the request's magic number"; }
-@test "half a request is rejected" { rejects half 'closed|reset' 'incomplete when its time was up'; }
-@test "a client that sends nothing is rejected" { rejects silent 'closed|reset' 'incomplete when its time was up'; }
+@test "half a request is rejected" { rejects half 'closed|reset' 'incomplete after the time limit'; }
+@test "a client that sends nothing is rejected" { rejects silent 'closed|reset' 'incomplete after the time limit'; }
 @test "a request without a descriptor is rejected" { rejects nofd 'closed|reset' 'no descriptor'; }
 @test "a request with two descriptors is rejected" { rejects twofds 'closed|reset' 'more than one descriptor'; }
 @test "a request with two hundred descriptors is rejected" { rejects manyfds 'closed|reset' 'more than one descriptor'; }
@@ -55,7 +55,7 @@ rejects() {
 @test "a socket that is bound to a name as the descriptor is rejected" { rejects named 'closed|reset' 'not an unnamed AF_UNIX socket'; }
 @test "a request of another control version is answered with EPROTO" { rejects version 'errno EPROTO' 'control version 9, this helper 1'; }
 @test "a host name that is too long is rejected" { rejects longname 'closed|reset' 'host name longer than 255 bytes'; }
-@test "an invalid host name is rejected" { rejects badname 'closed|reset' 'characters that no host name has'; }
+@test "an invalid host name is rejected" { rejects badname 'closed|reset' 'characters that are not allowed in one'; }
 
 @test "a notice about a connection that does not exist is ignored" {
     works

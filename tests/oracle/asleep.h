@@ -10,7 +10,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* Is a process asleep, in a wait that a signal ends? */
+/* Is a process in an interruptible sleep? */
 static inline bool is_asleep(pid_t pid) {
     char text[512];
     snprintf(text, sizeof text, "/proc/%d/stat", (int)pid);
@@ -22,7 +22,7 @@ static inline bool is_asleep(pid_t pid) {
     return name_end && name_end[1] == ' ' && name_end[2] == 'S';
 }
 
-/* Returns when it is asleep for good, as in connect, and not for a moment. */
+/* Returns when it has been asleep for a while, as in connect, and not just for a moment. */
 static inline void await_sleep(pid_t pid) {
     for (int times = 0; times < 5; times = is_asleep(pid) ? times + 1 : 0)
         usleep(10000);

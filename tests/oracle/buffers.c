@@ -63,7 +63,7 @@ static ssize_t by_splice(int fd, size_t at, size_t len) {
     return n;
 }
 
-/* Sends everything; waits with poll where the socket does not wait itself. */
+/* Sends everything; waits with poll if the socket is non-blocking. */
 static size_t send_all(int fd, send_some *some) {
     size_t sent = 0;
     while (sent < TOTAL) {
@@ -99,7 +99,7 @@ static void transfer(const char *how, send_some *some, int flags, int option, in
     observe(name, "sent %d arrived %d good %d", sent == TOTAL, reader.got == TOTAL, reader.good);
 }
 
-/* The other direction: the target sends, we read with little receive buffer. */
+/* The other direction: the target sends, and we read with a small receive buffer. */
 static void receive(int size, const struct server *server) {
     int fd = tcp_socket(0);
     char name[60];
@@ -118,8 +118,8 @@ static void receive(int size, const struct server *server) {
     observe(name, "sent %d arrived %d good %d", sent == TOTAL, reader.got == TOTAL, reader.good);
 }
 
-/* Very many very small pieces, each charged far beyond its size; poll is asked before each, or not.
- * */
+/* Very many very small pieces, each charged far more than its size; with or without poll before
+ * each. */
 static void transfer_small(const char *how, send_some *some, size_t piece, bool polls, int size,
                            const struct server *server) {
     const size_t total = 30000 * piece;

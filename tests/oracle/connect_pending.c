@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* connect_pending.c - what can be seen and done while a connect is under way. */
+/* connect_pending.c - what a program can see and do while a connect is in progress. */
 #include <sys/select.h>
 
 #include "asleep.h"
@@ -21,8 +21,9 @@ static void accept_all(struct full_server *full) {
 
 static pid_t alarm_child;
 
-/* A signal for the blocking call that comes next: a child sends it when this process is asleep in
- * it. The child then lets `full`, if given, accept for ever, once the call has been restarted. */
+/* Arranges a signal for the next blocking call: a child sends it when this process is asleep in
+ * that call. Once the call has been restarted, the child makes `full`, if given, accept
+ * connections. */
 static void catch_alarm(int flags, struct full_server *full) {
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = flags};
     pid_t self = getpid();
@@ -80,8 +81,8 @@ static void names_and_options(int fd) {
     observe_result("set SO_SNDBUF", setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &number, sizeof number));
 }
 
-/* The own address while it is not connected: with an address and a port bound, one of them, none.
- * */
+/* The local address while not yet connected: with an address and a port bound, one of them, or
+ * none. */
 static void own_name(const struct server *server, const char *what, in_addr_t address, bool port) {
     int fd = tcp_socket(SOCK_NONBLOCK);
     struct sockaddr_in bound = {.sin_family = AF_INET, .sin_addr = {htonl(address)}}, name = {0};
@@ -177,7 +178,7 @@ static void restarted(struct full_server *full) {
     close(fd);
 }
 
-/* The usual loop around connect: it is told of the success once. */
+/* The usual loop around connect: success is reported once. */
 static void interrupted_and_called_again(struct full_server *full) {
     int fd = tcp_socket(0);
     catch_alarm(0, NULL);
@@ -222,7 +223,7 @@ int main(void) {
     own_name(&full.server, "bound to an address", INADDR_LOOPBACK + 6, true);
     interrupted(&full.server);
     timed(&full.server);
-    /* A fresh one: what was given up above may still be waiting in the backlog. */
+    /* A fresh one, because connects aborted above may still be in the backlog. */
     end_full(&full);
     full = serve_full();
     restarted(&full);

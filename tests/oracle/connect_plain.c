@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* connect_plain.c - connect in its ordinary ways, and in its ordinary failures. */
+/* connect_plain.c - the ordinary uses of connect, and its ordinary failures. */
 #include "oracle.h"
 
 static void blocking(const struct server *server) {
@@ -44,7 +44,7 @@ static void refused_blocking(const struct server *closed, const struct server *s
     close(fd);
 }
 
-/* What the program bound stays bound when a connect fails. */
+/* The socket stays bound when a connect fails. */
 static void refused_bound(const struct server *closed, const struct server *server) {
     struct sockaddr_in own = {.sin_family = AF_INET}, name;
     socklen_t len = sizeof own;
@@ -95,7 +95,7 @@ static long fast_open(int fd, const struct server *server) {
                   (const struct sockaddr *)&server->addr, sizeof server->addr);
 }
 
-/* A send that connects: without a cookie of the server's it takes no data along. */
+/* A send that connects: without a cookie from the server it carries no data. */
 static void fast_opens(const struct server *closed, const struct server *server) {
     char buf[16];
     int fd = tcp_socket(0);

@@ -12,7 +12,7 @@ static void send_there(const struct pair *pair, const char *text) {
     int before = 0, now = 0, len = (int)strlen(text);
     ioctl(pair->client, FIONREAD, &before);
     (void)!write(pair->accepted, text, (size_t)len);
-    /* poll would not tell: with SO_RCVLOWAT it says nothing of less. */
+    /* poll would not do: with SO_RCVLOWAT it reports nothing below that. */
     for (int ms = 0; ms < WAIT_MS && now < before + len; ms++) {
         ioctl(pair->client, FIONREAD, &now);
         if (now < before + len)
@@ -74,7 +74,7 @@ static void source_addresses(const struct pair *pair) {
 
 static void sends(const struct pair *pair) {
     static struct iovec many[2000];
-    /* Volatile, so that the compiler does not warn of what is meant. */
+    /* Volatile, so that the compiler does not warn. */
     volatile int minus_one = -1;
     void *volatile bad = (void *)1;
     char buf[64];
@@ -169,7 +169,7 @@ static void low_water(const struct pair *pair) {
     setsockopt(pair->client, SOL_SOCKET, SO_RCVLOWAT, &five, sizeof five);
 }
 
-/* MSG_PEEK beside MSG_TRUNC counts, and writes nothing; beside MSG_WAITALL it waits. */
+/* MSG_PEEK with MSG_TRUNC counts and writes nothing; with MSG_WAITALL it waits. */
 static void peeks(const struct pair *pair) {
     char buf[32] = "untouched";
     struct iovec iov = {buf, sizeof buf};
@@ -234,7 +234,7 @@ static void receives_in_two(const struct pair *pair, const char *name, int flags
     setsockopt(pair->client, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
 }
 
-/* Receives that want more than is there: what makes them wait, and what ends the wait. */
+/* Receives that want more than is available: what makes them wait, and what ends the wait. */
 static void waits_for_all(const struct pair *pair) {
     struct late late = {.pair = pair, .receiver = pthread_self()};
     struct sigaction restarts = {.sa_handler = do_nothing, .sa_flags = SA_RESTART};
@@ -247,7 +247,7 @@ static void waits_for_all(const struct pair *pair) {
     receives_in_two(pair, "MSG_WAITALL|MSG_TRUNC", MSG_WAITALL | MSG_TRUNC, 1);
     receives_in_two(pair, "MSG_WAITALL|MSG_PEEK", MSG_WAITALL | MSG_PEEK, 1);
     receives_in_two(pair, "MSG_WAITALL|MSG_PEEK|MSG_TRUNC", MSG_WAITALL | MSG_PEEK | MSG_TRUNC, 1);
-    /* TCP wakes nobody for less than SO_RCVLOWAT, so the second half alone must be that much. */
+    /* TCP wakes no reader below SO_RCVLOWAT, so the second half alone must be that large. */
     receives_in_two(pair, "SO_RCVLOWAT", 0, 5);
     receives_in_two(pair, "SO_RCVLOWAT and MSG_WAITALL", MSG_WAITALL, 5);
 
@@ -281,8 +281,7 @@ static void waits_for_all(const struct pair *pair) {
     fcntl(pair->client, F_SETFL, 0);
 }
 
-/* More than all buffers hold: a writer that does not wait stops, and goes on when the reader
- * reads. */
+/* More than all buffers hold: a non-blocking writer stops, and continues when the reader reads. */
 static void back_pressure(const struct pair *pair) {
     static char chunk[65536];
     size_t sent = 0, got = 0;
@@ -312,7 +311,7 @@ static void back_pressure(const struct pair *pair) {
     fcntl(pair->client, F_SETFL, 0);
 }
 
-/* By number it works whatever functions libc has, also on what is no socket. */
+/* By number it works whatever functions libc has, and also on descriptors that are no sockets. */
 static void vectors_by_number(void) {
     const int64_t far = 3LL << 32 | 5;
     char text[8] = "far off", buf[8] = {0};

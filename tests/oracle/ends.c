@@ -26,7 +26,7 @@ static void observe_read(const char *name, int fd) {
     observe_result(name, read(fd, buf, sizeof buf));
 }
 
-/* After a reset nothing moves any more; poll tells when it has arrived. */
+/* Waits until the reset has arrived; after that no data moves. */
 static void wait_reset(int fd) {
     for (int i = 0; i < WAIT_MS && !(poll_now(fd, 0) & POLLHUP); i++)
         poll(NULL, 0, 1);
@@ -119,7 +119,7 @@ static int reset_connection(const struct server *server) {
     return pair.client;
 }
 
-/* What has no MSG_NOSIGNAL to be called with. */
+/* Calls that cannot be given MSG_NOSIGNAL. */
 static void files_after_reset(const struct server *server) {
     int file = memfd_create("oracle", MFD_CLOEXEC), in_pipe[2];
     if (file < 0 || pipe(in_pipe) != 0 || write(file, "0123456789", 10) != 10)
@@ -149,7 +149,7 @@ static void files_after_reset(const struct server *server) {
     close(in_pipe[1]);
 }
 
-/* The same through copies of the descriptor, which are all that is left of it. */
+/* The same through copies of a descriptor that has itself been closed. */
 static void copies_after_reset(const struct server *server) {
     static const char *const names[] = {"dup", "dup2", "dup3", "F_DUPFD", "F_DUPFD_CLOEXEC"};
     for (int how = 0; how < 5; how++) {
@@ -221,7 +221,7 @@ static void *read_in_thread(void *argument) {
     return (void *)(intptr_t)read(*(int *)argument, &byte, 1);
 }
 
-/* Who reads, or is about to, learns of the shutdown; so does who waits. */
+/* Threads that read, are about to read, or wait in poll learn of the shutdown. */
 static void shutdown_wakes(const struct server *server, int how, const char *label) {
     struct pair pair = connected_pair(server, 0);
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
@@ -240,7 +240,7 @@ static void shutdown_wakes(const struct server *server, int how, const char *lab
     close_pair(&pair);
 }
 
-/* What had come before is read; the other direction goes on. */
+/* Data that had arrived before is still read; the other direction continues. */
 static void reading_shut_down(const struct server *server) {
     struct pair pair = connected_pair(server, 0);
     char buf[16];

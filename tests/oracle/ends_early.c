@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Ends within microseconds of the connect: one side says something, or nothing, and closes or
+/* Ends within microseconds of the connect: one side sends something, or nothing, and closes or
  * resets at once; the other reads until the end. Eight connections at a time, some hundred of each
- * kind (or as many as the argument says); all of a kind end alike. */
+ * kind (or as many as the argument says); all connections of a kind must end alike. */
 #include <pthread.h>
 
 #include "oracle.h"
@@ -10,7 +10,7 @@
 
 static const size_t lengths[] = {0, 5, 12, 30000};
 
-/* One kind of end, and what became of its connections. */
+/* One kind of end, and the outcomes of its connections. */
 struct kind {
     int family;
     bool by_server, reset;
@@ -22,7 +22,8 @@ struct kind {
     pthread_mutex_t lock;
 };
 
-/* With room for all: what resets while it waits for room is never accepted. */
+/* Listens with a backlog for all: a connection that is reset before it is queued is never
+ * accepted. */
 static void listen_at(struct kind *kind) {
     struct sockaddr_in *in = (struct sockaddr_in *)&kind->addr;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&kind->addr;
@@ -49,8 +50,8 @@ static void speak_and_end(const struct kind *kind, int fd) {
         close(fd);
 }
 
-/* Reads to the end, and counts how it came. `was_reset`: the connect has told of a reset already.
- * */
+/* Reads to the end and counts what kind it was. `was_reset`: connect has already reported a
+ * reset. */
 static void listen_to_end(struct kind *kind, int fd, bool was_reset) {
     char buf[4096];
     size_t got = 0;

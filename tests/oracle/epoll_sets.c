@@ -24,7 +24,7 @@ static int modify(int epfd, int fd, unsigned events, uint64_t data) {
     return epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &event);
 }
 
-/* Registers first, connects second, then looks. */
+/* Registers, then connects, then observes. */
 static void before_connect(const char *label, const struct server *server, unsigned mode) {
     int epfd = epoll_create1(EPOLL_CLOEXEC), fd = tcp_socket(SOCK_NONBLOCK);
     uint64_t data = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* epoll_unseen.c - registrations that one look at epoll_ctl's arguments does not tell: made or
- * changed by another number of the set, before exec, by io_uring, for sockets of other processes.
- * */
+/* epoll_unseen.c - registrations that cannot be known from epoll_ctl's arguments alone: made or
+ * changed through another number of the set, before exec, by io_uring, for sockets of other
+ * processes. */
 #include <linux/io_uring.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -27,7 +27,8 @@ static void observe_event(const char *name, int epfd, int timeout_ms) {
         observe(name, "none");
 }
 
-/* Connects `fd`, and then takes what a set tells of it. The events of the fresh socket are gone. */
+/* Connects `fd`, and then reads its events from a set. The events of the fresh socket have been
+ * consumed. */
 static void observe_connect(const char *name, int fd, int epfd) {
     struct epoll_event event;
     epoll_wait(epfd, &event, 1, 0);
@@ -123,7 +124,7 @@ static void changed_by_a_copy(void) {
     end(fd, copy);
 }
 
-/* More numbers of sets than can be kept in mind. */
+/* More sets than the library remembers. */
 static void hundreds_of_sets(void) {
     int sets[300], n_sets = sizeof sets / sizeof *sets, fd = tcp_socket(SOCK_NONBLOCK), told = 0;
     struct epoll_event event;
@@ -206,8 +207,8 @@ static void over_exec(void) {
     }
 }
 
-/* A socket that another process made, at a number that nothing was known of, and at one where there
- * was another socket before. */
+/* A socket that another process made, at an unused number, and at one where there was another
+ * socket before. */
 static void received(const char *name, int number) {
     int pair[2], set = new_set();
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * foreign.h - is a call of the preloaded library's exactly libc's?
+ * foreign.h - does a call of the preloaded library behave exactly as libc's?
  *
- * Every hook is called as the program would, and libc's own function beside it: on the same
- * descriptor where that changes nothing, else on two that were made alike. Result, errno (which a
- * call that succeeds must leave alone), signals and all memory that was passed must be equal, with
- * a pattern around and behind it. What differs is printed in both ways, and so is in no direct run.
+ * Every hook is called as a program would call it, and so is libc's own function: on the same
+ * descriptor if that changes nothing, else on two that were made alike. Result, errno (which a
+ * successful call must not change), signals and all memory passed, with a pattern around it, must
+ * be equal. A difference is printed for both, so it appears in no direct run.
  */
 #ifndef FOREIGN_H
 #define FOREIGN_H
@@ -42,7 +42,7 @@ __attribute__((unused)) static const char *symbol_of(const char *name) {
     return name;
 }
 
-/* Was it called since the program began? By the position in struct calls. */
+/* Has it been called since the program began? By the position in struct calls. */
 static bool exercised[sizeof(struct calls) / sizeof(void *)];
 
 #define NUMBER_OF(name) (offsetof(struct calls, name) / sizeof(void *))
@@ -74,7 +74,7 @@ __attribute__((unused)) static void foreign_init(void) {
 #define PATTERN    0xa5
 #define NO_ERRNO   12345
 
-/* All memory that is passed lies in here, at the same addresses for both calls. */
+/* All memory passed to calls is in here, at the same addresses for both calls. */
 static union {
     unsigned char bytes[ARENA_SIZE];
     long long align;
@@ -141,7 +141,7 @@ __attribute__((unused)) static void compare(const struct answer *direct,
     observe(what, "libc %s, hooked %s", left, right);
 }
 
-/* One line for what was compared since the last. */
+/* Prints one line about the comparisons since the last. */
 __attribute__((unused)) static void summarize(const char *name) {
     observe(name, "%lu calls, %lu succeed, errors %08x", n_compared, n_succeeded,
             (unsigned)(digest ^ digest >> 32));

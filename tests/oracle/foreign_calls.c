@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * foreign_calls.c - every other hook on descriptors that are none of ours: names, data, copies,
- * control.
+ * foreign_calls.c - all other hooks on descriptors that are not ours: names, data, copies, control.
  *
  * Each call is made three times on descriptors that were made alike, one after the other: by libc's
- * own function, by the hook, and by number. What is left behind it is compared as well. Some of
- * the variants are tried, others with another number as the argument, and with "all" each, in every
- * place.
+ * own function, by the hook, and by number. Side effects are compared as well. A sample of the
+ * variants is tried, another sample with a number as argument, and all of them, in every place,
+ * with "all".
  */
 #include <linux/sockios.h>
 
@@ -70,7 +69,7 @@ static long c_listen(const struct calls *c, const struct subject *s, int variant
     return variant < 3 ? c->listen(s->fd, variant - 1) : NO_MORE;
 }
 
-/* The new descriptor is of no interest, but the same each time. */
+/* Closes the new descriptor, so that it has the same number each time. */
 static long and_close(long fd) {
     int saved = errno;
     if (fd > 2)
@@ -214,7 +213,7 @@ static void look_at(const struct subject *s) {
     memcpy(LEFT, &left, sizeof left);
 }
 
-/* Ports are the kernel's choice. */
+/* Hides the port, which the kernel chooses. */
 static void hide_port(void) {
     struct sockaddr_in *addr = (void *)ADDRESS;
     if (addr->sin_family == AF_INET || addr->sin_family == AF_INET6)
@@ -246,7 +245,7 @@ static bool make_call(const struct calls *c, int kind, int place, int number, in
 static bool all; /* every variant, which takes minutes */
 static int seed; /* which of them, if not all */
 
-/* Every so many variants, beginning with another one for each kind. */
+/* The sample takes every n-th variant, and begins with another one for each kind. */
 static int step_of(int kind, int place) {
     static const int steps[] = {7, 29, 61, 61};
     if (strcmp(kinds[kind], "packet") == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* foreign_data.h - the calls of foreign_calls.c that move data, and what they are given. */
+/* foreign_data.h - the calls of foreign_calls.c that move data, and their arguments. */
 #ifndef FOREIGN_DATA_H
 #define FOREIGN_DATA_H
 
@@ -208,7 +208,7 @@ static long c_send(const struct calls *c, const struct subject *s, int variant) 
     return c->send(s->fd, BYTES, lengths[variant % 3], send_flags[variant / 3]);
 }
 
-/* A fresh TCP socket that asks for what is routed is ours, and no matter of this program. */
+/* A fresh TCP socket that connects to a routed destination becomes ours, and is not tested here. */
 static bool becomes_ours;
 
 static long c_sendto(const struct calls *c, const struct subject *s, int variant) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * foreign_options.c - getsockopt and setsockopt on descriptors that are none of ours: every level
- * and number, with every length that matters, and pointers that cannot be read.
+ * foreign_options.c - getsockopt and setsockopt on descriptors that are not ours: every level and
+ * number, with every length that matters, and pointers that cannot be read.
  */
 #include "tests/oracle/foreign_subjects.h"
 
@@ -45,7 +45,7 @@ static long get(const struct calls *calls, const struct question *q) {
     return calls->getsockopt(q->fd, q->level, q->name, value, length);
 }
 
-/* A descriptor that the call opens gets the same number each time. */
+/* Closes a descriptor that the call opens, so that it has the same number each time. */
 static void get_with(const struct calls *calls, const struct question *q, struct answer *answer) {
     int next = q->level == SOL_SOCKET && q->name == PEERPIDFD ? plain.dup(0) : -1;
     memset(arena.bytes, PATTERN, ARENA_SIZE);
@@ -58,7 +58,7 @@ static void get_with(const struct calls *calls, const struct question *q, struct
         close(next);
 }
 
-/* Some answers are times: three looks in a row that differ are needed for a difference. */
+/* Some answers are times: only three successive differences count as one. */
 static void compare_get(const char *kind, const struct question *q) {
     struct answer direct, shim;
     for (int tries = 0; tries < 3; tries++) {
@@ -97,7 +97,8 @@ static void get_all(const char *kind, int fd) {
 
 /* ---- Setting: two that are alike ---- */
 
-/* Not for a test: they would end it, leave traces on the machine, or end a connection some time. */
+/* Unsuitable for a test: they would end it, change the machine, or end a connection at some
+ * time. */
 static bool is_harmful(int level, int name) {
     return (level == IPPROTO_TCP && name == TCP_USER_TIMEOUT) ||
            (level == SOL_SOCKET && (name == SO_ATTACH_BPF || name == SO_ATTACH_REUSEPORT_EBPF)) ||

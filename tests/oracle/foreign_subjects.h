@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * foreign_subjects.h - descriptors that are none of ours, of every kind, in every place.
+ * foreign_subjects.h - descriptors that are not ours, of every kind, at every kind of number.
  *
- * A subject stands among connections of ours, under a number that never was one of theirs, or that
- * was: closed and given away again, or taken by dup2, seen or unseen by the library.
+ * A subject is among connections of ours. Its number was never that of a connection, or was: closed
+ * and reused, or overwritten by dup2, with or without the library's knowledge.
  */
 #ifndef FOREIGN_SUBJECTS_H
 #define FOREIGN_SUBJECTS_H
@@ -92,7 +92,8 @@ static bool make_tcp(int family, bool accepted, const char *state, struct subjec
     return true;
 }
 
-/* At its end, and then reset by what it sent: a read gives the end, and leaves the error. */
+/* At end of file, and then reset because of what it sent: a read returns end of file and leaves the
+ * error pending. */
 static bool make_ended_with_error(struct subject *s) {
     if (!make_tcp(AF_INET, true, "closed", s))
         return false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* given_up.c - connects that are given up while they are under way, by shutdown, by disconnecting,
- * by a signal or a cancellation, and connections that are disconnected. */
+/* given_up.c - connects that are aborted while in progress, by shutdown, by disconnecting, by a
+ * signal or a cancellation; and connections that are disconnected. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <sys/syscall.h>
@@ -69,7 +69,7 @@ static void shut_down(const struct server *full, const struct server *server, in
     close(fd);
 }
 
-/* What a copy of the descriptor says, when the helper has heard of it. */
+/* What a copy of the descriptor reports when the helper has noticed. */
 static void copied(const struct server *full, const struct server *server) {
     int fd = begin(full), copy = dup(fd);
     shutdown(fd, SHUT_WR);
@@ -111,7 +111,7 @@ static bool is_under_way(int fd) {
     return info.tcpi_state == SYN_SENT;
 }
 
-/* Waits until another thread's connect of `fd` is under way. */
+/* Waits until another thread's connect of `fd` is in progress. */
 static void wait_under_way(int fd) {
     for (int i = 0; i < WAIT_MS && !is_under_way(fd); i++)
         poll(NULL, 0, 1);
@@ -232,7 +232,7 @@ static int bound_socket(in_addr_t address, int flags, struct sockaddr_in *own) {
     return fd;
 }
 
-/* What the program has bound stays bound. */
+/* The socket stays bound. */
 static void bound(const struct server *full, const struct server *server, in_addr_t address,
                   const char *label) {
     struct sockaddr_in own;
@@ -275,7 +275,7 @@ static void of_a_connection(const struct server *server) {
     close_pair(&pair);
 }
 
-/* ---- Others wait ---- */
+/* ---- While other threads wait ---- */
 
 enum waiting {
     READING,
@@ -340,7 +340,7 @@ static void wait_asleep(const struct waiter *waiter) {
     }
 }
 
-/* Another thread waits for what will not come: it hears why, and takes the error. */
+/* Another thread waits in vain: it is told why, and takes the pending error. */
 static void under_others(const struct server *full) {
     for (enum waiting how = READING; how <= SENDING_MESSAGE; how++) {
         struct waiter waiter = {.fd = begin(full), .how = how};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* lookups.c - names to addresses and back: what no route is concerned with is libc's affair, to the
- * last flag, error and byte of a buffer. */
+/* lookups.c - names to addresses and back: lookups that no route concerns behave exactly as libc's,
+ * to the last flag, error and byte of a buffer. */
 #include "oracle.h"
 
 #include <netdb.h>
@@ -196,7 +196,7 @@ static void used(void) {
     freeaddrinfo(list);
 }
 
-/* No name server of the machine's is asked: this one refuses at once. */
+/* Replaces the machine's name servers by one that refuses at once. */
 static void ask_nobody(void) {
     res_init();
     _res.nscount = 1;

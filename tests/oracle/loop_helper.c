@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * loop_helper.c - the helper's side of core/common/CONTROL.md without any gateway: a thread
- * for each connection relays it to plain TCP from the same host. The oracle compares programs that
- * run direct with programs that run under the shim and this helper, so what differs is the shim's
- * doing.
+ * loop_helper.c - the helper's side of core/common/CONTROL.md without a gateway: a thread for each
+ * connection relays it to plain TCP from the same host. The oracle compares programs that run
+ * direct with programs that run under the shim and this helper, so that differences are due to the
+ * shim.
  *
  *     loop_helper [-d DELAY_MS] [-t TIMEOUT_MS] [-e] [-r] SOCKET_PATH
  *
- * -d waits before each outcome, -t is the connect timeout, -e reports success before connecting.
- * -r connects to nobody: it waits until the program sleeps in connect, and then gives it a success,
- * some data and a reset, all before the program runs again.
- * Prints "ready" when it listens.
+ * -d waits before each outcome, -t is the connect timeout, -e reports success before connecting. -r
+ * does not connect: it waits until the program sleeps in connect, and then gives it success, some
+ * data and a reset, all before the program runs again. Prints "ready" when it listens.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -82,7 +81,7 @@ static void handle_notice(const struct helper_request *req) {
     pthread_mutex_unlock(&relays_lock);
 }
 
-/* Receives the header, and A's descriptor if there is one. Returns the number of bytes. */
+/* Receives the header, and the application's end if it was passed. Returns the number of bytes. */
 static ssize_t receive_request(int b, struct helper_request *req, int *fd) {
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
@@ -101,10 +100,10 @@ static ssize_t receive_request(int b, struct helper_request *req, int *fd) {
     return n;
 }
 
-/* It stood, and the target has reset it since. */
+/* The connection was established, and the target has reset it since. */
 #define BROKEN (-1)
 
-/* A hang-up of `b` is the application's shutdown: the connect is given up. */
+/* A hang-up of `b` means that the application has shut down: the connect is aborted. */
 static int connect_target(int fd, int b, const struct helper_request *req) {
     struct sockaddr_storage addr;
     struct pollfd pfd[2] = {{.fd = fd, .events = POLLOUT}, {.fd = eager ? -1 : b}};
@@ -115,7 +114,7 @@ static int connect_target(int fd, int b, const struct helper_request *req) {
         int on = 1;
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
         len = endpoint_to_sockaddr(&req->local, &addr);
-        /* The application's own socket holds the port until the swap. */
+        /* The application's TCP socket holds the port until the swap. */
         int failed = bind(fd, (struct sockaddr *)&addr, len);
         for (int i = 0; failed && errno == EADDRINUSE && i < 1000; i++) {
             usleep(1000);
@@ -186,11 +185,11 @@ static ssize_t peek_marked(int b, void *bytes, size_t len, bool *marked) {
     return n;
 }
 
-/* New bytes on B: the old residue is taken with them, the last new one is left in its place.
- * Returns false if the application reset the connection. */
+/* Receives new bytes from the helper's end, with the old residue; the last new byte stays unread
+ * instead. Returns false if the application reset the connection. */
 static bool receive_from_application(struct relay *relay, bool *hung_up) {
     struct pipe *pipe = &relay->out;
-    /* Whether it has ended is asked before how much there is: then nothing can come in between. */
+    /* Check for the end before the amount, so that nothing can arrive in between. */
     struct pollfd pfd = {.fd = relay->b, .events = POLLRDHUP};
     int have = 0;
     poll(&pfd, 1, 0);
@@ -243,7 +242,7 @@ static bool pass_on(struct pipe *pipe, int fd) {
     return true;
 }
 
-/* What the target sent; its urgent byte comes alone. */
+/* Receives from the target; its urgent byte comes alone. */
 static ssize_t receive_from_target(struct relay *relay, bool may_be_urgent) {
     struct pipe *pipe = &relay->in;
     int at_mark = 0;
@@ -265,21 +264,21 @@ static void end_of_target(struct relay *relay) {
     if (relay->residue) {
         int have = 0;
         ioctl(relay->b, SIOCINQ, &have);
-        /* Only the residue: anything behind it is new and still to be relayed. */
+        /* Receive only the residue: bytes after it are new and still to be relayed. */
         recv(relay->b, rest, 1, MSG_DONTWAIT);
         relay->residue = false;
     }
 }
 
-/* One turn; false when the relay is over. */
+/* One turn of the relay; false when it has ended. */
 static bool turn(struct relay *relay) {
     struct pollfd pfd[2] = {{.fd = relay->b}, {.fd = relay->target}};
     bool b_may_read = !relay->out.ended && relay->out.len == 0;
     pfd[0].events = (short)(b_may_read ? POLLIN | POLLRDHUP : 0) | (relay->in.len ? POLLOUT : 0);
     pfd[1].events = (short)(!relay->in.ended && relay->in.len == 0 ? POLLIN | POLLPRI : 0) |
                     (relay->out.len ? POLLOUT : 0);
-    /* The residue makes B readable all the time, so a level-triggered poll would spin: look for
-     * more than it at short intervals. */
+    /* The residue keeps the helper's end readable, so a level-triggered poll would spin: check for
+     * more bytes at short intervals. */
     int have = 0;
     ioctl(relay->b, SIOCINQ, &have);
     if (relay->residue && have <= 1)
@@ -320,7 +319,8 @@ static bool turn(struct relay *relay) {
     return !(relay->in.closed && relay->out.closed);
 }
 
-/* The gate stays full until the end of B, which is the reset: only that wakes the program. */
+/* The gate stays full until the helper's end is closed, which is the reset: only that wakes the
+ * program. */
 static void speak_and_reset(struct relay *relay, const struct helper_request *req) {
     struct helper_outcome outcome = {.id = req->id, .dest = req->dest, .local = req->local};
     struct sockaddr_un name;

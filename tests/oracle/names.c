@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* names.c - getpeername and getsockname: before, during, after, cut, with a bound address, IPv6. */
+/* names.c - getpeername and getsockname: before, during and after connect, truncated, with a bound
+ * address, IPv6. */
 #include "oracle.h"
 
 static void names(const char *label, int fd, const struct server *server) {
@@ -49,7 +50,7 @@ static void cut(int fd) {
     observe_result("bad descriptor", getpeername(999, (struct sockaddr *)&name, &len));
 }
 
-/* The address that the target sees is the one that we have. */
+/* The target sees our local address. */
 static void local_address(const struct server *server) {
     struct pair pair = connected_pair(server, 0);
     struct sockaddr_in here = {0}, there = {0};
@@ -138,7 +139,8 @@ static void version_6(void) {
     close(fd);
 }
 
-/* The peer's name as an option: it takes less room than getpeername, and no more than it needs. */
+/* The peer's name as an option: it accepts less room than getpeername, but not more than the name
+ * needs. */
 static void option(const char *label, int fd, const void *peer) {
     printf("-- SO_PEERNAME, %s\n", label);
     for (socklen_t size = 0; size <= sizeof(struct sockaddr_storage); size += 4) {
@@ -155,7 +157,7 @@ static void option(const char *label, int fd, const void *peer) {
     }
 }
 
-/* TCP names no source of data, and leaves the room for it alone. */
+/* TCP reports no source address, and does not touch the buffer for it. */
 static void source(void) {
     struct server server = serve();
     struct pair pair = connected_pair(&server, 0);
@@ -203,7 +205,7 @@ static void options(void) {
     close(server.fd);
 }
 
-/* Connecting to the unspecified address leads to the own one. */
+/* A connect to the unspecified address goes to the own address. */
 static void unspecified(void) {
     struct sockaddr_in peer, any = {.sin_family = AF_INET};
     struct sockaddr_in6 peer6, addr6;
@@ -259,7 +261,7 @@ static struct sockaddr_in own_name(const char *label, int fd) {
     return own;
 }
 
-/* What a socket is called whose connect has failed. */
+/* The names of a socket whose connect has failed. */
 static void after_failure(void) {
     struct server closed = refuse();
     struct sockaddr_in first, own;

@@ -118,7 +118,7 @@ static void set_one(const char *when, int fd, const struct option *option) {
     observe(when, "%s %d: %s", option->name, option->set, result < 0 ? error_name(errno) : "0");
 }
 
-/* Each option on a socket of its own, so that none hides another. */
+/* Each option on a separate socket, so that none hides another. */
 static void each(const struct server *server) {
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         int fd = tcp_socket(0);
@@ -192,8 +192,8 @@ static void lengths(const struct server *server) {
     close(fd);
 }
 
-/* What must fail, so that its users fall back: nobody here could keep the promise. Direct, these
- * may succeed, so the outcome is what a program makes of it. */
+/* Options that must fail, so that programs fall back, because they could not work here. On a direct
+ * connection they may succeed, so what a program then does is observed. */
 static void info(const struct server *server) {
     int fd = tcp_socket(0);
     struct tcp_info info = {0};
@@ -235,7 +235,7 @@ static bool congestion_is(int fd, const char *name) {
            strcmp(got, name) == 0;
 }
 
-/* Whatever names there are: set before connect and after, and read back. */
+/* All available names: set before connect and after, and read back. */
 static void congestion(void) {
     static const char list[] = "/proc/sys/net/ipv4/tcp_allowed_congestion_control";
     char name[16];
@@ -274,7 +274,7 @@ static void congestion(void) {
     close(server.fd);
 }
 
-/* The state of TCP_INFO once the other end has acknowledged everything. */
+/* Observes the state in TCP_INFO once the peer has acknowledged everything. */
 static void observe_state(const char *name, int fd) {
     enum { FIN_WAIT1 = 4, LAST_ACK = 9, CLOSING = 11 };
     struct tcp_info info = {.tcpi_state = 0};
@@ -327,7 +327,8 @@ static void states(void) {
     close(closed.fd);
 }
 
-/* What the target sees of a close when SO_LINGER {1, 0} was set while the connect was under way. */
+/* What the target sees of a close when SO_LINGER {1, 0} was set while the connect was in
+ * progress. */
 static void linger_while_pending(bool taken_back) {
     struct full_server full = serve_full();
     struct linger now = {.l_onoff = 1};
@@ -361,7 +362,7 @@ static void linger_while_pending(bool taken_back) {
     end_full(&full);
 }
 
-/* ---- What a socket keeps over several connects, and over exec ---- */
+/* ---- Options kept over several connects, and over exec ---- */
 
 static void set_kept(int fd) {
     const struct {

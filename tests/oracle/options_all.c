@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * options_all.c - every option number there may be, by number: what it reads as, whether it can be
- * set before connect and after, and what it reads as then. Values that the kernel chooses anew for
- * each socket are not printed, nor is what README.md lists as different.
+ * options_all.c - every possible option number: its value, whether it can be set before connect and
+ * after, and its value then. Values that the kernel chooses for each socket are not printed, nor
+ * are differences that README.md lists.
  */
 #include "oracle.h"
 

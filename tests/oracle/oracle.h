@@ -2,11 +2,11 @@
 /*
  * oracle.h - what the oracle's programs share.
  *
- * A program exercises sockets and prints what it observes, one line "name: value" each. It is
- * run twice, direct and under the shim; both runs must print the same. It is its own server:
- * what it listens at and accepts is plain TCP in both runs, what it connects is TCP in one and
- * the shim's in the other. Values that differ from run to run (ports, times) must not be
- * printed.
+ * A program exercises sockets and prints what it observes, one line "name: value" each. It is run
+ * twice, direct and under the shim; both runs must print the same. It is its own server: sockets
+ * that it listens at and accepts are plain TCP in both runs, and sockets that it connects are TCP
+ * in one run and the shim's in the other. Values that differ from run to run (ports, times) must
+ * not be printed.
  */
 #ifndef ORACLE_H
 #define ORACLE_H
@@ -45,7 +45,7 @@ __attribute__((format(printf, 2, 3), unused)) static void observe(const char *na
     fflush(stdout);
 }
 
-/* The name of an errno, so that outputs can be read. */
+/* The name of an errno, to make outputs readable. */
 __attribute__((unused)) static const char *error_name(int err) {
 #ifdef __GLIBC__
     const char *name = err ? strerrorname_np(err) : "0";
@@ -117,14 +117,14 @@ __attribute__((unused)) static short wait_for(int fd, short events) {
     return poll(&pfd, 1, WAIT_MS) > 0 ? pfd.revents : 0;
 }
 
-/* What poll says now. */
+/* The events that poll reports now. */
 __attribute__((unused)) static short poll_now(int fd, short events) {
     struct pollfd pfd = {.fd = fd, .events = events};
     return poll(&pfd, 1, 0) > 0 ? pfd.revents : 0;
 }
 
-/* A failed connect has said all it will say when the socket is writable, too: the end of an AF_UNIX
- * pair tells of its peer's close a moment before. */
+/* Waits until a failed connect has been reported completely, which is when the socket is writable,
+ * too: an AF_UNIX socket reports its peer's close a moment before that. */
 __attribute__((unused)) static short wait_failed(int fd, short events) {
     for (int ms = 0; ms < WAIT_MS && !(poll_now(fd, POLLOUT) & POLLOUT); ms++)
         usleep(1000);
@@ -180,14 +180,14 @@ __attribute__((unused)) static void close_pair(const struct pair *pair) {
     close(pair->accepted);
 }
 
-/* Makes the other end vanish with RST. */
+/* Closes with a reset. */
 __attribute__((unused)) static void reset_close(int fd) {
     struct linger now = {.l_onoff = 1};
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     close(fd);
 }
 
-/* Receives exactly `len` bytes or what there is until the end; waits. */
+/* Receives exactly `len` bytes, or all until end of file; waits. */
 __attribute__((unused)) static ssize_t receive_all(int fd, void *buf, size_t len) {
     size_t got = 0;
     while (got < len && wait_for(fd, POLLIN)) {
@@ -245,7 +245,8 @@ __attribute__((unused)) static ssize_t receive_descriptor(int from, int flags, i
 __attribute__((unused)) static struct full_server serve_full(void) {
     struct full_server full = {.server = serve_backlog(0)};
     for (int i = 0; i < 16; i++) {
-        /* The fillers take the same way as everybody, and stop when one does not get through. */
+        /* The connections that fill the backlog take the same path as others; stop when one does
+         * not get through. */
         int fd = tcp_socket(SOCK_NONBLOCK);
         connect_to(fd, &full.server);
         full.fillers[full.n_fillers++] = fd;

@@ -90,7 +90,7 @@ static void pages(const struct server *server) {
     close_pair(&pair);
 }
 
-/* The result of a request of aio's, when it is done. */
+/* Observes the result of an aio request when it is complete. */
 static void observe_aio(const char *name, struct aiocb *request) {
     const struct aiocb *list[] = {request};
     while (aio_error(request) == EINPROGRESS && aio_suspend(list, 1, &patience) == 0)
@@ -125,7 +125,7 @@ static void asynchronous(const struct server *server) {
     close(pair.client);
 }
 
-/* A program that closes everything, as daemons do, and then goes on with new sockets. */
+/* A program that closes all descriptors, as daemons do, and then continues with new sockets. */
 static void closing_all(const struct server *server) {
     char byte;
     pid_t pid = fork();
@@ -212,7 +212,7 @@ static const char *const call_names[] = {
     "write to a copy by syscall(SYS_fcntl)",
 };
 
-/* Leaves only a copy of `fd`. */
+/* Closes `fd` and leaves only a copy of it. */
 static int moved(enum call call, int fd) {
     long copy = call == WRITE_TO_DUP    ? syscall(SYS_dup, fd)
                 : call == WRITE_TO_DUP3 ? syscall(SYS_dup3, fd, 170, O_CLOEXEC)
@@ -248,7 +248,7 @@ static long make(enum call call, int fd, int file) {
     }
 }
 
-/* The first of them tells of the reset, without a signal. */
+/* The first call reports the reset, without a signal. */
 static void first_after_reset(const struct server *server) {
     int file = memfd_create("oracle", MFD_CLOEXEC);
     (void)!write(file, "file", 4);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* processes.c - a connection in several hands: dup, fork, exec, SCM_RIGHTS, threads, signals. */
+/* processes.c - a connection shared by several holders: dup, fork, exec, SCM_RIGHTS, threads,
+ * signals. */
 #include <pthread.h>
 #include <spawn.h>
 #include <sys/resource.h>
@@ -48,7 +49,7 @@ static int inherited_reset(int fd, bool looks_first) {
     return 0;
 }
 
-/* A program that has never seen the connection until it is given it. */
+/* A program that has never seen the connection until it receives it. */
 static int unrelated(int channel) {
     struct sockaddr_in name = {0};
     socklen_t len = sizeof name;
@@ -106,7 +107,8 @@ static void exec_inherits(const struct server *server) {
     }
 }
 
-/* Who looks at the descriptor before writing gets no signal, who does not must ignore it. */
+/* A program that uses the descriptor in another call before writing gets no signal; one that does
+ * not must ignore SIGPIPE. */
 static void exec_after_reset(const struct server *server) {
     for (int looks_first = 0; looks_first <= 1; looks_first++) {
         struct pair pair = connected_pair(server, 0);
@@ -153,7 +155,7 @@ static void copies(const struct server *server) {
     close(pair.accepted);
 }
 
-/* Set on one descriptor, connected by a copy of it. */
+/* Options set on one descriptor, and a connect by a copy of it. */
 static void copied_before(const struct server *server) {
     int fd = tcp_socket(0), on = 1, copy, value = 0;
     socklen_t len = sizeof value;
@@ -221,8 +223,7 @@ static void pass_descriptor(const struct server *server) {
     close(pair.accepted);
 }
 
-/* The same to a program that does not descend from the one that connected, as far as memory goes.
- * */
+/* The same to a program that shares no memory history with the one that connected. */
 static void pass_to_stranger(const struct server *server) {
     int channel[2], status = -1;
     char buf[8], number[12];

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* rare.c - what few programs do: fast open, signal-driven I/O, bound devices, copies made
- * before. */
+/* rare.c - rare uses: fast open, signal-driven I/O, bound devices, copies made before connect. */
 #include <net/if.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
@@ -41,7 +40,7 @@ static void fast_open_connect(const struct server *server) {
     close(fd);
 }
 
-/* What a program makes of it: it may be told to copy (ENOBUFS), or waits for the completion. */
+/* Sends as a program would: it copies after ENOBUFS, or waits for the completion. */
 static bool send_zerocopy(int fd, const char *text) {
     ssize_t n = send(fd, text, strlen(text), MSG_ZEROCOPY);
     char control[200];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * refused.c - a socket whose connect was refused: every call on it, after each way in which the
- * program was told: by connect itself, by a second connect, by SO_ERROR. With an address and a port
- * as arguments it is a connect to there that fails.
+ * program may learn of it: by connect itself, by a second connect, by SO_ERROR. With an address and
+ * a port as arguments, the connect goes there.
  */
 #include <pthread.h>
 #include <sys/sendfile.h>
@@ -21,7 +21,7 @@ static void count_signal(int number) {
     n_signals++;
 }
 
-/* A refused socket, of which the program has been told in this way. Blocking. */
+/* A refused, blocking socket, of which the program has learned in this way. */
 static int refused(int way) {
     int fd = tcp_socket(way == BY_CONNECT ? 0 : SOCK_NONBLOCK);
     connect_to(fd, &refusing);
@@ -35,7 +35,7 @@ static int refused(int way) {
     return fd;
 }
 
-/* Those of one way are made at once: some fail only after seconds. */
+/* The sockets of one way are connected at once, because some fail only after seconds. */
 #define N_CASES 40
 static int made[N_CASES], n_taken, way_to_make;
 
@@ -179,8 +179,8 @@ static void each(const char *what, long (*calls)(int, int), int way) {
     }
 }
 
-/* Arguments: address, port, and how many of the ways, for TCP tells an error that it knows at once
- * even where connect does not wait. */
+/* Arguments: address, port, and the number of ways, because TCP reports an error that it knows at
+ * once even from a non-blocking connect. */
 int main(int argc, char **argv) {
     int n_ways = argc > 3 ? atoi(argv[3]) : N_WAYS;
     signal(SIGPIPE, count_signal);

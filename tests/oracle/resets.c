@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* resets.c - a reset that comes behind data, or while a call waits in the middle of its work:
- * the call says how much it has moved, and the next one must say that there was a reset. */
+/* resets.c - a reset that comes after data, or while a call is blocked halfway: the call returns
+ * how much it has moved, and the next one must report the reset. */
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -17,7 +17,7 @@ static void on_pipe(int signal) {
     pipes++;
 }
 
-/* The kernel tells of the hang-up last. */
+/* The kernel reports the hang-up last. */
 static void wait_reset(int fd) {
     for (int i = 0; i < WAIT_MS && !(poll_now(fd, 0) & POLLHUP); i++)
         poll(NULL, 0, 1);
@@ -105,7 +105,7 @@ static ssize_t receive(enum way way, int fd) {
     }
 }
 
-/* Every way to receive more than there is, and what the next calls say. */
+/* Every way to receive more than is available, and what the next calls report. */
 static void behind_data(const struct server *server, int low_water) {
     for (enum way way = 0; way < N_WAYS; way++) {
         int fd = reset_behind(server, 3000);
@@ -128,7 +128,7 @@ static void observe_write(const char *name, int fd) {
     observe(name, "%s, SIGPIPE %d", n < 0 ? error_name(err) : "1", (int)pipes);
 }
 
-/* Who tells of it: another call, once, in whichever process. */
+/* The reset is reported by one other call, once, in any process. */
 static void told_by(const struct server *server) {
     int fd = reset_behind(server, 3);
     observe_result("before a write", receive(RECV_ALL, fd));
@@ -176,7 +176,7 @@ static void low_water_before(const struct server *server) {
     close(copy);
 }
 
-/* recvmmsg looks for an error first, and stores one that ends it. */
+/* recvmmsg checks for a pending error first, and stores an error that ends it. */
 static void many_messages(const struct server *server) {
     for (int flags = 0; flags <= MSG_WAITALL; flags += MSG_WAITALL) {
         int fd = reset_behind(server, 3);
@@ -198,7 +198,7 @@ struct ending {
     bool by_shutdown; /* here, instead of a reset there */
 };
 
-/* Resets once the writer can write no more. (If it does not wait yet, the result is the same.) */
+/* Resets when the writer cannot write more. (If it is not yet blocked, the result is the same.) */
 static void *end_of_full(void *argument) {
     const struct ending *ending = argument;
     for (int i = 0; i < WAIT_MS && poll_now(ending->pair->client, POLLOUT); i++)
@@ -257,7 +257,7 @@ static ssize_t write_big(enum writing how, int fd) {
     }
 }
 
-/* The write that waits comes back with what it has sent; the error is for the next. */
+/* The blocked write returns how much it has sent; the next call gets the error. */
 static void waiting_writer(const struct server *server, enum writing how, bool by_shutdown) {
     struct pair pair = connected_pair(server, 0);
     struct ending ending = {.pair = &pair, .by_shutdown = by_shutdown};
@@ -269,9 +269,9 @@ static void waiting_writer(const struct server *server, enum writing how, bool b
     while (n > 0)
         n = write_big(how, pair.client);
     int err = errno;
-    /* The close of an AF_UNIX socket has a moment in which it is dead for whoever writes to it, and
-     * the writer's error is not set yet. A piece of sendfile that falls into it is EPIPE, with its
-     * signal, and the error is left for the next call: the same two, the other way round. */
+    /* When an AF_UNIX socket is closed, there is a moment in which its peer is already unwritable
+     * but has no pending error yet. If a piece of sendfile falls into it, it fails with EPIPE and
+     * SIGPIPE, and the next call gets the error: the same two results in the other order. */
     if (how == SENDFILE && err == ECONNRESET && pipes == 1)
         err = EPIPE;
     snprintf(title, sizeof title, "a %s that waits, %s", writing_names[how],
@@ -285,8 +285,8 @@ static void waiting_writer(const struct server *server, enum writing how, bool b
         close(pair.accepted);
 }
 
-/* A number that was a connection's and is now, by accept, another socket's. `other`: its other end.
- * */
+/* A number of a former connection that accept has reused. `other`: the other end of the new
+ * socket. */
 static int number_again(const struct server *server, int *other) {
     *other = tcp_socket(0);
     struct pair pair = connected_pair(server, 0);
@@ -320,7 +320,7 @@ static void observe_descriptor(int fd) {
                 msg.msg_controllen == CMSG_SPACE(sizeof(int)));
 }
 
-/* What the program's other sockets say to MSG_WAITALL when they have a connection's number. */
+/* MSG_WAITALL on other sockets that have the number of a former connection. */
 static void other_sockets(const struct server *server) {
     int other, fd = number_again(server, &other), ends[2];
     (void)!write(other, "hello", 5);

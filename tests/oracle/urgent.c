@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* urgent.c - urgent data in both directions: MSG_OOB, the mark, SO_OOBINLINE, SIGURG, poll, select,
- * epoll; and what programs like ftp and telnet do with it. */
+ * epoll; and how programs like ftp and telnet use it. */
 #include <sys/select.h>
 
 #include "oracle.h"
@@ -26,7 +26,7 @@ static void observe_bytes(const char *name, int fd, size_t len, int flags) {
         observe(name, "%zd \"%.*s\"", n, (int)n, buf);
 }
 
-/* The client sends, the TCP end receives: the way to the target. */
+/* The client sends, and the TCP end receives: the direction to the target. */
 static void sending(const struct server *server) {
     struct pair pair = connected_pair(server, 0);
     char buf[16];
@@ -69,7 +69,7 @@ static void sending_inline(const struct server *server) {
     close_pair(&pair);
 }
 
-/* Much before it, and the receiver starts late: the mark keeps its place. */
+/* Much data before it, and a late receiver: the mark keeps its place. */
 static void sending_behind_much(const struct server *server) {
     static char bulk[3 * 1024 * 1024];
     struct pair pair = connected_pair(server, 0);
@@ -159,7 +159,7 @@ static void receiving_inline(const struct server *server) {
     close_pair(&pair);
 }
 
-/* telnet's Synch: data that is to be thrown away, up to the Data Mark, which is urgent. */
+/* telnet's Synch: data to be discarded, up to the Data Mark, which is urgent. */
 static void synch(const struct server *server, bool to_target) {
     struct pair pair = connected_pair(server, 0);
     int from = to_target ? pair.client : pair.accepted;
@@ -183,7 +183,7 @@ static void synch(const struct server *server, bool to_target) {
     close_pair(&pair);
 }
 
-/* ftp's ABOR: IP, Synch, and the reply comes while data was under way. */
+/* ftp's ABOR: IP, Synch, and the reply while data is in flight. */
 static void ftp_abort(const struct server *server) {
     struct pair pair = connected_pair(server, 0);
     char line[16] = "";
@@ -199,7 +199,7 @@ static void ftp_abort(const struct server *server) {
     close_pair(&pair);
 }
 
-/* The end and a reset behind urgent data. */
+/* End of file and a reset after urgent data. */
 static void ends(const struct server *server) {
     struct pair pair = connected_pair(server, 0);
     char buf[8];
@@ -219,7 +219,7 @@ static void ends(const struct server *server) {
     close(pair.client);
 }
 
-/* Who waits for more bytes waits no longer than up to the mark. */
+/* A receive that waits for more bytes stops at the mark. */
 static void receiving_all(const struct server *server, int in_line) {
     static const int flags[] = {MSG_WAITALL, MSG_WAITALL | MSG_PEEK, MSG_WAITALL | MSG_TRUNC};
     static const char *const names[] = {"MSG_WAITALL", "MSG_WAITALL|MSG_PEEK",

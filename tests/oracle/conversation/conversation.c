@@ -148,7 +148,7 @@ static void wait_connected(const struct world *world, int fd, int epoll) {
         while (!(event.events & (EPOLLOUT | EPOLLERR)));
     else
         poll(&p, 1, -1);
-    /* Asking takes a reset away that has come already. */
+    /* The query would clear a reset that has already arrived. */
     if (world->plan.shape != SHAPE_AT_ONCE)
         getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error) {

@@ -2,7 +2,7 @@
 /*
  * conversation.h - what the parts of the conversation tester share.
  *
- * A seed becomes a plan: one connection, what each end says in which turns, how it writes and
+ * A seed determines a plan: one connection, what each end sends in which turns, how it writes and
  * reads, with which buffers, and who ends it how. Each end has two threads, one that reads and one
  * that writes; every byte and the end are checked.
  */
@@ -57,7 +57,7 @@ struct part {
     size_t total;
 };
 
-/* One end says `len` bytes when it has read `after` bytes in all. */
+/* One end sends `len` bytes when it has read `after` bytes in total. */
 struct turn {
     enum side who;
     size_t len, after;
@@ -93,7 +93,7 @@ const uint8_t *pattern_at(enum side side, size_t at);
 extern int pattern_file;
 off_t pattern_offset(enum side side, size_t at);
 
-/* One end of the conversation while it goes on. */
+/* One end of a running conversation. */
 struct talk {
     const struct plan *plan;
     enum side side;
@@ -104,13 +104,13 @@ struct talk {
     const char *_Atomic doing_write, *_Atomic doing_read;
 };
 
-/* Write and read all that the plan says; end the process with one line if something is wrong. */
+/* Write and read everything in the plan; end the process with one line if something is wrong. */
 void talk_write(struct talk *talk);
 void talk_read(struct talk *talk);
-/* The end as the plan says it must come: an end of file, or a reset. */
+/* Expects the end that the plan says: end of file, or a reset. */
 void talk_expect_end(struct talk *talk);
 
-/* Waits until the descriptor is ready, as the way says. `events` is POLLIN or POLLOUT. */
+/* Waits until the descriptor is ready, in the planned way. `events` is POLLIN or POLLOUT. */
 struct waiter {
     enum wait_way way;
     int fd, epoll;

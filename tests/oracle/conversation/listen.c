@@ -25,7 +25,7 @@ static ssize_t by_vector(int fd, uint8_t *data, size_t len, bool msg) {
     return msg ? recvmsg(fd, &header, 0) : readv(fd, iov, 2);
 }
 
-/* What was peeked must be what is read. */
+/* Peeks, and then must read the same bytes. */
 static ssize_t by_peek(const struct talk *talk, uint8_t *data, size_t len) {
     static _Thread_local uint8_t peeked[PATTERN_MAX];
     ssize_t seen = recv(talk->fd, peeked, len, MSG_PEEK);
@@ -38,7 +38,7 @@ static ssize_t by_peek(const struct talk *talk, uint8_t *data, size_t len) {
     return n;
 }
 
-/* Asks how much there is and reads that; one byte if there seems to be none. */
+/* Reads as much as FIONREAD reports, or one byte if that is 0. */
 static ssize_t by_count(const struct talk *talk, uint8_t *data, size_t len) {
     int count = 0;
     if (ioctl(talk->fd, FIONREAD, &count) != 0)
@@ -70,8 +70,8 @@ static ssize_t read_some(const struct talk *talk, uint8_t *data, size_t len) {
 
 /* ---- Reading all that is to come ---- */
 
-/* Up to where the other end speaks before it waits for this one: a call that waits for more than
- * that would wait for ever. */
+/* The position up to which the other end sends before it waits for this one: a call that waits for
+ * more would never return. */
 static size_t certain_end(const struct talk *talk, size_t got) {
     size_t end = 0;
     for (int i = 0; i < talk->plan->turns; i++)
@@ -98,7 +98,8 @@ static void take(struct talk *talk, const uint8_t *data, size_t len) {
     syscall(SYS_futex, &talk->news, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* One read, waited for as the way says. An edge is only waited for when nothing was left. */
+/* Makes one read after the planned kind of wait. An edge is only waited for when no data was
+ * left. */
 static ssize_t read_waiting(struct talk *talk, const struct waiter *waiter, uint8_t *data,
                             size_t len) {
     for (;;) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* plan.c - from a seed to a plan, and to words (conversation.h). */
+/* plan.c - makes a plan from a seed, and describes it (conversation.h). */
 #include <stdio.h>
 #include <string.h>
 
@@ -37,8 +37,8 @@ static int plan_buffer(struct rng *rng) {
     return sizes[rng_between(rng, 0, sizeof sizes / sizeof *sizes - 1)];
 }
 
-/* Ways that wait inside the call need a blocking descriptor, and so does SO_RCVLOWAT to be
- * heeded. */
+/* Ways that wait inside the call need a blocking descriptor, and so does SO_RCVLOWAT to take
+ * effect. */
 static void plan_part(struct rng *rng, struct part *part) {
     part->nonblocking = one_in(rng, 2);
     size_t first = part->nonblocking ? WAIT_POLL : WAIT_BLOCK;
@@ -75,9 +75,9 @@ static size_t plan_amount(struct rng *rng, const struct plan *plan, enum side wh
         most = 3000;
     if ((to->rcvbuf && to->rcvbuf < 10000) || (from->sndbuf && from->sndbuf < 10000))
         most = most > 20000 ? 20000 : most;
-    /* Far less than a receive buffer: TCP itself stalls for good where the buffer's memory is used
-     * up by segments that are read but for a few bytes, fewer than the mark, and the window is
-     * closed. */
+    /* Far less than a receive buffer: TCP itself stalls for ever if the buffer's memory is used up
+     * by segments of which only a few bytes, fewer than the low-water mark, are unread, and the
+     * window is closed. */
     if (to->low_water && most > 40000 / (size_t)turns)
         most = 40000 / (size_t)turns;
     return len < most ? len : most;
@@ -89,7 +89,7 @@ static void add_turn(struct plan *plan, enum side who, size_t len) {
     plan->part[who].total += len;
 }
 
-/* Both at once: neither waits for the other. */
+/* Both ends send at once: neither waits for the other. */
 static void plan_together(struct rng *rng, struct plan *plan) {
     add_turn(plan, CLIENT, plan_amount(rng, plan, CLIENT, 1));
     add_turn(plan, SERVER, plan_amount(rng, plan, SERVER, 1));
@@ -103,8 +103,8 @@ static void plan_turns(struct rng *rng, struct plan *plan, enum side first, int 
     }
 }
 
-/* An end that speaks, or not, and ends within microseconds of the connect or accept. What is said
- * before a reset must be one segment: TCP drops what is not sent yet. */
+/* An end that sends data or not, and ends within microseconds of connect or accept. Data before a
+ * reset must fit one segment, because TCP drops unsent data. */
 static void plan_at_once(struct rng *rng, struct plan *plan) {
     static const size_t sizes[] = {0, 1, 12, 1000, 60000};
     struct part *part = &plan->part[plan->ender];
@@ -136,7 +136,8 @@ static void plan_talk(struct rng *rng, struct plan *plan) {
         plan_at_once(rng, plan);
         return;
     }
-    /* Who resets must know that the other has read everything: TCP drops what is not sent yet. */
+    /* The end that resets must know that the other has read everything, because TCP drops unsent
+     * data. */
     if (plan->ending == END_RESET)
         add_turn(plan, (enum side) !plan->ender, 1);
 }

@@ -52,7 +52,7 @@ static ssize_t by_vector(const struct talk *talk, const uint8_t *data, size_t le
     return msg ? sendmsg(talk->fd, &header, MSG_NOSIGNAL) : writev(talk->fd, iov, 3);
 }
 
-/* What is in the pipe already is sent first. */
+/* Data that is already in the pipe is sent first. */
 static ssize_t by_splice(struct talk *talk, const uint8_t *data, size_t len, size_t *in_pipe) {
     if (*in_pipe == 0) {
         ssize_t n = write(talk->pipes[1], data, len);
@@ -96,7 +96,8 @@ static void wait_for_bytes(struct talk *talk, size_t after) {
     }
 }
 
-/* Ways other than edge-triggered ones ask before each call; that one when the buffer is full. */
+/* All ways but the edge-triggered one poll before each call; that one polls when the buffer is
+ * full. */
 static void write_turn(struct talk *talk, struct rng *rng, const struct waiter *waiter,
                        size_t end) {
     const struct part *part = &talk->plan->part[talk->side];
