@@ -8,11 +8,14 @@
 #include <string.h>
 
 #include "core/common/endpoint.h"
+#include "helper/carrier/proxy_gate.h"
 #include "helper/net/acceptor.h"
 #include "helper/net/log.h"
 
 struct carrier_listener {
     struct acceptor acceptor;
+    struct proxy_gate gate;
+    const struct networks *proxies; /* NULL: none */
     struct loop_garbage garbage;
     enum config_scheme scheme;
     const struct carrier_layer *layer;
@@ -44,20 +47,50 @@ static void look_at_peer(struct carrier_peer *peer, socklen_t len, int fd, char 
     }
 }
 
+static void hand_out(struct carrier_listener *listener, int fd, const struct carrier_peer *peer,
+                     const char *text) {
+    struct carrier *carrier = carrier_scheme_make(listener->scheme, listener->acceptor.loop, fd,
+                                                  text, listener->layer, NULL);
+    if (carrier && peer->uid != (uid_t)-1)
+        identify_user(carrier, peer->uid);
+    if (carrier)
+        listener->accepted(listener->user, carrier, peer);
+    else
+        log_error("%s: carrier refused: %s", text, strerror(errno));
+}
+
+static bool is_proxy(const struct carrier_listener *listener, const struct sockaddr_storage *addr,
+                     socklen_t len, struct endpoint *endpoint) {
+    return listener->proxies &&
+           endpoint_from_sockaddr(endpoint, (const struct sockaddr *)addr, len) &&
+           networks_have(listener->proxies, endpoint);
+}
+
 static void on_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *addr,
                         socklen_t len) {
     struct carrier_listener *listener = container_of(acceptor, struct carrier_listener, acceptor);
     struct carrier_peer peer = {.addr = *addr};
     char text[CARRIER_TEXT_SIZE];
+    struct endpoint proxy;
+    if (is_proxy(listener, addr, len, &proxy)) {
+        proxy_gate_enter(&listener->gate, fd, &proxy);
+        return;
+    }
     look_at_peer(&peer, len, fd, text, sizeof text);
-    struct carrier *carrier =
-        carrier_scheme_make(listener->scheme, acceptor->loop, fd, text, listener->layer, NULL);
-    if (carrier && peer.uid != (uid_t)-1)
-        identify_user(carrier, peer.uid);
-    if (carrier)
-        listener->accepted(listener->user, carrier, &peer);
-    else
-        log_error("%s: carrier refused: %s", text, strerror(errno));
+    hand_out(listener, fd, &peer, text);
+}
+
+/* One that says of nobody is a proxy's own, to see whether somebody is there. */
+static void on_passed(struct proxy_gate *gate, int fd, const struct endpoint *proxy,
+                      const struct proxy_header *header) {
+    struct carrier_listener *listener = container_of(gate, struct carrier_listener, gate);
+    const struct endpoint *source = header->source.family ? &header->source : proxy;
+    struct carrier_peer peer = {.uid = (uid_t)-1};
+    char from[ENDPOINT_TEXT_SIZE], via[ENDPOINT_TEXT_SIZE], text[CARRIER_TEXT_SIZE];
+    endpoint_to_sockaddr(source, &peer.addr);
+    snprintf(text, sizeof text, "%s via %s", endpoint_text(source, from, sizeof from),
+             endpoint_text(proxy, via, sizeof via));
+    hand_out(listener, fd, &peer, text);
 }
 
 static void on_starved(struct acceptor *acceptor, int error) {
@@ -77,14 +110,22 @@ struct carrier_listener *carrier_listener_new(struct loop *loop, int fd, enum co
     struct carrier_listener *listener = calloc(1, sizeof *listener);
     if (!listener)
         return NULL;
-    *listener = (struct carrier_listener){
-        .scheme = scheme, .layer = layer, .accepted = accepted, .user = user};
+    *listener = (struct carrier_listener){.scheme = scheme,
+                                          .layer = layer,
+                                          .accepted = accepted,
+                                          .user = user,
+                                          .gate = {.loop = loop, .passed = on_passed}};
     int error = acceptor_start(&listener->acceptor, loop, fd, 1, &acceptor_ops);
     if (error == 0)
         return listener;
     free(listener);
     errno = -error;
     return NULL;
+}
+
+void carrier_listener_accept_proxy(struct carrier_listener *listener,
+                                   const struct networks *networks) {
+    listener->proxies = networks;
 }
 
 static void free_listener(struct loop_garbage *garbage) {
@@ -94,5 +135,6 @@ static void free_listener(struct loop_garbage *garbage) {
 void carrier_listener_close(struct carrier_listener *listener) {
     struct loop *loop = listener->acceptor.loop;
     acceptor_stop(&listener->acceptor);
+    proxy_gate_close(&listener->gate);
     loop_discard(loop, &listener->garbage, free_listener);
 }

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "helper/carrier/carrier_scheme.h"
+#include "helper/net/networks.h"
 
 /* Who is at the other end of a carrier that was accepted. */
 struct carrier_peer {
@@ -27,6 +28,11 @@ typedef void carrier_accepted(void *user, struct carrier *carrier, const struct 
 struct carrier_listener *carrier_listener_new(struct loop *loop, int fd, enum config_scheme scheme,
                                               const struct carrier_layer *layer,
                                               carrier_accepted *accepted, void *user);
+/* Who comes from these networks is a proxy: it says first for whom it is (proxy_protocol.h), and
+ * that is the carrier's peer. From nobody else that is taken. `networks` stays the caller's; NULL:
+ * there is none. */
+void carrier_listener_accept_proxy(struct carrier_listener *listener,
+                                   const struct networks *networks);
 /* Closes the socket; its memory goes at the end of the turn. */
 void carrier_listener_close(struct carrier_listener *listener);
 

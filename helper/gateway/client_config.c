@@ -104,6 +104,16 @@ static bool set_destinations(const struct key *key, void *section, const char *v
            key_fail(error, "%s: %s", key->name, route_error.text);
 }
 
+static bool set_proxy_version(const struct key *key, void *section, const char *value,
+                              struct ini_error *error) {
+    uint8_t version = strcmp(value, "v1") == 0 ? PROXY_V1 : PROXY_V2;
+    if (strcmp(value, "v1") != 0 && strcmp(value, "v2") != 0)
+        return key_expected(key, "v1 or v2", value, error);
+    *(uint8_t *)key_field(key, section) = version;
+    return true;
+}
+
+const struct key_type key_proxy_version = {set_proxy_version, key_equal_bytes};
 static const struct key_type identities = {set_identities, equal_identities};
 static const struct key_type destinations = {set_destinations, key_equal_bytes};
 
@@ -117,6 +127,8 @@ const struct key client_config_keys[] = {
     {CLIENT("max-connects-per-second", max_connects_per_second, key_number), .min = 1,
      .max = 1000000},
     {CLIENT("max-bytes-per-second", max_bytes_per_second, key_size), .min = 1},
+    {CLIENT("proxy-protocol", proxy.version, key_proxy_version)},
+    {CLIENT("proxy-protocol-to", proxy.to, destinations)},
     {0},
 };
 
@@ -174,6 +186,10 @@ bool client_config_check(const struct client_config *list, struct ini_error *err
         error->line = client->line;
         if (client->n_identities == 0)
             return key_fail(error, "[client %s]: expected an identity", client->name);
+        if (client->proxy.to.n_rules > 0 && client->proxy.version == PROXY_NONE)
+            return key_fail(
+                error, "[client %s]: proxy-protocol-to: expected proxy-protocol = v1 or v2 as well",
+                client->name);
         for (unsigned i = 0; i < client->n_identities; i++) {
             const struct client_config *first = owner(list, client->identity[i]);
             if (first != client)

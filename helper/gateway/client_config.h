@@ -16,10 +16,17 @@
 #include "core/common/key_table.h"
 #include "core/common/routes.h"
 #include "helper/carrier/carrier.h"
+#include "helper/net/proxy_protocol.h"
 
-/* Written caps: a list of destinations alone takes 80 KiB. */
+/* Written caps: a list of destinations alone takes 80 KiB, and there are two. */
 #define CLIENTS_MAX           256u
 #define CLIENT_IDENTITIES_MAX 16u
+
+/* Which targets are told, by a PROXY header, for whom a connection is. */
+struct proxy_config {
+    uint8_t version;      /* enum proxy_version */
+    struct route_list to; /* no rule: all of them */
+};
 
 struct client_config {
     struct client_config *next;
@@ -27,6 +34,7 @@ struct client_config {
     char name[ROUTE_NAME_MAX + 1];
     uint16_t n_identities;
     char identity[CLIENT_IDENTITIES_MAX][CARRIER_IDENTITY_MAX + 1]; /* as carriers have them */
+    struct proxy_config proxy;        /* PROXY_NONE: that of [listen] counts */
     struct route_list allow;          /* no rule: that of [listen] counts */
     uint32_t max_streams;             /* of all its sessions of a worker; 0: none of its own */
     uint32_t max_connects_per_second; /* likewise */
@@ -35,6 +43,8 @@ struct client_config {
 
 /* Read for user:NAME. */
 #define ACCOUNTS_FILE "/etc/passwd"
+
+extern const struct key_type key_proxy_version; /* v1 or v2; uint8_t */
 
 /* What can be in [client NAME]. */
 extern const struct key client_config_keys[];

@@ -73,6 +73,8 @@ void gateway_free(struct gateway *gateway) {
 void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *config) {
     struct gateway_sessions *sessions = &gateway->sessions;
     sessions->config = config;
+    for (struct gateway_listener *entry = gateway->listeners; entry; entry = entry->next)
+        carrier_listener_accept_proxy(entry->listener, &config->accept_proxy);
     gateway_clients_follow(&sessions->clients, config->clients);
     for (struct gateway_session *session = sessions->first; session; session = session->next)
         gateway_session_know(session);
@@ -169,6 +171,7 @@ int gateway_listen(struct gateway *gateway, int fd, enum config_scheme scheme,
         free(entry);
         return error;
     }
+    carrier_listener_accept_proxy(entry->listener, &gateway->sessions.config->accept_proxy);
     entry->next = gateway->listeners;
     gateway->listeners = entry;
     return 0;

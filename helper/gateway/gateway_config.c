@@ -69,6 +69,21 @@ static bool set_access_log(const struct key *key, void *section, const char *val
            key_expected(key, "syslog or an absolute path", value, error);
 }
 
+static bool set_networks(const struct key *key, void *section, const char *value,
+                         struct ini_error *error) {
+    char text[64];
+    struct networks *networks = key_field(key, section);
+    bool fits;
+    memset(networks, 0, sizeof *networks);
+    for (const char *rest = value; key_next_element(&rest, text, sizeof text, &fits);) {
+        const char *expected = fits ? networks_add(networks, text) : "a shorter network";
+        if (expected)
+            return key_expected(key, expected, fits ? text : value, error);
+    }
+    return networks->count > 0 || key_expected(key, "networks such as 10.0.0.0/8", value, error);
+}
+
+static const struct key_type networks = {set_networks, key_equal_bytes};
 static const struct key_type access_log = {set_access_log, key_equal_text};
 static const struct key_type log_file = {set_log_file, key_equal_text};
 
@@ -78,6 +93,9 @@ static const struct key_type log_file = {set_log_file, key_equal_text};
 const struct key gateway_config_keys[] = {
     {LISTEN("address", address, addresses), .restart = true},
     {LISTEN("allow", allow, destinations)},
+    {LISTEN("accept-proxy", accept_proxy, networks)},
+    {LISTEN("proxy-protocol", proxy.version, key_proxy_version)},
+    {LISTEN("proxy-protocol-to", proxy.to, destinations)},
     {LISTEN("version", session.version, version), .by_default = "auto"},
     {LISTEN("insecure", insecure, key_bool), .restart = true},
     {LISTEN("core-dumps", core_dumps, key_bool), .restart = true},
@@ -224,6 +242,11 @@ bool gateway_config_check(const struct gateway_config *config, struct config_err
     for (int i = 0; i < config->n_addresses; i++)
         if (!check_address(config, file, &config->address[i], error))
             return false;
+    if (config->proxy.to.n_rules > 0 && config->proxy.version == PROXY_NONE) {
+        snprintf(error->text, sizeof error->text,
+                 "%.180s: proxy-protocol-to: expected proxy-protocol = v1 or v2 as well", file);
+        return false;
+    }
     const struct session_limits *session = &config->session;
     if (session->keepalive_interval_ms > 0 &&
         session->keepalive_timeout_ms < session->keepalive_interval_ms) {

@@ -18,6 +18,7 @@
 #include "core/common/config.h"
 #include "core/common/routes.h"
 #include "helper/gateway/client_config.h"
+#include "helper/net/networks.h"
 
 #define GATEWAY_ADDRESSES_MAX CONFIG_ADDRESSES_MAX
 
@@ -26,6 +27,8 @@ struct gateway_config {
     uint16_t n_addresses;
     struct config_address address[GATEWAY_ADDRESSES_MAX];
     struct route_list allow;       /* no rule: nothing is allowed */
+    struct proxy_config proxy;     /* of clients that have none of their own */
+    struct networks accept_proxy;  /* whose PROXY headers are required and believed */
     struct client_config *clients; /* none: whoever has a carrier is served */
     struct session_limits session;
     bool insecure; /* listen beyond loopback without TLS */

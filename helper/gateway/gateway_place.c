@@ -10,25 +10,17 @@
 
 /* ---- Sources ---- */
 
-static struct gateway_source source_v6(const struct in6_addr *addr) {
-    struct gateway_source source = {.kind = GATEWAY_SOURCE_V6};
-    if (IN6_IS_ADDR_V4MAPPED(addr)) {
-        source.kind = GATEWAY_SOURCE_V4;
-        memcpy(source.id, addr->s6_addr + 12, 4);
-    } else {
-        memcpy(source.id, addr->s6_addr, sizeof source.id);
-    }
-    return source;
-}
-
 struct gateway_source gateway_source_of(const struct carrier_peer *peer) {
     struct gateway_source source = {.kind = GATEWAY_SOURCE_USER};
-    const struct sockaddr_storage *addr = &peer->addr;
-    if (addr->ss_family == AF_INET6)
-        return source_v6(&((const struct sockaddr_in6 *)addr)->sin6_addr);
-    if (addr->ss_family == AF_INET) {
+    struct endpoint address;
+    endpoint_from_sockaddr(&address, (const struct sockaddr *)&peer->addr, sizeof peer->addr);
+    source.address = endpoint_unmapped(&address);
+    if (source.address.family == AF_INET6) {
+        source.kind = GATEWAY_SOURCE_V6;
+        memcpy(source.id, source.address.addr, sizeof source.id);
+    } else if (source.address.family == AF_INET) {
         source.kind = GATEWAY_SOURCE_V4;
-        memcpy(source.id, &((const struct sockaddr_in *)addr)->sin_addr, 4);
+        memcpy(source.id, source.address.addr, 4);
     } else {
         memcpy(source.id, &peer->uid, sizeof peer->uid);
     }

@@ -23,8 +23,9 @@ enum gateway_source_kind {
 };
 
 struct gateway_source {
-    uint32_t kind; /* enum gateway_source_kind */
-    uint8_t id[8]; /* the address, its /64, or the uid */
+    uint32_t kind;           /* enum gateway_source_kind */
+    uint8_t id[8];           /* the address, its /64, or the uid */
+    struct endpoint address; /* of the carrier's other end; family 0: it has none */
 };
 
 struct gateway_session;

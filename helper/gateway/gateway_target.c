@@ -176,6 +176,39 @@ static void keep_alive_later(struct target *target) {
         loop_timer_set(loop, &target->probes, loop_now_us(loop) + silence_us / 2, on_probes_due);
 }
 
+/* Does this target want to know for whom the connection is, and how is it told? */
+static enum proxy_version proxy_version(const struct target *target, const struct endpoint *to) {
+    const struct gateway_client *client = target->session->client;
+    const struct socks5_destination *asked = &target->opening->socks.destination;
+    const struct proxy_config *proxy = &config_of(target)->proxy;
+    if (client && client->config && client->config->proxy.version != PROXY_NONE)
+        proxy = &client->config->proxy;
+    if (proxy->version == PROXY_NONE)
+        return PROXY_NONE;
+    bool chosen = proxy->to.n_rules == 0 ||
+                  route_list_match_rule(&proxy->to, to, asked->name_len ? asked->name : NULL);
+    return chosen ? (enum proxy_version)proxy->version : PROXY_NONE;
+}
+
+/* Goes before the first byte of the client's. The socket is fresh: its buffer has room for it. */
+static int send_proxy_header(const struct target *target) {
+    const struct gateway_session *session = target->session;
+    uint8_t out[PROXY_HEADER_MAX];
+    struct sockaddr_storage addr;
+    socklen_t addr_len = sizeof addr;
+    struct proxy_header header = {.source = session->source.address};
+    int fd = target->relay.watch.fd;
+    if (config_of(target)->of_helper)
+        return 0;
+    if (getpeername(fd, (struct sockaddr *)&addr, &addr_len) == 0)
+        endpoint_from_sockaddr(&header.destination, (struct sockaddr *)&addr, addr_len);
+    header.client = session->client ? session->client->name : NULL;
+    header.identity = carrier_identity(session->pump->carrier);
+    size_t len = proxy_header_write(out, proxy_version(target, &header.destination), &header);
+    ssize_t n = len > 0 ? send(fd, out, len, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+    return n == (ssize_t)len ? 0 : n < 0 ? errno : EIO;
+}
+
 static void on_dialled(struct dial *dial, int error, uint32_t events) {
     struct target *target = container_of(dial, struct opening, dial)->target;
     struct relay *relay = &target->relay;
@@ -183,6 +216,8 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
     socklen_t len = sizeof addr;
     struct endpoint bound = {0};
     int one = 1;
+    if (error == 0 && !dial->broken)
+        error = send_proxy_header(target);
     if (error) {
         refuse(target, error, strerror(error));
         return;

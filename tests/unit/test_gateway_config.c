@@ -160,6 +160,14 @@ static const struct {
     {"[listen]\naddress = tcp://127.0.0.1:1\nkeepalive-timeout = 1s\n",
      "keepalive-timeout: expected at least keepalive-interval"},
     {"[listen]\nnonsense\n", "gateway.conf:2: "},
+    {"[listen]\naccept-proxy = 10.0.0.1/8\n",
+     "gateway.conf:2: accept-proxy: expected a network whose bits behind the prefix are zero"},
+    {"[listen]\naccept-proxy = \n", "accept-proxy: expected networks such as 10.0.0.0/8"},
+    {"[listen]\nproxy-protocol = 1\n", "proxy-protocol: expected v1 or v2, not \"1\""},
+    {"[listen]\naddress = unix:///x\nproxy-protocol-to = 10.0.0.0/8\n",
+     "proxy-protocol-to: expected proxy-protocol"},
+    {"[client a]\nidentity = uid:1\nproxy-protocol-to = 10.0.0.0/8\n",
+     "gateway.conf:1: [client a]: proxy-protocol-to: expected proxy-protocol"},
     {"[client]\n", "gateway.conf:1: unknown section [client], expected [listen] or [client NAME]"},
     {"[client a b]\n", "gateway.conf:1: [client a b]: expected a name of letters, digits"},
     {"[client a]\nidentity = uid:1\n\n[client a]\n",
@@ -204,7 +212,7 @@ static void an_unknown_key_gets_the_list_of_all_that_exist(void **state) {
     (void)state;
     assert_false(load("[listen]\nan-unknown-key-with-a-name-of-forty-letters = 1\n", &error));
     assert_non_null(strstr(error.text, "an-unknown-key-with-a-name-of-forty-lett"));
-    assert_non_null(strstr(error.text, "expected one of address, allow, version, "));
+    assert_non_null(strstr(error.text, "expected one of address, allow, accept-proxy, "));
     assert_string_equal(error.text + strlen(error.text) - strlen(last), last);
 }
 

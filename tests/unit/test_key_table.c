@@ -25,7 +25,7 @@ static const char *const values[] = {"3",           "1",
                                      "/x/y/z",      "/x/smuxshim-helper.sock",
                                      "10.9.0.0/16", "fd00:9::/64",
                                      "somebody",    "psk:laptop",
-                                     "log"};
+                                     "log",         "v2"};
 
 /* Sets a key to a value different from its present one. */
 static void change(const struct key *keys, const struct key *key, void *section) {

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * proxy_gate.h - connections of balancers, which wait here until they have said for whom they are
+ * (proxy_protocol.h).
+ *
+ * Nothing behind the header is read. A connection has PROXY_GATE_US to say it all, and only so many
+ * may wait at a time: what is one too many is closed.
+ */
+#ifndef HELPER_CARRIER_PROXY_GATE_H
+#define HELPER_CARRIER_PROXY_GATE_H
+
+#include "helper/net/loop.h"
+#include "helper/net/proxy_protocol.h"
+
+#define PROXY_GATE_US  5000000u
+#define PROXY_GATE_MAX 1024u
+
+struct proxy_wait;
+
+struct proxy_gate {
+    struct loop *loop;
+    /* A header has come; the fd, which is the callee's, has the bytes behind it. */
+    void (*passed)(struct proxy_gate *gate, int fd, const struct endpoint *balancer,
+                   const struct proxy_header *header);
+    struct proxy_wait *first; /* who waits */
+    unsigned count;
+};
+
+/* Takes a connected, non-blocking socket of `balancer`, over. */
+void proxy_gate_enter(struct proxy_gate *gate, int fd, const struct endpoint *balancer);
+/* Closes all that wait. */
+void proxy_gate_close(struct proxy_gate *gate);
+
+#endif
