@@ -354,7 +354,7 @@ static bool restore_name(struct conn *conn, struct endpoint *target) {
 }
 
 /* How many connections a user other than the helper's own and root may have: max-streams-per-user,
- * but no more than the descriptors suffice for a quarter of. */
+ * but at most a quarter of the descriptors. */
 static uint32_t streams_per_user(const struct conns *conns) {
     uint32_t configured = conns->config->helper.max_streams_per_user;
     uint32_t share = conns->descriptors / 4;

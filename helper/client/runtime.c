@@ -15,7 +15,7 @@
 #include "core/common/helper_protocol.h"
 
 #define LOCK_FILE        "smuxshim-helper.lock"
-#define FOLDER_MODE      0711 /* others may be admitted to the socket in it */
+#define FOLDER_MODE      0711 /* other users may be admitted to the socket in it */
 #define PRIVATE_MODE     0700
 #define RUNTIME_PATH_MAX 256
 
@@ -27,14 +27,14 @@ static bool folder_of(const char *path, char *out, size_t size) {
     return snprintf(out, size, "%.*s", len, path) < (int)size;
 }
 
-/* mkdir's mode is subject to the umask, which may well be 077. */
+/* The umask, which may be 077, applies to mkdir's mode, so chmod follows. */
 static bool make_one(const char *folder) {
     mode_t mode = helper_place_is_private(folder) ? PRIVATE_MODE : FOLDER_MODE;
     return mkdir(folder, mode) == 0 && chmod(folder, mode) == 0;
 }
 
-/* With the folder around it, which is the helpers' as well (core/common/config.h,
- * config_own_socket). */
+/* Makes a folder and its parent, which is also used by helpers only (config_own_socket in
+ * core/common/config.h). */
 static bool make_folder(const char *folder) {
     char around[RUNTIME_PATH_MAX];
     return make_one(folder) || (errno == ENOENT && folder_of(folder, around, sizeof around) &&
@@ -42,7 +42,7 @@ static bool make_folder(const char *folder) {
 }
 
 static bool is_folder(const char *path, struct stat *st) {
-    /* A link in a folder that is everybody's could be a stranger's. */
+    /* A symbolic link in a world-writable folder may have been made by another user. */
     int failed = helper_place_is_private(path) ? lstat(path, st) : stat(path, st);
     return failed == 0 && S_ISDIR(st->st_mode);
 }
@@ -64,7 +64,7 @@ static bool check_folder(const char *folder, char *why, size_t size) {
     return false;
 }
 
-/* What is there already, from the time when others could write to the folder perhaps. */
+/* Checks an existing socket, which may date from a time when others could write to the folder. */
 static bool check_socket(const char *path, char *why, size_t size) {
     struct stat st;
     if (lstat(path, &st) < 0 || st.st_uid == geteuid() || st.st_uid == 0)
@@ -74,7 +74,8 @@ static bool check_socket(const char *path, char *why, size_t size) {
     return false;
 }
 
-/* The folder around that of the socket, if it is a helper's as well: we may have made it. */
+/* Checks the parent of the socket's folder, if it is a helper's folder as well, which we may have
+ * made. */
 static bool check_around(const char *folder, char *why, size_t size) {
     char around[RUNTIME_PATH_MAX];
     return !folder_of(folder, around, sizeof around) || !helper_place_is_runtime(around) ||
@@ -121,7 +122,7 @@ static void wait_for_child(pid_t pid, int fd) {
     while (n < 0 && errno == EINTR);
     if (n == 1)
         _exit(0);
-    /* It ended without a word of readiness: its status is ours. */
+    /* It ended before it was ready: exit with its status. */
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             _exit(1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shim_listener.c - see shim_listener.h: listening and admitting. The requests themselves are in
- * shim_request.c. */
+/* shim_listener.c - see shim_listener.h: listens and admits users. shim_request.c handles the
+ * requests. */
 #include "helper/client/shim_listener.h"
 
 #include <errno.h>
@@ -18,10 +18,10 @@
 #include "helper/net/log.h"
 #include "helper/net/stranger.h"
 
-/* Connections accepted in one go, so that a crowd of them leaves time for data. */
+/* Connections accepted per turn, so that many of them do not delay data. */
 #define ACCEPTS_PER_TURN 64
 
-/* The table of descriptors is taken for nearly full when so few numbers are left. */
+/* The descriptor table counts as nearly full when so few numbers are left. */
 #define NEARLY_FULL 1024
 
 struct local_listener {
@@ -34,9 +34,9 @@ struct shim_listener {
     struct abandon_watches *watches;
     const struct admission *admission;
     struct local_listener path, abstract;
-    struct loop_timer guard; /* until the table of descriptors is looked at again */
+    struct loop_timer guard; /* until the next check of the descriptor table */
     struct sockaddr_un name; /* of the path socket */
-    int reserve;             /* a descriptor given up to refuse politely when there are none left */
+    int reserve; /* a descriptor to release in order to refuse a client when none is left */
 };
 
 static const struct acceptor_ops listener_ops;
@@ -85,7 +85,7 @@ struct shim_listener *shim_listener_new(struct conns *conns, struct abandon_watc
     return NULL;
 }
 
-/* Who waits to be accepted may have sent something whose closing blocks: it is closed with the
+/* Clients in the backlog may have sent descriptors whose closing blocks; these are closed with the
  * listener. */
 static void close_listener(struct local_listener *listener) {
     int fd = acceptor_release(&listener->acceptor);
@@ -142,8 +142,9 @@ static bool peer_of(int fd, struct ucred *cred) {
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, cred, &len) == 0;
 }
 
-/* Out of descriptors: the one in reserve serves to refuse who is first in the queue, who would
- * otherwise hang; then a pause, as there will not be one for the next either. */
+/* Out of descriptors: the reserved one is used to refuse the first client in the backlog, which
+ * would otherwise hang; then accepting pauses, because there will be none for the next one
+ * either. */
 static void refuse_without_descriptors(struct acceptor *acceptor, int error) {
     struct shim_listener *local = shim_listener_of(acceptor);
     struct ucred cred;
@@ -162,16 +163,16 @@ static void refuse_without_descriptors(struct acceptor *acceptor, int error) {
     acceptor_pause(&local->abstract.acceptor);
 }
 
-/* Sends the reason (CONTROL.md, "Refusal") to a peer of whom nothing has been read. Does not wait,
- * and the other end may be gone. */
+/* Sends the reason (CONTROL.md, "Refusal") to a peer from which nothing has been read. Does not
+ * block; the other end may be gone. */
 static void say_refusal(int fd, int err) {
     const uint8_t why = (uint8_t)err;
     ssize_t sent = send(fd, &why, 1, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)sent;
 }
 
-/* Nothing of a stranger's is read, and closing the helper's end with what lies in it may block, so
- * a thread closes it. If closes wait for that, the other end is told at once by a shutdown. */
+/* Nothing sent by a stranger is read, and closing the helper's end with unread data may block, so a
+ * thread closes it. If that thread is busy, a shutdown notifies the other end at once. */
 static void refuse_stranger(int fd, const struct ucred *cred) {
     log_of(cred->uid, LOG_WARNING,
            "pid %d, uid %u: refused: the user is not among allow-users or allow-groups",

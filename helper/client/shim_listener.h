@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shim_listener.h - the helper's listening sockets, and the requests of the shim
- * (core/common/CONTROL.md).
+ * shim_listener.h - the helper's listening sockets for the shim (core/common/CONTROL.md).
  *
- * Everything that comes in is a stranger's: who asks (SO_PEERCRED), what was sent, the descriptor
- * that came along and the destination are all checked, and a request that is no good costs one log
- * line.
+ * No input is trusted: the user (SO_PEERCRED), the message, the passed descriptor and the
+ * destination are all checked, and an invalid request causes one line in the log.
  */
 #ifndef HELPER_CLIENT_SHIM_LISTENER_H
 #define HELPER_CLIENT_SHIM_LISTENER_H
@@ -17,15 +15,15 @@ struct admission;
 struct conns;
 struct shim_listener;
 
-/* Listens at `path` and at the abstract name derived from it, for those whom `admission` lets in as
- * it is then. NULL after logging what failed. */
+/* Listens at `path` and at the abstract name derived from it. Users are admitted by what
+ * `admission` contains when they connect. NULL after logging what failed. */
 struct shim_listener *shim_listener_new(struct conns *conns, struct abandon_watches *watches,
                                         const struct admission *admission, const char *path);
 
-/* Listens no more and removes the path; requests that are being served go on. NULL is fine. */
+/* Stops listening and removes the path; requests in progress continue. NULL is fine. */
 void shim_listener_stop(struct shim_listener *local);
 
-/* NULL is fine. The connections have ended. */
+/* Frees it, after all connections have ended. NULL is fine. */
 void shim_listener_free(struct shim_listener *local);
 
 #endif

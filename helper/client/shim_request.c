@@ -19,10 +19,10 @@
 #include "helper/net/state_table.h"
 #include "helper/net/stranger.h"
 
-/* The limit for a peer that does not send its whole request. The shim never waits so long. */
+/* The time limit for an incomplete request. The shim sends its requests at once. */
 #define REQUEST_TIMEOUT_US 5000000u
 
-/* Attempts to find a free abstract name. Ids have 64 random bits: even a second attempt is
+/* Attempts to find a free abstract name. Ids have 64 random bits, so even a second attempt is
  * unlikely. */
 #define NAME_ATTEMPTS 4
 
@@ -39,7 +39,7 @@ static const struct state_table states = {
               [REQUEST_OPEN] = {"open", TO(OVER)},
               [REQUEST_OVER] = {"over", 0}}};
 
-/* The one way to change its state. A wrong move ends this request alone. */
+/* The only function that changes the state. An invalid transition ends this request only. */
 static bool move(struct shim_request *request, enum request_state to) {
     if (state_move(&states, &request->state, to))
         return true;
@@ -73,7 +73,7 @@ static void free_request(struct loop_garbage *garbage) {
     free(request);
 }
 
-/* It no longer counts as incomplete. */
+/* The request no longer counts as incomplete. */
 static void been_read(struct shim_request *request) {
     if (request->conn.account && !request->read)
         request->conn.account->requests--;
@@ -146,9 +146,9 @@ static uint64_t random_id(void) {
     return id;
 }
 
-/* Binds the application's end to the name that says the outcome. That also proves that the
- * descriptor is the other end of this connection: no other one would give the peer of the helper's
- * end that name. */
+/* Binds the application's end to the name that contains the outcome. This also proves that the
+ * descriptor is the other end of this connection: otherwise the peer of the helper's end would not
+ * get that name. */
 static bool bind_outcome(struct shim_request *request, int err) {
     struct conn *conn = &request->conn;
     struct helper_outcome outcome = {
@@ -183,9 +183,9 @@ static int gate_left(const struct shim_request *request) {
            request->opening->header.name_len;
 }
 
-/* Opens the gate: reads all of it but one byte, the residue. */
+/* Opens the gate: reads all of it except one byte, the residue. */
 static bool drain_gate(struct shim_request *request) {
-    static char junk[HELPER_GATE_LEN]; /* never looked at */
+    static char junk[HELPER_GATE_LEN]; /* never read */
     size_t left = (size_t)gate_left(request) - 1;
     while (left > 0) {
         bool descriptors; /* are closed */
@@ -204,8 +204,8 @@ static int wanted_sndbuf(const struct helper_request *header) {
     return HELPER_OPEN_SNDBUF;
 }
 
-/* The application's end needs nothing more. `events`: those of the helper's end that were not acted
- * on meanwhile. */
+/* The application's end is complete: starts the relay. `events`: those of the helper's end that
+ * have not been handled meanwhile. */
 static void start(struct shim_request *request, uint32_t events) {
     if (!move(request, REQUEST_OPEN))
         return;
@@ -223,7 +223,7 @@ static void on_opened(struct loop_watch *watch, uint32_t events) {
     start(request, EPOLLIN);
 }
 
-/* For users other than the helper's own: the loop must not wait for the lock of their sockets. */
+/* For users other than the helper's own: the loop must not wait for the locks of their sockets. */
 static bool open_in_thread(struct shim_request *request) {
     struct request_opening *opening = request->opening;
     int done[2];
@@ -277,7 +277,7 @@ static void tell(struct shim_request *request) {
 
 static void on_outcome(struct conn *conn, int err, const struct endpoint *local) {
     struct shim_request *request = container_of(conn, struct shim_request, conn);
-    if (request->state == REQUEST_OPENED) { /* eager: told, and it fails after all */
+    if (request->state == REQUEST_OPENED) { /* eager: success was given, but the connect fails */
         conn_end(conn, err);
         return;
     }
@@ -314,7 +314,7 @@ static void answer_question(struct shim_request *request) {
     uint8_t answer[NAME_ANSWER_SIZE];
     size_t len = name_answer(conn->conns->names, &conn->conns->config->routes, conn->uid,
                              &request->opening->header, request->opening->name, answer);
-    /* Nothing else was ever sent on it, so there is room. A peer that is gone needs no answer. */
+    /* Nothing else has been sent on it, so there is room. A peer that has gone needs no answer. */
     if (send(conn->relay.watch.fd, answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         log_debug("pid %d: no answer about a name: %s", (int)conn->pid, strerror(errno));
     conn_end(conn, 0);
@@ -322,7 +322,7 @@ static void answer_question(struct shim_request *request) {
 
 /* ---- Steps 5 to 7: the request ---- */
 
-/* What came with SCM_RIGHTS. Returns NULL, or what is wrong with it. */
+/* Takes the descriptors passed by SCM_RIGHTS. Returns NULL, or what is wrong with them. */
 static const char *take_descriptors(struct shim_request *request, struct msghdr *msg) {
     const char *why = NULL;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
@@ -349,7 +349,7 @@ static void version_mismatch(struct shim_request *request) {
     log_of(request->conn.uid, LOG_WARNING,
            "pid %d: connect refused: its shim speaks control version %u, this helper %u",
            (int)request->conn.pid, request->opening->header.version, HELPER_PROTOCOL_VERSION);
-    /* Only the version of this header can be understood. */
+    /* Of this header only the version has a known meaning. */
     request->opening->header.family = AF_INET;
     request->opening->header.flags = 0;
     request->opening->outcome_local = (struct endpoint){AF_INET, HELPER_PROTOCOL_VERSION, 0, {0}};
@@ -367,7 +367,7 @@ static void serve_connect(struct shim_request *request) {
         reject(request, "no descriptor");
         return;
     }
-    /* That it is the peer is proven when the outcome is bound to it. */
+    /* Binding the outcome will prove that it is the peer. */
     if (!app_socket_is_unix_stream(request->opening->app_fd)) {
         reject(request, "the descriptor is not an unnamed AF_UNIX socket");
         return;
@@ -396,7 +396,7 @@ static void serve(struct shim_request *request) {
         answer_question(request);
 }
 
-/* The header has been read. Returns true if the name is to be read too. */
+/* The header has been read. Returns true if a name must be read next. */
 static bool header_complete(struct shim_request *request) {
     enum helper_request_problem problem =
         helper_request_check(&request->opening->header, sizeof request->opening->header);
@@ -417,7 +417,8 @@ static bool header_complete(struct shim_request *request) {
     return true;
 }
 
-/* Reads up to len bytes of the request. Returns false if there is nothing (yet, or ever). */
+/* Reads up to len bytes of the request. Returns false if nothing has been read, or nothing more
+ * will be. */
 static bool read_part(struct shim_request *request, void *at, size_t len) {
     if (stranger_is_jammed(request->conn.uid)) {
         reject(request, "descriptors that this user has sent cannot be closed");
@@ -442,7 +443,7 @@ static bool read_part(struct shim_request *request, void *at, size_t len) {
             return true;
         reject(request, why);
     } else if (request->opening->have == 0) {
-        conn_end(&request->conn, 0); /* a probe: does somebody listen? */
+        conn_end(&request->conn, 0); /* a probe: it only asks whether a helper listens */
     } else {
         reject(request, "it ends before it is complete");
     }
@@ -470,7 +471,7 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
     struct relay *relay = container_of(watch, struct relay, watch);
     struct conn *conn = container_of(relay, struct conn, relay);
     struct shim_request *request = container_of(conn, struct shim_request, conn);
-    /* Bytes read here need not be reported again, but an end is reported only once. */
+    /* Bytes that are read here need not be reported again, but an end is reported only once. */
     if (request->state != REQUEST_OPEN)
         relay_hear(relay, events & ~(uint32_t)(EPOLLIN | EPOLLOUT));
     switch ((enum request_state)request->state) {
@@ -483,13 +484,13 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
     case REQUEST_TELLING:
         tell(request);
         break;
-    case REQUEST_OPEN: /* eager: told, and the stream is still to come */
+    case REQUEST_OPEN: /* eager: success was given, and the stream is not yet open */
         relay_hear(relay, events);
         break;
     case REQUEST_OVER:
         return;
     }
-    /* The copy of the application's end is open: only a shutdown hangs up. */
+    /* While the helper has a copy of the application's end, only a shutdown causes a hang-up. */
     if (events_of(events) & EVENT_GONE && request->state == REQUEST_OPENING)
         conn_fail(conn, ECONNRESET, "shut down by the program");
 }

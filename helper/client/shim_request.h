@@ -14,22 +14,21 @@
 
 struct account;
 
-/* Serves the helper's end `fd` for a user who is admitted. Takes over the fd and `account` (NULL
- * for a user without limits). False if memory is short; both then stay the caller's. */
+/* Serves the helper's end `fd` for an admitted user. Takes over `fd` and `account` (NULL for a user
+ * without limits). False if memory is short; the caller then keeps both. */
 bool shim_request_new(struct conns *conns, struct abandon_watches *watches, int fd,
                       const struct ucred *cred, struct account *account);
 
-/* ---- Of shim_request.c alone, and its test ---- */
+/* ---- For shim_request.c and its test only ---- */
 
-/* A request's life. What may follow which is the table in shim_request.c. */
+/* The states of a request. The table in shim_request.c says which may follow which. */
 enum request_state {
     REQUEST_READING, /* header and name */
     REQUEST_OPENING, /* the outcome is not known yet */
-    REQUEST_TELLING, /* it is, but the whole gate has not arrived */
-    REQUEST_OPENED,  /* told: a thread sets the last option of the application's end, whose lock
-                        may be held */
-    REQUEST_OPEN,    /* told: the connection is the application's */
-    REQUEST_OVER     /* all is closed; the memory goes at the end of the turn */
+    REQUEST_TELLING, /* it is known, but the whole gate has not arrived */
+    REQUEST_OPENED,  /* given; a thread sets the last option, as the lock may be held */
+    REQUEST_OPEN,    /* given: the application has the connection */
+    REQUEST_OVER     /* everything is closed; the memory is freed at the end of the turn */
 };
 
 /* Needed until the application has its connection. */
@@ -38,9 +37,9 @@ struct request_opening {
     struct loop_timer timer;
     struct abandon_watches *watches;
     struct abandon_watch pending;
-    struct loop_watch opened; /* REQUEST_OPENED: a pipe, which the thread closes */
+    struct loop_watch opened; /* REQUEST_OPENED: a pipe that the thread closes */
     struct helper_request header;
-    bool proven;     /* app_fd is the other end of this connection, not any descriptor */
+    bool proven;     /* app_fd is known to be the other end of this connection */
     uint16_t have;   /* bytes of header and name read */
     int app_fd;      /* the helper's copy of the application's end, -1 when closed */
     int outcome_err; /* while REQUEST_TELLING */
@@ -53,7 +52,7 @@ struct shim_request {
     struct loop_garbage garbage;
     struct request_opening *opening; /* NULL when REQUEST_OPEN */
     uint8_t state;                   /* enum request_state */
-    bool read;                       /* to its end */
+    bool read;                       /* completely */
 };
 
 #endif

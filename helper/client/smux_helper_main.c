@@ -4,6 +4,6 @@
 #include "helper/client/helper_process.h"
 
 int main(int argc, char **argv) {
-    config_make_absolute(); /* it goes to another folder, and reads the file again there */
+    config_make_absolute(); /* it changes its folder, and reads the file again later */
     return helper_process(argc, argv);
 }
