@@ -240,6 +240,8 @@ void blk_lock(smuxb_session *s);
 void blk_unlock(smuxb_session *s);
 /* blk_unlock after giving up a reference: frees the session if that was the last one. */
 void blk_leave(smuxb_session *s);
+/* When there are no threads, no handles and no streams of it left. */
+void blk_session_destroy(smuxb_session *s);
 void blk_waiter_init(struct blk_waiter *w, const uint64_t *deadline_us);
 /* Makes the waiter look again. */
 void blk_wake(smuxb_session *s, struct blk_waiter *w);
@@ -296,6 +298,9 @@ static inline bool blk_flush_due(const smuxb_session *s) {
     return !s->threaded && !s->flushing && !s->full && !s->broken &&
            smux_session_want_write(s->engine);
 }
+/* Takes back what of the waiter's buffers has not gone out.  False: a flush is under way, or no
+ * memory; to be tried again. */
+bool blk_take_back(smuxb_session *s, struct blk_waiter *w);
 /* The carrier has ended, or failed with an errno. */
 void blk_carrier_lost(smuxb_session *s, int saved_errno);
 
@@ -369,12 +374,6 @@ void blk_dispatch(smuxb_session *s);
 void blk_fail_writers(smuxb_session *s);
 void blk_fail_waiters(smuxb_session *s);
 
-/* ---- blk_write.c ----------------------------------------------------------------------- */
-
-/* Takes back what of the waiter's buffers has not gone out.  False: a flush is under way, or no
- * memory; to be tried again. */
-bool blk_take_back(smuxb_session *s, struct blk_waiter *w);
-
 /* ---- blk_stream.c ---------------------------------------------------------------------- */
 
 /* Without a handle as yet, and not counted as a user of the session. */
@@ -387,11 +386,6 @@ void blk_stream_ready(smuxb_stream *st);
 int blk_stream_error(const smuxb_stream *st);
 int blk_write_error(const smuxb_stream *st);
 int blk_session_error(const smuxb_session *s);
-
-/* ---- blk_session.c --------------------------------------------------------------------- */
-
-/* When there are no threads, no handles and no streams of it left. */
-void blk_session_destroy(smuxb_session *s);
 
 /* ---- blk_keeper.c ---------------------------------------------------------------------- */
 

@@ -206,6 +206,24 @@ static void carrier_broken(smuxb_session *s, int saved_errno) {
         blk_wake(s, s->out_owner);
 }
 
+bool blk_take_back(smuxb_session *s, struct blk_waiter *w) {
+    for (int i = 0; i < w->bufs_len && w->pending; i++) {
+        smux_sendbuf *b = &w->bufs[i];
+        size_t left = 0;
+        if (b->user != w)
+            continue;
+        int error = smux_session_send_cancel(s->engine, b, &left);
+        if (error == SMUX_ERR_BUSY || error == SMUX_ERR_NOMEM)
+            return false;
+        if (error)
+            continue; /* its SMUX_EVENT_RETURNED is about to be taken */
+        b->user = NULL;
+        w->kept_back += left;
+        w->pending--;
+    }
+    return !w->pending;
+}
+
 /* Writers whose time is up wait for the moment when their memory is not being sent from. */
 static void serve_cancels(smuxb_session *s) {
     list_for_each(link, &s->cancels) {

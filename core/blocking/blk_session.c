@@ -19,27 +19,6 @@
 
 /* ---- Start ---------------------------------------------------------------------------------- */
 
-void blk_session_destroy(smuxb_session *s) {
-    int cancel = blk_forbid_cancel();
-    list_for_each(link, &s->unaccepted) {
-        smuxb_stream *st = container_of(link, smuxb_stream, link);
-        blk_queue_drop(s, &st->queue);
-        free(st);
-    }
-    list_for_each(link, &s->spare_streams)
-        free(container_of(link, smuxb_stream, link));
-    smux_session_free(s->engine);
-    if (s->in_wake_fd >= 0)
-        close(s->in_wake_fd);
-    if (s->out_wake_fd >= 0)
-        close(s->out_wake_fd);
-    pthread_mutex_destroy(&s->mutex);
-    blk_block_release(s->input);
-    blk_block_release(s->next_input);
-    free(s);
-    blk_allow_cancel(cancel);
-}
-
 /* Without randomness (before the kernel's pool is ready) the clock must do. */
 static uint64_t random_seed(void) {
     uint64_t seed = 0;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -88,6 +89,27 @@ static bool unlock(smuxb_session *s) {
 
 void blk_unlock(smuxb_session *s) {
     (void)unlock(s);
+}
+
+void blk_session_destroy(smuxb_session *s) {
+    int cancel = blk_forbid_cancel();
+    list_for_each(link, &s->unaccepted) {
+        smuxb_stream *st = container_of(link, smuxb_stream, link);
+        blk_queue_drop(s, &st->queue);
+        free(st);
+    }
+    list_for_each(link, &s->spare_streams)
+        free(container_of(link, smuxb_stream, link));
+    smux_session_free(s->engine);
+    if (s->in_wake_fd >= 0)
+        close(s->in_wake_fd);
+    if (s->out_wake_fd >= 0)
+        close(s->out_wake_fd);
+    pthread_mutex_destroy(&s->mutex);
+    blk_block_release(s->input);
+    blk_block_release(s->next_input);
+    free(s);
+    blk_allow_cancel(cancel);
 }
 
 void blk_leave(smuxb_session *s) {

@@ -33,24 +33,6 @@ static ssize_t write_result(const smuxb_stream *st, size_t written, size_t total
 
 /* ---- Lending -------------------------------------------------------------------------------- */
 
-bool blk_take_back(smuxb_session *s, struct blk_waiter *w) {
-    for (int i = 0; i < w->bufs_len && w->pending; i++) {
-        smux_sendbuf *b = &w->bufs[i];
-        size_t left = 0;
-        if (b->user != w)
-            continue;
-        int error = smux_session_send_cancel(s->engine, b, &left);
-        if (error == SMUX_ERR_BUSY || error == SMUX_ERR_NOMEM)
-            return false;
-        if (error)
-            continue; /* its SMUX_EVENT_RETURNED is about to be taken */
-        b->user = NULL;
-        w->kept_back += left;
-        w->pending--;
-    }
-    return !w->pending;
-}
-
 /* The memory must not be lent any more when the call returns. */
 static void end_loan(smuxb_session *s, struct blk_waiter *w) {
     w->stream = NULL; /* there will be more to do than to return the length: not to be granted */

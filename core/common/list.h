@@ -39,6 +39,12 @@ static inline void list_init(struct list *list) {
     list->ends.prev = list->ends.next = &list->ends;
 }
 
+/* The same for a list with static storage, before main: struct list l = LIST_INITIALIZER(l); */
+#define LIST_INITIALIZER(list)                                                                     \
+    {                                                                                              \
+        { &(list).ends, &(list).ends }                                                             \
+    }
+
 static inline bool list_is_empty(const struct list *list) {
     return list->ends.next == &list->ends;
 }
@@ -54,6 +60,11 @@ static inline struct list_link *list_first(const struct list *list) {
 }
 static inline struct list_link *list_last(const struct list *list) {
     return list_is_empty(list) ? NULL : list->ends.prev;
+}
+
+/* The member behind this one; NULL if it is the last. */
+static inline struct list_link *list_next(const struct list *list, const struct list_link *link) {
+    return link->next == &list->ends ? NULL : link->next;
 }
 
 /* In front of a member.  As for the two below, `link` must be in no list. */

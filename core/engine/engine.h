@@ -268,10 +268,20 @@ struct smux_session {
     smux_session_info count; /* the counters of it alone are kept up to date */
 };
 
+static inline void *engine_alloc(smux_session *s, size_t size) {
+    return s->memory.alloc(s->memory.context, size);
+}
+static inline void engine_free(smux_session *s, void *memory) {
+    if (memory)
+        s->memory.free(s->memory.context, memory);
+}
+/* Notes what the caller says the time is.  It never goes back. */
+static inline void engine_time(smux_session *s, uint64_t now_us) {
+    if (now_us > s->now_us)
+        s->now_us = now_us;
+}
+
 /* session.c */
-void *engine_alloc(smux_session *s, size_t size);
-void engine_free(smux_session *s, void *memory);
-void engine_time(smux_session *s, uint64_t now_us);
 /* Fails the session with the error's text and up to two values, as in "bad frame length: 9,
  * expected 0". `expected` may be NULL. */
 void session_fail_got(smux_session *s, int error, uint64_t got, const char *expected);
@@ -325,18 +335,23 @@ static inline bool send_fin_due(const smux_stream *st) {
 }
 
 /* hello.c */
-void send_owe_reset(smux_stream *st);
+static inline void send_owe_reset(smux_stream *st) {
+    st->flags |= F_OWE_RESET;
+    st->session->hello_waits |= st->session->hello_until_us != 0;
+}
 /* The application has closed the stream, and the peer, which may still send, is to be told. */
-void send_owe_closed(smux_stream *st);
+static inline void send_owe_closed(smux_stream *st) {
+    if (st->in != IN_OPEN || !(st->session->peer_extensions || st->session->hello_until_us))
+        return;
+    st->flags |= F_OWE_CLOSED;
+    st->session->hello_waits |= st->session->hello_until_us != 0;
+}
 /* The peer's hello has come, or will not: resets and CLOSED need not wait for it any longer. */
 void send_waiting(smux_session *s);
 
 /* refusal.c */
 /* Owes a reset for a stream that does not exist, in answer to SYN or to data. */
 void send_refuse(smux_session *s, uint32_t id, bool for_data);
-
-/* receive.c */
-void receive_forget(smux_session *s, const smux_stream *st);
 
 /* window.c */
 void window_start(smux_stream *st, uint32_t first);

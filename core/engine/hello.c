@@ -3,18 +3,6 @@
  */
 #include "core/engine/engine.h"
 
-void send_owe_reset(smux_stream *st) {
-    st->flags |= F_OWE_RESET;
-    st->session->hello_waits |= st->session->hello_until_us != 0;
-}
-
-void send_owe_closed(smux_stream *st) {
-    if (st->in != IN_OPEN || !(st->session->peer_extensions || st->session->hello_until_us))
-        return;
-    st->flags |= F_OWE_CLOSED;
-    st->session->hello_waits |= st->session->hello_until_us != 0;
-}
-
 /* A peer without extensions cannot be told CLOSED. Streams that waited for nothing else are freed,
  * which must not happen while the table is walked. */
 static void forget_closed(struct list *untold) {

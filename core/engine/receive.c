@@ -328,15 +328,6 @@ static bool parse(smux_session *s, smux_event *ev) {
     return false;
 }
 
-void receive_forget(smux_session *s, const smux_stream *st) {
-    if (s->payload_stream != st)
-        return;
-    s->payload_stream = NULL;
-    /* The rest of its PSH comes for a stream that is gone. */
-    if (s->peer_extensions && st->in == IN_OPEN)
-        s->payload_orphan = st->id;
-}
-
 int smux_session_feed(smux_session *s, const void *data, size_t len, uint64_t now_us) {
     if (s->error)
         return s->error;
@@ -370,12 +361,6 @@ void smux_session_get_incoming(const smux_session *s, smux_incoming *in) {
         in->len = WIRE_HEADER_LEN - s->partial_len;
     else
         in->len = WIRE_HEADER_LEN + WIRE_UPDATE_LEN - s->partial_len;
-}
-
-bool smux_session_want_read(const smux_session *s) {
-    if (s->error || s->paused)
-        return false;
-    return s->config.on_full == SMUX_FULL_RESET || s->unread < s->config.max_receive_buffer;
 }
 
 void smux_session_pause_reading(smux_session *s, bool paused, uint64_t now_us) {

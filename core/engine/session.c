@@ -16,20 +16,6 @@ static void default_free(void *context, void *memory) {
     free(memory);
 }
 
-void *engine_alloc(smux_session *s, size_t size) {
-    return s->memory.alloc(s->memory.context, size);
-}
-
-void engine_free(smux_session *s, void *memory) {
-    if (memory)
-        s->memory.free(s->memory.context, memory);
-}
-
-void engine_time(smux_session *s, uint64_t now_us) {
-    if (now_us > s->now_us)
-        s->now_us = now_us;
-}
-
 static uint32_t default_max_window(const smux_config *c) {
     uint32_t all = c->max_receive_buffer, half = all / 2;
     uint32_t least = all < WIRE_INITIAL_WINDOW ? all : WIRE_INITIAL_WINDOW;

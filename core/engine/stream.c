@@ -77,11 +77,21 @@ int stream_new(smux_session *s, uint32_t id, uint16_t flags, uint32_t first, smu
     return 0;
 }
 
+/* It may be the one whose payload is being received. */
+static void forget_payload(smux_session *s, const smux_stream *st) {
+    if (s->payload_stream != st)
+        return;
+    s->payload_stream = NULL;
+    /* The rest of its PSH comes for a stream that is gone. */
+    if (s->peer_extensions && st->in == IN_OPEN)
+        s->payload_orphan = st->id;
+}
+
 void stream_free(smux_stream *st) {
     smux_session *s = st->session;
     queue_drop(st);
     window_end(st);
-    receive_forget(s, st);
+    forget_payload(s, st);
     send_leave_ring(st);
     list_remove(&st->control);
     list_remove(&st->events);

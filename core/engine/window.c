@@ -239,6 +239,12 @@ void window_delivered(smux_stream *st, uint32_t len) {
     hold(st);
 }
 
+bool smux_session_want_read(const smux_session *s) {
+    if (s->error || s->paused)
+        return false;
+    return s->config.on_full == SMUX_FULL_RESET || s->unread < s->config.max_receive_buffer;
+}
+
 void window_release(smux_stream *st, uint32_t n) {
     smux_session *s = st->session;
     bool stopped = !smux_session_want_read(s);

@@ -88,26 +88,12 @@ static bool start_thread(struct look *look) {
 
 /* ---- Turns ---- */
 
-static void enter_last(struct abandon_watches *watches, struct abandon_watch *pending) {
-    pending->next = NULL;
-    pending->at = watches->end;
-    *watches->end = pending;
-    watches->end = &pending->next;
-}
-
-static void leave(struct abandon_watches *watches, struct abandon_watch *pending) {
-    *pending->at = pending->next;
-    if (pending->next)
-        pending->next->at = pending->at;
-    else
-        watches->end = pending->at;
-}
-
 /* The timer runs whenever there is something to search for and no search is in progress. */
 static void look_later(struct abandon_watches *watches) {
     struct loop *loop = watches->loop;
     uint64_t due_us = loop_now_us(loop) + LOOK_US;
-    if (!watches->first || watches->timer.armed || !watches->look || watches->look->busy)
+    if (list_is_empty(&watches->all) || watches->timer.armed || !watches->look ||
+        watches->look->busy)
         return;
     if (due_us < watches->due_us)
         due_us = watches->due_us;
@@ -118,13 +104,14 @@ static void look_later(struct abandon_watches *watches) {
 static size_t choose(struct abandon_watches *watches, struct look *look, uint64_t now_us) {
     struct stat status;
     size_t count = 0;
-    struct abandon_watch *pending = NULL, *begun = watches->first;
+    struct list_link *link, *begun = list_first(&watches->all);
     for (int i = 0; begun && i < HOLDERS_TARGETS_MAX; i++) {
-        pending = watches->first;
-        if (i > 0 && pending == begun)
+        link = list_first(&watches->all);
+        if (i > 0 && link == begun)
             break;
-        leave(watches, pending);
-        enter_last(watches, pending);
+        list_remove(link);
+        list_append(&watches->all, link);
+        struct abandon_watch *pending = container_of(link, struct abandon_watch, link);
         if (now_us - pending->since_us < LOOK_US)
             continue;
         if (pending->inode == 0 && fstat(pending->app_fd, &status) == 0)
@@ -208,7 +195,7 @@ static void on_look(struct loop_timer *timer) {
 
 void abandon_watches_init(struct abandon_watches *watches, struct loop *loop) {
     watches->loop = loop;
-    watches->end = &watches->first;
+    list_init(&watches->all);
     watches->look = look_new(watches);
 }
 
@@ -236,14 +223,14 @@ void abandon_watch_start(struct abandon_watches *watches, struct abandon_watch *
     pending->app_fd = app_fd;
     pending->holder_fd = holder_fd;
     pending->since_us = loop_now_us(watches->loop);
-    enter_last(watches, pending);
+    list_append(&watches->all, &pending->link);
     look_later(watches);
 }
 
 void abandon_watch_stop(struct abandon_watch *pending) {
     if (!pending->conn)
         return;
-    leave(pending->watches, pending);
+    list_remove(&pending->link);
     if (pending->slot)
         *pending->slot = NULL;
     pending->slot = NULL;

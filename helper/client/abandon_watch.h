@@ -19,8 +19,8 @@ struct abandon_watches;
 
 struct abandon_watch {
     struct abandon_watches *watches;
-    struct conn *conn; /* NULL when not watched */
-    struct abandon_watch *next, **at;
+    struct conn *conn;     /* NULL when not watched */
+    struct list_link link; /* in watches->all */
     uint64_t since_us;
     uint64_t inode;              /* of the application's end; 0: not yet known */
     struct abandon_watch **slot; /* in the current search */
@@ -32,7 +32,7 @@ struct abandon_watch {
 /* All watches of a helper. */
 struct abandon_watches {
     struct loop *loop;
-    struct abandon_watch *first, **end; /* in the order of their turns */
+    struct list all; /* in the order of their turns */
     struct loop_timer timer;
     uint64_t due_us;   /* when the thread may search again */
     struct look *look; /* NULL for want of memory or descriptors: nothing is searched */

@@ -222,11 +222,7 @@ static void add_client(struct admin_clients *clients, int fd) {
         return;
     }
     client->clients = clients;
-    client->at = &clients->first;
-    client->next = clients->first;
-    if (client->next)
-        client->next->at = &client->next;
-    clients->first = client;
+    list_prepend(&clients->all, &client->link);
     clients->count++;
     loop_timer_set(loop, &client->timer, loop_now_us(loop) + IDLE_TIMEOUT_US, on_idle);
 }
@@ -278,6 +274,7 @@ struct admin *admin_new(struct helper *helper, const char *path) {
     int fd = -ENOMEM;
     if (control) {
         control->helper = helper;
+        list_init(&control->clients.all);
         control->clients.loop = helper->reactor.loop;
         control->clients.conns = &helper->conns;
         control->name.sun_family = AF_UNIX;
@@ -309,8 +306,8 @@ void admin_free(struct admin *control) {
     struct stat st;
     if (!control)
         return;
-    while (control->clients.first)
-        admin_client_close(control->clients.first);
+    for (struct list_link *link; (link = list_first(&control->clients.all));)
+        admin_client_close(container_of(link, struct admin_client, link));
     if (lstat(control->name.sun_path, &st) == 0 && st.st_ino == control->inode)
         unlink(control->name.sun_path);
     acceptor_stop(&control->path.acceptor);

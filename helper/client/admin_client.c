@@ -23,9 +23,7 @@ void admin_client_close(struct admin_client *client) {
     loop_watch_close(&client->watch);
     free(client->answer);
     client->answer = NULL;
-    *client->at = client->next;
-    if (client->next)
-        client->next->at = client->at;
+    list_remove(&client->link);
     clients->count--;
     loop_discard(loop, &client->garbage, free_client);
 }

@@ -23,13 +23,13 @@ struct admin_connect;
 struct admin_clients {
     struct loop *loop;
     struct conns *conns;
-    struct admin_client *first;
+    struct list all;
     int count;
 };
 
 struct admin_client {
     struct admin_clients *clients;
-    struct admin_client *next, **at;
+    struct list_link link; /* in clients->all */
     struct loop_watch watch;
     struct loop_timer timer;
     struct loop_garbage garbage;

@@ -116,7 +116,7 @@ static void on_relay_ended(struct relay *relay, enum relay_reason reason, int er
     free(conn->name);
     conn->name = NULL;
     conn->ops->ended(conn);
-    if (!conns->first && conns->emptied)
+    if (list_is_empty(&conns->all) && conns->emptied)
         conns->emptied(conns);
 }
 

@@ -53,7 +53,7 @@ struct conn {
     const struct conn_ops *ops;
     struct conn_opening *opening;     /* CONN_OPENING, CONN_EAGER, CONN_STARTED */
     char gateway[ROUTE_NAME_MAX + 1]; /* empty before the route is known */
-    struct conn *next, **at;          /* in conns */
+    struct list_link link;            /* in conns->all */
     struct endpoint dest;
     char *name;                    /* the requested host name; NULL if only the address is known */
     uint64_t id;                   /* the id in the outcome's name; 0: none */

@@ -3,6 +3,7 @@
 #include "helper/client/conns.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "helper/client/conn.h"
 
@@ -48,46 +49,51 @@ struct conn *conns_find(struct conns *conns, uint64_t id, uid_t uid, bool *found
 
 /* ---- The list ---- */
 
+void conns_init(struct conns *conns) {
+    memset(conns, 0, sizeof *conns);
+    list_init(&conns->all);
+    list_init(&conns->cursors);
+}
+
+static struct conn *conn_of(struct list_link *link) {
+    return link ? container_of(link, struct conn, link) : NULL;
+}
+
+struct conn *conns_first(const struct conns *conns) {
+    return conn_of(list_first(&conns->all));
+}
+
+static struct conn *conn_behind(const struct conn *conn) {
+    return conn_of(list_next(&conn->conns->all, &conn->link));
+}
+
 void conns_enter(struct conns *conns, struct conn *conn) {
-    conn->next = conns->first;
-    conn->at = &conns->first;
-    if (conn->next)
-        conn->next->at = &conn->next;
-    conns->first = conn;
+    list_prepend(&conns->all, &conn->link);
     conns->begun_total++;
 }
 
 void conns_leave(struct conns *conns, struct conn *conn) {
-    for (struct conns_cursor *cursor = conns->cursors; cursor; cursor = cursor->next)
+    list_for_each(link, &conns->cursors) {
+        struct conns_cursor *cursor = container_of(link, struct conns_cursor, link);
         if (cursor->conn == conn)
-            cursor->conn = conn->next;
-    *conn->at = conn->next;
-    if (conn->next)
-        conn->next->at = conn->at;
+            cursor->conn = conn_behind(conn);
+    }
+    list_remove(&conn->link);
     forget_id(conn);
 }
 
 void conns_cursor_begin(struct conns *conns, struct conns_cursor *cursor) {
-    cursor->conn = conns->first;
-    cursor->next = conns->cursors;
-    cursor->at = &conns->cursors;
-    if (cursor->next)
-        cursor->next->at = &cursor->next;
-    conns->cursors = cursor;
+    cursor->conn = conns_first(conns);
+    list_prepend(&conns->cursors, &cursor->link);
 }
 
 struct conn *conns_cursor_take(struct conns_cursor *cursor) {
     struct conn *conn = cursor->conn;
     if (conn)
-        cursor->conn = conn->next;
+        cursor->conn = conn_behind(conn);
     return conn;
 }
 
 void conns_cursor_end(struct conns_cursor *cursor) {
-    if (!cursor->at)
-        return;
-    *cursor->at = cursor->next;
-    if (cursor->next)
-        cursor->next->at = cursor->at;
-    cursor->at = NULL;
+    list_remove(&cursor->link);
 }

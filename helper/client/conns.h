@@ -20,8 +20,8 @@ struct name_table;
 
 /* A position in the list, which stays valid while connections come and go. */
 struct conns_cursor {
-    struct conn *conn; /* the next one; NULL at the end */
-    struct conns_cursor *next, **at;
+    struct conn *conn;     /* the next one; NULL at the end */
+    struct list_link link; /* in conns.cursors */
 };
 
 struct conns {
@@ -33,14 +33,17 @@ struct conns {
     uint32_t descriptors;                 /* at most */
     void (*emptied)(struct conns *conns); /* called when the last one has ended; may be NULL */
 
-    struct conn *first;          /* all, including requests without a route yet */
+    struct list all;             /* all, including requests without a route yet */
     struct conn *ids[CONNS_IDS]; /* those with an id, by its hash */
     uint64_t ids_seed;
-    struct conns_cursor *cursors;
+    struct list cursors;
     uint32_t count;        /* with a route */
     uint64_t routed_total; /* since the start */
     uint64_t begun_total;  /* the same, plus questions about names and refused requests */
 };
+
+/* Without connections as yet, and all else zeroed. */
+void conns_init(struct conns *conns);
 
 /* ---- For conn.c ---- */
 
@@ -56,6 +59,9 @@ void conns_set_id(struct conns *conns, struct conn *conn, uint64_t id);
 /* The connection with that id that belongs to user `uid`, or to anybody if `uid` is root. NULL if
  * there is none; *found then says whether another user has one. */
 struct conn *conns_find(struct conns *conns, uint64_t id, uid_t uid, bool *found);
+
+/* The connection that began last. NULL if there is none. */
+struct conn *conns_first(const struct conns *conns);
 
 /* Places the cursor, which is zeroed or has been ended, before the first connection. */
 void conns_cursor_begin(struct conns *conns, struct conns_cursor *cursor);

@@ -32,6 +32,7 @@ bool helper_init(struct helper *helper, struct config *config, const char **why)
     reactor_set_memory(&helper->reactor, config->helper.max_memory);
     helper->began_us = loop_now_us(helper->reactor.loop);
     abandon_watches_init(&helper->watches, helper->reactor.loop);
+    conns_init(conns);
     conns->reactor = &helper->reactor;
     conns->config = config;
     conns->upstreams = &helper->upstreams;
@@ -44,8 +45,8 @@ bool helper_init(struct helper *helper, struct config *config, const char **why)
 
 void helper_fini(struct helper *helper) {
     upstream_pool_flush(&helper->upstreams);
-    while (helper->conns.first)
-        conn_end(helper->conns.first, ECANCELED);
+    for (struct conn *conn; (conn = conns_first(&helper->conns));)
+        conn_end(conn, ECANCELED);
     upstream_pool_fini(&helper->upstreams);
     abandon_watches_fini(&helper->watches);
     name_table_free(helper->conns.names);
@@ -75,7 +76,7 @@ bool helper_reconfigure(struct helper *helper, struct config *config) {
 static void drain_look(struct loop_timer *timer) {
     struct helper *helper = container_of(timer, struct helper, drain_timer);
     struct loop *loop = helper->reactor.loop;
-    if (helper->conns.first)
+    if (conns_first(&helper->conns))
         return;
     if (upstream_pool_streams(&helper->upstreams) == 0)
         helper->stop(helper);
@@ -84,7 +85,7 @@ static void drain_look(struct loop_timer *timer) {
 }
 
 static void check_drained(struct helper *helper) {
-    if (helper->draining && !helper->conns.first)
+    if (helper->draining && !conns_first(&helper->conns))
         drain_look(&helper->drain_timer);
 }
 

@@ -263,7 +263,7 @@ static bool start_helper(struct process *process, struct config *config) {
 static void on_idle_second(struct loop_timer *timer) {
     struct process *process = container_of(timer, struct process, second);
     struct helper *helper = &process->helper;
-    bool idle = !helper->conns.first && helper->conns.begun_total == process->begun_seen;
+    bool idle = !conns_first(&helper->conns) && helper->conns.begun_total == process->begun_seen;
     process->idle_seconds = idle ? process->idle_seconds + 1 : 0;
     process->begun_seen = helper->conns.begun_total;
     if (process->idle_seconds < IDLE_SECONDS_MAX) {

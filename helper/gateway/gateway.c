@@ -15,12 +15,12 @@
 
 struct gateway_listener {
     struct carrier_listener *listener;
-    struct gateway_listener *next;
+    struct list_link link; /* in gateway.listeners */
 };
 
 struct gateway {
     struct gateway_sessions sessions;
-    struct gateway_listener *listeners;
+    struct list listeners;
     bool draining;
     struct loop_timer drain_timer;
     uint64_t drain_deadline_us;
@@ -40,6 +40,8 @@ struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config
     gateway->sessions.reactor = reactor;
     gateway->sessions.config = config;
     gateway->sessions.ended = check_drained;
+    list_init(&gateway->sessions.all);
+    list_init(&gateway->listeners);
     gateway->sessions.resolver = resolver_new(reactor->loop, !config->of_helper, why);
     if (gateway->sessions.resolver)
         return gateway;
@@ -48,9 +50,9 @@ struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config
 }
 
 static void stop_listening(struct gateway *gateway) {
-    while (gateway->listeners) {
-        struct gateway_listener *entry = gateway->listeners;
-        gateway->listeners = entry->next;
+    list_for_each(link, &gateway->listeners) {
+        struct gateway_listener *entry = container_of(link, struct gateway_listener, link);
+        list_remove(link);
         carrier_listener_close(entry->listener);
         free(entry);
     }
@@ -60,8 +62,9 @@ void gateway_free(struct gateway *gateway) {
     if (!gateway)
         return;
     stop_listening(gateway);
-    while (gateway->sessions.first)
-        pump_end(gateway->sessions.first->pump, SMUX_ERR_CLOSED, "gateway stopped");
+    for (struct list_link *link; (link = list_first(&gateway->sessions.all));)
+        pump_end(container_of(link, struct gateway_session, link)->pump, SMUX_ERR_CLOSED,
+                 "gateway stopped");
     loop_timer_clear(gateway->sessions.reactor->loop, &gateway->drain_timer);
     loop_task_cancel(gateway->sessions.reactor->loop, &gateway->drain_task);
     gateway_clients_free(&gateway->sessions.clients);
@@ -73,11 +76,12 @@ void gateway_free(struct gateway *gateway) {
 void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *config) {
     struct gateway_sessions *sessions = &gateway->sessions;
     sessions->config = config;
-    for (struct gateway_listener *entry = gateway->listeners; entry; entry = entry->next)
-        carrier_listener_accept_proxy(entry->listener, &config->accept_proxy);
+    list_for_each(link, &gateway->listeners)
+        carrier_listener_accept_proxy(container_of(link, struct gateway_listener, link)->listener,
+                                      &config->accept_proxy);
     gateway_clients_follow(&sessions->clients, config->clients);
-    for (struct gateway_session *session = sessions->first; session; session = session->next)
-        gateway_session_know(session);
+    list_for_each(link, &sessions->all)
+        gateway_session_know(container_of(link, struct gateway_session, link));
 }
 
 /* ---- Drain ---- */
@@ -90,7 +94,7 @@ static void drain_done(struct loop_task *task) {
 
 static void check_drained(struct gateway_sessions *sessions) {
     struct gateway *gateway = container_of(sessions, struct gateway, sessions);
-    if (gateway->draining && !gateway->sessions.first)
+    if (gateway->draining && list_is_empty(&gateway->sessions.all))
         loop_task_post(gateway->sessions.reactor->loop, &gateway->drain_task, drain_done);
 }
 
@@ -109,15 +113,15 @@ static void end_if_idle(struct gateway_session *session) {
 static void drain_look(struct loop_timer *timer) {
     struct gateway *gateway = container_of(timer, struct gateway, drain_timer);
     struct loop *loop = gateway->sessions.reactor->loop;
-    for (struct gateway_session *s = gateway->sessions.first, *next; s; s = next) {
-        next = s->next;
+    list_for_each(link, &gateway->sessions.all) {
+        struct gateway_session *s = container_of(link, struct gateway_session, link);
         if (loop_now_us(loop) < gateway->drain_deadline_us)
             end_if_idle(s);
         else
             pump_fail(s->pump, SMUX_ERR_CLOSED, "drain-timeout passed with streams open");
     }
     check_drained(&gateway->sessions);
-    if (gateway->sessions.first)
+    if (!list_is_empty(&gateway->sessions.all))
         loop_timer_set(loop, &gateway->drain_timer, loop_now_us(loop) + DRAIN_LOOK_US, drain_look);
 }
 
@@ -131,7 +135,8 @@ void gateway_drain(struct gateway *gateway, uint32_t timeout_ms,
     gateway->drained = drained;
     gateway->drained_user = user;
     stop_listening(gateway);
-    for (struct gateway_session *s = gateway->sessions.first; s; s = s->next) {
+    list_for_each(link, &gateway->sessions.all) {
+        struct gateway_session *s = container_of(link, struct gateway_session, link);
         smux_session_goaway(s->pump->session);
         pump_kick(s->pump);
     }
@@ -172,7 +177,6 @@ int gateway_listen(struct gateway *gateway, int fd, enum config_scheme scheme,
         return error;
     }
     carrier_listener_accept_proxy(entry->listener, &gateway->sessions.config->accept_proxy);
-    entry->next = gateway->listeners;
-    gateway->listeners = entry;
+    list_prepend(&gateway->listeners, &entry->link);
     return 0;
 }

@@ -78,7 +78,8 @@ int gateway_place_make(struct gateway_sessions *sessions, const struct gateway_s
     const struct gateway_config *config = sessions->config;
     struct least of_all = {0}, of_source = {0}, *least = NULL;
     uint32_t all = 0, own = 0, leaving = 0;
-    for (struct gateway_session *s = sessions->first; s; s = s->next) {
+    list_for_each(link, &sessions->all) {
+        struct gateway_session *s = container_of(link, struct gateway_session, link);
         bool extensions, same = same_source(source, &s->source);
         leaving += s->leaving;
         if (s->leaving || s->source.kind == GATEWAY_SOURCE_NONE)

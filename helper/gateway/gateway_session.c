@@ -109,12 +109,7 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     else
         log_at(usual ? LOG_INFO : LOG_WARNING, "%s: session ended after %llu streams: %s",
                pump->carrier->peer, (unsigned long long)info.accepted, why);
-    if (session->prev)
-        session->prev->next = session->next;
-    else
-        sessions->first = session->next;
-    if (session->next)
-        session->next->prev = session->prev;
+    list_remove(&session->link);
     change_client(session, NULL);
     loop_timer_clear(sessions->reactor->loop, &session->timer);
     resolver_client_free(session->names);
@@ -195,10 +190,7 @@ int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carri
         free(session);
         return error;
     }
-    session->next = sessions->first;
-    if (sessions->first)
-        sessions->first->prev = session;
-    sessions->first = session;
+    list_prepend(&sessions->all, &session->link);
     session->used_us = loop_now_us(sessions->reactor->loop);
     if (source) {
         session->source = *source;

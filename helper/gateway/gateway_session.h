@@ -30,13 +30,14 @@ struct gateway_source {
 
 struct gateway_session;
 
-/* A gateway's sessions, and what all of them need. The gateway sets all but the list. */
+/* A gateway's sessions, and what all of them need. The gateway sets all, and initialises the
+ * list. */
 struct gateway_sessions {
     struct reactor *reactor;
     const struct gateway_config *config; /* of streams and sessions that begin from now on */
     struct resolver *resolver;
-    struct own_addresses own; /* of this host */
-    struct gateway_session *first;
+    struct own_addresses own;                         /* of this host */
+    struct list all;                                  /* the last one first */
     struct gateway_client *clients;                   /* those that have had a session */
     void (*ended)(struct gateway_sessions *sessions); /* one of them, which has left the list */
 };
@@ -53,7 +54,7 @@ struct gateway_session {
     uint64_t used_us;              /* when its last stream was opened, at first when it began */
     bool leaving;                  /* it has given up its place */
     struct loop_timer timer;       /* of its deadlines */
-    struct gateway_session *next, *prev;
+    struct list_link link;         /* in sessions->all */
     struct loop_garbage garbage;
 };
 

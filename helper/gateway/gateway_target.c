@@ -442,8 +442,8 @@ static void limit_bytes(struct target *target) {
 }
 
 void gateway_targets_follow(struct gateway_session *session) {
-    for (struct pump_sink *sink = session->pump->sinks, *next; sink; sink = next) {
-        next = sink->next;
+    list_for_each(link, &session->pump->sinks) {
+        struct pump_sink *sink = container_of(link, struct pump_sink, bound);
         limit_bytes(container_of(sink, struct target, relay.sink));
     }
 }

@@ -2,6 +2,11 @@
 /* kept.c - see kept.h. */
 #include "helper/net/kept.h"
 
+void kept_init(struct kept *kept, struct loop *loop) {
+    *kept = (struct kept){.loop = loop};
+    list_init(&kept->waiting);
+}
+
 static size_t left(const struct kept *kept) {
     return kept->bytes < kept->max ? kept->max - kept->bytes : 0;
 }
@@ -24,9 +29,8 @@ void kept_charge(struct kept *kept, struct keeper *keeper, size_t bytes) {
 
 static void look_at_waiting(struct loop_task *task) {
     struct kept *kept = container_of(task, struct kept, task);
-    struct keeper *next;
-    for (struct keeper *keeper = kept->waiting; keeper; keeper = next) {
-        next = keeper->next;
+    list_for_each(link, &kept->waiting) {
+        struct keeper *keeper = container_of(link, struct keeper, waits);
         if (!kept_may_read(kept, keeper))
             continue;
         kept_wait_no_more(keeper);
@@ -36,7 +40,7 @@ static void look_at_waiting(struct loop_task *task) {
 
 /* Some of those who wait may go on. */
 static void look_soon(struct kept *kept) {
-    if (kept->waiting)
+    if (!list_is_empty(&kept->waiting))
         loop_task_post(kept->loop, &kept->task, look_at_waiting);
 }
 
@@ -63,20 +67,10 @@ bool kept_orphan(struct kept *kept, struct keeper *keeper, size_t bytes) {
 }
 
 void kept_wait(struct kept *kept, struct keeper *keeper) {
-    if (keeper->at)
-        return;
-    keeper->next = kept->waiting;
-    keeper->at = &kept->waiting;
-    if (keeper->next)
-        keeper->next->at = &keeper->next;
-    kept->waiting = keeper;
+    if (!list_is_linked(&keeper->waits))
+        list_prepend(&kept->waiting, &keeper->waits);
 }
 
 void kept_wait_no_more(struct keeper *keeper) {
-    if (!keeper->at)
-        return;
-    *keeper->at = keeper->next;
-    if (keeper->next)
-        keeper->next->at = keeper->at;
-    keeper->at = NULL;
+    list_remove(&keeper->waits);
 }

@@ -22,19 +22,22 @@
 /* The process's account. */
 struct kept {
     struct loop *loop;
-    size_t max;             /* bytes that all may keep */
-    size_t bytes;           /* that all keep: the memory pinned, not only the bytes in use */
-    size_t orphaned;        /* of these, bytes whose session has ended */
-    struct keeper *waiting; /* sessions that are not read for now */
-    struct loop_task task;  /* looks at them after a release */
+    size_t max;            /* bytes that all may keep */
+    size_t bytes;          /* that all keep: the memory pinned, not only the bytes in use */
+    size_t orphaned;       /* of these, bytes whose session has ended */
+    struct list waiting;   /* sessions that are not read for now */
+    struct loop_task task; /* looks at them after a release */
 };
 
 /* A session's account. */
 struct keeper {
     size_t bytes;
-    struct keeper *next, **at;             /* in kept.waiting; at is NULL while it does not wait */
+    struct list_link waits;                /* in kept.waiting */
     void (*resume)(struct keeper *keeper); /* it may read again */
 };
+
+/* Begins with nothing kept and no limit set. */
+void kept_init(struct kept *kept, struct loop *loop);
 
 /* Sets how much all may keep. Sessions that wait and now have less than their share go on. */
 void kept_set_max(struct kept *kept, size_t max);

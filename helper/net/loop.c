@@ -17,8 +17,8 @@ struct loop {
     unsigned behind; /* turns until it has caught up */
     uint64_t now_us;
     struct loop_timer *timers; /* root of a pairing heap */
-    struct loop_task *tasks;
-    struct loop_task **tasks_end;
+    struct list tasks;
+    struct list_link tasks_mark; /* in `tasks`, behind those of this turn */
     struct loop_garbage *garbage;
     struct epoll_event events[EVENTS_PER_TURN];
 };
@@ -40,7 +40,7 @@ struct loop *loop_new(void) {
         errno = saved;
         return NULL;
     }
-    loop->tasks_end = &loop->tasks;
+    list_init(&loop->tasks);
     loop->now_us = loop_clock_us();
     return loop;
 }
@@ -218,42 +218,28 @@ static void run_timers(struct loop *loop) {
 /* ---- Tasks and garbage ---- */
 
 void loop_task_post(struct loop *loop, struct loop_task *task, void (*fn)(struct loop_task *)) {
-    if (task->posted)
+    if (loop_task_is_posted(task))
         return;
-    task->posted = true;
     task->fn = fn;
-    task->next = NULL;
-    *loop->tasks_end = task;
-    loop->tasks_end = &task->next;
+    list_append(&loop->tasks, &task->link);
 }
 
 void loop_task_cancel(struct loop *loop, struct loop_task *task) {
-    if (!task->posted)
-        return;
-    for (struct loop_task **at = &loop->tasks; *at; at = &(*at)->next) {
-        if (*at != task)
-            continue;
-        *at = task->next;
-        if (loop->tasks_end == &task->next)
-            loop->tasks_end = at;
-        break;
-    }
-    task->posted = false;
+    (void)loop;
+    list_remove(&task->link);
 }
 
 /* Runs the tasks posted before this call, one at a time, so that a task may cancel others. */
 static void run_tasks(struct loop *loop) {
-    struct loop_task mark = {0};
-    if (!loop->tasks)
+    if (list_is_empty(&loop->tasks))
         return;
-    loop_task_post(loop, &mark, NULL);
-    while (loop->tasks != &mark) {
-        struct loop_task *task = loop->tasks;
-        loop->tasks = task->next;
-        task->posted = false;
+    list_append(&loop->tasks, &loop->tasks_mark);
+    while (list_first(&loop->tasks) != &loop->tasks_mark) {
+        struct loop_task *task = container_of(list_first(&loop->tasks), struct loop_task, link);
+        list_remove(&task->link);
         task->fn(task);
     }
-    loop_task_cancel(loop, &mark);
+    list_remove(&loop->tasks_mark);
 }
 
 void loop_discard(struct loop *loop, struct loop_garbage *garbage,
@@ -266,7 +252,7 @@ void loop_discard(struct loop *loop, struct loop_garbage *garbage,
 /* ---- The turn ---- */
 
 static int wait_ms(const struct loop *loop, int max_wait_ms) {
-    if (loop->tasks)
+    if (!list_is_empty(&loop->tasks))
         return 0;
     if (!loop->timers)
         return max_wait_ms;

@@ -39,9 +39,11 @@ struct loop_timer {
 
 struct loop_task {
     void (*fn)(struct loop_task *task);
-    struct loop_task *next;
-    bool posted;
+    struct list_link link; /* in a list while it is posted */
 };
+static inline bool loop_task_is_posted(const struct loop_task *task) {
+    return list_is_linked(&task->link);
+}
 
 struct loop_garbage {
     void (*fn)(struct loop_garbage *garbage);

@@ -137,6 +137,7 @@ uint32_t reactor_promises(const struct reactor *reactor) {
 
 int reactor_init(struct reactor *reactor) {
     memset(reactor, 0, sizeof *reactor);
+    kept_init(&reactor->kept, NULL); /* until there is a loop */
     reactor_set_memory(reactor, 0);
 #ifdef M_TRIM_THRESHOLD
     /* Otherwise glibc returns memory to the kernel and takes it again at every burst. */

@@ -24,7 +24,7 @@ struct resolver_socket {
     struct resolver *resolver;
     struct loop_watch watch;
     struct loop_garbage garbage;
-    struct resolver_socket *next;
+    struct list_link link; /* in the resolver's sockets */
 };
 
 struct resolver {
@@ -32,20 +32,19 @@ struct resolver {
     ares_channel channel;
     struct loop_timer timer;
     struct loop_task task; /* starts queries that wait */
-    struct resolver_socket *sockets;
+    struct list sockets;
     unsigned under_way; /* queries, cancelled ones included */
     struct hosts hosts; /* if the library does not read the file: before or behind name servers */
     bool hosts_first, hosts_last;
-    struct resolver_client
-        *clients; /* a ring of those whose next query may start; the next one first */
+    struct list turns; /* clients whose next query may start; the next one first */
 };
 
 struct resolver_client {
     struct resolver *resolver;
-    struct resolver_query *first, *last; /* that wait */
+    struct list waiting; /* queries */
     unsigned under_way;
-    struct resolver_client *next, *prev; /* in the ring; NULL: not in it */
-    bool freed;                          /* when the last one under way has ended */
+    struct list_link turn; /* in resolver.turns */
+    bool freed;            /* when the last one under way has ended */
 };
 
 /* Outlives a cancelled query, because the library cannot cancel a single one. */
@@ -88,9 +87,8 @@ static void free_socket(struct loop_garbage *garbage) {
     free(container_of(garbage, struct resolver_socket, garbage));
 }
 
-static void drop_socket(struct resolver *resolver, struct resolver_socket **at) {
-    struct resolver_socket *socket = *at;
-    *at = socket->next;
+static void drop_socket(struct resolver *resolver, struct resolver_socket *socket) {
+    list_remove(&socket->link);
     loop_watch_release(resolver->loop, &socket->watch); /* the library closes it */
     loop_discard(resolver->loop, &socket->garbage, free_socket);
 }
@@ -104,23 +102,29 @@ static void add_socket(struct resolver *resolver, int fd, uint32_t mask) {
         free(socket);
         return;
     }
-    socket->next = resolver->sockets;
-    resolver->sockets = socket;
+    list_prepend(&resolver->sockets, &socket->link);
+}
+
+static struct resolver_socket *find_socket(const struct resolver *resolver, int fd) {
+    list_for_each(link, &resolver->sockets) {
+        struct resolver_socket *socket = container_of(link, struct resolver_socket, link);
+        if (socket->watch.fd == fd)
+            return socket;
+    }
+    return NULL;
 }
 
 static void socket_state(void *user, ares_socket_t fd, int readable, int writable) {
     struct resolver *resolver = user;
-    struct resolver_socket **at = &resolver->sockets;
+    struct resolver_socket *socket = find_socket(resolver, fd);
     uint32_t mask = LOOP_LEVEL | (readable ? EPOLLIN : 0) | (writable ? EPOLLOUT : 0);
-    while (*at && (*at)->watch.fd != fd)
-        at = &(*at)->next;
-    if (!*at) {
+    if (!socket) {
         if (readable || writable)
             add_socket(resolver, fd, mask);
     } else if (readable || writable) {
-        loop_watch_mask(resolver->loop, &(*at)->watch, mask);
+        loop_watch_mask(resolver->loop, &socket->watch, mask);
     } else {
-        drop_socket(resolver, at);
+        drop_socket(resolver, socket);
     }
 }
 
@@ -172,6 +176,8 @@ struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why
     int status = ARES_ENOMEM;
     if (resolver) {
         resolver->loop = loop;
+        list_init(&resolver->sockets);
+        list_init(&resolver->turns);
         status = open_channel(resolver, absolute);
     }
     if (status == ARES_SUCCESS)
@@ -209,68 +215,34 @@ static int errno_from_status(int status) {
 
 /* ---- Whose turn it is ---- */
 
-static void ring_leave(struct resolver_client *client) {
-    struct resolver *resolver = client->resolver;
-    if (!client->next)
-        return;
-    client->prev->next = client->next;
-    client->next->prev = client->prev;
-    if (resolver->clients == client)
-        resolver->clients = client->next == client ? NULL : client->next;
-    client->next = client->prev = NULL;
-}
-
-/* Enters the ring, as its last member. */
-static void ring_join(struct resolver_client *client) {
-    struct resolver_client *head = client->resolver->clients;
-    client->next = head ? head : client;
-    client->prev = head ? head->prev : client;
-    client->prev->next = client;
-    client->next->prev = client;
-    if (!head)
-        client->resolver->clients = client;
-}
-
-/* Puts the client into the ring if it has a query that may start, else takes it out. */
-static void ring_settle(struct resolver_client *client) {
-    bool may_start = client->first && client->under_way < CLIENT_QUERIES_MAX;
-    if (may_start && !client->next)
-        ring_join(client);
-    else if (!may_start)
-        ring_leave(client);
+/* The client takes turns if it has a query that may start. */
+static void settle_turn(struct resolver_client *client) {
+    bool may_start = !list_is_empty(&client->waiting) && client->under_way < CLIENT_QUERIES_MAX;
+    if (!may_start)
+        list_remove(&client->turn);
+    else if (!list_is_linked(&client->turn))
+        list_append(&client->resolver->turns, &client->turn);
 }
 
 static void enqueue(struct resolver_client *client, struct resolver_query *query) {
     query->client = client;
-    query->next = NULL;
-    query->prev = client->last;
-    if (query->prev)
-        query->prev->next = query;
-    else
-        client->first = query;
-    client->last = query;
-    ring_settle(client);
+    list_append(&client->waiting, &query->waits);
+    settle_turn(client);
 }
 
 static void dequeue(struct resolver_query *query) {
     struct resolver_client *client = query->client;
-    if (query->prev)
-        query->prev->next = query->next;
-    else
-        client->first = query->next;
-    if (query->next)
-        query->next->prev = query->prev;
-    else
-        client->last = query->prev;
     query->client = NULL;
-    query->next = query->prev = NULL;
-    ring_settle(client);
+    list_remove(&query->waits);
+    settle_turn(client);
 }
 
 struct resolver_client *resolver_client_new(struct resolver *resolver) {
     struct resolver_client *client = calloc(1, sizeof *client);
-    if (client)
-        client->resolver = resolver;
+    if (!client)
+        return NULL;
+    client->resolver = resolver;
+    list_init(&client->waiting);
     return client;
 }
 
@@ -288,7 +260,7 @@ static void one_ended(struct resolver_client *client) {
     if (client->freed && client->under_way == 0)
         free(client);
     else
-        ring_settle(client);
+        settle_turn(client);
 }
 
 /* ---- One query ---- */
@@ -332,7 +304,7 @@ static void on_result(void *user, int status, int timeouts, struct ares_addrinfo
         query->done(query, errno_from_status(status), addresses, count);
     }
     /* Not called from within the library, nor when it is about to be freed. */
-    if (resolver->clients && status != ARES_EDESTRUCTION)
+    if (!list_is_empty(&resolver->turns) && status != ARES_EDESTRUCTION)
         loop_task_post(resolver->loop, &resolver->task, start_waiting);
 }
 
@@ -357,7 +329,7 @@ static void start_one(struct resolver_client *client, struct resolver_query *que
     query->ticket = ticket;
     resolver->under_way++;
     client->under_way++;
-    ring_settle(client);
+    settle_turn(client);
     ares_getaddrinfo(resolver->channel, query->name, NULL, &hints, on_result, ticket);
 }
 
@@ -366,10 +338,12 @@ static void start_waiting(struct loop_task *task) {
     struct resolver *resolver = container_of(task, struct resolver, task);
     if (resolver->hosts_first || resolver->hosts_last)
         hosts_update(&resolver->hosts, HOSTS_FILE);
-    while (resolver->clients && resolver->under_way < QUERIES_MAX) {
-        struct resolver_client *client = resolver->clients;
-        resolver->clients = client->next;
-        start_one(client, client->first);
+    while (!list_is_empty(&resolver->turns) && resolver->under_way < QUERIES_MAX) {
+        struct list_link *turn = list_first(&resolver->turns);
+        struct resolver_client *client = container_of(turn, struct resolver_client, turn);
+        list_remove(turn);
+        list_append(&resolver->turns, turn);
+        start_one(client, container_of(list_first(&client->waiting), struct resolver_query, waits));
     }
     arm(resolver);
 }

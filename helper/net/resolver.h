@@ -28,9 +28,9 @@ struct resolver_query {
                  int count);
     const char *name;
     uint16_t port;
-    struct resolver_client *client;     /* not NULL while it waits for its turn */
-    struct resolver_query *next, *prev; /* of those that wait */
-    struct resolver_ticket *ticket;     /* not NULL while under way */
+    struct resolver_client *client; /* not NULL while it waits for its turn */
+    struct list_link waits;         /* in the client's `waiting` */
+    struct resolver_ticket *ticket; /* not NULL while under way */
 };
 
 /* `absolute`: names are asked as they are, without the search domains of resolv.conf, and no file

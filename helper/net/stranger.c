@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/common/list.h"
 #include "helper/net/log.h"
 
 #define STACK_SIZE (64 * 1024)
@@ -25,7 +26,7 @@
 #endif
 
 struct job {
-    struct job *next;
+    struct list_link link; /* in user.jobs */
     int fd;
     int sndbuf; /* to be set first; 0: none */
     int done;   /* closed last, which notifies the loop; -1: none */
@@ -33,44 +34,40 @@ struct job {
 
 /* A user who has something to close now. */
 struct user {
-    struct user *next;
+    struct list_link link; /* in pool.users */
     uid_t uid;
     unsigned waiting, busy; /* jobs, threads */
-    struct job *first, **end;
+    struct list jobs;
 };
 
 struct pool {
     pthread_mutex_t lock;
     pthread_cond_t work;
-    struct user *users;  /* whose turn it is comes first */
+    struct list users;   /* whose turn it is comes first */
     atomic_uint waiting; /* written under the lock */
     unsigned threads, idle, threads_max, per_user;
 };
 
 static struct pool admitted = {.lock = PTHREAD_MUTEX_INITIALIZER,
                                .work = PTHREAD_COND_INITIALIZER,
+                               .users = LIST_INITIALIZER(admitted.users),
                                .threads_max = STRANGER_THREADS_MAX,
                                .per_user = STRANGER_THREADS_PER_USER};
 static struct pool refused = {.lock = PTHREAD_MUTEX_INITIALIZER,
                               .work = PTHREAD_COND_INITIALIZER,
+                              .users = LIST_INITIALIZER(refused.users),
                               .threads_max = STRANGER_REFUSED_THREADS_MAX,
                               .per_user = STRANGER_REFUSED_THREADS_PER_USER};
 
 /* ---- Users, under the pool's lock ---- */
 
 static struct user *known_user(const struct pool *pool, uid_t uid) {
-    for (struct user *user = pool->users; user; user = user->next)
+    list_for_each(link, &pool->users) {
+        struct user *user = container_of(link, struct user, link);
         if (user->uid == uid)
             return user;
+    }
     return NULL;
-}
-
-static void enter_last(struct pool *pool, struct user *user) {
-    struct user **at = &pool->users;
-    while (*at)
-        at = &(*at)->next;
-    user->next = NULL;
-    *at = user;
 }
 
 static struct user *find_user(struct pool *pool, uid_t uid) {
@@ -78,39 +75,34 @@ static struct user *find_user(struct pool *pool, uid_t uid) {
     if (user || !(user = calloc(1, sizeof *user)))
         return user;
     user->uid = uid;
-    user->end = &user->first;
-    enter_last(pool, user);
+    list_init(&user->jobs);
+    list_append(&pool->users, &user->link);
     return user;
 }
 
 /* The next user: the first who has a job and not too many threads. He then becomes the last. */
 static struct user *next_user(struct pool *pool) {
-    for (struct user **at = &pool->users; *at; at = &(*at)->next) {
-        struct user *user = *at;
+    list_for_each(link, &pool->users) {
+        struct user *user = container_of(link, struct user, link);
         if (user->waiting == 0 || user->busy >= pool->per_user)
             continue;
-        *at = user->next;
-        enter_last(pool, user);
+        list_remove(link);
+        list_append(&pool->users, link);
         return user;
     }
     return NULL;
 }
 
-static void forget_if_done(struct pool *pool, struct user *user) {
-    struct user **at = &pool->users;
+static void forget_if_done(struct user *user) {
     if (user->waiting > 0 || user->busy > 0)
         return;
-    while (*at != user)
-        at = &(*at)->next;
-    *at = user->next;
+    list_remove(&user->link);
     free(user);
 }
 
 static struct job *take_job(struct pool *pool, struct user *user) {
-    struct job *job = user->first;
-    user->first = job->next;
-    if (!user->first)
-        user->end = &user->first;
+    struct job *job = container_of(list_first(&user->jobs), struct job, link);
+    list_remove(&job->link);
     user->waiting--;
     pool->waiting--;
     user->busy++;
@@ -171,7 +163,7 @@ static void *run(void *arg) {
         free(job);
         pthread_mutex_lock(&pool->lock);
         user->busy--;
-        forget_if_done(pool, user);
+        forget_if_done(user);
     }
     return NULL;
 }
@@ -217,8 +209,7 @@ static bool submit(struct pool *pool, uid_t uid, struct job what) {
     struct user *user = job ? find_user(pool, uid) : NULL;
     if (user) {
         *job = what;
-        *user->end = job;
-        user->end = &job->next;
+        list_append(&user->jobs, &job->link);
         user->waiting++;
         pool->waiting++;
         if (pool->idle >= pool->waiting)

@@ -38,7 +38,8 @@ struct pump *pump_new(struct reactor *reactor, struct carrier *carrier, enum smu
     pump->carrier = carrier;
     pump->ops = ops;
     pump->user = user;
-    pump->parked_end = &pump->parked;
+    list_init(&pump->sinks);
+    list_init(&pump->parked);
     pump->keeper.resume = read_again;
     pump->since_us = loop_now_us(reactor->loop);
     if (smux_session_new(&pump->session, role, config, NULL, pump->since_us) != 0)
@@ -97,7 +98,7 @@ static void on_data(struct pump *pump, const smux_event *event) {
     }
     if (pump->batch != sink || pump->gather_count == PUMP_GATHER_MAX)
         flush_batch(pump);
-    if (!sink->at)
+    if (!list_is_linked(&sink->bound))
         return; /* what came before made it give up the stream */
     pump->batch = sink;
     pump->gather[pump->gather_count++] = (struct iovec){(void *)event->data, event->len};
@@ -118,8 +119,10 @@ static void on_sent(struct pump *pump, const smux_event *event) {
 /* The streams have no event of their own then. */
 static void on_failed(struct pump *pump, const smux_event *event) {
     pump->failed = true;
-    while (pump->sinks)
-        pump->sinks->ops->reset(pump->sinks, event->error);
+    while (!list_is_empty(&pump->sinks)) {
+        struct pump_sink *sink = container_of(list_first(&pump->sinks), struct pump_sink, bound);
+        sink->ops->reset(sink, event->error);
+    }
     if (!pump->why[0])
         snprintf(pump->why, sizeof pump->why, "%s: %s", smux_strerror(event->error),
                  smux_session_error_text(pump->session));
@@ -319,7 +322,7 @@ static void read_again(struct keeper *keeper) {
 static bool may_read(struct pump *pump) {
     struct kept *kept = &pump->reactor->kept;
     if (pump->ended || kept_may_read(kept, &pump->keeper)) {
-        if (pump->keeper.at) {
+        if (list_is_linked(&pump->keeper.waits)) {
             kept_wait_no_more(&pump->keeper);
             read_again(&pump->keeper);
         }

@@ -57,8 +57,8 @@ struct pump_sink_ops {
  */
 struct pump_sink {
     const struct pump_sink_ops *ops;
-    struct pump_sink *next, **at;               /* in pump->sinks; at is NULL while not bound */
-    struct pump_sink *parked_next, **parked_at; /* in pump->parked, while it may borrow no more */
+    struct list_link bound;  /* in pump->sinks, from pump_bind to pump_unbind */
+    struct list_link parked; /* in pump->parked, while it may borrow no more */
 };
 
 /* DATA events of one stream that are handed over together. */
@@ -78,9 +78,8 @@ struct pump {
     struct loop_timer timer;
     struct loop_task task;
     struct loop_garbage garbage;
-    struct pump_sink *sinks; /* of all streams that have one */
-    struct pump_sink *parked,
-        **parked_end;                     /* who waits for buffers, in the order of their coming */
+    struct list sinks;                    /* of all streams that have one */
+    struct list parked;                   /* who waits for buffers, in the order of their coming */
     uint32_t loans;                       /* buffers that the engine has of them */
     struct pump_sink *batch;              /* whose DATA is gathered, and not yet handed over */
     struct iovec gather[PUMP_GATHER_MAX]; /* in the reactor's receive buffer */

@@ -4,22 +4,7 @@
 
 void pump_bind(struct pump *pump, struct pump_sink *sink, smux_stream *stream) {
     smux_stream_set_user(stream, sink);
-    sink->at = &pump->sinks;
-    sink->next = pump->sinks;
-    if (sink->next)
-        sink->next->at = &sink->next;
-    pump->sinks = sink;
-}
-
-static void leave_parking(struct pump *pump, struct pump_sink *sink) {
-    if (!sink->parked_at)
-        return;
-    *sink->parked_at = sink->parked_next;
-    if (sink->parked_next)
-        sink->parked_next->parked_at = sink->parked_at;
-    else
-        pump->parked_end = sink->parked_at;
-    sink->parked_at = NULL;
+    list_prepend(&pump->sinks, &sink->bound);
 }
 
 void pump_unbind(struct pump *pump, struct pump_sink *sink, smux_stream *stream) {
@@ -27,12 +12,9 @@ void pump_unbind(struct pump *pump, struct pump_sink *sink, smux_stream *stream)
         pump->batch = NULL;
         pump->gather_count = 0;
     }
-    leave_parking(pump, sink);
+    list_remove(&sink->parked);
     pump_unpark(pump); /* it may have been its turn */
-    *sink->at = sink->next;
-    if (sink->next)
-        sink->next->at = sink->at;
-    sink->at = NULL;
+    list_remove(&sink->bound);
     smux_stream_set_user(stream, NULL);
 }
 
@@ -57,18 +39,15 @@ int pump_lend(struct pump *pump, struct pump_sink *sink, smux_stream *stream, st
 }
 
 void pump_park(struct pump *pump, struct pump_sink *sink) {
-    if (sink->parked_at)
-        return;
-    sink->parked_next = NULL;
-    sink->parked_at = pump->parked_end;
-    *pump->parked_end = sink;
-    pump->parked_end = &sink->parked_next;
+    if (!list_is_linked(&sink->parked))
+        list_append(&pump->parked, &sink->parked);
 }
 
 void pump_unpark(struct pump *pump) {
-    struct pump_sink *sink = pump->parked;
-    if (!sink || !pump_may_borrow(pump))
+    struct list_link *first = list_first(&pump->parked);
+    if (!first || !pump_may_borrow(pump))
         return;
-    leave_parking(pump, sink);
+    list_remove(first);
+    struct pump_sink *sink = container_of(first, struct pump_sink, parked);
     sink->ops->may_borrow(sink);
 }

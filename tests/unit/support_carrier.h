@@ -76,7 +76,7 @@ static void on_timer(struct loop_timer *timer) {
 /* Now and then after a delay. */
 static void soon(struct played_carrier *p) {
     struct loop *loop = p->carrier.loop;
-    if (p->timer.armed || p->task.posted)
+    if (p->timer.armed || loop_task_is_posted(&p->task))
         return;
     if (dice(p, 10) == 0)
         loop_timer_set(loop, &p->timer, loop_now_us(loop) + dice(p, 1000), on_timer);

@@ -159,7 +159,7 @@ static void begin_helper(unsigned route) {
 
 /* All connections have ended. */
 static void finish_helper(void) {
-    assert_null(helper.conns.first);
+    assert_null(conns_first(&helper.conns));
     assert_int_equal(helper.conns.count, 0);
     close(played.listener);
     gateway_resets_stream();

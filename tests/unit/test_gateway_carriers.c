@@ -82,7 +82,7 @@ void carrier_dial_start(struct carrier_dial *dial, const struct carrier_dial_opt
 }
 
 void carrier_dial_cancel(struct carrier_dial *dial) {
-    if (dial->task.posted)
+    if (loop_task_is_posted(&dial->task))
         loop_task_cancel(dial->options.loop, &dial->task);
 }
 

@@ -26,9 +26,8 @@ static void count_resumed(struct keeper *keeper) {
 
 static int begin(void **state) {
     (void)state;
-    memset(&kept, 0, sizeof kept);
     memset(sessions, 0, sizeof sessions);
-    kept.loop = loop_new();
+    kept_init(&kept, loop_new());
     kept.max = MIB(32);
     for (int i = 0; i < SESSIONS_MAX; i++)
         sessions[i].keeper.resume = count_resumed;
@@ -95,7 +94,7 @@ static void who_waits_goes_on_when_it_has_released_enough_itself(void **state) {
     hoard(&sessions[0]);
     release(&sessions[0], MIB(1));
     assert_int_equal(sessions[0].resumed, 1);
-    assert_null(sessions[0].keeper.at);
+    assert_false(list_is_linked(&sessions[0].keeper.waits));
     release(&sessions[0], MIB(1)); /* told once */
     assert_int_equal(sessions[0].resumed, 1);
 }
@@ -131,8 +130,8 @@ static void a_session_that_ends_waits_no_more(void **state) {
     kept_wait(&kept, &sessions[1].keeper); /* twice is once */
     kept_wait_no_more(&sessions[1].keeper);
     kept_wait_no_more(&sessions[1].keeper);
-    assert_ptr_equal(kept.waiting, &sessions[0].keeper);
-    assert_null(sessions[0].keeper.next);
+    assert_ptr_equal(list_first(&kept.waiting), &sessions[0].keeper.waits);
+    assert_ptr_equal(list_last(&kept.waiting), &sessions[0].keeper.waits);
     release(&sessions[1], sessions[1].keeper.bytes);
     assert_int_equal(sessions[1].resumed, 0);
 }

@@ -279,7 +279,7 @@ static void check_link(const struct link *link) {
     assert_in_range(link->state, LINK_IDLE, LINK_OVER);
     assert_int_equal(asked != NULL, carrier_dial_is_resolving(&link->dial));
     assert_int_equal(link->dial.timer.armed, carrier_dial_is_resolving(&link->dial));
-    assert_int_equal(asked || link->dial.dial.active || link->dial.task.posted,
+    assert_int_equal(asked || link->dial.dial.active || loop_task_is_posted(&link->dial.task),
                      link->state == LINK_DIALLING);
     assert_int_equal(link->session != NULL, link->state == LINK_UP);
     assert_int_equal(link->timer.armed, link->state == LINK_PAUSE);

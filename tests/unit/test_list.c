@@ -51,6 +51,8 @@ static void assert_members(const char *names) {
         forward[len++] = container_of(link, struct item, link)->name;
     }
     assert_string_equal(forward, names);
+    for (const char *name = names; *name; name++)
+        assert_ptr_equal(list_next(&list, link_of(*name)), name[1] ? link_of(name[1]) : NULL);
     for (struct list_link *link = list.ends.prev; link != &list.ends; link = link->prev) {
         assert_true(at > 0);
         backward[--at] = container_of(link, struct item, link)->name;
@@ -65,6 +67,17 @@ static void assert_members(const char *names) {
 static void a_new_list_has_no_members(void **state) {
     (void)state;
     assert_members("");
+}
+
+static void a_list_may_be_initialised_statically(void **state) {
+    (void)state;
+    static struct {
+        int before;
+        struct list members;
+    } holder = {.members = LIST_INITIALIZER(holder.members)};
+    assert_true(list_is_empty(&holder.members));
+    list_append(&holder.members, link_of('a'));
+    assert_ptr_equal(list_first(&holder.members), link_of('a'));
 }
 
 static void append_adds_at_the_end(void **state) {
@@ -193,6 +206,7 @@ static void a_struct_may_be_in_two_lists_by_two_links(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_new_list_has_no_members, setup),
+        cmocka_unit_test_setup(a_list_may_be_initialised_statically, setup),
         cmocka_unit_test_setup(append_adds_at_the_end, setup),
         cmocka_unit_test_setup(prepend_adds_at_the_beginning, setup),
         cmocka_unit_test_setup(insert_before_adds_in_front_of_a_member, setup),

@@ -203,7 +203,7 @@ static void tasks_run_once_a_turn_and_can_be_taken_back(void **state) {
     loop_turn(the_loop, -1); /* does not wait: a task is posted */
     assert_int_equal(order_len, 4);
     loop_task_cancel(the_loop, &first);
-    assert_false(first.posted);
+    assert_false(loop_task_is_posted(&first));
 }
 
 int main(void) {

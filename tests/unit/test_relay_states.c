@@ -271,7 +271,7 @@ static void check(void) {
     if (relay_is_over(relay)) {
         assert_int_equal(relay->loan_len, 0);
         assert_false(relay->timer.armed);
-        assert_false(relay->task.posted);
+        assert_false(loop_task_is_posted(&relay->task));
     }
 }
 

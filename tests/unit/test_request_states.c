@@ -121,7 +121,7 @@ static void program_closes(void) {
 /* ---- Other steps ---- */
 
 static void note_end(void) {
-    if (!helper.conns.first)
+    if (!conns_first(&helper.conns))
         subject.request = NULL;
 }
 
@@ -195,13 +195,13 @@ static void check(void) {
     const struct shim_request *request = subject.request;
     assert_int_equal(state_wrong_moves, 0);
     if (!request) {
-        assert_null(helper.conns.first);
+        assert_null(conns_first(&helper.conns));
         return;
     }
     const struct request_opening *opening = request->opening;
     assert_in_range(request->state, REQUEST_READING, REQUEST_OVER);
     assert_int_equal(request->state == REQUEST_OVER, conn_is_over(&request->conn));
-    assert_int_equal(request->state == REQUEST_OVER, helper.conns.first == NULL);
+    assert_int_equal(request->state == REQUEST_OVER, conns_first(&helper.conns) == NULL);
     if (request->state == REQUEST_OVER) {
         assert_true(!opening || (opening->app_fd < 0 && !opening->timer.armed));
         assert_true(!opening || !opening->pending.conn);
@@ -237,7 +237,7 @@ static void begin(unsigned kind) {
     struct account *account =
         kind & ANOTHER_USER ? account_get(&helper.upstreams.accounts, geteuid()) : NULL;
     assert_true(shim_request_new(&helper.conns, &helper.watches, pair[1], &own, account));
-    subject.request = container_of(helper.conns.first, struct shim_request, conn);
+    subject.request = container_of(conns_first(&helper.conns), struct shim_request, conn);
 }
 
 static bool enter(unsigned state) {

@@ -53,8 +53,9 @@ static void begin_client(void) {
     relay_bind(&subject.relay, world.client, stream);
     relay_expect_head(&subject.relay);
     pump_kick(world.client);
-    until(subject.server->sinks);
-    subject.target = container_of(subject.server->sinks, struct target, relay.sink);
+    until(!list_is_empty(&subject.server->sinks));
+    subject.target =
+        container_of(list_first(&subject.server->sinks), struct target, relay.sink.bound);
     subject.opening = subject.target->opening;
 }
 
@@ -62,7 +63,7 @@ static void begin_client(void) {
 
 static void some_turns(void) {
     turns(5);
-    if (!subject.server || !subject.server->sinks)
+    if (!subject.server || list_is_empty(&subject.server->sinks))
         subject.target = NULL;
     subject.opening = subject.target ? subject.target->opening : NULL;
 }
@@ -412,15 +413,16 @@ static void a_wrong_move_ends_its_target_alone(void **unused) {
     relay_bind(&another, world.client, stream);
     relay_expect_head(&another);
     pump_kick(world.client);
-    until(subject.server->sinks != &first->relay.sink);
-    subject.target = container_of(subject.server->sinks, struct target, relay.sink);
+    until(list_first(&subject.server->sinks) != &first->relay.sink.bound);
+    subject.target =
+        container_of(list_first(&subject.server->sinks), struct target, relay.sink.bound);
     subject.target->state = TARGET_RELAYING;
     ask_all_at_once();
     assert_int_equal(state_wrong_moves, 1);
     assert_int_equal(subject.target->state, TARGET_OVER);
     assert_true(relay_is_over(&subject.target->relay));
     until(subject.client.ended);
-    assert_ptr_equal(subject.server->sinks, &first->relay.sink);
+    assert_ptr_equal(list_first(&subject.server->sinks), &first->relay.sink.bound);
     assert_int_equal(first->state, TARGET_REQUEST);
     subject.client.ended = false;
     state_wrong_moves = 0;
