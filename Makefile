@@ -96,6 +96,11 @@ LIBS := $(BUILD)/libsmux.a $(BUILD)/libsmux.so $(BUILD)/libsmuxshim.so
 all: $(LIBS) $(SHIM_PROGS) $(HELPER_PROGS)
 	$(if $(SECCOMP),,@echo "  SKIP  the daemons' filter of system calls: no seccomp.h (libseccomp-dev)")
 
+# For those who link libhelper.a by hand.
+.PHONY: helper-libs
+helper-libs:
+	@echo $(HELPER_LIBS)
+
 $(BUILD)/obj/helper/net/system_calls.o: CFLAGS_ALL += $(if $(SECCOMP),-DSMUX_SECCOMP)
 
 $(BUILD)/obj/%.o: %.c Makefile

@@ -126,6 +126,7 @@ const struct key config_helper_keys[] = {
     {HELPER("allow-groups", allow_groups, accounts)},
     {HELPER("autostart", autostart, key_bool), .by_default = "yes"},
     {HELPER("core-dumps", core_dumps, key_bool), .restart = true},
+    {HELPER("sandbox", sandbox, key_sandbox), .by_default = "yes", .restart = true},
     {HELPER("log-level", log_level, key_log_level), .by_default = "info"},
     {HELPER("log-file", log_file, key_path), .restart = true},
     {HELPER("max-streams", max_streams, key_number), .min = 1, .max = 1000000,

@@ -93,6 +93,7 @@ struct config_helper {
     char allow_groups[CONFIG_LIST_MAX + 1];
     bool autostart;    /* may the launcher (and the shim) start a helper? default yes */
     bool core_dumps;   /* default no */
+    uint8_t sandbox;   /* enum config_sandbox */
     uint8_t log_level; /* enum config_log_level */
     char log_file[CONFIG_PATH_MAX + 1]; /* empty: stderr, or nowhere when detached */
     uint32_t max_streams;               /* at once, over all gateways; default 65536 */

@@ -3,87 +3,78 @@
 #include "helper/client/abandon_watch.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "helper/client/holders.h"
 #include "helper/net/log.h"
+#include "helper/net/subprocess.h"
+#include "helper/net/system_calls.h"
 
 #define LOOK_US 250000u
 
-/* The thread searches for at most one part in LOOK_SHARE of the time. */
+/* Searches take at most one part in LOOK_SHARE of the time. */
 #define LOOK_SHARE 20
 
-#define STACK_SIZE (256 * 1024)
-
-/* What the loop and the thread share. Only the loop writes `target` while no search is in progress,
- * and only the thread during one. */
-struct look {
-    pthread_mutex_t lock;
-    pthread_cond_t work;
-    bool wanted, quit; /* under the lock */
-    struct holders_target target[HOLDERS_TARGETS_MAX];
-    size_t count;
+/* A request to the child, and its answer. */
+struct message {
     uint64_t took_us;
-    /* Used by the loop only. */
+    size_t count;
+    struct holders_target target[HOLDERS_TARGETS_MAX];
+};
+
+struct look {
     struct abandon_watches *watches;
-    struct loop_watch watch;                        /* an eventfd: the search has finished */
+    struct subprocess child;                        /* no socket: not started */
+    enum config_sandbox mode;                       /* the child's sandbox */
+    struct loop_watch watch;                        /* of its socket: the search has finished */
     struct abandon_watch *who[HOLDERS_TARGETS_MAX]; /* NULL: watch stopped meanwhile */
-    bool busy, thread;                              /* a search is in progress; the thread exists */
-    int event_fd;
+    bool busy;                                      /* a search is in progress */
+    bool failed;                                    /* there is no child any more, or never was */
+    struct message message;
 };
 
 static void on_look(struct loop_timer *timer);
+static void on_answers(struct loop_watch *watch, uint32_t events);
 
-/* ---- The thread ---- */
+/* ---- The child ---- */
 
-static void free_look(struct look *look) {
-    if (look->event_fd >= 0)
-        close(look->event_fd);
-    pthread_mutex_destroy(&look->lock);
-    pthread_cond_destroy(&look->work);
-    free(look);
-}
-
-static void *run(void *arg) {
-    struct look *look = arg;
-    pthread_mutex_lock(&look->lock);
+static void run(int socket, void *user) {
+    const struct look *look = user;
+    static struct message message;
+    holders_skip(getppid());
+#ifndef SMUX_SANITIZED
+    if (look->mode != CONFIG_SANDBOX_NO)
+        system_calls_restrict(SANDBOX_LOOKER, look->mode == CONFIG_SANDBOX_LOG, false);
+#endif
     for (;;) {
-        while (!look->wanted && !look->quit)
-            pthread_cond_wait(&look->work, &look->lock);
-        if (look->quit)
-            break;
-        look->wanted = false;
-        pthread_mutex_unlock(&look->lock);
+        ssize_t n = recv(socket, &message, sizeof message, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n != (ssize_t)sizeof message || message.count > HOLDERS_TARGETS_MAX)
+            return;
         uint64_t began_us = loop_clock_us();
-        holders_look(look->target, look->count);
-        look->took_us = loop_clock_us() - began_us;
-        eventfd_write(look->event_fd, 1);
-        pthread_mutex_lock(&look->lock);
+        holders_look(message.target, message.count);
+        message.took_us = loop_clock_us() - began_us;
+        send(socket, &message, sizeof message, MSG_NOSIGNAL);
     }
-    pthread_mutex_unlock(&look->lock);
-    free_look(look);
-    return NULL;
 }
 
-/* The thread blocks all signals; the main thread handles them. */
-static bool start_thread(struct look *look) {
-    pthread_attr_t attr;
-    pthread_t thread;
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, STACK_SIZE);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    bool started = pthread_create(&thread, &attr, run, look) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
-    return started;
+static bool start_child(struct look *look) {
+    if (look->child.socket >= 0 || look->failed)
+        return !look->failed;
+    int error = subprocess_start(&look->child, "smux-looks", run, look);
+    if (error == 0)
+        error = loop_watch_add(look->watches->loop, &look->watch, look->child.socket,
+                               EPOLLIN | LOOP_LEVEL, on_answers);
+    look->failed = error != 0;
+    if (error)
+        log_error("abandoned connects end at their timeout: no child that searches for them: %s",
+                  strerror(-error));
+    return error == 0;
 }
 
 /* ---- Turns ---- */
@@ -116,7 +107,7 @@ static size_t choose(struct abandon_watches *watches, struct look *look, uint64_
             continue;
         if (pending->inode == 0 && fstat(pending->app_fd, &status) == 0)
             pending->inode = status.st_ino;
-        look->target[count] = (struct holders_target){
+        look->message.target[count] = (struct holders_target){
             .pid = pending->conn->pid, .fd = pending->holder_fd, .inode = pending->inode};
         look->who[count] = pending;
         pending->slot = &look->who[count++];
@@ -125,15 +116,12 @@ static size_t choose(struct abandon_watches *watches, struct look *look, uint64_
 }
 
 static void begin_look(struct abandon_watches *watches, struct look *look) {
-    look->count = choose(watches, look, loop_now_us(watches->loop));
-    look->thread = look->thread || start_thread(look);
-    if (look->count == 0 || !look->thread)
+    look->message.count = choose(watches, look, loop_now_us(watches->loop));
+    if (look->message.count == 0 || !start_child(look))
         return;
-    look->busy = true;
-    pthread_mutex_lock(&look->lock);
-    look->wanted = true;
-    pthread_cond_signal(&look->work);
-    pthread_mutex_unlock(&look->lock);
+    ssize_t n =
+        send(look->child.socket, &look->message, sizeof look->message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    look->busy = n == (ssize_t)sizeof look->message;
 }
 
 static void abandon(struct conn *conn) {
@@ -156,33 +144,35 @@ static void judge(struct abandon_watch *pending, const struct holders_target *ta
 static void on_answers(struct loop_watch *watch, uint32_t events) {
     struct look *look = container_of(watch, struct look, watch);
     struct abandon_watches *watches = look->watches;
-    uint64_t now_us = loop_now_us(watches->loop), pause_us = look->took_us * LOOK_SHARE;
-    eventfd_t times;
+    uint64_t now_us = loop_now_us(watches->loop);
     (void)events;
-    if (eventfd_read(look->event_fd, &times) < 0)
+    ssize_t n = recv(look->child.socket, &look->message, sizeof look->message, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     look->busy = false;
+    if (n != (ssize_t)sizeof look->message) {
+        log_error("abandoned connects end at their timeout: the child that searches for them has "
+                  "ended");
+        look->failed = true;
+        loop_watch_close(watch);
+        return;
+    }
+    uint64_t pause_us = look->message.took_us * LOOK_SHARE;
     watches->due_us = now_us + (pause_us > LOOK_US ? pause_us : LOOK_US);
-    for (size_t i = 0; i < look->count; i++)
+    for (size_t i = 0; i < look->message.count; i++)
         if (look->who[i])
-            judge(look->who[i], &look->target[i]);
+            judge(look->who[i], &look->message.target[i]);
     look_later(watches);
 }
 
-/* NULL for want of memory or descriptors: abandoned connects then end at their timeout. */
+/* NULL for want of memory: abandoned connects then end at their timeout. */
 static struct look *look_new(struct abandon_watches *watches) {
     struct look *look = calloc(1, sizeof *look);
-    if (!look)
-        return NULL;
-    pthread_mutex_init(&look->lock, NULL);
-    pthread_cond_init(&look->work, NULL);
-    look->watches = watches;
-    look->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (look->event_fd >= 0 && loop_watch_add(watches->loop, &look->watch, look->event_fd,
-                                              EPOLLIN | LOOP_LEVEL, on_answers) == 0)
-        return look;
-    free_look(look);
-    return NULL;
+    if (look) {
+        look->watches = watches;
+        look->child.socket = -1;
+    }
+    return look;
 }
 
 static void on_look(struct loop_timer *timer) {
@@ -199,21 +189,22 @@ void abandon_watches_init(struct abandon_watches *watches, struct loop *loop) {
     watches->look = look_new(watches);
 }
 
+void abandon_watches_prepare(struct abandon_watches *watches, enum config_sandbox mode) {
+    if (!watches->look)
+        return;
+    watches->look->mode = mode;
+    start_child(watches->look);
+}
+
+/* The child ends as its socket is closed. */
 void abandon_watches_fini(struct abandon_watches *watches) {
     struct look *look = watches->look;
     if (!look)
         return;
     watches->look = NULL;
     loop_timer_clear(watches->loop, &watches->timer);
-    loop_watch_release(watches->loop, &look->watch);
-    if (!look->thread) {
-        free_look(look);
-        return;
-    }
-    pthread_mutex_lock(&look->lock);
-    look->quit = true;
-    pthread_cond_signal(&look->work);
-    pthread_mutex_unlock(&look->lock);
+    loop_watch_close(&look->watch);
+    free(look);
 }
 
 void abandon_watch_start(struct abandon_watches *watches, struct abandon_watch *pending,

@@ -3,10 +3,11 @@
  * abandon_watch.h - finds connects in progress that their program has abandoned.
  *
  * Until the outcome is known, the helper holds a copy of the application's end of the connection,
- * so a close by the application causes no hang-up at the helper's end. Therefore a thread searches
+ * so a close by the application causes no hang-up at the helper's end. Therefore a child searches
  * /proc (holders.h) four times a second. It uses at most one part in LOOK_SHARE of the time,
  * because users determine how much there is to search. The event loop gives it a few connects at a
- * time, in turn, and handles the results.
+ * time, in turn, and handles the results. It is a process and no thread, because the helper's
+ * sandbox (sandbox.h) keeps the helper from looking into others.
  */
 #ifndef HELPER_CLIENT_ABANDON_WATCH_H
 #define HELPER_CLIENT_ABANDON_WATCH_H
@@ -34,11 +35,14 @@ struct abandon_watches {
     struct loop *loop;
     struct list all; /* in the order of their turns */
     struct loop_timer timer;
-    uint64_t due_us;   /* when the thread may search again */
-    struct look *look; /* NULL for want of memory or descriptors: nothing is searched */
+    uint64_t due_us;   /* when the next search may begin */
+    struct look *look; /* NULL for want of memory: nothing is searched */
 };
 
 void abandon_watches_init(struct abandon_watches *watches, struct loop *loop);
+/* Starts the child, before the helper enters its sandbox and has threads. Without this call it is
+ * started when first needed. `mode`: the child's own sandbox. */
+void abandon_watches_prepare(struct abandon_watches *watches, enum config_sandbox mode);
 /* All watches must have been stopped. A search in progress ends by itself. */
 void abandon_watches_fini(struct abandon_watches *watches);
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/common/command_line.h"
@@ -17,11 +18,13 @@
 #include "helper/client/admin.h"
 #include "helper/client/admission.h"
 #include "helper/client/helper.h"
+#include "helper/client/helper_files.h"
 #include "helper/client/name_table.h"
 #include "helper/client/runtime.h"
 #include "helper/client/shim_listener.h"
 #include "helper/net/inherited.h"
 #include "helper/net/log.h"
+#include "helper/net/sandbox.h"
 #include "helper/net/signals.h"
 
 #define PATH_SIZE 256
@@ -186,7 +189,9 @@ static void on_signal(struct signals *signals, int signo) {
         reload(&process->helper, message, sizeof message);
     else if (signo == SIGUSR1)
         log_reopen();
-    else if (signo != SIGCHLD)
+    else if (signo == SIGCHLD)
+        waitpid(-1, NULL, WNOHANG); /* the only child; abandon_watch.c notices its end */
+    else
         stop(&process->helper);
 }
 
@@ -234,6 +239,8 @@ static bool start_helper(struct process *process, struct config *config) {
         log_error("cannot start: %s", why);
         return false;
     }
+    if (!sandbox_is_off(config->helper.sandbox))
+        abandon_watches_prepare(&helper->watches, config->helper.sandbox);
     helper->admission = process->admission;
     helper->reload = reload;
     helper->stop = stop;
@@ -290,6 +297,17 @@ static void look_at_birthplace(struct loop_timer *timer) {
         on_idle_second(timer);
 }
 
+/* All is open: gives up what a stranger could make use of. */
+static void confine(const struct process *process, const struct config *config) {
+    struct sandbox sandbox = {.role = SANDBOX_HELPER, .mode = config->helper.sandbox};
+    struct helper_files files;
+    helper_files_init(&files, config, process->path);
+    sandbox.files = files.rules;
+    sandbox.file_count = files.count;
+    sandbox_enter(&sandbox);
+    helper_files_fini(&files);
+}
+
 static int run(struct process *process, struct config *config, int ready_fd) {
     struct helper *helper = &process->helper;
     struct loop *loop;
@@ -304,6 +322,7 @@ static int run(struct process *process, struct config *config, int ready_fd) {
             loop_timer_set(loop, &process->second, loop_now_us(loop) + BIRTHPLACE_LOOK_US,
                            look_at_birthplace);
         }
+        confine(process, config);
         int error = loop_run(loop);
         if (error)
             log_error("event loop failed: %s", strerror(-error));

@@ -127,10 +127,16 @@ enum holders_verdict holders_in_process(pid_t pid, uint64_t inode, int *fd) {
     return error ? HOLDERS_UNKNOWN : HOLDERS_NONE;
 }
 
+static pid_t skipped;
+
+void holders_skip(pid_t pid) {
+    skipped = pid;
+}
+
 static void search_other(struct search *search, int dir, const char *name) {
     pid_t pid = (pid_t)strtol(name, NULL, 10);
     (void)dir;
-    if (pid != getpid())
+    if (pid != getpid() && pid != skipped)
         search_process(search, pid);
 }
 

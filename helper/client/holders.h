@@ -30,13 +30,16 @@ enum holders_verdict {
  * still there. */
 enum holders_verdict holders_in_process(pid_t pid, uint64_t inode, int *fd);
 
+/* Sets the process whose copies do not count: the helper, if another process searches for it. */
+void holders_skip(pid_t pid);
+
 struct holders_wanted {
     uint64_t inode;
     bool found;
 };
 
-/* Searches all processes except this one for all of these sockets, sorts them by inode and sets
- * `found`. False if there is no /proc. Takes milliseconds on a busy machine. */
+/* Searches all processes except this one, and the one to skip, for all of these sockets, sorts them
+ * by inode and sets `found`. False if there is no /proc. Takes milliseconds on a busy machine. */
 bool holders_anywhere(struct holders_wanted *wanted, size_t count);
 
 /* After holders_anywhere: was this socket found? True if it was not searched for. */

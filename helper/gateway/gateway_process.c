@@ -195,7 +195,8 @@ static int start_broker(struct options *options) {
 static bool confine(const struct options *options, const struct gateway_config *config) {
     const struct sandbox sandbox = {.role = SANDBOX_GATEWAY,
                                     .mode = options->sandbox,
-                                    .syslog = strcmp(config->log_file, "syslog") == 0};
+                                    .syslog = strcmp(config->log_file, "syslog") == 0 ||
+                                              strcmp(config->access_log, "syslog") == 0};
     const char *why;
     bool give_up = options->privileges.change || !sandbox_is_off(options->sandbox);
     int error = give_up ? privileges_drop(&options->privileges, config->core_dumps, &why) : 0;

@@ -5,16 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "helper/net/pass_descriptor.h"
+#include "helper/net/subprocess.h"
 #include "helper/net/system_calls.h"
 
 struct request {
@@ -22,11 +20,8 @@ struct request {
     char path[PATH_MAX];
 };
 
-/* Of this process; fd -1: it opens files itself. */
-static struct {
-    int fd;
-    pid_t pid;
-} broker = {.fd = -1};
+/* Of this process, unless it opens files itself. */
+static struct subprocess broker = {.socket = -1};
 
 static int open_here(const char *path, enum file_use use) {
     /* Neither a pipe without a reader nor one whose reader sleeps holds anybody up. */
@@ -69,62 +64,26 @@ static void serve(int socket, bool (*may)(void *user, const char *path, enum fil
     }
 }
 
-/* Nothing of the process stays open in the broker: a port would outlive it. */
-static void let_go(int socket) {
-    if (socket == STDERR_FILENO + 1)
-        fcntl(socket, F_SETFD, FD_CLOEXEC);
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && null >= 0; fd++)
-        dup2(null, fd);
-    dup3(socket, STDERR_FILENO + 1, O_CLOEXEC);
-    if (syscall(SYS_close_range, STDERR_FILENO + 2, ~0U, 0) == 0) /* Linux 5.9 */
-        return;
-    long end = sysconf(_SC_OPEN_MAX);
-    for (int fd = STDERR_FILENO + 2; fd < end && fd < 65536; fd++)
-        close(fd);
-}
+/* What the broker is forked with. */
+struct rule {
+    enum config_sandbox mode;
+    bool (*may)(void *user, const char *path, enum file_use use);
+    void *user;
+};
 
-static void restrict_broker(enum config_sandbox mode) {
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+static void run(int socket, void *user) {
+    const struct rule *rule = user;
 #ifndef SMUX_SANITIZED
-    if (mode != CONFIG_SANDBOX_NO)
-        system_calls_restrict(SANDBOX_BROKER, mode == CONFIG_SANDBOX_LOG, false);
-#else
-    (void)mode;
+    if (rule->mode != CONFIG_SANDBOX_NO)
+        system_calls_restrict(SANDBOX_BROKER, rule->mode == CONFIG_SANDBOX_LOG, false);
 #endif
-}
-
-static _Noreturn void run(int socket, pid_t parent, enum config_sandbox mode,
-                          bool (*may)(void *user, const char *path, enum file_use use),
-                          void *user) {
-    prctl(PR_SET_NAME, "smux-files");
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(0);
-    let_go(socket);
-    restrict_broker(mode);
-    serve(STDERR_FILENO + 1, may, user);
-    _exit(0);
+    serve(socket, rule->may, rule->user);
 }
 
 int file_broker_start(enum config_sandbox mode,
                       bool (*may)(void *user, const char *path, enum file_use use), void *user) {
-    int pair[2];
-    pid_t parent = getpid();
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return -errno;
-    pid_t pid = fork();
-    if (pid == 0)
-        run(pair[1], parent, mode, may, user);
-    int error = pid < 0 ? -errno : 0;
-    close(pair[1]);
-    if (error) {
-        close(pair[0]);
-        return error;
-    }
-    broker.fd = pair[0];
-    broker.pid = pid;
-    return 0;
+    struct rule rule = {mode, may, user};
+    return subprocess_start(&broker, "smux-files", run, &rule);
 }
 
 /* ---- In the process ---- */
@@ -142,7 +101,7 @@ static int receive_answer(void) {
                          .msg_controllen = sizeof control};
     ssize_t n;
     do
-        n = recvmsg(broker.fd, &msg, MSG_CMSG_CLOEXEC);
+        n = recvmsg(broker.socket, &msg, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n != (ssize_t)sizeof error)
         return n < 0 ? -errno : -EPIPE;
@@ -157,7 +116,7 @@ static int receive_answer(void) {
 int file_open(const char *path, enum file_use use) {
     static struct request request;
     size_t len = strlen(path);
-    if (broker.fd < 0)
+    if (broker.socket < 0)
         return open_here(path, use);
     if (len >= sizeof request.path)
         return -ENAMETOOLONG;
@@ -166,7 +125,7 @@ int file_open(const char *path, enum file_use use) {
     memcpy(request.path, path, len);
     ssize_t n;
     do
-        n = send(broker.fd, &request, sizeof request, MSG_NOSIGNAL);
+        n = send(broker.socket, &request, sizeof request, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : receive_answer();
 }

@@ -60,31 +60,56 @@ static const char *const of_relays[] = {
 /* A broker's and a helper's. */
 static const char *const of_openers[] = {"open", "openat"};
 
+/* Of a helper and of who looks at other processes for it. */
+static const char *const of_lookers[] = {"getdents64", "kcmp", "readlink", "readlinkat", "fstatfs"};
+
 /* A helper's alone: its folder, its sockets and threads, its looks at other processes. */
-static const char *const of_helper[] = {"access",       "chmod",          "faccessat",
-                                        "faccessat2",   "fchmod",         "fchmodat",
-                                        "fdatasync",    "flock",          "fstatfs",
-                                        "fsync",        "ftruncate",      "getcwd",
-                                        "getdents64",   "lstat",          "pwrite64",
-                                        "readlink",     "readlinkat",     "rename",
-                                        "renameat",     "renameat2",      "statfs",
-                                        "umask",        "unlink",         "unlinkat",
-                                        "dup2",         "dup3",           "getgroups",
-                                        "ioctl",        "kcmp",           "listen",
-                                        "pipe2",        "sched_getparam", "sched_getscheduler",
-                                        "socketpair",   "timer_create",   "timer_delete",
+static const char *const of_helper[] = {"access",
+                                        "chmod",
+                                        "faccessat",
+                                        "faccessat2",
+                                        "fchmod",
+                                        "fchmodat",
+                                        "fdatasync",
+                                        "flock",
+                                        "fstatfs",
+                                        "fsync",
+                                        "ftruncate",
+                                        "getcwd",
+                                        "lstat",
+                                        "pwrite64",
+                                        "rename",
+                                        "renameat",
+                                        "renameat2",
+                                        "statfs",
+                                        "umask",
+                                        "unlink",
+                                        "unlinkat",
+                                        "dup2",
+                                        "dup3",
+                                        "getgroups",
+                                        "ioctl",
+                                        "listen",
+                                        "pipe2",
+                                        "sched_getparam",
+                                        "sched_getscheduler",
+                                        "socketpair",
+                                        "timer_create",
+                                        "timer_delete",
                                         "timer_settime"};
 
-#define RELAYS (SANDBOX_GATEWAY | SANDBOX_HELPER)
+#define RELAYS   (SANDBOX_GATEWAY | SANDBOX_HELPER)
+#define SERVANTS (SANDBOX_BROKER | SANDBOX_LOOKER)
 
 static const struct list {
     unsigned roles;
     const char *const *names;
     size_t count;
 } allowed[] = {
-    {RELAYS | SANDBOX_BROKER, of_all, sizeof of_all / sizeof *of_all},
+    {RELAYS | SERVANTS, of_all, sizeof of_all / sizeof *of_all},
     {RELAYS, of_relays, sizeof of_relays / sizeof *of_relays},
     {SANDBOX_BROKER | SANDBOX_HELPER, of_openers, sizeof of_openers / sizeof *of_openers},
+    {SANDBOX_LOOKER | SANDBOX_HELPER, of_lookers, sizeof of_lookers / sizeof *of_lookers},
     {SANDBOX_HELPER, of_helper, sizeof of_helper / sizeof *of_helper},
 };
 
@@ -99,7 +124,7 @@ static const struct {
     {"faccessat2", SANDBOX_GATEWAY, EACCES},
     {"readlink", SANDBOX_GATEWAY, EACCES},
     {"readlinkat", SANDBOX_GATEWAY, EACCES},
-    {"openat2", RELAYS | SANDBOX_BROKER, ENOSYS},
+    {"openat2", RELAYS | SERVANTS, ENOSYS},
     {"clone3", RELAYS, ENOSYS}, /* libc falls back to clone, whose flags can be looked at */
 };
 
@@ -251,8 +276,15 @@ static void add_gateway(struct rules *rules, uint32_t no_terminal, uint32_t no_f
     add_if(rules, no_file, "openat", 2, changes, O_RDONLY);
 }
 
+/* Reads, opens folders, and asks whether there is still such a process. */
+static void add_looker(struct rules *rules) {
+    const uint64_t changes = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND;
+    add_if(rules, SCMP_ACT_ALLOW, "open", 1, changes, O_RDONLY);
+    add_if(rules, SCMP_ACT_ALLOW, "openat", 2, changes, O_RDONLY);
+    add_if(rules, SCMP_ACT_ALLOW, "kill", 1, INT_BITS, 0);
+}
+
 static void add_helper(struct rules *rules, uint32_t deadly_action) {
-    /* Is there still such a process? */
     add_if(rules, SCMP_ACT_ALLOW, "kill", 1, INT_BITS, 0);
     add_if(rules, deadly_action, "clone", 0, CLONE_THREAD, 0);
     for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
@@ -293,11 +325,13 @@ int system_calls_restrict(enum sandbox_role role, bool only_log, bool syslog) {
     add_lists(&rules, role, only_log);
     add_memory(&rules, role);
     add_process(&rules);
-    if (role != SANDBOX_BROKER)
+    if ((unsigned)role & RELAYS)
         add_sockets(&rules, role, syslog, only_log ? SCMP_ACT_LOG : SCMP_ACT_ERRNO(EACCES));
     if (role == SANDBOX_GATEWAY)
         add_gateway(&rules, only_log ? SCMP_ACT_LOG : SCMP_ACT_ERRNO(ENOTTY),
                     only_log ? SCMP_ACT_LOG : SCMP_ACT_ERRNO(EACCES));
+    if (role == SANDBOX_LOOKER)
+        add_looker(&rules);
     if (role == SANDBOX_HELPER)
         add_helper(&rules, kill);
     int error = rules.error ? rules.error : seccomp_load(rules.filter);

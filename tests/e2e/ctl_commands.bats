@@ -181,7 +181,7 @@ after"
 impatient_helper() {
     (cd "$root" && cc -std=gnu11 -fPIC -D_GNU_SOURCE -I. -DIDLE_TIMEOUT_US=100000u -c helper/client/admin.c -o "$BATS_TEST_TMPDIR/control.o") &&
         cc -o "$BATS_TEST_TMPDIR/impatient" "$BATS_TEST_TMPDIR/control.o" "$BUILD/obj/helper/client/smux_helper_main.o" \
-            "$BUILD/libhelper.a" "$BUILD/libcommon.a" "$BUILD/libsmux.a" -lcares -ljansson
+            "$BUILD/libhelper.a" "$BUILD/libcommon.a" "$BUILD/libsmux.a" $(make -s -C "$root" helper-libs)
 }
 
 @test "connect waits for connect-timeout, not a fixed minute" {

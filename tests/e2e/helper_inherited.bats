@@ -30,7 +30,12 @@ teardown() {
     show_logs
 }
 
-helpers() { find /proc/[0-9]*/exe -lname "*$bin/smux-helper" 2>/dev/null | grep -oE '[0-9]+' || true; }
+# Each has a process beside it that looks at others for it, with the same program.
+helpers() {
+    local pid
+    find /proc/[0-9]*/exe -lname "*$bin/smux-helper" 2>/dev/null | grep -oE '[0-9]+' |
+        while read -r pid; do grep -qsx smux-helper "/proc/$pid/comm" && echo "$pid"; done || true
+}
 
 # The three ways to start one; each is a command.
 by_launcher() { "$bin/smuxshim" -c "$smuxshim_conf" "${probe[@]}"; }

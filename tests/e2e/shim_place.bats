@@ -41,8 +41,13 @@ teardown() {
 }
 
 # Finds helpers that a test has left behind, by the program that they run (whose path is longer if
-# the root is no mount point and they have their own mounts).
-helpers() { find /proc/[0-9]*/exe -lname "*$bin/smux-helper" 2>/dev/null | grep -oE '[0-9]+' || true; }
+# the root is no mount point and they have their own mounts). The process beside each one that searches
+# /proc for it runs the same program under another name.
+helpers() {
+    local pid
+    find /proc/[0-9]*/exe -lname "*$bin/smux-helper" 2>/dev/null | grep -oE '[0-9]+' |
+        while read -r pid; do grep -qsx smux-helper "/proc/$pid/comm" && echo "$pid"; done || true
+}
 
 end_helpers() {
     local pid
