@@ -54,11 +54,11 @@ static const char *identity_mistake(const char *text) {
 /* user:NAME becomes the uid that carriers have. */
 static bool add_identity(const struct key *key, struct client_config *client, const char *text,
                          struct ini_error *error) {
-    char *out = client->identity[client->n_identities];
     const char *mistake = NULL;
     uid_t uid;
     if (client->n_identities == CLIENT_IDENTITIES_MAX)
         return key_fail(error, "%s: expected at most %u", key->name, CLIENT_IDENTITIES_MAX);
+    char *out = client->identity[client->n_identities];
     if (strncmp(text, "user:", 5) != 0) {
         snprintf(out, sizeof client->identity[0], "%s", text);
         mistake = identity_mistake(text);

@@ -21,18 +21,18 @@ static void free_client(struct gateway_client *client) {
 struct gateway_client *gateway_client_get(struct gateway_client **list, struct loop *loop,
                                           const struct client_config *config) {
     struct gateway_client *client = *list;
-    while (client && client->config != config)
+    while (client && strcmp(client->name, config->name) != 0)
         client = client->next;
     if (client)
         return client;
     client = calloc(1, sizeof *client);
     if (!client)
         return NULL;
+    memcpy(client->name, config->name, sizeof client->name);
     rate_init(&client->from_targets, loop);
     rate_init(&client->to_targets, loop);
     follow(client, config);
     client->next = *list;
-    memcpy(client->name, config->name, sizeof client->name);
     *list = client;
     return client;
 }

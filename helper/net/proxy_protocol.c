@@ -221,9 +221,7 @@ static uint8_t *put_tlv(uint8_t *at, const uint8_t *end, uint8_t type, const cha
     if (len == 0 || len + TLV_FIXED_LEN > (size_t)(end - at))
         return at;
     *at++ = type;
-    at = put16(at, len);
-    memcpy(at, text, len);
-    return at + len;
+    return mempcpy(put16(at, len), text, len);
 }
 
 static size_t write_v2(uint8_t *out, const struct endpoint *source,

@@ -92,13 +92,22 @@ static void a_bad_line_is_refused(void **state) {
         "PROXY UNKNOWN \xff\r\n",
         "GET / HTTP/1.0\r\n\r\n",
         "\x16\x03\x01",
-        "PROXY UNKNOWN 1111111111222222222233333333334444444444555555555566666666667777777777888888"
-        "8888999999999900000\r\n",
     };
     (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (read_all(lines[i], strlen(lines[i])) != PROXY_BROKEN)
             fail_msg("taken: %s", lines[i]);
+}
+
+static void a_line_has_107_bytes_at_most(void **state) {
+    char line[130];
+    (void)state;
+    for (size_t len = 100; len < 120; len++) {
+        memset(line, '1', sizeof line);
+        memcpy(line, "PROXY UNKNOWN ", 14);
+        memcpy(line + len - 2, "\r\n", 2);
+        assert_int_equal(read_all(line, len), len <= 107 ? PROXY_DONE : PROXY_BROKEN);
+    }
 }
 
 /* ---- Version 2 ---- */
@@ -276,6 +285,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_says_for_whom_it_is),
         cmocka_unit_test(a_bad_line_is_refused),
+        cmocka_unit_test(a_line_has_107_bytes_at_most),
         cmocka_unit_test(a_binary_header_says_for_whom_it_is),
         cmocka_unit_test(a_bad_binary_header_is_refused_as_soon_as_that_is_certain),
         cmocka_unit_test(what_comes_behind_a_header_is_not_looked_at),
