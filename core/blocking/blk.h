@@ -1,41 +1,42 @@
 /* SPDX-License-Identifier: MIT
- * The nouns of the blocking API, and the functions its files share.  All of them but the waking
- * system calls and the carrier's I/O happen under the session's one mutex.
+ * The types of the blocking API and the functions that its files share.  Everything except the
+ * system calls that wake threads and the carrier's I/O happens under the session's one mutex.
  *
  *   blk_session.c  start, end                 blk_wait.c    sleeping, waking
- *   blk_info.c     questions, texts           blk_io.c      roles, the carrier
+ *   blk_info.c     queries, error texts       blk_io.c      roles, the carrier
  *   blk_stream.c   open, accept, read, close  blk_input.c   feeding, unread data
  *   blk_write.c    write                      blk_events.c  what the engine reports
  *   blk_keeper.c   the session's own threads  blk_block.c   received bytes
- *                                                  blk_direct.c  bulk without a copy
+ *                                             blk_direct.c  bulk data without a copy
  *
- * How it works, and why it is fast.  There is no thread whose job it is to read the socket, because
- * a hop from it to the thread that wants the data costs more than the rest of a round trip.
- * Instead, I/O is done in roles, which whoever has to wait takes up:
+ * How it works, and why it is fast.  No thread exists just to read the socket, because a hop from
+ * such a thread to the one that wants the data costs more than the rest of a round trip.  Instead,
+ * I/O is divided into roles, which threads take while they have to wait:
  *
- *   in    reads the carrier, feeds the engine and hands out what comes of it.  A thread inside
+ *   in    reads the carrier, feeds the engine and hands out the results.  A thread inside
  *         smuxb_stream_read, accept, write or wait takes it if it is vacant, keeps it until it has
  *         got what it wants, and passes it on (blk_leave).
  *   out   polls a full carrier until it takes bytes again.
  *   The flush itself (blk_flush) is done by any thread that has made something to send, unless
- *   another one is at it, which then sends that too.
+ *   another thread is already flushing, which then sends that too.
  *
- * A thread of the session's own (blk_keeper.c) is the I/O of last resort: it takes the roles
- * when no user thread does, and looks after the clock.  While user threads are active it only looks
- * in once a millisecond, so that a ping-pong never crosses threads.
+ * A thread of the session's own (blk_keeper.c) is the I/O of last resort: it takes the roles when
+ * no user thread does, and minds the clock.  While user threads are active it only looks in once a
+ * millisecond, so that a ping-pong never crosses threads.
  *
- * Passing `in` on wakes another thread for each message if one thread is busy and others, such as
- * one in smuxb_stream_accept, wait for rare things.  So the session watches whom messages are for:
- * if they have been for the same thread several times in a row ("solo"), only that thread takes the
- * role; it leaves it vacant on its way out, and the others rely on the session's thread to notice
- * when it does not come back, or take it when they could have several times since.
+ * If one thread is busy and others wait for rare things, as in smuxb_stream_accept, passing `in` on
+ * would wake another thread for each message.  So the session observes which thread messages are
+ * for.  If they have been for the same thread several times in a row ("solo"), only that thread
+ * takes the role, and it leaves the role vacant on its way out.  The others rely on the session's
+ * thread to notice if it does not come back, or take the role themselves after having passed up
+ * several chances to do so since.
  *
  * Bulk data is received straight into the memory of the reader it is for, even if another thread
- * receives it (blk_direct.c); a reader does not return before that is over.  Other bytes stay
- * where they are until the thread that wants them copies them, which it does without the mutex: so
- * copying costs one copy, on the processor that needs the data, and stops nobody.  A thread whose
- * read or write is complete is taken off the session's lists before it is woken, and returns
- * without asking for the mutex ("granted").
+ * receives it (blk_direct.c); a reader does not return before that is finished.  Other bytes stay
+ * where they are until the thread that wants them copies them, without the mutex: so there is one
+ * copy, made on the processor that needs the data, and it stops nobody.  A thread whose read or
+ * write is complete is taken off the session's lists before it is woken, and returns without
+ * locking the mutex ("granted").
  *
  * Wake-ups cannot get lost: what a waiter waits for is set under the mutex, together with the word
  * it sleeps on, or with a byte in the eventfd that its poll watches; both last until it looks.
@@ -50,9 +51,9 @@
 
 /* ---- Cancellation --------------------------------------------------------------------------- */
 
-/* A thread that is cancelled must not vanish with roles, the mutex, or a waiter of its stack that
- * is in lists.  So system calls that are cancellation points are made between these two; what wakes
- * sleepers (futex) is none.  Returns what the second one needs. */
+/* A cancelled thread must not disappear while it holds roles or the mutex, or while lists contain a
+ * waiter on its stack. So system calls that are cancellation points are made between these two
+ * calls; waking sleepers (futex) is not one. Returns what the second call needs. */
 static inline int blk_forbid_cancel(void) {
     int before;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
@@ -67,7 +68,7 @@ static inline void blk_allow_cancel(int before) {
 enum blk_where {
     BLK_RUNNING, /* will look at `done` before it waits again */
     BLK_ASLEEP,  /* on `futex`, in session.sleepers */
-    BLK_IN_IO    /* without the mutex, perhaps in a poll of `wake_fd` */
+    BLK_IN_IO    /* without the mutex, possibly polling `wake_fd` */
 };
 
 enum blk_role { BLK_IN = 1 << 0, BLK_OUT = 1 << 1 };
@@ -75,12 +76,12 @@ enum blk_role { BLK_IN = 1 << 0, BLK_OUT = 1 << 1 };
 /* What happened to a sleeping waiter: the value of its futex. */
 enum blk_fate {
     BLK_SLEEPING,
-    BLK_WOKEN,    /* to look again */
-    BLK_GRANTED,  /* it has all it came for, and no more part in the session */
-    BLK_WITHDRAWN /* it woke by itself */
+    BLK_WOKEN,    /* must look again */
+    BLK_GRANTED,  /* it has all it came for and has left the session */
+    BLK_WITHDRAWN /* it woke up by itself */
 };
 
-/* Bytes that wait to be copied to the application, in a block that is kept for them. */
+/* Bytes waiting to be copied to the application, in a block that is kept for them. */
 struct blk_piece {
     struct blk_block *block;
     const uint8_t *data;
@@ -99,12 +100,12 @@ struct blk_waiter {
     uint32_t futex; /* enum blk_fate */
     int wake_fd;
     uint8_t where; /* enum blk_where */
-    bool done;     /* there is no reason to wait any more */
+    bool done;     /* there is no more reason to wait */
     bool kicked;   /* wake_fd has been written to */
-    bool waits;    /* is inside blk_wait */
+    bool waits;    /* it is inside blk_wait */
     bool granted;  /* blk_wait has returned without the mutex, see BLK_GRANTED */
-    bool writes;   /* waits for bytes to go out */
-    bool recalls;  /* sleeps until its memory is no longer lent */
+    bool writes;   /* it waits for bytes to go out */
+    bool recalls;  /* it sleeps until its memory is no longer lent */
     int error;
 
     smuxb_stream *stream; /* of a reader or writer */
@@ -112,11 +113,11 @@ struct blk_waiter {
     size_t room, got;
     int pieces_len;
 
-    smux_sendbuf *bufs; /* of a writer: what it lent */
+    smux_sendbuf *bufs; /* of a writer: the buffers it has lent */
     int bufs_len;
     size_t pending, kept_back; /* buffers still lent; bytes not lent, or taken back */
 
-    struct blk_piece pieces[BLK_PIECES_MAX]; /* of a reader: what it is to copy to `data` */
+    struct blk_piece pieces[BLK_PIECES_MAX]; /* of a reader: what it must copy to `data` */
 };
 
 /* ---- Session and stream --------------------------------------------------------------------- */
@@ -132,26 +133,26 @@ struct blk_queue {
     size_t len;
 };
 
-/* What the frames have been like that came last. */
+/* The most recent frames. */
 #define BLK_HISTORY 8
 struct blk_history {
-    uint32_t id;                /* the stream that the last payload was for, */
-    uint16_t lens[BLK_HISTORY]; /* and the lengths of its last ones in a row, the latest first */
-    bool within;                /* the last one is still being received */
+    uint32_t id;                /* the stream of the last payload, */
+    uint16_t lens[BLK_HISTORY]; /* the lengths of its latest payloads, newest first */
+    bool within;                /* the last payload is still being received */
 };
 
 struct smuxb_stream {
     smuxb_session *session;
     smux_stream *engine; /* NULL once closed */
     uint32_t id, refs;   /* refs: handles, and threads inside */
-    bool closed, reset;  /* smuxb_stream_close or smuxb_stream_reset; which of them */
-    bool eof, fin;       /* received; asked for by smuxb_stream_close_write */
-    bool borrows;        /* was last read by smuxb_stream_borrow */
-    int error;           /* reset, for that reason */
+    bool closed, reset;  /* closed: by close or reset; reset: by smuxb_stream_reset */
+    bool eof, fin;       /* eof: received; fin: asked for by smuxb_stream_close_write */
+    bool borrows;        /* the last read was smuxb_stream_borrow */
+    int error;           /* why it was reset; 0: it was not */
     uint64_t read_deadline_us, write_deadline_us;
     struct blk_queue queue;
-    bool watched;          /* is to be in session.ready when it can be read */
-    struct list_link link; /* session.unaccepted, later .ready, in the end .spare_streams */
+    bool watched;          /* belongs in session.ready when it can be read */
+    struct list_link link; /* session.unaccepted, later .ready, finally .spare_streams */
     struct list readers, writers;
 };
 
@@ -166,116 +167,117 @@ struct smuxb_session {
     smuxb_transport transport;
 
     /* The end. */
-    int error; /* it has ended */
+    int error; /* why it has ended; 0: it has not */
     int carrier_errno, broken_errno;
     char error_text[128];
     struct blk_waiter *drainer; /* smuxb_session_close, waiting for the queue to go out */
-    uint64_t linger_max_ms;     /* SMUXB_LINGER_MAX_MS, or less for tests */
-    uint64_t linger_until_us;   /* when that is over, once it has begun */
+    uint64_t linger_max_ms;     /* SMUXB_LINGER_MAX_MS, or less in tests */
+    uint64_t linger_until_us;   /* when lingering ends, once it has started */
     uint64_t sent_len;          /* bytes that the carrier has taken */
 
     /* Roles. */
     struct blk_waiter *in_owner, *out_owner;
     int in_wake_fd, out_wake_fd;
-    struct list sleepers[2];   /* [1]: those that write */
-    struct list held;          /* readers that have got something, while more is at hand */
-    struct blk_waiter *nudged; /* was woken to take the role `in`, and has not run yet */
-    uintptr_t solo_thread;     /* for whom the last messages were, and how many of them */
+    struct list sleepers[2];   /* [1]: writers */
+    struct list held;          /* readers that have got something while more is at hand */
+    struct blk_waiter *nudged; /* woken to take the role `in`, but has not run yet */
+    uintptr_t solo_thread;     /* the thread that the last messages were for, and their number */
     uint32_t solo;
-    uint32_t solo_denials; /* how often others would have read since that thread last did */
-    uint32_t served;       /* waiters that got what they waited for, in total */
+    uint32_t solo_denials; /* how often others could have read since that thread last did */
+    uint32_t served;       /* total of waiters that got what they waited for */
     uint32_t in_terms;     /* how often user threads took or left `in` */
     uint64_t flushed_us;
-    struct list cancels; /* writers that want their buffers back while a flush is under way */
+    struct list cancels; /* writers that want their buffers back during a flush */
     uint32_t wakes_len;
-    struct blk_waiter *wakes[BLK_WAKES_MAX]; /* to be woken when the mutex is let go of */
+    struct blk_waiter *wakes[BLK_WAKES_MAX]; /* to be woken when the mutex is unlocked */
 
-    /* What is received, and up to where it has been fed. */
-    struct blk_block *input, *next_input; /* next: NULL for want of memory */
+    /* Received bytes, and how far they have been fed. */
+    struct blk_block *input, *next_input; /* next_input: NULL if memory is short */
     size_t input_at, input_len;
-    smuxb_stream *receiving; /* whose payload came last, NULL if it has ended */
-    struct blk_waiter *lent; /* its memory is being received into by another thread */
-    uint64_t pinned_len;     /* of the pieces of input blocks in streams' queues, */
-    uint32_t pinned;         /* and how many blocks these are parts of */
+    smuxb_stream *receiving; /* the stream of the last payload; NULL if it has ended */
+    struct blk_waiter *lent; /* another thread is receiving into its memory */
+    uint64_t pinned_len;     /* total of the pieces of input blocks in streams' queues, */
+    uint32_t pinned;         /* and the number of blocks they belong to */
     struct blk_history history;
 
     struct list accepters, watchers, enders;
-    struct list ready;         /* streams that were watched */
-    struct list unaccepted;    /* streams of the peer, in the order of their coming */
-    struct list spare_streams; /* the memory of some that have ended */
+    struct list ready;         /* watched streams that can be read */
+    struct list unaccepted;    /* streams of the peer, in order of arrival */
+    struct list spare_streams; /* memory of some streams that have ended */
     uint32_t spare_streams_len;
     uint64_t accept_deadline_us;
-    /* The backlog: how many wait, how many fit, and while it is full: since when, as of how many
-     * accepted. */
+    /* The backlog: how many streams wait, how many fit; while it is full: since when, and how many
+     * had been accepted then. */
     uint32_t backlog_len, backlog_max, accepted, full_accepted;
     uint64_t full_since_us;
 
-    /* Own threads; reader and writer over a transport only. */
+    /* Its own threads; reader and writer only over a transport. */
     pthread_t threads[3];
     int threads_len;
     struct blk_waiter keeper, reader, writer;
-    uint64_t keeper_until_us; /* waits that long, 0: not, or just for BLK_NAP_US */
-    uint32_t carrier_users;   /* threads that use fd or transport without the mutex */
+    uint64_t keeper_until_us; /* it waits until then; 0: it does not, or only for BLK_NAP_US */
+    uint32_t carrier_users;   /* threads using fd or transport without the mutex */
 
     struct sockaddr_storage local, remote;
     socklen_t local_len, remote_len;
     struct iovec iov[BLK_IOV_MAX];
 
-    bool threaded;   /* over a transport: no roles, its threads do all I/O */
-    bool closing;    /* smuxb_session_close: all calls fail, what is queued goes out */
-    bool aborted;    /* not all of its threads could be started */
+    bool threaded;   /* over a transport: no roles; its own threads do all I/O */
+    bool closing;    /* smuxb_session_close: calls fail, queued bytes go out */
+    bool aborted;    /* some of its threads could not be started */
     bool flushing;   /* a thread is in blk_flush */
-    bool full;       /* the carrier takes no more */
-    bool broken;     /* nor will it ever */
-    bool stalled;    /* reading had to stop because too much is unread */
-    bool poll_first; /* the last attempt to receive found little: there will be nothing now */
-    bool dry;        /* the last attempt to receive found nothing */
-    bool more;       /* the carrier had more to give than was received last */
+    bool full;       /* the carrier takes no more for now */
+    bool broken;     /* and it never will again */
+    bool stalled;    /* reading has stopped because too much is unread */
+    bool poll_first; /* the last receive found little, so now there will be nothing */
+    bool dry;        /* the last receive found nothing */
+    bool more;       /* the carrier had more than the last receive took */
 };
 
 /* ---- blk_wait.c ------------------------------------------------------------------------ */
 
 void blk_lock(smuxb_session *s);
-/* Also makes the system calls for the wake-ups that have been decided on. */
+/* Also makes the system calls for the wake-ups decided on. */
 void blk_unlock(smuxb_session *s);
-/* blk_unlock after giving up a reference: frees the session if that was the last one. */
+/* Like blk_unlock after giving up a reference: frees the session if that was the last one. */
 void blk_leave(smuxb_session *s);
-/* When there are no threads, no handles and no streams of it left. */
+/* Called when the session has no threads, handles or streams left. */
 void blk_session_destroy(smuxb_session *s);
 void blk_waiter_init(struct blk_waiter *w, const uint64_t *deadline_us);
 /* Makes the waiter look again. */
 void blk_wake(smuxb_session *s, struct blk_waiter *w);
 void blk_wake_all(smuxb_session *s, struct list *waiters);
-/* What it waits for has come. */
+/* Tells the waiter that what it waits for has come. */
 void blk_satisfy(smuxb_session *s, struct blk_waiter *w);
-/* Of those that have nothing yet, the one that came first. */
+/* The same for the first of the waiters that have nothing yet. */
 void blk_satisfy_one(smuxb_session *s, struct list *waiters);
 void blk_satisfy_all(smuxb_session *s, struct list *waiters);
-/* Lets go of the mutex until woken or `until_us` (0: for ever).  `sleepers`: where those who may
- * take roles can be found meanwhile, or NULL. */
+/* Unlocks the mutex until woken or until `until_us` (0: forever). `sleepers`: the list in which
+ * threads that may take roles can be found meanwhile, or NULL. */
 void blk_sleep(smuxb_session *s, struct blk_waiter *w, struct list *sleepers, uint64_t until_us);
-/* Waits until w->done, doing the session's I/O meanwhile.  False: its deadline has passed.  If
- * w->granted afterwards, the mutex is not held, and session and stream must not be touched. */
+/* Waits until w->done, doing the session's I/O meanwhile. False: its deadline has passed. If
+ * w->granted is set afterwards, the mutex is not held, and the session and the stream must not be
+ * touched. */
 bool blk_wait(smuxb_session *s, struct blk_waiter *w);
 /* The same as a member of `waiters`, where blk_satisfy_all and the like find it. */
 bool blk_wait_among(smuxb_session *s, struct blk_waiter *w, struct list *waiters);
-/* See to it that a vacant role is taken where there is need: by a sleeping thread, or the keeper.
- * */
+/* Make sure that a vacant role is taken where needed, by a sleeping thread or by the keeper. */
 void blk_pass_on_out(smuxb_session *s);
 void blk_pass_on_in(smuxb_session *s);
-/* After reading: somebody else will, at once or when the keeper finds that nobody does. */
+/* Call this after reading: somebody else will read, at once or when the keeper finds that nobody
+ * does. */
 void blk_left_in(smuxb_session *s, bool at_once);
-/* There is something for the keeper to see to: at once, or when it has napped. */
+/* Tells the keeper that there is something to do, at once or after its nap. */
 void blk_watch(smuxb_session *s);
-/* Gives a reader part of what it waits for.  If it could take much more and more is at hand, it is
- * not woken for that yet (blk_release_held does it). */
+/* Gives a reader part of what it waits for. If it could take much more and more is at hand, it is
+ * not woken yet (blk_release_held does that). */
 void blk_served(smuxb_session *s, struct blk_waiter *w);
 void blk_release_held(smuxb_session *s);
-/* So many are held that their wake-ups are worth a short wait for more input. */
+/* Whether so many readers are held that their wake-ups are worth a short wait for more input. */
 bool blk_many_held(const smuxb_session *s);
-/* Whether a reader should rather go on than return now. */
+/* Whether a reader should go on rather than return now. */
 bool blk_wants_more(const smuxb_session *s, const struct blk_waiter *w);
-/* Messages have been for one thread alone lately. */
+/* Whether recent messages have all been for one thread. */
 bool blk_solo(const smuxb_session *s);
 static inline bool blk_sleeping(const smuxb_session *s) {
     return !list_is_empty(&s->sleepers[0]) || !list_is_empty(&s->sleepers[1]);
@@ -283,39 +285,41 @@ static inline bool blk_sleeping(const smuxb_session *s) {
 
 /* ---- blk_io.c -------------------------------------------------------------------------- */
 
-/* One turn in the roles: waits for the carrier, at most until `until_us` (0: for ever), and does
+/* One turn in the roles: waits for the carrier, at most until `until_us` (0: forever), and does
  * what is to be done. */
 void blk_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t until_us);
-/* Sends what there is to be sent, as far as the carrier takes it at once; if another thread is at
- * it, that one does.  It ends earlier if `w` (or NULL) is done meanwhile, or its deadline passes.
- * */
+/* Sends what is to be sent, as far as the carrier takes it at once. If another thread is already
+ * sending, that one does it. Stops early if `w` (or NULL) is done meanwhile or its deadline
+ * passes. */
 void blk_flush(smuxb_session *s, const struct blk_waiter *w);
-/* Leaves it to the next call, or to the keeper within a millisecond; at once if all is quiet. */
+/* Leaves sending to the next call, or to the keeper within a millisecond; at once if all is
+ * quiet. */
 void blk_flush_later(smuxb_session *s);
-/* As blk_flush if that was not done a moment ago, else as blk_flush_later: small frames gather. */
+/* Like blk_flush if the last flush is a while ago, otherwise like blk_flush_later: small frames
+ * gather. */
 void blk_flush_gathered(smuxb_session *s);
 static inline bool blk_flush_due(const smuxb_session *s) {
     return !s->threaded && !s->flushing && !s->full && !s->broken &&
            smux_session_want_write(s->engine);
 }
-/* Takes back what of the waiter's buffers has not gone out.  False: a flush is under way, or no
- * memory; to be tried again. */
+/* Takes back what has not gone out of the waiter's buffers. False: a flush is under way or memory
+ * is short; try again. */
 bool blk_take_back(smuxb_session *s, struct blk_waiter *w);
 /* The carrier has ended, or failed with an errno. */
 void blk_carrier_lost(smuxb_session *s, int saved_errno);
 
 /* ---- blk_input.c ----------------------------------------------------------------------- */
 
-/* Whether the engine may be given more input now.  If not, *until_us is lowered to the time when to
- * ask again, if there is one. */
+/* Whether the engine may be given more input now. If not, *until_us is lowered to the time to ask
+ * again, if there is one. */
 bool blk_may_read(smuxb_session *s, uint64_t *until_us);
-/* Some of what was unread has been read: reading may go on, if it had to stop. */
+/* Call this when unread data has been read: reading resumes if it had stopped. */
 void blk_unstall(smuxb_session *s);
-/* Feeds a header or payload that lies elsewhere than in the input. */
+/* Feeds a header or payload that does not lie in the input. */
 void blk_feed_bytes(smuxb_session *s, const uint8_t *data, size_t len);
-/* While an event is being handled: what lies behind it in the input is fed later. */
+/* While an event is being handled: feed what follows it in the input later. */
 void blk_feed_no_further(smuxb_session *s);
-/* Feeds about `limit` bytes of the input that has been received, if allowed. */
+/* Feeds about `limit` bytes of the received input, if allowed. */
 void blk_feed(smuxb_session *s, size_t limit);
 static inline bool blk_unfed(const smuxb_session *s) {
     return s->input_at < s->input_len;
@@ -323,66 +327,66 @@ static inline bool blk_unfed(const smuxb_session *s) {
 
 /* ---- blk_block.c ----------------------------------------------------------------------- */
 
-/* Memory for received bytes, shared by those who still have to copy theirs. */
+/* Memory for received bytes, shared by all who still have to copy theirs. */
 struct blk_block *blk_block_new(size_t size);
 void blk_block_release(struct blk_block *b);
-/* False for want of memory. */
+/* False: memory is short. */
 bool blk_input_new(smuxb_session *s);
 /* Makes room to receive into, and returns it. */
 struct iovec blk_input_prepare(smuxb_session *s);
-/* Behind what has been received; the first byte that has not been fed. */
+/* The end of the received bytes; the first byte that has not been fed. */
 uint8_t *blk_input_end(const smuxb_session *s);
 const uint8_t *blk_input_data(const smuxb_session *s);
-/* Leaves data in the input for a waiter to copy by itself or to borrow, or copies it at once.
- * False: it borrows, and there is no memory to leave data in. */
+/* Leaves data in the input for a waiter to copy itself or to borrow, or copies it at once. False:
+ * it borrows, and there is no memory to leave data in. */
 bool blk_hand_over(smuxb_session *s, struct blk_waiter *w, const uint8_t *data, size_t len);
-/* The waiter's part, without the mutex. */
+/* The waiter's part; runs without the mutex. */
 void blk_copy_pieces(struct blk_waiter *w);
 void blk_lend_pieces(const struct blk_waiter *w, smuxb_loan *loan);
 
-/* False for want of memory; nothing is stored then. */
+/* False: memory is short, and nothing has been stored. */
 bool blk_queue_put(smuxb_session *s, struct blk_queue *q, const uint8_t *data, size_t len);
-/* Gives the waiter what it has room for. */
+/* Gives the waiter as much as it has room for. */
 void blk_queue_take(smuxb_session *s, struct blk_queue *q, struct blk_waiter *w);
 void blk_queue_drop(smuxb_session *s, struct blk_queue *q);
 
 /* ---- blk_direct.c ---------------------------------------------------------------------- */
 
-/* Frames that may be expected at a time. */
+/* How many frames may be expected at a time. */
 #define BLK_FRAMES_MAX 8
-#define BLK_HEADER_LEN 8u /* of a frame: what smux_session_get_incoming says between two */
+#define BLK_HEADER_LEN 8u /* what smux_session_get_incoming reports between two frames */
 
-/* Where the next bytes are to be received to. */
+/* Where to receive the next bytes. */
 struct blk_plan {
     struct iovec iov[2 * BLK_FRAMES_MAX + 2];
     int iovcnt, frames;
     size_t total;
-    size_t current; /* payload of the frame being received, to the reader */
-    uint32_t id;    /* the stream of the frames expected then */
+    size_t current; /* payload of the current frame that goes to the reader */
+    uint32_t id;    /* the stream of the frames expected after it */
     uint8_t headers[BLK_FRAMES_MAX][BLK_HEADER_LEN];
 };
-/* Payload of the stream has come: notes how long its frame is. */
+/* Call this when payload of the stream has arrived: notes how long its frame is. */
 void blk_note_frame(smuxb_session *s, const smuxb_stream *st);
 void blk_plan(smuxb_session *s, struct blk_waiter *w, struct blk_plan *plan);
-/* So many bytes have come.  Feeds them, except for what has ended up in the input. */
+/* `len` bytes have been received. Feeds them, except for those that ended up in the input. */
 void blk_plan_received(smuxb_session *s, struct blk_plan *plan, size_t len);
 
 /* ---- blk_events.c ---------------------------------------------------------------------- */
 
 void blk_dispatch(smuxb_session *s);
-/* Every thread inside a write is to return, or inside any call. */
+/* Makes every thread inside a write return; inside any call. */
 void blk_fail_writers(smuxb_session *s);
 void blk_fail_waiters(smuxb_session *s);
 
 /* ---- blk_stream.c ---------------------------------------------------------------------- */
 
-/* Without a handle as yet, and not counted as a user of the session. */
+/* The stream has no handle yet and does not count as a user of the session. */
 smuxb_stream *blk_stream_new(smuxb_session *s, smux_stream *engine);
-/* One handle or thread less. */
+/* Gives up one reference: of a handle or a thread. */
 void blk_stream_unref(smuxb_stream *st);
-/* It can be read: tells those who wait for that. */
+/* The stream can be read: tells those who wait for that. */
 void blk_stream_ready(smuxb_stream *st);
-/* Why calls on the stream (writing to it; on the session) fail now, 0 if they need not. */
+/* Why calls on the stream, writes to it, or calls on the session fail now; 0: they do not. */
 int blk_stream_error(const smuxb_stream *st);
 int blk_write_error(const smuxb_stream *st);
 int blk_session_error(const smuxb_session *s);
@@ -392,12 +396,12 @@ int blk_session_error(const smuxb_session *s);
 /* How long user threads may leave the carrier alone before the keeper takes over. */
 #define BLK_NAP_US 1000u
 
-/* SMUXB_ERR_THREAD: none has been left running. */
+/* SMUXB_ERR_THREAD: no thread has been left running. */
 int blk_threads_start(smuxb_session *s);
 void blk_threads_join(smuxb_session *s);
 
 static inline smuxb_session *blk_mutable(const smuxb_session *s) {
-    return (smuxb_session *)(uintptr_t)s; /* const to the caller; the mutex must be taken */
+    return (smuxb_session *)(uintptr_t)s; /* const to the caller, but the mutex must be locked */
 }
 
 #endif

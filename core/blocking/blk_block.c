@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Where received bytes lie until somebody reads them.
+ * The blocks that hold received bytes until somebody reads them.
  */
 #include "core/blocking/blk.h"
 
@@ -8,21 +8,22 @@
 
 struct blk_block {
     uint32_t refs; /* atomic: pieces are released without the mutex */
-    uint32_t pins; /* pieces of streams' queues; under the mutex */
+    uint32_t pins; /* pieces in streams' queues; under the mutex */
     uint32_t size;
     uint8_t data[];
 };
 
-/* One recv may fill an input block.  Larger ones would leave the L2 cache before they are read. */
+/* One recv may fill an input block. Larger blocks would leave the L2 cache before they are read. */
 #define INPUT_SIZE (128u * 1024u)
-/* Room that is worth a recv; with less, and the beginning still in use, the next block is used. */
+/* Room that is worth a recv; with less, and with the start of the block still in use, the next
+ * block is used. */
 #define INPUT_ROOM_MIN (64u * 1024u)
 
 /* ---- Blocks --------------------------------------------------------------------------------- */
 
-/* Input blocks that nobody uses: malloc would map and unmap them each time.  They are kept for the
- * whole process, as smux_blocking.h says: who releases one may hold a loan of a session that is
- * gone. */
+/* Unused input blocks: malloc would map and unmap them each time. They are kept for the whole
+ * process, as smux_blocking.h says, because whoever releases one may hold a loan of a session that
+ * is gone. */
 #define SPARES 64
 static struct blk_block *spares[SPARES];
 
@@ -82,7 +83,7 @@ struct iovec blk_input_prepare(smuxb_session *s) {
     if (unshared(s->input)) {
         s->input_at = s->input_len = 0;
     } else if (INPUT_SIZE - s->input_len < INPUT_ROOM_MIN) {
-        /* There is a next one: without it, nothing would have been left in this one (may_leave). */
+        /* There is a next block: otherwise nothing would have been left in this one (may_leave). */
         blk_block_release(s->input);
         s->input = s->next_input;
         s->next_input = NULL;
@@ -101,7 +102,7 @@ const uint8_t *blk_input_data(const smuxb_session *s) {
     return s->input->data + s->input_at;
 }
 
-/* Whether bytes may stay where they are for later: only if there is another block to go on with. */
+/* Whether bytes may stay where they are for now: only if there is another block to go on with. */
 static bool may_leave(const smuxb_session *s, const uint8_t *data) {
     return s->next_input && data >= s->input->data && data < s->input->data + INPUT_SIZE;
 }
@@ -119,7 +120,7 @@ bool blk_hand_over(smuxb_session *s, struct blk_waiter *w, const uint8_t *data, 
         return false;
     w->got += len;
     if (data == to)
-        return true; /* received where it belongs */
+        return true; /* it was received where it belongs */
     if (leave)
         w->pieces[w->pieces_len++] = (struct blk_piece){hold(s->input), data, len, to};
     else
@@ -152,14 +153,14 @@ void smuxb_stream_return(smuxb_loan *loan) {
 
 /* ---- Queues --------------------------------------------------------------------------------- */
 
-/* Data of at least this size stays in the input; smaller ones would keep too much memory in use
- * for what they hold.  And so would blocks of which little is left: more than PINNED_MAX are kept
- * for queues only if half of what they have room for is in use. */
+/* Data of at least this size stays in the input; smaller pieces would keep too much memory in use
+ * for what they hold. So would blocks of which little is left: more than PINNED_MAX are kept for
+ * queues only if at least half of their room is in use. */
 #define PIN_MIN    4096u
 #define PINNED_MAX 32u
 
-/* Copies grow with the queue, so that neither many streams with a few bytes nor one with many cost
- * much more memory than they hold. */
+/* Copies grow with the queue, so that neither many streams with a few bytes nor one stream with
+ * many takes much more memory than the data. */
 #define COPY_MIN 256u
 #define COPY_MAX 16384u
 
@@ -199,7 +200,7 @@ static bool put_copy(struct blk_queue *q, const uint8_t *data, size_t len) {
     return true;
 }
 
-/* What still fits behind the last copy goes there.  Readers may hold what lies before. */
+/* Appends what still fits to the last copy. Readers may hold what lies before it. */
 static size_t put_behind(struct blk_queue *q, const uint8_t *data, size_t len) {
     if (!q->tail || is_input(q->tail->piece.block))
         return 0;
@@ -223,7 +224,7 @@ static void pin(smuxb_session *s, struct blk_block *b, size_t len) {
     s->pinned_len += len;
 }
 
-/* `len` bytes of a piece have gone, and with `all` the piece. */
+/* `len` bytes of a piece are gone, and with `all` the piece itself. */
 static void unpin(smuxb_session *s, struct blk_block *b, size_t len, bool all) {
     if (!is_input(b))
         return;
@@ -247,7 +248,7 @@ bool blk_queue_put(smuxb_session *s, struct blk_queue *q, const uint8_t *data, s
     return false;
 }
 
-/* Its reference to the block is the caller's now. */
+/* The caller takes over its reference to the block. */
 static void remove_head(struct blk_queue *q) {
     struct blk_node *node = q->head;
     q->head = node->next;

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * Bulk data goes from the kernel straight to the memory of the thread that reads it, which is the
- * one that receives or one that sleeps.  The engine says whose payload comes next, and how much of
- * it is missing.  If large frames come for several readers in turn, each is received by itself.  If
- * they are all for the same one, what comes next is guessed: writes of one size make the same
- * sequence of frames each time, so room is laid out for headers and, in the reader's memory,
- * payloads, as they came before.  The engine is fed a header first and asked what it means; if that
- * is not what was guessed, what came behind it is moved to the input, which is where it would have
- * been received to without the guess, and costs the same copy.
+ * Receives bulk data from the kernel straight into the memory of the thread that reads it, which is
+ * either the one that receives or one that sleeps. The engine says whose payload comes next, and
+ * how much of it is missing. If large frames come for several readers in turn, each is received by
+ * itself. If they are all for the same one, the next frames are guessed: writes of one size make
+ * the same sequence of frames each time, so room is laid out for headers and, in the reader's
+ * memory, for payloads of the same lengths as before. The engine is fed each header first and asked
+ * what it means. If that is not what was guessed, the bytes after it are moved to the input, where
+ * they would have been received without the guess, at the cost of the same copy.
  */
 #include "core/blocking/blk.h"
 
 #include <string.h>
 
-/* Less is not worth the trouble. */
+/* Less than this is not worth the trouble. */
 #define WORTHWHILE 4096u
 /* Copying less than this costs less than a system call of its own. */
 #define SEPARATE_MIN 12288u
-/* How much is received behind, into the input: at least a header, and some small frames. */
+/* How much more is received, into the input: at least a header and some small frames. */
 #define BEHIND 256u
 
 /* ---- Before --------------------------------------------------------------------------------- */
@@ -40,15 +40,15 @@ static void add(struct blk_plan *p, void *to, size_t len) {
     p->total += len;
 }
 
-/* Whether large frames come for several readers: then each is received by itself, to where it
- * belongs, and just enough behind it to know what the next one is. */
+/* Whether large frames come for several readers. Then each is received by itself, where it belongs,
+ * with just enough after it to know what the next one is. */
 static bool mixed_bulk(const smuxb_session *s, const smux_incoming *in) {
     if (s->receiving && s->receiving->borrows)
-        return false; /* then it belongs where the rest is */
+        return false; /* its payload then belongs where the rest is */
     return in->frame_len >= SEPARATE_MIN && (blk_sleeping(s) || !list_is_empty(&s->held));
 }
 
-/* The reader that the payload to come is for, if there is one with room: `w` itself, or one that
+/* The reader that the coming payload is for, if there is one with room: `w` itself, or one that
  * sleeps. */
 static struct blk_waiter *target(const smuxb_session *s, const smux_incoming *in,
                                  struct blk_waiter *w) {
@@ -61,7 +61,7 @@ static struct blk_waiter *target(const smuxb_session *s, const smux_incoming *in
     return r == w || (r->where == BLK_ASLEEP && !s->poll_first) ? r : NULL;
 }
 
-/* After how many payloads their lengths begin to repeat; 1 if there is no telling. */
+/* After how many payloads their lengths repeat; 1 if that cannot be told. */
 static int period(const uint16_t *lens) {
     for (int p = 1; p + 1 < BLK_HISTORY; p++)
         if (lens[0] == lens[p] && lens[1] == lens[p + 1])
@@ -69,8 +69,9 @@ static int period(const uint16_t *lens) {
     return 1;
 }
 
-/* Room for the frames expected next, as far as the reader's memory goes, and the input in case that
- * they are others.  False: one does not fit entirely, so that nothing may be received behind it. */
+/* Adds room for the frames expected next, as far as the reader's memory goes, and room in the input
+ * in case other frames come. False: one frame does not fit entirely, so nothing may be received
+ * after it. */
 static bool add_frames(struct blk_plan *p, const uint16_t *lens, uint8_t *to, size_t room,
                        size_t input_room) {
     for (int every = period(lens); p->frames < BLK_FRAMES_MAX && room;) {
@@ -130,8 +131,8 @@ void blk_plan(smuxb_session *s, struct blk_waiter *w, struct blk_plan *p) {
 
 /* ---- After ---------------------------------------------------------------------------------- */
 
-/* Whether the header that has just been fed begins the payload for which there is room, of which
- * `len` bytes have come. */
+/* Whether the header just fed starts the payload that there is room for, of which `len` bytes have
+ * come. */
 static bool as_expected(const smuxb_session *s, const struct blk_plan *p, size_t room, size_t len) {
     smux_incoming in;
     smux_session_get_incoming(s->engine, &in);
@@ -139,8 +140,8 @@ static bool as_expected(const smuxb_session *s, const struct blk_plan *p, size_t
            (in.len == room || (len <= room && len <= in.len));
 }
 
-/* Moves `len` bytes that were received by `iov` to the input, in front of those of them that are
- * there already. */
+/* Moves `len` bytes that were received into `iov` to the input, in front of those that are already
+ * there. */
 static void move_to_input(smuxb_session *s, const struct iovec *iov, size_t len) {
     uint8_t *input = blk_input_end(s);
     size_t before = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the engine reports, and whom that concerns.
+ * What the engine reports, and which threads are told.
  */
 #include "core/blocking/blk.h"
 
@@ -20,7 +20,7 @@ static void on_accept(smuxb_session *s, const smux_event *ev) {
     blk_satisfy_one(s, &s->accepters);
 }
 
-/* To those who wait for it, in the order of their coming, unless something waits for them. */
+/* Gives data to the waiting readers in order of arrival, unless older data is queued. */
 static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, size_t len) {
     size_t done = 0;
     if (st->queue.len)
@@ -31,7 +31,7 @@ static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, s
         struct blk_waiter *w = container_of(link, struct blk_waiter, home);
         size_t n = w->room - w->got < len - done ? w->room - w->got : len - done;
         if (!n || w->pieces_len == BLK_PIECES_MAX || (w->done && !w->got))
-            continue; /* full, or on its way out with an error */
+            continue; /* it is full, or returning with an error */
         if (!blk_hand_over(s, w, data + done, n))
             break;
         done += n;
@@ -42,14 +42,14 @@ static size_t deliver(smuxb_session *s, smuxb_stream *st, const uint8_t *data, s
     return done;
 }
 
-/* What those that wait have got is followed by what is queued now: they are to get no more.  Those
- * that have nothing, because they could not borrow, take it from there. */
+/* What the waiting readers have got is followed by what is queued now, so they must get no more.
+ * Those that have nothing, because they could not borrow, take it from the queue. */
 static void seal_readers(smuxb_stream *st) {
     list_for_each(link, &st->readers) {
         struct blk_waiter *w = container_of(link, struct blk_waiter, home);
         w->room = w->got ? w->got : w->room;
         blk_satisfy(st->session, w);
-        blk_wake(st->session, w); /* also if it is held */
+        blk_wake(st->session, w); /* even if it is held */
     }
 }
 
@@ -57,8 +57,8 @@ static void end_with(smuxb_session *s, smuxb_stream *st, int error) {
     st->error = error;
     blk_stream_ready(st);
     if (st->queue.len)
-        st->eof = false;           /* what is lost must not look complete */
-    blk_queue_drop(s, &st->queue); /* it has left the engine's budget */
+        st->eof = false;           /* incomplete data must not look complete */
+    blk_queue_drop(s, &st->queue); /* it no longer counts against the engine's budget */
     blk_satisfy_all(s, &st->readers);
     blk_satisfy_all(s, &st->writers);
 }
@@ -77,7 +77,7 @@ static void on_data(smuxb_session *s, const smux_event *ev) {
         blk_stream_ready(st);
         return;
     }
-    /* A gap in the data is out of the question. */
+    /* The data must not have a gap. */
     st->engine = NULL;
     smux_stream_reset(ev->stream);
     end_with(s, st, SMUX_ERR_NOMEM);
@@ -113,7 +113,7 @@ static void on_sent(smuxb_session *s, const smux_event *ev) {
 }
 
 static void on_notice(smuxb_session *s, const smux_event *ev) {
-    (void)s; /* hello, goaway, failed: the engine has acted on them, or blk_dispatch does */
+    (void)s; /* hello, goaway, failed: the engine or blk_dispatch handles them */
     (void)ev;
 }
 
@@ -152,12 +152,12 @@ void blk_fail_waiters(smuxb_session *s) {
     blk_satisfy_all(s, &s->watchers);
 }
 
-/* Not left to the event, which waits for a write that is under way: it may be that one which hangs.
- */
+/* Does not wait for the event, which comes only after a write that is under way: that write may be
+ * the one that hangs. */
 static void on_end(smuxb_session *s) {
     s->error = smux_session_error(s->engine);
     describe_end(s);
-    /* A peer that is still reading gets all that it was sent; others are cut off. */
+    /* A peer that is still reading gets everything sent to it; others are cut off. */
     if (s->fd >= 0)
         shutdown(s->fd, s->closing ? SHUT_WR : SHUT_RDWR);
     blk_fail_waiters(s);

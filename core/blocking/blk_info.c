@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Questions about sessions and streams, and the texts of errors.
+ * Queries about sessions and streams, and the texts of errors.
  */
 #include "core/blocking/blk.h"
 
@@ -17,7 +17,7 @@ static const struct error_info {
 #undef X
 };
 
-/* NULL: it is one of the engine's. */
+/* NULL: the error is one of the engine's. */
 static const struct error_info *find(int error) {
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
         if (errors[i].error == error)

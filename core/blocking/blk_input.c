@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Received bytes on their way into the engine: when, and how many at a time.
+ * Feeds received bytes to the engine: when, and how many at a time.
  */
 #include "core/blocking/blk.h"
 
-/* A full backlog holds the input back until half of it has been accepted, or as long as streams are
- * being accepted at this pace; only then are further ones refused.  A burst is not lost, and a
- * program that does not accept stops nothing. */
+/* A full backlog stops the input until half of it has been accepted, or for as long as streams are
+ * being accepted at this pace; only after that are further streams refused. So a burst is not lost,
+ * and a program that does not accept blocks nothing else. */
 #define ACCEPT_PATIENCE_US 500000u
-/* The pace that is expected once it is not full any more. */
+/* The pace expected once it is no longer full. */
 #define DRAIN_PATIENCE_US 1000u
 
 static bool backlog_full(const smuxb_session *s) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Roles at work: what is read from the carrier and written to it, if it is a socket.
- * Its descriptor's flags are left alone: MSG_DONTWAIT makes each call non-blocking by itself.
+ * The roles at work: reading and writing a carrier that is a socket. The descriptor's flags are
+ * left alone: MSG_DONTWAIT makes each call non-blocking by itself.
  */
 #include "core/blocking/blk.h"
 
@@ -9,15 +9,16 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-/* Small frames (SYN, FIN) that follow each other within this time share a system call. */
+/* Small frames (SYN, FIN) made within this time of each other share a system call. */
 #define GATHER_US 50u
 /* Feeding less than this at a time costs more than it saves. */
 #define FEED_MIN 4096u
-/* Whoever receives so much at a time is likely to find more there. */
+/* A thread that receives this much at once is likely to find more. */
 #define BULK_MIN 16384
-/* How long a carrier that has run dry is watched before many readers are woken for that. */
+/* How long a dry carrier is watched before many readers are woken for what they have. */
 #define DRY_PATIENCE_US 100u
-/* Rounds that a thread flushes for others when it could go, before it wakes one of them for it. */
+/* How many rounds a thread that could return flushes for others before it wakes one of them to do
+ * it. */
 #define FLUSH_FAVOURS 2
 
 /* ---- Without the mutex ---------------------------------------------------------------------- */
@@ -27,11 +28,11 @@ struct carrier_io {
     struct blk_plan *plan;
     short events;
     bool poll_first, never_poll;
-    bool broken; /* already when it began */
+    bool broken; /* it already was when this began */
     uint64_t until_us;
-    /* What came of it: */
+    /* The results: */
     ssize_t got;
-    int error; /* errno of recv; EAGAIN: nothing received */
+    int error; /* errno of recv; EAGAIN: nothing was received */
     short revents;
     bool polled;
 };
@@ -62,7 +63,8 @@ static void wait_for_carrier(struct carrier_io *io) {
         io->revents = fds[0].revents;
 }
 
-/* If the last attempt found nothing, so will this one: then poll at once, if that is allowed. */
+/* If the last attempt found nothing, this one would not either: poll at once, if that is
+ * allowed. */
 static void use_carrier(struct carrier_io *io) {
     bool receives = io->events & POLLIN;
     io->error = EAGAIN;
@@ -101,11 +103,11 @@ static void end_io(smuxb_session *s, struct blk_waiter *w) {
         eventfd_read(w->wake_fd, &ignored);
     w->kicked = false;
     if (s->error)
-        blk_wake(s, &s->keeper); /* which closes the carrier once nobody uses it */
+        blk_wake(s, &s->keeper); /* it closes the carrier once nobody uses it */
 }
 
-/* If nobody else waits, no more is fed than this waiter can take: the rest stays where it is
- * instead of being copied, until the next call fetches it from there. */
+/* If nobody else waits, feed no more than this waiter can take: the rest stays where it is until
+ * the next call takes it from there, instead of being copied. */
 static size_t feed_limit(const smuxb_session *s, const struct blk_waiter *w) {
     if (!w->waits || blk_sleeping(s) || !list_is_empty(&s->held))
         return SIZE_MAX;
@@ -132,7 +134,7 @@ static void received(smuxb_session *s, const struct carrier_io *io) {
     }
 }
 
-/* `until_us` (0: for ever), or in `wait_us` if that is sooner. */
+/* The earlier of `until_us` (0: forever) and `wait_us` from now. */
 static uint64_t sooner(uint64_t until_us, uint64_t wait_us) {
     uint64_t end_us = smuxb_now_us() + wait_us;
     return until_us && until_us < end_us ? until_us : end_us;
@@ -154,7 +156,7 @@ static void io_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint
     if (s->broken)
         io.until_us = 1;
     if (roles & BLK_OUT)
-        s->poll_first |= reads; /* or a steady stream of input would keep it from watching both */
+        s->poll_first |= reads; /* otherwise steady input would keep it from watching both */
     io.poll_first = s->poll_first;
     if (reads)
         blk_plan(s, w, &plan);
@@ -195,8 +197,8 @@ void blk_turn(smuxb_session *s, struct blk_waiter *w, unsigned roles, uint64_t u
 
 /* ---- Sending -------------------------------------------------------------------------------- */
 
-/* What the peer sent before it broke the connection is still to be read: the session fails when
- * that has been done.  Only writing fails at once. */
+/* What the peer sent before it broke the connection must still be read, so the session fails only
+ * after that. Writing fails at once. */
 static void carrier_broken(smuxb_session *s, int saved_errno) {
     s->broken = true;
     s->broken_errno = saved_errno;
@@ -224,7 +226,7 @@ bool blk_take_back(smuxb_session *s, struct blk_waiter *w) {
     return !w->pending;
 }
 
-/* Writers whose time is up wait for the moment when their memory is not being sent from. */
+/* Serves writers whose time is up: they wait until their memory is not being sent from. */
 static void serve_cancels(smuxb_session *s) {
     list_for_each(link, &s->cancels) {
         struct blk_waiter *w = container_of(link, struct blk_waiter, cancel);
@@ -235,7 +237,7 @@ static void serve_cancels(smuxb_session *s) {
     }
 }
 
-/* One system call.  False: the carrier takes no more, or there is no more. */
+/* Makes one system call. False: the carrier takes no more, or there is nothing more to send. */
 static bool send_some(smuxb_session *s) {
     s->flushed_us = smuxb_now_us();
     int len = smux_session_output(s->engine, s->iov, BLK_IOV_MAX, s->flushed_us), saved_errno = 0;
@@ -256,7 +258,7 @@ static bool send_some(smuxb_session *s) {
     if (n < 0 && saved_errno != EAGAIN && saved_errno != EWOULDBLOCK && saved_errno != EINTR)
         carrier_broken(s, saved_errno);
     else if ((n >= 0 && (size_t)n < total) || (n < 0 && saved_errno != EINTR))
-        s->full = true; /* a short write says so as well as an EAGAIN would */
+        s->full = true; /* a short write means the same as EAGAIN */
     blk_dispatch(s);
     serve_cancels(s);
     return !s->full && !s->broken && smux_session_want_write(s->engine);
@@ -285,7 +287,7 @@ void blk_flush(smuxb_session *s, const struct blk_waiter *w) {
     if (s->error)
         blk_wake(s, &s->keeper);
     if (!w || w->done || late)
-        blk_pass_on_out(s); /* otherwise it goes on itself */
+        blk_pass_on_out(s); /* otherwise this thread goes on itself */
 }
 
 void blk_flush_later(smuxb_session *s) {
@@ -295,7 +297,7 @@ void blk_flush_later(smuxb_session *s) {
         blk_watch(s);
 }
 
-/* What has come meanwhile is read by a thread that sends small frames all the time, so that the
+/* A thread that keeps sending small frames also reads what has arrived meanwhile, so that the
  * keeper need not wake for it and contend for the mutex. */
 static void read_along(smuxb_session *s) {
     const uint64_t none = 0;
@@ -307,7 +309,7 @@ static void read_along(smuxb_session *s) {
     blk_waiter_init(&w, &none);
     w.done = true;
     blk_turn(s, &w, BLK_IN, 0);
-    blk_left_in(s, true); /* to one that came meanwhile */
+    blk_left_in(s, true); /* pass it to one that came meanwhile */
 }
 
 void blk_flush_gathered(smuxb_session *s) {

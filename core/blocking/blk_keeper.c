@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The session's own threads: the keeper, which minds the clock and, over a socket, is the I/O of
- * last resort; and over a transport the reader and the writer.
+ * last resort; over a transport also the reader and the writer.
  */
 #include "core/blocking/blk.h"
 
@@ -16,7 +16,7 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* Writing has failed, and reading waits for refusals to be written. */
+/* Ends the session if writing has failed while reading waits for refusals to be written. */
 static void give_up_broken(smuxb_session *s) {
     smux_session_info info;
     if (!s->broken || smux_session_want_read(s->engine))
@@ -26,8 +26,8 @@ static void give_up_broken(smuxb_session *s) {
         blk_carrier_lost(s, s->broken_errno);
 }
 
-/* The roles to take.  User threads that sleep are woken for them instead.  `quiet`: no user thread
- * has read lately. */
+/* The roles that the keeper must take; sleeping user threads are woken to take them instead.
+ * `quiet`: no user thread has read lately. */
 static unsigned keeper_roles(smuxb_session *s, bool quiet, uint64_t *until_us) {
     unsigned roles = 0;
     if (s->threaded)
@@ -47,8 +47,8 @@ static unsigned keeper_roles(smuxb_session *s, bool quiet, uint64_t *until_us) {
     return roles;
 }
 
-/* A wait of the keeper's begins and ends.  One that blk_watch may end, which user threads call, was
- * quiet if it has not; others were if nobody has read meanwhile. */
+/* The start and the end of a wait. A wait that user threads can end with blk_watch was quiet if
+ * they did not; any other was quiet if nobody has read meanwhile. */
 static uint32_t begin_wait(smuxb_session *s, bool watches, uint64_t *until_us) {
     if (watches)
         s->keeper_until_us = *until_us;
@@ -63,8 +63,8 @@ static bool was_quiet(smuxb_session *s, bool watched, uint32_t in_terms) {
     return watched ? !woken : s->in_terms == in_terms;
 }
 
-/* Both return whether user threads have been quiet meanwhile.  If they have not, the next rest is a
- * nap, so that a busy one need not wake the keeper again and again. */
+/* Both return whether user threads have been quiet meanwhile. If not, the next rest is a nap, so
+ * that a busy thread need not wake the keeper again and again. */
 static bool keeper_turn(smuxb_session *s, unsigned roles, bool quiet, uint64_t until_us) {
     bool watches = roles & BLK_IN || (quiet && s->in_owner);
     uint32_t served = s->served, in_terms = begin_wait(s, watches, &until_us);
@@ -72,7 +72,7 @@ static bool keeper_turn(smuxb_session *s, unsigned roles, bool quiet, uint64_t u
     quiet = was_quiet(s, watches, in_terms);
     if (!s->in_owner)
         blk_release_held(s);
-    return quiet && s->served == served; /* or they will want the role themselves */
+    return quiet && s->served == served; /* otherwise they will want the role themselves */
 }
 
 static bool keeper_rest(smuxb_session *s, bool quiet, uint64_t until_us) {
@@ -100,7 +100,7 @@ static void keeper_work(smuxb_session *s) {
     }
 }
 
-/* Throws away what comes in, but not for as long as the peer likes.  False: it is gone. */
+/* Discards what comes in, but not for as long as the peer likes. False: the peer is gone. */
 #define DISCARD_ROUNDS 64
 static bool discard_input(smuxb_session *s) {
     uint8_t waste[16384];
@@ -112,9 +112,9 @@ static bool discard_input(smuxb_session *s) {
     return n >= 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
-/* Input that arrives once the socket is closed makes TCP send a reset, and throw away what it has
- * not yet been able to send.  So it is closed when the peer has acknowledged everything, has
- * stopped doing so, or has had SMUXB_LINGER_MAX_MS.  The writing side has been shut down before. */
+/* Input that arrives after the socket is closed makes TCP send a reset and discard what it has not
+ * yet been able to send. So the socket is closed when the peer has acknowledged everything, has
+ * stopped doing so, or has had SMUXB_LINGER_MAX_MS. Its sending side has been shut down before. */
 static void await_acknowledgement(smuxb_session *s) {
     int left = 0, before = INT32_MAX, idle_ms = 0;
     while (discard_input(s) && idle_ms < SMUXB_LINGER_MS && smuxb_now_us() < s->linger_until_us) {
@@ -126,7 +126,7 @@ static void await_acknowledgement(smuxb_session *s) {
     }
 }
 
-/* Nobody uses it any more, so the mutex is not held. */
+/* Nobody uses the carrier any more, so the mutex is not held. */
 static void close_carrier(smuxb_session *s, int error) {
     if (s->threaded) {
         if (s->transport.close)
@@ -236,7 +236,7 @@ static int start_all(smuxb_session *s) {
     return error;
 }
 
-/* None of them gets further than the mutex before all have been started. */
+/* No thread gets past the mutex before all have been started. */
 int blk_threads_start(smuxb_session *s) {
     blk_waiter_init(&s->keeper, NULL);
     blk_waiter_init(&s->reader, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Sessions: how they start and end.
+ * How sessions start and end.
  */
 #include "core/blocking/blk.h"
 
@@ -13,13 +13,13 @@
 
 #include "core/engine/wire.h"
 
-/* Input is held back while so many streams wait to be accepted, even if the backlog is larger: what
- * is not received yet needs no memory, and a short queue stays in the caches. */
+/* Input is held back while this many streams wait to be accepted, even if the backlog is larger:
+ * what has not been received needs no memory, and a short queue stays in the caches. */
 #define BACKLOG_HOLD 512u
 
 /* ---- Start ---------------------------------------------------------------------------------- */
 
-/* Without randomness (before the kernel's pool is ready) the clock must do. */
+/* If there are no random bytes (before the kernel's pool is ready) the clock must do. */
 static uint64_t random_seed(void) {
     uint64_t seed = 0;
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
@@ -57,7 +57,7 @@ static void session_init(smuxb_session *s, const smuxb_transport *transport) {
     list_init(&s->enders);
 }
 
-/* The descriptor becomes the session's when all else has succeeded. */
+/* The session takes the descriptor over only after everything else has succeeded. */
 static int use_descriptor(smuxb_session *s, int fd) {
     int type = 0, one = 1;
     socklen_t len = sizeof type;
@@ -127,9 +127,9 @@ int smuxb_session_server_over(smuxb_session **session, const smuxb_transport *tr
 
 /* ---- End ------------------------------------------------------------------------------------ */
 
-/* What tells that what has been written goes out: payload that the carrier has taken, also as part
- * of a frame, and streams that have ended.  Control frames do not, for a peer can have them sent
- * for ever (answers to pings). */
+/* Signs that written data is going out: payload that the carrier has taken, also as part of a
+ * frame, and streams that have ended. Control frames do not count, because a peer can have them
+ * sent forever (answers to pings). */
 struct outflow {
     uint64_t payload, frames, bytes;
     uint32_t streams;
@@ -137,12 +137,12 @@ struct outflow {
 
 #define CONTROL_LEN_MAX (WIRE_HEADER_LEN + WIRE_UPDATE_LEN)
 
-/* Whether there has been more of it; streams count when they are fewer than ever. */
+/* Whether more has gone out since; streams count when they are fewer than ever before. */
 static bool flows(const smuxb_session *s, struct outflow *o) {
     smux_session_info info;
     smux_session_get_info(s->engine, &info);
-    /* What so many whole frames, and a part of the next, can amount to if they are control frames.
-     * */
+    /* The most that this many whole frames and a part of the next can amount to if they are all
+     * control frames. */
     uint64_t frames = info.frames_out - o->frames, bytes = s->sent_len - o->bytes;
     uint64_t control_len = frames ? (frames + 1) * CONTROL_LEN_MAX : 0;
     bool more = info.bytes_out != o->payload || info.streams < o->streams || bytes > control_len;
@@ -151,7 +151,7 @@ static bool flows(const smuxb_session *s, struct outflow *o) {
     return more;
 }
 
-/* Lets go out what has been written, as long as it does go out. */
+/* Lets written data go out for as long as it does go out. */
 static void linger(smuxb_session *s) {
     struct blk_waiter w;
     struct outflow outflow = {.streams = UINT32_MAX};
@@ -172,7 +172,7 @@ static void linger(smuxb_session *s) {
     s->drainer = NULL;
 }
 
-/* Until the session has ended, or the deadline passed. */
+/* Waits until the session has ended or the deadline has passed. */
 static void await_end(smuxb_session *s, const uint64_t *deadline_us) {
     struct blk_waiter w;
     blk_waiter_init(&w, deadline_us);
@@ -182,7 +182,7 @@ static void await_end(smuxb_session *s, const uint64_t *deadline_us) {
 
 static int close_locked(smuxb_session *s) {
     const uint64_t none = 0;
-    if (s->closing) { /* by another thread, which may be at it */
+    if (s->closing) { /* by another thread, which may still be closing it */
         await_end(s, &none);
     } else if (!s->error) {
         s->closing = true;

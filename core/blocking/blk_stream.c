@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Streams: opening, accepting, reading, closing, and how long they live.
+ * Streams: opening, accepting, reading, closing, and their lifetime.
  */
 #include "core/blocking/blk.h"
 
@@ -44,7 +44,7 @@ static smuxb_stream *first_handle(smuxb_stream *st) {
     return st;
 }
 
-/* From here on the engine knows the handle no more. */
+/* From now on the engine no longer knows the handle. */
 static void detach(smuxb_stream *st, void (*end)(smux_stream *)) {
     smux_stream *engine = st->engine;
     st->closed = true;
@@ -117,7 +117,7 @@ static int open_locked(smuxb_session *s, smuxb_stream **stream) {
         return SMUX_ERR_NOMEM;
     }
     *stream = first_handle(st);
-    blk_flush_later(s); /* it will most likely be written to or read from at once */
+    blk_flush_later(s); /* it will probably be written to or read from at once */
     return 0;
 }
 
@@ -134,7 +134,7 @@ static smuxb_stream *take_accepted(smuxb_session *s) {
     smuxb_stream *st = container_of(list_first(&s->unaccepted), smuxb_stream, link);
     list_remove(&st->link);
     s->accepted++;
-    /* What was held back for want of room may come in again, or soon. */
+    /* What was held back for lack of room may come in again, now or soon. */
     if (s->backlog_len == s->backlog_max || s->backlog_len == s->backlog_max / 2 + 1) {
         if (s->threaded)
             blk_wake(s, &s->reader);
@@ -147,7 +147,7 @@ static smuxb_stream *take_accepted(smuxb_session *s) {
     return first_handle(st);
 }
 
-/* What smuxb_stream_accept and smuxb_session_ready have in common: what `take` finds, or waiting
+/* The common part of smuxb_stream_accept and smuxb_session_ready: takes what `take` finds, or waits
  * for it in `list`. */
 static int wait_for_stream(smuxb_session *s, struct blk_waiter *w, struct list *list,
                            smuxb_stream *(*take)(smuxb_session *s), smuxb_stream **stream) {
@@ -195,7 +195,7 @@ void smuxb_session_set_accept_deadline(smuxb_session *s, uint64_t deadline_us) {
 /* More than the pieces of one loan can hold. */
 #define BORROW_MAX (1u << 30)
 
-/* What reading gives without waiting: an error, 0 at the end, or how much the waiter has got. */
+/* What a read gives without waiting: an error, 0 at the end, or how much the waiter has got. */
 static ssize_t read_now(smuxb_stream *st, struct blk_waiter *w) {
     if (w->got)
         return (ssize_t)w->got;
@@ -228,7 +228,8 @@ static ssize_t read_waiting(smuxb_stream *st, struct blk_waiter *w) {
     return result;
 }
 
-/* Into `data`, or for NULL to where it lies: in pieces that are the waiter's. */
+/* Reads into `data`. If that is NULL, leaves the data where it lies, in pieces that belong to the
+ * waiter. */
 static ssize_t read_into(smuxb_stream *st, struct blk_waiter *w, void *data, size_t len) {
     smuxb_session *s = st->session;
     blk_waiter_init(w, &st->read_deadline_us);
@@ -242,7 +243,8 @@ static ssize_t read_into(smuxb_stream *st, struct blk_waiter *w, void *data, siz
     if (result == MUST_WAIT)
         result = read_waiting(st, w);
     if (!w->granted) {
-        /* The window update that this may have made, and the input that waited for it. */
+        /* Sends the window update that this may have caused, and feeds input that waited for
+         * room. */
         blk_flush(s, NULL);
         blk_unstall(s);
         blk_stream_unref(st);
@@ -272,7 +274,7 @@ ssize_t smuxb_stream_borrow(smuxb_stream *st, size_t len, smuxb_loan *loan) {
 
 /* ---- Readiness ------------------------------------------------------------------------------ */
 
-/* All that has been received is fed before a thread goes with the first stream of it. */
+/* Everything received is fed before a thread leaves with the first stream of it. */
 #define READY_FEED (1u << 20)
 
 void blk_stream_ready(smuxb_stream *st) {
@@ -320,7 +322,7 @@ int smuxb_stream_close_write(smuxb_stream *st) {
     int error = blk_write_error(st);
     if (!error && !st->fin) {
         st->fin = true;
-        /* Over a transport, writers copy piece by piece; the last of them does it (blk_write). */
+        /* Over a transport, writers copy piece by piece; the last one sends FIN (blk_write). */
         if (!s->threaded || list_is_empty(&st->writers))
             error = smux_stream_close_write(st->engine);
         blk_flush_gathered(s);

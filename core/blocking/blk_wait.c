@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Sleeping, waking, and who does the I/O meanwhile.
+ * Sleeping, waking, and which thread does the I/O meanwhile.
  */
 #include "core/blocking/blk.h"
 
@@ -12,11 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* So many messages in a row for one thread make it the only one to read the carrier.  Low, because
- * a wrong guess costs at most a nap of the keeper's, a right one saves a hop for each message. */
+/* This many messages in a row for one thread make it the only one to read the carrier. The number
+ * is low because a wrong guess costs at most a nap of the keeper, and a right one saves a hop for
+ * each message. */
 #define SOLO_MIN 4u
-/* So many others that could have read since it last did, and the guess is wrong: it may be gone.
- * Readers with short deadlines leave the keeper no quiet moment to find that out. */
+/* If others could have read this many times since that thread last did, the guess is wrong: it may
+ * be gone. Readers with short deadlines leave the keeper no quiet moment to find that out. */
 #define SOLO_DENIALS_MAX 8u
 
 uint64_t smuxb_now_us(void) {
@@ -47,7 +48,7 @@ void blk_lock(smuxb_session *s) {
     pthread_mutex_lock(&s->mutex);
 }
 
-/* Whether the thread need not look at anything of the session's any more. */
+/* Whether the thread no longer needs to look at anything of the session's. */
 static bool complete(const smuxb_session *s, const struct blk_waiter *w) {
     return w->stream && w->done && s->lent != w && s->nudged != w && !w->recalls &&
            (w->writes ? w->bufs && !w->pending && !w->error : w->got > 0);
@@ -60,7 +61,7 @@ static uint32_t *decide_fate(struct blk_waiter *w, bool grant) {
     smuxb_stream *st = w->stream;
     if (!__atomic_compare_exchange_n(futex, &sleeping, grant ? BLK_GRANTED : BLK_WOKEN, false,
                                      __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-        return NULL; /* it has woken by itself, and wants the mutex */
+        return NULL; /* it woke up by itself and wants the mutex */
     if (grant) {
         list_remove(&home);
         blk_stream_unref(st);
@@ -80,8 +81,8 @@ static bool unlock(smuxb_session *s) {
     s->wakes_len = 0;
     bool last = !s->refs;
     pthread_mutex_unlock(&s->mutex);
-    /* A waiter may have gone on meanwhile, and its stack with it: waking an address that nobody
-     * waits on does nothing. */
+    /* A waiter may have returned meanwhile, and its stack frame with it: waking an address that
+     * nobody waits on does nothing. */
     for (uint32_t i = 0; i < len; i++)
         futex_wake(wakes[i]);
     return last;
@@ -120,7 +121,7 @@ void blk_leave(smuxb_session *s) {
 /* ---- Waking --------------------------------------------------------------------------------- */
 
 void blk_waiter_init(struct blk_waiter *w, const uint64_t *deadline_us) {
-    memset(w, 0, offsetof(struct blk_waiter, pieces)); /* the pieces are many, and have a length */
+    memset(w, 0, offsetof(struct blk_waiter, pieces)); /* the many pieces need no clearing */
     w->deadline_us = deadline_us;
     w->wake_fd = -1;
     w->thread = (uintptr_t)pthread_self();
@@ -173,9 +174,9 @@ void blk_satisfy(smuxb_session *s, struct blk_waiter *w) {
     blk_wake(s, w);
 }
 
-/* Waking a thread for every frame of a bulk transfer costs more than receiving it.  So a reader
- * that has got much, or is about to, and has room for much more is left asleep while there is more
- * to receive; that takes no longer than filling its buffer does. */
+/* Waking a thread for every frame of a bulk transfer costs more than receiving it. So a reader that
+ * has got much, or is about to, and has room for much more is left asleep while there is more to
+ * receive. That takes no longer than filling its buffer. */
 #define HOLD_MIN 16384u
 
 static bool gets_much(const smuxb_session *s, const struct blk_waiter *w) {
@@ -201,7 +202,7 @@ void blk_served(smuxb_session *s, struct blk_waiter *w) {
     list_append(&s->held, &w->sleep);
 }
 
-/* Waking so many takes about as long as waiting a moment for what makes it needless. */
+/* Waking this many takes about as long as waiting a moment for input that makes it unnecessary. */
 #define MANY_HELD 8
 
 bool blk_many_held(const smuxb_session *s) {
@@ -233,7 +234,8 @@ void blk_satisfy_all(smuxb_session *s, struct list *waiters) {
         blk_satisfy(s, container_of(link, struct blk_waiter, home));
 }
 
-/* Woken for nothing (a signal, a stale wake-up), it withdraws; the caller looks and comes again. */
+/* If woken for nothing (a signal, a stale wake-up) the waiter withdraws; the caller looks, and
+ * sleeps again. */
 static uint32_t sleep_on(uint32_t *futex, uint64_t until_us) {
     uint32_t fate = __atomic_load_n(futex, __ATOMIC_ACQUIRE);
     if (fate == BLK_SLEEPING) {
@@ -244,7 +246,8 @@ static uint32_t sleep_on(uint32_t *futex, uint64_t until_us) {
     return fate;
 }
 
-/* It is not to return while another thread receives into its memory; that does not take long. */
+/* The waiter must not return while another thread receives into its memory; that does not take
+ * long. */
 static void recall(smuxb_session *s, struct blk_waiter *w) {
     while (s->lent == w) {
         w->recalls = true;
@@ -286,7 +289,7 @@ void blk_watch(smuxb_session *s) {
     blk_wake(s, &s->keeper);
 }
 
-/* The thread that came last: what it needs is the most likely to be in the caches. */
+/* The thread that came last: what it needs is most likely still in the caches. */
 static struct blk_waiter *last_sleeper(smuxb_session *s, bool writes) {
     struct list_link *last = list_last(&s->sleepers[writes]);
     return last ? container_of(last, struct blk_waiter, sleep) : NULL;
@@ -310,8 +313,8 @@ void blk_pass_on_in(smuxb_session *s) {
 void blk_pass_on_out(smuxb_session *s) {
     if (s->threaded || s->flushing || s->broken)
         return;
-    /* A full carrier is watched even with nothing to send: what will be relies on that (may_copy).
-     * */
+    /* A full carrier is watched even with nothing to send, because data made later relies on that
+     * (may_copy). */
     if (s->full ? s->out_owner != NULL : !smux_session_want_write(s->engine))
         return;
     struct blk_waiter *w = last_sleeper(s, true);
@@ -319,7 +322,7 @@ void blk_pass_on_out(smuxb_session *s) {
     blk_wake(s, w ? w : &s->keeper);
 }
 
-/* Whether this is the thread to read the carrier, now that nobody does. */
+/* Whether this thread must read the carrier, now that nobody does. */
 static bool is_reader(smuxb_session *s, const struct blk_waiter *w, bool nudged) {
     if (blk_solo(s) && w->thread != s->solo_thread && !nudged) {
         if (++s->solo_denials < SOLO_DENIALS_MAX)
@@ -335,7 +338,7 @@ static unsigned take_roles(smuxb_session *s, const struct blk_waiter *w) {
     unsigned roles = 0;
     bool nudged = s->nudged == w;
     if (nudged)
-        s->nudged = NULL; /* it has run: whether or not it takes the role, others may be nudged */
+        s->nudged = NULL; /* it has run: others may be nudged, whether or not it takes the role */
     if (s->threaded || s->error)
         return 0;
     if (s->full && !s->out_owner && !s->flushing && !s->broken)
@@ -359,17 +362,18 @@ void blk_left_in(smuxb_session *s, bool at_once) {
         blk_release_held(s);
 }
 
-/* On the way out of blk_wait: what the thread has been doing must be done by somebody. */
+/* Called on the way out of blk_wait: somebody must do what the thread has been doing. */
 static void leave_roles(smuxb_session *s, struct blk_waiter *w) {
     bool nudged = s->nudged == w;
     if (nudged) {
-        /* Its time was up before it ran.  The one thread that was expected to read does not, and
-         * the next one that comes must: readers with short deadlines would all be too late. */
+        /* Its time was up before it ran. The one thread that was expected to read does not, so
+         * the next one that comes must: otherwise readers with short deadlines would all be too
+         * late. */
         s->nudged = NULL;
         s->solo = 0;
     }
-    /* Who makes something to send sees to it, unless the carrier is full, or a writer is woken for
-     * it that has not done it. */
+    /* Whoever makes something to send sends it, unless the carrier is full, or a writer was woken
+     * to do it and has not. */
     if ((s->full || (w->writes && !w->done)) && !s->error)
         blk_pass_on_out(s);
     blk_left_in(s, nudged);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * smuxb_stream_write.  Over a socket the caller's memory is lent to the engine and goes from there
- * to the kernel; the call waits until it has.  Only a small write that would have to wait for
- * another thread to finish its system call is copied instead, to be sent along by that thread.
- * Over a transport everything is copied, because its writev may block for longer than a deadline
- * allows.
+ * smuxb_stream_write. Over a socket the caller's memory is lent to the engine and goes from there
+ * to the kernel; the call waits until it has gone. Only a small write that would have to wait for
+ * another thread's system call is copied instead, and that thread sends it too. Over a transport
+ * everything is copied, because its writev may block for longer than a deadline allows.
  */
 #include "core/blocking/blk.h"
 
@@ -11,17 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Copying this much costs less than falling asleep and being woken. */
+/* Copying this much costs less than going to sleep and being woken. */
 #define COPY_MAX 16384u
-/* Gathered writes of less than this in all become one buffer, so one frame. */
+/* Gathered writes shorter than this in total become one buffer, and so one frame. */
 #define JOIN_MAX 4096u
-/* Pieces whose descriptions fit on the stack. */
+/* How many pieces are described on the stack. */
 #define PIECES_MAX 8
-/* How often to try again to take memory back when there is none for the part of a frame to keep. */
+/* How long to wait before trying again to take memory back when none is free to keep the rest of a
+ * partly sent frame. */
 #define RETRY_US 10000u
 
-/* What a write returns of which `written` bytes are out, because of `reason` if these are not all.
- * */
+/* The return value of a write of which `written` bytes are out; `reason`: why the rest is not. */
 static ssize_t write_result(const smuxb_stream *st, size_t written, size_t total, int reason) {
     if (written == total)
         return (ssize_t)total;
@@ -33,9 +32,9 @@ static ssize_t write_result(const smuxb_stream *st, size_t written, size_t total
 
 /* ---- Lending -------------------------------------------------------------------------------- */
 
-/* The memory must not be lent any more when the call returns. */
+/* The memory must no longer be lent when the call returns. */
 static void end_loan(smuxb_session *s, struct blk_waiter *w) {
-    w->stream = NULL; /* there will be more to do than to return the length: not to be granted */
+    w->stream = NULL; /* there is more to do than return the length, so it must not be granted */
     blk_dispatch(s);
     while (w->pending && !blk_take_back(s, w)) {
         list_append(&s->cancels, &w->cancel);
@@ -77,10 +76,10 @@ static ssize_t write_lent(smuxb_stream *st, struct blk_waiter *w, const struct i
     if (w->pending) {
         end_loan(s, w);
         w->done = true;
-        blk_flush(s, w); /* an end that had to wait for it */
+        blk_flush(s, w); /* a close that had to wait for the loan */
     }
     list_remove(&w->home);
-    if (w->error) /* what had not gone out was dropped */
+    if (w->error) /* what had not gone out has been dropped */
         return st->closed ? SMUXB_ERR_STREAM_CLOSED : w->error;
     return write_result(st, total - w->kept_back, total, error ? error : SMUXB_ERR_TIMEOUT);
 }
@@ -111,14 +110,14 @@ static ssize_t lend_all(smuxb_stream *st, struct blk_waiter *w, const struct iov
 
 /* ---- Copying -------------------------------------------------------------------------------- */
 
-/* Another thread is about to send, or will be told when the carrier has room. */
+/* Whether another thread is about to send, or will be told when the carrier has room. */
 static bool may_copy(const smuxb_stream *st, size_t total) {
     const smuxb_session *s = st->session;
     return total <= COPY_MAX && (s->flushing || s->full) &&
            smux_stream_send_room(st->engine) >= total;
 }
 
-/* Copies what there is room for, from `at` on: an error, or how many bytes. */
+/* Copies what there is room for, starting at `at`. Returns an error or how many bytes. */
 static ssize_t copy_some(smuxb_stream *st, const struct iovec *iov, int iovcnt, size_t at) {
     size_t done = 0;
     for (int i = 0; i < iovcnt; i++) {
@@ -138,7 +137,7 @@ static ssize_t copy_some(smuxb_stream *st, const struct iovec *iov, int iovcnt, 
     return (ssize_t)done;
 }
 
-/* Writers take turns, so that each call's bytes stay together. */
+/* Writers take turns, so that the bytes of each call stay together. */
 static ssize_t copy_all(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov, int iovcnt,
                         size_t total) {
     smuxb_session *s = st->session;
@@ -163,12 +162,11 @@ static ssize_t copy_all(smuxb_stream *st, struct blk_waiter *w, const struct iov
     if (!list_is_empty(&st->writers))
         blk_satisfy(s, container_of(list_first(&st->writers), struct blk_waiter, home));
     else if (st->fin && st->engine)
-        (void)smux_stream_close_write(st->engine); /* asked for while this was going on */
+        (void)smux_stream_close_write(st->engine); /* it was requested while this was going on */
     return write_result(st, done, total, reason);
 }
 
-/* ---- smuxb_stream_write
- * ---------------------------------------------------------------------------- */
+/* ---- The call -------------------------------------------------------------------------------- */
 
 static ssize_t write_locked(smuxb_stream *st, struct blk_waiter *w, const struct iovec *iov,
                             int iovcnt, size_t total) {
@@ -183,7 +181,7 @@ static ssize_t write_locked(smuxb_stream *st, struct blk_waiter *w, const struct
         ssize_t n = smux_stream_sendv(st->engine, iov, iovcnt);
         if (n == (ssize_t)total)
             return n;
-        if (n > 0) /* out of memory half way: the rest must not be lost, nor sent twice */
+        if (n > 0) /* out of memory halfway: n bytes are queued, and must not be sent twice */
             return n;
     }
     return lend_all(st, w, iov, iovcnt, total);

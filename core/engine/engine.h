@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * The nouns of the engine: session, stream, frame, and the functions its files share.
+ * The types of the engine (session, stream, frame) and the functions that its files share.
  *
  *   smux_config.c   defaults and rules          error.c    texts
- *   session.c  life and death              table.c    stream id -> stream
+ *   session.c  creation and teardown       table.c    stream id -> stream
  *   stream.c   open, close, reset, states  queue.c    bytes waiting on a stream
  *   receive.c  bytes -> events             window.c   budget, windows, round-trip time
  *   send.c     frames -> bytes             timer.c    keepalive and timeouts
- *   promise.c  the sum of what has been promised to the peer
+ *   promise.c  the sum of the windows promised to the peer
  *   refusal.c  resets for streams that do not exist
- *   hello.c    what waits for the peer's hello
+ *   hello.c    frames that wait for the peer's hello
  */
 #ifndef CORE_ENGINE_ENGINE_H
 #define CORE_ENGINE_ENGINE_H
@@ -22,84 +22,84 @@ static inline uint32_t min_u32(uint32_t a, uint64_t b) {
     return a < b ? a : (uint32_t)b;
 }
 
-/* `at`: one of its links; `member`: which. */
+/* `at`: a link of the stream; `member`: the field that holds it. */
 #define stream_of(at, member) container_of(at, struct smux_stream, member)
 
 /* ---- Stream --------------------------------------------------------------------------------- */
 
 enum in_state {
     IN_OPEN,
-    IN_EOF,    /* the peer sends nothing more */
-    IN_CLOSED, /* and reads nothing more */
+    IN_EOF,    /* the peer will send nothing more */
+    IN_CLOSED, /* and will read nothing more */
     IN_DEAD
 };
 enum out_state {
     OUT_OPEN,
-    OUT_CLOSING, /* FIN is owed behind what is queued */
+    OUT_CLOSING, /* a FIN is owed after the queued bytes */
     OUT_CLOSED,  /* FIN is planned or sent */
     OUT_DEAD
 };
 
 enum stream_flag {
-    F_LOCAL = 1 << 0,       /* opened here */
-    F_ACCEPTED = 1 << 1,    /* out of the backlog */
-    F_GIVEN_UP = 1 << 2,    /* the application has closed it: no more events */
-    F_OWE_SYN = 1 << 3,     /* control frames that are owed */
-    F_OWE_UPDATE = 1 << 4,  /* */
-    F_OWE_RESET = 1 << 5,   /* */
-    F_TOLD_RESET = 1 << 6,  /* the event SMUX_EVENT_RESET is owed */
-    F_WRITABLE = 1 << 7,    /* the event SMUX_EVENT_WRITABLE is owed */
-    F_BLOCKED = 1 << 8,     /* smux_stream_send fell short */
-    F_DROP = 1 << 9,        /* drop the queue once no frame refers to it */
-    F_PROBE = 1 << 10,      /* a round-trip time is being taken by the window */
-    F_DRY = 1 << 11,        /* the peer has sent all it may, and the application has read it */
-    F_URGENT = 1 << 12,     /* urgent_end lies in what no frame has been planned for */
-    F_FAILING = 1 << 13,    /* a reset takes the place of the FIN behind what is queued */
-    F_SMALL = 1 << 14,      /* opened with a small window for us, and no update has come since */
-    F_OWE_CLOSED = 1 << 15, /* CLOSED is owed behind the FIN: it must not keep the FIN back */
+    F_LOCAL = 1 << 0,    /* opened here */
+    F_ACCEPTED = 1 << 1, /* taken out of the backlog */
+    F_GIVEN_UP = 1 << 2, /* the application has closed it: no more events */
+    F_OWE_SYN = 1 << 3,  /* this and the next two: control frames that are owed */
+    F_OWE_UPDATE = 1 << 4,
+    F_OWE_RESET = 1 << 5,
+    F_TOLD_RESET = 1 << 6, /* an SMUX_EVENT_RESET is owed */
+    F_WRITABLE = 1 << 7,   /* an SMUX_EVENT_WRITABLE is owed */
+    F_BLOCKED = 1 << 8,    /* smux_stream_send took less than it was given */
+    F_DROP = 1 << 9,       /* drop the queue once no frame refers to it */
+    F_PROBE = 1 << 10,     /* the window is measuring a round-trip time */
+    F_DRY = 1 << 11,     /* the peer has used up its window, and the application has read it all */
+    F_URGENT = 1 << 12,  /* urgent_end lies in bytes not yet planned */
+    F_FAILING = 1 << 13, /* the queue ends with a reset instead of a FIN */
+    F_SMALL = 1 << 14,   /* we have a small first window, and no update has come yet */
+    F_OWE_CLOSED = 1 << 15, /* CLOSED is owed after the FIN; it must not delay the FIN */
 };
 #define F_OWED (F_OWE_SYN | F_OWE_UPDATE | F_OWE_RESET)
 
-/* 200 bytes are 208 of malloc's; with 16 for each slot of the table, which is at least 3/8 full
- * when it grows, an idle stream stays below 256 at any number of them. */
+/* malloc takes 208 bytes for these 200. With 16 bytes for each slot of the table, which is at least
+ * 3/8 full after it has grown, an idle stream costs less than 256 bytes however many there are. */
 struct smux_stream {
     smux_session *session;
     void *user;
     uint32_t id;
     uint16_t flags;
-    uint8_t in : 2, out : 2;   /* enum in_state, out_state: set by stream_set_in/out alone */
-    uint8_t awaits_window : 1; /* smux_stream_window_room said 0 */
+    uint8_t in : 2, out : 2;   /* enum in_state, out_state; only stream_set_in/out set them */
+    uint8_t awaits_window : 1; /* smux_stream_window_room returned 0 */
     signed error : 8;
 
-    /* Sending.  Positions are those of version 2, modulo 2^32. */
-    uint16_t refs;    /* frames in the plan that belong to this stream */
-    uint16_t deficit; /* bytes that its turns in the round robin fell short of */
-    uint32_t planned; /* bytes at the queue's head that are in planned frames */
+    /* Sending. Positions are those of version 2, modulo 2^32. */
+    uint16_t refs;    /* planned frames of this stream */
+    uint16_t deficit; /* bytes its earlier round-robin turns left unused */
+    uint32_t planned; /* bytes at the queue's head that planned frames cover */
     smux_sendbuf *head, *tail;
-    uint64_t queued; /* bytes in the queue, the planned ones included */
+    uint64_t queued; /* bytes in the queue, including the planned ones */
     uint64_t bytes_out;
     uint32_t peer_consumed, peer_window;
-    uint32_t urgent_end; /* the position behind the urgent byte */
+    uint32_t urgent_end; /* the position after the urgent byte */
 
     /* Receiving. */
     uint32_t unread;
     uint64_t bytes_in;
-    uint32_t window;      /* the window of the next UPD */
-    uint32_t limit;       /* position that the peer may send up to */
+    uint32_t window;      /* the window that the next UPD gives */
+    uint32_t limit;       /* the position up to which the peer may send */
     uint32_t update_at;   /* `consumed` of the last UPD */
-    uint32_t probe_limit; /* a byte beyond this can only come after the last UPD arrived */
-    uint32_t update_us;   /* low 32 bits of the time of the last UPD */
-    uint32_t probe_us;    /* and of the one that started the probe */
+    uint32_t probe_limit; /* a byte beyond this proves that the last UPD has arrived */
+    uint32_t update_us;   /* time of the last UPD, low 32 bits */
+    uint32_t probe_us;    /* time of the UPD that started the probe, likewise */
 
-    uint64_t active_us;       /* kept if there is a timeout for it */
+    uint64_t active_us;       /* maintained only if a timeout needs it */
     struct list_link ring;    /* session.ring: has data that may be sent */
     struct list_link control; /* session.control: owes a control frame */
     struct list_link events;  /* session.events, .blocked or .starved */
-    struct list_link idle;    /* session.idle, .lingering once given up, or .still */
-    struct list_link hold;    /* session.hold[log2(unread)], or .shrunk; see there */
+    struct list_link idle;    /* session.idle, .still, or .lingering once given up */
+    struct list_link hold;    /* session.hold[log2(unread)] or .shrunk; see there */
 };
-_Static_assert(sizeof(struct smux_stream) <= 200, "an idle stream is to stay below 256 bytes");
-_Static_assert(SMUX_ERR_FLOOD >= INT8_MIN, "errors fit into smux_stream.error");
+_Static_assert(sizeof(struct smux_stream) <= 200, "an idle stream costs less than 256 bytes");
+_Static_assert(SMUX_ERR_FLOOD >= INT8_MIN, "every error fits into smux_stream.error");
 
 /* ---- Frames to send ------------------------------------------------------------------------- */
 
@@ -122,26 +122,26 @@ enum frame_kind {
     FRAME_SYNCED
 };
 
-/* A frame in the plan: given to the caller by smux_session_output, not yet reported by
- * smux_session_output_done. */
+/* A planned frame: smux_session_output has given it to the caller, smux_session_output_done has not
+ * yet reported it. */
 struct frame {
     smux_stream *stream; /* NULL for frames of the session */
     uint32_t id;         /* FRAME_REFUSE, PING, PONG */
     uint32_t payload;    /* bytes from the stream's queue */
-    uint32_t deficit;    /* of the stream, before the frame was planned */
+    uint32_t deficit;    /* the stream's, before this frame was planned */
     uint16_t header_at;  /* its header in session.headers */
     uint8_t header_len;
     uint8_t kind;
-    bool urgent; /* its last byte is */
-    bool small;  /* SYN: the stream is opened small; WINDOWS: what the one before said */
+    bool urgent; /* its last byte is urgent */
+    bool small;  /* SYN: opens the stream small; WINDOWS: what the previous one said */
 };
 
-#ifndef FIRST_CLIENT_ID /* tests begin near the end of the ids */
+#ifndef FIRST_CLIENT_ID /* tests start near the last id */
 #define FIRST_CLIENT_ID 3
 #endif
 
 #define FRAME_HEADER_MAX 16u
-#define PLAN_MAX         256u /* frames in one plan: more than 64 iovecs need, few KiB of memory */
+#define PLAN_MAX         256u /* frames in one plan: more than 64 iovecs need, in a few KiB */
 
 /* ---- Session -------------------------------------------------------------------------------- */
 
@@ -168,19 +168,21 @@ enum session_owes {
     OWE_SYNCED = 1 << 8
 };
 
-/* Whether promises are kept to (PROTOCOL.md, 7): not known before the peer's second frame. */
+/* Whether both sides keep their promises (PROTOCOL.md, 7); unknown before the peer's second
+ * frame. */
 enum terms { TERMS_UNKNOWN, TERMS_KEPT, TERMS_NONE };
 
 enum goaway { GOAWAY_NONE, GOAWAY_SENT, GOAWAY_TOLD };
 
-/* Limits of unsent refusals. Refusals of SYNs are owed, and a peer that lets so many pile up ends
- * the session; one that answers data is made again for the next data. Reading never stops for them:
- * two engines that refuse each other's streams would then both stop for ever. */
+/* Limits on unsent refusals. Every refused SYN must be answered; a peer that lets this many answers
+ * pile up ends the session. An answer to data may be dropped, because the next data causes another.
+ * Reading never stops for refusals: otherwise two engines that refuse each other's streams would
+ * both stop forever. */
 #define REFUSALS_MAX      65536u
 #define REFUSALS_FOR_DATA 1024u
 
-/* How long resets wait, at a session's beginning, for a hello, without which they would be plain
- * FINs and say that the data is complete. */
+/* How long resets wait for the hello at the start of a session. Without the hello they would be
+ * plain FINs, which say that the data is complete. */
 #define HELLO_PATIENCE_US 1000000u
 
 struct smux_session {
@@ -204,44 +206,44 @@ struct smux_session {
     uint8_t ping_seq, pong_seq;
     bool ping_pending;
     uint64_t ping_us, rtt_us;
-    uint64_t hello_until_us;   /* no reset is sent before, 0: no hello is expected any more */
-    uint64_t keepalive_us;     /* when the next NOP is due */
-    uint64_t last_received_us; /* */
-    uint64_t suspect_us;       /* when silence was first noticed, 0: not */
+    uint64_t hello_until_us; /* no reset is sent before this; 0: no hello is expected any more */
+    uint64_t keepalive_us;   /* when the next NOP is due */
+    uint64_t last_received_us;
+    uint64_t suspect_us; /* when silence was first noticed; 0: the peer is not silent */
 
     /* Receiving. */
     const uint8_t *input;
     size_t input_len;
     uint8_t partial[WIRE_HEADER_LEN + WIRE_UPDATE_LEN];
     uint8_t partial_len;
-    bool payload_urgent;         /* of the PSH being received: its last byte is urgent */
-    uint16_t payload_len;        /* of the last PSH that had any */
-    uint32_t payload_left;       /* of the PSH being received */
-    smux_stream *payload_stream; /* NULL: drop it */
-    uint32_t payload_orphan;     /* its stream, if that went in the middle of it; 0: answered */
-    uint32_t mark_id;            /* stream of the NOP just before, 0: none */
-    uint64_t unread, granted;    /* granted: windows beyond the initial one, summed */
-    /* Streams in the order in which their windows were last tuned.  Where promises are kept to:
-     * [log2(window)]; under SMUX_FULL_STALL [0] alone: those whose windows have grown, or should.
-     * */
+    bool payload_urgent;         /* the last byte of the PSH being received is urgent */
+    uint16_t payload_len;        /* of the last PSH with payload */
+    uint32_t payload_left;       /* what is missing of the PSH being received */
+    smux_stream *payload_stream; /* NULL: its payload is dropped */
+    uint32_t payload_orphan;  /* the id of its stream if that ended in mid-payload; 0: answered */
+    uint32_t mark_id;         /* stream of the preceding NOP; 0: none */
+    uint64_t unread, granted; /* granted: what windows exceed the initial one by, summed */
+    /* Streams in the order in which their windows were last tuned. Where promises are kept, in
+     * [log2(window)]; under SMUX_FULL_STALL in [0] alone, and only those whose windows have grown
+     * or should grow. */
     struct list hold[32];
-    uint32_t sharers; /* how many these are */
+    uint32_t sharers; /* how many streams these are */
     uint32_t backlog;
     bool paused;           /* smux_session_pause_reading */
-    uint32_t window_limit; /* of automatic windows, for now */
+    uint32_t window_limit; /* the present limit of automatic windows */
 
     /* Promises, ours and the peer's. */
-    bool offers;            /* we keep to the peer's if it keeps to ours */
-    uint8_t terms;          /* enum terms */
-    bool tight, told_tight; /* streams that we open give the peer a small window; and the peer
-                               has been told */
+    bool offers;     /* we keep our promises if the peer keeps its own */
+    uint8_t terms;   /* enum terms */
+    bool tight;      /* streams that we open give the peer a small window */
+    bool told_tight; /* the peer has been told so */
     bool sync_pending;
-    uint64_t held;        /* the most that can ever lie unread, if the peer keeps to it */
-    struct list shrunk;   /* windows that were lowered, in updates before the next SYNC(ED) */
-    uint32_t credits_out; /* streams of the peer that may still begin with a full window */
-    uint32_t credits;     /* and of ours */
-    uint32_t small_id;    /* stream of the FIN just before, 0: none */
-    uint32_t peer_first;  /* the window that streams opened by the peer give us */
+    uint64_t held;        /* the most that can lie unread if the peer obeys */
+    struct list shrunk;   /* windows lowered by updates before the next SYNC(ED) */
+    uint32_t credits_out; /* the peer's streams that may still start with a full window */
+    uint32_t credits;     /* and ours */
+    uint32_t small_id;    /* stream of the preceding FIN; 0: none */
+    uint32_t peer_first;  /* our first window on streams that the peer opens */
 
     /* Events. */
     smux_sendbuf *returned, **returned_tail;
@@ -249,23 +251,23 @@ struct smux_session {
 
     /* Sending. */
     struct list ring, control;
-    struct list idle, lingering;  /* by last activity: the first has been still for longest */
-    struct list still;            /* found still once, in that order */
+    struct list idle, lingering;  /* by last activity: the first has been inactive longest */
+    struct list still;            /* seen inactive once, in that order */
     struct list blocked, starved; /* whose smux_stream_send fell short of the session's share */
     uint32_t ring_len;
-    uint64_t queued, copied; /* of all streams; of that, what lies in buffers made here */
-    uint64_t chunks;         /* memory of those buffers */
+    uint64_t queued, copied; /* sums over all streams; copied: in buffers of the engine */
+    uint64_t chunks;         /* memory taken by those buffers */
     uint32_t *refusals;      /* stream ids; [refusals_head, refusals_tail) are unsent */
     uint32_t refusals_head, refusals_tail, refusals_size;
     bool outstanding; /* between smux_session_output and smux_session_output_done */
-    bool hello_waits; /* a RESET or CLOSED does, for hello_until_us */
+    bool hello_waits; /* a RESET or CLOSED waits until hello_until_us */
     uint32_t frames_len;
-    uint32_t begun; /* bytes of frames[0] that are on the wire; then it alone is in the plan */
+    uint32_t begun; /* bytes of frames[0] already sent; if not 0, the plan is that frame alone */
     uint32_t headers_len;
     struct frame frames[PLAN_MAX];
     uint8_t headers[PLAN_MAX * FRAME_HEADER_MAX];
 
-    smux_session_info count; /* the counters of it alone are kept up to date */
+    smux_session_info count; /* only its counters are kept up to date */
 };
 
 static inline void *engine_alloc(smux_session *s, size_t size) {
@@ -275,14 +277,14 @@ static inline void engine_free(smux_session *s, void *memory) {
     if (memory)
         s->memory.free(s->memory.context, memory);
 }
-/* Notes what the caller says the time is.  It never goes back. */
+/* Notes the time that the caller gives. It never goes back. */
 static inline void engine_time(smux_session *s, uint64_t now_us) {
     if (now_us > s->now_us)
         s->now_us = now_us;
 }
 
 /* session.c */
-/* Fails the session with the error's text and up to two values, as in "bad frame length: 9,
+/* Fails the session with the text of the error and up to two values, as in "bad frame length: 9,
  * expected 0". `expected` may be NULL. */
 void session_fail_got(smux_session *s, int error, uint64_t got, const char *expected);
 
@@ -297,16 +299,18 @@ smux_stream *table_next(const smux_session *s, const smux_stream *previous);
 int stream_new(smux_session *s, uint32_t id, uint16_t flags, uint32_t first, smux_stream **stream);
 void stream_free(smux_stream *st);
 void stream_free_spares(smux_session *s);
-/* Ends a stream with an error.  `tell` the peer, and the application by SMUX_EVENT_RESET. */
+/* Ends a stream with an error, and reports it as asked: to the peer, and by SMUX_EVENT_RESET to the
+ * application. */
 void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_application);
-/* Kills it if smux_stream_reset_behind was called and nothing of it is left to send. */
+/* Kills the stream if smux_stream_reset_behind was called and none of its bytes are left to
+ * send. */
 void stream_fail_behind(smux_stream *st);
-/* Frees it if the application has given it up and nothing of it is left to send. */
+/* Frees the stream if the application has given it up and nothing of it is left to send. */
 void stream_settle(smux_stream *st);
 void stream_owe_nothing(smux_stream *st);
-/* Notes that bytes have moved. timer.c ends a stream on which none move for too long. */
+/* Notes that bytes have moved. timer.c ends a stream on which none have moved for too long. */
 void stream_active(smux_stream *st);
-/* Would what it has to send go out at once if the carrier took it? */
+/* Whether it has something to send that only the carrier holds up. */
 static inline bool stream_waits_for_carrier(const smux_stream *st) {
     return list_is_linked(&st->ring) || list_is_linked(&st->control) || st->refs;
 }
@@ -316,16 +320,17 @@ void stream_event(smux_stream *st, uint16_t flag);
 
 /* queue.c */
 void queue_advance(smux_stream *st, size_t n);
-/* Drops all queued bytes; those that a frame refers to as soon as it no longer does. */
+/* Drops all queued bytes; those that a frame refers to go when it no longer does. */
 void queue_drop(smux_stream *st);
-/* Describes `len` bytes of the queue from `from` on; returns how many fitted into the iovecs. */
+/* Describes `len` bytes of the queue, starting at `from`. Returns how many fitted into the
+ * iovecs. */
 size_t queue_gather(const smux_stream *st, uint64_t from, size_t len, struct iovec *iov,
                     int *iovcnt, int iov_max);
 void queue_unblock(smux_session *s);
 uint64_t queue_room(const smux_stream *st);
 
 /* send.c */
-/* Puts the stream into the lists of those that have something to send, or takes it out. */
+/* Puts the stream into the lists of streams with something to send, or takes it out. */
 void send_schedule(smux_stream *st);
 void send_leave_ring(smux_stream *st);
 void send_void_plan(smux_session *s);
@@ -339,18 +344,18 @@ static inline void send_owe_reset(smux_stream *st) {
     st->flags |= F_OWE_RESET;
     st->session->hello_waits |= st->session->hello_until_us != 0;
 }
-/* The application has closed the stream, and the peer, which may still send, is to be told. */
+/* The application has closed the stream; the peer, which may still be sending, must be told. */
 static inline void send_owe_closed(smux_stream *st) {
     if (st->in != IN_OPEN || !(st->session->peer_extensions || st->session->hello_until_us))
         return;
     st->flags |= F_OWE_CLOSED;
     st->session->hello_waits |= st->session->hello_until_us != 0;
 }
-/* The peer's hello has come, or will not: resets and CLOSED need not wait for it any longer. */
+/* The peer's hello has come, or will not come: send the resets and CLOSEDs that waited for it. */
 void send_waiting(smux_session *s);
 
 /* refusal.c */
-/* Owes a reset for a stream that does not exist, in answer to SYN or to data. */
+/* Owes a reset for a stream that does not exist, in answer to a SYN or to data. */
 void send_refuse(smux_session *s, uint32_t id, bool for_data);
 
 /* window.c */
@@ -359,56 +364,57 @@ void window_set(smux_stream *st, uint32_t window);
 void window_end(smux_stream *st);
 void window_consumed(smux_stream *st);
 bool window_admits(const smux_stream *st, uint32_t len);
-/* Makes room in the budget for len more bytes, under SMUX_FULL_RESET. */
+/* Makes room in the budget for `len` more bytes, under SMUX_FULL_RESET. */
 void window_make_room(smux_session *s, uint32_t len);
 void window_delivered(smux_stream *st, uint32_t len);
-/* `unread` of the stream goes down by n. */
+/* Lowers `unread` of the stream by n. */
 void window_release(smux_stream *st, uint32_t n);
 struct wire_update window_update(smux_stream *st);
 void window_rtt(smux_session *s, uint64_t sample_us);
 
 /* promise.c */
 void promise_init(smux_session *s);
-/* Is the sum of promises bounded by the budget, as far as is known yet? */
+/* Whether the sum of promises is bounded by the budget, as far as is known yet. */
 static inline bool promise_bounds(const smux_session *s) {
     return s->offers && s->terms != TERMS_NONE && s->version != 1;
 }
-/* How much of the budget the stream takes or may take. */
+/* How much of the budget the stream uses or may yet use. */
 static inline uint64_t promise_held(const smux_stream *st) {
     if (st->flags & F_GIVEN_UP)
-        return 0; /* what comes is dropped */
+        return 0; /* what arrives is dropped */
     if (st->in != IN_OPEN)
         return st->unread;
     uint32_t held = st->limit - (uint32_t)(st->bytes_in - st->unread);
     return held > WIRE_SMALL_WINDOW ? held : WIRE_SMALL_WINDOW;
 }
-/* Call this after a change, with what promise_held returned before. */
+/* Call this after a change, with the value of promise_held from before it. */
 static inline void promise_note(smux_stream *st, uint64_t before) {
     st->session->held += promise_held(st) - before;
 }
-/* What may still be promised. */
+/* How much may still be promised. */
 uint64_t promise_left(const smux_session *s);
-/* What a new stream may be promised. */
+/* How much a new stream may be promised. */
 uint32_t promise_usual(const smux_session *s);
-/* The window for an update, growth left aside: less than now while others are short of room, more
- * if the stream has less than its share. */
+/* The window for an update, before any growth: smaller than now while others are short of room,
+ * larger if the stream has less than its share. */
 uint32_t promise_fair(const smux_stream *st);
 /* The largest window that a stream may grow to. */
 uint64_t promise_growth(const smux_stream *st);
-/* The window that the peer has on a new stream without any update. 0: there is no room for it. */
+/* The window that the peer has on a new stream before any update. 0: there is no room for the
+ * stream. */
 uint32_t promise_open(smux_session *s);
 uint32_t promise_accept(smux_session *s, uint32_t id);
-/* A stream has begun, or ended: makes room, or uses it. */
+/* Call this when a stream has started or ended: makes room, or hands out what has become free. */
 void promise_balance(smux_session *s);
-/* Takes windows back from streams that are still, or from all that have more than their share. */
+/* Takes windows back from inactive streams, or from all that have more than their share. */
 void promise_shrink(smux_session *s, bool all);
-/* The SYN is planned; true: it opens the stream small. */
+/* The SYN is being planned. True: it opens the stream small. */
 bool promise_plan_syn(smux_stream *st);
 void promise_take_back_syn(smux_stream *st, bool small);
-/* The peer's frames. */
+/* The peer's frames have arrived. */
 void promise_windows(smux_session *s, uint32_t id);
 void promise_synced(smux_session *s);
-/* The peer keeps no promises. */
+/* The peer does not keep promises. */
 void promise_none(smux_session *s);
 
 #endif

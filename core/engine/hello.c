@@ -1,10 +1,11 @@
-/* SPDX-License-Identifier: MIT Frames that only a peer with extensions understands, and that
- * therefore wait for its hello at a session's beginning: resets and CLOSED.
+/* SPDX-License-Identifier: MIT
+ * Resets and CLOSED at the start of a session. Only a peer with extensions understands them, so
+ * they wait for its hello.
  */
 #include "core/engine/engine.h"
 
-/* A peer without extensions cannot be told CLOSED. Streams that waited for nothing else are freed,
- * which must not happen while the table is walked. */
+/* A peer without extensions cannot be told CLOSED. Collects the streams that waited for nothing
+ * else: they are freed later, because that must not happen while the table is walked. */
 static void forget_closed(struct list *untold) {
     while (!list_is_empty(untold)) {
         smux_stream *st = stream_of(list_first(untold), control);

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * What has been promised to the peer over all streams never exceeds the budget (PROTOCOL.md, 7).
+ * Keeps what all streams together promise the peer within the budget (PROTOCOL.md, 7).
  *
- * Each stream holds what it may make us keep: the bytes that lie unread and those that its window
- * still lets in, but never less than a small window, so that it can always be read on.  Beside the
- * streams, full first windows are held for as many streams of the peer as it has credits for.  A
- * quarter of the budget is left for the small windows of streams that may still come; an eighth of
- * the rest is for the first windows of new ones, and no window may grow into it.  When it is
- * touched, the largest windows are lowered to an equal share, those first that have moved nothing
- * for longest: what the peer may send counts as less when it has answered that it knows.
+ * Each stream holds the bytes it may make us store: those that lie unread and those that its window
+ * still lets in, but never less than a small window, so that reading can always continue.  Besides
+ * that, a full first window is held for each stream that the peer has a credit for.  A quarter of
+ * the budget is left for the small windows of streams that may still come.  An eighth of the rest
+ * is for the first windows of new streams, and no window may grow into it.  When it is touched, the
+ * largest windows are lowered to an equal share, longest inactive streams first.  A lowered window
+ * counts as lower only after the peer has answered that it knows.
  */
 #include "core/engine/engine.h"
 
-/* With less, the credits of a session's beginning would be half of it. */
+/* With less, the credits given at the start of a session would be half of it. */
 #define BUDGET_MIN (4u * WIRE_CREDITS * WIRE_INITIAL_WINDOW)
 
-/* How many windows are lowered for each new stream: soon all that must be are. */
+/* How many windows each new stream lowers: enough that all that must shrink soon have. */
 #define SHRINK_MAX 64
 
-/* A stream whose window has not been tuned for so long counts as still. */
+/* A stream whose window has not been tuned for this long counts as inactive. */
 #define STILL_US 500000u
 
 static uint32_t budget(const smux_session *s) {
@@ -36,7 +36,7 @@ void promise_init(smux_session *s) {
         s->owes |= OWE_WINDOWS;
 }
 
-/* The budget, less the small windows of streams that may come. */
+/* The budget minus the small windows of streams that may come. */
 static uint64_t usable(const smux_session *s) {
     uint64_t all = budget(s);
     uint64_t to_come = s->table.used < s->config.max_streams
@@ -60,7 +60,7 @@ static uint64_t kept_for_new(const smux_session *s) {
     return usable(s) / 8;
 }
 
-/* An equal share, for each stream, of `part` quarters of what streams may have. */
+/* An equal share for each stream of `part` quarters of what streams may have. */
 static uint32_t share(const smux_session *s, unsigned part) {
     uint64_t all = usable(s) - (uint64_t)s->credits_out * WIRE_INITIAL_WINDOW;
     uint64_t each = all / 4 * part / (s->table.used ? s->table.used : 1);
@@ -87,7 +87,7 @@ static bool fits(const smux_session *s, uint32_t first) {
     return s->held + first <= budget(s);
 }
 
-/* Streams whose SYN still waits are opened small too, because the peer is told before. */
+/* Streams whose SYN is still waiting are opened small too, because the peer is told before it. */
 static void tighten(smux_session *s) {
     list_for_each(link, &s->control) {
         smux_stream *st = stream_of(link, control);
@@ -104,7 +104,7 @@ uint32_t promise_open(smux_session *s) {
         return WIRE_INITIAL_WINDOW;
     uint64_t left = promise_left(s), kept = kept_for_new(s);
     bool tight = s->tight ? left < 4 * kept : left < kept;
-    /* A SYN that waits to be sent must not find a larger window than was held for it. */
+    /* A SYN that waits to be sent must not promise a larger window than was held for it. */
     if (tight != s->tight && (tight || (list_is_empty(&s->control) && !s->outstanding))) {
         s->tight = tight;
         s->owes |= OWE_WINDOWS;
@@ -126,7 +126,7 @@ uint32_t promise_accept(smux_session *s, uint32_t id) {
     return fits(s, first) ? first : 0;
 }
 
-/* Lowers one window to `target`; it takes effect when the peer has answered. */
+/* Lowers one window to `target`; this takes effect when the peer has answered. */
 static void shrink(smux_stream *st, uint32_t target) {
     smux_session *s = st->session;
     window_set(st, target);
@@ -139,7 +139,7 @@ static void shrink(smux_stream *st, uint32_t target) {
     send_schedule(st);
 }
 
-/* The largest windows above `target` whose streams have been still for so long. */
+/* Lowers the largest windows above `target` whose streams have been inactive for this long. */
 static int shrink_still(smux_session *s, uint32_t target, uint32_t still_us) {
     int shrunk = 0;
     for (int level = 31; level >= 0; level--) {
@@ -156,8 +156,8 @@ static int shrink_still(smux_session *s, uint32_t target, uint32_t still_us) {
     return shrunk;
 }
 
-/* Lowers the largest windows to an equal share of half of what there is; those of streams that move
- * only if all move and room is needed for new ones. */
+/* Lowers the largest windows to an equal share of half of the budget. Windows of active streams are
+ * lowered only if `all` is set and new streams need room. */
 void promise_shrink(smux_session *s, bool all) {
     uint32_t target = share(s, 2);
     if (s->terms == TERMS_KEPT && !s->sync_pending && !shrink_still(s, target, STILL_US) && all)
@@ -190,7 +190,7 @@ bool promise_plan_syn(smux_stream *st) {
     if (st->window > st->limit && st->window > promise_usual(s))
         window_set(st, promise_usual(s) > st->limit ? promise_usual(s) : st->limit);
     if (st->window > st->limit)
-        st->flags |= F_OWE_UPDATE; /* it goes out behind the SYN */
+        st->flags |= F_OWE_UPDATE; /* it goes out after the SYN */
     if (s->credits) {
         s->credits--;
         return false;
@@ -218,7 +218,7 @@ void promise_none(smux_session *s) {
     s->owes &= (uint16_t) ~(OWE_WINDOWS | OWE_CREDIT | OWE_SYNC);
     for (smux_stream *st = NULL; (st = table_next(s, st));) {
         if (st->limit < WIRE_INITIAL_WINDOW)
-            st->limit = WIRE_INITIAL_WINDOW; /* which it has in any case */
+            st->limit = WIRE_INITIAL_WINDOW; /* which it has anyway */
         list_remove(&st->hold);
         if (st->flags & F_SMALL) {
             st->flags &= (uint16_t)~F_SMALL;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * The bytes that wait on a stream: a list of buffers, lent by the application or made here.
+ * The bytes waiting on a stream: a list of buffers, lent by the application or made here.
  */
 #include "core/engine/engine.h"
 
 #include <string.h>
 
-/* Bytes of a buffer of the engine's own: small writes share one, large ones fill several. */
+/* Size of a buffer of the engine's own: small writes share one, large ones fill several. */
 #define CHUNK_MIN ((size_t)256 - sizeof(smux_sendbuf) - 16)
 #define CHUNK_MAX ((size_t)65536)
 
@@ -17,7 +17,7 @@ static bool is_own(const smux_sendbuf *b) {
 
 static void append(smux_stream *st, smux_sendbuf *b) {
     b->next_ = NULL;
-    b->done_ = 0; /* bytes of it that are gone */
+    b->done_ = 0; /* bytes of it that have been sent */
     b->stream_ = st;
     b->state_ = BUFFER_QUEUED;
     if (st->tail)
@@ -36,7 +36,7 @@ static smux_sendbuf *chunk_new(smux_session *s, size_t capacity) {
     return b;
 }
 
-/* As large as what is written or as what is already queued, so that many small writes make few
+/* As large as the write or as what is already queued, so that many small writes need few
  * buffers. */
 static size_t chunk_size(const smux_stream *st, size_t len) {
     size_t size = len > st->queued ? len : (size_t)st->queued;
@@ -51,10 +51,10 @@ static void release(smux_stream *st, smux_sendbuf *b, int error) {
         engine_free(s, b);
         return;
     }
-    b->stream_ = NULL; /* it may end before the event is taken: the event looks it up */
+    b->stream_ = NULL; /* it may end before the event is taken, so the event looks it up */
     b->capacity_ = st->id;
     b->next_ = NULL;
-    b->state_ = error ? error : BUFFER_RETURNED; /* for the event to tell */
+    b->state_ = error ? error : BUFFER_RETURNED; /* for the event to report */
     *s->returned_tail = b;
     s->returned_tail = &b->next_;
 }
@@ -68,9 +68,9 @@ static void pop(smux_stream *st, int error) {
     release(st, b, error);
 }
 
-/* A stream with nothing queued gets a little, so that streams whose peers give no window cannot
- * fill the session's share and so stop the others.  With it the most that all may have queued is
- * twice the share; once, in version 1, where all wait for the same carrier. */
+/* A stream with nothing queued always gets this much, so that streams whose peers give no window
+ * cannot use up the session's share and stop the others. This lets all streams together queue at
+ * most twice the share, or once in version 1, where all wait for the same carrier. */
 #define ROOM_MIN 4096u
 
 static uint64_t most_copied(const smux_session *s) {
@@ -78,7 +78,7 @@ static uint64_t most_copied(const smux_session *s) {
 }
 
 /* What counts against the session's share: the queued bytes, or half of the memory they lie in if
- * that is more, because one byte on each of many streams takes a buffer for each. */
+ * that is more, because a single byte on each of many streams takes a buffer for each. */
 static uint64_t load(const smux_session *s) {
     return s->copied > s->chunks / 2 ? s->copied : s->chunks / 2;
 }
@@ -87,7 +87,8 @@ static bool overfull(const smux_session *s) {
     return load(s) >= most_copied(s);
 }
 
-/* Makes room for open streams by dropping closed ones that have made no progress for longest. */
+/* Makes room for open streams by dropping the closed ones that have made no progress for
+ * longest. */
 static void shed_lingering(smux_session *s) {
     for (int i = 0; i < 16 && overfull(s) && !list_is_empty(&s->lingering); i++) {
         smux_stream *st = stream_of(list_first(&s->lingering), idle);
@@ -122,8 +123,8 @@ static uint64_t worthwhile(const smux_stream *st) {
     return st->queued ? smaller_cap(&st->session->config) / 4 : 0;
 }
 
-/* A stream that has used up its own share is looked at again as its bytes go out; the others wait
- * for the session's share: those with nothing queued for any room at all, the others until half is
+/* A stream that has used up its own share is checked again as its bytes go out. The others wait for
+ * the session's share: those with nothing queued for any room at all, the rest until half of it is
  * free. */
 static void wait_for_room(smux_stream *st) {
     smux_session *s = st->session;
@@ -132,7 +133,8 @@ static void wait_for_room(smux_stream *st) {
         list_append(st->queued ? &s->blocked : &s->starved, &st->events);
 }
 
-/* Says WRITABLE when a quarter is free, not for every byte; or when nothing is left to wait for. */
+/* Reports WRITABLE when a quarter is free, not for every byte, or when nothing is left to wait
+ * for. */
 static void unblock(smux_stream *st) {
     if (!(st->flags & F_BLOCKED))
         return;
@@ -152,7 +154,7 @@ static void unblock_first(struct list *list) {
 
 void queue_unblock(smux_session *s) {
     uint64_t share = s->config.session_send_buffer;
-    /* Wakes no more of these than there is room for. */
+    /* Wakes no more of these streams than there is room for. */
     for (uint64_t n = load(s); n < most_copied(s) && !list_is_empty(&s->starved); n += ROOM_MIN)
         unblock_first(&s->starved);
     while (load(s) <= share / 2 && !list_is_empty(&s->blocked))
@@ -221,7 +223,7 @@ size_t smux_stream_send_room(const smux_stream *st) {
     return may_send(st) ? 0 : (size_t)queue_room(st);
 }
 
-/* Copies up to len bytes behind the tail; returns how many, 0 if memory is short. */
+/* Appends copies of up to `len` bytes. Returns how many; 0 if memory is short. */
 static size_t copy_in(smux_stream *st, const uint8_t *data, size_t len) {
     smux_sendbuf *b = st->tail;
     if (!b || !is_own(b) || b->len == b->capacity_) {
@@ -310,7 +312,7 @@ int smux_stream_mark_urgent(smux_stream *st, size_t behind) {
     return 0;
 }
 
-/* Puts `with` (NULL: nothing) in the place of the buffer that *at points to. */
+/* Replaces the buffer that *at points to by `with` (NULL: nothing). */
 static void replace(smux_stream *st, smux_sendbuf **at, smux_sendbuf *previous,
                     smux_sendbuf *with) {
     smux_sendbuf *b = *at;
@@ -353,7 +355,7 @@ int smux_session_send_cancel(smux_session *s, smux_sendbuf *b, size_t *left) {
     s->queued -= have - keep;
     b->state_ = BUFFER_FREE;
     b->stream_ = NULL;
-    st->flags &= (uint16_t)~F_URGENT; /* positions have moved */
+    st->flags &= (uint16_t)~F_URGENT; /* the positions have moved */
     if (left)
         *left = have - keep;
     unblock(st);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Bytes to events.  Frames are worked off one event at a time, straight from the caller's buffer;
- * only a header (and the 8 bytes of an update) cut by its end is kept here.
+ * Bytes to events. Frames are parsed one event at a time, straight from the caller's buffer; only a
+ * header (and the 8 bytes of an update) that the end of the buffer cuts is kept here.
  */
 #include "core/engine/engine.h"
 
 #include <string.h>
 
-/* ---- One function for each command: each may make one event, and says whether it did. -------- */
+/* ---- One function for each command: it may make one event, and returns whether it did. ------- */
 
 static bool event(smux_event *ev, smux_event_type type, smux_stream *st) {
     *ev = (smux_event){.type = type, .stream = st, .user = st ? st->user : NULL};
@@ -22,7 +22,7 @@ static bool bad_peer_id(const smux_session *s, uint32_t id) {
     return id == 0 || id >= WIRE_RESERVED || (id & 1) != (s->role == SMUX_SERVER);
 }
 
-/* A stream that cannot be taken is reset; the peer never has to wait. */
+/* A stream that cannot be accepted is reset, so that the peer never has to wait. */
 static bool refuse(smux_session *s, uint32_t id) {
     s->count.refused++;
     send_refuse(s, id, false);
@@ -45,7 +45,7 @@ static bool on_syn(smux_session *s, struct wire_header h, smux_event *ev) {
         return refuse(s, h.id);
     s->backlog++;
     s->count.accepted++;
-    send_schedule(st); /* a window larger than the initial one is announced */
+    send_schedule(st); /* announces a window larger than the initial one */
     return event(ev, SMUX_EVENT_ACCEPT, st);
 }
 
@@ -54,7 +54,7 @@ static bool on_hello(smux_session *s, smux_event *ev) {
         return ignore(s);
     s->peer_extensions = true;
     send_waiting(s);
-    if (s->goaway == GOAWAY_TOLD) { /* it could not be told before */
+    if (s->goaway == GOAWAY_TOLD) { /* the peer could not be told before */
         s->goaway = GOAWAY_SENT;
         s->owes |= OWE_GOAWAY;
     }
@@ -93,7 +93,7 @@ static bool on_fin(smux_session *s, struct wire_header h, smux_event *ev) {
     return false;
 }
 
-/* The peer has closed in both directions; its FIN has said half of that. */
+/* The peer has closed in both directions; its FIN has announced one of them. */
 static bool on_closed(smux_session *s, uint32_t id, smux_event *ev) {
     smux_stream *st = table_get(s, id);
     if (!st || st->in != IN_EOF || st->flags & F_GIVEN_UP)
@@ -102,11 +102,11 @@ static bool on_closed(smux_session *s, uint32_t id, smux_event *ev) {
     return event(ev, SMUX_EVENT_PEER_CLOSED, st);
 }
 
-/* The stream that gets a PSH; NULL if its payload is dropped. */
+/* The stream that a PSH is for; NULL if its payload is dropped. */
 static smux_stream *payload_target(smux_session *s, struct wire_header h) {
     smux_stream *st = table_get(s, h.id);
     if (!st) {
-        /* As TCP answers data for a closed socket. */
+        /* As TCP does with data for a closed socket. */
         if (s->peer_extensions && h.length && h.id && h.id < WIRE_RESERVED)
             send_refuse(s, h.id, true);
         return NULL;
@@ -154,7 +154,7 @@ static void promise_nop(smux_session *s, uint32_t id) {
     if (id == WIRE_CREDIT)
         s->credits = min_u32(s->config.max_streams, (uint64_t)s->credits + WIRE_CREDITS);
     else if (id == WIRE_SYNC)
-        s->owes |= OWE_SYNCED; /* one answer for all */
+        s->owes |= OWE_SYNCED; /* one answer to all of them */
     else if (id == WIRE_SYNCED)
         promise_synced(s);
 }
@@ -170,7 +170,7 @@ static bool on_nop(smux_session *s, struct wire_header h, smux_event *ev) {
         return false;
     if ((h.id & WIRE_KIND_MASK) == WIRE_PING) {
         s->pong_seq = h.id & WIRE_SEQ_MASK;
-        s->owes |= OWE_PONG; /* one answer for all that are unanswered: never a queue */
+        s->owes |= OWE_PONG; /* one answer to all unanswered pings, never a queue */
     } else if ((h.id & WIRE_KIND_MASK) == WIRE_PONG) {
         on_pong(s, h.id);
     } else if (h.id < WIRE_RESERVED) {
@@ -195,7 +195,7 @@ static bool on_upd(smux_session *s, struct wire_header h, smux_event *ev) {
         return false;
     }
     if ((int32_t)(u.consumed - st->peer_consumed) < 0)
-        return ignore(s); /* older than the last one */
+        return ignore(s); /* older than the previous one */
     st->peer_consumed = u.consumed;
     st->peer_window = u.window < INT32_MAX ? u.window : INT32_MAX;
     st->flags &= (uint16_t)~F_SMALL;
@@ -222,7 +222,8 @@ static const char *expected_version(const smux_session *s) {
     return s->version == 1 ? "1" : s->version == 2 ? "2" : "1 or 2";
 }
 
-/* The length is checked before the handler runs: a wrong one must not desynchronise the parser. */
+/* The length is checked before the handler runs: a wrong one must not put the parser out of
+ * step. */
 static bool header_ok(smux_session *s, struct wire_header h) {
     bool good = s->version ? h.version == s->version : h.version == 1 || h.version == 2;
     if (!good) {
@@ -254,7 +255,7 @@ static bool gather(smux_session *s, size_t want) {
     return s->partial_len == want;
 }
 
-/* Hands payload on as it comes, in as many events as there are pieces. */
+/* Hands payload on as it arrives, in as many events as there are pieces. */
 static bool payload(smux_session *s, smux_event *ev) {
     size_t n = s->payload_left < s->input_len ? s->payload_left : s->input_len;
     const uint8_t *data = s->input;
@@ -269,8 +270,8 @@ static bool payload(smux_session *s, smux_event *ev) {
     if (!st || st->in != IN_OPEN)
         return false;
     if (st->flags & F_GIVEN_UP) {
-        /* Dropped, but the window opens: both sides may be closing with more than a window to send.
-         * */
+        /* Dropped, but the window still opens: both sides may be closing with more than a window to
+         * send. */
         st->bytes_in += n;
         window_consumed(st);
         return false;
@@ -285,7 +286,7 @@ static bool payload(smux_session *s, smux_event *ev) {
     return true;
 }
 
-/* A header that is not cut needs no copy. */
+/* A header that is complete in the input needs no copy. */
 static bool whole_header(smux_session *s, struct wire_header *h) {
     if (s->partial_len || s->input_len < WIRE_HEADER_LEN || s->input[1] == WIRE_UPD)
         return false;
@@ -307,7 +308,7 @@ static bool frame(smux_session *s, smux_event *ev) {
     if (h.command == WIRE_UPD && !gather(s, WIRE_HEADER_LEN + WIRE_UPDATE_LEN))
         return false;
     s->partial_len = 0;
-    /* A client that says hello does so in its first frame. */
+    /* A client says hello in its first frame or not at all. */
     if (s->count.frames_in++ == 0 && s->role == SMUX_SERVER && h.id != WIRE_HELLO)
         send_waiting(s);
     bool made = commands[h.command].handle(s, h, ev);
@@ -320,7 +321,7 @@ static bool frame(smux_session *s, smux_event *ev) {
     return made;
 }
 
-/* Events of a stream are reported before its id can be that of a new one. */
+/* The events of a stream are reported before its id can belong to a new one. */
 static bool parse(smux_session *s, smux_event *ev) {
     while (s->input_len && !s->error && list_is_empty(&s->events) && !s->returned)
         if (s->payload_left ? payload(s, ev) : frame(s, ev))
@@ -366,7 +367,7 @@ void smux_session_get_incoming(const smux_session *s, smux_incoming *in) {
 void smux_session_pause_reading(smux_session *s, bool paused, uint64_t now_us) {
     engine_time(s, now_us);
     if (s->paused && !paused) {
-        s->last_received_us = s->now_us; /* the peer's silence begins now */
+        s->last_received_us = s->now_us; /* the peer's silence starts now */
         s->suspect_us = 0;
     }
     s->paused = paused;
@@ -412,8 +413,8 @@ static bool stream_event_due(smux_session *s, smux_event *ev) {
 bool smux_session_next_event(smux_session *s, smux_event *ev) {
     if (returned_event(s, ev) || stream_event_due(s, ev) || parse(s, ev))
         return true;
-    /* Parsing may have ended streams or the session, and those told of room may not have used it.
-     * */
+    /* Parsing may have ended streams or the session, and streams told of room may not have used
+     * it. */
     queue_unblock(s);
     if (returned_event(s, ev) || stream_event_due(s, ev))
         return true;

@@ -1,11 +1,11 @@
-/* SPDX-License-Identifier: MIT Resets for streams that do not exist: a queue of ids to send to the
- * peer.
+/* SPDX-License-Identifier: MIT
+ * Resets for streams that do not exist: a queue of ids to send to the peer.
  */
 #include "core/engine/engine.h"
 
 #include <string.h>
 
-/* Ids that are in the plan lie before the head, and may come back. */
+/* Planned ids lie before the head, and may come back. */
 static int refusals_grow(smux_session *s) {
     uint32_t from = s->outstanding ? 0 : s->refusals_head, len = s->refusals_tail - from;
     uint32_t size = len < 32 ? 64 : len * 2;
@@ -22,7 +22,7 @@ static int refusals_grow(smux_session *s) {
     return 0;
 }
 
-/* If memory is short the peer is not told; its own timeouts will tell it. */
+/* If memory is short the peer is not told; its own timeouts will end the stream. */
 void send_refuse(smux_session *s, uint32_t id, bool for_data) {
     uint32_t waiting = s->refusals_tail - s->refusals_head;
     if (for_data &&

@@ -1,13 +1,14 @@
-/* SPDX-License-Identifier: MIT Frames to bytes. smux_session_output plans frames and describes them
- * as iovecs; smux_session_output_done retires those that went out and takes the others back, except
- * one that was begun. So nothing is committed before the carrier has taken its first byte, and what
- * is urgent overtakes what is bulk even when the carrier is slow.
+/* SPDX-License-Identifier: MIT
+ * Frames to bytes. smux_session_output plans frames and describes them as iovecs;
+ * smux_session_output_done retires those that went out and takes the others back, except one that
+ * is partly sent. So nothing is committed before the carrier has taken its first byte, and urgent
+ * frames overtake bulk data even when the carrier is slow.
  */
 #include "core/engine/engine.h"
 
 #include <string.h>
 
-/* A single stream may use frames as large as configured; with several, frames are kept short. */
+/* A single stream may use frames as large as configured; several streams keep them shorter. */
 #define CONTENDED_FRAME_MAX 32768u
 /* ---- What is due ---------------------------------------------------------------------------- */
 
@@ -23,12 +24,12 @@ static bool data_due(const smux_stream *st) {
            send_allowance(st) > 0;
 }
 
-/* The control frames that are owed and may go. */
+/* The owed control frames that may go out now. */
 static uint16_t owed(const smux_stream *st) {
     return st->flags & (st->session->hello_until_us ? F_OWED & ~F_OWE_RESET : F_OWED);
 }
 
-/* CLOSED follows the FIN, at once or later. */
+/* CLOSED goes out after the FIN, immediately or later. */
 static bool closed_due(const smux_stream *st) {
     return st->flags & F_OWE_CLOSED && st->out == OUT_CLOSED && !st->session->hello_until_us;
 }
@@ -44,7 +45,7 @@ void send_leave_ring(smux_stream *st) {
     }
 }
 
-/* How many bytes beyond those queued the peer's window lets out. */
+/* How many bytes beyond the queued ones the peer's window allows. */
 static uint64_t window_room(const smux_stream *st) {
     int64_t waiting = (int64_t)(st->queued - st->planned), allowance = send_allowance(st);
     return allowance > waiting ? (uint64_t)(allowance - waiting) : 0;
@@ -97,7 +98,7 @@ static bool room_for_frame(const struct output *o) {
            o->bytes + FRAME_HEADER_MAX + WIRE_UPDATE_LEN <= SMUX_OUTPUT_MAX;
 }
 
-/* Headers that follow each other lie side by side and share an iovec. */
+/* Adjacent headers lie side by side and share an iovec. */
 static bool joins(const struct output *o, const uint8_t *at) {
     if (o->len == 0)
         return false;
@@ -144,7 +145,7 @@ static uint8_t put_data(smux_session *s, uint8_t *at, const struct frame *f, uin
     return len + put_header(s, at + len, WIRE_PSH, (uint16_t)f->payload, id);
 }
 
-/* A FIN before it, which a plain peer ignores, opens the stream small. */
+/* A FIN before the SYN opens the stream small; a plain peer ignores it. */
 static uint8_t put_syn(smux_session *s, uint8_t *at, const struct frame *f, uint32_t id) {
     uint8_t len = f->small ? put_header(s, at, WIRE_FIN, 0, id) : 0;
     return len + put_header(s, at + len, WIRE_SYN, 0, id);
@@ -191,7 +192,7 @@ static void plan(struct output *o, struct frame f) {
     s->frames[s->frames_len++] = f;
 }
 
-/* A frame that the carrier has taken a part of goes first, whatever else is urgent. */
+/* A frame that is partly sent goes first, however urgent the others are. */
 static void plan_begun(struct output *o) {
     smux_session *s = o->s;
     struct frame *f = &s->frames[0];
@@ -278,7 +279,7 @@ static void plan_control(struct output *o) {
         if (!control_due(st))
             list_remove(&st->control);
     }
-    /* Behind all the updates that it asks about. */
+    /* After all the updates that it asks about. */
     if (s->owes & OWE_SYNC && list_is_empty(&s->control) && room_for_frame(o)) {
         s->owes &= (uint16_t)~OWE_SYNC;
         s->sync_pending = true;
@@ -291,13 +292,13 @@ static uint32_t frame_limit(const smux_session *s) {
     return s->ring_len > 1 && max > CONTENDED_FRAME_MAX ? CONTENDED_FRAME_MAX : max;
 }
 
-/* How many bytes lie between those in frames and the end of the urgent byte, that one included. */
+/* How many bytes from the first unplanned one up to and including the urgent byte. */
 static uint32_t until_urgent(const smux_stream *st) {
     return st->urgent_end - ((uint32_t)st->bytes_out + st->planned);
 }
 
-/* Gathers `want` bytes of the stream's queue and puts their header before them.  When there are not
- * iovecs enough: nothing, if there will be more in the next plan, otherwise what fits. */
+/* Gathers `want` bytes of the stream's queue and puts their header before them. If there are too
+ * few iovecs: nothing when the next plan will have more, otherwise what fits. */
 static uint32_t plan_data(struct output *o, smux_stream *st, uint32_t want) {
     smux_session *s = o->s;
     int end = o->len + !joins(o, s->headers + s->headers_len);
@@ -318,7 +319,7 @@ static uint32_t plan_data(struct output *o, smux_stream *st, uint32_t want) {
     return got;
 }
 
-/* Gives the first stream in the ring its turn: one frame. False when the plan is full. */
+/* Gives the first stream in the ring its turn: one frame. False if the plan is full. */
 static bool plan_turn(struct output *o) {
     smux_session *s = o->s;
     smux_stream *st = stream_of(list_first(&s->ring), ring);
@@ -336,7 +337,7 @@ static bool plan_turn(struct output *o) {
     send_leave_ring(st);
     st->deficit = 0;
     if (data_due(st)) {
-        /* The next turns make up for what this one fell short of. */
+        /* The next turns make up for what this one did not use. */
         st->deficit = (uint16_t)min_u32(credit - got, limit);
         list_append(&s->ring, &st->ring);
         s->ring_len++;
@@ -344,7 +345,7 @@ static bool plan_turn(struct output *o) {
     if (send_fin_due(st) && !(st->flags & F_OWED)) {
         if (room_for_frame(o))
             plan_fin(o, st);
-        send_schedule(st); /* the FIN, or CLOSED behind it, may be left */
+        send_schedule(st); /* the FIN, or the CLOSED after it, may remain */
     }
     return true;
 }
@@ -368,7 +369,7 @@ int smux_session_output(smux_session *s, struct iovec *iov, int iov_max, uint64_
     return o.len;
 }
 
-/* ---- What became of it ---------------------------------------------------------------------- */
+/* ---- What went out ------------------------------------------------------------------------- */
 
 /* The plan no longer refers to the frame's stream. */
 static void unref(smux_stream *st) {
@@ -395,7 +396,7 @@ static void retire(smux_session *s, const struct frame *f) {
     unref(st);
 }
 
-/* Back to the head of the ring, with the turn as it was. */
+/* Puts the stream back at the head of the ring, with its turn as it was. */
 static void take_back_data(smux_session *s, const struct frame *f) {
     smux_stream *st = f->stream;
     st->planned -= f->payload;
@@ -411,7 +412,7 @@ static void take_back_data(smux_session *s, const struct frame *f) {
     s->ring_len++;
 }
 
-/* A reset that came in between relied on the FIN, towards a peer that knows nothing else. */
+/* A reset made meanwhile relied on the FIN, because a plain peer knows nothing else. */
 static void take_back_fin(smux_stream *st) {
     stream_set_out(st, OUT_CLOSING);
     if (st->out == OUT_DEAD && st->error != SMUX_ERR_PEER_RESET)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Life and death of a session.
+ * How a session is created, fails and ends.
  */
 #include "core/engine/engine.h"
 
@@ -34,13 +34,13 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
     s->keepalive_us = now_us + config->keepalive_interval_us;
     if (s->keepalive_us < now_us)
         s->keepalive_us = SMUX_NEVER;
-    /* An odd number. Without a seed it is made of what a peer can hardly know: addresses and the
-     * time. */
+    /* An odd number. Without a seed it is derived from what a peer can hardly know: addresses and
+     * the time. */
     uint64_t seed = config->hash_seed;
     if (!seed)
         seed = (uintptr_t)s ^ (uint64_t)(uintptr_t)&seed << 20 ^ now_us << 40;
     s->table.multiplier = (seed * 2 + 1) * 0x9E3779B97F4A7C15u;
-    /* As the Go library counts: it adds 2 before the first use. */
+    /* As in the Go library, which adds 2 before the first use. */
     s->next_id = role == SMUX_CLIENT ? FIRST_CLIENT_ID : 2;
     if (role == SMUX_CLIENT && config->extensions)
         s->owes = OWE_HELLO;
@@ -140,14 +140,14 @@ void session_fail_got(smux_session *s, int error, uint64_t got, const char *expe
     smux_session_fail(s, error);
 }
 
-/* Freeing a stream moves later ones back in the table, so its slot is looked at again; the table
- * does not shrink any more once the session has an error. */
+/* Freeing a stream moves later ones back in the table, so look at its slot again. The table no
+ * longer shrinks once the session has an error. */
 static void kill_streams(smux_session *s, int error) {
     smux_stream *st;
     for (uint32_t i = 0; i < s->table.size; i++)
         if ((st = s->table.slots[i].stream)) {
             stream_kill(st, error, false, false);
-            stream_owe_nothing(st); /* also one that had ended before */
+            stream_owe_nothing(st); /* even if it had ended before */
         }
     for (uint32_t i = 0; i < s->table.size; i++)
         while ((st = s->table.slots[i].stream) && st->flags & F_GIVEN_UP && !st->refs)
@@ -181,7 +181,7 @@ void smux_session_goaway(smux_session *s) {
         return;
     if (s->peer_extensions) {
         s->goaway = GOAWAY_SENT;
-        s->owes |= OWE_GOAWAY | OWE_PING; /* its pong says that the peer has been told */
+        s->owes |= OWE_GOAWAY | OWE_PING; /* its pong shows that the peer has been told */
     } else {
         s->goaway = GOAWAY_TOLD;
     }

@@ -1,6 +1,6 @@
-/* SPDX-License-Identifier: MIT The memory of streams that have ended is kept for those to come:
- * many end at once, more than malloc caches. Under ASan none is kept, so that uses after the end
- * are found.
+/* SPDX-License-Identifier: MIT
+ * Keeps the memory of ended streams for new ones: often more streams end at once than malloc
+ * caches. Under ASan nothing is kept, so that it finds uses after free.
  */
 #ifndef CORE_ENGINE_SPARES_H
 #define CORE_ENGINE_SPARES_H

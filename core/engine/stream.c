@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Streams: the two half-states, opening, closing, ending.
+ * Streams: their two half-states, and how they open, close and end.
  */
 #include "core/engine/engine.h"
 
 #include <string.h>
 
-/* The moves that each half may make. Any other is a bug of the engine, and is not made. */
+/* The transitions that each half may make. Any other is a bug in the engine and is refused. */
 static const uint8_t in_moves[] = {
     [IN_OPEN] = 1 << IN_EOF | 1 << IN_DEAD,
     [IN_EOF] = 1 << IN_CLOSED | 1 << IN_DEAD,
@@ -15,7 +15,7 @@ static const uint8_t in_moves[] = {
 static const uint8_t out_moves[] = {
     [OUT_OPEN] = 1 << OUT_CLOSING | 1 << OUT_DEAD,
     [OUT_CLOSING] = 1 << OUT_CLOSED | 1 << OUT_DEAD,
-    [OUT_CLOSED] = 1 << OUT_CLOSING | 1 << OUT_DEAD, /* back, when a planned FIN did not go out */
+    [OUT_CLOSED] = 1 << OUT_CLOSING | 1 << OUT_DEAD, /* back if a planned FIN did not go out */
     [OUT_DEAD] = 0,
 };
 
@@ -77,12 +77,12 @@ int stream_new(smux_session *s, uint32_t id, uint16_t flags, uint32_t first, smu
     return 0;
 }
 
-/* It may be the one whose payload is being received. */
+/* Forgets the stream if its payload is being received. */
 static void forget_payload(smux_session *s, const smux_stream *st) {
     if (s->payload_stream != st)
         return;
     s->payload_stream = NULL;
-    /* The rest of its PSH comes for a stream that is gone. */
+    /* The rest of its PSH will arrive for a stream that is gone. */
     if (s->peer_extensions && st->in == IN_OPEN)
         s->payload_orphan = st->id;
 }
@@ -136,8 +136,8 @@ void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_applicati
     smux_session *s = st->session;
     if (st->out == OUT_DEAD)
         return;
-    /* A peer without extensions is told by FIN, if it has not had one; one that may yet say hello
-     * is told twice rather than not at all. */
+    /* A peer without extensions is told by a FIN, unless it has had one; a peer whose hello may
+     * still come is told twice rather than not at all. */
     if (tell_peer && (s->peer_extensions || s->hello_until_us || st->out != OUT_CLOSED))
         send_owe_reset(st);
     st->error = error;
@@ -201,7 +201,7 @@ int smux_stream_close_write(smux_stream *st) {
     return 0;
 }
 
-/* From here on only the engine uses the stream. */
+/* From now on only the engine uses the stream. */
 static void give_up(smux_stream *st) {
     uint64_t before = promise_held(st);
     leave_backlog(st);
@@ -216,7 +216,7 @@ void smux_stream_close(smux_stream *st) {
     if (st->out != OUT_DEAD)
         send_owe_closed(st);
     give_up(st);
-    /* A peer that waits for window must go on, so that it learns of the close. */
+    /* A peer that waits for window must be able to go on, or it will not learn of the close. */
     window_release(st, st->unread);
     window_consumed(st);
     list_remove(&st->idle);
@@ -236,7 +236,7 @@ int smux_stream_reset_behind(smux_stream *st) {
         return st->error;
     (void)smux_stream_close_write(st);
     st->flags |= F_FAILING;
-    send_schedule(st); /* the FIN is not due any more */
+    send_schedule(st); /* the FIN is no longer due */
     stream_fail_behind(st);
     return 0;
 }

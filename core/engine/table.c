@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Stream id -> stream: open addressing, linear probing, deletion by shifting back (no tombstones,
- * so that look-ups stay short however many streams have come and gone).
+ * Stream id -> stream: open addressing, linear probing, deletion by shifting back. There are no
+ * tombstones, so look-ups stay short however many streams have come and gone.
  */
 #include "core/engine/engine.h"
 
-/* 4 KiB: what short streams need that end together, so that it does not grow and shrink with each
- * lot. */
+/* 4 KiB: large enough that short streams which end together do not make it grow and shrink each
+ * time. */
 #define TABLE_MIN 256u
 
-/* The high bits of a product with an odd number the peer does not know. */
+/* The high bits of the product with an odd number that the peer does not know. */
 static uint32_t home(const struct table *t, uint32_t id) {
     return (uint32_t)(((uint64_t)id * t->multiplier) >> 32) & (t->size - 1);
 }
@@ -61,7 +61,7 @@ void table_remove(smux_session *s, uint32_t id) {
         i = (i + 1) & mask;
         if (!t->slots[i].stream)
             break;
-        /* Move it back unless its home lies behind the hole. */
+        /* Move it back unless its home lies after the hole. */
         if (((i - home(t, t->slots[i].id)) & mask) >= ((i - hole) & mask)) {
             t->slots[hole] = t->slots[i];
             hole = i;
@@ -69,7 +69,7 @@ void table_remove(smux_session *s, uint32_t id) {
     }
     t->slots[hole].stream = NULL;
     t->used--;
-    /* A failure to shrink only leaves it large. */
+    /* If shrinking fails, the table only stays large. */
     if (t->size > TABLE_MIN && t->used < t->size / 16 && !s->error)
         (void)resize(s, t->size / 2);
 }

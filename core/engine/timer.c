@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What happens as time passes: keepalives, a peer gone silent, idle streams.
+ * What happens as time passes: keepalives, the detection of silent peers, idle streams.
  */
 #include "core/engine/engine.h"
 
@@ -7,13 +7,14 @@ static uint64_t later(uint64_t a, uint64_t b) {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-/* Silence is believed only when it is seen twice, this far apart: a process that was stopped, or
- * late, gets the chance to read what has been waiting for it. */
+/* Silence counts only if it is seen twice, this far apart: a process that was stopped or delayed
+ * gets the chance to read what has been waiting for it. */
 static uint64_t second_look_us(uint64_t patience_us) {
     return patience_us / 4 < 1000000 ? patience_us / 4 : 1000000;
 }
 
-/* One for all streams, so that they come up in the order in which they were first seen still. */
+/* The same for all streams, so that they come up in the order in which they were first seen
+ * inactive. */
 static uint64_t streams_second_look_us(const smux_session *s) {
     uint64_t idle_us = s->config.stream_idle_timeout_us, linger_us = s->config.linger_timeout_us;
     return second_look_us(idle_us && (idle_us < linger_us || !linger_us) ? idle_us : linger_us);
@@ -32,7 +33,7 @@ static uint64_t silence_deadline(const smux_session *s) {
     return due > second ? due : second;
 }
 
-/* When the first of a list in order of activity is due. */
+/* When the first stream of a list in order of activity is due. */
 static uint64_t first_due(const struct list *list, uint64_t after_us) {
     return list_is_empty(list) ? SMUX_NEVER
                                : later(stream_of(list_first(list), idle)->active_us, after_us);
@@ -84,7 +85,7 @@ static void watch_silence(smux_session *s) {
     if (!peer_must_speak(s) || s->now_us < silence_deadline(s))
         return;
     if (!smux_session_want_read(s)) {
-        s->last_received_us = s->now_us; /* it is this side that does not read */
+        s->last_received_us = s->now_us; /* this side is the one that does not read */
         s->suspect_us = 0;
     } else if (!s->suspect_us) {
         s->suspect_us = s->now_us;
@@ -93,7 +94,8 @@ static void watch_silence(smux_session *s) {
     }
 }
 
-/* The first of the list waits for its second look; active_us is from now on when the first was. */
+/* The first stream of the list waits for its second look; from now on active_us is the time of the
+ * first look. */
 static void suspect_first(smux_session *s, struct list *list) {
     smux_stream *st = stream_of(list_first(list), idle);
     if (st->flags & F_GIVEN_UP && stream_waits_for_carrier(st)) {

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT
  * How much the peer may send: the session's budget, the windows of version 2, and their tuning.
  *
- * A window promises memory, the budget counts it.  Windows start at what the protocol assumes and
- * double as long as more than a quarter of one is consumed per round trip, or the peer has run into
- * the limit: while the window and not the application is what limits the stream.  When half of the
+ * A window promises memory, and the budget counts it.  Windows start at what the protocol assumes.
+ * They double while the window rather than the application limits the stream: as long as more than
+ * a quarter of it is consumed per round trip, or the peer has hit the limit.  When half of the
  * budget lies unread they shrink again, to a share of what is left.
  */
 #include "core/engine/engine.h"
 
 #define WINDOW_MIN 4096u
 
-/* While windows have taken more than half of what they may grow by together, those that have not
- * been tuned for so long shrink. */
+/* While windows have taken more than half of what they may grow by together, those that were not
+ * tuned for this long shrink. */
 #define STILL_US 2000000u
 
-/* A probe that took longer measures the peer's silence, not the path. */
+/* A probe that took longer measures a pause of the peer, not the path. */
 #define PROBE_MAX_US 2000000u
 
 static bool under_pressure(const smux_session *s) {
@@ -31,7 +31,7 @@ void smux_session_limit_windows(smux_session *s, uint32_t bytes) {
     s->window_limit = bytes > WINDOW_MIN ? bytes : WINDOW_MIN;
 }
 
-/* What a stream may be promised under pressure: together, no more than is left. */
+/* What a stream may be promised under pressure: all together get no more than is left. */
 static uint32_t fair_share(const smux_session *s) {
     uint64_t left =
         s->unread < s->config.max_receive_buffer ? s->config.max_receive_buffer - s->unread : 0;
@@ -44,9 +44,9 @@ static uint32_t extra(uint32_t window) {
     return window > WIRE_INITIAL_WINDOW ? window - WIRE_INITIAL_WINDOW : 0;
 }
 
-/* What windows may grow by together.  Where a full budget stops all streams: so little that some
- * unread ones, however far they have grown, leave room for the others.  Where it costs the largest
- * holder its stream: more than there is, as not all are ever unread at once. */
+/* What windows may grow by together. Where a full budget stops all streams, so little that unread
+ * streams leave room for the others however far they have grown. Where it costs the largest holder
+ * its stream, more than there is, because not all are ever unread at once. */
 static uint64_t grants_max(const smux_session *s) {
     uint64_t all = s->config.max_receive_buffer;
     if (s->config.on_full == SMUX_FULL_RESET)
@@ -58,7 +58,8 @@ static bool keeps_sharers(const smux_session *s) {
     return s->config.on_full == SMUX_FULL_STALL;
 }
 
-/* The stream goes to the end of those that share what windows may grow by, or out of them. */
+/* Moves the stream to the end of those that share what windows may grow by, or removes it from
+ * them. */
 static void file_sharer(smux_stream *st, bool shares) {
     smux_session *s = st->session;
     if (!keeps_sharers(s))
@@ -87,8 +88,8 @@ void window_set(smux_stream *st, uint32_t window) {
     set_window(st, window);
 }
 
-/* Of automatic windows, when they are tuned: a stream that never needs that keeps what it started
- * with.  No stream gets more than its share of what all may grow by. */
+/* The largest automatic window, set when a window is tuned: a stream that never needs more keeps
+ * the window it started with. No stream gets more than its share of what all may grow by. */
 static uint32_t largest_window(const smux_stream *st) {
     const smux_session *s = st->session;
     uint32_t most = min_u32(s->config.max_window, s->window_limit);
@@ -98,7 +99,7 @@ static uint32_t largest_window(const smux_stream *st) {
     return min_u32(most, initial_window(s) + grants_max(s) / sharers);
 }
 
-/* Takes back growth from streams that have moved little since. */
+/* Takes growth back from streams that have moved little since. */
 static void shrink_still(smux_session *s) {
     for (int i = 0; i < 2 && keeps_sharers(s) && s->granted > grants_max(s) / 2; i++) {
         smux_stream *st = stream_of(list_first(&s->hold[0]), hold);
@@ -184,8 +185,8 @@ void window_make_room(smux_session *s, uint32_t len) {
         stream_kill(st, SMUX_ERR_OVERRUN, true, true);
 }
 
-/* A byte beyond the limit before the last UPD proves that the UPD has arrived: a round trip (or
- * more, if the application there was slow).  Used where the peer does not answer pings. */
+/* A byte beyond the previous limit proves that the last UPD has arrived, one round trip ago, or
+ * more if the application there was slow. Used where the peer does not answer pings. */
 static void probe(smux_stream *st) {
     smux_session *s = st->session;
     if (!(st->flags & F_PROBE) || (int32_t)((uint32_t)st->bytes_in - st->probe_limit) <= 0)
@@ -194,7 +195,7 @@ static void probe(smux_stream *st) {
     uint32_t sample_us = (uint32_t)s->now_us - st->probe_us;
     if (s->peer_extensions || sample_us > PROBE_MAX_US)
         return;
-    /* Takes the shortest, because longer ones contain the peer's pauses; but rises slowly, because
+    /* Takes the shortest, because longer ones include pauses of the peer, but rises slowly, because
      * paths change. */
     if (!s->rtt_us || sample_us < s->rtt_us)
         s->rtt_us = sample_us ? sample_us : 1;
@@ -202,12 +203,12 @@ static void probe(smux_stream *st) {
         s->rtt_us += (sample_us - s->rtt_us < s->rtt_us ? sample_us - s->rtt_us : s->rtt_us) / 16;
 }
 
-/* A peer stops exactly at the oldest limit it can know of only if it has no newer one yet.  That is
- * told without a round-trip time, so also when queues on the way make the real one longer. */
+/* A peer stops exactly at an old limit only if it does not have a newer one yet. This needs no
+ * round-trip time, so it also works when queues on the way make the real one longer. */
 static void notice_dry(smux_stream *st, uint32_t len) {
     uint32_t limit = st->limit;
     if (st->flags & F_PROBE) {
-        /* The peer has long known a newer limit: that a frame ends here is chance. */
+        /* The peer has long known a newer limit: a frame ends here by chance. */
         if ((uint32_t)st->session->now_us - st->probe_us > PROBE_MAX_US)
             return;
         limit = st->probe_limit;
@@ -216,7 +217,7 @@ static void notice_dry(smux_stream *st, uint32_t len) {
         st->flags |= F_DRY;
 }
 
-/* Under pressure, a stream that fills up is told to stop early. */
+/* Under pressure, tells a stream that fills up to stop early. */
 static void stop_early(smux_stream *st) {
     smux_session *s = st->session;
     if (s->version != 2 || !s->config.auto_window || promise_bounds(s) || !under_pressure(s))
@@ -254,13 +255,13 @@ void window_release(smux_stream *st, uint32_t n) {
     promise_note(st, before);
     hold(st);
     if (stopped && smux_session_want_read(s)) {
-        s->last_received_us = s->now_us; /* the peer's silence begins now */
+        s->last_received_us = s->now_us; /* the peer's silence starts now */
         s->suspect_us = 0;
     }
 }
 
-/* Have the bytes since the last update been consumed at more than a quarter of the window per round
- * trip? */
+/* Whether the bytes since the last update were consumed at more than a quarter of the window per
+ * round trip. */
 static bool window_limits(const smux_stream *st, uint32_t since, uint32_t elapsed_us) {
     uint64_t rtt_us = st->session->rtt_us < 10000000 ? st->session->rtt_us : 10000000;
     return 4 * rtt_us * since > (uint64_t)st->window * elapsed_us;
@@ -271,7 +272,7 @@ static void tune_bounded(smux_stream *st, bool limits) {
     if (fair == st->window && fair < most && limits)
         grow(st, most);
     else
-        set_window(st, fair); /* it is among the last tuned, also if it stays */
+        set_window(st, fair); /* it counts as just tuned even if it stays the same */
     promise_balance(st->session);
 }
 
@@ -289,7 +290,7 @@ static void tune(smux_stream *st, uint32_t since) {
         tune_bounded(st, limits);
         return;
     }
-    file_sharer(st, limits || extra(st->window)); /* so that the others make room for it */
+    file_sharer(st, limits || extra(st->window)); /* the others then make room for it */
     shrink_still(s);
     uint32_t most = largest_window(st), least = min_u32(initial_window(s), most);
     if (under_pressure(s))
@@ -309,7 +310,7 @@ void window_consumed(smux_stream *st) {
     uint32_t since = consumed - st->update_at, promised = st->limit - st->update_at;
     uint32_t step = (st->window < promised ? st->window : promised) / 2;
     if (st->window > WIRE_INITIAL_WINDOW)
-        step /= 2; /* a long path is not to run dry between two updates */
+        step /= 2; /* keep a long path from running dry between updates */
     bool first = st->update_at == 0 && st->window < WIRE_INITIAL_WINDOW && consumed;
     if (!first && since < (step ? step : 1))
         return;
@@ -346,7 +347,7 @@ void window_rtt(smux_session *s, uint64_t sample_us) {
 
 int smux_stream_consume(smux_stream *st, size_t n) {
     if (n > st->unread)
-        /* What a stream held is consumed when it ends; saying so again is no mistake. */
+        /* What a stream held counts as consumed when it ends; repeating that is not an error. */
         return st->in == IN_DEAD ? 0 : SMUX_ERR_ARGUMENT;
     window_release(st, (uint32_t)n);
     window_consumed(st);

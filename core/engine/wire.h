@@ -19,22 +19,22 @@ enum wire_command {
 #define WIRE_UPDATE_LEN  8u
 #define WIRE_PAYLOAD_MAX 65535u
 
-/* A version 2 sender may assume this window before the first UPD. */
+/* The window that a version 2 sender may assume before the first UPD. */
 #define WIRE_INITIAL_WINDOW 262144u
 
-/* And this one on a stream that was opened small (PROTOCOL.md, 7). */
+/* The same on a stream that was opened small (PROTOCOL.md, 7). */
 #define WIRE_SMALL_WINDOW 512u
 
-/* Ids with a meaning of their own; streams end below.  HELLO is the id of a FIN, which every peer
- * ignores for a stream it does not know (async_smux ends the session for a NOP whose id is not 0).
- * The others are ids of NOP frames, sent only to who has said hello. */
+/* Reserved ids; stream ids end below them. HELLO is the id of a FIN, because every peer ignores a
+ * FIN for a stream it does not know (async_smux ends the session for a NOP whose id is not 0). The
+ * others are ids of NOP frames unless noted, sent only to a peer that has said hello. */
 #define WIRE_RESERVED  0xFFFFFF00u
 #define WIRE_HELLO     0xFFFFFF00u
 #define WIRE_GOAWAY    0xFFFFFF01u
-#define WIRE_FULL      0xFFFFFF02u /* of a FIN, as HELLO: windows are kept to, and begin full */
-#define WIRE_SMALL     0xFFFFFF03u /* of a FIN: from here on they begin small */
+#define WIRE_FULL      0xFFFFFF02u /* of a FIN, like HELLO: windows start full, promises are kept */
+#define WIRE_SMALL     0xFFFFFF03u /* of a FIN: from here on they start small */
 #define WIRE_CREDIT    0xFFFFFF04u /* WIRE_CREDITS more streams may be opened with a full window */
-#define WIRE_SYNC      0xFFFFFF05u /* asks for the next one, behind updates that lower windows */
+#define WIRE_SYNC      0xFFFFFF05u /* asks for SYNCED, after updates that lower windows */
 #define WIRE_SYNCED    0xFFFFFF06u
 #define WIRE_PING      0xFFFFFF10u /* to 1F: the low four bits number it */
 #define WIRE_PONG      0xFFFFFF20u /* to 2F: the answer */
