@@ -91,7 +91,7 @@ static void on_dialled(struct dial *d, int error, uint32_t events) {
     if (!error)
         error = d->broken;
     if (error)
-        failed(dial, -error, strerror(error));
+        failed(dial, error, strerror(-error));
     else
         connected(dial, loop_watch_release(dial->options.loop, &dial->watch));
 }
@@ -118,7 +118,7 @@ static void on_resolved(struct resolver_query *query, int error, const struct en
     struct carrier_dial *dial = container_of(query, struct carrier_dial, query);
     loop_timer_clear(dial->options.loop, &dial->timer);
     if (error) {
-        failed(dial, -error, error == ETIMEDOUT ? SILENT : "name cannot be resolved");
+        failed(dial, error, error == -ETIMEDOUT ? SILENT : "name cannot be resolved");
         return;
     }
     dial->dial.count = 0;

@@ -95,7 +95,7 @@ static void on_passed(struct proxy_gate *gate, int fd, const struct endpoint *pr
 
 static void on_starved(struct acceptor *acceptor, int error) {
     (void)acceptor;
-    log_error("carriers cannot be accepted: %s; pausing", strerror(error));
+    log_error("carriers cannot be accepted: %s; pausing", strerror(-error));
 }
 
 static const struct acceptor_ops acceptor_ops = {.accepted = on_accepted, .starved = on_starved};

@@ -128,7 +128,7 @@ static void abandon(struct conn *conn) {
     char what[CONN_TEXT_SIZE];
     log_of(conn->uid, LOG_INFO, "pid %d, uid %u: connect to %s: given up by the program",
            (int)conn->pid, (unsigned)conn->uid, conn_describe(conn, what, sizeof what));
-    conn_end(conn, ECANCELED);
+    conn_end(conn, -ECANCELED);
 }
 
 /* A search may miss a descriptor that moves meanwhile, but two in a row hardly will. */

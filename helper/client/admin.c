@@ -76,7 +76,7 @@ static bool get_destination(struct admin_client *client, json_t *request,
     if (host && port >= 1 && port <= 65535 &&
         admin_destination_set(destination, host, (uint16_t)port))
         return true;
-    admin_client_fail(client, EINVAL, "expected a host name or address, and a port");
+    admin_client_fail(client, -EINVAL, "expected a host name or address, and a port");
     return false;
 }
 
@@ -119,7 +119,7 @@ static void command_reload(struct admin_client *client, json_t *request) {
     if (helper->reload(helper, message, sizeof message))
         admin_client_answer(client, json_pack("{s:b}", "ok", 1));
     else
-        admin_client_fail(client, EINVAL, message);
+        admin_client_fail(client, -EINVAL, message);
 }
 
 static void command_drain(struct admin_client *client, json_t *request) {
@@ -163,7 +163,7 @@ static void run_line(struct admin_client *client, const char *line, size_t len) 
         }
     }
     json_decref(request);
-    admin_client_fail(client, EINVAL,
+    admin_client_fail(client, -EINVAL,
                       "expected a JSON object with a command: status, routes, names, reload, "
                       "drain, stop or connect");
 }
@@ -184,7 +184,7 @@ static void read_request(struct admin_client *client) {
     if (end)
         run_line(client, client->line, (size_t)(end - client->line));
     else if (client->line_len == sizeof client->line)
-        admin_client_fail(client, EMSGSIZE, "request line is longer than 4096 bytes");
+        admin_client_fail(client, -EMSGSIZE, "request line is longer than 4096 bytes");
 }
 
 static void on_client(struct loop_watch *watch, uint32_t events) {

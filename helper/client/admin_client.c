@@ -57,6 +57,7 @@ void admin_client_answer(struct admin_client *client, json_t *answer) {
     admin_client_send(client);
 }
 
-void admin_client_fail(struct admin_client *client, int err, const char *text) {
-    admin_client_answer(client, json_pack("{s:b, s:s, s:i}", "ok", 0, "error", text, "errno", err));
+void admin_client_fail(struct admin_client *client, int error, const char *text) {
+    admin_client_answer(client,
+                        json_pack("{s:b, s:s, s:i}", "ok", 0, "error", text, "errno", -error));
 }

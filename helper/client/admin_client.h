@@ -63,7 +63,9 @@ bool admin_destination_set(struct admin_destination *destination, const char *ho
 
 /* Sends the answer (NULL: out of memory) and closes the client. Takes the reference. */
 void admin_client_answer(struct admin_client *client, json_t *answer);
-void admin_client_fail(struct admin_client *client, int err, const char *text);
+/* Answers with an error and closes the client. `error`: a negative errno; it is positive in the
+ * answer. */
+void admin_client_fail(struct admin_client *client, int error, const char *text);
 void admin_client_close(struct admin_client *client);
 /* Sends the rest of the answer; closes the client when done, or after an error. */
 void admin_client_send(struct admin_client *client);

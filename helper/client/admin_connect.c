@@ -44,7 +44,7 @@ static void on_ended(struct conn *conn) {
     struct admin_connect *connect = container_of(conn, struct admin_connect, conn);
     if (connect->client) {
         connect->client->connect = NULL;
-        admin_client_fail(connect->client, ECONNABORTED, "the connection ended early");
+        admin_client_fail(connect->client, -ECONNABORTED, "the connection ended early");
     }
     loop_discard(conn->conns->reactor->loop, &connect->garbage, free_connect);
 }
@@ -68,8 +68,8 @@ static void succeed(struct admin_connect *connect, struct admin_client *client) 
     int pair[2]; /* the application's end, the helper's end */
     int one = 1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        admin_client_fail(client, errno, strerror(errno));
-        conn_end(conn, ENFILE);
+        admin_client_fail(client, -errno, strerror(errno));
+        conn_end(conn, -ENFILE);
         return;
     }
     setsockopt(pair[1], SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
@@ -82,23 +82,23 @@ static void succeed(struct admin_connect *connect, struct admin_client *client) 
         return;
     }
     close(pair[1]);
-    conn_end(conn, EPIPE);
+    conn_end(conn, -EPIPE);
 }
 
-static void on_outcome(struct conn *conn, int err, const struct endpoint *local) {
+static void on_outcome(struct conn *conn, int error, const struct endpoint *local) {
     struct admin_connect *connect = container_of(conn, struct admin_connect, conn);
     struct admin_client *client = connect->client;
     (void)local;
     connect->client = NULL;
     if (client)
         client->connect = NULL;
-    if (client && err == 0) {
+    if (client && error == 0) {
         succeed(connect, client);
         return;
     }
     if (client)
-        admin_client_fail(client, err, strerror(err));
-    conn_end(conn, err);
+        admin_client_fail(client, error, strerror(-error));
+    conn_end(conn, error);
 }
 
 /* The client is being closed: a connection that it has not received is aborted. */
@@ -108,7 +108,7 @@ static void on_closing(struct admin_client *client) {
         return;
     client->connect = NULL;
     connect->client = NULL;
-    conn_end(&connect->conn, ECANCELED);
+    conn_end(&connect->conn, -ECANCELED);
 }
 
 static const struct conn_ops connect_ops = {.outcome = on_outcome, .ended = on_ended};
@@ -118,7 +118,7 @@ void admin_connect(struct admin_client *client, const struct admin_destination *
     struct ucred cred = {0};
     socklen_t len = sizeof cred;
     if (!connect) {
-        admin_client_fail(client, ENOMEM, strerror(ENOMEM));
+        admin_client_fail(client, -ENOMEM, strerror(ENOMEM));
         return;
     }
     getsockopt(client->watch.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);

@@ -42,7 +42,7 @@ static const struct state_table states = {
 static bool move(struct conn *conn, enum conn_state to) {
     if (state_move(&states, &conn->state, to))
         return true;
-    conn_end(conn, EPROTO);
+    conn_end(conn, -EPROTO);
     return false;
 }
 
@@ -121,7 +121,7 @@ static void on_relay_ended(struct relay *relay, enum relay_reason reason, int er
 }
 
 void conn_end(struct conn *conn, int error) {
-    relay_abort(&conn->relay, -error);
+    relay_abort(&conn->relay, error);
 }
 
 /* ---- The outcome ---- */
@@ -131,7 +131,7 @@ static void attach_if_ready(struct conn *conn) {
     if (!conn_is_started(conn) || !relay_wants_socket(relay))
         return;
     if (relay_attach(relay, relay->watch.fd, &relay_end_app, 0) != 0)
-        conn_end(conn, ENOMEM);
+        conn_end(conn, -ENOMEM);
 }
 
 void conn_start(struct conn *conn, int fd, bool residue, uint32_t events) {
@@ -154,7 +154,7 @@ static void succeed(struct conn *conn, const struct endpoint *local) {
         conn->ops->outcome(conn, 0, local ? local : &unknown);
 }
 
-static void fail(struct conn *conn, int err, const char *why) {
+static void fail(struct conn *conn, int error, const char *why) {
     char what[CONN_TEXT_SIZE];
     relay_head_over(&conn->relay);
     if (!relay_is_attached(&conn->relay))
@@ -163,20 +163,20 @@ static void fail(struct conn *conn, int err, const char *why) {
            (unsigned)conn->uid, conn_describe(conn, what, sizeof what), why);
     drop_opening(conn);
     if (conn_is_started(conn))
-        conn_end(conn, err);
+        conn_end(conn, error);
     else if (move(conn, CONN_FAILED))
-        conn->ops->outcome(conn, err, NULL);
+        conn->ops->outcome(conn, error, NULL);
 }
 
-void conn_fail(struct conn *conn, int err, const char *why) {
-    fail(conn, err, why);
+void conn_fail(struct conn *conn, int error, const char *why) {
+    fail(conn, error, why);
 }
 
 /* ---- The gateway cannot be reached ---- */
 
 static void start_timer(struct conn *conn);
 
-static void unreachable(struct conn *conn, int err, const char *why) {
+static void unreachable(struct conn *conn, int error, const char *why) {
     struct conn_opening *opening = conn->opening;
     char text[400];
     if (opening->on_failure == ROUTE_DIRECT && !opening->direct) {
@@ -189,7 +189,7 @@ static void unreachable(struct conn *conn, int err, const char *why) {
     }
     snprintf(text, sizeof text, "gateway %s: %s", opening->direct ? "direct" : opening->gateway,
              why);
-    fail(conn, err, text);
+    fail(conn, error, text);
 }
 
 static void on_timeout(struct loop_timer *timer) {
@@ -197,10 +197,10 @@ static void on_timeout(struct loop_timer *timer) {
     struct conn_opening *opening = conn->opening;
     if (!conn->relay.stream && !opening->direct) {
         upstream_cancel(&opening->waiter);
-        unreachable(conn, ETIMEDOUT, upstream_last_error(conn->opening->upstream));
+        unreachable(conn, -ETIMEDOUT, upstream_last_error(conn->opening->upstream));
         return;
     }
-    fail(conn, ETIMEDOUT, "no answer within connect-timeout");
+    fail(conn, -ETIMEDOUT, "no answer within connect-timeout");
 }
 
 static void start_timer(struct conn *conn) {
@@ -232,7 +232,7 @@ static void send_request(struct conn *conn) {
     relay_expect_head(&conn->relay);
     size_t len = socks5_request_write(message, &destination);
     if (relay_say(&conn->relay, message, len) != 0)
-        fail(conn, ENETUNREACH, "the request cannot be sent");
+        fail(conn, -ENETUNREACH, "the request cannot be sent");
 }
 
 static void stream_ready(struct conn *conn, struct pump *pump, smux_stream *stream) {
@@ -264,7 +264,7 @@ static void request_stream(struct conn *conn) {
                             ? upstream_pool_direct(upstreams, conn->account)
                             : upstream_pool_get(upstreams, conn->account, opening->gateway);
     if (!opening->upstream) {
-        fail(conn, ENETUNREACH, "there is no such gateway");
+        fail(conn, -ENETUNREACH, "there is no such gateway");
         return;
     }
     snprintf(conn->gateway, sizeof conn->gateway, "%s", upstream_config(opening->upstream)->name);
@@ -276,7 +276,7 @@ static void request_stream(struct conn *conn) {
     if (error == 0)
         stream_ready(conn, pump, stream);
     else if (error != -EAGAIN)
-        unreachable(conn, -error, upstream_last_error(conn->opening->upstream));
+        unreachable(conn, error, upstream_last_error(conn->opening->upstream));
 }
 
 static bool on_lost(struct relay *relay, int error) {
@@ -285,7 +285,7 @@ static bool on_lost(struct relay *relay, int error) {
     if (opening && !pump_has_heard(opening->pump))
         opening->attempts--;
     if (!opening || conn->state != CONN_OPENING || opening->attempts >= ATTEMPTS_MAX) {
-        fail(conn, ECONNREFUSED, smux_strerror(error));
+        fail(conn, -ECONNREFUSED, smux_strerror(error));
         return true;
     }
     request_stream(conn);
@@ -297,7 +297,7 @@ static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
     struct socks5_client *socks = &conn->opening->socks;
     size_t taken = len;
     if (!data) {
-        fail(conn, ECONNREFUSED, "the gateway ended the stream without an answer");
+        fail(conn, -ECONNREFUSED, "the gateway ended the stream without an answer");
         return 0;
     }
     switch (socks5_client_feed(socks, data, len, &taken)) {
@@ -305,14 +305,14 @@ static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
         break;
     case SOCKS5_BROKEN:
         relay_head_over(relay);
-        fail(conn, ECONNREFUSED, socks->why);
+        fail(conn, -ECONNREFUSED, socks->why);
         break;
     case SOCKS5_DONE:
         relay_head_over(relay);
         if (socks->error)
             fail(conn, socks->error,
                  socks->reply == SOCKS5_NOT_ALLOWED ? "not allowed by the gateway"
-                                                    : strerror(socks->error));
+                                                    : strerror(-socks->error));
         else
             succeed(conn, &socks->bound);
     }
@@ -344,12 +344,12 @@ static bool restore_name(struct conn *conn, struct endpoint *target) {
         return true;
     const char *name = name_table_find(conn->conns->names, &conn->dest);
     if (!name) {
-        fail(conn, EHOSTUNREACH, "this address stands for no host name that is known");
+        fail(conn, -EHOSTUNREACH, "this address stands for no host name that is known");
         return false;
     }
     conn->name = strdup(name);
     if (!conn->name)
-        fail(conn, ENETUNREACH, "out of memory");
+        fail(conn, -ENETUNREACH, "out of memory");
     return conn->name;
 }
 
@@ -369,22 +369,22 @@ void conn_open(struct conn *conn) {
         return;
     const struct route_rule *rule = route_list_match_rule(routes, &target, conn->name);
     if (!rule) {
-        fail(conn, target.family ? EACCES : EHOSTUNREACH, "no route of this helper leads there");
+        fail(conn, target.family ? -EACCES : -EHOSTUNREACH, "no route of this helper leads there");
         return;
     }
     if (conns->count >= conns->config->helper.max_streams) {
-        fail(conn, EAGAIN, "more connections than max-streams");
+        fail(conn, -EAGAIN, "more connections than max-streams");
         return;
     }
     if (conn->account && conn->account->streams >= streams_per_user(conns)) {
-        fail(conn, EAGAIN, "more connections of one user than max-streams-per-user");
+        fail(conn, -EAGAIN, "more connections of one user than max-streams-per-user");
         return;
     }
     if (!move(conn, CONN_OPENING))
         return;
     conn->opening = opening_new(conn, &routes->route[rule->route]);
     if (!conn->opening) {
-        fail(conn, ENETUNREACH, "out of memory");
+        fail(conn, -ENETUNREACH, "out of memory");
         return;
     }
     conn->counted = true;

@@ -37,12 +37,12 @@ enum conn_state {
 };
 
 struct conn_ops {
-    /* The connect has succeeded (err 0; `local` is the address that the target sees, family 0 if
-     * unknown) or failed. Called once, or twice if success was reported early (connect = eager) and
-     * the connect fails before conn_start is called. On success the owner gives the application its
-     * end and then calls conn_start; on failure it tells the application and then calls conn_end.
-     * Both calls may come later. */
-    void (*outcome)(struct conn *conn, int err, const struct endpoint *local);
+    /* The connect has succeeded (error 0; `local` is the address that the target sees, family 0 if
+     * unknown) or failed (error: a negative errno). Called once, or twice if success was reported
+     * early (connect = eager) and the connect fails before conn_start is called. On success the
+     * owner gives the application its end and then calls conn_start; on failure it tells the
+     * application and then calls conn_end. Both calls may come later. */
+    void (*outcome)(struct conn *conn, int error, const struct endpoint *local);
     /* Everything has been closed; the owner frees the memory at the end of the turn. */
     void (*ended)(struct conn *conn);
 };
@@ -110,10 +110,12 @@ void conn_open(struct conn *conn);
  * `residue`: one byte in it is unread and is not data. `events`: as in relay_attach. */
 void conn_start(struct conn *conn, int fd, bool residue, uint32_t events);
 
-/* Makes the connect, whose outcome is not yet known, fail with `err`; `why` is for the log. */
-void conn_fail(struct conn *conn, int err, const char *why);
+/* Makes the connect, whose outcome is not yet known, fail with the negative errno `error`; `why` is
+ * for the log. */
+void conn_fail(struct conn *conn, int error, const char *why);
 
-/* Aborts the connection: closes what is open and resets the stream. Harmless if it has ended. */
+/* Aborts the connection: closes what is open and resets the stream. `error`: 0 or a negative
+ * errno. Harmless if it has ended. */
 void conn_end(struct conn *conn, int error);
 
 /* For `smuxctl status`. NULL if memory is short. */

@@ -46,7 +46,7 @@ bool helper_init(struct helper *helper, struct config *config, const char **why)
 void helper_fini(struct helper *helper) {
     upstream_pool_flush(&helper->upstreams);
     for (struct conn *conn; (conn = conns_first(&helper->conns));)
-        conn_end(conn, ECANCELED);
+        conn_end(conn, -ECANCELED);
     upstream_pool_fini(&helper->upstreams);
     abandon_watches_fini(&helper->watches);
     name_table_free(helper->conns.names);

@@ -290,7 +290,7 @@ static int store(struct name_table *names, const struct name_record *record, uin
     }
     log_error("%s: cannot be written: %s: \"%s\" gets no address", names->file.path,
               strerror(-error), record->name);
-    return EIO;
+    return -EIO;
 }
 
 static int add(struct name_table *names, uid_t uid, const char *name, int family) {
@@ -298,32 +298,32 @@ static int add(struct name_table *names, uid_t uid, const char *name, int family
     uint64_t number = names->next;
     char text[NAME_RANGES_TEXT_SIZE];
     if (names->handed_over)
-        return EAGAIN;
+        return -EAGAIN;
     if (!names->usable)
-        return EIO;
+        return -EIO;
     strcpy(record.name, name);
     if (!may_have_more(names, uid)) {
         log_of(uid, LOG_WARNING,
                "names: uid %u has %u names, its limit (max-per-user): \"%s\" gets no address",
                (unsigned)uid, (unsigned)names->max_per_user, name);
-        return EDQUOT;
+        return -EDQUOT;
     }
     choose_addresses(names, &record, &number);
     if ((family == AF_INET6 ? record.v6 : record.v4).family == 0) {
         log_of(uid, LOG_WARNING,
                "names: %s is used up: \"%s\" gets no address; expected a larger range in [names]",
                name_range_text(range_of(names, family), text, sizeof text), name);
-        return ENOSPC;
+        return -ENOSPC;
     }
     log_debug("names: uid %u: \"%s\" gets the addresses of number %llu", (unsigned)uid, name,
               (unsigned long long)number);
-    int err = store(names, &record, number);
-    if (err == 0 && !insert(names, &record))
-        err = EIO;
+    int error = store(names, &record, number);
+    if (error == 0 && !insert(names, &record))
+        error = -EIO;
     bool retry = names->unsaved && names->file.lines >= names->retry_at;
-    if (err == 0 && (retry || names->file.lines > 2u * names->count + REWRITE_SLACK))
+    if (error == 0 && (retry || names->file.lines > 2u * names->count + REWRITE_SLACK))
         rewrite_file(names);
-    return err;
+    return error;
 }
 
 int name_table_give(struct name_table *names, uid_t uid, const char *name, int family,
@@ -337,9 +337,9 @@ int name_table_give(struct name_table *names, uid_t uid, const char *name, int f
     key[len] = '\0';
     uint32_t i = find_name(names, key, family);
     if (!i) {
-        int err = add(names, uid, key, family);
-        if (err)
-            return err;
+        int error = add(names, uid, key, family);
+        if (error)
+            return error;
         i = names->newest;
     }
     touch(names, i);

@@ -45,8 +45,8 @@ void name_table_configure(struct name_table *names, const struct config_names *c
 void name_table_hand_over(struct name_table *names);
 
 /* The address of `name` in `family`; assigns one if it has none. `name` must be valid; case and a
- * final dot do not matter. Returns 0, or an errno of struct helper_name_answer: ENOSPC, EDQUOT,
- * EIO, EAGAIN. */
+ * final dot do not matter. Returns 0, -ENOSPC, -EDQUOT, -EIO or -EAGAIN; core/common/CONTROL.md
+ * says when. */
 int name_table_give(struct name_table *names, uid_t uid, const char *name, int family,
                     struct endpoint *address);
 
@@ -76,7 +76,7 @@ size_t name_answer(struct name_table *names, const struct route_list *routes, ui
                    const struct helper_request *request, const char *name,
                    uint8_t out[NAME_ANSWER_SIZE]);
 
-/* Writes an answer that contains only an error. Returns its length. */
-size_t name_answer_error(int err, uint8_t out[NAME_ANSWER_SIZE]);
+/* Writes an answer that contains only an error, a negative errno. Returns its length. */
+size_t name_answer_error(int error, uint8_t out[NAME_ANSWER_SIZE]);
 
 #endif

@@ -148,7 +148,7 @@ static bool peer_of(int fd, struct ucred *cred) {
 static void refuse_without_descriptors(struct acceptor *acceptor, int error) {
     struct shim_listener *local = shim_listener_of(acceptor);
     struct ucred cred;
-    log_error("connection refused: %s", strerror(error));
+    log_error("connection refused: %s", strerror(-error));
     guard(local);
     if (local->reserve >= 0) {
         close(local->reserve);
@@ -165,8 +165,8 @@ static void refuse_without_descriptors(struct acceptor *acceptor, int error) {
 
 /* Sends the reason (CONTROL.md, "Refusal") to a peer from which nothing has been read. Does not
  * block; the other end may be gone. */
-static void say_refusal(int fd, int err) {
-    const uint8_t why = (uint8_t)err;
+static void say_refusal(int fd, int error) {
+    const uint8_t why = (uint8_t)-error; /* all fit */
     ssize_t sent = send(fd, &why, 1, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)sent;
 }
@@ -177,16 +177,16 @@ static void refuse_stranger(int fd, const struct ucred *cred) {
     log_of(cred->uid, LOG_WARNING,
            "pid %d, uid %u: refused: the user is not among allow-users or allow-groups",
            (int)cred->pid, (unsigned)cred->uid);
-    say_refusal(fd, EACCES);
+    say_refusal(fd, -EACCES);
     if (stranger_refused_waiting() > 0)
         shutdown(fd, SHUT_RDWR);
     stranger_refuse(fd, cred->uid);
 }
 
-static void turn_away(int fd, const struct ucred *cred, int err, const char *why) {
+static void turn_away(int fd, const struct ucred *cred, int error, const char *why) {
     log_of(cred->uid, LOG_WARNING, "pid %d, uid %u: request refused: %s", (int)cred->pid,
            (unsigned)cred->uid, why);
-    say_refusal(fd, err);
+    say_refusal(fd, error);
     stranger_close(fd, cred->uid);
 }
 
@@ -200,12 +200,12 @@ static void admit(struct shim_listener *local, int fd) {
     bool limited = cred.uid != 0 && cred.uid != local->admission->own;
     struct account *account = limited ? account_get(accounts, cred.uid) : NULL;
     if (stranger_is_jammed(cred.uid))
-        turn_away(fd, &cred, EAGAIN, "descriptors that it has sent cannot be closed");
+        turn_away(fd, &cred, -EAGAIN, "descriptors that it has sent cannot be closed");
     else if (account && account->requests >= ACCOUNT_REQUESTS_MAX)
-        turn_away(fd, &cred, EAGAIN, "too many of this user's are incomplete");
+        turn_away(fd, &cred, -EAGAIN, "too many of this user's are incomplete");
     else if ((limited && !account) ||
              !shim_request_new(local->conns, local->watches, fd, &cred, account))
-        turn_away(fd, &cred, ENETUNREACH, "out of memory");
+        turn_away(fd, &cred, -ENETUNREACH, "out of memory");
     else
         return;
     account_put(accounts, account);

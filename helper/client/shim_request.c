@@ -43,12 +43,12 @@ static const struct state_table states = {
 static bool move(struct shim_request *request, enum request_state to) {
     if (state_move(&states, &request->state, to))
         return true;
-    conn_end(&request->conn, EPROTO);
+    conn_end(&request->conn, -EPROTO);
     return false;
 }
 
 static void on_fd(struct loop_watch *watch, uint32_t events);
-static void on_outcome(struct conn *conn, int err, const struct endpoint *local);
+static void on_outcome(struct conn *conn, int error, const struct endpoint *local);
 static void on_ended(struct conn *conn);
 
 static const struct conn_ops request_ops = {.outcome = on_outcome, .ended = on_ended};
@@ -98,7 +98,7 @@ static void on_ended(struct conn *conn) {
 static void reject(struct shim_request *request, const char *why) {
     log_of(request->conn.uid, LOG_WARNING, "pid %d, uid %u: request rejected: %s",
            (int)request->conn.pid, (unsigned)request->conn.uid, why);
-    conn_end(&request->conn, EPROTO);
+    conn_end(&request->conn, -EPROTO);
 }
 
 static void on_timeout(struct loop_timer *timer) {
@@ -148,11 +148,11 @@ static uint64_t random_id(void) {
 
 /* Binds the application's end to the name that contains the outcome. This also proves that the
  * descriptor is the other end of this connection: otherwise the peer of the helper's end would not
- * get that name. */
-static bool bind_outcome(struct shim_request *request, int err) {
+ * get that name. `error`: 0 or a negative errno; in the name it is positive. */
+static bool bind_outcome(struct shim_request *request, int error) {
     struct conn *conn = &request->conn;
     struct helper_outcome outcome = {
-        .id = request->opening->header.id, .err = err, .dest = conn->dest};
+        .id = request->opening->header.id, .err = -error, .dest = conn->dest};
     struct sockaddr_un name, peer;
     socklen_t len = 0, peer_len = sizeof peer;
     outcome.local =
@@ -264,26 +264,26 @@ static void tell(struct shim_request *request) {
     int unread = 0;
     if (ioctl(request->conn.relay.watch.fd, SIOCINQ, &unread) < 0 || unread < gate_left(request))
         return;
-    int err = request->opening->outcome_err;
-    if (!bind_outcome(request, err))
+    int error = request->opening->outcome_error;
+    if (!bind_outcome(request, error))
         return;
-    if (err == 0) {
+    if (error == 0) {
         tell_success(request);
         return;
     }
     close_app_fd(request);
-    conn_end(&request->conn, err);
+    conn_end(&request->conn, error);
 }
 
-static void on_outcome(struct conn *conn, int err, const struct endpoint *local) {
+static void on_outcome(struct conn *conn, int error, const struct endpoint *local) {
     struct shim_request *request = container_of(conn, struct shim_request, conn);
     if (request->state == REQUEST_OPENED) { /* eager: success was given, but the connect fails */
-        conn_end(conn, err);
+        conn_end(conn, error);
         return;
     }
     if (!move(request, REQUEST_TELLING))
         return;
-    request->opening->outcome_err = err;
+    request->opening->outcome_error = error;
     if (local)
         request->opening->outcome_local = *local;
     abandon_watch_stop(&request->opening->pending);
@@ -353,12 +353,12 @@ static void version_mismatch(struct shim_request *request) {
     request->opening->header.family = AF_INET;
     request->opening->header.flags = 0;
     request->opening->outcome_local = (struct endpoint){AF_INET, HELPER_PROTOCOL_VERSION, 0, {0}};
-    if (request->opening->app_fd < 0 || !bind_outcome(request, EPROTO)) {
-        conn_end(&request->conn, EPROTO);
+    if (request->opening->app_fd < 0 || !bind_outcome(request, -EPROTO)) {
+        conn_end(&request->conn, -EPROTO);
         return;
     }
     close_app_fd(request);
-    conn_end(&request->conn, EPROTO);
+    conn_end(&request->conn, -EPROTO);
 }
 
 static void serve_connect(struct shim_request *request) {
@@ -492,5 +492,5 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
     }
     /* While the helper has a copy of the application's end, only a shutdown causes a hang-up. */
     if (events_of(events) & EVENT_GONE && request->state == REQUEST_OPENING)
-        conn_fail(conn, ECONNRESET, "shut down by the program");
+        conn_fail(conn, -ECONNRESET, "shut down by the program");
 }

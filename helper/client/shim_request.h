@@ -39,10 +39,10 @@ struct request_opening {
     struct abandon_watch pending;
     struct loop_watch opened; /* REQUEST_OPENED: a pipe that the thread closes */
     struct helper_request header;
-    bool proven;     /* app_fd is known to be the other end of this connection */
-    uint16_t have;   /* bytes of header and name read */
-    int app_fd;      /* the helper's copy of the application's end, -1 when closed */
-    int outcome_err; /* while REQUEST_TELLING */
+    bool proven;       /* app_fd is known to be the other end of this connection */
+    uint16_t have;     /* bytes of header and name read */
+    int app_fd;        /* the helper's copy of the application's end, -1 when closed */
+    int outcome_error; /* while REQUEST_TELLING: 0 or a negative errno */
     struct endpoint outcome_local;
     char name[HELPER_HOST_NAME_MAX + 1];
 };

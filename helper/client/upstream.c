@@ -64,7 +64,7 @@ static void fail_impatient(struct upstream *upstream) {
             return;
         }
         upstream_cancel(w);
-        w->ready(w, ENETUNREACH, NULL, NULL);
+        w->ready(w, -ENETUNREACH, NULL, NULL);
     }
 }
 
@@ -96,14 +96,15 @@ static void start_idle_links(struct upstream *upstream) {
             upstream_link_connect(&upstream->links[i]);
 }
 
-static int errno_from_smux(int error) {
+/* A negative errno. */
+static int error_from_smux(int error) {
     switch (error) {
     case SMUX_ERR_NOMEM:
-        return ENOMEM;
+        return -ENOMEM;
     case SMUX_ERR_STREAM_LIMIT:
-        return EAGAIN;
+        return -EAGAIN;
     default:
-        return ENETUNREACH;
+        return -ENETUNREACH;
     }
 }
 
@@ -120,7 +121,7 @@ static int open_now(struct upstream *upstream, bool cautious, struct pump **pump
         }
         if (error != SMUX_ERR_EXHAUSTED && error != SMUX_ERR_GOAWAY &&
             smux_error_tier(error) != SMUX_TIER_SESSION)
-            return -errno_from_smux(error);
+            return error_from_smux(error);
         log_info("gateway %s: new session: %s", upstream->config.name, smux_strerror(error));
         upstream_link_detach(link);
     }
@@ -176,7 +177,7 @@ static void serve_waiters(struct upstream *upstream) {
             return;
         }
         upstream_cancel(waiter);
-        waiter->ready(waiter, -error, pump, stream);
+        waiter->ready(waiter, error, pump, stream);
     }
 }
 
@@ -203,7 +204,7 @@ static void go_on(struct loop_task *task) {
 /* The last of them may have been the last way to get a session. */
 static void on_link_over(struct upstream *upstream) {
     if (upstream_is_lost(upstream))
-        fail_waiters(upstream, ENETUNREACH);
+        fail_waiters(upstream, -ENETUNREACH);
 }
 
 static void free_if_retired(struct upstream *upstream);
@@ -264,7 +265,7 @@ void upstream_retire(struct upstream *upstream) {
     for (int i = 0; i < upstream->link_count; i++)
         upstream_link_stop(&upstream->links[i]);
     upstream->retired = true;
-    fail_waiters(upstream, ECANCELED);
+    fail_waiters(upstream, -ECANCELED);
     free_if_retired(upstream);
 }
 
@@ -291,7 +292,7 @@ void upstream_free(struct upstream *upstream) {
     struct upstream_session *next;
     for (int i = 0; i < upstream->link_count; i++)
         upstream_link_stop(&upstream->links[i]);
-    fail_waiters(upstream, ECANCELED);
+    fail_waiters(upstream, -ECANCELED);
     for (struct upstream_session *s = upstream->sessions; s; s = next) {
         next = s->next;
         pump_end(s->pump, SMUX_ERR_CLOSED, "helper stops");

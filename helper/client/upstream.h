@@ -22,8 +22,9 @@
 struct upstream;
 
 struct upstream_waiter {
-    /* The stream that was asked for: error 0; or why there is none now (only if `impatient`, or
-     * when the upstream goes away). Never called from within upstream_open. */
+    /* The stream that was asked for, and error 0; or a negative errno: there is none now (only if
+     * `impatient`, when the upstream goes away, or when memory is short). Never called from within
+     * upstream_open. */
     void (*ready)(struct upstream_waiter *waiter, int error, struct pump *pump,
                   smux_stream *stream);
     struct upstream *upstream; /* NULL when not waiting */
@@ -44,7 +45,7 @@ struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver
                                         const struct config_gateway *config,
                                         struct carrier *carrier);
 
-/* No new streams; waiters fail with ECANCELED; frees itself once the last session has ended,
+/* No new streams; waiters fail with -ECANCELED; frees itself once the last session has ended,
  * sessions with streams go on until those have ended. */
 void upstream_retire(struct upstream *upstream);
 

@@ -105,26 +105,27 @@ static int answer(struct target *target, int error, const struct endpoint *bound
     return relay_say(&target->relay, message, len);
 }
 
-/* What a process short of descriptors or memory says is of no use to the application. */
-static int errno_for_client(int error) {
+/* That this process is short of descriptors or memory is of no use to the application. */
+static int error_for_client(int error) {
     switch (error) {
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case ENOBUFS:
-        return ENETUNREACH;
+    case -EMFILE:
+    case -ENFILE:
+    case -ENOMEM:
+    case -ENOBUFS:
+        return -ENETUNREACH;
     default:
         return error;
     }
 }
 
+/* `error`: a negative errno or SOCKS5_DENIED; `why` is for the log. */
 static void refuse(struct target *target, int error, const char *why) {
     char what[SOCKS5_NAME_MAX + 8];
     describe(target->opening, what, sizeof what);
     log_info("%s: stream %u to %s refused: %s", target->relay.pump->carrier->peer,
              smux_stream_id(target->relay.stream), what, why);
     access_record_failed(target->record, error == SOCKS5_DENIED ? "denied" : "failed", why);
-    answer(target, errno_for_client(error), NULL);
+    answer(target, error_for_client(error), NULL);
     relay_hang_up(&target->relay);
 }
 
@@ -219,7 +220,7 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
     if (error == 0 && !dial->broken)
         error = send_proxy_header(target);
     if (error) {
-        refuse(target, error, strerror(error));
+        refuse(target, error, strerror(-error));
         return;
     }
     /* What arrives in frames has been gathered already; more waiting would only add delay. */
@@ -235,7 +236,7 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
         return;
     access_record_connected(target->record, relay->watch.fd);
     if (dial->broken)
-        relay_broke(relay, -dial->broken);
+        relay_broke(relay, dial->broken);
     drop_opening(target);
     relay_attach(relay, -1, &relay_end_tcp, events);
 }
@@ -330,7 +331,7 @@ static void on_resolved(struct resolver_query *query, int error, const struct en
 
 static void on_name_timeout(struct loop_timer *timer) {
     struct target *target = container_of(timer, struct opening, timer)->target;
-    refuse_name(target, ETIMEDOUT, "the name was not resolved within connect-timeout");
+    refuse_name(target, -ETIMEDOUT, "the name was not resolved within connect-timeout");
 }
 
 /* Names that no rule could allow are not asked for. */
@@ -347,7 +348,7 @@ static void look_up(struct target *target) {
     if (!session->names)
         session->names = resolver_client_new(session->sessions->resolver);
     if (!session->names) {
-        refuse_name(target, ENOMEM, "out of memory");
+        refuse_name(target, -ENOMEM, "out of memory");
         return;
     }
     if (!move(target, TARGET_RESOLVING))
@@ -369,7 +370,7 @@ static void open_destination(struct target *target) {
     loop_timer_clear(loop, &opening->timer);
     if (limit) {
         access_record_failed(target->record, "limited", limit);
-        refuse(target, EADDRNOTAVAIL, limit); /* as when a host has no local port left */
+        refuse(target, -EADDRNOTAVAIL, limit); /* as when a host has no local port left */
         return;
     }
     opening->deadline_us =
@@ -377,7 +378,7 @@ static void open_destination(struct target *target) {
     if (destination->name_len == 0)
         dial_allowed(target, &destination->address, 1);
     else if (!helper_host_name_valid(destination->name, destination->name_len))
-        refuse(target, EHOSTUNREACH, "the host name has characters that no host name has");
+        refuse(target, -EHOSTUNREACH, "the host name has characters that no host name has");
     else
         look_up(target);
 }
@@ -393,7 +394,7 @@ static void bad_request(struct target *target) {
         uint8_t message[SOCKS5_REPLY_MAX];
         if (!target->opening->greeting_sent)
             relay_say(&target->relay, socks5_greeting_answer, SOCKS5_GREETING_ANSWER_LEN);
-        size_t len = socks5_reply_write(message, EOPNOTSUPP, NULL);
+        size_t len = socks5_reply_write(message, -EOPNOTSUPP, NULL);
         message[1] = socks->reply;
         relay_say(&target->relay, message, len);
     }

@@ -41,7 +41,7 @@ static bool accept_one(struct acceptor *acceptor) {
     if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
         acceptor_pause(acceptor);
         if (acceptor->ops->starved)
-            acceptor->ops->starved(acceptor, error);
+            acceptor->ops->starved(acceptor, -error);
     }
     return false;
 }

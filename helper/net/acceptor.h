@@ -21,8 +21,8 @@ struct acceptor_ops {
      * callee. `addr` is its peer's, as accept(2) has it. */
     void (*accepted)(struct acceptor *acceptor, int fd, const struct sockaddr_storage *addr,
                      socklen_t len);
-    /* Accepting has failed with this errno for want of descriptors or memory, and pauses. May be
-     * NULL. */
+    /* Accepting has failed for want of descriptors or memory, and pauses. `error` is a negative
+     * errno. May be NULL. */
     void (*starved)(struct acceptor *acceptor, int error);
     /* False: no other connection now, accepting pauses. NULL: always. */
     bool (*may_accept)(struct acceptor *acceptor);

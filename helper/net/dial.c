@@ -90,7 +90,7 @@ static void give_up(struct loop_task *task) {
     struct dial *dial = container_of(task, struct dial, task);
     close_attempts(dial, NULL);
     stop(dial);
-    dial->done(dial, dial->error ? dial->error : ETIMEDOUT, 0);
+    dial->done(dial, dial->error ? dial->error : -ETIMEDOUT, 0);
 }
 
 /* The connection in `watch` wins. Handing it over makes the kernel repeat its events. */
@@ -103,24 +103,24 @@ static void connected(struct dial *dial, struct loop_watch *watch, uint32_t even
             loop_watch_close(watch);
     }
     stop(dial);
-    dial->done(dial, -error, events);
+    dial->done(dial, error, events);
 }
 
 /* How much an errno says about a host: one that refuses has answered, an unreachable network says
  * nothing about it, and a lack of resources in this process says nothing at all. */
 static int weight(int error) {
     switch (error) {
-    case ECONNREFUSED:
+    case -ECONNREFUSED:
         return 5;
-    case EACCES:
-    case EPERM:
-    case ECONNRESET:
+    case -EACCES:
+    case -EPERM:
+    case -ECONNRESET:
         return 4;
-    case EHOSTUNREACH:
+    case -EHOSTUNREACH:
         return 3;
-    case ETIMEDOUT:
+    case -ETIMEDOUT:
         return 2;
-    case ENETUNREACH:
+    case -ENETUNREACH:
         return 1;
     default:
         return 0;
@@ -150,7 +150,7 @@ static bool start_in(struct dial *dial, int at) {
             close(fd);
     }
     if (error < 0)
-        note_error(dial, -error);
+        note_error(dial, error);
     return error >= 0;
 }
 
@@ -182,12 +182,12 @@ static void start_next(struct dial *dial) {
 static void on_timer(struct loop_timer *timer) {
     struct dial *dial = container_of(timer, struct dial, timer);
     if (loop_now_us(dial->loop) >= dial->deadline_us) {
-        note_error(dial, ETIMEDOUT);
+        note_error(dial, -ETIMEDOUT);
         give_up(&dial->task);
         return;
     }
     if (free_slot(dial) < 0) {
-        note_error(dial, ETIMEDOUT);
+        note_error(dial, -ETIMEDOUT);
         loop_watch_close(slot(dial, oldest_slot(dial)));
     }
     start_next(dial);
@@ -198,18 +198,22 @@ static void on_timer(struct loop_timer *timer) {
 /* A refused connect looks different: this connection was established and has been reset by the peer
  * since. What the peer sent before can still be read. */
 static bool has_stood(int error) {
-    return error == ECONNRESET || error == EPIPE;
+    return error == -ECONNRESET || error == -EPIPE;
+}
+
+/* Takes the pending error from the socket. 0 or a negative errno. */
+static int take_error(int fd) {
+    int error = 0;
+    socklen_t len = sizeof error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? -errno : -error;
 }
 
 static void attempt_event(struct dial *dial, struct loop_watch *watch, uint32_t bits) {
     uint8_t events = events_of(bits);
-    int error = 0;
-    socklen_t len = sizeof error;
     if (!dial->active)
         return;
     /* Writable without an error means connected: no need to ask. */
-    if (events & EVENT_GONE && getsockopt(watch->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-        error = errno;
+    int error = events & EVENT_GONE ? take_error(watch->fd) : 0;
     dial->broken = has_stood(error) ? error : 0;
     if (error && !dial->broken) {
         note_error(dial, error);

@@ -40,15 +40,16 @@ struct dial {
     struct loop_timer timer; /* of the next attempt, or of the end */
     /* Called once, never from within dial_start. error 0: the watch holds the connection, and its
      * fn is the caller's to set; `events` are all EPOLL bits that came with the success and will
-     * not come again. Otherwise an errno: the one of all addresses' that says most. */
+     * not come again. Otherwise a negative errno: of those of all addresses the one that says
+     * most. */
     void (*done)(struct dial *dial, int error, uint32_t events);
-    /* In done: the connection was established and broke with this errno, which was taken from the
-     * socket. */
+    /* In done: the connection was established and then broke. This is its pending error (SO_ERROR),
+     * which was taken from the socket, as a negative errno; 0: it stands. */
     int broken;
     uint64_t deadline_us;
     int count;           /* of addresses */
     int next;            /* the first one not tried yet */
-    int error;           /* the most telling one so far; 0: none */
+    int error;           /* the most telling one so far, a negative errno; 0: none */
     bool reset_on_close; /* see sockaddr_connect_start; the caller's to set */
     bool active;
     struct loop_task task;

@@ -197,19 +197,20 @@ void resolver_free(struct resolver *resolver) {
     free(resolver);
 }
 
-static int errno_from_status(int status) {
+/* 0 or a negative errno. */
+static int error_from_status(int status) {
     switch (status) {
     case ARES_SUCCESS:
         return 0;
     case ARES_ETIMEOUT:
-        return ETIMEDOUT;
+        return -ETIMEDOUT;
     case ARES_ENOMEM:
-        return ENOMEM;
+        return -ENOMEM;
     case ARES_EDESTRUCTION:
     case ARES_ECANCELLED:
-        return ECANCELED;
+        return -ECANCELED;
     default:
-        return EHOSTUNREACH;
+        return -EHOSTUNREACH;
     }
 }
 
@@ -297,11 +298,11 @@ static void on_result(void *user, int status, int timeouts, struct ares_addrinfo
         query->ticket = NULL;
         if (status == ARES_SUCCESS && count == 0)
             status = ARES_ENODATA;
-        if (resolver->hosts_last && errno_from_status(status) == EHOSTUNREACH) {
+        if (resolver->hosts_last && error_from_status(status) == -EHOSTUNREACH) {
             count = find_in_hosts(resolver, query->name, query->port, addresses);
             status = count ? ARES_SUCCESS : status;
         }
-        query->done(query, errno_from_status(status), addresses, count);
+        query->done(query, error_from_status(status), addresses, count);
     }
     /* Not called from within the library, nor when it is about to be freed. */
     if (!list_is_empty(&resolver->turns) && status != ARES_EDESTRUCTION)
@@ -322,7 +323,7 @@ static void start_one(struct resolver_client *client, struct resolver_query *que
     }
     struct resolver_ticket *ticket = calloc(1, sizeof *ticket);
     if (!ticket) {
-        query->done(query, ENOMEM, NULL, 0);
+        query->done(query, -ENOMEM, NULL, 0);
         return;
     }
     *ticket = (struct resolver_ticket){.client = client, .query = query, .port = query->port};

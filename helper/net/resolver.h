@@ -23,7 +23,7 @@ struct resolver_ticket;
 
 struct resolver_query {
     /* Called once, never from within resolver_start: error 0 and the addresses, in the order to try
-     * them; or an errno and none. */
+     * them; or a negative errno and none. */
     void (*done)(struct resolver_query *query, int error, const struct endpoint *addresses,
                  int count);
     const char *name;
@@ -37,7 +37,7 @@ struct resolver_query {
  * is opened later but /etc/hosts, by hosts.h. NULL, and a text in *why, if the library cannot
  * start. */
 struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why);
-/* Pending queries end with ECANCELED. Its clients have been freed. NULL is fine. */
+/* Pending queries end with -ECANCELED. Its clients have been freed. NULL is fine. */
 void resolver_free(struct resolver *resolver);
 
 /* Makes a client, whose queries are counted together. NULL if memory is short. */
@@ -46,7 +46,7 @@ struct resolver_client *resolver_client_new(struct resolver *resolver);
 void resolver_client_free(struct resolver_client *client);
 
 /* Looks `name` up, which stays the caller's and must stay; every address gets `port`. A name that
- * does not exist is EHOSTUNREACH, a silent name server ETIMEDOUT. */
+ * does not exist gives -EHOSTUNREACH, a silent name server -ETIMEDOUT. */
 void resolver_start(struct resolver_client *client, struct resolver_query *query, const char *name,
                     uint16_t port,
                     void (*done)(struct resolver_query *query, int error,

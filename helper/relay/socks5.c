@@ -175,22 +175,22 @@ enum socks5_progress socks5_server_feed(struct socks5_server *server, const uint
     return server->state == SERVER_DONE ? SOCKS5_DONE : SOCKS5_MORE;
 }
 
-/* One row per errno that has a code of its own. */
+/* One row per error that has a code of its own. */
 static const struct {
     int error;
     uint8_t reply;
 } reply_codes[] = {{0, SOCKS5_SUCCEEDED},
                    {SOCKS5_DENIED, SOCKS5_NOT_ALLOWED},
-                   {ENETUNREACH, SOCKS5_NETWORK_UNREACHABLE},
-                   {EHOSTUNREACH, SOCKS5_HOST_UNREACHABLE},
-                   {ECONNREFUSED, SOCKS5_REFUSED},
-                   {ETIMEDOUT, SOCKS5_TTL_EXPIRED},
-                   {EOPNOTSUPP, SOCKS5_COMMAND_UNSUPPORTED},
-                   {EAFNOSUPPORT, SOCKS5_ADDRESS_UNSUPPORTED}};
+                   {-ENETUNREACH, SOCKS5_NETWORK_UNREACHABLE},
+                   {-EHOSTUNREACH, SOCKS5_HOST_UNREACHABLE},
+                   {-ECONNREFUSED, SOCKS5_REFUSED},
+                   {-ETIMEDOUT, SOCKS5_TTL_EXPIRED},
+                   {-EOPNOTSUPP, SOCKS5_COMMAND_UNSUPPORTED},
+                   {-EAFNOSUPPORT, SOCKS5_ADDRESS_UNSUPPORTED}};
 
 #define REPLY_CODES (sizeof reply_codes / sizeof *reply_codes)
 
-static uint8_t reply_from_errno(int error) {
+static uint8_t reply_from_error(int error) {
     for (size_t i = 0; i < REPLY_CODES; i++)
         if (reply_codes[i].error == error)
             return reply_codes[i].reply;
@@ -199,11 +199,11 @@ static uint8_t reply_from_errno(int error) {
 
 size_t socks5_reply_write(uint8_t *out, int error, const struct endpoint *bound) {
     struct endpoint address = {.family = AF_INET};
-    uint8_t reply = reply_from_errno(error);
+    uint8_t reply = reply_from_error(error);
     if (error == 0 && bound && bound->family)
         address = *bound;
     if (reply == SOCKS5_GENERAL_FAILURE)
-        address.port = (uint16_t)error;
+        address.port = (uint16_t)-error;
     out[0] = VERSION;
     out[AT_CODE] = reply;
     out[AT_RESERVED] = 0;
@@ -248,27 +248,29 @@ static void client_break(struct socks5_client *client, const char *why) {
     client->why = why;
 }
 
-/* What a connect may fail with at the gateway; a server that says EINPROGRESS is not believed. */
-static bool is_connect_errno(int error) {
+/* The errnos, as they are on the wire, that a connect may fail with at the gateway. A server that
+ * says EINPROGRESS is not believed. */
+static bool is_connect_errno(int wire_errno) {
     static const int known[] = {
         EPERM,           EACCES,      EINVAL,    EADDRINUSE,   EADDRNOTAVAIL, EAFNOSUPPORT,
         EPROTONOSUPPORT, EPROTO,      ENETDOWN,  ENETUNREACH,  ENETRESET,     ECONNABORTED,
         ECONNRESET,      ENOBUFS,     ETIMEDOUT, ECONNREFUSED, EHOSTDOWN,     EHOSTUNREACH,
         EOPNOTSUPP,      ENOPROTOOPT, EIO,       ENODEV,       ENONET,        EREMOTEIO};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (known[i] == error)
+        if (known[i] == wire_errno)
             return true;
     return false;
 }
 
-static int errno_from_reply(uint8_t reply, const struct socks5_destination *bound) {
+/* 0 or a negative errno. */
+static int error_from_reply(uint8_t reply, const struct socks5_destination *bound) {
     for (size_t i = 0; i < REPLY_CODES; i++)
         if (reply_codes[i].reply == reply)
-            return reply_codes[i].error == SOCKS5_DENIED ? EACCES : reply_codes[i].error;
+            return reply_codes[i].error == SOCKS5_DENIED ? -EACCES : reply_codes[i].error;
     if (reply == SOCKS5_GENERAL_FAILURE && is_connect_errno(bound->address.port) &&
         endpoint_is_any(&bound->address))
-        return bound->address.port;
-    return ECONNREFUSED;
+        return -bound->address.port;
+    return -ECONNREFUSED;
 }
 
 static void client_reply_part(struct socks5_client *client) {
@@ -283,7 +285,7 @@ static void client_reply_part(struct socks5_client *client) {
     } else {
         get_destination(&bound, client->part, len, &(struct endpoint){0});
         client->reply = client->part[AT_CODE];
-        client->error = errno_from_reply(client->part[AT_CODE], &bound);
+        client->error = error_from_reply(client->part[AT_CODE], &bound);
         client->bound = bound.address;
         client->state = CLIENT_DONE;
     }

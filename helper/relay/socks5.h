@@ -69,13 +69,16 @@ enum socks5_reply {
     SOCKS5_ADDRESS_UNSUPPORTED = 8
 };
 
-/* Writes the reply for an errno (0: success, with `bound` the local address of the connection). The
- * codes tell few errnos apart: for the others the code is GENERAL_FAILURE, and BND.PORT,
- * meaningless in a failure, holds Linux's errno, which our client understands. Returns the length,
- * at most 22. */
+/* In place of an error: a rule forbids it, which the client sees as -EACCES. No errno is so low:
+ * Linux's end at 4095. */
+#define SOCKS5_DENIED (-4096)
+
+/* Writes the reply for `error`: 0 for success, with `bound` the local address of the connection;
+ * else a negative errno or SOCKS5_DENIED. The codes tell few errnos apart: for the others the code
+ * is GENERAL_FAILURE, and BND.PORT, meaningless in a failure, holds Linux's errno, which is
+ * positive on the wire and which our client understands. Returns the length, at most
+ * SOCKS5_REPLY_MAX. */
 size_t socks5_reply_write(uint8_t *out, int error, const struct endpoint *bound);
-#define SOCKS5_DENIED                                                                              \
-    (-1) /* in place of an errno: forbidden by rule, which the client sees as EACCES */
 #define SOCKS5_REPLY_MAX 22
 
 /* ---- Client ---- */
@@ -92,7 +95,7 @@ struct socks5_client {
     uint16_t have, want;
     uint8_t part[SOCKS5_MESSAGE_MAX];
     uint8_t reply;         /* when DONE: the code */
-    int error;             /* when DONE: 0, or the errno the reply stands for */
+    int error;             /* when DONE: 0, or the negative errno that the reply stands for */
     struct endpoint bound; /* when DONE and error 0: BND.ADDR; family 0 if it was a name */
     const char *why;
 };

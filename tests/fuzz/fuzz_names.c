@@ -111,9 +111,9 @@ static void check_entries(const struct name_table *names, struct name_table *sam
 
 static void check_new(struct name_table *names, const bool known[16]) {
     struct endpoint address;
-    int err = name_table_give(names, 0, "brand.new", AF_INET, &address);
-    MUST(err == 0 || err == EIO);
-    if (err == 0 && address.addr[2] == 0 && address.addr[1] == 18 && address.addr[3] < 16)
+    int error = name_table_give(names, 0, "brand.new", AF_INET, &address);
+    MUST(error == 0 || error == -EIO);
+    if (error == 0 && address.addr[2] == 0 && address.addr[1] == 18 && address.addr[3] < 16)
         MUST(!known[address.addr[3]]);
 }
 

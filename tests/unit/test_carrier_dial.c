@@ -188,8 +188,8 @@ static void failures_come_with_an_errno_and_a_text(void **state) {
         int looked_up, error;
         const char *url, *why;
     } cases[] = {
-        {EHOSTUNREACH, -EHOSTUNREACH, "tcp://gw.example:1", "name cannot be resolved"},
-        {ETIMEDOUT, -ETIMEDOUT, "tcp://gw.example:1", "name server does not answer"},
+        {-EHOSTUNREACH, -EHOSTUNREACH, "tcp://gw.example:1", "name cannot be resolved"},
+        {-ETIMEDOUT, -ETIMEDOUT, "tcp://gw.example:1", "name server does not answer"},
         {0, -ECONNREFUSED, "tcp://127.0.0.1:1", "Connection refused"},
         {0, -ENOENT, "unix:///nowhere/to.be.found", "No such file or directory"},
         {0, -EPROTONOSUPPORT, "tls://127.0.0.1:1", "TLS is not supported by this build"},

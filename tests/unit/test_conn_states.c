@@ -35,15 +35,16 @@ static void start(void) {
     conn_start(&subject.conn, -1, true, EPOLLIN);
 }
 
-static void on_outcome(struct conn *conn, int err, const struct endpoint *local) {
+static void on_outcome(struct conn *conn, int error, const struct endpoint *local) {
     assert_ptr_equal(conn, &subject.conn);
     assert_false(conn_is_started(conn));
-    assert_int_equal(local != NULL, err == 0);
-    *(err ? &subject.failures : &subject.successes) += 1;
+    assert_true(error <= 0);
+    assert_int_equal(local != NULL, error == 0);
+    *(error ? &subject.failures : &subject.successes) += 1;
     if (subject.later)
         return;
-    if (err)
-        conn_end(conn, err);
+    if (error)
+        conn_end(conn, error);
     else
         start();
 }
@@ -76,11 +77,11 @@ static void open_it_to_nowhere(void) {
 /* The outcome is not known yet. */
 static void fail_it(void) {
     if (subject.conn.state == CONN_OPENING)
-        conn_fail(&subject.conn, ECONNRESET, "the test says so");
+        conn_fail(&subject.conn, -ECONNRESET, "the test says so");
 }
 
 static void end_it(void) {
-    conn_end(&subject.conn, ECANCELED);
+    conn_end(&subject.conn, -ECANCELED);
 }
 
 static void time_passes(void) {

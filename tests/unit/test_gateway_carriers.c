@@ -93,13 +93,13 @@ bool carrier_dial_is_resolving(const struct carrier_dial *dial) {
 
 /* ---- The owner of the conns ---- */
 
-static void on_outcome(struct conn *conn, int err, const struct endpoint *local) {
+static void on_outcome(struct conn *conn, int error, const struct endpoint *local) {
     struct subject *s = container_of(conn, struct subject, conn);
     int pair[2], one = 1;
     (void)local;
-    if (err) {
+    if (error) {
         s->failures++;
-        conn_end(conn, err);
+        conn_end(conn, error);
         return;
     }
     s->successes++;

@@ -58,6 +58,7 @@ static void on_ready(struct upstream_waiter *waiter, int error, struct pump *pum
                      smux_stream *stream) {
     assert_false(subject.opening);
     assert_null(waiter->upstream);
+    assert_true(error <= 0);
     if (error)
         assert_null(stream);
     else
@@ -182,11 +183,11 @@ static void name_has_many(void) {
 }
 
 static void name_has_none(void) {
-    resolved(EHOSTUNREACH, 1, 0);
+    resolved(-EHOSTUNREACH, 1, 0);
 }
 
 static void name_server_is_silent(void) {
-    resolved(ETIMEDOUT, 1, 0);
+    resolved(-ETIMEDOUT, 1, 0);
 }
 
 static void pause_is_over(void) {

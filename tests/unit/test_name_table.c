@@ -61,9 +61,9 @@ static const char *give_to(uid_t uid, const char *name, int family) {
     static char text[4][INET6_ADDRSTRLEN];
     static int turn;
     struct endpoint address;
-    int err = name_table_give(names, uid, name, family, &address);
-    if (err)
-        return strerrorname_np(err);
+    int error = name_table_give(names, uid, name, family, &address);
+    if (error)
+        return strerrorname_np(-error);
     turn = (turn + 1) % 4;
     return inet_ntop(family, address.addr, text[turn], sizeof text[turn]);
 }

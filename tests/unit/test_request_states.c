@@ -142,7 +142,7 @@ static void connect_times_out(void) {
 
 static void helper_ends_it(void) {
     if (subject.request)
-        conn_end(&subject.request->conn, ECANCELED);
+        conn_end(&subject.request->conn, -ECANCELED);
 }
 
 static void stream_eof(void) {
@@ -284,7 +284,7 @@ static void a_wrong_move_ends_its_request_alone(void **unused) {
     (void)unused;
     begin_one(ROUTE_OF_TEST_EAGER);
     assert_true(enter_one(REQUEST_OPEN));
-    subject.request->conn.ops->outcome(&subject.request->conn, ECONNREFUSED, NULL);
+    subject.request->conn.ops->outcome(&subject.request->conn, -ECONNREFUSED, NULL);
     assert_int_equal(state_wrong_moves, 1);
     assert_int_equal(subject.request->state, REQUEST_OVER);
     state_wrong_moves = 0;

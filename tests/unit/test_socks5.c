@@ -179,9 +179,10 @@ static int reply_at_every_split(int error, const struct endpoint *bound, struct 
 }
 
 static void every_errno_of_connect_arrives_unchanged(void **state) {
-    static const int errors[] = {EACCES,       EADDRNOTAVAIL, ENETDOWN,   ENETUNREACH, EHOSTDOWN,
-                                 EHOSTUNREACH, ECONNREFUSED,  ECONNRESET, ETIMEDOUT,   EINVAL,
-                                 EAFNOSUPPORT, EOPNOTSUPP,    EPROTO,     ENOBUFS,     EPERM};
+    static const int errors[] = {-EACCES,    -EADDRNOTAVAIL, -ENETDOWN,     -ENETUNREACH,
+                                 -EHOSTDOWN, -EHOSTUNREACH,  -ECONNREFUSED, -ECONNRESET,
+                                 -ETIMEDOUT, -EINVAL,        -EAFNOSUPPORT, -EOPNOTSUPP,
+                                 -EPROTO,    -ENOBUFS,       -EPERM};
     struct endpoint bound;
     (void)state;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
@@ -189,22 +190,24 @@ static void every_errno_of_connect_arrives_unchanged(void **state) {
 }
 
 static void an_errno_that_connect_never_returns_is_not_accepted(void **state) {
-    static const int errors[] = {EINTR, EAGAIN, EINPROGRESS, EALREADY, EISCONN, EBADF, 133, 4000};
+    static const int errors[] = {-EINTR,   -EAGAIN, -EINPROGRESS, -EALREADY,
+                                 -EISCONN, -EBADF,  -133,         -4000};
     struct endpoint bound;
     (void)state;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
-        assert_int_equal(reply_at_every_split(errors[i], NULL, &bound), ECONNREFUSED);
+        assert_int_equal(reply_at_every_split(errors[i], NULL, &bound), -ECONNREFUSED);
 }
 
 static void a_refusal_by_rule_is_eacces(void **state) {
     struct endpoint bound;
     uint8_t message[SOCKS5_REPLY_MAX];
     (void)state;
-    assert_int_equal(reply_at_every_split(SOCKS5_DENIED, NULL, &bound), EACCES);
+    assert_int_equal(reply_at_every_split(SOCKS5_DENIED, NULL, &bound), -EACCES);
     socks5_reply_write(message, SOCKS5_DENIED, NULL);
     assert_int_equal(message[1], SOCKS5_NOT_ALLOWED);
-    socks5_reply_write(message, EACCES, NULL);
+    socks5_reply_write(message, -EACCES, NULL);
     assert_int_equal(message[1], SOCKS5_GENERAL_FAILURE);
+    assert_int_equal(message[8] << 8 | message[9], EACCES); /* positive on the wire */
 }
 
 static void the_bound_address_arrives(void **state) {
@@ -222,11 +225,11 @@ static void replies_of_other_servers_are_understood(void **state) {
         size_t len;
         int error;
     } replies[] = {
-        {"\x05\x00\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00", 12, ECONNREFUSED},
-        {"\x05\x00\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x0d", 12, ECONNREFUSED}, /* a real BND */
-        {"\x05\x00\x05\x01\x00\x01\x00\x00\x00\x00\xff\xff", 12, ECONNREFUSED},
-        {"\x05\x00\x05\x63\x00\x01\x00\x00\x00\x00\x00\x00", 12, ECONNREFUSED}, /* unassigned */
-        {"\x05\x00\x05\x04\x00\x03\x02gw\x00\x50", 11, EHOSTUNREACH},
+        {"\x05\x00\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00", 12, -ECONNREFUSED},
+        {"\x05\x00\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x0d", 12, -ECONNREFUSED}, /* a real BND */
+        {"\x05\x00\x05\x01\x00\x01\x00\x00\x00\x00\xff\xff", 12, -ECONNREFUSED},
+        {"\x05\x00\x05\x63\x00\x01\x00\x00\x00\x00\x00\x00", 12, -ECONNREFUSED}, /* unassigned */
+        {"\x05\x00\x05\x04\x00\x03\x02gw\x00\x50", 11, -EHOSTUNREACH},
         {"\x05\x00\x05\x00\x00\x03\x02gw\x00\x50", 11, 0},
     };
     (void)state;

@@ -159,7 +159,7 @@ static void name_has_none(void) {
 }
 
 static void name_is_unknown(void) {
-    resolved(EHOSTUNREACH, 1, 0);
+    resolved(-EHOSTUNREACH, 1, 0);
 }
 
 static void stream_eof(void) {
