@@ -79,7 +79,7 @@ const char *carrier_error_text(const struct carrier *carrier, int error) {
 
 /* ---- Who the peer is ---- */
 
-/* Behind the last identity. */
+/* The end of the last identity. */
 static char *identities_end(struct carrier *carrier) {
     char *end = carrier->identities;
     while (*end)

@@ -12,7 +12,7 @@
 
 enum dial_state {
     DIAL_OVER,      /* or not begun */
-    DIAL_UNUSABLE,  /* there is nothing to connect to, which is to be told */
+    DIAL_UNUSABLE,  /* the address cannot be used, which is still to be reported */
     DIAL_RESOLVING, /* the name is being looked up */
     DIAL_CONNECTING /* connects are under way */
 };
@@ -96,8 +96,8 @@ static void on_dialled(struct dial *d, int error, uint32_t events) {
         connected(dial, loop_watch_release(dial->options.loop, &dial->watch));
 }
 
-/* To the addresses that dial->dial has. A scheme whose carriers are no connected sockets makes its
- * carrier of these addresses here instead. */
+/* Connects to one of the addresses in dial->dial. A scheme whose carriers are not connected sockets
+ * makes its carrier from these addresses here instead. */
 static void connect_to_one(struct carrier_dial *dial) {
     uint64_t now_us = loop_now_us(dial->options.loop);
     if (!move(dial, DIAL_CONNECTING))

@@ -2,8 +2,8 @@
 /*
  * carrier_dial.h - dials a carrier address: looks its name up, connects, makes the carrier.
  *
- * It hands out a carrier that has not been started: its handshake is the matter of whoever starts
- * it (carrier_start). At any moment before that carrier_dial_cancel gives up.
+ * It hands out a carrier that has not been started: the caller starts it (carrier_start), and so
+ * its handshake. Until then, carrier_dial_cancel gives up at any time.
  */
 #ifndef HELPER_CARRIER_CARRIER_DIAL_H
 #define HELPER_CARRIER_CARRIER_DIAL_H
@@ -13,8 +13,8 @@
 #include "helper/net/dial.h"
 #include "helper/net/resolver.h"
 
-/* What carrier_dial_start needs. It copies the structure; what the pointers lead to stays the
- * caller's, and must stay until the dial is over. */
+/* What carrier_dial_start needs. It copies the structure; what the pointers refer to stays the
+ * caller's and must remain valid until the dial is over. */
 struct carrier_dial_options {
     const struct config_address *address;
     struct loop *loop;
@@ -37,8 +37,8 @@ struct carrier_dial {
     uint64_t deadline_us;
     struct dial dial; /* while it connects */
     struct loop_watch watch;
-    struct loop_task task; /* tells of an address that is of no use */
-    int error;             /* why so */
+    struct loop_task task; /* reports an address that cannot be used */
+    int error;             /* why it cannot be used */
     const char *why;
 };
 
@@ -46,10 +46,10 @@ void carrier_dial_start(struct carrier_dial *dial, const struct carrier_dial_opt
                         void (*done)(struct carrier_dial *dial, struct carrier *carrier, int error,
                                      const char *why));
 
-/* `done` will not be called. Harmless when it is over or was never started. */
+/* Gives up: `done` will not be called. Harmless when it is over or was never started. */
 void carrier_dial_cancel(struct carrier_dial *dial);
 
-/* Is the name still being looked up? */
+/* True while the name is being looked up. */
 bool carrier_dial_is_resolving(const struct carrier_dial *dial);
 
 #endif

@@ -23,14 +23,14 @@ struct carrier_listener {
     void *user;
 };
 
-/* A peer over a unix socket is the user that the kernel says. */
+/* A peer over a unix socket is the user that the kernel reports. */
 static void identify_user(struct carrier *carrier, uid_t uid) {
     char name[16];
     int len = snprintf(name, sizeof name, "%u", (unsigned)uid);
     carrier_add_identity(carrier, "uid", name, (size_t)len);
 }
 
-/* Looks at who it is, and returns that as a text for the log as well. */
+/* Finds out who the peer is, and writes that as a text for the log, too. */
 static void look_at_peer(struct carrier_peer *peer, socklen_t len, int fd, char *text,
                          size_t size) {
     struct endpoint endpoint;

@@ -33,7 +33,7 @@ struct carrier_listener *carrier_listener_new(struct loop *loop, int fd, enum co
  * there is none. */
 void carrier_listener_accept_proxy(struct carrier_listener *listener,
                                    const struct networks *networks);
-/* Closes the socket; its memory goes at the end of the turn. */
+/* Closes the socket; the listener's memory is freed at the end of the turn. */
 void carrier_listener_close(struct carrier_listener *listener);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* upstream.c - see upstream.h: waiters and streams. It calls upstream_link.c, which calls
- * upstream_session.c; what happens there is told upwards by upstream_ops. */
+ * upstream_session.c; what happens there is reported upwards through upstream_ops. */
 #include "helper/client/upstream.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include "helper/client/upstream_internal.h"
 #include "helper/net/log.h"
 
-/* ---- Waiters, in the order of their coming ---- */
+/* ---- Waiters, in the order of their arrival ---- */
 
 static void waiter_add(struct upstream *upstream, struct upstream_waiter *waiter) {
     waiter->upstream = upstream;
@@ -37,7 +37,7 @@ void upstream_cancel(struct upstream_waiter *waiter) {
         upstream->last_waiter = waiter->prev;
 }
 
-/* Those who are told something in one turn, be it good or bad: thousands may have waited. */
+/* How many waiters are served or failed in one turn: thousands may have waited. */
 #define TOLD_PER_TURN 64
 
 static void go_on(struct loop_task *task);
@@ -108,7 +108,8 @@ static int error_from_smux(int error) {
     }
 }
 
-/* Opens a stream on a session that still gives any. 0, -EAGAIN if there is none. */
+/* Opens a stream on a session that still accepts any. 0; -EAGAIN if there is none; or another
+ * negative errno. */
 static int open_now(struct upstream *upstream, bool cautious, struct pump **pump,
                     smux_stream **stream) {
     struct link *link;
@@ -150,7 +151,7 @@ int upstream_open(struct upstream *upstream, struct upstream_waiter *waiter, str
     return -EAGAIN;
 }
 
-/* The first who waits for no more than there is. */
+/* The first waiter that can be served: a cautious one needs an established session. */
 static struct upstream_waiter *first_to_serve(const struct upstream *upstream) {
     struct upstream_waiter *waiter = upstream->first_waiter;
     bool sure = false;
@@ -172,7 +173,7 @@ static void serve_waiters(struct upstream *upstream) {
         smux_stream *stream = NULL;
         int error = open_now(upstream, waiter->cautious, &pump, &stream);
         if (error == -EAGAIN) {
-            /* Its session may have given its last stream to the one before. */
+            /* The waiter before may have got the last stream of its session. */
             start_idle_links(upstream);
             return;
         }
@@ -188,7 +189,7 @@ static bool has_session(const struct upstream *upstream) {
     return false;
 }
 
-/* Serves or fails those who are left; what has changed since then counts. */
+/* Serves or fails the waiters that are left, by what is true now. */
 static void go_on(struct loop_task *task) {
     struct upstream *upstream = container_of(task, struct upstream, task);
     if (upstream->fails && !has_session(upstream)) {
@@ -199,9 +200,9 @@ static void go_on(struct loop_task *task) {
     serve_waiters(upstream);
 }
 
-/* ---- What the links tell ---- */
+/* ---- What the links report ---- */
 
-/* The last of them may have been the last way to get a session. */
+/* The last link may have been the last way to get a session. */
 static void on_link_over(struct upstream *upstream) {
     if (upstream_is_lost(upstream))
         fail_waiters(upstream, -ENETUNREACH);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * upstream.h - the sessions to one gateway, kept up.
+ * upstream.h - keeps up the sessions to one gateway.
  *
- * The first stream asked for connects; from then on the session is kept, and connected anew when it
- * is lost, after a jittered and growing pause. Addresses are tried in the order of the
- * configuration; one that takes a connection and closes it before its peer has said anything (a
- * balancer whose backend is away) has failed like one that refuses.
- * Whoever asks for a stream while there is no session waits (its own timeout is its own matter).
- * With `connections = N` there are N such links, and streams go to the one with the fewest.
+ * It connects when the first stream is requested. From then on it keeps the session, and connects
+ * again when the session is lost, after a jittered and growing pause. Addresses are tried in the
+ * order of the configuration; one that accepts a connection and closes it before a gateway has said
+ * anything (a load balancer whose backend is down) has failed like one that refuses. While there is
+ * no session, whoever asks for a stream waits, with a timeout of its own. With `connections = N`
+ * there are N such links, and a stream goes to the one with the fewest.
  */
 #ifndef HELPER_CLIENT_UPSTREAM_H
 #define HELPER_CLIENT_UPSTREAM_H
@@ -30,35 +30,35 @@ struct upstream_waiter {
     struct upstream *upstream; /* NULL when not waiting */
     struct upstream_waiter *next, *prev;
     bool impatient; /* fail as soon as an attempt to connect has failed (on-failure = direct) */
-    /* The loss of the stream could not be made good: on an established session only. */
+    /* The loss of the stream could not be repaired: open it on an established session only. */
     bool cautious;
 };
 
-/* Copies `config`. NULL if memory is short. Takes no connection yet. `plain`: the peer may be any
- * smux server, not one of our gateways. */
+/* Copies `config`. NULL if memory is short. Does not connect yet. `plain`: the peer may be any smux
+ * server, not only one of our gateways. */
 struct upstream *upstream_new(struct reactor *reactor, struct resolver_client *names,
                               const struct config_gateway *config, bool plain);
 
-/* The same with a session on `carrier`, which it starts and takes over, and no way to connect anew.
- * NULL: the carrier stays the caller's. */
+/* The same with a session on `carrier`, which it starts and takes over, and no way to connect
+ * again. NULL: the carrier stays the caller's. */
 struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver_client *names,
                                         const struct config_gateway *config,
                                         struct carrier *carrier);
 
-/* No new streams; waiters fail with -ECANCELED; frees itself once the last session has ended,
- * sessions with streams go on until those have ended. */
+/* Opens no more streams; waiters fail with -ECANCELED. Sessions with streams go on until those have
+ * ended. The upstream frees itself once its last session has ended. */
 void upstream_retire(struct upstream *upstream);
 
-/* It has no session, and no way to have one again: retire it. */
+/* True if it has no session and no way to get one again: retire it. */
 bool upstream_is_lost(const struct upstream *upstream);
 
 /* Streams alive on all its sessions, those of closed connections that still flush included. */
 uint32_t upstream_streams(const struct upstream *upstream);
 
-/* Writes what the carriers take now: the last words of closed connections. */
+/* Writes what the carriers accept now: the last data of closed connections. */
 void upstream_flush(struct upstream *upstream);
 
-/* Ends all at once and frees it. Not from within an event. */
+/* Ends everything at once and frees it. Not from within an event. */
 void upstream_free(struct upstream *upstream);
 
 /* Opens a stream now if there is a session: returns 0 with *pump and *stream set. Otherwise queues

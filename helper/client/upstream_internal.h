@@ -8,45 +8,45 @@
 #include "helper/carrier/carrier_dial.h"
 #include "helper/client/upstream.h"
 
-/* A link's life. What may follow which is the table in upstream_link.c. */
+/* The states of a link. The table in upstream_link.c says which may follow which. */
 enum link_state {
     LINK_IDLE,     /* it dials when a stream is asked for */
     LINK_DIALLING, /* a carrier is being dialled */
     LINK_UP,       /* it has a session */
-    LINK_PAUSE,    /* it dials when its timer says so */
+    LINK_PAUSE,    /* it dials when its timer expires */
     LINK_OVER      /* it has been stopped, or has no address and has lost its session */
 };
 
-/* A session's life. What may follow which is the table in upstream_session.c. */
+/* The states of a session. The table in upstream_session.c says which may follow which. */
 enum session_state {
     SESSION_NEW,         /* the peer has said nothing yet */
     SESSION_ESTABLISHED, /* it has said hello, or is taken for a server without one */
     SESSION_DRAINING,    /* no more streams; it ends with its last one */
-    SESSION_OVER         /* its pump has ended; the memory goes at the end of the turn */
+    SESSION_OVER         /* its pump has ended; the memory is freed at the end of the turn */
 };
 
 struct upstream_session;
 
-/* What a session tells its link. All may end in the session's upstream being freed, at the end of
- * the turn. */
+/* What a session reports to its link. Each call may lead to the session's upstream being freed, at
+ * the end of the turn. */
 struct upstream_session_ops {
-    /* The gateway takes no more streams. Only while it has a link. */
+    /* The gateway accepts no more streams. Only called while the session has a link. */
     void (*goaway)(struct upstream_session *session);
-    /* It may be relied upon. Only while it has a link. */
+    /* It is established. Only called while the session has a link. */
     void (*established)(struct upstream_session *session);
-    /* It has left the list. `heard`: its peer was one that speaks smux. */
+    /* It has left the list. `heard`: its peer does speak smux. */
     void (*ended)(struct upstream_session *session, bool heard, const char *why);
 };
 
-/* What a link tells its upstream. */
+/* What a link reports to its upstream. */
 struct upstream_ops {
-    void (*usable)(struct upstream *upstream); /* there is a session, or one that is relied upon */
-    void (*failed)(struct upstream *upstream); /* an attempt to connect has */
+    void (*usable)(struct upstream *upstream); /* there is a session, or an established one */
+    void (*failed)(struct upstream *upstream); /* an attempt to connect has failed */
     void (*link_over)(struct upstream *upstream);
     void (*session_ended)(struct upstream *upstream);
 };
 
-/* One of the connections kept up. */
+/* One of the connections that an upstream keeps up. */
 struct link {
     struct upstream *upstream;
     uint8_t state;            /* enum link_state */
@@ -82,8 +82,8 @@ struct upstream {
     uint64_t streams_past, bytes_in_past, bytes_out_past; /* of sessions that ended */
     bool plain; /* some route has handshake = none: the peer may be any smux server */
     bool retired;
-    bool fails; /* some who are impatient are still to be told that an attempt has failed */
-    struct loop_task task; /* serves or fails those whose turn has not come yet */
+    bool fails; /* some impatient waiters are still to be told that an attempt has failed */
+    struct loop_task task; /* serves or fails the waiters whose turn has not come yet */
     struct loop_garbage garbage;
     int link_count;
     struct link links[];
@@ -91,32 +91,33 @@ struct upstream {
 
 /* ---- upstream_link.c ---- */
 
-/* The one way to change its state. A wrong move makes it give up what it was doing and begin anew
- * after a pause; false then. */
+/* The only function that changes the state. An invalid transition makes the link give up what it
+ * was doing and begin again after a pause; false then. */
 bool upstream_link_move(struct link *link, enum link_state to);
 
 /* Starts to connect, at the address link->address. */
 void upstream_link_connect(struct link *link);
-/* Makes a session of the carrier, which it takes over, and is up. 0 or a negative errno; then the
- * carrier stays the caller's. */
+/* Makes a session of the carrier, which it takes over; the link is up. 0 or a negative errno; then
+ * the carrier stays the caller's. */
 int upstream_link_adopt(struct link *link, struct carrier *carrier);
-/* Its session gets no more streams and ends with its last one; the link may connect anew. */
+/* Its session gets no more streams and ends with its last one; the link may connect again. */
 void upstream_link_detach(struct link *link);
-/* Gives up whatever is under way, for good; a session drains. */
+/* Stops for good: gives up what is under way; a session drains. */
 void upstream_link_stop(struct link *link);
-/* Somebody waits now: long pauses end soon. */
+/* Somebody waits now: shortens long pauses. */
 void upstream_hurry(struct upstream *upstream);
 
 /* ---- upstream_session.c ---- */
 
-/* The one way to change its state. A wrong move ends this session alone; false then. */
+/* The only function that changes the state. An invalid transition ends this session only; false
+ * then. */
 bool upstream_session_move(struct upstream_session *session, enum session_state to);
 
 /* Makes a session of the carrier, which it takes over. NULL with errno set; then the carrier stays
  * the caller's. */
 struct upstream_session *upstream_session_new(struct link *link, struct carrier *carrier,
                                               const struct upstream_session_ops *ops);
-/* It leaves its link, gets no more streams and ends with its last one. */
+/* The session leaves its link, gets no more streams and ends with its last one. */
 void upstream_session_drain(struct upstream_session *session);
 
 #endif

@@ -23,7 +23,7 @@ static const struct state_table states = {
               [LINK_PAUSE] = {"pause", TO(IDLE)},
               [LINK_OVER] = {"over", 0}}};
 
-/* To LINK_IDLE, from wherever it is but the end. */
+/* Moves the link to LINK_IDLE, from any state but LINK_OVER. */
 static void give_up(struct link *link) {
     loop_timer_clear(link->upstream->reactor->loop, &link->timer);
     carrier_dial_cancel(&link->dial);
@@ -44,10 +44,10 @@ bool upstream_link_move(struct link *link, enum link_state to) {
 
 /* ---- Pauses ---- */
 
-/* While somebody waits, attempts come at least this often. */
+/* While somebody waits, the link dials at least this often. */
 #define EAGER_RETRY_MS 500u
 
-/* Somewhere in the upper half of the span, so that many helpers do not come back at once. */
+/* A random time in the upper half of `ms`, so that many helpers do not reconnect at once. */
 static uint32_t jittered(uint32_t ms) {
     uint32_t random = 0;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
@@ -67,7 +67,7 @@ static void pause_link(struct link *link, uint32_t ms) {
         loop_timer_set(loop, &link->timer, loop_now_us(loop) + (uint64_t)ms * 1000u, on_pause_over);
 }
 
-/* Somebody waits now: long pauses end soon. */
+/* Somebody waits now: shortens long pauses. */
 void upstream_hurry(struct upstream *upstream) {
     uint64_t soon_us = loop_now_us(upstream->reactor->loop) + EAGER_RETRY_MS * 1000u;
     for (int i = 0; i < upstream->link_count; i++) {
@@ -98,7 +98,7 @@ static void address_failed(struct link *link, const char *why) {
     char url[CONFIG_URL_MAX + 1], text[CONFIG_URL_MAX + 100];
     config_address_text(&upstream->config.address[link->address], url, sizeof url);
     snprintf(text, sizeof text, "%s: %s", url, why);
-    /* A gateway that stays away is told once, not at every attempt. */
+    /* A gateway that stays unreachable is logged once, not at every attempt. */
     bool known = strncmp(link->error, text, sizeof link->error - 1) == 0;
     log_at(known ? LOG_DEBUG : LOG_WARNING, "gateway %s: %s", upstream->config.name, text);
     link->address++;
@@ -110,7 +110,7 @@ static void address_failed(struct link *link, const char *why) {
         link_failed(link, text);
 }
 
-/* It was given its session, and has no address to get another one from. */
+/* The link was given its session, and has no address to dial for another one. */
 static void no_way_back(struct link *link) {
     upstream_link_move(link, LINK_OVER);
     link->upstream->ops->link_over(link->upstream);
@@ -118,14 +118,14 @@ static void no_way_back(struct link *link) {
 
 /* ---- The session ---- */
 
-/* A session that lived so long was a good one: the pause before the next begins small again. */
+/* After a session that has lasted so long, the pause before the next one begins small again. */
 #define STABLE_US 2000000u
 
 static uint64_t age_us(const struct upstream_session *session) {
     return loop_now_us(session->upstream->reactor->loop) - session->pump->since_us;
 }
 
-/* The link may connect anew. */
+/* The link may connect again. */
 static void leave_session(struct link *link) {
     link->session = NULL;
     upstream_link_move(link, LINK_IDLE);
@@ -137,8 +137,8 @@ void upstream_link_detach(struct link *link) {
     upstream_session_drain(session);
 }
 
-/* The session has ended: pause, then connect anew. If its peer was not heard to speak smux, its
- * address has failed, and the next one is tried. */
+/* The session has ended: pauses, then connects again. If its peer has not spoken smux, its address
+ * has failed, and the next one is tried. */
 static void lost(struct link *link, bool heard, const char *why) {
     if (link->upstream->config.n_addresses == 0)
         no_way_back(link);
@@ -164,7 +164,7 @@ static void on_goaway(struct upstream_session *session) {
 static void on_established(struct upstream_session *session) {
     struct link *link = session->link;
     if (pump_has_heard(session->pump))
-        link->address = 0; /* the next time from the first again */
+        link->address = 0; /* next time, begin with the first again */
     if (link->error[0])
         link->reconnects++;
     session->upstream->ops->usable(session->upstream);

@@ -22,10 +22,10 @@ static bool make_upstreams(struct upstream_pool *pool, const struct config *conf
     return true;
 }
 
-/* Users with sessions of their own, at most, to one gateway; over all links of theirs. */
+/* The most sessions to one gateway that users have of their own, over all their links. */
 #define OWN_SESSIONS_MAX 64
 
-/* What a session may have on loan in any case adds up to half of what there is, at most. */
+/* What sessions may always have on loan adds up to half of all buffers at most. */
 static uint32_t owners_max(const struct upstream_pool *pool) {
     size_t most = pool->reactor->loans_max / (2 * PUMP_LOANS_MIN), links = 1;
     for (int i = 0; i < pool->config->n_gateways; i++)
@@ -155,7 +155,7 @@ struct upstream *upstream_pool_direct(struct upstream_pool *pool, struct account
 
 /* ---- All of them ---- */
 
-/* All users' at once. */
+/* Calls fn for the upstreams of all users. */
 static void for_all_upstreams(struct upstream_pool *pool, void (*fn)(const struct upstreams *)) {
     fn(&pool->own);
     fn(&pool->accounts.others);

@@ -20,17 +20,17 @@ struct upstream_pool {
     struct resolver *resolver;
     struct resolver_client *lookups; /* of all upstreams */
     const struct config *config;
-    struct upstreams own;           /* of the helper's own user and root; all of `to` is there */
+    struct upstreams own;           /* of the helper's own user and root; `to` is complete */
     struct accounts accounts;       /* of all others */
     struct gateway *direct_gateway; /* in this process, for on-failure = direct */
     struct gateway_config *direct_config;
 };
 
 /* `pool` is zeroed. Takes no ownership of `config`, which lives until upstream_pool_reconfigure
- * replaces it. False and a text; upstream_pool_fini then as well. */
+ * replaces it. False with a text in *why; call upstream_pool_fini then as well. */
 bool upstream_pool_init(struct upstream_pool *pool, struct reactor *reactor,
                         const struct config *config, const char **why);
-/* Ends all sessions. The connections have ended. */
+/* Ends all sessions. All connections must have ended before. */
 void upstream_pool_fini(struct upstream_pool *pool);
 
 /* Takes a new configuration: sessions whose gateway is configured as before go on. False, with
@@ -49,10 +49,10 @@ struct upstream *upstream_pool_get(struct upstream_pool *pool, struct account *a
  * short. */
 struct upstream *upstream_pool_direct(struct upstream_pool *pool, struct account *account);
 
-/* Writes what the carriers take now: the last words of closed connections. */
+/* Writes what the carriers accept now: the last data of closed connections. */
 void upstream_pool_flush(struct upstream_pool *pool);
 
-/* Streams alive, as upstream_streams has it. */
+/* Streams alive, as upstream_streams counts them. */
 uint32_t upstream_pool_streams(const struct upstream_pool *pool);
 
 /* The sessions of all, for `smuxctl status`. */

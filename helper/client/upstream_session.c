@@ -30,7 +30,7 @@ static void free_session(struct loop_garbage *garbage) {
     free(container_of(garbage, struct upstream_session, garbage));
 }
 
-/* How often a session that drains is looked at. */
+/* How often a draining session is checked. */
 #define DRAIN_LOOK_US 100000u
 
 static void drain_look(struct loop_timer *timer) {
@@ -56,9 +56,9 @@ static void on_goaway(struct pump *pump) {
         session->ops->goaway(session);
 }
 
-/* Any smux server is believed in after this time, whether it has said hello or not. A gateway of
- * ours says hello; one that does not may only be slow, and a stream that was begun before could not
- * be reset as such: a plain FIN would make its data look complete. */
+/* Any smux server counts as established after this time, whether it has said hello or not. A
+ * gateway of ours says hello; one that has not may only be slow, and a stream opened before its
+ * hello could not be reset as such: a plain FIN would make its data look complete. */
 #define PLAIN_TRUST_US 250000u
 
 static void established(struct upstream_session *session) {
@@ -104,7 +104,7 @@ static void on_closed(struct pump *pump, int error, const char *why) {
         session->next->at = session->at;
     bool heard = pump_has_heard(pump) || upstream->config.n_addresses == 0 ||
                  (session->state == SESSION_ESTABLISHED && upstream->plain);
-    if (heard || !session->link) /* else the link says it, once */
+    if (heard || !session->link) /* else the link logs it, once */
         log_at(error == SMUX_ERR_CLOSED ? LOG_INFO : LOG_WARNING,
                "gateway %s: session with %s ended: %s", upstream->config.name, pump->carrier->peer,
                why);

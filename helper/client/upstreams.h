@@ -3,7 +3,7 @@
  * upstreams.h - the upstreams of one user, or of several who share them: one to each gateway, and
  * one to the gateway in this process that connects directly.
  *
- * Each begins when a stream is asked of it.
+ * Each connects when its first stream is requested.
  */
 #ifndef HELPER_CLIENT_UPSTREAMS_H
 #define HELPER_CLIENT_UPSTREAMS_H
@@ -20,8 +20,8 @@ struct upstreams {
 struct upstream *upstreams_make(struct reactor *reactor, struct resolver_client *names,
                                 const struct config *config, int i);
 
-/* The configuration `old` gives way to `fresh`: an upstream whose gateway is configured as before
- * is kept, with its sessions, and the others are retired. */
+/* The configuration `fresh` replaces `old`: an upstream whose gateway is configured as before is
+ * kept, with its sessions, and the others are retired. */
 void upstreams_follow(struct upstreams *upstreams, const struct config *old,
                       const struct config *fresh);
 
@@ -29,7 +29,7 @@ void upstreams_follow(struct upstreams *upstreams, const struct config *old,
 void upstreams_retire(struct upstreams *upstreams);
 void upstreams_flush(const struct upstreams *upstreams);
 void upstreams_free(struct upstreams *upstreams);
-/* Streams alive, as upstream_streams has it. */
+/* Streams alive, as upstream_streams counts them. */
 uint32_t upstreams_streams(const struct upstreams *upstreams);
 
 /* Appends the sessions to a list for `smuxctl status`; `uid`, if not NULL: of this user alone. */

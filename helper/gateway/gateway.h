@@ -21,7 +21,7 @@ struct gateway;
  * *why on failure. */
 struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config *config,
                             const char **why);
-/* All sessions must have ended, or are cut off. */
+/* Cuts off the sessions that have not ended. */
 void gateway_free(struct gateway *gateway);
 
 /* Accepts carriers of that scheme on a listening, non-blocking socket, which it takes over.
@@ -30,16 +30,16 @@ void gateway_free(struct gateway *gateway);
 int gateway_listen(struct gateway *gateway, int fd, enum config_scheme scheme,
                    const struct carrier_layer *layer);
 
-/* Serves a client on a carrier that was not started yet. `source` NULL: of this process itself,
- * without deadlines. 0 or a negative errno (the carrier then stays the caller's). */
+/* Serves a client on a carrier that was not started yet. `source` NULL: the client is this process
+ * itself, and has no deadlines. 0 or a negative errno (the carrier then stays the caller's). */
 int gateway_take(struct gateway *gateway, struct carrier *carrier,
                  const struct gateway_source *source);
 
-/* New rules and timeouts, for streams and sessions that begin from now on. */
+/* Sets new rules and timeouts, for streams and sessions that begin from now on. */
 void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *config);
 
 /* Stops listening, tells every client to open no more streams, and calls `drained` (once, from the
- * loop) when the last stream has ended or after timeout_ms, when what is left is cut off. */
+ * loop) when the last stream has ended, or after timeout_ms; what is left then is cut off. */
 void gateway_drain(struct gateway *gateway, uint32_t timeout_ms,
                    void (*drained)(struct gateway *gateway, void *user), void *user);
 

@@ -23,7 +23,7 @@ static bool names_file(const struct gateway_config *config, const char *path) {
     return false;
 }
 
-/* The configuration is the one on the disk, not what the process that asks may have made of it. */
+/* Reads the configuration from the disk, and does not trust that of the process that asks. */
 static bool is_named_by(const char *config_file, const char *path) {
     struct config_error error;
     struct gateway_config *config = malloc(sizeof *config);

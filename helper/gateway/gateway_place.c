@@ -33,7 +33,7 @@ static bool same_source(const struct gateway_source *a, const struct gateway_sou
 
 /* ---- Who gives way ---- */
 
-/* How much a session has earned: who has less gives way first. */
+/* How much a session has earned: one with less gives way first. */
 enum merit { MERIT_SILENT, MERIT_NO_STREAM, MERIT_IDLE, MERIT_BUSY };
 
 static enum merit merit_of(const struct gateway_session *session, bool *extensions) {
@@ -100,7 +100,7 @@ int gateway_place_make(struct gateway_sessions *sessions, const struct gateway_s
     }
     if (!least)
         return 0;
-    /* Those that are on their way out are bounded too. */
+    /* The number of those on their way out is limited, too. */
     if (!least->session || leaving > config->max_sessions / 4)
         return -EMFILE;
     dismiss(least);

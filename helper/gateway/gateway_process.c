@@ -142,7 +142,7 @@ static void terminate(struct process *process) {
     gateway_drain(process->gateway, process->config->drain_timeout_ms, on_drained, process);
 }
 
-/* What has changed, and takes effect when the program is started again. */
+/* Logs which changed keys take effect only after a restart. */
 static void tell_restart(const struct gateway_config *old, const struct gateway_config *fresh) {
     for (const struct key *key = gateway_config_keys; (key = keys_changed(key, old, fresh)); key++)
         if (key->restart)
@@ -185,13 +185,13 @@ static void on_signal(struct signals *signals, int signo) {
 
 /* ---- What the process may do ---- */
 
-/* While it is still privileged: somebody who opens files for it later. */
+/* To be called while the process is privileged: starts the broker that opens files for it later. */
 static int start_broker(struct options *options) {
     bool needed = options->privileges.change || !sandbox_is_off(options->sandbox);
     return needed ? file_broker_start(options->sandbox, gateway_files_may, &options->files) : 0;
 }
 
-/* All is open: gives up what a stranger could make use of. False after logging what failed. */
+/* Everything is open: gives up what an attacker could use. False after logging what failed. */
 static bool confine(const struct options *options, const struct gateway_config *config) {
     const struct sandbox sandbox = {.role = SANDBOX_GATEWAY,
                                     .mode = options->sandbox,
@@ -252,8 +252,7 @@ struct serve_arguments {
 static int serve_worker(void *user, const struct worker_sockets *sockets, int worker) {
     struct serve_arguments *arguments = user;
     struct config_error error;
-    /* One that replaces another goes by the rules of now, not by those of the supervisor's start.
-     * */
+    /* A worker that replaces another uses the current rules, not those of the first start. */
     struct gateway_config *config = load_config(arguments->options, &error);
     if (config) {
         free_config(arguments->config);

@@ -4,7 +4,7 @@
  *
  * SIGTERM and SIGINT drain (a second one ends at once), SIGHUP reads the configuration and opens
  * the log file again. With workers = N, N processes each have a socket of their own on the same
- * ports (SO_REUSEPORT); a supervisor opens all of them first, so that mistakes are told before
+ * ports (SO_REUSEPORT); a supervisor opens all of them first, so that mistakes are reported before
  * anything starts, and keeps them, so that a worker that died is replaced without losing its
  * backlog.
  */

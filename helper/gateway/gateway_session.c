@@ -72,7 +72,7 @@ static const char *find_client(struct gateway_session *session, char *why, size_
     return NULL;
 }
 
-/* Where there are no clients, or the program itself is the client, all may. */
+/* If no clients are configured, or the program itself is the client, every peer may. */
 static bool is_open_to_all(const struct gateway_session *session) {
     return !session->sessions->config->clients || session->source.kind == GATEWAY_SOURCE_NONE;
 }

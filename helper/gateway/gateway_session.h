@@ -3,7 +3,7 @@
  * gateway_session.h - a client's carrier at the gateway: its deadlines, its end, and its streams,
  * each of which becomes a target (gateway_target.h).
  *
- * Who may have a session is decided before, by gateway_place.h; this file does as it is told.
+ * Who may have a session has been decided before, by gateway_place.h.
  */
 #ifndef HELPER_GATEWAY_GATEWAY_SESSION_H
 #define HELPER_GATEWAY_GATEWAY_SESSION_H
@@ -16,7 +16,7 @@
 #include "helper/relay/pump.h"
 
 enum gateway_source_kind {
-    GATEWAY_SOURCE_NONE, /* made by the program itself: no bounds, no deadlines */
+    GATEWAY_SOURCE_NONE, /* made by the program itself: no limits, no deadlines */
     GATEWAY_SOURCE_V4,
     GATEWAY_SOURCE_V6,
     GATEWAY_SOURCE_USER
@@ -50,7 +50,7 @@ struct gateway_session {
     struct gateway_client *client; /* NULL: nobody in particular, or not known yet */
     uint32_t targets;              /* of its streams */
     uint16_t address_len;          /* of the carrier's peer, whose name comes behind it */
-    bool known;                    /* it has been let in */
+    bool known;                    /* it has been admitted */
     uint64_t used_us;              /* when its last stream was opened, at first when it began */
     bool leaving;                  /* it has given up its place */
     struct loop_timer timer;       /* of its deadlines */
@@ -58,12 +58,13 @@ struct gateway_session {
     struct loop_garbage garbage;
 };
 
-/* Begins a session on a carrier that was not started yet. `source` NULL: of this process itself,
- * without deadlines. 0 or a negative errno (the carrier then stays the caller's). */
+/* Begins a session on a carrier that was not started yet. `source` NULL: the client is this process
+ * itself, and has no deadlines. 0 or a negative errno (the carrier then stays the caller's). */
 int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carrier,
                         const struct gateway_source *source);
 
-/* The configuration has changed: whose it is now. One that is nobody's any more ends. */
+/* The configuration has changed: determines whose session it is now. One that is nobody's any more
+ * ends. */
 void gateway_session_know(struct gateway_session *session);
 
 /* Ends a session without streams. `kindly`: the client is told to open no more, and has a moment to

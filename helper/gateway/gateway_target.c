@@ -12,7 +12,7 @@
 #include "helper/net/log.h"
 #include "helper/net/state_table.h"
 
-/* A client that opens a stream and then does not say where to. */
+/* The limit for a client that opens a stream and then does not say where to connect. */
 #define REQUEST_TIMEOUT_US 30000000u
 
 #define TARGET_KEEPALIVE_MAX_S 32767 /* the kernel's bound of TCP_KEEPIDLE and TCP_KEEPINTVL */
@@ -29,7 +29,7 @@ static const struct state_table states = {
               [TARGET_RELAYING] = {"relaying", TO(OVER)},
               [TARGET_OVER] = {"over", 0}}};
 
-/* The one way to change its state. A wrong move ends this target alone. */
+/* The only function that changes the state. An invalid transition ends this target only. */
 static bool move(struct target *target, enum target_state to) {
     if (state_move(&states, &target->state, to))
         return true;
@@ -142,8 +142,9 @@ static const struct gateway_config *config_of(const struct target *target) {
     return target->session->sessions->config;
 }
 
-/* The programs' own SO_KEEPALIVE does not come this far. A target that is silent for `silence_ms`
- * is probed, and again after every sixth of it; how often in vain is the system's to say. */
+/* The programs' own SO_KEEPALIVE does not reach this far. A target that is silent for `silence_ms`
+ * is probed, and again after every sixth of it; the system's settings say how many probes may stay
+ * unanswered. */
 static void set_keep_alive(int fd, uint32_t silence_ms) {
     int on = 1, idle_s = (int)(silence_ms / 1000 + (silence_ms % 1000 != 0));
     if (idle_s > TARGET_KEEPALIVE_MAX_S)
@@ -168,8 +169,8 @@ static const struct route_list *allow_of(const struct target *target) {
                : &config_of(target)->allow;
 }
 
-/* The kernel reckons from the last segment that came, so half of the silence later is soon enough:
- * most connections have ended by then, and are spared three system calls. */
+/* The kernel counts from the last segment received, so setting this after half of the silence is
+ * early enough: most connections have ended by then, and are spared three system calls. */
 static void keep_alive_later(struct target *target) {
     struct loop *loop = target->relay.reactor->loop;
     uint64_t silence_us = (uint64_t)config_of(target)->target_keepalive_ms * 1000u;
@@ -223,7 +224,8 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
         refuse(target, error, strerror(-error));
         return;
     }
-    /* What arrives in frames has been gathered already; more waiting would only add delay. */
+    /* Data that arrives in frames has been gathered already; waiting for more would only add
+     * delay. */
     setsockopt(relay->watch.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     keep_alive_later(target);
     if (getsockname(relay->watch.fd, (struct sockaddr *)&addr, &len) == 0)
@@ -241,8 +243,8 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
     relay_attach(relay, -1, &relay_end_tcp, events);
 }
 
-/* Loopback, link-local, unspecified (which connects to loopback), metadata services: they are the
- * host's own, and so is what listens at the addresses of its interfaces. */
+/* Loopback, link-local and unspecified addresses (which connect to loopback) and metadata services
+ * are the host's own, and so are the addresses of its interfaces. */
 static bool is_own(struct gateway_sessions *sessions, const struct endpoint *address) {
     const uint8_t *a = address->addr;
     struct in6_addr in6;
@@ -257,8 +259,8 @@ static bool is_own(struct gateway_sessions *sessions, const struct endpoint *add
     return own_addresses_have(&sessions->own, address, loop_now_us(sessions->reactor->loop));
 }
 
-/* The host's own addresses are reached only where a rule lists them, or a network that they lie in:
- * neither by `*` nor by a name, which may lie in somebody else's zone. */
+/* The host's own addresses can be reached only if a rule lists them, or a network that contains
+ * them: neither `*` nor a name is enough, as a name may be in somebody else's zone. */
 static bool is_allowed(const struct target *target, const struct endpoint *address,
                        const char *name) {
     const struct route_list *allow = allow_of(target);
@@ -310,8 +312,8 @@ static void dial_allowed(struct target *target, const struct endpoint *addresses
     dial_start(dial, time_left_us(opening));
 }
 
-/* Whether a name exists is told of those only that rules name: of the others a client learns no
- * more than that no rule allows them, whatever the name server says. */
+/* A client learns whether a name exists only if a rule covers that name. Of other names it learns
+ * only that no rule allows them, whatever the name server says. */
 static void refuse_name(struct target *target, int error, const char *why) {
     const struct socks5_destination *destination = &target->opening->socks.destination;
     bool covered = route_list_name_chance(allow_of(target), destination->name,
@@ -334,7 +336,7 @@ static void on_name_timeout(struct loop_timer *timer) {
     refuse_name(target, -ETIMEDOUT, "the name was not resolved within connect-timeout");
 }
 
-/* Names that no rule could allow are not asked for. */
+/* Names that no rule could allow are not looked up. */
 static void look_up(struct target *target) {
     struct opening *opening = target->opening;
     struct gateway_session *session = target->session;

@@ -12,18 +12,18 @@
 #include "helper/relay/relay.h"
 #include "helper/relay/socks5.h"
 
-/* A target's life. What may follow which is the table in gateway_target.c. */
+/* The states of a target. The table in gateway_target.c says which may follow which. */
 enum target_state {
-    TARGET_REQUEST,   /* the client is to say where to */
+    TARGET_REQUEST,   /* the client has not said yet where to connect */
     TARGET_RESOLVING, /* a name is being looked up */
     TARGET_DIALLING,  /* connects are under way */
-    TARGET_RELAYING,  /* the connection stands; the relay has states of its own */
-    TARGET_OVER       /* the relay has ended; the memory goes at the end of the turn */
+    TARGET_RELAYING,  /* the connection is established; the relay has states of its own */
+    TARGET_OVER       /* the relay has ended; the memory is freed at the end of the turn */
 };
 
 struct target;
 
-/* Needed until the connection stands or has failed, and then thrown away. */
+/* Needed until the connection is established or has failed, and then discarded. */
 struct opening {
     struct target *target;
     struct socks5_server socks;
@@ -49,7 +49,7 @@ struct target {
 /* A stream of the session has been opened by the client: serve it. */
 void gateway_target_accept(struct gateway_session *session, smux_stream *stream);
 
-/* The session is another client's from now on: so are the bounds of its streams. */
+/* The session belongs to another client from now on, whose limits apply to its streams. */
 void gateway_targets_follow(struct gateway_session *session);
 
 #endif

@@ -14,7 +14,7 @@
 #include "helper/net/log.h"
 #include "helper/net/loop.h"
 
-/* A worker that died sooner than this after its start is replaced only after this. */
+/* A worker that ends sooner than this after its start is replaced only after this time. */
 #define RESTART_PAUSE_S 1
 
 /* ---- Sockets ---- */
@@ -157,7 +157,7 @@ static void on_signal(struct supervisor *supervisor, int signo) {
         supervisor->ending = true;
     if (signo == SIGHUP || signo == SIGUSR1) {
         log_reopen();
-        access_log_reopen(); /* for workers to come */
+        access_log_reopen(); /* for later workers */
     }
     pass_on(supervisor, signo);
 }

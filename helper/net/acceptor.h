@@ -3,7 +3,7 @@
  * acceptor.h - accepting connections on a listening socket.
  *
  * When there are no descriptors or no memory for another connection, accepting pauses for a moment:
- * those who wait stay in the backlog of the kernel, and the loop does not spin.
+ * waiting connections stay in the kernel's backlog, and the loop does not spin.
  */
 #ifndef HELPER_NET_ACCEPTOR_H
 #define HELPER_NET_ACCEPTOR_H
@@ -17,14 +17,14 @@
 struct acceptor;
 
 struct acceptor_ops {
-    /* A connection, as a descriptor that does not block and is closed on exec. It belongs to the
-     * callee. `addr` is its peer's, as accept(2) has it. */
+    /* A connection has been accepted. `fd` is non-blocking and close-on-exec, and belongs to the
+     * callee. `addr` is the peer's address, as accept(2) gives it. */
     void (*accepted)(struct acceptor *acceptor, int fd, const struct sockaddr_storage *addr,
                      socklen_t len);
     /* Accepting has failed for want of descriptors or memory, and pauses. `error` is a negative
      * errno. May be NULL. */
     void (*starved)(struct acceptor *acceptor, int error);
-    /* False: no other connection now, accepting pauses. NULL: always. */
+    /* False: no more connections now; accepting pauses. NULL: always true. */
     bool (*may_accept)(struct acceptor *acceptor);
     /* A pause is over. May be NULL. */
     void (*resumed)(struct acceptor *acceptor);
@@ -35,11 +35,11 @@ struct acceptor {
     struct loop_watch watch; /* open while it listens */
     struct loop_timer pause;
     const struct acceptor_ops *ops;
-    unsigned per_turn; /* connections accepted in one go, so that a crowd leaves time for data */
+    unsigned per_turn; /* connections accepted in one turn, so that many leave time for data */
 };
 
-/* Begins to accept on a listening, non-blocking socket, of which it takes possession. 0, or a
- * negative errno: the descriptor then stays the caller's. */
+/* Begins to accept on a listening, non-blocking socket, which it takes over. 0, or a negative
+ * errno: the descriptor then stays the caller's. */
 int acceptor_start(struct acceptor *acceptor, struct loop *loop, int fd, unsigned per_turn,
                    const struct acceptor_ops *ops);
 
@@ -50,7 +50,8 @@ void acceptor_pause(struct acceptor *acceptor);
  * memory may go at the end of the turn. */
 void acceptor_stop(struct acceptor *acceptor);
 
-/* The same without closing: the socket is the caller's again. -1 when it does not listen. */
+/* Stops without closing, and returns the socket, which is the caller's again. -1 when it does not
+ * listen. */
 int acceptor_release(struct acceptor *acceptor);
 
 #endif

@@ -154,8 +154,8 @@ static bool start_in(struct dial *dial, int at) {
     return error >= 0;
 }
 
-/* Sets the timer of the next attempt or, with all slots taken, a time that leaves a share for each
- * address that waits. */
+/* How long to wait before the next attempt: the usual pause or, with all slots taken, a time that
+ * leaves a share for each address that waits. */
 static uint64_t pause_us(struct dial *dial, uint64_t now_us) {
     uint64_t share_us = (dial->deadline_us - now_us) / (uint64_t)(dial->count - dial->next + 1);
     if (free_slot(dial) >= 0 || share_us < DIAL_STAGGER_US)
@@ -195,8 +195,8 @@ static void on_timer(struct loop_timer *timer) {
 
 /* ---- Events ---- */
 
-/* A refused connect looks different: this connection was established and has been reset by the peer
- * since. What the peer sent before can still be read. */
+/* True if the connection was established and the peer has reset it since: a refused connect has
+ * another error. What the peer sent before can still be read. */
 static bool has_stood(int error) {
     return error == -ECONNRESET || error == -EPIPE;
 }

@@ -4,10 +4,10 @@
  *
  * Addresses are tried in their order, each DIAL_STAGGER_US after the one before, or at once when
  * that has failed; the first that connects wins, and the others are closed. At most DIAL_AT_ONCE
- * are tried at the same time: the oldest gives way to a new one, so that each has a share of the
- * time. The first attempt's descriptor is in the caller's watch from the start, registered for
- * EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI, and needs no system call to be handed over. That of
- * another attempt needs one.
+ * are tried at the same time: the oldest attempt is given up for a new one, so that each address
+ * has a share of the time. The descriptor of the first attempt is in the caller's watch from the
+ * start, registered for EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI, and handing it over needs no
+ * system call. Handing over that of another attempt needs one.
  */
 #ifndef HELPER_NET_DIAL_H
 #define HELPER_NET_DIAL_H
@@ -40,8 +40,8 @@ struct dial {
     struct loop_timer timer; /* of the next attempt, or of the end */
     /* Called once, never from within dial_start. error 0: the watch holds the connection, and its
      * fn is the caller's to set; `events` are all EPOLL bits that came with the success and will
-     * not come again. Otherwise a negative errno: of those of all addresses the one that says
-     * most. */
+     * not come again. Otherwise a negative errno: of the errors of all addresses, the one that says
+     * most about the host. */
     void (*done)(struct dial *dial, int error, uint32_t events);
     /* In done: the connection was established and then broke. This is its pending error (SO_ERROR),
      * which was taken from the socket, as a negative errno; 0: it stands. */
@@ -64,8 +64,8 @@ struct dial {
  * stays. */
 void dial_order(struct dial *dial, const struct dial_address *preferred);
 
-/* Set addresses, count (> 0), loop, watch, on_fd and done first. `on_fd` is called with the events
- * of the watch, which only the caller can trace back to the dial, and passes them to dial_event. */
+/* Set addresses, count (> 0), loop, watch, on_fd and done first. `on_fd` gets the events of the
+ * watch, which only the caller can relate to the dial, and passes them to dial_event. */
 void dial_start(struct dial *dial, uint64_t timeout_us);
 void dial_event(struct dial *dial, uint32_t events);
 /* Gives up; `done` will not be called. Harmless when not active. */

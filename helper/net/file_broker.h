@@ -2,11 +2,11 @@
 /*
  * file_broker.h - opens files for a process that may not open any itself.
  *
- * A process that is about to give up its privileges, and the right to open files (sandbox.h),
- * forks a broker first: a child that keeps the privileges, reads nothing but requests for files of
- * the process, and answers with a descriptor if the rule that it was started with agrees. So a
- * reload can read what only root may read, and a log file can be opened again after it was rotated
- * away; and whoever has taken the process over gets nothing but these files, which it has read
+ * A process that is about to give up its privileges, and the right to open files (sandbox.h), forks
+ * a broker first: a child that keeps the privileges, reads only the process's requests for files,
+ * and answers with a descriptor if the rule that it was started with allows that. So a reload can
+ * read what only root may read, and a log file can be opened again after it was rotated away; and
+ * an attacker who has taken over the process gets only these files, which the process has read
  * anyway. The broker ends with its process.
  *
  * For the main thread only.
@@ -24,7 +24,7 @@ enum file_use {
 };
 
 /* Opens a file, close-on-exec: by the broker if there is one, else in this process. Returns the
- * descriptor or a negative errno: -EACCES if the rule does not agree, -EPIPE if the broker has
+ * descriptor or a negative errno: -EACCES if the rule does not allow it, -EPIPE if the broker has
  * gone. */
 int file_open(const char *path, enum file_use use);
 
@@ -33,7 +33,7 @@ int file_open(const char *path, enum file_use use);
 int file_broker_start(enum config_sandbox mode,
                       bool (*may)(void *user, const char *path, enum file_use use), void *user);
 
-/* After SIGCHLD: true, once, if the broker has ended. What file_open opens then fails. */
+/* To be called after SIGCHLD. True, once, if the broker has ended; file_open fails from then on. */
 bool file_broker_has_ended(void);
 
 #endif

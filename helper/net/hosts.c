@@ -20,7 +20,7 @@ static bool same_file(const struct stat *a, const struct stat *b) {
            a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-/* All of the file up to `size` bytes; the number read, or a negative errno. */
+/* Reads the file up to `size` bytes. Returns the number read, or a negative errno. */
 static ssize_t read_all(int fd, char *out, size_t size) {
     size_t len = 0;
     while (len < size) {

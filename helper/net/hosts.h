@@ -2,8 +2,9 @@
 /*
  * hosts.h - /etc/hosts, for a process whose files are opened by a broker (file_broker.h).
  *
- * The resolver's library opens the file for each name that it looks up. Where it may not, this
- * reads it instead, and again when it has changed: another file in its place, another time or size.
+ * The resolver's library opens the file for each name that it looks up. Where it may not, this code
+ * reads the file instead, and reads it again when it has changed: when another file is in its
+ * place, or its time or size differs.
  */
 #ifndef HELPER_NET_HOSTS_H
 #define HELPER_NET_HOSTS_H
@@ -16,7 +17,7 @@
 
 #define HOSTS_FILE "/etc/hosts"
 
-/* A larger file counts up to here. */
+/* Of a larger file, the rest is ignored. */
 #define HOSTS_SIZE_MAX (4u << 20)
 
 struct hosts {
@@ -25,14 +26,14 @@ struct hosts {
     struct stat seen; /* of the file that `text` is from */
 };
 
-/* Reads the file if it has changed since. One that cannot be read is as if it were empty, and one
- * line in the log. */
+/* Reads the file if it has changed since the last call. A file that cannot be read counts as empty,
+ * and one line in the log says so. */
 void hosts_update(struct hosts *hosts, const char *path);
 void hosts_fini(struct hosts *hosts);
 
-/* The addresses of a name in the file's order, without their ports, at most `max`. Upper and lower
- * case are the same; a last dot does not count; localhost, and what ends in .localhost, is loopback
- * if the file has no such name. Returns how many. */
+/* The addresses of a name in the file's order, without their ports, at most `max`. Case and a final
+ * dot do not matter. localhost, and every name that ends in .localhost, is loopback if the file
+ * does not have the name. Returns how many there are. */
 int hosts_find(const struct hosts *hosts, const char *name, struct endpoint *addresses, int max);
 
 #endif

@@ -21,10 +21,10 @@ static int fail(int fd, const char **why, const char *what) {
     return saved ? -saved : -EINVAL;
 }
 
-/* True if nobody listens at the path any more: its socket file may go. */
+/* True if nobody listens at the path any more: its socket file may be removed. */
 static bool is_stale(const struct sockaddr *addr, socklen_t len) {
     struct stat st;
-    /* connect says ECONNREFUSED for any kind of file */
+    /* connect fails with ECONNREFUSED for any kind of file */
     if (lstat(((const struct sockaddr_un *)addr)->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
         return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

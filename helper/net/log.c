@@ -21,8 +21,7 @@ struct budget {
 };
 
 /* Users whose lines are counted separately in one second; these are enough to use up the lines of
- * all users.
- * */
+ * all users. */
 #define USERS_MAX 64
 
 struct user_budget {
@@ -160,7 +159,8 @@ static void begin_second(uint64_t now) {
     }
 }
 
-/* The user's budget, or a place for it that nobody uses in this second; NULL if there is none. */
+/* Finds the user's budget, or a place for it that nobody uses in this second. NULL if there is
+ * none. */
 static struct user_budget *find_user(unsigned uid) {
     struct user_budget *unused = NULL;
     for (struct user_budget *user = state.user; user < state.user + USERS_MAX; user++) {
@@ -198,7 +198,8 @@ static void log_text(int level, const char *format, va_list args)
 static void log_text(int level, const char *format, va_list args) {
     char text[1200];
     vsnprintf(text, sizeof text, format, args);
-    /* Names come from strangers, so control characters are replaced: a line stays one line. */
+    /* Names come from untrusted peers, so control characters are replaced: a line stays one
+     * line. */
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';

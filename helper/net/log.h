@@ -27,9 +27,9 @@ bool log_wants(int level);
  * is logged afterwards, so that a hostile client cannot fill a disk. */
 void log_at(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for a line that a local user has caused. Each user has a small number of lines in a
- * second, all users together half as many as the process itself, and they take none from the
- * process. The process's own user counts as the process. */
+/* The same for a line that a local user has caused. Each user may cause a small number of lines per
+ * second, and all users together half as many as the process itself; these do not count against the
+ * process's own limit. Lines of the process's own user count as the process's. */
 void log_of(unsigned uid, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #define LOG_LINES_PER_SECOND       500

@@ -3,8 +3,8 @@
  * loop.h - the event loop: descriptors by edge-triggered epoll, timers, work at the end of a turn.
  *
  * A turn is: wait; call the watches that have events; call the timers that are due; run the posted
- * tasks; free what was thrown away. All of it happens in the thread that calls loop_run. Nothing
- * here allocates after loop_new, so nothing but adding a descriptor can fail.
+ * tasks; free what was discarded. All of it happens in the thread that calls loop_run. Nothing here
+ * allocates after loop_new, so nothing but adding a descriptor can fail.
  *
  * Watches, timers and tasks are embedded in the caller's structures, zeroed before first use. Their
  * memory must not be freed while the loop may still look at it in this turn: hand it to
@@ -66,9 +66,9 @@ uint64_t loop_now_us(const struct loop *loop);
 /* The same, read now. */
 uint64_t loop_clock_us(void);
 
-/* True if half a second had passed since the turn before began and not all events of that time have
- * been seen yet: an event on one descriptor may come before an older one on another. (Also true for
- * a few turns after the loop was idle.) */
+/* True if the loop has fallen behind: half a second had passed since the previous turn began, and
+ * not all events of that time have been reported yet, so an event on one descriptor may be reported
+ * before an older one on another. (Also true for a few turns after the loop was idle.) */
 bool loop_is_behind(const struct loop *loop);
 
 /* Watches fd for `mask` (EPOLLET is added unless mask has LOOP_LEVEL). `fn` is called with the
@@ -80,12 +80,13 @@ int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t
                    void (*fn)(struct loop_watch *watch, uint32_t events));
 /* Changes the mask; the kernel then repeats what is ready now. */
 int loop_watch_mask(struct loop *loop, struct loop_watch *watch, uint32_t mask);
-/* Closes the fd and voids events of it that are pending in this turn. Harmless when not open. */
+/* Closes the fd and cancels its events that are pending in this turn. Harmless when not open. */
 void loop_watch_close(struct loop_watch *watch);
-/* The same without closing: returns the fd, which is the caller's again; -1 when not open. */
+/* Stops watching without closing. Returns the fd, which is the caller's again, or -1 if the watch
+ * is not open. */
 int loop_watch_release(struct loop *loop, struct loop_watch *watch);
-/* Hands the fd of `from` over to `to`, which is not open; what is ready now is repeated there. 0 or
- * a negative errno, and then nothing has changed. */
+/* Moves the fd of `from` to `to`, which is not open. What is ready now is reported again, to `to`.
+ * 0 or a negative errno; on failure nothing has changed. */
 int loop_watch_move(struct loop *loop, struct loop_watch *from, struct loop_watch *to,
                     void (*fn)(struct loop_watch *watch, uint32_t events));
 
@@ -94,10 +95,10 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_us
                     void (*fn)(struct loop_timer *timer));
 void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
 
-/* Runs the task at the end of this turn, or of the next one if posted by a task. Posting twice is
- * posting once. */
+/* Runs the task at the end of this turn, or of the next one if posted by a task. Posting it twice
+ * has no further effect. */
 void loop_task_post(struct loop *loop, struct loop_task *task, void (*fn)(struct loop_task *task));
-/* Takes a posted task back. O(number of tasks posted). */
+/* Cancels a posted task. O(number of tasks posted). */
 void loop_task_cancel(struct loop *loop, struct loop_task *task);
 
 /* Calls fn(garbage) at the end of this turn, after all tasks. */

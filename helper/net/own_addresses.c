@@ -28,7 +28,7 @@ static bool add(struct own_addresses *own, const struct sockaddr *addr) {
     return endpoint_from_sockaddr(&own->address[own->count], addr, len);
 }
 
-/* If it fails, keeps what was known. */
+/* Reads the addresses again. If that fails, keeps the known ones. */
 static void read_them(struct own_addresses *own, uint64_t now_us) {
     struct ifaddrs *list;
     struct own_addresses fresh = {.read_us = now_us};

@@ -2,7 +2,7 @@
 /*
  * own_addresses.h - the addresses of this host's interfaces.
  *
- * The kernel is asked when they are needed, and again when they are older than
+ * They are read from the kernel when they are needed, and again when they are older than
  * OWN_ADDRESSES_AGE_US: a change is noticed after that time.
  */
 #ifndef HELPER_NET_OWN_ADDRESSES_H
@@ -23,8 +23,8 @@ struct own_addresses {
     uint64_t read_us; /* loop_clock_us; 0: never */
 };
 
-/* Does `address`, whatever its port, belong to an interface of this host? Yes as long as the kernel
- * has not said which addresses do. */
+/* True if `address`, whatever its port, belongs to an interface of this host; also as long as the
+ * kernel has not said which addresses do. */
 bool own_addresses_have(struct own_addresses *own, const struct endpoint *address, uint64_t now_us);
 
 void own_addresses_fini(struct own_addresses *own);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rate.h - a token bucket that many share: how many bytes they move in a second, together.
+ * rate.h - a token bucket that many users share: it limits how many bytes they move per second in
+ * total.
  *
- * Each of its users asks before it moves bytes, and says how many it has moved. When there is
- * nothing left, it waits in a queue, and is called in its turn; whoever has waited gets a share of
- * what there is by then, so that those who move much do not keep it from those who move little. A
- * bucket has one timer, armed only while somebody waits. For one loop, in one thread.
+ * Each user asks before it moves bytes, and then reports how many it has moved. When nothing is
+ * left, it waits in a queue and is called in its turn. A user that has waited gets a share of what
+ * is available by then, so that those who move much do not starve those who move little. A bucket
+ * has one timer, armed only while somebody waits. For one loop, in one thread.
  */
 #ifndef HELPER_NET_RATE_H
 #define HELPER_NET_RATE_H
@@ -20,9 +21,9 @@ struct rate_user;
 
 struct rate {
     struct loop *loop;
-    uint32_t per_second; /* bytes; 0: as many as you like */
+    uint32_t per_second; /* bytes; 0: unlimited */
     uint64_t credit;     /* millionths of a byte that may be moved now */
-    uint64_t since_us;   /* when that was reckoned */
+    uint64_t since_us;   /* when that was computed */
     struct rate_user *waiting, **waiting_end;
     struct rate_user *turn; /* who has been called, */
     size_t share;           /* and what is left for it */
@@ -31,7 +32,7 @@ struct rate {
 
 /* Embedded in a structure of the user's, zeroed before the first use. */
 struct rate_user {
-    struct rate *rate;            /* NULL: no bounds */
+    struct rate *rate;            /* NULL: unlimited */
     struct rate_user *next, **at; /* while it waits */
     void (*resume)(struct rate_user *user);
 };
@@ -48,20 +49,21 @@ void rate_init(struct rate *rate, struct loop *loop);
 /* Nobody waits any more. */
 void rate_fini(struct rate *rate);
 
-/* Sets how many bytes a second, 0 for no bounds. Those who wait are called soon. */
+/* Sets the limit in bytes per second; 0: unlimited. Waiting users are called soon. */
 void rate_set(struct rate *rate, uint32_t per_second);
 
-/* Makes it a user of `rate`, and no longer of the one before; NULL: of none. If it waited, `resume`
+/* Makes it a user of `rate` instead of its previous bucket; NULL: of none. If it waited, `resume`
  * is called again in time: once the old bucket, or the new one, has something for it. */
 void rate_join(struct rate_user *user, struct rate *rate, void (*resume)(struct rate_user *user));
-/* The same with NULL, and it is not called again. Harmless in any state. */
+/* Makes it a user of no bucket; it is not called again. Harmless in any state. */
 void rate_leave(struct rate_user *user);
 
-/* How many of `want` bytes it may move now. 0: it waits, and is called. */
+/* Returns how many of `want` bytes it may move now. 0: it waits, and `resume` is called in its
+ * turn. */
 size_t rate_room(struct rate_user *user, size_t want);
-/* It has moved so many. */
+/* Reports that it has moved `len` bytes. */
 void rate_spend(struct rate_user *user, size_t len);
-/* It would move more if it could: it waits for its next turn, and is called. */
+/* It has more to move: it waits for its next turn, in which `resume` is called. */
 void rate_wait(struct rate_user *user);
 
 #endif

@@ -65,7 +65,7 @@ struct receive_buffer *reactor_receive_hold(struct reactor *reactor) {
     return reactor->receive;
 }
 
-/* The number in a file such as a control group's memory.max; UINT64_MAX if there is none
+/* Reads the number in a file such as a control group's memory.max; UINT64_MAX if there is none
  * ("max"). */
 static uint64_t number_in(const char *file) {
     char text[32] = "";
@@ -80,7 +80,8 @@ static uint64_t number_in(const char *file) {
     return n <= 0 || end == text || errno ? UINT64_MAX : number;
 }
 
-/* The group that /proc/self/cgroup names, as seen from here; in a container its own is the root. */
+/* The group that /proc/self/cgroup names, as this process sees it: in a container, the container's
+ * own group is the root. */
 static uint64_t read_group_memory(void) {
     static const char *const roots[] = {"/sys/fs/cgroup/memory.max",
                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
@@ -104,7 +105,7 @@ static uint64_t read_group_memory(void) {
     return least;
 }
 
-/* What the process finds at its start: later it may not look (sandbox.h). */
+/* Determined when the process starts: later it may not read these files (sandbox.h). */
 static uint64_t group_memory(void) {
     static uint64_t limit;
     if (limit == 0)

@@ -11,12 +11,12 @@
 #include "helper/net/events.h"
 #include "helper/net/hosts.h"
 
-/* A try that is not answered within this time is repeated; three tries. */
+/* A query that is not answered within this time is sent again; three times in all. */
 #define TRY_MS 2000
 #define TRIES  3
 
-/* Queries under way, in all and of one client. The library walks through all of them again and
- * again, and cancelled ones stay until answered. */
+/* The most queries under way, in total and of one client. The library scans all of them again and
+ * again, and cancelled ones remain until they are answered. */
 #define QUERIES_MAX        1024u
 #define CLIENT_QUERIES_MAX 128u
 
@@ -128,7 +128,7 @@ static void socket_state(void *user, ares_socket_t fd, int readable, int writabl
     }
 }
 
-/* No search domains; a single word is asked as it is. */
+/* No search domains: a name without a dot is looked up as it is. */
 static int make_absolute(struct ares_options *options) {
     options->flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
     options->ndots = 0;
@@ -136,8 +136,8 @@ static int make_absolute(struct ares_options *options) {
     return ARES_OPT_FLAGS | ARES_OPT_NDOTS | ARES_OPT_DOMAINS;
 }
 
-/* Takes /etc/hosts from the library, at the place that nsswitch.conf gives it: begins again with
- * name servers alone. */
+/* Reads /etc/hosts in place of the library, before or behind the name servers as nsswitch.conf
+ * says: opens the channel again, for name servers only. */
 static int take_hosts(struct resolver *resolver, struct ares_options *options, int mask) {
     struct ares_options found;
     int found_mask;
@@ -268,7 +268,7 @@ static void one_ended(struct resolver_client *client) {
 
 static void start_waiting(struct loop_task *task);
 
-/* How many the file has. */
+/* Finds the addresses that the file has. Returns how many. */
 static int find_in_hosts(const struct resolver *resolver, const char *name, uint16_t port,
                          struct endpoint *addresses) {
     int count = hosts_find(&resolver->hosts, name, addresses, RESOLVER_ADDRESSES_MAX);
@@ -334,7 +334,7 @@ static void start_one(struct resolver_client *client, struct resolver_query *que
     ares_getaddrinfo(resolver->channel, query->name, NULL, &hints, on_result, ticket);
 }
 
-/* One of each client in turn. */
+/* Starts one query of each client in turn. */
 static void start_waiting(struct loop_task *task) {
     struct resolver *resolver = container_of(task, struct resolver, task);
     if (resolver->hosts_first || resolver->hosts_last)

@@ -3,8 +3,8 @@
  * resolver.h - host names to addresses, without blocking (c-ares in the event loop).
  *
  * /etc/hosts, resolv.conf and numeric names work as usual. One resolver per event loop. The number
- * of queries under way is bounded, in all and for each client; the others wait, and the clients
- * take turns: one that asks a silent name server for a thousand names holds up only itself.
+ * of queries under way is limited, in total and for each client; the others wait, and the clients
+ * take turns: one that asks a silent name server for a thousand names delays only itself.
  */
 #ifndef HELPER_NET_RESOLVER_H
 #define HELPER_NET_RESOLVER_H
@@ -14,7 +14,7 @@
 #include "core/common/endpoint.h"
 #include "helper/net/loop.h"
 
-/* The most addresses of a name; a connect times out before it has tried so many. */
+/* The most addresses of one name; a connect times out before it has tried so many. */
 #define RESOLVER_ADDRESSES_MAX 16
 
 struct resolver;
@@ -33,25 +33,26 @@ struct resolver_query {
     struct resolver_ticket *ticket; /* not NULL while under way */
 };
 
-/* `absolute`: names are asked as they are, without the search domains of resolv.conf, and no file
- * is opened later but /etc/hosts, by hosts.h. NULL, and a text in *why, if the library cannot
+/* `absolute`: names are looked up as they are, without the search domains of resolv.conf, and no
+ * file is opened later except /etc/hosts (hosts.h). NULL, and a text in *why, if the library cannot
  * start. */
 struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why);
-/* Pending queries end with -ECANCELED. Its clients have been freed. NULL is fine. */
+/* The caller has freed its clients. Pending queries end with -ECANCELED. NULL is fine. */
 void resolver_free(struct resolver *resolver);
 
 /* Makes a client, whose queries are counted together. NULL if memory is short. */
 struct resolver_client *resolver_client_new(struct resolver *resolver);
-/* None of its queries is pending. NULL is fine. */
+/* Frees a client that has no pending query. NULL is fine. */
 void resolver_client_free(struct resolver_client *client);
 
-/* Looks `name` up, which stays the caller's and must stay; every address gets `port`. A name that
- * does not exist gives -EHOSTUNREACH, a silent name server -ETIMEDOUT. */
+/* Looks up `name`, which stays the caller's and must remain valid until the query ends. Every
+ * address gets `port`. A name that does not exist gives -EHOSTUNREACH, a silent name server
+ * -ETIMEDOUT. */
 void resolver_start(struct resolver_client *client, struct resolver_query *query, const char *name,
                     uint16_t port,
                     void (*done)(struct resolver_query *query, int error,
                                  const struct endpoint *addresses, int count));
-/* `done` will not be called. Harmless when nothing is pending. */
+/* Cancels the query: `done` will not be called. Harmless if it is not pending. */
 void resolver_cancel(struct resolver_query *query);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * short_path.h - adjusts to paths so short that the programs at their ends take longer than the
- * path does: within a machine, or a rack.
+ * short_path.h - adjusts to network paths so short that the programs at their ends take longer than
+ * the path does: within a machine or a rack.
  */
 #ifndef HELPER_NET_SHORT_PATH_H
 #define HELPER_NET_SHORT_PATH_H
@@ -16,9 +16,8 @@
 uint32_t short_path_rtt_us(int fd);
 
 /* If the path of a connected TCP socket is near and its congestion control is of the BBR family,
- * another one is put in its place (cubic, or reno where that is not permitted): BBR sends by a
- * timer, and on such a path the timer costs more than sending. Errors are ignored. 1 to 4 system
- * calls. */
+ * another one replaces it (cubic, or reno where that is not permitted): BBR sends by a timer, and
+ * on such a path the timer costs more than sending. Errors are ignored. 1 to 4 system calls. */
 void short_path_stop_pacing(int fd);
 
 #endif

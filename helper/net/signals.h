@@ -18,8 +18,8 @@ int signals_start(struct signals *signals, struct loop *loop,
                   void (*fn)(struct signals *signals, int signo));
 void signals_stop(struct signals *signals);
 
-/* Blocks (true) or unblocks what signals_start reports: a program blocks them before it is ready,
- * so that none is lost, and unblocks them for children. */
+/* Blocks (true) or unblocks the signals that signals_start reports: a program blocks them before it
+ * is ready, so that none is lost, and unblocks them for children. */
 void signals_block(int block);
 
 #endif

@@ -18,8 +18,8 @@ struct state_table {
     } state[STATES_MAX];
 };
 
-/* The one way to change a state. A move that is not in the table is a bug of ours: it is logged,
- * counted in state_wrong_moves and not made. */
+/* The only function that changes a state. A transition that is not in the table is a bug: it is
+ * logged, counted in state_wrong_moves and not made. */
 bool state_move(const struct state_table *table, uint8_t *state, unsigned to);
 
 extern unsigned state_wrong_moves;
