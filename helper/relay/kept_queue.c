@@ -84,6 +84,8 @@ static size_t fill_last(struct kept_queue *queue, const uint8_t *data, size_t le
     if (!queue->first)
         return 0;
     struct kept_chunk *last = container_of(queue->end, struct kept_chunk, next);
+    if (last->shared)
+        return 0;
     size_t n = last->cap - last->len < len ? last->cap - last->len : len;
     memcpy(last->copy + last->len, data, n);
     last->len += n;

@@ -161,6 +161,8 @@ static void read_socket(struct relay *relay) {
             relay_socket_ended(relay);
         else
             budget -= (size_t)n < budget ? (size_t)n : budget;
+        if (n > 0 && relay->error) /* read to the end: no event need come for it */
+            relay->readable = true;
         if (relay_is_over(relay))
             return;
     }

@@ -224,7 +224,7 @@ void relay_socket_ended(struct relay *relay) {
  */
 static void close_with_peer(struct relay *relay) {
     release_stream(relay);
-    relay_finish(relay, RELAY_DONE, 0);
+    relay_finish(relay, relay->error ? RELAY_SOCKET_RESET : RELAY_DONE, relay->error);
 }
 
 static uint64_t bytes_from_socket(const struct relay *relay) {
@@ -271,9 +271,11 @@ static void out_ended(struct relay *relay) {
         wait_half_closed(relay);
 }
 
+/* Behind a write that has failed there is no FIN: it would say that nothing was lost. */
 static void pass_fin(struct relay *relay) {
     relay->out = RELAY_OUT_SHUT;
-    relay->end->shut(relay, relay->in == RELAY_IN_SHUT);
+    if (!relay->error)
+        relay->end->shut(relay, relay->in == RELAY_IN_SHUT);
     out_ended(relay);
 }
 
@@ -287,19 +289,19 @@ void relay_kept_written(struct relay *relay) {
 }
 
 void relay_eof(struct relay *relay) {
-    if (relay_is_over(relay) || relay->error)
+    if (relay_is_over(relay))
         return;
     relay->out = RELAY_OUT_DRAINING;
-    if (relay_has_head(relay)) /* the handshake was cut short: its owner decides */
+    if (relay_has_head(relay) && !relay->error) /* it was cut short: its owner decides */
         relay->ops->head(relay, NULL, 0);
     else if (relay_is_attached(relay) && kept_queue_is_empty(&relay->kept))
         pass_fin(relay);
 }
 
 void relay_peer_closed(struct relay *relay) {
-    if (relay_is_over(relay) || relay->error)
+    if (relay_is_over(relay))
         return;
     relay->peer_closed = true;
-    if (relay->out == RELAY_OUT_SHUT)
+    if (relay_is_attached(relay) && relay->out == RELAY_OUT_SHUT)
         out_ended(relay);
 }

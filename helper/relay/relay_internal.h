@@ -24,7 +24,8 @@ bool relay_move(struct relay *relay, enum relay_state to);
  *
  *   0                the socket has taken all, or reads nothing any more and all was dropped
  *   -EAGAIN          the rest is kept until the socket takes it
- *   -ENOMEM          there is no memory to keep the rest; some of it may have been kept
+ *   -ENOMEM          there is no memory to keep the rest (some of it may have been kept), or the
+ *                    kernel has none to take it
  *   any other        the socket has failed with this negative errno, and the rest was dropped
  *
  * Bytes written or dropped have been consumed from the stream. */

@@ -47,7 +47,9 @@ static struct world {
     int app[STREAMS_MAX], far[STREAMS_MAX];
     int accepted; /* streams so far */
     int tcp_for_next;
-    bool plain_client; /* set before setup_world: the client of this test knows no extensions */
+    /* Set before setup_world, for one test: */
+    bool plain_client;   /* the client knows no extensions */
+    size_t small_window; /* of a stream, in bytes; 0: 4 MiB */
 } world;
 
 static void on_end(struct relay *relay, enum relay_reason reason, int error) {
@@ -85,7 +87,8 @@ static struct pump *make_pump(struct carrier *carrier, enum smux_role role) {
                                           .keepalive_timeout_ms = 30000,
                                           .max_frame_size = 65535,
                                           .max_receive_buffer = 64u << 20,
-                                          .max_stream_buffer = 4u << 20};
+                                          .max_stream_buffer =
+                                              world.small_window ? world.small_window : 4u << 20};
     session_config_fill(&config, &limits);
     config.extensions = role == SMUX_SERVER || !world.plain_client;
     struct pump *pump = pump_new(&world.reactor, carrier, role, &config, &pump_ops_of_test, NULL);
@@ -109,10 +112,8 @@ static void tcp_pair(int pair[2]) {
 
 static int setup_world(void **state) {
     struct carrier *carrier[2];
-    bool plain_client = world.plain_client;
     (void)state;
-    memset(&world, 0, sizeof world);
-    world.plain_client = plain_client;
+    world = (struct world){.plain_client = world.plain_client, .small_window = world.small_window};
     memset(world.app, -1, sizeof world.app);
     memset(world.far, -1, sizeof world.far);
     assert_int_equal(reactor_init(&world.reactor), 0);
@@ -144,6 +145,7 @@ static int teardown_world(void **state) {
     assert_int_equal(carriers_alive, 0);
     reactor_fini(&world.reactor);
     world.plain_client = false;
+    world.small_window = 0;
     return 0;
 }
 
@@ -234,6 +236,21 @@ static void expect_end(int fd, ssize_t end) {
 
 static void say(int fd, const char *text) {
     assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* Sends zeros from one end until the relay at the other, `writer`, keeps some that its socket does
+ * not take. All have crossed the carrier by then. Returns how many were sent, on a session that has
+ * carried nothing else. */
+static size_t send_until_kept(int from, const struct relay *writer) {
+    static const char zeros[100000];
+    smux_session_info info = {0};
+    size_t sent = 0;
+    while (kept_queue_is_empty(&writer->kept)) {
+        ssize_t n = send(from, zeros, sizeof zeros, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t)n : 0;
+        until((smux_session_get_info(writer->pump->session, &info), info.bytes_in >= sent));
+    }
+    return sent;
 }
 
 /* Runs the tests over each kind of carrier, over those that play dice with the seeds 1 to `seeds`.

@@ -62,6 +62,27 @@ static void a_half_close_is_no_close(void **state) {
     expect(APP, "late");
 }
 
+static void reset_far(void) {
+    struct linger linger = {.l_onoff = 1};
+    setsockopt(FAR, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    close_now(&FAR);
+}
+
+static void a_target_that_resets_what_was_to_precede_the_close_ends_in_a_reset(void **state) {
+    struct relay *distant = &world.distant[0].relay;
+    (void)state;
+    open_pair(0);
+    greet_both();
+    send_until_kept(APP, distant);
+    close_now(&APP);
+    until(distant->peer_closed);
+    assert_false(kept_queue_is_empty(&distant->kept));
+    reset_far();
+    until(world.distant[0].ended);
+    assert_int_equal(world.distant[0].reason, RELAY_SOCKET_RESET);
+    assert_int_equal(world.distant[0].error, -ECONNRESET);
+}
+
 /* ---- Plain peers ---- */
 
 static void a_plain_peers_half_close_ends_with_a_silent_target(void **state) {
@@ -72,6 +93,24 @@ static void a_plain_peers_half_close_ends_with_a_silent_target(void **state) {
     expect_end(FAR, 0);
     until(world.distant[0].ended);
     assert_int_equal(world.distant[0].reason, RELAY_DONE);
+}
+
+/* Story: the end of file was ignored once a write to the target had failed.  What the target had
+ * said waited for a window that a plain client never opens again, as long as the session lasted. */
+static void a_plain_peers_half_close_ends_with_a_target_that_has_reset(void **state) {
+    static char data[1 << 20];
+    struct relay *distant = &world.distant[0].relay;
+    (void)state;
+    open_pair(0);
+    distant->half_closed_us = 20000;
+    until((send(FAR, data, sizeof data, MSG_DONTWAIT),
+           distant->loan_len == RELAY_LOAN_MAX && smux_stream_window_room(distant->stream) == 0));
+    reset_far();
+    say(APP, "lost");
+    until(distant->error);
+    shutdown(APP, SHUT_WR);
+    until(world.distant[0].ended);
+    assert_int_equal(world.distant[0].reason, RELAY_SOCKET_RESET);
 }
 
 static void a_target_that_speaks_is_not_silent(void **state) {
@@ -103,6 +142,11 @@ static int setup_plain_world(void **state) {
     return setup_world(state);
 }
 
+static int setup_plain_world_of_small_windows(void **state) {
+    world.small_window = 65536;
+    return setup_plain_world(state);
+}
+
 #define CLOSED_TEST(f) cmocka_unit_test_setup_teardown(f, setup_world, teardown_world)
 #define PLAIN_TEST(f)  cmocka_unit_test_setup_teardown(f, setup_plain_world, teardown_world)
 
@@ -111,7 +155,10 @@ int main(void) {
         CLOSED_TEST(a_target_that_stays_open_is_closed_when_the_application_has_closed),
         CLOSED_TEST(the_applications_data_arrives_before_the_close),
         CLOSED_TEST(a_half_close_is_no_close),
+        CLOSED_TEST(a_target_that_resets_what_was_to_precede_the_close_ends_in_a_reset),
         PLAIN_TEST(a_plain_peers_half_close_ends_with_a_silent_target),
+        cmocka_unit_test_setup_teardown(a_plain_peers_half_close_ends_with_a_target_that_has_reset,
+                                        setup_plain_world_of_small_windows, teardown_world),
         PLAIN_TEST(a_target_that_speaks_is_not_silent),
         PLAIN_TEST(a_timeout_of_zero_waits_for_ever),
     };
