@@ -58,13 +58,13 @@ static void search_fd(struct search *search, int dir, const char *name) {
         search->fds[hit - search->wanted] = search->fd;
 }
 
-/* Calls fn for every entry of the folder that is a number. 0, or the errno of opening the
- * folder. */
+/* Calls fn for every entry of the folder that is a number. 0, or a negative errno if the folder
+ * cannot be opened. */
 static int each_number(const char *path, struct search *search,
                        void (*fn)(struct search *search, int dir, const char *name)) {
     DIR *dir = opendir(path);
     if (!dir)
-        return errno;
+        return -errno;
     for (struct dirent *entry; search->left > 0 && (entry = readdir(dir));)
         if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9')
             fn(search, dirfd(dir), entry->d_name);
@@ -122,7 +122,7 @@ enum holders_verdict holders_in_process(pid_t pid, uint64_t inode, int *fd) {
         return HOLDERS_FOUND;
     }
     /* /proc may hide processes, or may not be mounted. */
-    if (error == ENOENT)
+    if (error == -ENOENT)
         return kill(pid, 0) < 0 && errno == ESRCH ? HOLDERS_NONE : HOLDERS_UNKNOWN;
     return error ? HOLDERS_UNKNOWN : HOLDERS_NONE;
 }
@@ -177,7 +177,7 @@ static void look_into_process(struct holders_target **targets, size_t count) {
         wanted[i] = (struct holders_wanted){.inode = targets[i]->inode};
     qsort(wanted, count, sizeof *wanted, compare);
     int error = search_process(&search, targets[0]->pid);
-    bool exists = error != ENOENT || kill(targets[0]->pid, 0) == 0 || errno != ESRCH;
+    bool exists = error != -ENOENT || kill(targets[0]->pid, 0) == 0 || errno != ESRCH;
     for (size_t i = 0; i < count; i++) {
         struct holders_wanted *hit = find(wanted, count, targets[i]->inode);
         targets[i]->gone = hit && !hit->found && !(error && exists);
