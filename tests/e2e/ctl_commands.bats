@@ -179,9 +179,11 @@ after"
 
 # A minute passes in a tenth of a second for this helper.
 impatient_helper() {
+    local libs
+    read -ra libs < <(make -s -C "$root" helper-libs)
     (cd "$root" && cc -std=gnu11 -fPIC -D_GNU_SOURCE -I. -DIDLE_TIMEOUT_US=100000u -c helper/client/admin.c -o "$BATS_TEST_TMPDIR/control.o") &&
         cc -o "$BATS_TEST_TMPDIR/impatient" "$BATS_TEST_TMPDIR/control.o" "$BUILD/obj/helper/client/smux_helper_main.o" \
-            "$BUILD/libhelper.a" "$BUILD/libcommon.a" "$BUILD/libsmux.a" $(make -s -C "$root" helper-libs)
+            "$BUILD/libhelper.a" "$BUILD/libcommon.a" "$BUILD/libsmux.a" "${libs[@]}"
 }
 
 @test "connect waits for connect-timeout, not a fixed minute" {
