@@ -49,6 +49,8 @@ static void run(int socket, void *user) {
 #ifndef SMUX_SANITIZED
     if (look->mode != CONFIG_SANDBOX_NO)
         system_calls_restrict(SANDBOX_LOOKER, look->mode == CONFIG_SANDBOX_LOG, false);
+#else
+    (void)look;
 #endif
     for (;;) {
         ssize_t n = recv(socket, &message, sizeof message, 0);

@@ -290,8 +290,10 @@ int gateway_process(int argc, char **argv) {
     struct gateway_config *config = load_config(&options, &error);
     if (!config)
         return complain(error.text);
-    if (!keep_for_workers(&options, config, &error))
+    if (!keep_for_workers(&options, config, &error)) {
+        free_config(config);
         return complain(error.text);
+    }
     int failed = log_open("smux-gateway", config->log_file, config->log_level);
     if (failed) {
         fprintf(stderr, "smux-gateway: log-file %s: %s\n", config->log_file, strerror(-failed));

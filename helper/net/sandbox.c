@@ -12,13 +12,12 @@
 #include "helper/net/log.h"
 
 const char *sandbox_is_off(enum config_sandbox mode) {
+    if (mode == CONFIG_SANDBOX_NO)
+        return "sandbox = no";
 #ifdef SMUX_SANITIZED
-    (void)mode;
     return "a build with sanitizers";
 #else
     const char *preloaded = getenv("LD_PRELOAD");
-    if (mode == CONFIG_SANDBOX_NO)
-        return "sandbox = no";
     return preloaded && strstr(preloaded, "/vgpreload_") ? "under valgrind" : NULL;
 #endif
 }
