@@ -117,7 +117,7 @@ struct config {
 };
 
 struct config_error {
-    char text[CONFIG_PATH_MAX + 700]; /* one line without newline */
+    char text[CONFIG_PATH_MAX + 900]; /* one line without newline */
 };
 
 /* Sets every default and no gateway, no route. */

@@ -30,7 +30,7 @@ struct ini_item {
 };
 
 /* One line: room for the names of all keys of a section. */
-#define INI_ERROR_MAX 640
+#define INI_ERROR_MAX 832
 
 struct ini_error {
     unsigned line;

@@ -146,7 +146,7 @@ void keys_default(const struct key *keys, void *section) {
 
 static bool fail_unknown(const struct key *keys, const char *name, const char *where,
                          struct ini_error *error) {
-    char known[512];
+    char known[700];
     size_t len = 0;
     for (; keys->name && len + strlen(keys->name) + 3 < sizeof known; keys++)
         len +=
