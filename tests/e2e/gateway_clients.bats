@@ -178,7 +178,7 @@ took() {
 }
 
 # within VALUE MIN MAX
-within() { [ "$1" -ge "$2" ] && [ "$1" -le "$3" ] || fail "$1: expected from $2 to $3"; }
+within() { if [ "$1" -lt "$2" ] || [ "$1" -gt "$3" ]; then fail "$1: expected from $2 to $3"; fi; }
 
 @test "what comes from targets keeps to the rate of the client, whatever it is" {
     local rate bytes
