@@ -280,6 +280,19 @@ static bool keep_for_workers(struct options *options, const struct gateway_confi
     return false;
 }
 
+/* False after saying what cannot be opened. */
+static bool open_logs(const struct gateway_config *config) {
+    int error = log_open("smux-gateway", config->log_file, config->log_level);
+    if (error) {
+        fprintf(stderr, "smux-gateway: log-file %s: %s\n", config->log_file, strerror(-error));
+        return false;
+    }
+    error = access_log_open("smux-gateway", config->access_log);
+    if (error)
+        fprintf(stderr, "smux-gateway: access-log %s: %s\n", config->access_log, strerror(-error));
+    return error == 0;
+}
+
 int gateway_process(int argc, char **argv) {
     struct options options = {0};
     struct config_error error;
@@ -294,14 +307,8 @@ int gateway_process(int argc, char **argv) {
         free_config(config);
         return complain(error.text);
     }
-    int failed = log_open("smux-gateway", config->log_file, config->log_level);
-    if (failed) {
-        fprintf(stderr, "smux-gateway: log-file %s: %s\n", config->log_file, strerror(-failed));
-        return 2;
-    }
-    failed = access_log_open("smux-gateway", config->access_log);
-    if (failed) {
-        fprintf(stderr, "smux-gateway: access-log %s: %s\n", config->access_log, strerror(-failed));
+    if (!open_logs(config)) {
+        free_config(config);
         return 2;
     }
     inherited_lift_limits();
