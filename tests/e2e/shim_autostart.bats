@@ -183,7 +183,7 @@ ENETUNREACH"
     cp "$library" alone
     LD_PRELOAD=$PWD/alone/libsmuxshim.so run python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
     assert_output ENETUNREACH
-    assert grep -q 'no smux-helper beside the library' shim.log
+    assert grep -q 'cannot start smux-helper: it is not beside libsmuxshim.so' shim.log
 }
 
 @test "a helper that was killed is replaced at the next connect, also under the launcher" {
