@@ -71,7 +71,7 @@ HELPER_MAIN_SRC := $(filter %_main.c,$(call sources,$(HELPER_DIRS)))
 HELPER_SRC      := $(filter-out %_main.c,$(call sources,$(HELPER_DIRS)))
 # The daemons' filter of system calls; without libseccomp's header they do without, and say so.
 SECCOMP         := $(shell echo '\#include <seccomp.h>' | $(CC) $(CFLAGS) -E - >/dev/null 2>&1 && echo yes)
-HELPER_LIBS     := -lcares -ljansson $(if $(SECCOMP),-lseccomp)
+HELPER_LIBS     := -lcares -ljansson -lssl -lcrypto $(if $(SECCOMP),-lseccomp)
 
 progname = $(BUILD)/$(subst _,-,$(patsubst %_main.c,%,$(notdir $(1))))
 SHIM_PROGS   := $(foreach f,$(LAUNCHER_MAIN_SRC),$(call progname,$(f)))

@@ -26,7 +26,7 @@
 
 /* Enough for "tcp://[...]:65535" and any unix path. */
 #define CARRIER_TEXT_SIZE 320
-#define CARRIER_WHY_SIZE  120
+#define CARRIER_WHY_SIZE  240
 /* One name that a peer has proved to be its own, and the room for all of them. */
 #define CARRIER_IDENTITY_MAX   271u
 #define CARRIER_IDENTITIES_MAX 1024u

@@ -46,6 +46,9 @@ struct upstream_ops {
     void (*session_ended)(struct upstream *upstream);
 };
 
+/* An address, and why it has failed. */
+#define LINK_ERROR_SIZE (CONFIG_URL_MAX + CARRIER_WHY_SIZE + 60)
+
 /* One of the connections that an upstream keeps up. */
 struct link {
     struct upstream *upstream;
@@ -56,7 +59,7 @@ struct link {
     uint32_t pause_ms;
     uint64_t reconnects;
     struct upstream_session *session; /* LINK_UP */
-    char error[200];                  /* of the last attempt or session */
+    char error[LINK_ERROR_SIZE];      /* of the last attempt or session */
 };
 
 /* A session outlives its link's interest in it while it drains. */

@@ -95,7 +95,7 @@ static void link_failed(struct link *link, const char *why) {
 
 static void address_failed(struct link *link, const char *why) {
     struct upstream *upstream = link->upstream;
-    char url[CONFIG_URL_MAX + 1], text[CONFIG_URL_MAX + 100];
+    char url[CONFIG_URL_MAX + 1], text[LINK_ERROR_SIZE];
     config_address_text(&upstream->config.address[link->address], url, sizeof url);
     snprintf(text, sizeof text, "%s: %s", url, why);
     /* A gateway that stays unreachable is logged once, not at every attempt. */

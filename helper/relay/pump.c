@@ -297,7 +297,7 @@ static void adapt_queues(struct pump *pump, bool bulk) {
 }
 
 static bool carrier_failed(struct pump *pump, ssize_t n) {
-    char why[160];
+    char why[CARRIER_WHY_SIZE + 40];
     int error = errno;
     if (n < 0 && error == EINTR)
         return false;

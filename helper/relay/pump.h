@@ -96,7 +96,7 @@ struct pump {
     bool peer_closed;            /* the carrier's peer has closed it and given no reason. (A close
                                     with data unread is a reset.) */
     uint64_t since_us;           /* when it was made */
-    char why[160];               /* of the failure */
+    char why[CARRIER_WHY_SIZE + 40]; /* of the failure */
 };
 
 /* Makes a session on `carrier`, which it starts and takes over. The session begins when the

@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "helper/carrier/carrier_socket.h"
+#include "helper/carrier/carrier_tls.h"
 
 /* Not every test uses all of it. */
 #pragma GCC diagnostic ignored "-Wunused-function"
@@ -471,6 +473,55 @@ static int new_layered_pair(struct loop *loop, struct carrier *pair[2]) {
     return 0;
 }
 
+/* ---- TLS ---- */
+
+/* Contexts that share a secret: of the client, of the server. Made once. */
+static struct tls_context *tls_context_of_test(bool server) {
+    static struct tls_context *context[2];
+    static const char line[] = "laptop:000102030405060708090a0b0c0d0e0f\n";
+    char file[] = "/tmp/smux-test.XXXXXX", why[300];
+    if (context[server])
+        return context[server];
+    int fd = mkstemp(file);
+    if (fd < 0 || write(fd, line, strlen(line)) != (ssize_t)strlen(line))
+        abort();
+    close(fd);
+    struct tls_settings settings = {.server = server, .psk = file};
+    context[server] = tls_context_new(&settings, why, sizeof why);
+    if (!context[server])
+        abort();
+    unlink(file);
+    return context[server];
+}
+
+/* Takes the lower ones over. */
+static void put_tls_over(struct carrier *pair[2]) {
+    for (int i = 0; i < 2; i++) {
+        pair[i] = carrier_tls_new(pair[i], tls_context_of_test(i == 1), i ? NULL : "test");
+        if (!pair[i])
+            abort();
+    }
+}
+
+static int new_tls_unix_pair(struct loop *loop, struct carrier *pair[2]) {
+    int error = new_unix_pair(loop, pair);
+    if (error == 0)
+        put_tls_over(pair);
+    return error;
+}
+
+static int new_tls_pair(struct loop *loop, struct carrier *pair[2]) {
+    new_played_pair(loop, pair);
+    put_tls_over(pair);
+    return 0;
+}
+
+static int new_tls_layered_pair(struct loop *loop, struct carrier *pair[2]) {
+    new_layered_pair(loop, pair);
+    put_tls_over(pair);
+    return 0;
+}
+
 struct carrier_kind {
     const char *name;
     int (*new_pair)(struct loop *loop, struct carrier *pair[2]);
@@ -481,7 +532,10 @@ static const struct carrier_kind carrier_kinds[] = {
     {"unix sockets", new_unix_pair, false},
     {"a layer over unix sockets", new_layered_unix_pair, false},
     {"carriers in memory", new_played_pair, true},
-    {"two layers over carriers in memory", new_layered_pair, true}};
+    {"two layers over carriers in memory", new_layered_pair, true},
+    {"TLS over unix sockets", new_tls_unix_pair, false},
+    {"TLS over carriers in memory", new_tls_pair, true},
+    {"TLS over two layers over carriers in memory", new_tls_layered_pair, true}};
 
 __attribute__((unused)) static const struct carrier_kind *carrier_kind = &carrier_kinds[0];
 

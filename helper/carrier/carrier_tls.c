@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+/* carrier_tls.c - see carrier_tls.h. */
+#include "helper/carrier/carrier_tls.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "helper/carrier/tls_error.h"
+#include "helper/carrier/tls_wire.h"
+
+/* What one call reads from the lower carrier beyond what it was asked for, in pieces of
+ * TLS_IN_SIZE: records may be empty, and everybody else waits. */
+#define READS_EXTRA 2u
+
+/* The lower carrier's handshake and end have no other limit than this one's own. */
+#define LOWER_US UINT64_C(3600000000)
+
+struct carrier_tls {
+    struct carrier carrier;
+    struct tls_context *context;
+    struct tls_verdict verdict;
+    struct loop_task task;
+    SSL *ssl; /* from the handshake's first step on */
+    char host[256];
+    bool short_queue;            /* hold few bytes back */
+    bool ended;                  /* the peer has said so */
+    int read_error, write_error; /* errno for all further calls; 0: none */
+    struct tls_wire wire;
+    uint8_t record[TLS_RECORD_MAX]; /* gathered of small pieces */
+};
+
+static struct carrier_tls *self(struct carrier *carrier) {
+    return container_of(carrier, struct carrier_tls, carrier);
+}
+
+/* Why reading and writing fail from now on. The first reason is the one that is told. */
+static void set_why(struct carrier_tls *t, const char *why) {
+    if (!t->carrier.why[0])
+        snprintf(t->carrier.why, sizeof t->carrier.why, "%s", why);
+}
+
+static void explain(struct carrier_tls *t) {
+    struct tls_failure failure = {.server = t->wire.server,
+                                  .in_handshake = t->carrier.state == CARRIER_STARTING,
+                                  .eof = t->wire.eof,
+                                  .verdict = &t->verdict};
+    char why[CARRIER_WHY_SIZE];
+    if (t->wire.not_tls)
+        snprintf(why, sizeof why, "%s", t->wire.not_tls);
+    else if (t->wire.read_error)
+        snprintf(why, sizeof why, "%s", carrier_error_text(t->wire.lower, t->wire.read_error));
+    else
+        tls_explain(&failure, why, sizeof why);
+    ERR_clear_error();
+    set_why(t, why);
+}
+
+/* ---- Handshake ---- */
+
+static bool make_connection(struct carrier_tls *t) {
+    BIO *bio = tls_wire_bio(&t->wire);
+    t->ssl = bio ? tls_context_connection(t->context, &t->verdict, t->host) : NULL;
+    if (t->ssl)
+        SSL_set_bio(t->ssl, bio, bio);
+    else
+        BIO_free(bio);
+    return t->ssl;
+}
+
+/* `carrier.why` says why. */
+static void fail(struct carrier_tls *t) {
+    tls_wire_flush(&t->wire); /* the alert */
+    carrier_has_failed(&t->carrier, t->carrier.why);
+}
+
+/* Nothing has come that TLS could begin with. What is something else is answered with an alert
+ * (unexpected_message), by which it may know what it has got hold of. */
+static void fail_at_once(struct carrier_tls *t) {
+    static const uint8_t alert[] = {21, 3, 3, 0, 2, 2, 10};
+    if (t->wire.not_tls) {
+        memcpy(t->wire.out, alert, sizeof alert);
+        t->wire.out_len = sizeof alert;
+    }
+    if (t->wire.eof)
+        set_why(t, "the client has closed before it said anything");
+    explain(t);
+    fail(t);
+}
+
+/* A server spends nothing on a client that has said nothing. False: there is nothing to go on with.
+ */
+static bool begin(struct carrier_tls *t) {
+    if (t->wire.server && !tls_wire_fill(&t->wire)) {
+        if (t->wire.eof || t->wire.read_error)
+            fail_at_once(t);
+        return false;
+    }
+    if (make_connection(t))
+        return true;
+    set_why(t, "out of memory");
+    fail(t);
+    return false;
+}
+
+static void handshake_done(struct carrier_tls *t) {
+    if (tls_context_accepts(t->context, t->ssl, &t->verdict)) {
+        t->wire.trusted = true;
+        carrier_add_identity(&t->carrier, "psk", t->verdict.identity, strlen(t->verdict.identity));
+        carrier_has_started(&t->carrier);
+        return;
+    }
+    set_why(t, t->verdict.why);
+    fail(t);
+}
+
+static void on_task(struct loop_task *task);
+
+/* This is only what one call may look at: the next turn goes on. */
+static void go_on_later(struct carrier_tls *t) {
+    if (t->wire.reads_left == 0 && t->wire.readable)
+        loop_task_post(t->carrier.loop, &t->task, on_task);
+}
+
+/* As far as it goes now; returns what SSL_get_error says. */
+static int shake_hands(struct carrier_tls *t) {
+    int error;
+    do {
+        ERR_clear_error();
+        error = SSL_get_error(t->ssl, SSL_do_handshake(t->ssl));
+    } while (tls_wire_flush(&t->wire) && error == SSL_ERROR_WANT_WRITE);
+    return error;
+}
+
+static void handshake(struct carrier_tls *t) {
+    t->wire.reads_left = READS_EXTRA;
+    if (!t->ssl && !begin(t))
+        return;
+    int error = shake_hands(t);
+    if (error == SSL_ERROR_NONE) {
+        handshake_done(t);
+    } else if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
+        explain(t);
+        fail(t);
+    } else if (t->wire.write_error) {
+        set_why(t, carrier_error_text(t->wire.lower, t->wire.write_error));
+        fail(t);
+    } else {
+        go_on_later(t);
+    }
+}
+
+/* ---- Reading and writing ---- */
+
+static ssize_t failed_with(int error) {
+    errno = error;
+    return -1;
+}
+
+static bool cannot_write(const struct carrier_tls *t) {
+    return t->write_error || t->wire.write_error;
+}
+
+static ssize_t writing_failed(struct carrier_tls *t) {
+    int error = t->write_error ? t->write_error : t->wire.write_error;
+    set_why(t, carrier_error_text(t->wire.lower, error));
+    return failed_with(error);
+}
+
+/* No byte for the user. */
+static ssize_t nothing_yet(struct carrier_tls *t) {
+    go_on_later(t);
+    return cannot_write(t) ? writing_failed(t) : failed_with(EAGAIN);
+}
+
+/* OpenSSL has no more bytes: the reason is kept. */
+static void look_at_end(struct carrier_tls *t) {
+    int error = SSL_get_error(t->ssl, 0);
+    if (error == SSL_ERROR_WANT_READ)
+        return;
+    if (error == SSL_ERROR_ZERO_RETURN) {
+        t->ended = true;
+    } else {
+        explain(t);
+        t->read_error = t->wire.read_error ? t->wire.read_error : t->wire.eof ? ECONNRESET : EPROTO;
+    }
+}
+
+static ssize_t tls_read(struct carrier *carrier, void *data, size_t len) {
+    struct carrier_tls *t = self(carrier);
+    size_t got = 0, n;
+    t->wire.reads_left = (unsigned)(len / TLS_IN_SIZE) + READS_EXTRA;
+    ERR_clear_error();
+    if (!t->ended && !t->read_error) {
+        while (got < len && SSL_read_ex(t->ssl, (uint8_t *)data + got, len - got, &n))
+            got += n;
+        if (got < len)
+            look_at_end(t);
+        tls_wire_flush(&t->wire); /* an alert, perhaps */
+    }
+    if (got > 0)
+        return (ssize_t)got;
+    if (t->ended)
+        return 0;
+    return t->read_error ? failed_with(t->read_error) : nothing_yet(t);
+}
+
+/* What is left of an array to write. */
+struct pieces {
+    const struct iovec *iov;
+    int count;
+    size_t off; /* in the first one */
+};
+
+static size_t total_of(const struct iovec *iov, int count) {
+    size_t total = 0;
+    for (int i = 0; i < count; i++)
+        total += iov[i].iov_len;
+    return total;
+}
+
+/* Takes at most `max` bytes of the first piece. */
+static size_t take_piece(struct pieces *p, size_t max, const uint8_t **data) {
+    size_t n = p->iov->iov_len - p->off < max ? p->iov->iov_len - p->off : max;
+    *data = (const uint8_t *)p->iov->iov_base + p->off;
+    p->off += n;
+    if (p->off == p->iov->iov_len) {
+        p->iov++;
+        p->count--;
+        p->off = 0;
+    }
+    return n;
+}
+
+/* The bytes of the next record, in one place: their own if they are together, else t->record. */
+static size_t take_record(struct carrier_tls *t, struct pieces *p, const uint8_t **data) {
+    size_t len = take_piece(p, TLS_RECORD_MAX, data);
+    if (len == TLS_RECORD_MAX || p->count == 0)
+        return len;
+    memcpy(t->record, *data, len);
+    while (len < TLS_RECORD_MAX && p->count > 0) {
+        size_t n = take_piece(p, TLS_RECORD_MAX - len, data);
+        memcpy(t->record + len, *data, n);
+        len += n;
+    }
+    *data = t->record;
+    return len;
+}
+
+static bool has_room(const struct carrier_tls *t) {
+    return tls_wire_has_room(&t->wire, t->short_queue ? 1 : TLS_OUT_RECORDS);
+}
+
+static bool make_record(struct carrier_tls *t, struct pieces *p) {
+    const uint8_t *data;
+    size_t len = take_record(t, p, &data), done;
+    if (SSL_write_ex(t->ssl, data, len, &done) && done == len)
+        return true;
+    t->write_error = EPROTO; /* there was room for it: this is the end of the connection */
+    explain(t);
+    return false;
+}
+
+static ssize_t tls_writev(struct carrier *carrier, const struct iovec *iov, int iovcnt) {
+    struct carrier_tls *t = self(carrier);
+    struct pieces pieces = {iov, iovcnt, 0};
+    size_t left = total_of(iov, iovcnt), total = left;
+    ERR_clear_error();
+    while (left > 0 && !cannot_write(t) &&
+           (has_room(t) || (tls_wire_flush(&t->wire) && has_room(t))) && make_record(t, &pieces))
+        left = total_of(pieces.iov, pieces.count) - pieces.off;
+    tls_wire_flush(&t->wire);
+    if (cannot_write(t))
+        return writing_failed(t);
+    return left < total ? (ssize_t)(total - left) : failed_with(EAGAIN);
+}
+
+static uint32_t tls_keep_short(struct carrier *carrier, bool on) {
+    struct carrier_tls *t = self(carrier);
+    t->short_queue = on;
+    return t->wire.lower->ops->keep_short(t->wire.lower, on);
+}
+
+/* ---- The lower carrier's news ---- */
+
+static void on_lower_ready(struct carrier *lower) {
+    struct carrier_tls *t = lower->user;
+    tls_wire_events(&t->wire, EVENT_READ | EVENT_WRITE);
+    handshake(t);
+}
+
+static void on_lower_failed(struct carrier *lower, const char *why) {
+    carrier_has_failed(&((struct carrier_tls *)lower->user)->carrier, why);
+}
+
+static void on_lower_ended(struct carrier *lower) {
+    carrier_has_ended(&((struct carrier_tls *)lower->user)->carrier);
+}
+
+/* The last records are on their way: the lower carrier's end follows. True: that is done too. */
+static bool end_lower(struct carrier_tls *t) {
+    if (!tls_wire_flush(&t->wire) && !t->wire.write_error)
+        return false;
+    return carrier_shutdown(t->wire.lower, LOWER_US);
+}
+
+/* Room in the lower carrier is for what waits here first. Whose writing fails is told to look. */
+static uint8_t for_user(struct carrier_tls *t, uint8_t events) {
+    if (events & EVENT_WRITE && !tls_wire_flush(&t->wire))
+        events = t->wire.write_error ? events | EVENT_READ : events & (uint8_t)~EVENT_WRITE;
+    return events;
+}
+
+static void on_lower_events(struct carrier *lower, uint8_t events) {
+    struct carrier_tls *t = lower->user;
+    tls_wire_events(&t->wire, events);
+    switch (t->carrier.state) {
+    case CARRIER_STARTING:
+        handshake(t);
+        break;
+    case CARRIER_READY:
+        carrier_tell(&t->carrier, for_user(t, events));
+        break;
+    case CARRIER_ENDING:
+        if (events & EVENT_WRITE && end_lower(t))
+            carrier_has_ended(&t->carrier);
+        break;
+    default:
+        break;
+    }
+}
+
+static const struct carrier_user lower_user = {.ready = on_lower_ready,
+                                               .failed = on_lower_failed,
+                                               .events = on_lower_events,
+                                               .ended = on_lower_ended};
+
+/* ---- Its life ---- */
+
+/* The handshake begins or goes on; or there is still something to read. */
+static void on_task(struct loop_task *task) {
+    struct carrier_tls *t = container_of(task, struct carrier_tls, task);
+    if (t->carrier.state == CARRIER_STARTING)
+        on_lower_ready(t->wire.lower);
+    else
+        carrier_tell(&t->carrier, EVENT_READ);
+}
+
+static int tls_start(struct carrier *carrier) {
+    struct carrier_tls *t = self(carrier);
+    int error = carrier_start(t->wire.lower, &lower_user, t, LOWER_US);
+    if (error == 0 && carrier_is_ready(t->wire.lower))
+        loop_task_post(carrier->loop, &t->task, on_task);
+    return error;
+}
+
+static bool tls_shutdown(struct carrier *carrier) {
+    struct carrier_tls *t = self(carrier);
+    ERR_clear_error();
+    if (!cannot_write(t) && !t->read_error)
+        SSL_shutdown(t->ssl); /* into `out` */
+    ERR_clear_error();
+    return end_lower(t);
+}
+
+static void tls_close(struct carrier *carrier) {
+    struct carrier_tls *t = self(carrier);
+    loop_task_cancel(carrier->loop, &t->task);
+    carrier_close(t->wire.lower);
+}
+
+static void tls_free(struct carrier *carrier) {
+    struct carrier_tls *t = self(carrier);
+    SSL_free(t->ssl);
+    tls_context_unref(t->context);
+    free(t);
+}
+
+static const struct carrier_ops tls_ops = {.start = tls_start,
+                                           .read = tls_read,
+                                           .writev = tls_writev,
+                                           .keep_short = tls_keep_short,
+                                           .shutdown = tls_shutdown,
+                                           .close = tls_close,
+                                           .free = tls_free};
+
+struct carrier *carrier_tls_new(struct carrier *lower, struct tls_context *context,
+                                const char *host) {
+    struct carrier_tls *t = malloc(sizeof *t); /* its buffers cost nothing before their first use */
+    if (!t)
+        return NULL;
+    memset(t, 0, offsetof(struct carrier_tls, wire));
+    tls_wire_init(&t->wire, lower, tls_context_is_server(context));
+    carrier_init(&t->carrier, &tls_ops, lower->loop, lower->peer);
+    snprintf(t->host, sizeof t->host, "%s", host ? host : "");
+    t->context = tls_context_ref(context);
+    return &t->carrier;
+}

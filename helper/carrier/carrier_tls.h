@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * carrier_tls.h - carriers that speak TLS over another carrier, of whatever kind.
+ *
+ * Bytes are read from the lower carrier in large pieces. Small pieces of what is written share a
+ * record, and many records share one write of the lower carrier. Records that it does not take wait
+ * here; meanwhile nothing more is taken. A carrier that ends without TLS's own word for that
+ * (close_notify) has been cut off: reading it fails, it does not end.
+ */
+#ifndef HELPER_CARRIER_CARRIER_TLS_H
+#define HELPER_CARRIER_CARRIER_TLS_H
+
+#include "helper/carrier/tls_context.h"
+
+/* Makes a TLS carrier over `lower`, which it takes over. It is a client or a server, as the context
+ * is, to which it keeps a reference. `host` is what a client has connected to, NULL for a server.
+ * NULL if memory is short (`lower` is the caller's then). */
+struct carrier *carrier_tls_new(struct carrier *lower, struct tls_context *context,
+                                const char *host);
+
+#endif

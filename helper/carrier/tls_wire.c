@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* tls_wire.c - see tls_wire.h. */
+#include "helper/carrier/tls_wire.h"
+
+#include <errno.h>
+#include <string.h>
+
+void tls_wire_init(struct tls_wire *wire, struct carrier *lower, bool server) {
+    memset(wire, 0, offsetof(struct tls_wire, in));
+    wire->lower = lower;
+    wire->server = server;
+}
+
+void tls_wire_events(struct tls_wire *wire, uint8_t events) {
+    wire->readable |= (events & (EVENT_READ | EVENT_EOF)) != 0;
+    wire->writable |= (events & EVENT_WRITE) != 0;
+    wire->lower_ended |= (events & EVENT_EOF) != 0;
+}
+
+/* ---- Reading ---- */
+
+/* Types of records that a handshake may begin with. */
+#define RECORD_ALERT     21
+#define RECORD_HANDSHAKE 22
+
+/* What a peer speaks instead of TLS, by its first byte; NULL: it may be TLS. */
+static const char *spoken_instead(uint8_t first, bool server) {
+    if (first == RECORD_HANDSHAKE || first == RECORD_ALERT)
+        return NULL;
+    if (first == 1 || first == 2)
+        return server ? "the client speaks plain smux to a port of TLS, expected tls:// there"
+                      : "the gateway speaks plain smux there, expected tcp:// here or tls:// there";
+    return server ? "the client does not speak TLS" : "the gateway does not speak TLS there";
+}
+
+/* What is no TLS at all is told as such: OpenSSL would call it a wrong version. */
+static bool looks_like_tls(struct tls_wire *wire) {
+    if (!wire->heard)
+        wire->not_tls = spoken_instead(wire->in[0], wire->server);
+    wire->heard = true;
+    if (!wire->not_tls)
+        return true;
+    wire->read_error = EPROTO;
+    wire->in_off = wire->in_len;
+    return false;
+}
+
+bool tls_wire_fill(struct tls_wire *wire) {
+    size_t room = wire->trusted ? TLS_IN_SIZE : TLS_IN_SIZE_STRANGER;
+    if (wire->in_off < wire->in_len)
+        return true;
+    if (!wire->readable || wire->eof || wire->read_error || wire->reads_left == 0)
+        return false;
+    wire->reads_left--;
+    ssize_t n = carrier_read(wire->lower, wire->in, room);
+    if (n > 0) {
+        wire->in_off = 0;
+        wire->in_len = (size_t)n;
+        if (n < (ssize_t)room && wire->lower->ops->short_read_drains && !wire->lower_ended)
+            wire->readable = false;
+        return looks_like_tls(wire);
+    }
+    if (n == 0)
+        wire->eof = true;
+    else if (errno == EAGAIN)
+        wire->readable = false;
+    else if (errno != EINTR)
+        wire->read_error = errno;
+    return false;
+}
+
+/* ---- Writing ---- */
+
+bool tls_wire_flush(struct tls_wire *wire) {
+    while (wire->out_off < wire->out_len && wire->writable) {
+        struct iovec iov = {wire->out + wire->out_off, wire->out_len - wire->out_off};
+        ssize_t n = carrier_writev(wire->lower, &iov, 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN) {
+            wire->write_error = errno;
+            return false;
+        }
+        wire->out_off += n > 0 ? (size_t)n : 0;
+        wire->writable = n == (ssize_t)iov.iov_len;
+    }
+    if (wire->out_off < wire->out_len) {
+        errno = EAGAIN;
+        return false;
+    }
+    wire->out_off = wire->out_len = 0;
+    return true;
+}
+
+bool tls_wire_has_room(const struct tls_wire *wire, unsigned max_records) {
+    return wire->writable && wire->out_off == 0 &&
+           wire->out_len <= (max_records - 1) * (TLS_RECORD_MAX + TLS_RECORD_OVERHEAD);
+}
+
+/* ---- OpenSSL's view ---- */
+
+static int bio_read(BIO *bio, char *data, size_t len, size_t *got) {
+    struct tls_wire *wire = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    *got = 0;
+    if (!tls_wire_fill(wire)) {
+        if (!wire->eof && !wire->read_error)
+            BIO_set_retry_read(bio);
+        return 0;
+    }
+    size_t n = wire->in_len - wire->in_off < len ? wire->in_len - wire->in_off : len;
+    memcpy(data, wire->in + wire->in_off, n);
+    wire->in_off += n;
+    *got = n;
+    return 1;
+}
+
+static int bio_write(BIO *bio, const char *data, size_t len, size_t *done) {
+    struct tls_wire *wire = BIO_get_data(bio);
+    size_t n = TLS_OUT_SIZE - wire->out_len < len ? TLS_OUT_SIZE - wire->out_len : len;
+    BIO_clear_retry_flags(bio);
+    *done = n;
+    if (n == 0) {
+        BIO_set_retry_write(bio);
+        return 0;
+    }
+    memcpy(wire->out + wire->out_len, data, n);
+    wire->out_len += n;
+    return 1;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer) {
+    const struct tls_wire *wire = BIO_get_data(bio);
+    (void)number;
+    (void)pointer;
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+        return 1;
+    case BIO_CTRL_EOF:
+        return wire->eof;
+    default:
+        return 0;
+    }
+}
+
+/* Made once; it lives as long as the process. */
+static BIO_METHOD *wire_method(void) {
+    static BIO_METHOD *method;
+    if (method)
+        return method;
+    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "carrier");
+    if (method && BIO_meth_set_read_ex(method, bio_read) &&
+        BIO_meth_set_write_ex(method, bio_write) && BIO_meth_set_ctrl(method, bio_ctrl))
+        return method;
+    BIO_meth_free(method);
+    method = NULL;
+    return NULL;
+}
+
+BIO *tls_wire_bio(struct tls_wire *wire) {
+    BIO *bio = wire_method() ? BIO_new(wire_method()) : NULL;
+    if (!bio)
+        return NULL;
+    BIO_set_data(bio, wire);
+    BIO_set_init(bio, 1);
+    return bio;
+}

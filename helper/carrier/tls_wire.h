@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tls_wire.h - the encrypted bytes between OpenSSL and the carrier below it, as a BIO.
+ *
+ * OpenSSL reads from `in` and writes to `out`. Bytes move between these and the lower carrier in
+ * large pieces: tls_wire_fill when OpenSSL wants more than there is, tls_wire_flush when the owner
+ * says so.
+ */
+#ifndef HELPER_CARRIER_TLS_WIRE_H
+#define HELPER_CARRIER_TLS_WIRE_H
+
+#include <openssl/bio.h>
+
+#include "helper/carrier/carrier.h"
+
+/* The largest record, and what encryption adds to it at most. */
+#define TLS_RECORD_MAX      16384u
+#define TLS_RECORD_OVERHEAD 256u
+
+/* Records that are passed to the lower carrier at once. Behind them there is room for the few bytes
+ * that TLS itself may add to a write: an alert, an answer to a change of keys. */
+#define TLS_OUT_RECORDS 4u
+#define TLS_OUT_SIZE    (TLS_OUT_RECORDS * (TLS_RECORD_MAX + TLS_RECORD_OVERHEAD) + 1024u)
+
+/* One read of the lower carrier; and while its peer is still a stranger. */
+#define TLS_IN_SIZE          65536u
+#define TLS_IN_SIZE_STRANGER 4096u
+
+struct tls_wire {
+    struct carrier *lower;
+    bool server;
+    bool readable, writable; /* the lower carrier, as far as it has told */
+    bool lower_ended;        /* no more bytes will come in than are there */
+    bool eof;                /* its end has been read */
+    bool heard, trusted;     /* anything came from the peer; it is no stranger */
+    int read_error;          /* errno, of the lower carrier's; EPROTO with `not_tls` */
+    int write_error;         /* the same */
+    const char *not_tls;     /* what the peer speaks instead; NULL: it is TLS, as far as is known */
+    unsigned reads_left;     /* the owner's limit: of the lower carrier, from now on */
+    size_t in_off, in_len;   /* in[in_off..in_len) has not been looked at */
+    size_t out_off, out_len; /* out[out_off..out_len) is still to be written */
+    uint8_t in[TLS_IN_SIZE], out[TLS_OUT_SIZE];
+};
+
+/* All is zero but the buffers, which cost nothing before their first use. */
+void tls_wire_init(struct tls_wire *wire, struct carrier *lower, bool server);
+
+/* A BIO on the wire, which must outlive it; NULL if memory is short. */
+BIO *tls_wire_bio(struct tls_wire *wire);
+
+/* Notes what the lower carrier has told. */
+void tls_wire_events(struct tls_wire *wire, uint8_t events);
+
+/* Is there anything to look at, perhaps after a read of the lower carrier? */
+bool tls_wire_fill(struct tls_wire *wire);
+
+/* Writes what is in `out`. False with errno: not all of it is gone; EAGAIN: the lower carrier will
+ * tell when there is room, anything else: it never will be. */
+bool tls_wire_flush(struct tls_wire *wire);
+
+/* May `out` get another record? Not while the lower carrier takes nothing. `max_records` are
+ * gathered at most. */
+bool tls_wire_has_room(const struct tls_wire *wire, unsigned max_records);
+
+#endif
