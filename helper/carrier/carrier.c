@@ -32,9 +32,15 @@ void carrier_init(struct carrier *carrier, const struct carrier_ops *ops, struct
 
 /* ---- The beginning ---- */
 
+static void fail(struct carrier *carrier, const char *why) {
+    if (!carrier->why[0])
+        snprintf(carrier->why, sizeof carrier->why, "%s", why);
+    carrier->calls->failed(carrier, why);
+}
+
 static void on_start_due(struct loop_timer *timer) {
     struct carrier *carrier = container_of(timer, struct carrier, timer);
-    carrier->calls->failed(carrier, "no handshake in time");
+    fail(carrier, "no handshake in time");
 }
 
 int carrier_start(struct carrier *carrier, const struct carrier_user *calls, void *user,
@@ -63,7 +69,7 @@ void carrier_has_failed(struct carrier *carrier, const char *why) {
     if (carrier->state != CARRIER_STARTING)
         return;
     loop_timer_clear(carrier->loop, &carrier->timer);
-    carrier->calls->failed(carrier, why);
+    fail(carrier, why);
 }
 
 /* ---- Between ---- */

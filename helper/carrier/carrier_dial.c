@@ -148,13 +148,12 @@ static void resolve(struct carrier_dial *dial) {
 void carrier_dial_start(struct carrier_dial *dial, const struct carrier_dial_options *options,
                         void (*done)(struct carrier_dial *, struct carrier *, int, const char *)) {
     const struct config_address *address = options->address;
-    const char *why = carrier_scheme_unsupported(address->scheme);
     struct dial_address *to = &dial->dial.addresses[0];
     dial->options = *options;
     dial->done = done;
     dial->deadline_us = loop_now_us(options->loop) + options->timeout_us;
-    if (why && !options->layer) {
-        unusable(dial, -EPROTONOSUPPORT, why);
+    if (carrier_scheme_has_layer(address->scheme) && !options->layer) {
+        unusable(dial, -EPROTONOSUPPORT, "no credentials for TLS");
     } else if (sockaddr_literal(address, &to->addr, &to->len)) {
         dial->dial.count = 1;
         connect_to_one(dial);

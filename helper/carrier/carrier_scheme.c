@@ -8,22 +8,14 @@
 #include "helper/carrier/carrier_socket.h"
 
 static const struct scheme {
-    const char *unsupported;
     bool is_tcp;
     bool has_layer;
     bool is_private;
 } schemes[] = {
     [CONFIG_TCP] = {.is_tcp = true},
-    [CONFIG_TLS] = {.is_tcp = true,
-                    .has_layer = true,
-                    .is_private = true,
-                    .unsupported = "TLS is not supported by this build"},
+    [CONFIG_TLS] = {.is_tcp = true, .has_layer = true, .is_private = true},
     [CONFIG_UNIX] = {.is_private = true},
 };
-
-const char *carrier_scheme_unsupported(enum config_scheme scheme) {
-    return schemes[scheme].unsupported;
-}
 
 bool carrier_scheme_has_layer(enum config_scheme scheme) {
     return schemes[scheme].has_layer;

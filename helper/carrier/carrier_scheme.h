@@ -20,9 +20,6 @@ struct carrier_layer {
                            const char *server_name);
 };
 
-/* NULL if carriers of this scheme can be made, else a static text that says why not. */
-const char *carrier_scheme_unsupported(enum config_scheme scheme);
-
 /* True if carriers of this scheme need a struct carrier_layer. */
 bool carrier_scheme_has_layer(enum config_scheme scheme);
 

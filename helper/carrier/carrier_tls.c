@@ -398,3 +398,19 @@ struct carrier *carrier_tls_new(struct carrier *lower, struct tls_context *conte
     t->context = tls_context_ref(context);
     return &t->carrier;
 }
+
+/* ---- As a layer ---- */
+
+static struct carrier *lay(const struct carrier_layer *layer, struct carrier *lower,
+                           const char *server_name) {
+    const struct tls_layer *tls = container_of(layer, const struct tls_layer, layer);
+    errno = tls->context ? ENOMEM : EPROTONOSUPPORT;
+    return tls->context ? carrier_tls_new(lower, tls->context, server_name) : NULL;
+}
+
+void tls_layer_use(struct tls_layer *layer, struct tls_context *context) {
+    struct tls_context *old = layer->context;
+    layer->layer.lay = lay;
+    layer->context = context ? tls_context_ref(context) : NULL;
+    tls_context_unref(old);
+}

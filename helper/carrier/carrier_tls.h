@@ -10,6 +10,7 @@
 #ifndef HELPER_CARRIER_CARRIER_TLS_H
 #define HELPER_CARRIER_CARRIER_TLS_H
 
+#include "helper/carrier/carrier_scheme.h"
 #include "helper/carrier/tls_context.h"
 
 /* Makes a TLS carrier over `lower`, which it takes over. It is a client or a server, as the context
@@ -17,5 +18,15 @@
  * NULL if memory is short (`lower` is the caller's then). */
 struct carrier *carrier_tls_new(struct carrier *lower, struct tls_context *context,
                                 const char *host);
+
+/* What tls:// addresses are made with (carrier_scheme.h). Zeroed before its first use. */
+struct tls_layer {
+    struct carrier_layer layer;
+    struct tls_context *context;
+};
+
+/* Carriers that are made from now on begin with `context`, to which the layer keeps a reference;
+ * NULL: none can be made. */
+void tls_layer_use(struct tls_layer *layer, struct tls_context *context);
 
 #endif

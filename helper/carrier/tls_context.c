@@ -187,7 +187,10 @@ static bool fill(struct tls_context *context, const struct tls_settings *setting
         !SSL_CTX_set_session_id_context(ctx, session_mark, MARK_LEN) ||
         !SSL_CTX_set_app_data(ctx, context) || !use_alpn(context))
         return false;
-    return use_secrets(context, settings->psk, why, size);
+    if (settings->psk && settings->psk[0])
+        return use_secrets(context, settings->psk, why, size);
+    snprintf(why, size, "expected psk for tls:// addresses");
+    return false;
 }
 
 struct tls_context *tls_context_new(const struct tls_settings *settings, char *why, size_t size) {

@@ -86,8 +86,9 @@ static const char *meaning_of(const struct tls_failure *failure, int reason) {
 static const char *end_text(const struct tls_failure *failure) {
     if (!failure->in_handshake)
         return "cut off: it ended without TLS's close_notify";
-    return failure->server ? "the client has closed within the TLS handshake"
-                           : "the gateway has closed within the TLS handshake";
+    return failure->server
+               ? "the client has closed within the TLS handshake"
+               : "the gateway has closed within the TLS handshake, as one at tcp:// does";
 }
 
 /* What OpenSSL calls it. */

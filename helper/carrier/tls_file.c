@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "helper/net/file_broker.h"
+
 static bool refuse(char *why, size_t size, const char *file, const char *text) {
     snprintf(why, size, "%s: %s", file, text);
     return false;
@@ -67,10 +69,10 @@ static bool read_open(int fd, const char *file, char **data, size_t *len, char *
 }
 
 bool tls_file_read_secret(const char *file, char **data, size_t *len, char *why, size_t size) {
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = file_open(file, FILE_READ);
     *data = NULL;
     if (fd < 0) {
-        snprintf(why, size, "%s: cannot be read: %s", file, strerror(errno));
+        snprintf(why, size, "%s: cannot be read: %s", file, strerror(-fd));
         return false;
     }
     bool good = read_open(fd, file, data, len, why, size);

@@ -14,7 +14,6 @@
 
 #include "core/common/command_line.h"
 #include "core/common/helper_protocol.h"
-#include "helper/carrier/carrier_scheme.h"
 #include "helper/client/admin.h"
 #include "helper/client/admission.h"
 #include "helper/client/helper.h"
@@ -60,8 +59,9 @@ struct process {
     struct admin *control;
     struct signals signals;
     struct options options;
-    struct admission admission; /* at the start */
-    char path[PATH_SIZE];       /* of the socket */
+    struct admission admission;  /* at the start */
+    struct upstream_trust trust; /* the same */
+    char path[PATH_SIZE];        /* of the socket */
     int lock_fd;
     struct loop_timer second; /* for the birthplace */
     unsigned idle_seconds;
@@ -93,17 +93,6 @@ static bool check_config(const struct config *config, struct admission *admissio
         snprintf(error->text, sizeof error->text, "%s: %s \"%s\"", file, why, bad);
         return false;
     }
-    for (int i = 0; i < config->n_gateways; i++) {
-        for (int j = 0; j < config->gateway[i].n_addresses; j++) {
-            why = carrier_scheme_unsupported(config->gateway[i].address[j].scheme);
-            if (!why)
-                continue;
-            snprintf(error->text, sizeof error->text,
-                     "%s: gateway %s: %s, expected tcp:// or unix://", file,
-                     config->gateway[i].name, why);
-            return false;
-        }
-    }
     if (config->routes.n_routes > 0)
         return true;
     snprintf(error->text, sizeof error->text,
@@ -113,14 +102,14 @@ static bool check_config(const struct config *config, struct admission *admissio
 }
 
 static struct config *load_config(const struct options *options, struct admission *admission,
-                                  struct config_error *error) {
+                                  struct upstream_trust *trust, struct config_error *error) {
     struct config *config = calloc(1, sizeof *config);
     if (!config) {
         snprintf(error->text, sizeof error->text, "out of memory");
         return NULL;
     }
     if (config_load_with(config, options->file, options->gateway, options->routes, error) &&
-        check_config(config, admission, error))
+        check_config(config, admission, error) && upstream_trust_read(trust, config, error))
         return config;
     free(config);
     return NULL;
@@ -153,10 +142,12 @@ static bool reload(struct helper *helper, char *message, size_t size) {
     struct config_error error;
     log_reopen();
     struct admission admission;
-    struct config *config = load_config(&process->options, &admission, &error);
+    struct upstream_trust trust = {0};
+    struct config *config = load_config(&process->options, &admission, &trust, &error);
     if (config)
         tell_restart(&helper->config->helper, &config->helper);
     if (config && helper_reconfigure(helper, config)) {
+        upstream_pool_trust(&helper->upstreams, &trust);
         helper->admission = admission;
         log_set_level(log_level_of(process, config));
         log_info("configuration reloaded: %u gateways, %u routes", config->n_gateways,
@@ -164,6 +155,7 @@ static bool reload(struct helper *helper, char *message, size_t size) {
         return true;
     }
     snprintf(message, size, "%s", config ? "out of memory" : error.text);
+    upstream_trust_free(&trust);
     free(config);
     log_error("configuration not reloaded: %s", message);
     return false;
@@ -242,6 +234,7 @@ static bool start_helper(struct process *process, struct config *config) {
     if (!sandbox_is_off(config->helper.sandbox))
         abandon_watches_prepare(&helper->watches, config->helper.sandbox);
     helper->admission = process->admission;
+    upstream_pool_trust(&helper->upstreams, &process->trust);
     helper->reload = reload;
     helper->stop = stop;
     helper->give_way = give_way;
@@ -365,7 +358,8 @@ int helper_process(int argc, char **argv) {
     int status = parse_options(&process.options, argc, argv);
     if (status >= 0)
         return status;
-    struct config *config = load_config(&process.options, &process.admission, &error);
+    struct config *config =
+        load_config(&process.options, &process.admission, &process.trust, &error);
     if (!config)
         return complain(error.text);
     if (!helper_place_socket(process.path, sizeof process.path, config->helper.socket, &why)) {

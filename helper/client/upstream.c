@@ -220,6 +220,7 @@ static const struct upstream_ops upstream_ops = {.usable = serve_waiters,
 static void free_upstream(struct loop_garbage *garbage) {
     struct upstream *upstream = container_of(garbage, struct upstream, garbage);
     loop_task_cancel(upstream->reactor->loop, &upstream->task);
+    tls_layer_use(&upstream->tls, NULL);
     free(upstream);
 }
 
@@ -258,6 +259,10 @@ struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver
     }
     free(upstream);
     return NULL;
+}
+
+void upstream_use_tls(struct upstream *upstream, struct tls_context *context) {
+    tls_layer_use(&upstream->tls, context);
 }
 
 void upstream_retire(struct upstream *upstream) {

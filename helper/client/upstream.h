@@ -20,6 +20,7 @@
 #include "helper/relay/pump.h"
 
 struct upstream;
+struct tls_context;
 
 struct upstream_waiter {
     /* The stream that was asked for, and error 0; or a negative errno: there is none now (only if
@@ -44,6 +45,10 @@ struct upstream *upstream_new(struct reactor *reactor, struct resolver_client *n
 struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver_client *names,
                                         const struct config_gateway *config,
                                         struct carrier *carrier);
+
+/* Carriers that begin from now on prove and expect what `context` says, to which it keeps a
+ * reference. NULL: none can be made to tls:// addresses. */
+void upstream_use_tls(struct upstream *upstream, struct tls_context *context);
 
 /* Opens no more streams; waiters fail with -ECANCELED. Sessions with streams go on until those have
  * ended. The upstream frees itself once its last session has ended. */

@@ -6,6 +6,7 @@
 #define HELPER_CLIENT_UPSTREAM_INTERNAL_H
 
 #include "helper/carrier/carrier_dial.h"
+#include "helper/carrier/carrier_tls.h"
 #include "helper/client/upstream.h"
 
 /* The states of a link. The table in upstream_link.c says which may follow which. */
@@ -80,6 +81,7 @@ struct upstream {
     struct reactor *reactor;
     struct resolver_client *names;
     struct config_gateway config;
+    struct tls_layer tls; /* for its tls:// addresses */
     struct upstream_session *sessions;
     struct upstream_waiter *first_waiter, *last_waiter;
     uint64_t streams_past, bytes_in_past, bytes_out_past; /* of sessions that ended */

@@ -218,7 +218,8 @@ void upstream_link_connect(struct link *link) {
         .address = &upstream->config.address[link->address],
         .loop = upstream->reactor->loop,
         .names = upstream->names,
-        .timeout_us = (uint64_t)upstream->config.dial_timeout_ms * 1000u};
+        .timeout_us = (uint64_t)upstream->config.dial_timeout_ms * 1000u,
+        .layer = &upstream->tls.layer};
     if (upstream->config.n_addresses == 0)
         no_way_back(link);
     else if (upstream_link_move(link, LINK_DIALLING))

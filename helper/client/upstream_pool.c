@@ -58,6 +58,7 @@ void upstream_pool_fini(struct upstream_pool *pool) {
     free(pool->direct_config);
     resolver_client_free(pool->lookups);
     resolver_free(pool->resolver);
+    upstream_trust_free(&pool->trust);
 }
 
 bool upstream_pool_reconfigure(struct upstream_pool *pool, const struct config *config) {
@@ -80,6 +81,16 @@ bool upstream_pool_reconfigure(struct upstream_pool *pool, const struct config *
     return true;
 }
 
+void upstream_pool_trust(struct upstream_pool *pool, struct upstream_trust *trust) {
+    upstream_trust_free(&pool->trust);
+    pool->trust = *trust;
+    *trust = (struct upstream_trust){0};
+    upstreams_use_trust(&pool->own, &pool->trust);
+    upstreams_use_trust(&pool->accounts.others, &pool->trust);
+    for (struct account *each = pool->accounts.owners; each; each = each->owner_next)
+        upstreams_use_trust(each->own, &pool->trust);
+}
+
 void upstream_pool_take_limits(struct upstream_pool *pool) {
     pool->accounts.owners_max = owners_max(pool);
 }
@@ -96,8 +107,11 @@ struct upstream *upstream_pool_get(struct upstream_pool *pool, struct account *a
         if (strcmp(pool->config->gateway[i].name, gateway) != 0)
             continue;
         struct upstream **to = &upstreams_of(pool, account)->to[i];
-        if (!*to)
-            *to = upstreams_make(pool->reactor, pool->lookups, pool->config, i);
+        if (*to)
+            return *to;
+        *to = upstreams_make(pool->reactor, pool->lookups, pool->config, i);
+        if (*to)
+            upstream_use_tls(*to, pool->trust.of[i]);
         return *to;
     }
     return NULL;

@@ -20,6 +20,7 @@ struct upstream_pool {
     struct resolver *resolver;
     struct resolver_client *lookups; /* of all upstreams */
     const struct config *config;
+    struct upstream_trust trust;    /* what the configuration's files had in them */
     struct upstreams own;           /* of the helper's own user and root; `to` is complete */
     struct accounts accounts;       /* of all others */
     struct gateway *direct_gateway; /* in this process, for on-failure = direct */
@@ -36,6 +37,9 @@ void upstream_pool_fini(struct upstream_pool *pool);
 /* Takes a new configuration: sessions whose gateway is configured as before go on. False, with
  * nothing changed, if memory is short. */
 bool upstream_pool_reconfigure(struct upstream_pool *pool, const struct config *config);
+/* Takes over the credentials that go with the present configuration: carriers that begin from now
+ * on are made with them. */
+void upstream_pool_trust(struct upstream_pool *pool, struct upstream_trust *trust);
 /* The reactor's memory or the configuration has changed: how many users may have sessions of their
  * own follows from both. */
 void upstream_pool_take_limits(struct upstream_pool *pool);

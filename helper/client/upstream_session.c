@@ -74,11 +74,26 @@ static void on_hello(struct pump *pump) {
     established(pump->user);
 }
 
+/* A server that is not ours is believed in behind its carrier's handshake, if that has one. */
+static bool waits_for_handshake(const struct upstream_session *session) {
+    const struct upstream *upstream = session->upstream;
+    uint64_t end_us = session->pump->since_us + upstream->config.dial_timeout_ms * UINT64_C(1000);
+    return upstream->plain && !carrier_is_ready(session->pump->carrier) &&
+           loop_now_us(upstream->reactor->loop) < end_us;
+}
+
+static bool is_plain_and_ready(const struct upstream_session *session) {
+    return session->upstream->plain && carrier_is_ready(session->pump->carrier);
+}
+
 /* No hello came. What a gateway has said instead proves that there is one; silence proves nothing.
  * */
 static void on_hello_due(struct loop_timer *timer) {
     struct upstream_session *session = container_of(timer, struct upstream_session, timer);
-    if (session->upstream->plain || pump_has_heard(session->pump))
+    struct loop *loop = session->upstream->reactor->loop;
+    if (waits_for_handshake(session))
+        loop_timer_set(loop, timer, loop_now_us(loop) + PLAIN_TRUST_US, on_hello_due);
+    else if (is_plain_and_ready(session) || pump_has_heard(session->pump))
         established(session);
     else if (session->state == SESSION_NEW)
         pump_fail(session->pump, SMUX_ERR_CLOSED,

@@ -49,6 +49,12 @@ void upstreams_follow(struct upstreams *upstreams, const struct config *old,
     memcpy(upstreams->to, to, sizeof to);
 }
 
+void upstreams_use_trust(const struct upstreams *upstreams, const struct upstream_trust *trust) {
+    for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
+        if (upstreams->to[i])
+            upstream_use_tls(upstreams->to[i], trust->of[i]);
+}
+
 /* ---- All of them ---- */
 
 void upstreams_retire(struct upstreams *upstreams) {

@@ -9,6 +9,7 @@
 #define HELPER_CLIENT_UPSTREAMS_H
 
 #include "helper/client/upstream.h"
+#include "helper/client/upstream_trust.h"
 
 struct upstreams {
     struct upstream
@@ -24,6 +25,10 @@ struct upstream *upstreams_make(struct reactor *reactor, struct resolver_client 
  * kept, with its sessions, and the others are retired. */
 void upstreams_follow(struct upstreams *upstreams, const struct config *old,
                       const struct config *fresh);
+
+/* Carriers that begin from now on are made with these credentials, which are of the same
+ * configuration. */
+void upstreams_use_trust(const struct upstreams *upstreams, const struct upstream_trust *trust);
 
 /* All of these are harmless where there is none. */
 void upstreams_retire(struct upstreams *upstreams);

@@ -22,7 +22,8 @@ static const char commands_usage[] =
     "  reload                        make the helper read its configuration again\n"
     "  drain                         accept no new connections, and stop after the last one\n"
     "  stop                          stop the helper now\n"
-    "  connect [--fdpass] HOST PORT  connect stdin and stdout to HOST:PORT through the helper\n";
+    "  connect [--fdpass] HOST PORT  connect stdin and stdout to HOST:PORT through the helper\n"
+    "  genpsk NAME [FILE]            make a shared secret for TLS carriers, into a new file\n";
 
 static const struct program_option option_table[] = {
     {"config", 'c', "FILE", "use FILE instead of the usual configuration",
@@ -94,26 +95,33 @@ static int run_connect(const struct ctl_options *options, char **arguments) {
     return ctl_connect(options, arguments[0], arguments[1]);
 }
 
-static const struct {
+static int run_genpsk(const struct ctl_options *options, char **arguments) {
+    (void)options;
+    return ctl_genpsk(arguments[0], arguments[1]);
+}
+
+static const struct command {
     const char *name;
     int arguments_min, arguments_max;
     const char *expected;
     int (*run)(const struct ctl_options *options, char **arguments);
-} commands[] = {{"status", 0, 0, "expected no argument after status", run_status},
-                {"routes", 0, 1, "expected at most HOST:PORT after routes", run_routes},
-                {"names", 0, 0, "expected no argument after names", run_names},
-                {"check", 0, 0, "expected no argument after check", run_check},
-                {"reload", 0, 0, "expected no argument after reload", run_reload},
-                {"drain", 0, 0, "expected no argument after drain", run_drain},
-                {"stop", 0, 0, "expected no argument after stop", run_stop},
-                {"connect", 2, 2, "expected HOST PORT after connect", run_connect}};
+    bool alone; /* it asks no helper, and needs no configuration */
+} commands[] = {{"status", 0, 0, "expected no argument after status", run_status, false},
+                {"routes", 0, 1, "expected at most HOST:PORT after routes", run_routes, false},
+                {"names", 0, 0, "expected no argument after names", run_names, false},
+                {"check", 0, 0, "expected no argument after check", run_check, false},
+                {"reload", 0, 0, "expected no argument after reload", run_reload, false},
+                {"drain", 0, 0, "expected no argument after drain", run_drain, false},
+                {"stop", 0, 0, "expected no argument after stop", run_stop, false},
+                {"connect", 2, 2, "expected HOST PORT after connect", run_connect, false},
+                {"genpsk", 1, 2, "expected NAME [FILE] after genpsk", run_genpsk, true}};
 
 /* Returns -1 to continue, or the exit status. */
 static int parse_options(struct ctl_options *options, int argc, char **argv) {
     int status = program_options(&smuxctl, argc, argv, options);
     if (status < 0 && optind == argc)
-        return wrong_usage("expected a command: status, routes, names, check, reload, drain, stop "
-                           "or connect");
+        return wrong_usage("expected a command: status, routes, names, check, reload, drain, stop, "
+                           "connect or genpsk");
     return status;
 }
 
@@ -138,22 +146,26 @@ static int find_socket(struct ctl_options *options) {
     return CTL_USAGE;
 }
 
+static const struct command *find_command(const char *name) {
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
 int ctl_main(int argc, char **argv) {
     struct ctl_options options = {0};
     int status = parse_options(&options, argc, argv);
-    if (status < 0)
+    const struct command *command = status < 0 ? find_command(argv[optind]) : NULL;
+    if (status < 0 && !(command && command->alone))
         status = find_socket(&options);
     if (status >= 0)
         return status;
-    const char *name = argv[optind++];
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        if (strcmp(commands[i].name, name) != 0)
-            continue;
-        int count = argc - optind;
-        if (count < commands[i].arguments_min || count > commands[i].arguments_max)
-            return wrong_usage(commands[i].expected);
-        return commands[i].run(&options, argv + optind);
-    }
-    return wrong_usage(
-        "unknown command, expected status, routes, names, check, reload, drain, stop or connect");
+    if (!command)
+        return wrong_usage("unknown command, expected status, routes, names, check, reload, drain, "
+                           "stop, connect or genpsk");
+    int count = argc - ++optind;
+    if (count < command->arguments_min || count > command->arguments_max)
+        return wrong_usage(command->expected);
+    return command->run(&options, argv + optind);
 }

@@ -29,6 +29,9 @@ int ctl_names(const struct ctl_options *options);
 int ctl_check(const struct ctl_options *options);
 int ctl_connect(const struct ctl_options *options, const char *host, const char *port);
 
+/* Makes a secret, as a line of a file of secrets: into a new file, or NULL: to standard output. */
+int ctl_genpsk(const char *identity, const char *file);
+
 /* Copies between stdin/stdout and a connected socket, each direction until its own end of file.
  * Returns CTL_OK, or CTL_FAILED after a line on stderr if the connection failed. */
 int ctl_pipe(int fd);

@@ -9,6 +9,7 @@
 #include "core/common/ini.h"
 #include "core/smux.h"
 #include "helper/carrier/carrier_scheme.h"
+#include "helper/carrier/tls_context.h"
 #include "helper/net/file_broker.h"
 #include "helper/net/sockaddr.h"
 
@@ -96,6 +97,7 @@ const struct key gateway_config_keys[] = {
     {LISTEN("accept-proxy", accept_proxy, networks)},
     {LISTEN("proxy-protocol", proxy.version, key_proxy_version)},
     {LISTEN("proxy-protocol-to", proxy.to, destinations)},
+    {LISTEN("psk", psk, key_path)},
     {LISTEN("version", session.version, version), .by_default = "auto"},
     {LISTEN("insecure", insecure, key_bool), .restart = true},
     {LISTEN("core-dumps", core_dumps, key_bool), .restart = true},
@@ -142,6 +144,7 @@ void gateway_config_init(struct gateway_config *config) {
 
 void gateway_config_fini(struct gateway_config *config) {
     client_config_free(&config->clients);
+    tls_context_unref(config->tls);
 }
 
 static bool on_client_item(struct gateway_config *config, const char *name,
@@ -215,19 +218,13 @@ static bool is_loopback(const struct config_address *address) {
 
 static bool check_address(const struct gateway_config *config, const char *file,
                           const struct config_address *address, struct config_error *error) {
-    const char *unsupported = carrier_scheme_unsupported(address->scheme);
     char text[CONFIG_URL_MAX + 1];
     config_address_text(address, text, sizeof text);
-    if (unsupported) {
-        snprintf(error->text, sizeof error->text, "%.180s: %.180s: %s, expected tcp:// or unix://",
-                 file, text, unsupported);
-        return false;
-    }
     if (config->insecure || carrier_scheme_is_private(address->scheme) || is_loopback(address))
         return true;
     snprintf(error->text, sizeof error->text,
-             "%.180s: %.180s is open to the network without TLS, expected a loopback address, "
-             "unix:// or insecure = yes",
+             "%.180s: %.180s is open to the network without TLS, expected tls://, a loopback "
+             "address, unix:// or insecure = yes",
              file, text);
     return false;
 }

@@ -20,6 +20,8 @@
 #include "helper/gateway/client_config.h"
 #include "helper/net/networks.h"
 
+struct tls_context;
+
 #define GATEWAY_ADDRESSES_MAX CONFIG_ADDRESSES_MAX
 
 struct gateway_config {
@@ -30,6 +32,8 @@ struct gateway_config {
     struct proxy_config proxy;     /* of clients that have none of their own */
     struct networks accept_proxy;  /* whose PROXY headers are required and believed */
     struct client_config *clients; /* none: whoever has a carrier is served */
+    char psk[CONFIG_PATH_MAX + 1]; /* a path; empty: not given */
+    struct tls_context *tls;       /* what gateway_trust_read made of it */
     struct session_limits session;
     bool insecure; /* listen beyond loopback without TLS */
     bool core_dumps;
@@ -73,8 +77,8 @@ bool gateway_config_parse(struct gateway_config *config, const char *file, char 
 bool gateway_config_set(struct gateway_config *config, const char *key, const char *value,
                         struct config_error *error);
 
-/* What can be checked only when all is known: an address is given, TLS is not asked for, nothing
- * listens beyond loopback without TLS unless `insecure`. */
+/* What can be checked only when all is known: an address is given, nothing listens beyond loopback
+ * without TLS unless `insecure`. */
 bool gateway_config_check(const struct gateway_config *config, struct config_error *error);
 
 #endif

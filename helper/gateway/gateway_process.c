@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "core/common/command_line.h"
+#include "helper/carrier/carrier_tls.h"
 #include "helper/gateway/access_log.h"
 #include "helper/gateway/gateway.h"
 #include "helper/gateway/gateway_files.h"
+#include "helper/gateway/gateway_trust.h"
 #include "helper/gateway/gateway_workers.h"
 #include "helper/net/file_broker.h"
 #include "helper/net/inherited.h"
@@ -42,6 +44,7 @@ struct process {
     struct gateway_config *config;
     struct reactor reactor;
     struct gateway *gateway;
+    struct tls_layer tls; /* for tls:// addresses */
     struct signals signals;
     bool draining;
     int status;
@@ -70,7 +73,8 @@ static bool add_setting(void *out, const char *key, const char *value) {
 static const struct program_option option_table[] = {
     {"config", 'c', "FILE", "read the configuration from FILE ([listen] section)",
      offsetof(struct options, file), NULL},
-    {"listen", 0, "URL", "listen at tcp://ADDRESS:PORT or unix:///PATH as well", 0, "address"},
+    {"listen", 0, "URL", "listen at tls://ADDRESS:PORT, tcp:// or unix:///PATH as well", 0,
+     "address"},
     {"allow", 0, "LIST", "destinations that may be connected to, e.g. 10.0.0.0/8:*", 0, "allow"},
     {"workers", 0, "N", "number of processes", 0, "workers"},
     {"user", 'u', "NAME", "become this user once all is open", 0, "user"},
@@ -117,7 +121,7 @@ static struct gateway_config *load_config(const struct options *options,
         if (!good)
             snprintf(error->text, sizeof error->text, "command line: %.400s", setting.text);
     }
-    if (good && gateway_config_check(config, error))
+    if (good && gateway_config_check(config, error) && gateway_trust_read(config, error))
         return config;
     free_config(config);
     return NULL;
@@ -165,6 +169,8 @@ static void reload(struct process *process) {
     log_set_level(config->log_level);
     reactor_set_memory(&process->reactor, config->max_memory);
     gateway_reconfigure(process->gateway, config);
+    if (config->tls) /* addresses stay as they are, and one may still be a tls:// one */
+        tls_layer_use(&process->tls, config->tls);
     tell_restart(process->config, config);
     free_config(process->config);
     process->config = config;
@@ -224,8 +230,10 @@ static int serve(struct options *options, struct gateway_config *config,
         process.gateway = gateway_new(&process.reactor, config, &why);
         error = process.gateway ? 0 : -ENOMEM;
     }
+    tls_layer_use(&process.tls, config->tls);
     for (int i = 0; i < sockets->count && error == 0; i++)
-        error = gateway_listen(process.gateway, sockets->fd[worker][i], sockets->scheme[i], NULL);
+        error = gateway_listen(process.gateway, sockets->fd[worker][i], sockets->scheme[i],
+                               &process.tls.layer);
     if (error) {
         log_error("cannot start: %s (%s)", strerror(-error), why);
         return 1;
@@ -236,6 +244,7 @@ static int serve(struct options *options, struct gateway_config *config,
     if (error)
         log_error("event loop failed: %s", strerror(-error));
     gateway_free(process.gateway);
+    tls_layer_use(&process.tls, NULL);
     access_log_stop();
     signals_stop(&process.signals);
     reactor_fini(&process.reactor);

@@ -116,6 +116,13 @@ static void on_sent(struct pump *pump, const smux_event *event) {
     pump_unpark(pump);
 }
 
+/* Nothing of smux came, but a TLS record: an alert (21) or a handshake (22). */
+static bool speaks_tls(const struct pump *pump) {
+    return (pump->first == 21 || pump->first == 22) && !pump_has_heard(pump);
+}
+
+static const char tls_text[] = "the peer speaks TLS, expected tls:// on both sides or on neither";
+
 /* The streams have no event of their own then. */
 static void on_failed(struct pump *pump, const smux_event *event) {
     pump->failed = true;
@@ -123,6 +130,8 @@ static void on_failed(struct pump *pump, const smux_event *event) {
         struct pump_sink *sink = container_of(list_first(&pump->sinks), struct pump_sink, bound);
         sink->ops->reset(sink, event->error);
     }
+    if (!pump->why[0] && speaks_tls(pump))
+        snprintf(pump->why, sizeof pump->why, "%s", tls_text);
     if (!pump->why[0])
         snprintf(pump->why, sizeof pump->why, "%s: %s", smux_strerror(event->error),
                  smux_session_error_text(pump->session));
@@ -302,8 +311,11 @@ static bool carrier_failed(struct pump *pump, ssize_t n) {
     if (n < 0 && error == EINTR)
         return false;
     pump->peer_closed =
-        n == 0 || ((error == ECONNRESET || error == EPIPE) && !pump->carrier->why[0]);
-    if (n == 0)
+        !speaks_tls(pump) &&
+        (n == 0 || ((error == ECONNRESET || error == EPIPE) && !pump->carrier->why[0]));
+    if (speaks_tls(pump))
+        snprintf(why, sizeof why, "%s", tls_text);
+    else if (n == 0)
         snprintf(why, sizeof why, "carrier closed by the peer");
     else
         snprintf(why, sizeof why, "carrier lost: %s", carrier_error_text(pump->carrier, error));
@@ -354,6 +366,8 @@ static void read_carrier(struct pump *pump) {
         if (n < (ssize_t)step && pump->carrier->ops->short_read_drains && !pump->ended)
             pump->readable = false;
         adapt_queues(pump, n == (ssize_t)step);
+        if (pump->carrier->stats.bytes_in == (size_t)n)
+            pump->first = buffer->data[0];
         smux_session_feed(pump->session, buffer->data, (size_t)n, loop_now_us(reactor->loop));
         drain_some(pump);
         if ((size_t)n >= budget || step < REACTOR_RECEIVE_SIZE)

@@ -95,6 +95,7 @@ struct pump {
     bool failed;                 /* SMUX_EVENT_FAILED seen */
     bool peer_closed;            /* the carrier's peer has closed it and given no reason. (A close
                                     with data unread is a reset.) */
+    uint8_t first;               /* byte that the peer has sent */
     uint64_t since_us;           /* when it was made */
     char why[CARRIER_WHY_SIZE + 40]; /* of the failure */
 };

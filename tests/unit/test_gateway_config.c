@@ -137,7 +137,6 @@ static const struct {
     {"[listen]\nadress = tcp://127.0.0.1:1\n", "gateway.conf:2: unknown key \"adress\""},
     {"[listen]\naddress = ftp://127.0.0.1:1\n", "gateway.conf:2: address: expected "},
     {"[listen]\naddress = tcp://127.0.0.1:99999\n", "gateway.conf:2: address: expected "},
-    {"[listen]\n\naddress = tls://0.0.0.0:1\n", "tls://0.0.0.0:1: TLS is not supported"},
     {"[listen]\naddress = tcp://0.0.0.0:1\n", "open to the network without TLS"},
     {"[listen]\naddress = tcp://[::]:1\n", "open to the network without TLS"},
     {"[listen]\naddress = tcp://10.0.0.1:1\n", "open to the network without TLS"},

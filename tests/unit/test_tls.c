@@ -217,7 +217,9 @@ static void what_is_no_tls_is_called_by_its_name(void **state) {
                    "the gateway speaks plain smux there, expected tcp:// here or tls:// there",
                    answer);
     expect_failure(false, "SSH-2.0-x\r\n", 11, "the gateway does not speak TLS there", answer);
-    expect_failure(false, "", 0, "the gateway has closed within the TLS handshake", answer);
+    expect_failure(false, "", 0,
+                   "the gateway has closed within the TLS handshake, as one at tcp:// does",
+                   answer);
 }
 
 /* A client of OpenSSL's own that the test makes as it likes. */

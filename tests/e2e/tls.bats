@@ -1,0 +1,186 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# Carriers over TLS: who is let in by what, what both sides say of everybody else, and what a program sees.
+
+load lib
+
+setup_file() {
+    direct && return
+    export P
+    P=$(free_port)
+    cd "$BATS_FILE_TMPDIR" || return
+    mkdir www
+    echo hello >www/small
+    head -c 3000000 /dev/urandom >www/large
+    serve web "$P" python3 -m http.server --directory www --bind 127.0.0.1 "$P"
+}
+
+teardown_file() { stop_all; }
+
+setup() {
+    direct && skip "there is no carrier without the shim"
+    cd "$BATS_TEST_TMPDIR" || return
+    echo "laptop:$(secret a)" >client.psk
+    printf '%s\n' "# two clients" "desk:$(secret d)" "laptop:$(secret a)" >gateway.psk
+    chmod 600 client.psk gateway.psk
+}
+
+teardown() {
+    stop_all
+    show_logs
+}
+
+# A secret that is easy to look for.
+secret() { printf "${1}5%.0s" {1..16}; }
+
+# tls_gateway LINE...: a gateway at tls://, with these lines in [listen].
+tls_gateway() {
+    gateway_port=$(free_port)
+    printf '%s\n' '[listen]' "address = ${gateway_scheme-tls}://127.0.0.1:$gateway_port" 'allow = 127.0.0.1:*' \
+        'log-level = debug' "$@" >gateway.conf
+    serve gateway "$gateway_port" "$BUILD/smux-gateway" -c gateway.conf
+    gateway_pid=$spawned
+}
+
+# tls_helper LINE...: a helper with these lines in [gateway main].
+tls_helper() {
+    gateway_url=${helper_scheme-tls}://127.0.0.1:$gateway_port gateway_lines=$(printf '%s\\n' "$@" 'retry-min = 50ms')
+    helper_lines='log-level = debug'
+    write_smuxshim_conf "127.0.0.1:$P" "connect-timeout = 3s"
+    start_helper
+}
+
+fetch() { via curl -sS --max-time 10 "http://127.0.0.1:$P/$1"; }
+
+# The errno that curl gets of a connect, in words; empty: none.
+connect_error() {
+    via python3 -c "
+import socket
+s = socket.socket()
+try:
+    s.connect(('127.0.0.1', $P))
+except OSError as e:
+    print(e.strerror)"
+}
+
+last_error() { ctl status --json | jq -r '.sessions[0].last_error'; }
+
+# expect_refusal CLIENT_TEXT GATEWAY_TEXT: both logs and the status say it, and a program gets what it gets of
+# an unreachable gateway.
+expect_refusal() {
+    [ "$(connect_error)" = "${unreachable-Connection timed out}" ]
+    wait_until "the helper's line" grep -qF -- "$1" helper.log
+    wait_until "the gateway's line" grep -qF -- "$2" gateway.log
+    grep -F -- "$1" helper.log | grep -qF "127.0.0.1:$gateway_port"
+    grep -F -- "$2" gateway.log | grep -q '127\.0\.0\.1:[0-9]'
+    [[ "$(last_error)" = *"$1"* ]]
+}
+
+@test "a shared secret: a program's bytes go through TLS, and none of them in the clear" {
+    tls_gateway "psk = $PWD/gateway.psk"
+    tls_helper "psk = $PWD/client.psk"
+    [ "$(fetch small)" = hello ]
+    fetch large >large
+    cmp large "$BATS_FILE_TMPDIR/www/large"
+    assert_carried 2
+    ! grep -q "$(secret a)" helper.log gateway.log
+}
+
+@test "a wrong secret and an unknown identity are told on both sides, and the program is not let through" {
+    echo "laptop:$(secret b)" >wrong.psk
+    echo "phone:$(secret a)" >unknown.psk
+    chmod 600 wrong.psk unknown.psk
+    tls_gateway "psk = $PWD/gateway.psk"
+    tls_helper "psk = $PWD/wrong.psk"
+    expect_refusal 'the gateway has another secret for the identity "laptop"' \
+        'wrong secret for the identity "laptop"'
+    stop "$helper_pid"
+    tls_helper "psk = $PWD/unknown.psk"
+    expect_refusal 'the gateway does not know the identity "phone"' 'the identity "phone" is not known here'
+}
+
+@test "who speaks plain to a port of TLS, or TLS to a plain one, is told so on both sides" {
+    tls_gateway "psk = $PWD/gateway.psk"
+    helper_scheme=tcp tls_helper
+    expect_refusal 'the peer speaks TLS, expected tls:// on both sides or on neither' \
+        'the client speaks plain smux to a port of TLS, expected tls:// there'
+    stop "$helper_pid"
+    stop "$gateway_pid"
+    gateway_scheme=tcp tls_gateway
+    tls_helper "psk = $PWD/client.psk"
+    expect_refusal 'the gateway has closed within the TLS handshake, as one at tcp:// does' \
+        'the peer speaks TLS, expected tls:// on both sides or on neither'
+}
+
+# stranger OPTION...: what OpenSSL's client says to the gateway, and what it is told.
+stranger() { timeout 5 openssl s_client -connect "127.0.0.1:$gateway_port" "$@" <"/dev/null" 2>&1 || true; }
+
+@test "an older TLS, another protocol and no secret at all are each told in the gateway's log" {
+    tls_gateway "psk = $PWD/gateway.psk"
+    [[ "$(stranger -tls1_2)" = *"alert protocol version"* ]]
+    wait_until "the line" grep -q "127.0.0.1:.*the client speaks an older TLS, expected 1.3" gateway.log
+    [[ "$(stranger -alpn h2)" = *"alert no application protocol"* ]]
+    wait_until "the line" grep -q 'the client speaks another protocol over TLS, expected ALPN "smux"' gateway.log
+    [[ "$(stranger)" = *"alert no application protocol"* ]]
+    wait_until "the line" grep -q 'the client names no protocol, expected ALPN "smux"' gateway.log
+    [[ "$(stranger -alpn smux)" = *"alert handshake failure"* ]]
+    wait_until "the line" grep -q 'the client offers no secret, and there is no certificate' gateway.log
+}
+
+same_again() { [ "$(fetch small)" = hello ]; }
+
+@test "SIGHUP takes new secrets, and sessions that began with the old ones go on" {
+    tls_gateway "psk = $PWD/gateway.psk"
+    tls_helper "psk = $PWD/client.psk"
+    [ "$(fetch small)" = hello ]
+    echo "new:$(secret e)" >gateway.psk
+    kill -HUP "$gateway_pid"
+    wait_until "the gateway's reload" grep -q 'configuration reloaded' gateway.log
+    [ "$(fetch small)" = hello ] # by the session that is there
+    assert_carried 2
+    [[ "$(stranger -alpn smux -psk_identity laptop -psk "$(secret a)")" = *"alert handshake failure"* ]]
+    [[ "$(stranger -alpn smux -psk_identity new -psk "$(secret e)")" = *"Reused, TLSv1.3"* ]]
+    echo "new:$(secret e)" >client.psk
+    kill -HUP "$helper_pid"
+    wait_until "the helper's reload" grep -q 'configuration reloaded' helper.log
+    [ "$(fetch small)" = hello ]
+    assert_carried 3 3
+    # The next carrier begins with the new secret.
+    stop "$gateway_pid"
+    serve gateway "$gateway_port" "$BUILD/smux-gateway" -c gateway.conf
+    wait_until "the new carrier" same_again
+}
+
+@test "secrets that others may read, or that are none, are refused at the start and at a reload" {
+    tls_gateway "psk = $PWD/gateway.psk"
+    chmod 644 client.psk
+    gateway_url=tls://127.0.0.1:$gateway_port gateway_lines="psk = $PWD/client.psk" write_smuxshim_conf "127.0.0.1:$P"
+    run "$BUILD/smux-helper" -c "$smuxshim_conf" -f
+    [ "$status" = 2 ]
+    [[ "$output" = *"[gateway main]: $PWD/client.psk: has mode 0644, expected 0600"* ]]
+    gateway_lines='' write_smuxshim_conf "127.0.0.1:$P"
+    gateway_url=tls://127.0.0.1:$gateway_port gateway_lines='' write_smuxshim_conf "127.0.0.1:$P"
+    run "$BUILD/smux-helper" -c "$smuxshim_conf" -f
+    [[ "$output" = *"[gateway main]: expected psk"* ]]
+    echo "laptop" >gateway.psk
+    kill -HUP "$gateway_pid"
+    wait_until "the refusal" grep -q "configuration not reloaded: .*gateway.psk:1: expected IDENTITY:HEX" gateway.log
+}
+
+@test "smuxctl genpsk makes a secret that both sides take" {
+    "$BUILD/smuxctl" genpsk office both.psk
+    [ "$(stat -c %a both.psk)" = 600 ]
+    grep -qxE 'office:[0-9a-f]{64}' both.psk
+    [[ "$("$BUILD/smuxctl" genpsk office)" =~ ^office:[0-9a-f]{64}$ ]]
+    [ "$("$BUILD/smuxctl" genpsk office)" != "$(cat both.psk)" ]
+    cp both.psk copy
+    run "$BUILD/smuxctl" genpsk office both.psk
+    [ "$status" = 1 ]
+    [ "$output" = "smuxctl: both.psk: there is such a file, expected a new one" ]
+    cmp both.psk copy
+    run "$BUILD/smuxctl" genpsk "two words"
+    [ "$status" = 2 ]
+    tls_gateway "psk = $PWD/both.psk"
+    tls_helper "psk = $PWD/both.psk"
+    [ "$(fetch small)" = hello ]
+}
