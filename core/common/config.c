@@ -86,6 +86,13 @@ static bool set_sandbox(const struct key *key, void *section, const char *value,
 }
 
 const struct key_type key_sandbox = {set_sandbox, key_equal_bytes};
+static bool set_host_name(const struct key *key, void *section, const char *value,
+                          struct ini_error *error) {
+    return (helper_host_name_valid(value, strlen(value)) && key_copy_text(key, section, value)) ||
+           key_expected(key, "a host name or an address", value, error);
+}
+
+static const struct key_type host_name = {set_host_name, key_equal_text};
 static const struct key_type addresses = {set_addresses, equal_addresses};
 static const struct key_type socket_path = {set_socket, key_equal_text};
 static const struct key_type accounts = {set_accounts, key_equal_text};
@@ -112,7 +119,10 @@ const struct key config_gateway_keys[] = {
     {GATEWAY("max-stream-buffer", session.max_stream_buffer, key_size), .min = 1,
      .by_default = "4m"},
     {GATEWAY("psk", psk, key_path)},
+    {GATEWAY("pin", pins, key_pins)},
     {GATEWAY("ca", ca, key_path)},
+    {GATEWAY("crl", crl, key_path)},
+    {GATEWAY("server-name", server_name, host_name)},
     {GATEWAY("cert", cert, key_path)},
     {GATEWAY("key", key, key_path)},
     {0},
@@ -258,8 +268,8 @@ static bool check_gateway(const struct config_gateway *gateway, struct ini_error
     if (gateway->retry_max_ms < gateway->retry_min_ms)
         return key_fail(error, "[gateway %s]: expected retry-max not below retry-min",
                         gateway->name);
-    if (!gateway->cert[0] != !gateway->key[0])
-        return key_fail(error, "[gateway %s]: expected cert and key together", gateway->name);
+    if (gateway->cert[0] && !gateway->key[0])
+        return key_fail(error, "[gateway %s]: expected key with cert", gateway->name);
     return true;
 }
 

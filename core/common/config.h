@@ -73,6 +73,9 @@ struct config_gateway {
     char ca[CONFIG_PATH_MAX + 1];
     char cert[CONFIG_PATH_MAX + 1];
     char key[CONFIG_PATH_MAX + 1];
+    char crl[CONFIG_PATH_MAX + 1];
+    char pins[CONFIG_LIST_MAX + 1]; /* of the gateway's key, separated by single commas */
+    char server_name[256];          /* empty: the host of the address */
 };
 
 /* syslog's numbers. */

@@ -114,6 +114,35 @@ static bool set_path(const struct key *key, void *section, const char *value,
            key_expected(key, "an absolute path of at most 255 bytes", value, error);
 }
 
+#define PIN_PREFIX "sha256//"
+#define PIN_LEN    52u
+
+/* What SHA-256 is in base64: 43 characters and one that fills up. */
+static bool is_pin(const char *text) {
+    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    return strlen(text) == PIN_LEN && strncmp(text, PIN_PREFIX, strlen(PIN_PREFIX)) == 0 &&
+           strspn(text + strlen(PIN_PREFIX), base64) == PIN_LEN - strlen(PIN_PREFIX) - 1 &&
+           text[PIN_LEN - 1] == '=';
+}
+
+/* Each line adds to what is there. */
+static bool set_pins(const struct key *key, void *section, const char *value,
+                     struct ini_error *error) {
+    char *out = key_field(key, section), pin[PIN_LEN + 1];
+    size_t len = strlen(out), before = len;
+    bool fits;
+    for (const char *rest = value; key_next_element(&rest, pin, sizeof pin, &fits);) {
+        if (!fits || !is_pin(pin))
+            return key_expected(key, "sha256//BASE64, as --show-pin and genkey print it", value,
+                                error);
+        if (len + PIN_LEN + 2 > key->size)
+            return key_fail(error, "%s: expected at most %zu pins", key->name,
+                            key->size / (PIN_LEN + 1));
+        len += (size_t)sprintf(out + len, "%s%s", len ? "," : "", pin);
+    }
+    return len > before || key_expected(key, "sha256//BASE64", value, error);
+}
+
 static bool set_log_level(const struct key *key, void *section, const char *value,
                           struct ini_error *error) {
     static const struct {
@@ -133,6 +162,7 @@ const struct key_type key_duration = {set_duration, key_equal_bytes};
 const struct key_type key_mode = {set_mode, key_equal_bytes};
 const struct key_type key_bool = {set_bool, key_equal_bytes};
 const struct key_type key_path = {set_path, key_equal_text};
+const struct key_type key_pins = {set_pins, key_equal_text};
 const struct key_type key_log_level = {set_log_level, key_equal_bytes};
 
 /* ---- Tables ---- */
@@ -146,7 +176,7 @@ void keys_default(const struct key *keys, void *section) {
 
 static bool fail_unknown(const struct key *keys, const char *name, const char *where,
                          struct ini_error *error) {
-    char known[700];
+    char known[768];
     size_t len = 0;
     for (; keys->name && len + strlen(keys->name) + 3 < sizeof known; keys++)
         len +=

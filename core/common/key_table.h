@@ -52,6 +52,7 @@ extern const struct key_type key_duration;  /* milliseconds: 500ms, 10s, 2m */
 extern const struct key_type key_mode;      /* a file's, octal; uint32_t */
 extern const struct key_type key_bool;      /* bool */
 extern const struct key_type key_path;      /* an absolute path; char [256] */
+extern const struct key_type key_pins;      /* sha256//BASE64, ...; char [n], single commas */
 extern const struct key_type key_log_level; /* syslog's number of error, warn, info or debug */
 
 /* For types of a table's own. The first two write error->text and return false. */

@@ -108,7 +108,7 @@ static bool begin(struct carrier_tls *t) {
 static void handshake_done(struct carrier_tls *t) {
     if (tls_context_accepts(t->context, t->ssl, &t->verdict)) {
         t->wire.trusted = true;
-        carrier_add_identity(&t->carrier, "psk", t->verdict.identity, strlen(t->verdict.identity));
+        tls_context_name_peer(t->ssl, &t->verdict, &t->carrier);
         carrier_has_started(&t->carrier);
         return;
     }
@@ -163,7 +163,22 @@ static bool cannot_write(const struct carrier_tls *t) {
     return t->write_error || t->wire.write_error;
 }
 
+/* A peer that refuses this side says why before it closes: that may be there to be read. */
+static void look_for_reason(struct carrier_tls *t) {
+    char byte;
+    size_t n;
+    tls_wire_events(&t->wire, EVENT_READ);
+    t->wire.reads_left = READS_EXTRA;
+    ERR_clear_error();
+    if (!t->ended && !t->read_error && !SSL_peek_ex(t->ssl, &byte, 1, &n) &&
+        SSL_get_error(t->ssl, 0) == SSL_ERROR_SSL && !t->wire.eof)
+        explain(t);
+    ERR_clear_error();
+}
+
 static ssize_t writing_failed(struct carrier_tls *t) {
+    if (t->wire.write_error && !t->carrier.why[0])
+        look_for_reason(t);
     int error = t->write_error ? t->write_error : t->wire.write_error;
     set_why(t, carrier_error_text(t->wire.lower, error));
     return failed_with(error);

@@ -4,9 +4,13 @@
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "helper/carrier/tls_certificate.h"
+#include "helper/carrier/tls_verify.h"
 
 /* AES-128-GCM first: the fastest one where the processor has AES, and a secret's hash is its. */
 #define CIPHERS "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
@@ -29,8 +33,11 @@ static const unsigned char session_mark[] = "smux";
 struct tls_context {
     unsigned refs;
     bool server;
+    bool asks; /* a server that wants its clients' certificates */
+    bool anyone;
     SSL_CTX *ctx;
     struct tls_secrets secrets;
+    struct tls_trust trust;
 };
 
 static const struct tls_context *context_of(const SSL *ssl) {
@@ -153,18 +160,58 @@ static bool use_alpn(struct tls_context *context) {
 /* Called if the peer shows a certificate, in place of OpenSSL's look at it. */
 static int check_certificate(X509_STORE_CTX *store, void *arg) {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-    struct tls_verdict *verdict = SSL_get_app_data(ssl);
+    const struct tls_context *context = context_of(ssl);
     (void)arg;
-    snprintf(verdict->why, sizeof verdict->why,
-             "the gateway does not know the identity \"%s\" and shows a certificate instead",
-             verdict->identity);
-    X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
-    return 0;
+    return tls_verify(store, &context->trust, context->server, SSL_get_app_data(ssl));
+}
+
+static bool is_given(const char *text) {
+    return text && text[0];
+}
+
+static bool use_own(struct tls_context *context, const struct tls_settings *settings, char *why,
+                    size_t size) {
+    const char *cert = is_given(settings->cert) ? settings->cert : settings->key;
+    return !is_given(settings->key) ||
+           tls_certificate_show(context->ctx, cert, settings->key, why, size);
+}
+
+static bool use_trust(struct tls_context *context, const struct tls_settings *settings, char *why,
+                      size_t size) {
+    struct tls_trust *trust = &context->trust;
+    trust->by_authority = is_given(settings->ca);
+    if (trust->by_authority && !tls_certificate_trust(context->ctx, settings->ca, why, size))
+        return false;
+    if (is_given(settings->crl) && !tls_certificate_revoke(context->ctx, settings->crl, why, size))
+        return false;
+    trust->pins = strdup(is_given(settings->pins) ? settings->pins : "");
+    context->asks = trust->by_authority || is_given(settings->pins);
+    snprintf(why, size, "out of memory");
+    return trust->pins;
+}
+
+/* What is missing, or does not go together; NULL: nothing. */
+static const char *contradiction(const struct tls_settings *s) {
+    int ways = is_given(s->psk) + is_given(s->pins) + is_given(s->ca);
+    if (is_given(s->cert) && !is_given(s->key))
+        return "expected key with cert";
+    if (is_given(s->crl) && !is_given(s->ca))
+        return s->server ? "expected client-ca with crl" : "expected ca with crl";
+    if (!s->server && ways != 1)
+        return "expected one of psk, pin and ca for tls:// addresses: how the gateway is known";
+    if (!s->server && is_given(s->psk) && is_given(s->key))
+        return "expected no key with psk, which is what is shown";
+    if (s->server && ways == 0 && !s->anyone)
+        return "expected psk, client-pins or client-ca for tls:// addresses, else anyone could use "
+               "them (insecure = yes)";
+    if (s->server && !is_given(s->key) && (!is_given(s->psk) || ways > 1))
+        return "expected key for tls:// addresses: what clients know the gateway by";
+    return NULL;
 }
 
 /* ---- The context ---- */
 
-static void set_protocol(SSL_CTX *ctx, bool server) {
+static void set_protocol(SSL_CTX *ctx) {
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
@@ -173,13 +220,12 @@ static void set_protocol(SSL_CTX *ctx, bool server) {
     SSL_CTX_set_max_cert_list(ctx, CHAIN_BYTES_MAX);
     SSL_CTX_set_max_early_data(ctx, 0);
     SSL_CTX_set_cert_verify_callback(ctx, check_certificate, NULL);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (server ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
 }
 
 static bool fill(struct tls_context *context, const struct tls_settings *settings, char *why,
                  size_t size) {
     SSL_CTX *ctx = context->ctx;
-    set_protocol(ctx, context->server);
+    set_protocol(ctx);
     snprintf(why, size, "OpenSSL does not offer what TLS carriers need");
     if (!SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) ||
         !SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) ||
@@ -187,10 +233,14 @@ static bool fill(struct tls_context *context, const struct tls_settings *setting
         !SSL_CTX_set_session_id_context(ctx, session_mark, MARK_LEN) ||
         !SSL_CTX_set_app_data(ctx, context) || !use_alpn(context))
         return false;
-    if (settings->psk && settings->psk[0])
-        return use_secrets(context, settings->psk, why, size);
-    snprintf(why, size, "expected psk for tls:// addresses");
-    return false;
+    const char *bad = contradiction(settings);
+    if (bad)
+        snprintf(why, size, "%s", bad);
+    if (bad || !use_own(context, settings, why, size) || !use_trust(context, settings, why, size))
+        return false;
+    if (!context->server || context->asks)
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    return !is_given(settings->psk) || use_secrets(context, settings->psk, why, size);
 }
 
 struct tls_context *tls_context_new(const struct tls_settings *settings, char *why, size_t size) {
@@ -200,6 +250,7 @@ struct tls_context *tls_context_new(const struct tls_settings *settings, char *w
         return NULL;
     context->refs = 1;
     context->server = settings->server;
+    context->anyone = settings->anyone;
     context->ctx = SSL_CTX_new(settings->server ? TLS_server_method() : TLS_client_method());
     bool good = context->ctx && fill(context, settings, why, size);
     ERR_clear_error();
@@ -218,8 +269,14 @@ void tls_context_unref(struct tls_context *context) {
     if (!context || --context->refs > 0)
         return;
     SSL_CTX_free(context->ctx);
+    free(context->trust.pins);
     tls_secrets_free(&context->secrets);
     free(context);
+}
+
+bool tls_context_pin(const struct tls_context *context, char pin[TLS_PIN_SIZE]) {
+    X509 *certificate = SSL_CTX_get0_certificate(context->ctx);
+    return certificate && tls_pin_of(certificate, pin);
 }
 
 bool tls_context_is_server(const struct tls_context *context) {
@@ -234,13 +291,27 @@ static bool is_address(const char *host) {
     return inet_pton(AF_INET, host, &addr) == 1 || inet_pton(AF_INET6, host, &addr) == 1;
 }
 
+/* The name that a gateway's certificate must be for, and that is asked for (SNI). */
+static bool set_names(const struct tls_context *context, SSL *ssl, const char *host) {
+    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+    bool address = is_address(host);
+    if (!address && !SSL_set_tlsext_host_name(ssl, host))
+        return false;
+    if (!context->trust.by_authority)
+        return true;
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return address ? X509_VERIFY_PARAM_set1_ip_asc(param, host)
+                   : X509_VERIFY_PARAM_set1_host(param, host, 0);
+}
+
 SSL *tls_context_connection(const struct tls_context *context, struct tls_verdict *verdict,
                             const char *host) {
     SSL *ssl = SSL_new(context->ctx);
     if (!ssl)
         return NULL;
-    bool names = !context->server && host && host[0] && !is_address(host);
-    if (!SSL_set_app_data(ssl, verdict) || (names && !SSL_set_tlsext_host_name(ssl, host))) {
+    bool names = !context->server && is_given(host);
+    verdict->name = host;
+    if (!SSL_set_app_data(ssl, verdict) || (names && !set_names(context, ssl, host))) {
         SSL_free(ssl);
         return NULL;
     }
@@ -251,15 +322,30 @@ SSL *tls_context_connection(const struct tls_context *context, struct tls_verdic
     return ssl;
 }
 
+/* It has a secret, or a certificate that tls_verify has let pass. */
+static bool has_proved(const struct tls_context *context, const SSL *ssl) {
+    bool asked = !context->server || context->asks;
+    return SSL_session_reused(ssl) || (asked && SSL_get0_peer_certificate(ssl));
+}
+
 bool tls_context_accepts(const struct tls_context *context, SSL *ssl, struct tls_verdict *verdict) {
     const char *text = NULL;
     if (!alpn_is_smux(ssl))
         text = context->server ? "the client names no protocol, expected ALPN \"smux\""
                                : "the gateway names no protocol, expected ALPN \"smux\"";
-    else if (!SSL_session_reused(ssl))
+    else if (!has_proved(context, ssl) && !context->anyone)
         text =
             context->server ? "the client has shown no secret" : "the gateway has shown no secret";
-    if (text)
+    if (text && !(context->server && verdict->why[0])) /* an identity that is not known */
         snprintf(verdict->why, sizeof verdict->why, "%s", text);
     return !text;
+}
+
+void tls_context_name_peer(const SSL *ssl, const struct tls_verdict *verdict,
+                           struct carrier *carrier) {
+    X509 *certificate = SSL_get0_peer_certificate(ssl);
+    if (SSL_session_reused(ssl))
+        carrier_add_identity(carrier, "psk", verdict->identity, strlen(verdict->identity));
+    else if (certificate)
+        tls_verify_names(certificate, verdict, carrier);
 }

@@ -18,9 +18,13 @@ static bool refuse(char *why, size_t size, const char *file, const char *text) {
     return false;
 }
 
-static bool check_access(const struct stat *about, const char *file, char *why, size_t size) {
+static bool check_kind(const struct stat *about, const char *file, char *why, size_t size) {
     if (!S_ISREG(about->st_mode))
         return refuse(why, size, file, "expected a regular file");
+    return about->st_size <= TLS_FILE_MAX || refuse(why, size, file, "expected at most 1 MiB");
+}
+
+static bool check_access(const struct stat *about, const char *file, char *why, size_t size) {
     if (about->st_uid != 0 && about->st_uid != geteuid()) {
         snprintf(why, size, "%s: belongs to user %u, expected user %u or root", file,
                  (unsigned)about->st_uid, (unsigned)geteuid());
@@ -31,7 +35,7 @@ static bool check_access(const struct stat *about, const char *file, char *why, 
                  file, (unsigned)about->st_mode & 07777);
         return false;
     }
-    return about->st_size <= TLS_FILE_MAX || refuse(why, size, file, "expected at most 1 MiB");
+    return true;
 }
 
 /* Reads until the end or until `room` is full; the number of bytes, or a negative errno. */
@@ -48,11 +52,12 @@ static ssize_t read_whole(int fd, char *data, size_t room) {
     return (ssize_t)len;
 }
 
-static bool read_open(int fd, const char *file, char **data, size_t *len, char *why, size_t size) {
+static bool read_open(int fd, const char *file, bool secret, char **data, size_t *len, char *why,
+                      size_t size) {
     struct stat about;
     if (fstat(fd, &about) < 0)
         return refuse(why, size, file, strerror(errno));
-    if (!check_access(&about, file, why, size))
+    if (!check_kind(&about, file, why, size) || (secret && !check_access(&about, file, why, size)))
         return false;
     size_t room = (size_t)about.st_size;
     *data = malloc(room + 1);
@@ -68,16 +73,25 @@ static bool read_open(int fd, const char *file, char **data, size_t *len, char *
     return true;
 }
 
-bool tls_file_read_secret(const char *file, char **data, size_t *len, char *why, size_t size) {
+static bool read_file(const char *file, bool secret, char **data, size_t *len, char *why,
+                      size_t size) {
     int fd = file_open(file, FILE_READ);
     *data = NULL;
     if (fd < 0) {
         snprintf(why, size, "%s: cannot be read: %s", file, strerror(-fd));
         return false;
     }
-    bool good = read_open(fd, file, data, len, why, size);
+    bool good = read_open(fd, file, secret, data, len, why, size);
     close(fd);
     return good;
+}
+
+bool tls_file_read_secret(const char *file, char **data, size_t *len, char *why, size_t size) {
+    return read_file(file, true, data, len, why, size);
+}
+
+bool tls_file_read(const char *file, char **data, size_t *len, char *why, size_t size) {
+    return read_file(file, false, data, len, why, size);
 }
 
 void tls_file_free(char *data, size_t len) {

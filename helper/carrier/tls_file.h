@@ -15,6 +15,9 @@
  * access. `*data` is terminated, and given back with tls_file_free. False and one line in `why`. */
 bool tls_file_read_secret(const char *file, char **data, size_t *len, char *why, size_t size);
 
+/* The same of a file that everybody may read and write. */
+bool tls_file_read(const char *file, char **data, size_t *len, char *why, size_t size);
+
 /* Wipes and frees it. NULL is fine. */
 void tls_file_free(char *data, size_t len);
 

@@ -241,6 +241,7 @@ struct upstream *upstream_new(struct reactor *reactor, struct resolver_client *n
     upstream->config = *config;
     upstream->plain = plain;
     upstream->link_count = config->connections;
+    upstream_use_tls(upstream, NULL);
     for (int i = 0; i < upstream->link_count; i++)
         upstream->links[i].upstream = upstream;
     return upstream;

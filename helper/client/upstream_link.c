@@ -219,7 +219,8 @@ void upstream_link_connect(struct link *link) {
         .loop = upstream->reactor->loop,
         .names = upstream->names,
         .timeout_us = (uint64_t)upstream->config.dial_timeout_ms * 1000u,
-        .layer = &upstream->tls.layer};
+        .layer = &upstream->tls.layer,
+        .server_name = upstream->config.server_name[0] ? upstream->config.server_name : NULL};
     if (upstream->config.n_addresses == 0)
         no_way_back(link);
     else if (upstream_link_move(link, LINK_DIALLING))

@@ -12,11 +12,16 @@ static bool has_tls_address(const struct config_gateway *gateway) {
 }
 
 static bool has_credentials(const struct config_gateway *gateway) {
-    return gateway->psk[0];
+    return gateway->psk[0] || gateway->pins[0] || gateway->ca[0] || gateway->key[0];
 }
 
 static struct tls_context *read_one(const struct config_gateway *gateway, char *why, size_t size) {
-    const struct tls_settings settings = {.psk = gateway->psk};
+    const struct tls_settings settings = {.psk = gateway->psk,
+                                          .pins = gateway->pins,
+                                          .ca = gateway->ca,
+                                          .crl = gateway->crl,
+                                          .key = gateway->key,
+                                          .cert = gateway->cert};
     return tls_context_new(&settings, why, size);
 }
 

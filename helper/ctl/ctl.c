@@ -23,7 +23,8 @@ static const char commands_usage[] =
     "  drain                         accept no new connections, and stop after the last one\n"
     "  stop                          stop the helper now\n"
     "  connect [--fdpass] HOST PORT  connect stdin and stdout to HOST:PORT through the helper\n"
-    "  genpsk NAME [FILE]            make a shared secret for TLS carriers, into a new file\n";
+    "  genpsk NAME [FILE]            make a shared secret for TLS carriers, into a new file\n"
+    "  genkey FILE                   make a key for TLS carriers, and print its pin\n";
 
 static const struct program_option option_table[] = {
     {"config", 'c', "FILE", "use FILE instead of the usual configuration",
@@ -100,6 +101,11 @@ static int run_genpsk(const struct ctl_options *options, char **arguments) {
     return ctl_genpsk(arguments[0], arguments[1]);
 }
 
+static int run_genkey(const struct ctl_options *options, char **arguments) {
+    (void)options;
+    return ctl_genkey(arguments[0]);
+}
+
 static const struct command {
     const char *name;
     int arguments_min, arguments_max;
@@ -114,14 +120,15 @@ static const struct command {
                 {"drain", 0, 0, "expected no argument after drain", run_drain, false},
                 {"stop", 0, 0, "expected no argument after stop", run_stop, false},
                 {"connect", 2, 2, "expected HOST PORT after connect", run_connect, false},
-                {"genpsk", 1, 2, "expected NAME [FILE] after genpsk", run_genpsk, true}};
+                {"genpsk", 1, 2, "expected NAME [FILE] after genpsk", run_genpsk, true},
+                {"genkey", 1, 1, "expected FILE after genkey", run_genkey, true}};
 
 /* Returns -1 to continue, or the exit status. */
 static int parse_options(struct ctl_options *options, int argc, char **argv) {
     int status = program_options(&smuxctl, argc, argv, options);
     if (status < 0 && optind == argc)
         return wrong_usage("expected a command: status, routes, names, check, reload, drain, stop, "
-                           "connect or genpsk");
+                           "connect, genpsk or genkey");
     return status;
 }
 
@@ -163,7 +170,7 @@ int ctl_main(int argc, char **argv) {
         return status;
     if (!command)
         return wrong_usage("unknown command, expected status, routes, names, check, reload, drain, "
-                           "stop, connect or genpsk");
+                           "stop, connect, genpsk or genkey");
     int count = argc - ++optind;
     if (count < command->arguments_min || count > command->arguments_max)
         return wrong_usage(command->expected);

@@ -29,6 +29,8 @@ int ctl_names(const struct ctl_options *options);
 int ctl_check(const struct ctl_options *options);
 int ctl_connect(const struct ctl_options *options, const char *host, const char *port);
 
+/* Makes a key in a new file, and prints its pin. */
+int ctl_genkey(const char *file);
 /* Makes a secret, as a line of a file of secrets: into a new file, or NULL: to standard output. */
 int ctl_genpsk(const char *identity, const char *file);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ctl_secrets.c - smuxctl genpsk: makes what TLS carriers prove themselves with. */
+/* ctl_secrets.c - smuxctl genpsk and genkey: make what TLS carriers prove themselves with. */
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "helper/carrier/tls_file.h"
+#include "helper/carrier/tls_key.h"
 #include "helper/carrier/tls_psk.h"
 #include "helper/ctl/ctl.h"
 
@@ -52,4 +53,13 @@ int ctl_genpsk(const char *identity, const char *file) {
                                            : complain(identity, "no random numbers");
     OPENSSL_cleanse(line, sizeof line);
     return status;
+}
+
+int ctl_genkey(const char *file) {
+    char pin[TLS_PIN_SIZE], why[400];
+    if (!tls_key_create(file, "smuxshim", pin, why, sizeof why)) {
+        fprintf(stderr, "smuxctl: %s\n", why);
+        return CTL_FAILED;
+    }
+    return puts(pin) >= 0 ? CTL_OK : complain("standard output", strerror(errno));
 }

@@ -32,8 +32,13 @@ struct gateway_config {
     struct proxy_config proxy;     /* of clients that have none of their own */
     struct networks accept_proxy;  /* whose PROXY headers are required and believed */
     struct client_config *clients; /* none: whoever has a carrier is served */
-    char psk[CONFIG_PATH_MAX + 1]; /* a path; empty: not given */
-    struct tls_context *tls;       /* what gateway_trust_read made of it */
+    char psk[CONFIG_PATH_MAX + 1]; /* paths; empty: not given */
+    char key[CONFIG_PATH_MAX + 1];
+    char cert[CONFIG_PATH_MAX + 1];
+    char client_ca[CONFIG_PATH_MAX + 1];
+    char crl[CONFIG_PATH_MAX + 1];
+    char client_pins[64 * 53]; /* of clients' keys, separated by single commas */
+    struct tls_context *tls;   /* what gateway_trust_read made of it */
     struct session_limits session;
     bool insecure; /* listen beyond loopback without TLS */
     bool core_dumps;

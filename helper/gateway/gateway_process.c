@@ -36,6 +36,7 @@ struct options {
     struct privileges privileges;
     struct gateway_files files;
     uint8_t sandbox; /* enum config_sandbox */
+    bool show_pin;
 };
 
 /* One running gateway in this process. */
@@ -80,13 +81,15 @@ static const struct program_option option_table[] = {
     {"user", 'u', "NAME", "become this user once all is open", 0, "user"},
     {"insecure", 0, NULL, "listen beyond loopback without TLS", 0, "insecure"},
     {"verbose", 'v', NULL, "log every connection", 0, "log-level"},
+    {"show-pin", 0, NULL, "print the pin of this gateway's key, and exit",
+     offsetof(struct options, show_pin), NULL},
     {0}};
 
 static const struct program smux_gateway = {
     .name = "smux-gateway",
     .version = SMUX_LIBRARY_VERSION,
     .synopsis = "[-c FILE] [--listen URL]... [--allow DESTINATIONS] [--workers N] [-u NAME] "
-                "[--insecure] [-v]",
+                "[--insecure] [-v] [--show-pin]",
     .options = option_table,
     .take = add_setting,
 };
@@ -289,6 +292,14 @@ static bool keep_for_workers(struct options *options, const struct gateway_confi
     return false;
 }
 
+/* Returns the exit status. */
+static int show_pin(struct gateway_config *config) {
+    char pin[TLS_PIN_SIZE];
+    bool shown = config->tls && tls_context_pin(config->tls, pin) && puts(pin) >= 0;
+    free_config(config);
+    return shown ? 0 : complain("no pin to show: expected key in [listen] and a tls:// address");
+}
+
 /* False after saying what cannot be opened. */
 static bool open_logs(const struct gateway_config *config) {
     int error = log_open("smux-gateway", config->log_file, config->log_level);
@@ -312,6 +323,8 @@ int gateway_process(int argc, char **argv) {
     struct gateway_config *config = load_config(&options, &error);
     if (!config)
         return complain(error.text);
+    if (options.show_pin)
+        return show_pin(config);
     if (!keep_for_workers(&options, config, &error)) {
         free_config(config);
         return complain(error.text);

@@ -8,7 +8,8 @@
 
 #include "helper/gateway/gateway_config.h"
 
-/* Reads the files that the configuration names into config->tls, if there is a tls:// address.
+/* Reads the files that the configuration names into config->tls, if there is a tls:// address;
+ * makes the key's file if there is none, and no certificate is named.
  * False and one line on the first mistake. */
 bool gateway_trust_read(struct gateway_config *config, struct config_error *error);
 

@@ -104,7 +104,7 @@ bad_gateway() {
     bad 3 'second' "${gateway}[gateway main]\naddress = tcp://127.0.0.1:9\n"
     bad 5 'second' "$gateway$route$route"
     bad 1 'keepalive-timeout not below' "${gateway}keepalive-interval = 10s\nkeepalive-timeout = 5s\n"
-    bad 1 'cert and key together' "${gateway}cert = /x\n"
+    bad 1 'expected key with cert' "${gateway}cert = /x\n"
 }
 
 @test "a configuration file that is missing or cannot be read is reported" {

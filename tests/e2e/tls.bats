@@ -161,7 +161,7 @@ same_again() { [ "$(fetch small)" = hello ]; }
     gateway_lines='' write_smuxshim_conf "127.0.0.1:$P"
     gateway_url=tls://127.0.0.1:$gateway_port gateway_lines='' write_smuxshim_conf "127.0.0.1:$P"
     run "$BUILD/smux-helper" -c "$smuxshim_conf" -f
-    [[ "$output" = *"[gateway main]: expected psk"* ]]
+    [[ "$output" = *"[gateway main]: expected one of psk, pin and ca"* ]]
     echo "laptop" >gateway.psk
     kill -HUP "$gateway_pid"
     wait_until "the refusal" grep -q "configuration not reloaded: .*gateway.psk:1: expected IDENTITY:HEX" gateway.log
@@ -183,4 +183,114 @@ same_again() { [ "$(fetch small)" = hello ]; }
     tls_gateway "psk = $PWD/both.psk"
     tls_helper "psk = $PWD/both.psk"
     [ "$(fetch small)" = hello ]
+}
+
+@test "pins: the gateway makes itself a key, and both sides know each other by their pins" {
+    local pin client_pin
+    client_pin=$("$BUILD/smuxctl" genkey "$PWD/client.pem")
+    [[ "$client_pin" =~ ^sha256//[A-Za-z0-9+/]{43}=$ ]]
+    [ "$(stat -c %a client.pem)" = 600 ]
+    tls_gateway "key = $PWD/gateway.pem" "client-pins = $client_pin"
+    [ "$(stat -c %a gateway.pem)" = 600 ]
+    pin=$("$BUILD/smux-gateway" -c gateway.conf --show-pin)
+    [ "$pin" != "$client_pin" ]
+    [ "$(openssl x509 -in gateway.pem -noout -pubkey | openssl pkey -pubin -outform DER |
+        openssl dgst -sha256 -binary | base64)" = "${pin#sha256//}" ]
+    tls_helper "pin = $pin" "key = $PWD/client.pem"
+    [ "$(fetch small)" = hello ]
+    assert_carried 1
+}
+
+@test "a wrong pin is told with both pins, on either side" {
+    local pin client_pin other
+    client_pin=$("$BUILD/smuxctl" genkey "$PWD/client.pem")
+    other=$("$BUILD/smuxctl" genkey "$PWD/other.pem")
+    tls_gateway "key = $PWD/gateway.pem" "client-pins = $client_pin"
+    pin=$("$BUILD/smux-gateway" -c gateway.conf --show-pin)
+    tls_helper "pin = $other" "key = $PWD/client.pem"
+    expect_refusal "wrong pin: expected $other, the gateway has $pin" \
+        "the client does not accept this gateway's certificate or key"
+    stop "$helper_pid"
+    tls_helper "pin = $pin" "key = $PWD/other.pem"
+    expect_refusal "the gateway does not accept this side's certificate or key" \
+        "the client's pin is not listed: $other"
+    stop "$helper_pid"
+    tls_helper "pin = $pin"
+    expect_refusal "the gateway wants this side to show a certificate" "the client shows no certificate"
+}
+
+# authority NAME; certificate NAME AUTHORITY SUBJECT OPTION...: NAME.pem and NAME.key.
+authority() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$1" -keyout "$1.key" \
+        -out "$1.pem" -addext basicConstraints=critical,CA:TRUE 2>/dev/null
+}
+certificate() {
+    local name=$1 by=$2 subject=$3
+    shift 3
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$subject" -keyout "$name.key" \
+        -out "$name.csr" 2>/dev/null
+    openssl x509 -req -in "$name.csr" -CA "$by.pem" -CAkey "$by.key" -CAcreateserial -out "$name.pem" \
+        -extfile <(printf '%s\n' "${extensions:-subjectAltName=IP:127.0.0.1,DNS:gw.example}") "$@" 2>/dev/null
+    chmod 600 "$name.key"
+}
+
+@test "certificates: both sides verify them, by the address or a name, with a chain between" {
+    authority root
+    extensions=basicConstraints=critical,CA:TRUE certificate middle root middle -days 3
+    certificate gw middle gateway -days 3
+    cat middle.pem >>gw.pem
+    extensions=subjectAltName=DNS:laptop.example certificate laptop root laptop -days 3
+    tls_gateway "key = $PWD/gw.key" "cert = $PWD/gw.pem" "client-ca = $PWD/root.pem"
+    tls_helper "ca = $PWD/root.pem" "key = $PWD/laptop.key" "cert = $PWD/laptop.pem"
+    [ "$(fetch small)" = hello ]
+    stop "$helper_pid"
+    tls_helper "ca = $PWD/root.pem" "key = $PWD/laptop.key" "cert = $PWD/laptop.pem" 'server-name = gw.example'
+    [ "$(fetch small)" = hello ]
+    stop "$helper_pid"
+    tls_helper "ca = $PWD/root.pem" "key = $PWD/laptop.key" "cert = $PWD/laptop.pem" 'server-name = no.example'
+    expect_refusal "the gateway's certificate is not for no.example" \
+        "the client does not accept this gateway's certificate"
+}
+
+@test "expired and foreign certificates are each told on both sides" {
+    authority root
+    authority stranger
+    certificate old root old -days 0 # it ends as it begins
+    sleep 1.1
+    certificate gw root gateway -days 3
+    certificate foreign stranger foreign -days 3
+    tls_gateway "key = $PWD/gw.key" "cert = $PWD/gw.pem" "client-ca = $PWD/root.pem"
+    tls_helper "ca = $PWD/root.pem" "key = $PWD/old.key" "cert = $PWD/old.pem"
+    expect_refusal "the gateway finds this side's certificate expired" "the client's certificate has expired"
+    stop "$helper_pid"
+    tls_helper "ca = $PWD/root.pem" "key = $PWD/foreign.key" "cert = $PWD/foreign.pem"
+    expect_refusal "the gateway does not know who signed this side's certificate" \
+        "the client's certificate is not signed by an authority that is trusted here"
+    stop "$helper_pid"
+    tls_helper "ca = $PWD/stranger.pem" "key = $PWD/foreign.key" "cert = $PWD/foreign.pem"
+    expect_refusal "the gateway's certificate is not signed by an authority that is trusted here" \
+        "the client does not know who signed this gateway's certificate"
+}
+
+@test "an encrypted key, one of another certificate, and no way to know the peer are refused at the start" {
+    authority root
+    certificate gw root gateway -days 3
+    openssl ec -in gw.key -aes128 -passout pass:x -out encrypted.key 2>/dev/null
+    certificate other root other -days 3
+    refused() {
+        printf '%s\n' '[listen]' 'address = tls://127.0.0.1:1' "$@" >bad.conf
+        run "$BUILD/smux-gateway" -c bad.conf
+        [ "$status" = 2 ]
+    }
+    chmod 600 encrypted.key
+    refused "key = $PWD/encrypted.key" "cert = $PWD/gw.pem" "client-ca = $PWD/root.pem"
+    [[ "$output" = *"encrypted.key: expected a key that is not encrypted"* ]]
+    refused "key = $PWD/other.key" "cert = $PWD/gw.pem" "client-ca = $PWD/root.pem"
+    [[ "$output" = *"other.key: expected the key of the certificate in $PWD/gw.pem"* ]]
+    refused "key = $PWD/gw.key" "cert = $PWD/gw.pem"
+    [[ "$output" = *"expected psk, client-pins or client-ca for tls:// addresses"* ]]
+    refused "client-ca = $PWD/root.pem"
+    [[ "$output" = *"expected key for tls:// addresses"* ]]
+    refused "key = $PWD/gw.key" "cert = $PWD/gw.csr" "client-ca = $PWD/root.pem"
+    [[ "$output" = *"gw.csr: expected a certificate (PEM)"* ]]
 }

@@ -95,12 +95,13 @@ static void mistakes_name_file_line_and_expectation(void **state) {
     refused(MAIN "\nport = 3\n", "test.conf:4: ", "unknown key \"port\"");
     refused(MAIN "[helper]\nport = 3\n",
             "test.conf:4: ", ", max-streams, max-streams-per-user, max-memory");
-    refused(MAIN "\nport = 3\n", "test.conf:4: ", ", max-stream-buffer, psk, ca, cert, key");
+    refused(MAIN "\nport = 3\n",
+            "test.conf:4: ", ", max-stream-buffer, psk, pin, ca, crl, server-name, cert, key");
     refused(MAIN "[helper]\nsocket = relative\n", "test.conf:4: ", "absolute path");
     refused(MAIN "connections = 65\n", "test.conf:3: ", "1 to 64");
     refused(MAIN "keepalive-timeout = 1s\n", "test.conf:1: ", "not below keepalive-interval");
     refused(MAIN "max-stream-buffer = 1g\n", "test.conf:1: ", "max-stream-buffer");
-    refused(MAIN "cert = /x\n", "test.conf:1: ", "cert and key together");
+    refused(MAIN "cert = /x\n", "test.conf:1: ", "expected key with cert");
     refused(MAIN MAIN, "test.conf:3: ", "second");
     refused(MAIN "[route r]\n", "test.conf:3: ", "expected destinations");
     refused("[route r]\ndestinations = *\ngateway = g\n", "test.conf:1: ", "there is none");
