@@ -68,8 +68,8 @@ extern "C" {
 typedef struct smux_session smux_session;
 typedef struct smux_stream smux_stream;
 
-/* Creates a session.  `config` and `allocator` are copied; NULL stands for the defaults and for
- * malloc and free.  On success *session belongs to the caller, who frees it with smux_session_free.
+/* Creates a session.  `config` and `allocator` are copied; NULL means the defaults, or malloc
+ * and free.  On success *session belongs to the caller, who frees it with smux_session_free.
  * Errors: SMUX_ERR_NOMEM, SMUX_ERR_CONFIG (smux_config_verify says which field is wrong). */
 SMUX_API int smux_session_new(smux_session **session, enum smux_role role,
                               const smux_config *config, const smux_allocator *allocator,
@@ -81,8 +81,8 @@ SMUX_API void smux_session_free(smux_session *session);
 
 /* Ends the session locally.  `error` is the reason: SMUX_ERR_CARRIER when the connection broke,
  * SMUX_ERR_CLOSED when the application is done; anything that is not a session error counts as
- * SMUX_ERR_CLOSED.  Nothing is sent, since smux has no frame for it: the peer learns it from the
- * end of the carrier.  Every stream fails with `error`, without an event of its own.
+ * SMUX_ERR_CLOSED.  Nothing is sent, since smux has no frame for it: the peer learns of it from
+ * the end of the carrier.  Every stream fails with `error`, without an event of its own.
  * SMUX_EVENT_FAILED follows once, after the SMUX_EVENT_RETURNED of all borrowed buffers.
  *
  * Between smux_session_output and smux_session_output_done all these events wait for the latter:
@@ -95,8 +95,8 @@ SMUX_API int smux_session_error(const smux_session *session);
  * lives.  The text belongs to the session and is valid until smux_session_free. */
 SMUX_API const char *smux_session_error_text(const smux_session *session);
 
-/* Stops the opening of new streams.  A peer with extensions is told, and the streams it opens are
- * refused once it has confirmed that; until then it may open some, within accept_backlog and
+/* Stops the opening of new streams.  A peer with extensions is told, and streams that it opens are
+ * refused once it has confirmed that; until then it may open more, within accept_backlog and
  * max_streams.  Streams of other peers are refused at once.  smux_stream_open fails from now on,
  * with SMUX_ERR_GOAWAY.  Existing streams continue.  Idempotent. */
 SMUX_API void smux_session_goaway(smux_session *session);
@@ -105,12 +105,12 @@ SMUX_API void smux_session_goaway(smux_session *session);
  * NOP instead, which nobody answers. */
 SMUX_API void smux_session_ping(smux_session *session);
 
-/* A snapshot of a session.  Counters begin at 0 and count since the session began. */
+/* A snapshot of a session.  Counters start at 0 when the session starts. */
 typedef struct smux_session_info {
     enum smux_role role;
     /* 1 or 2; 0 while a server with SMUX_VERSION_AUTO waits for the client's first frame. */
     int version;
-    /* As smux_session_error. */
+    /* See smux_session_error. */
     int error;
     /* The peer has announced the extensions. */
     bool peer_extensions;
@@ -187,7 +187,7 @@ typedef struct smux_event {
     int error;
     /* NULL for events of the session. */
     smux_stream *stream;
-    /* As smux_stream_user(stream); NULL without a stream. */
+    /* smux_stream_user(stream); NULL without a stream. */
     void *user;
     /* DATA: what arrived. */
     const uint8_t *data;
@@ -258,11 +258,11 @@ SMUX_API void smux_session_pause_reading(smux_session *session, bool paused, uin
  * session's error. */
 SMUX_API int smux_stream_open(smux_session *session, smux_stream **stream);
 
-/* Takes a stream that the peer opened out of the backlog.  It can be used like any other before
- * that.  On other streams this has no effect. */
+/* Takes a stream that the peer opened out of the backlog.  The stream can be used like any other
+ * even before that.  On other streams this has no effect. */
 SMUX_API void smux_stream_accept(smux_stream *stream);
 
-/* Closes the sending direction: FIN follows what is queued.  Receiving continues.  Idempotent.
+/* Closes the sending direction: a FIN follows what is queued.  Receiving continues.  Idempotent.
  * Fails with the stream's error if it has been reset. */
 SMUX_API int smux_stream_close_write(smux_stream *stream);
 
@@ -273,11 +273,11 @@ SMUX_API int smux_stream_close_write(smux_stream *stream);
 SMUX_API void smux_stream_close(smux_stream *stream);
 
 /* Aborts the stream and gives up the handle.  What is queued is dropped, and a peer with extensions
- * sees a reset; another sees FIN, like the end of an orderly stream.  During a session's first
- * second it is held back until the peer has said whether it supports the extensions. */
+ * sees a reset; any other sees FIN, as at the end of an orderly stream.  During a session's first
+ * second the reset is held back until the peer has said whether it supports the extensions. */
 SMUX_API void smux_stream_reset(smux_stream *stream);
 
-/* Closes the sending direction with a reset instead of FIN, behind what is queued.  Receiving
+/* Closes the sending direction with a reset instead of FIN, after what is queued.  Receiving
  * continues until SMUX_EVENT_RESET with SMUX_ERR_LOCAL_RESET says that all of it has gone out.
  * smux_stream_reset may be called before that and takes effect at once.  Idempotent.  Fails with
  * the stream's error if it has been reset. */
@@ -342,11 +342,11 @@ SMUX_API smux_stream *smux_session_next_stream(const smux_session *session,
 SMUX_API ssize_t smux_stream_send(smux_stream *stream, const void *data, size_t len);
 SMUX_API ssize_t smux_stream_sendv(smux_stream *stream, const struct iovec *iov, int iovcnt);
 
-/* Marks a queued byte as urgent, as TCP's MSG_OOB does: the last one, or that which `behind` bytes
- * follow.  The peer's SMUX_EVENT_DATA that ends with it has `urgent` set.  Only one byte is marked
- * at a time: a new mark replaces one whose byte is not in a frame yet, as in TCP, and
+/* Marks a queued byte as urgent, as TCP's MSG_OOB does: the last one, or the one that `behind`
+ * bytes follow.  The peer's SMUX_EVENT_DATA that ends with it has `urgent` set.  Only one byte is
+ * marked at a time: a new mark replaces one whose byte is not in a frame yet, as in TCP, and
  * smux_session_send_cancel on the stream removes it.  A peer without extensions gets the byte like
- * any other.  Errors: SMUX_ERR_ARGUMENT if that byte is not queued any more; SMUX_ERR_SHUT, the
+ * any other.  Errors: SMUX_ERR_ARGUMENT if that byte is no longer queued; SMUX_ERR_SHUT, the
  * stream's or the session's error as in smux_stream_send. */
 SMUX_API int smux_stream_mark_urgent(smux_stream *stream, size_t behind);
 
@@ -362,7 +362,7 @@ struct smux_sendbuf {
     size_t len;
     /* For the caller's own use. */
     void *user;
-    /* Private to the engine, no part of the API: zero them once, and never read or change them. */
+    /* Private to the engine, not part of the API: zero them once, and never read or change them. */
     smux_sendbuf *next_;
     smux_stream *stream_;
     size_t capacity_;
@@ -370,11 +370,11 @@ struct smux_sendbuf {
     int state_;
 };
 
-/* Queues `buffer` behind what is queued already.  The struct and the bytes it points to are
- * borrowed until SMUX_EVENT_RETURNED names it.  That event always comes, also after a reset or a
+/* Queues `buffer` after what is already queued.  The struct and the bytes it points to are
+ * borrowed until SMUX_EVENT_RETURNED names it.  That event always comes, even after a reset or a
  * failure, unless the session is freed or smux_session_send_cancel succeeds.  stream_send_buffer
  * and session_send_buffer do not apply, since the memory is the caller's.  Errors, with nothing
- * borrowed: SMUX_ERR_ARGUMENT (empty, or lent already), SMUX_ERR_SHUT, the stream's or the
+ * borrowed: SMUX_ERR_ARGUMENT (empty, or already lent), SMUX_ERR_SHUT, the stream's or the
  * session's error. */
 SMUX_API int smux_stream_send_borrowed(smux_stream *stream, smux_sendbuf *buffer);
 
@@ -386,9 +386,9 @@ SMUX_API int smux_stream_send_borrowed(smux_stream *stream, smux_sendbuf *buffer
  * it is not queued because its SMUX_EVENT_RETURNED has come or is pending. */
 SMUX_API int smux_session_send_cancel(smux_session *session, smux_sendbuf *buffer, size_t *left);
 
-/* The most bytes that one smux_session_output hands out, not counting the rest of a frame begun
- * before: enough to be worth a system call, and little enough for urgent frames to get their turn
- * soon. */
+/* The most bytes that one smux_session_output hands out, not counting the rest of a frame that is
+ * partly sent: enough to be worth a system call, and little enough for urgent frames to get their
+ * turn soon. */
 #define SMUX_OUTPUT_MAX (260u * 1024u) /* four of the largest frames */
 
 /* Fills `iov`, which has room for iov_max entries, with what is to be written to the carrier now.
@@ -402,7 +402,7 @@ SMUX_API int smux_session_output(smux_session *session, struct iovec *iov, int i
 
 /* Says that the carrier took the first n of those bytes: all, some or none.  Every
  * smux_session_output that returned more than 0 must be followed by one smux_session_output_done,
- * also when writing failed.  Frames that were not begun are planned anew by the next
+ * even if writing failed.  Frames that were not begun are planned anew by the next
  * smux_session_output, so that urgent ones can overtake them. */
 SMUX_API void smux_session_output_done(smux_session *session, size_t n);
 
@@ -414,8 +414,8 @@ SMUX_API bool smux_session_want_write(const smux_session *session);
 
 #define SMUX_NEVER UINT64_MAX
 
-/* Returns when smux_session_tick is to be called next; SMUX_NEVER if it need not be.  0 while an
- * event is pending: smux_session_next_event is to be called at once. */
+/* Returns when to call smux_session_tick next; SMUX_NEVER if there is no need to.  0 while an event
+ * is pending: call smux_session_next_event at once. */
 SMUX_API uint64_t smux_session_deadline(const smux_session *session);
 
 /* Does what is due: keepalives and timeouts.  Calling it early is harmless. */

@@ -13,7 +13,7 @@
  *         smuxb_stream_close(stream);
  *     }
  *
- * Threads: every function may be called from any number of threads at once, also on the same
+ * Threads: every function may be called from any number of threads at once, even on the same
  * stream.  Concurrent writes to a stream do not mix: the bytes of each call stay together.  A
  * session over a descriptor has one thread of its own, one over a transport has three; they block
  * all signals.
@@ -21,11 +21,11 @@
  * Handles: a smuxb_stream * is given up by smuxb_stream_close or smuxb_stream_reset, a
  * smuxb_session * by smuxb_session_free.  Threads that are waiting inside a call on it at that
  * moment return with an error, and the memory lives for as long as they need it.  But no call may
- * begin on a handle that has been given up, and a thread that is about to begin one cannot know
+ * start on a handle that has been given up, and a thread that is about to start one cannot know
  * that another is giving it up.  Therefore:
  *   - end a session that threads share with smuxb_session_close, which makes their calls return,
  *     and free it with smuxb_session_free when none of them will make another call, for example
- *     when they have been joined.  The handle of a stream keeps its session's memory alive, too.
+ *     when they have been joined.  The handle of a stream also keeps its session's memory alive.
  *   - give each thread a handle of its own, from smuxb_stream_ref, if threads share a stream and do
  *     not know when another one closes it.  Do so before any of them can close it.
  *
@@ -95,7 +95,7 @@ SMUX_API enum smux_tier smuxb_error_tier(int error);
  * closes it, and *session belongs to the caller, who frees it with smuxb_session_free.  On failure
  * the descriptor stays the caller's and *session is NULL.  TCP_NODELAY is set on TCP.
  *
- * `config` is copied, NULL stands for the defaults; a hash_seed of 0 is replaced by a random one.
+ * `config` is copied; NULL means the defaults; a hash_seed of 0 is replaced by a random one.
  * Errors: SMUX_ERR_CONFIG (smux_config_verify says which field is wrong), SMUX_ERR_NOMEM,
  * SMUXB_ERR_DESCRIPTOR, SMUXB_ERR_THREAD, SMUXB_ERR_SYSTEM. */
 SMUX_API int smuxb_session_client(smuxb_session **session, int fd, const smux_config *config);
@@ -111,7 +111,7 @@ typedef struct smuxb_transport {
     /* Waits until it can write some of the bytes, and returns how many it wrote (at least 1), or -1
      * with errno. */
     ssize_t (*writev)(void *context, const struct iovec *iov, int iovcnt);
-    /* Makes calls of `read` and `writev`, those that are waiting and later ones, return soon;
+    /* Makes all calls of `read` and `writev`, waiting or later ones, return soon;
      * shutdown(2) of the socket beneath does that.  Called once, from any thread, never after
      * `close`. */
     void (*shutdown)(void *context);
@@ -149,10 +149,10 @@ SMUX_API int smuxb_session_close(smuxb_session *session);
 SMUX_API void smuxb_session_free(smuxb_session *session);
 
 /* Whether calls on the session fail, because it has ended for whatever reason or
- * smuxb_session_close has begun. */
+ * smuxb_session_close has been called. */
 SMUX_API bool smuxb_session_is_closed(const smuxb_session *session);
 
-/* Waits for the session's end, until `deadline_us` (0: for ever; a time in the past: do not wait).
+/* Waits for the session's end, until `deadline_us` (0: forever; a time in the past: do not wait).
  * Returns the error that ended it, or SMUXB_ERR_TIMEOUT while it lives, which it does until
  * smuxb_session_close is done.  SMUX_ERR_CLOSED: this side closed it.  SMUX_ERR_CARRIER: the
  * connection ended, and smuxb_session_errno says how. */
@@ -174,9 +174,9 @@ SMUX_API void smuxb_session_goaway(smuxb_session *session);
 SMUX_API void smuxb_session_ping(smuxb_session *session);
 
 /* Copy the address of the socket and that of its peer to `addr`, as they were when the session
- * began; they stay available after its end.  As with getsockname(2), *len is the room at `addr` and
- * becomes the address's length, which may be more.  Error: SMUXB_ERR_DESCRIPTOR if the session runs
- * over a transport. */
+ * started; they stay available after its end.  As with getsockname(2), *len is the room at `addr`
+ * and becomes the address's length, which may be more.  Error: SMUXB_ERR_DESCRIPTOR if the session
+ * runs over a transport. */
 SMUX_API int smuxb_session_local_addr(const smuxb_session *session, struct sockaddr *addr,
                                       socklen_t *len);
 SMUX_API int smuxb_session_remote_addr(const smuxb_session *session, struct sockaddr *addr,
@@ -191,8 +191,8 @@ SMUX_API int smuxb_stream_open(smuxb_session *session, smuxb_stream **stream);
 
 /* Waits for a stream that the peer opens, until the accept deadline, and gives the caller a handle
  * as smuxb_stream_open does.  While the backlog is full the session receives only as fast as
- * streams are accepted; if none has been for half a second, it refuses further ones.  Errors:
- * SMUXB_ERR_TIMEOUT, the session's. */
+ * streams are accepted; if none has been accepted for half a second, it refuses further ones.
+ * Errors: SMUXB_ERR_TIMEOUT, the session's. */
 SMUX_API int smuxb_stream_accept(smuxb_session *session, smuxb_stream **stream);
 /* Sets the deadline of smuxb_stream_accept, for all threads.  0, the default, means none. */
 SMUX_API void smuxb_session_set_accept_deadline(smuxb_session *session, uint64_t deadline_us);
@@ -202,9 +202,9 @@ SMUX_API void smuxb_session_set_accept_deadline(smuxb_session *session, uint64_t
 /* Waits for data, until the read deadline, and stores what there is, at most `len` bytes.  Returns
  * how many were stored (at least 1), or 0 at the peer's end of the stream or if `len` is 0.
  *
- * All `len` bytes at `data` belong to the library during the call.  Afterwards those behind what
- * was stored, which is all of them if it returned 0 or an error, are unspecified: they may have
- * been overwritten, even with data of other streams of the session.
+ * All `len` bytes at `data` belong to the library during the call.  Afterwards the bytes past
+ * what was stored (all of them after 0 or an error) are unspecified: they may have been
+ * overwritten, even with data of other streams of the session.
  *
  * Data that arrived before the session's end is delivered first; a reset of the stream discards
  * what was unread.  An error never looks like the end of the stream.  Errors: SMUXB_ERR_TIMEOUT,
@@ -218,7 +218,7 @@ typedef struct smuxb_loan {
     struct iovec iov[SMUXB_LOAN_PIECES];
     /* How many pieces there are; 0: nothing is lent. */
     int iovcnt;
-    /* Private to the library, no part of the API. */
+    /* Private to the library, not part of the API. */
     void *blocks_[SMUXB_LOAN_PIECES];
 } smuxb_loan;
 
@@ -236,9 +236,9 @@ SMUX_API void smuxb_stream_return(smuxb_loan *loan);
  * when reading the stream need no longer wait: because of data, its end, or an error.
  * smuxb_session_ready waits for such a notice of any stream of the session, until `deadline_us` (0:
  * none), and sets *stream to the caller's own handle of that stream.  Each notice goes to one
- * thread only.  For another one watch the stream again, also if not everything was read.  Closing
- * or resetting a stream cancels its watch.  When the session ends, all watched streams become
- * ready; smuxb_session_ready fails with the session's error only after these.  Errors:
+ * thread only.  To get another one, watch the stream again, even if not everything was read.
+ * Closing or resetting a stream cancels its watch.  When the session ends, all watched streams
+ * become ready; smuxb_session_ready fails with the session's error only after these.  Errors:
  * SMUXB_ERR_TIMEOUT, the session's. */
 SMUX_API void smuxb_stream_watch(smuxb_stream *stream);
 SMUX_API int smuxb_session_ready(smuxb_session *session, uint64_t deadline_us,
@@ -247,7 +247,7 @@ SMUX_API int smuxb_session_ready(smuxb_session *session, uint64_t deadline_us,
 /* Writes all `len` bytes and returns their number, waiting for the peer's window and the carrier
  * until the write deadline.  `data` may be reused when it returns.  Nothing is sent if `len` is 0.
  *
- * If the deadline, lack of memory or smuxb_stream_close ends it half way, it returns how many bytes
+ * If the deadline, lack of memory or smuxb_stream_close ends it halfway, it returns how many bytes
  * had gone out, or the error if there were none.  If the stream or the session has failed, or was
  * ended by smuxb_stream_reset or smuxb_session_close, it returns the error, however much had gone
  * out.  Bytes have gone out when they have been handed to the carrier, or to a queue before it that
@@ -267,11 +267,11 @@ SMUX_API int smuxb_stream_close_write(smuxb_stream *stream);
 
 /* Closes the stream and gives up the handle.  What was written still goes out, followed by the end
  * of the stream; what arrives is dropped.  Threads inside a call on it return with
- * SMUXB_ERR_STREAM_CLOSED, or, from a write that is half way, with what had gone out.  Does not
+ * SMUXB_ERR_STREAM_CLOSED, or, from a write that is halfway, with what had gone out.  Does not
  * wait.  `stream` may be NULL. */
 SMUX_API void smuxb_stream_close(smuxb_stream *stream);
-/* Aborts the stream and gives up the handle: as smuxb_stream_close, but what has not gone out yet
- * is dropped (so a write that is half way returns SMUXB_ERR_STREAM_CLOSED as well), and the peer
+/* Aborts the stream and gives up the handle: like smuxb_stream_close, but what has not gone out
+ * yet is dropped (so a write that is halfway returns SMUXB_ERR_STREAM_CLOSED as well), and the peer
  * sees an error instead of the end.  (A plain smux peer, which knows no reset, sees the end.) */
 SMUX_API void smuxb_stream_reset(smuxb_stream *stream);
 
@@ -291,16 +291,17 @@ SMUX_API void smuxb_stream_set_deadline(smuxb_stream *stream, uint64_t deadline_
 /* The stream's id on the wire. */
 SMUX_API uint32_t smuxb_stream_id(const smuxb_stream *stream);
 /* The stream's session.  The pointer is valid as long as the stream's handle, even after
- * smuxb_session_free, by which the session has been closed. */
+ * smuxb_session_free, which closes the session. */
 SMUX_API smuxb_session *smuxb_stream_session(const smuxb_stream *stream);
 /* Fills *info in; see smux.h.  Errors, with nothing filled in: SMUXB_ERR_STREAM_CLOSED after
- * smuxb_stream_close or smuxb_stream_reset; SMUX_ERR_NOMEM if the stream was reset for that. */
+ * smuxb_stream_close or smuxb_stream_reset; SMUX_ERR_NOMEM if the stream was reset for lack
+ * of memory. */
 SMUX_API int smuxb_stream_get_info(const smuxb_stream *stream, smux_stream_info *info);
 
 /* ---- Time ----------------------------------------------------------------------------------- */
 
-/* The present time of CLOCK_MONOTONIC in microseconds, and the deadline that lies so many
- * milliseconds ahead, UINT64_MAX if it is too far to tell. */
+/* The present time of CLOCK_MONOTONIC in microseconds, and the deadline the given number of
+ * milliseconds ahead; UINT64_MAX if it is too far ahead. */
 SMUX_API uint64_t smuxb_now_us(void);
 SMUX_API uint64_t smuxb_after_ms(uint64_t milliseconds);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * libsmux: errors, configuration and memory, as the engine (smux.h) and the blocking API
- * (smux_blocking.h) use them.  Either of these headers includes this one.
+ * (smux_blocking.h) use them.  Both of those headers include this one.
  */
 #ifndef SMUX_CONFIG_H
 #define SMUX_CONFIG_H
@@ -57,7 +57,7 @@ enum smux_error {
 SMUX_API const char *smux_strerror(int error);
 /* Its name ("SMUX_ERR_PEER_RESET"): static, never NULL. */
 SMUX_API const char *smux_error_name(int error);
-/* What it ends.  SMUX_TIER_NONE for SMUX_OK and for values that are none of the errors above. */
+/* What it ends.  SMUX_TIER_NONE for SMUX_OK and for values that are not among the errors above. */
 SMUX_API enum smux_tier smux_error_tier(int error);
 
 /* ---- Configuration -------------------------------------------------------------------------- */
@@ -75,7 +75,7 @@ enum smux_on_full {
      * smux_session_feed is still delivered. */
     SMUX_FULL_STALL,
     /* The stream that holds the most bytes (within a factor of two) is reset with SMUX_ERR_OVERRUN,
-     * so that the others flow on.  This never happens between two sides of this library that both
+     * so that the others continue.  This never happens between two sides of this library that both
      * use version 2, this setting, extensions, auto_window and a max_receive_buffer of at least
      * 16 MiB: they promise each other no more than the budget holds and refuse streams for which
      * there is no room (PROTOCOL.md, 7). */
@@ -106,16 +106,16 @@ typedef struct smux_config {
     /* The window of a version 2 stream without auto_window, 1..max_receive_buffer.  Default
      * 64 KiB. */
     uint32_t max_stream_buffer;
-    /* Version 2: windows begin at 256 KiB and grow with the measured bandwidth-delay product, all
+    /* Version 2: windows start at 256 KiB and grow with the measured bandwidth-delay product, all
      * of them together by less than half of max_receive_buffer.  Default true. */
     bool auto_window;
-    /* The largest automatic window, 262144..max_receive_buffer; 0 stands for half of
+    /* The largest automatic window, 262144..max_receive_buffer; 0 means half of
      * max_receive_buffer, at least 256 KiB.  Default 0. */
     uint32_t max_window;
-    /* A stream on which no data has moved for that long is reset; 0: never.  Default 0. */
+    /* A stream on which no data has moved for this long is reset; 0: never.  Default 0. */
     uint64_t stream_idle_timeout_us;
     /* A stream given up by smux_stream_close that still has data to send is reset when the peer has
-     * opened no window for it for that long; 0: never.  Default 10 min: a reader may well pause for
+     * opened no window for it for this long; 0: never.  Default 10 min: a reader may well pause for
      * a minute, but a plain peer that has closed the stream will never open one. */
     uint64_t linger_timeout_us;
     /* The most streams of the peer that wait for smux_stream_accept, 1..2^31-1.  Further ones are
@@ -134,10 +134,10 @@ typedef struct smux_config {
     /* Offer the extensions, and use them with a peer that has them.  Default true. */
     bool extensions;
     /* A random number that protects look-ups against peers that choose stream ids to slow them
-     * down.  0 stands for one made of addresses and the time, which is weaker.  Default 0. */
+     * down.  0 means one derived from addresses and the time, which is weaker.  Default 0. */
     uint64_t hash_seed;
     /* Where both sides keep their promises (SMUX_FULL_RESET): the most bytes that may be promised
-     * in all.  0, or more than max_receive_buffer, stands for max_receive_buffer.  Default 0. */
+     * in all.  0, or more than max_receive_buffer, means max_receive_buffer.  Default 0. */
     uint32_t max_promised;
 } smux_config;
 

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Behind those of the program. Long options are numbered from FIRST, so that none is a letter. */
+/* These follow the options of the program. Long options are numbered from FIRST on, so that none
+ * looks like a letter. */
 enum { OPTION_HELP = PROGRAM_OPTIONS_MAX, OPTION_VERSION, OPTIONS_END };
 #define FIRST 256
 
@@ -69,7 +70,7 @@ static void prepare(struct prepared *prepared, const struct program *program) {
     add(prepared, &count, OPTION_VERSION, 'V', "version", false);
 }
 
-/* The number of the option that getopt_long found, by letter or by name. */
+/* The index of the option that getopt_long found, by letter or by name. */
 static int index_of(const struct program *program, int found) {
     if (found >= FIRST)
         return found - FIRST;
@@ -83,7 +84,7 @@ static int complain(const struct program *program, int found, const char *word) 
     bool is_long = strncmp(word, "--", 2) == 0;
     if (found == ':') {
         const struct program_option *row = &program->options[index_of(program, optopt)];
-        return program_misused(program, "--%s: expected %s behind it", row->name, row->value);
+        return program_misused(program, "--%s: expected %s after it", row->name, row->value);
     }
     if (is_long && optopt >= FIRST)
         return program_misused(program, "%s: expected no value", word);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* config.c - the tables of keys of smuxshim.conf, and what is checked across sections. */
+/* config.c - the key tables of smuxshim.conf, and the checks across sections. */
 #include "core/common/config.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "core/common/ini.h"
 
-/* What the ini reader's handler works on. */
+/* The state of the handler that the INI reader calls. */
 struct parse_state {
     struct config *config;
     struct config_gateway *gateway; /* of the current section, or NULL */
@@ -18,7 +18,7 @@ struct parse_state {
     unsigned line_of_route[ROUTES_MAX], line_of_gateway[CONFIG_GATEWAYS_MAX];
 };
 
-/* ---- Types of values that only this file has ---- */
+/* ---- Value types that only this file needs ---- */
 
 static bool set_range(const struct key *key, void *section, const char *value,
                       struct ini_error *error) {
@@ -55,7 +55,7 @@ static bool set_accounts(const struct key *key, void *section, const char *value
     return len > 0 || key_expected(key, "names or ids", value, error);
 }
 
-/* The last line with addresses is the one that counts. */
+/* If there are several lines with addresses, the last one counts. */
 static bool set_addresses(const struct key *key, void *section, const char *value,
                           struct ini_error *error) {
     struct config_gateway *gateway = section;
@@ -273,7 +273,8 @@ static bool check_gateway(const struct config_gateway *gateway, struct ini_error
     return true;
 }
 
-/* A destination that can never be reached, because its addresses stand for names. */
+/* A destination that can never be reached, because its addresses are reserved to stand for host
+ * names. */
 static const struct route_rule *unreachable_rule(const struct config *config) {
     const struct name_range *v4 = &config->names.ranges.v4, *v6 = &config->names.ranges.v6;
     const struct route_rule *rule =
@@ -303,7 +304,7 @@ bool config_check_names(const struct config *config, struct config_error *error)
     return !rule;
 }
 
-/* What only shows when the whole file is known. The line given is that of the section. */
+/* Checks what only the whole file shows. The line reported is that of the section. */
 static bool check_sections(struct parse_state *state, struct ini_error *error) {
     struct config *config = state->config;
     for (size_t i = 0; i < config->n_gateways; i++) {

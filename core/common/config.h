@@ -17,10 +17,10 @@
  *     [names]
  *     ipv4 = 10.255.0.0/16
  *
- * Routes keep the order of the file. Every key is one row of a table in config.c (key_table.h); a
+ * Routes keep the order of the file. Every key is one row of a table in config.c (key_table.h). A
  * mistake stops the reading and is reported as "FILE:LINE: what was found, what was expected". The
- * struct is flat, without pointers; reading allocates nothing on the heap (the shim reads it inside
- * connect(2)): the file is read into memory that is mapped and unmapped around it.
+ * struct is flat, without pointers. Reading allocates nothing on the heap, because the shim reads
+ * the file inside connect(2): the file goes into memory that is mapped for the purpose.
  */
 #ifndef CORE_COMMON_CONFIG_H
 #define CORE_COMMON_CONFIG_H
@@ -40,7 +40,7 @@
 #define CONFIG_URL_MAX       271 /* "tcp://" + 255 bytes of host + ":65535" and change */
 #define CONFIG_PATH_MAX      255
 #define CONFIG_LIST_MAX      1023
-#define CONFIG_FILE_MAX      (1024 * 1024) /* bytes; a larger file is a mistake */
+#define CONFIG_FILE_MAX      (1024 * 1024) /* bytes; a larger file is an error */
 
 enum config_scheme { CONFIG_TCP, CONFIG_TLS, CONFIG_UNIX };
 
@@ -52,9 +52,9 @@ struct config_address {
     char host[CONFIG_PATH_MAX + 1];
 };
 
-/* What a session is made with, at either end (helper/relay/session_config.h). */
+/* The settings of a session, at either end (helper/relay/session_config.h). */
 struct session_limits {
-    uint8_t version;                /* of smux, 1 or 2; at a gateway also SMUX_VERSION_AUTO */
+    uint8_t version;                /* of smux: 1 or 2; at a gateway also SMUX_VERSION_AUTO */
     uint32_t keepalive_interval_ms; /* 0: no keepalive */
     uint32_t keepalive_timeout_ms;
     uint32_t max_frame_size;                        /* bytes */
@@ -78,7 +78,7 @@ struct config_gateway {
     char server_name[256];          /* empty: the host of the address */
 };
 
-/* syslog's numbers. */
+/* The numbers are those of syslog. */
 enum config_log_level {
     CONFIG_LOG_ERROR = 3,
     CONFIG_LOG_WARN = 4,
@@ -90,18 +90,18 @@ enum config_log_level {
 enum config_sandbox { CONFIG_SANDBOX_NO, CONFIG_SANDBOX_YES, CONFIG_SANDBOX_LOG };
 
 struct config_helper {
-    char socket[CONFIG_PATH_MAX + 1];      /* empty: the rule of helper_place_socket */
+    char socket[CONFIG_PATH_MAX + 1];      /* empty: helper_place_socket decides */
     uint32_t socket_mode;                  /* default 0600 */
     char allow_users[CONFIG_LIST_MAX + 1]; /* names or ids, separated by single commas */
     char allow_groups[CONFIG_LIST_MAX + 1];
-    bool autostart;    /* may the launcher (and the shim) start a helper? default yes */
+    bool autostart;    /* whether launcher and shim may start a helper; default yes */
     bool core_dumps;   /* default no */
     uint8_t sandbox;   /* enum config_sandbox */
     uint8_t log_level; /* enum config_log_level */
     char log_file[CONFIG_PATH_MAX + 1]; /* empty: stderr, or nowhere when detached */
-    uint32_t max_streams;               /* at once, over all gateways; default 65536 */
+    uint32_t max_streams;               /* at a time, over all gateways; default 65536 */
     uint32_t max_streams_per_user;      /* of a user who is neither root nor the helper's owner */
-    uint32_t max_memory; /* for data in passing; 0: the helper looks at the machine */
+    uint32_t max_memory; /* for data in transit; 0: the helper derives it from the machine */
 };
 
 /* Host names that only the gateway can resolve, and the addresses that stand for them. */
@@ -111,7 +111,7 @@ struct config_names {
 };
 
 struct config {
-    char file[CONFIG_PATH_MAX + 1]; /* where it was read from; empty: the environment */
+    char file[CONFIG_PATH_MAX + 1]; /* the file it was read from; empty: the environment */
     uint16_t n_gateways;
     struct config_gateway gateway[CONFIG_GATEWAYS_MAX];
     struct route_list routes;
@@ -123,87 +123,88 @@ struct config_error {
     char text[CONFIG_PATH_MAX + 900]; /* one line without newline */
 };
 
-/* Sets every default and no gateway, no route. */
+/* Sets every default, with no gateways and no routes. */
 void config_init(struct config *config);
 
-/* Parses `text` (`len` bytes, need not be terminated) as if it were the file `file`. Checks across
- * sections too: every route's gateway exists, every gateway has an address, every route has
- * destinations. False and an error on the first mistake. */
+/* Parses `text` (`len` bytes, need not be terminated) as the content of the file `file`. Also
+ * checks across sections: every route's gateway exists, every gateway has an address, every route
+ * has destinations. On the first mistake returns false and sets the error. */
 bool config_parse(struct config *config, const char *file, const char *text, size_t len,
                   struct config_error *error);
 
-/* Reads and parses a file. A file that cannot be read is an error that names it and the reason. */
+/* Reads and parses a file. If the file cannot be read, the error names it and the reason. */
 bool config_read(struct config *config, const char *file, struct config_error *error);
 
-/* Reads a file into memory of its own, with room for a terminator at (*text)[*len], which is given
- * back with config_file_unmap. 0, or a negative errno; -EFBIG if it has more than CONFIG_FILE_MAX
- * bytes. */
+/* Reads a file into memory of its own, with room for a terminator at (*text)[*len]. Release it with
+ * config_file_unmap. Returns 0 or a negative errno; -EFBIG if the file has more than
+ * CONFIG_FILE_MAX bytes. */
 int config_file_map(const char *file, char **text, size_t *len);
 void config_file_unmap(char *text);
 
-/* The same of a file that is open; closes it. */
+/* The same for an open file, which is closed. */
 int config_file_map_open(int fd, char **text, size_t *len);
 
-/* For the programs, at their start: SMUXSHIM_CONFIG, if it is relative, becomes absolute in the
- * environment, for those that they start, and for themselves elsewhere. */
+/* Programs call this when they start: a relative SMUXSHIM_CONFIG becomes absolute in the
+ * environment, so that it stays valid for the programs they start and in other working
+ * directories. */
 void config_make_absolute(void);
 
-/* Which file applies, after the order SMUXSHIM_CONFIG, $XDG_CONFIG_HOME/smuxshim/smuxshim.conf
- * (default ~/.config), /etc/smuxshim/smuxshim.conf. Files named by SMUXSHIM_CONFIG are returned
- * whether they exist or not (a missing one is then a mistake), others only if they exist. Returns
- * false if there is none. */
+/* Finds the file that applies, in the order SMUXSHIM_CONFIG,
+ * $XDG_CONFIG_HOME/smuxshim/smuxshim.conf (default ~/.config), /etc/smuxshim/smuxshim.conf. The
+ * file named by SMUXSHIM_CONFIG is returned whether it exists or not (a missing one is an error
+ * later), the others only if they exist. Returns false if there is none. */
 bool config_find(char *out, size_t size);
 
-/* What a process that was given no file should use: SMUXSHIM_ROUTES, SMUXSHIM_GATEWAY and
- * SMUXSHIM_NAMES (ranges, see name_range.h) where they are set, each overriding that part of the
- * file (config_find) if there is one. SMUXSHIM_GATEWAY is a list of addresses for the gateway
- * "main", or the name of a gateway of the file. Nothing set and no file: an empty configuration,
- * true. */
+/* The configuration for a process that was given no file: that of config_find, if there is one,
+ * with the parts that SMUXSHIM_ROUTES, SMUXSHIM_GATEWAY and SMUXSHIM_NAMES (ranges, see
+ * name_range.h) override where they are set. SMUXSHIM_GATEWAY is a list of addresses for the
+ * gateway "main", or the name of a gateway in the file. With nothing set and no file, the
+ * configuration is empty and the result true. */
 bool config_load(struct config *config, struct config_error *error);
 
-/* The same for a command line: `file` is read in place of config_find's, and then the environment
- * does not count; `gateway` and `routes` stand in place of the environment's texts. NULL: not
- * given. */
+/* The same for a command line. `file` is read instead of config_find's, and then the environment is
+ * ignored; `gateway` and `routes` replace the texts of the environment. NULL: not given. */
 bool config_load_with(struct config *config, const char *file, const char *gateway,
                       const char *routes, struct config_error *error);
 
-/* Every configuration has a helper of its own: fills helper.socket, if it is empty, with a path
- * that is derived from the file's (unless that is one of the usual places) and from the command
- * line's texts (NULL: not given). With none of these it stays empty, which means the shared path.
- * config_load_with has done it; who calls config_read does it himself. */
+/* Gives every configuration a helper of its own: if helper.socket is empty, fills it with a path
+ * derived from the file's path (unless that is one of the usual places) and from the texts of the
+ * command line (NULL: not given). With none of these it stays empty, which means the shared path.
+ * config_load_with calls this itself; callers of config_read must do so. */
 void config_own_socket(struct config *config, const char *gateway, const char *routes);
 
-/* Does every route name a gateway that has an address? True for a file that parsed; routes from the
- * environment or the command line are checked only by who needs the gateways: the helper and
- * smuxctl check. */
+/* Whether every route names a gateway that has an address. True for a file that was parsed. Routes
+ * from the environment or the command line are checked only by the programs that need the gateways:
+ * helper and smuxctl check. */
 bool config_check_gateways(const struct config *config, struct config_error *error);
 
-/* Does no destination of a route lie in a range that stands for host names? Nothing could be sent
- * there. True for a file that parsed, and wherever no route has a name. */
+/* Whether no destination of a route lies in a range that stands for host names, where nothing could
+ * be sent to. True for a file that was parsed, and wherever no route has a name. */
 bool config_check_names(const struct config *config, struct config_error *error);
 
-/* The tables: what can be in [gateway NAME], [helper] and [names]. */
+/* The tables of the keys of [gateway NAME], [helper] and [names]. */
 extern const struct key config_gateway_keys[], config_helper_keys[], config_names_keys[];
 
 extern const struct key_type key_sandbox; /* yes, no or log: enum config_sandbox, uint8_t */
 
-/* Have both gateways the same name, and every key the same value? */
+/* Whether both gateways have the same name and the same value for every key. */
 bool config_gateway_equal(const struct config_gateway *a, const struct config_gateway *b);
 
 /* The gateway of that name, or NULL. */
 const struct config_gateway *config_gateway(const struct config *config, const char *name);
 
-/* Parses "tcp://host:port", "tls://host:port" or "unix:///path"; a text without scheme is tcp.
- * False and *why = what was expected (static text). */
+/* Parses "tcp://host:port", "tls://host:port" or "unix:///path"; a text without a scheme means tcp.
+ * On failure returns false and sets *why to what was expected (static text). */
 bool config_address_parse(struct config_address *address, const char *text, const char **why);
 
-/* Appends the addresses of a list separated by commas or blanks, of which there may be none, to the
- * *n of `address`, which has room for CONFIG_ADDRESSES_MAX. False and a message on a mistake;
- * `too_long` is what was expected in place of a text of more than CONFIG_URL_MAX bytes. */
+/* Appends the addresses of a list, which may be empty, to the *n of `address`, which has room for
+ * CONFIG_ADDRESSES_MAX. Commas or blanks separate them. On a mistake returns false and sets the
+ * error. `too_long`: what to report as expected in place of a text longer than CONFIG_URL_MAX
+ * bytes. */
 bool config_addresses_add(const struct key *key, struct config_address *address, uint16_t *n,
                           const char *value, const char *too_long, struct ini_error *error);
 
-/* Are these the same addresses, in the same order? */
+/* Whether these are the same addresses in the same order. */
 bool config_addresses_equal(const struct config_address *a, unsigned n_a,
                             const struct config_address *b, unsigned n_b);
 

@@ -49,7 +49,7 @@ const char *config_scheme_name(enum config_scheme scheme) {
     return scheme_names[scheme];
 }
 
-/* Which scheme has the name of these bytes? */
+/* Finds the scheme with this name. */
 static bool parse_scheme(const char *name, size_t len, uint8_t *scheme) {
     for (size_t i = 0; i < sizeof scheme_names / sizeof *scheme_names; i++)
         if (strlen(scheme_names[i]) == len && memcmp(scheme_names[i], name, len) == 0) {

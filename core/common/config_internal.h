@@ -5,12 +5,12 @@
 
 #include "core/common/config.h"
 
-/* config_parse on text that may be cut up and has room for a terminator at text[len]. */
+/* config_parse for text that may be modified and has room for a terminator at text[len]. */
 bool config_parse_text(struct config *config, const char *file, char *text, size_t len,
                        struct config_error *error);
 
-/* Gives the gateway "main" (added if missing) the addresses of `text`. The error has no file name:
- * the caller says where the text came from. */
+/* Gives the gateway "main" (added if missing) the addresses of `text`. The error names no source:
+ * the caller adds where the text came from. */
 bool config_set_gateway_text(struct config *config, const char *text, struct config_error *error);
 
 #endif

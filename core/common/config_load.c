@@ -12,8 +12,8 @@
 
 #include "core/common/config_internal.h"
 
-/* Memory that is not the heap's: the shim reads configurations inside connect(2), where a program
- * may hold its allocator's lock. */
+/* Memory that does not come from the heap: the shim reads configurations inside connect(2), where a
+ * program may hold its allocator's lock. */
 static char *scratch_map(size_t len) {
     void *mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return mem == MAP_FAILED ? NULL : mem;
@@ -95,7 +95,7 @@ static bool fits(int len, size_t size) {
 
 static const char system_file[] = "/etc/smuxshim/smuxshim.conf";
 
-/* The user's own file, whether it exists or not. False if there is no place for one. */
+/* The path of the user's own file, whether it exists or not. False if there is no place for one. */
 static bool user_file(char *out, size_t size) {
     const char *xdg = shim_getenv("XDG_CONFIG_HOME"), *home = shim_getenv("HOME");
     if (xdg && xdg[0] == '/')
@@ -120,7 +120,7 @@ void config_make_absolute(void) {
         setenv("SMUXSHIM_CONFIG", absolute, 1);
 }
 
-/* Prefixes the error with where the text came from: "SMUXSHIM_ROUTES: ...". */
+/* Prefixes the error with the source of the text: "SMUXSHIM_ROUTES: ...". */
 static bool fail_source(struct config_error *error, const char *source, const char *text) {
     char copy[sizeof error->text];
     snprintf(copy, sizeof copy, "%s", text);
@@ -133,7 +133,7 @@ static void all_routes_to(struct route_list *routes, const char *gateway) {
         snprintf(routes->route[i].gateway, sizeof routes->route[i].gateway, "%s", gateway);
 }
 
-/* A text is the name of a gateway of the file, or a list of addresses for "main". */
+/* The text is the name of a gateway in the file, or a list of addresses for "main". */
 static bool apply_gateway(struct config *config, const char *source, const char *text,
                           struct config_error *error) {
     const char *name = "main";
@@ -152,14 +152,14 @@ static bool apply_routes(struct config *config, const char *source, const char *
            fail_source(error, source, route_error.text);
 }
 
-/* Is this one of the files that are read without being named? */
+/* Whether this is one of the files that are read without being named. */
 static bool is_usual_file(const char *file) {
     char usual[CONFIG_PATH_MAX + 1];
     return strcmp(file, system_file) == 0 ||
            (user_file(usual, sizeof usual) && strcmp(file, usual) == 0);
 }
 
-/* FNV-1a, 64 bits, over the text and its end. */
+/* FNV-1a, 64 bits, over the text including its terminator. */
 static uint64_t hash_text(uint64_t hash, const char *text) {
     do
         hash = (hash ^ (uint8_t)*text) * 0x100000001b3u;
@@ -197,8 +197,8 @@ bool config_load_with(struct config *config, const char *file, const char *gatew
     const char *given_gateway = gateway, *given_routes = routes;
     char found[CONFIG_PATH_MAX + 1];
     const char *gateway_source = "gateway", *routes_source = "destinations";
-    /* A file that was named explicitly is meant: the environment of an outer smuxshim does not
-     * count. */
+    /* A file that was named explicitly is meant as it is: ignore the environment, which may be that
+     * of an outer smuxshim. */
     const char *env_routes = file ? NULL : shim_getenv("SMUXSHIM_ROUTES");
     const char *env_gateway = file ? NULL : shim_getenv("SMUXSHIM_GATEWAY");
     const char *env_names = file ? NULL : shim_getenv("SMUXSHIM_NAMES");

@@ -21,7 +21,7 @@ bool endpoint_from_sockaddr(struct endpoint *out, const struct sockaddr *sa, soc
         memcpy(out->addr, &in.sin_addr, 4);
         return true;
     }
-    /* RFC 2133 had no scope id; the kernel still takes those 24 bytes (SIN6_LEN_RFC2133). */
+    /* RFC 2133 had no scope id; the kernel still accepts those 24 bytes (SIN6_LEN_RFC2133). */
     if (sa->sa_family == AF_INET6 && len >= offsetof(struct sockaddr_in6, sin6_scope_id)) {
         struct sockaddr_in6 in6;
         memset(&in6, 0, sizeof in6);

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* Enough for "[ffff:...:ffff%4294967295]:65535" and the terminating zero. */
+/* Enough for "[ffff:...:ffff%4294967295]:65535" and its terminator. */
 #define ENDPOINT_TEXT_SIZE 72
 
 /* Host byte order throughout except `addr`, which is in network order: 4 bytes for AF_INET (the
@@ -29,11 +29,11 @@ struct endpoint {
 
 _Static_assert(sizeof(struct endpoint) == 24, "the request's layout depends on this size");
 
-/* Reads `sa` (of `len` bytes). Returns false, and sets *out to family 0, unless it is a complete
- * sockaddr_in or sockaddr_in6. */
+/* Reads `sa` (of `len` bytes). Unless it is a complete sockaddr_in or sockaddr_in6, returns false
+ * and sets *out to family 0. */
 bool endpoint_from_sockaddr(struct endpoint *out, const struct sockaddr *sa, socklen_t len);
 
-/* Fills `out` and returns the length of the address; family 0 gives AF_INET 0.0.0.0:0. */
+/* Fills `out` and returns the length of the address. Family 0 gives AF_INET 0.0.0.0:0. */
 socklen_t endpoint_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *out);
 
 /* True for ::ffff:a.b.c.d. */

@@ -25,7 +25,7 @@ static const char *plain_getenv(const char *name) {
 
 const char *(*shim_getenv)(const char *name) = plain_getenv;
 
-/* No system call, and the same after setuid: see the header. */
+/* Makes no system call, and stays the same after setuid: see the header. */
 static unsigned start_uid(void) {
     return (unsigned)getauxval(AT_EUID);
 }
@@ -113,8 +113,8 @@ static bool is_trusted_user(unsigned uid) {
     return uid == 0 || uid == start_uid() || uid == geteuid();
 }
 
-/* Who listens at a path is whose folder it is: a helper that is shared by several users has one of
- * its own. In /tmp anybody could have made that. */
+/* The owner of the folder may listen in it: a helper shared by several users has a folder of its
+ * own. In /tmp anybody could have made that folder. */
 static bool owns_folder_of(const char *path, unsigned uid) {
     char folder[sizeof((struct sockaddr_un *)0)->sun_path];
     const char *slash = strrchr(path, '/');
@@ -162,5 +162,5 @@ bool helper_place_answers(const char *path) {
     int err = fd >= 0 ? helper_place_connect(fd, path, NULL) : errno;
     if (fd >= 0)
         close(fd);
-    return err == 0 || err == EAGAIN; /* it is busy */
+    return err == 0 || err == EAGAIN; /* a busy helper is one, too */
 }

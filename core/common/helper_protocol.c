@@ -109,8 +109,8 @@ bool helper_host_name_valid(const char *name, size_t len) {
     return true;
 }
 
-/* Appends `n` bytes as hex; returns the next free position. snprintf is avoided: the shim may
- * unpack and pack in a signal handler. */
+/* Appends `n` bytes as hex; returns the next free position. No snprintf: the shim may pack and
+ * unpack in a signal handler. */
 static char *hex_put(char *at, const uint8_t *bytes, size_t n) {
     static const char digit[] = "0123456789abcdef";
     for (size_t i = 0; i < n; i++) {
@@ -133,7 +133,7 @@ static int hex_digit(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Reads `n` bytes of hex at *at and moves it; false if there are fewer digits before `end`. */
+/* Reads `n` bytes of hex at *at and advances it; false if there are fewer digits before `end`. */
 static bool hex_take(const char **at, const char *end, uint8_t *bytes, size_t n) {
     if ((size_t)(end - *at) < 2 * n)
         return false;

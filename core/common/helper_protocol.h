@@ -26,19 +26,19 @@
 #include "core/common/helper_place.h"
 
 #define HELPER_PROTOCOL_MAGIC 0x58554d53u /* "SMUX" in memory on a little-endian machine */
-#ifndef HELPER_PROTOCOL_VERSION           /* tests build a library of another version */
+#ifndef HELPER_PROTOCOL_VERSION           /* tests build a library with another version */
 #define HELPER_PROTOCOL_VERSION 1
 #endif
 
-/* What the gate is made of (CONTROL.md, "The gate"). The kernel cuts a stream write into skbs of at
- * most sk_sndbuf / 2 - 64 bytes, and charges each with its bytes plus its own structures (never
- * less than 300, on no kernel more than the size rounded to a power of two plus 1 KiB). So two
- * chunks of HELPER_GATE_CHUNK are let in, and afterwards the charge exceeds the limit. */
+/* How the gate works (CONTROL.md, "The gate"). The kernel cuts a stream write into skbs of at most
+ * sk_sndbuf / 2 - 64 bytes, and charges each with its bytes plus its own structures (never less
+ * than 300, on no kernel more than the size rounded up to a power of two plus 1 KiB). So two chunks
+ * of HELPER_GATE_CHUNK are let in, and then the charge exceeds the limit. */
 #define HELPER_GATE_SNDBUF 3000 /* the setsockopt value; the kernel doubles it */
 #define HELPER_GATE_CHUNK  (HELPER_GATE_SNDBUF - 64)
 #define HELPER_GATE_LEN    (2 * HELPER_GATE_CHUNK)
 
-/* The least SO_SNDBUF (setsockopt value) of an open connection: four times the largest skb of a
+/* The smallest SO_SNDBUF (setsockopt value) of an open connection: four times the largest skb of a
  * stream socket, so that a pinned one does not keep a writer asleep. */
 #define HELPER_OPEN_SNDBUF 212992
 
@@ -51,19 +51,18 @@ enum helper_request_kind {
     HELPER_REQUEST_CONNECT = 1,
     HELPER_NOTICE_LINGER = 2,
     HELPER_REQUEST_ADDRESS = 3, /* which address stands for this name? */
-    HELPER_REQUEST_NAME = 4,    /* which name is behind this address? */
+    HELPER_REQUEST_NAME = 4,    /* which name does this address stand for? */
 };
 
 enum helper_request_flag {
     HELPER_LOCAL_BOUND =
-        1 << 0, /* `local` was bound explicitly and wins over what the target sees */
+        1 << 0, /* `local` was bound explicitly and overrides what the target sees */
     HELPER_LINGER_RESET = 1 << 1, /* SO_LINGER {on, 0}: close is a reset */
 };
 
 /* The first bytes from the application's end. `magic`, `version` and `size` stay where they are in
- * every version, so that sides of different age can tell each other so. The host name follows,
- * `name_len` bytes without a terminator; then, for HELPER_REQUEST_CONNECT, zeros up to
- * HELPER_GATE_LEN. */
+ * every version, so that sides of different versions can tell. The host name follows, `name_len`
+ * bytes without a terminator; then, for HELPER_REQUEST_CONNECT, zeros up to HELPER_GATE_LEN. */
 struct helper_request {
     uint32_t magic;
     uint16_t version;
@@ -71,11 +70,10 @@ struct helper_request {
     uint64_t id;   /* random; the helper may replace it if its name is taken */
     uint16_t kind; /* enum helper_request_kind */
     uint16_t flags;
-    uint16_t family;   /* of the application's socket: outcome addresses are shown in it */
+    uint16_t family;   /* of the application's socket, and so of outcome addresses */
     uint16_t name_len; /* 0: no host name known */
-    uint32_t sndbuf;   /* SO_SNDBUF as setsockopt value, 0: the application set none */
-    uint32_t fd;       /* 1 + the application's descriptor, 0 if unknown: where the helper looks
-                          whether it is still open */
+    uint32_t sndbuf;   /* SO_SNDBUF as a setsockopt value; 0: the application set none */
+    uint32_t fd;       /* 1 + the application's descriptor, which the helper watches; 0: unknown */
     struct endpoint dest;
     struct endpoint local; /* family 0 unless HELPER_LOCAL_BOUND */
 };
@@ -84,7 +82,7 @@ _Static_assert(sizeof(struct helper_request) == 80, "wire layout of the request"
 _Static_assert(offsetof(struct helper_request, id) == 8, "wire layout of the request");
 _Static_assert(offsetof(struct helper_request, dest) == 32, "wire layout of the request");
 _Static_assert(sizeof(struct helper_request) + HELPER_HOST_NAME_MAX < HELPER_GATE_CHUNK,
-               "what the helper reads early must leave the first skb alive");
+               "what the helper reads early must not use up the first skb");
 _Static_assert(HELPER_GATE_CHUNK + 1024 < 4096,
                "one chunk must fit a 4 KiB allocation and be let in");
 
@@ -100,47 +98,49 @@ struct helper_name_answer {
 
 _Static_assert(sizeof(struct helper_name_answer) == 40, "wire layout of the answer");
 
-/* What `err` says: ENOENT (no route has this name, or the address stands for nothing), EACCES (the
+/* Values of `err`: ENOENT (no route has this name, or the address stands for nothing), EACCES (the
  * user may not use the helper), ENOSPC (the range is used up), EDQUOT (this user has too many
- * names), EIO (the helper cannot store what it would have to remember), EAGAIN (it drains; the
- * next helper will answer). */
+ * names), EIO (the helper cannot store what it would have to remember), EAGAIN (the helper is
+ * draining; the next one will answer). */
 
 /* Checks an answer of `len` bytes in total, and copies its name with a terminator. False if it is
  * malformed, or if err is 0 and it lacks an address or a valid name. Pure. */
 bool helper_name_answer_check(const void *bytes, size_t len, struct helper_name_answer *answer,
                               char name[HELPER_HOST_NAME_MAX + 1]);
 
-/* Why a request is invalid; helper_request_problem_text says it in words. */
+/* Why a request is invalid; helper_request_problem_text gives the reason in words. */
 enum helper_request_problem {
     HELPER_REQUEST_OK = 0,
     HELPER_REQUEST_SHORT,       /* fewer bytes than a header */
     HELPER_REQUEST_NOT_OURS,    /* wrong magic */
     HELPER_REQUEST_VERSION,     /* another version or size: answer EPROTO */
     HELPER_REQUEST_KIND,        /* unknown kind */
-    HELPER_REQUEST_FAMILY,      /* family or addresses do not fit together */
+    HELPER_REQUEST_FAMILY,      /* family and addresses do not match */
     HELPER_REQUEST_NAME_LENGTH, /* name_len above HELPER_HOST_NAME_MAX */
     /* a question about a name without one, or about an address with one */
     HELPER_REQUEST_NAME_MISPLACED,
 };
 
-/* Checks the first `len` bytes that the helper has received. Looks at the header only. Pure. */
+/* Checks the first `len` bytes received by the helper. Looks at the header only. Pure. */
 enum helper_request_problem helper_request_check(const void *bytes, size_t len);
 
-/* The application's descriptor that a request names; -1 if unknown, or if it is none. Pure. */
+/* The application's descriptor named by a request; -1 if unknown or invalid. Pure. */
 int helper_request_fd(const struct helper_request *req);
 
-/* The local address of an outcome, from what the target sees (`seen`): a bound address or port of
- * the request wins, each for itself, because a program may bind only one of them. Pure. */
+/* The local address of an outcome, derived from what the target sees (`seen`). A bound address or
+ * port of the request overrides it, each independently, because a program may bind only one of
+ * them. Pure. */
 struct endpoint helper_request_local(const struct helper_request *req, const struct endpoint *seen);
 
 /* A static English phrase, such as "control version is not 1". */
 const char *helper_request_problem_text(enum helper_request_problem problem);
 
-/* A host name as it came in a request: 1 to HELPER_HOST_NAME_MAX bytes of letters, digits, '-',
- * '_', '.' (RFC 1123, section 2.1, and underscores as they are found in the wild). Pure. */
+/* Whether this is a valid host name for a request: 1 to HELPER_HOST_NAME_MAX bytes of letters,
+ * digits, '-', '_', '.' (RFC 1123, section 2.1, plus underscores, which are common in practice).
+ * Pure. */
 bool helper_host_name_valid(const char *name, size_t len);
 
-/* The outcome of a connect, as the name of the application's end says it. */
+/* The outcome of a connect, as encoded in the name of the application's end. */
 struct helper_outcome {
     uint64_t id;
     int err; /* 0: connected; else the errno */
@@ -152,21 +152,22 @@ struct helper_outcome {
  * to dest's family (endpoint_as_family). Never fails: err is cut to 0..65535. */
 socklen_t helper_outcome_pack(const struct helper_outcome *outcome, struct sockaddr_un *name);
 
-/* Reads a name as getsockname(2) gave it. Returns false, *outcome untouched, if it is not one. */
+/* Reads a name returned by getsockname(2). Returns false and leaves *outcome alone if it is not an
+ * outcome. */
 bool helper_outcome_unpack(struct helper_outcome *outcome, const struct sockaddr_un *name,
                            socklen_t len);
 
-/* Is this name, as getpeername(2) gave it, that of a helper's listening socket? Pure. */
+/* Whether this name, returned by getpeername(2), is that of a helper's listening socket. Pure. */
 bool helper_name_is_valid(const struct sockaddr_un *name, socklen_t len);
 
-/* Fill the address of the helper's sockets. For helper_path_name `path` must end in
- * "/smuxshim-helper.sock" and fit sun_path: it returns 0 if not, else the address length.
- * helper_abstract_name makes a name of any path. */
+/* Fill in the address of the helper's sockets and return its length. For helper_path_name, `path`
+ * must end in "/smuxshim-helper.sock" and fit sun_path; otherwise it returns 0.
+ * helper_abstract_name makes a name from any path. */
 socklen_t helper_path_name(struct sockaddr_un *name, const char *path);
 socklen_t helper_abstract_name(struct sockaddr_un *name, const char *path);
 
-/* Where these functions, and those of config.h, look variables up: getenv, unless the library has
- * put its copy of the environment in its place. */
+/* How these functions, and those of config.h, look variables up: getenv, unless the library has
+ * replaced it to use its own copy of the environment. */
 extern const char *(*shim_getenv)(const char *name);
 
 #define HELPER_SOCKET_FILE     "smuxshim-helper.sock"

@@ -30,7 +30,7 @@ static void trim_end(char *s) {
         s[--len] = '\0';
 }
 
-/* Cuts a comment: '#' or ';' at the beginning of the line or after a blank. */
+/* Cuts off a comment: '#' or ';' at the start of the line or after a blank. */
 static void cut_comment(char *s) {
     for (char *c = s; *c; c++)
         if ((*c == '#' || *c == ';') && (c == s || is_blank(c[-1]))) {
@@ -46,7 +46,7 @@ static bool fail(struct reader *r, unsigned line, const char *what, const char *
     return false;
 }
 
-/* Takes the next line, terminated and without comment; NULL at the end of the text. */
+/* Takes the next line, terminated and without its comment; NULL at the end of the text. */
 static char *take_line(struct reader *r) {
     if (r->at >= r->end)
         return NULL;
@@ -65,8 +65,8 @@ static bool is_continuation(char *line) {
     return text > line && *text && !strchr("#;[", *text) && !strchr(text, '=');
 }
 
-/* Appends the continuation lines that follow to `value`. Lines only ever move towards the front of
- * the text, so this happens in place. */
+/* Appends the continuation lines that follow to `value`. This happens in place, because lines only
+ * move towards the front of the text. */
 static void join_continuations(struct reader *r, char *value) {
     while (r->at < r->end) {
         struct reader ahead = *r;
@@ -131,7 +131,8 @@ static bool read_key(struct reader *r, char *key) {
     return emit(r, key, value, line);
 }
 
-/* What is quoted from the file must neither break the line nor reach a terminal's controls. */
+/* Text quoted from the file must neither break the line nor send control characters to a
+ * terminal. */
 static void hide_controls(char *text) {
     for (; *text; text++)
         if ((unsigned char)*text < ' ' || *text == 127)
@@ -143,7 +144,7 @@ bool ini_read(char *text, size_t len, ini_handler *handler, void *ctx, struct in
     error->line = 0;
     error->text[0] = '\0';
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-        r.at += 3; /* a byte order mark, as some editors leave it */
+        r.at += 3; /* a byte order mark, which some editors write */
     if (memchr(text, '\0', len)) {
         snprintf(error->text, sizeof error->text, "expected text, not a zero byte");
         for (const char *c = text; *c; c++)
@@ -163,7 +164,8 @@ bool ini_read(char *text, size_t len, ini_handler *handler, void *ctx, struct in
     return true;
 }
 
-/* Reads decimal digits; returns what follows, or NULL without a digit or above UINT32_MAX. */
+/* Reads decimal digits. Returns what follows them, or NULL if there are none or the value exceeds
+ * UINT32_MAX. */
 static const char *take_decimal(const char *s, uint64_t *out) {
     if (*s < '0' || *s > '9')
         return NULL;

@@ -2,7 +2,7 @@
 /*
  * ini.h - reading INI text, and the values in it.
  *
- * Own code rather than a library because three things matter here that the usual one lacks: the
+ * This is not a library's code because the usual one lacks three things that matter here: the
  * handler must know the line number, long lines (lists of destinations) must not be cut, and the
  * shim must read without allocating, with any libc.
  *
@@ -20,8 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One key and value. `section` is the text between the brackets, blanks squeezed, "" before the
- * first header. `key` is NULL for the header itself, so that empty sections are seen. */
+/* One key and value. `section` is the text between the brackets with blanks squeezed, or "" before
+ * the first header. `key` is NULL for the header itself, so that empty sections are seen. */
 struct ini_item {
     const char *section;
     const char *key;
@@ -29,7 +29,7 @@ struct ini_item {
     unsigned line; /* of the key, counted from 1 */
 };
 
-/* One line: room for the names of all keys of a section. */
+/* One line, with room for the names of all keys of a section. */
 #define INI_ERROR_MAX 832
 
 struct ini_error {
@@ -37,16 +37,16 @@ struct ini_error {
     char text[INI_ERROR_MAX];
 };
 
-/* Takes an item; returns false after writing error->text (the line is filled in by the reader). */
+/* Handles an item. On a mistake writes error->text and returns false; the reader adds the line. */
 typedef bool ini_handler(void *ctx, const struct ini_item *item, struct ini_error *error);
 
-/* Calls `handler` for every header and key of `text`. Stops at the first mistake. `text` is cut up
- * in place and must have room for a terminator at text[len]: no buffer is needed on a stack that
- * may be small. The strings of an item are valid during the call only. */
+/* Calls `handler` for every header and key of `text`. Stops at the first mistake. `text` is
+ * modified in place and must have room for a terminator at text[len], so that no buffer is needed
+ * on a stack that may be small. The strings of an item are valid during the call only. */
 bool ini_read(char *text, size_t len, ini_handler *handler, void *ctx, struct ini_error *error);
 
-/* Values. Each returns false and leaves *out alone if the text is not exactly one; `ini_expected_*`
- * are the phrases for "expected …" in messages. */
+/* Values. Each returns false and leaves *out alone unless the text is exactly one value. The
+ * INI_EXPECTED_ macros are the phrases for "expected …" in messages. */
 bool ini_duration_ms(const char *text, uint32_t *out); /* 500ms, 10s, 2m, 1h; 0; up to 24 days */
 bool ini_size(const char *text, uint32_t *out);        /* 65536, 64k, 4m, 1g; below 2^31 */
 bool ini_number(const char *text, uint32_t min, uint32_t max, uint32_t *out);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Circular doubly linked lists whose links lie in the members themselves.
+ * Circular doubly linked lists whose links are embedded in the members.
  *
  * A list allocates nothing and owns nothing: whoever frees a member removes it first.  All calls
  * but list_for_each take constant time.  Nothing here locks: one thread at a time uses a list.
  *
  * A `struct list` must have been initialised with list_init before any other use, and must not be
  * moved or copied afterwards, because its first and last members point to it.  A `struct list_link`
- * needs no initialisation but zeroes, which say that it is in no list.
+ * needs only to be zeroed, which means that it is in no list.
  *
  *     struct job {
  *         int id;
@@ -49,7 +49,7 @@ static inline bool list_is_empty(const struct list *list) {
     return list->ends.next == &list->ends;
 }
 
-/* Whether the link is in a list, whichever. */
+/* Whether the link is in any list. */
 static inline bool list_is_linked(const struct list_link *link) {
     return link->next != NULL;
 }
@@ -62,12 +62,12 @@ static inline struct list_link *list_last(const struct list *list) {
     return list_is_empty(list) ? NULL : list->ends.prev;
 }
 
-/* The member behind this one; NULL if it is the last. */
+/* The member after this one; NULL if it is the last. */
 static inline struct list_link *list_next(const struct list *list, const struct list_link *link) {
     return link->next == &list->ends ? NULL : link->next;
 }
 
-/* In front of a member.  As for the two below, `link` must be in no list. */
+/* Inserts `link` before a member. As for the two below, `link` must be in no list. */
 static inline void list_insert_before(struct list_link *member, struct list_link *link) {
     link->next = member;
     link->prev = member->prev;
@@ -81,7 +81,7 @@ static inline void list_prepend(struct list *list, struct list_link *link) {
     list_insert_before(list->ends.next, link);
 }
 
-/* Takes the link out of its list.  Does nothing to one that is in no list. */
+/* Removes the link from its list. Does nothing if it is in no list. */
 static inline void list_remove(struct list_link *link) {
     if (!list_is_linked(link))
         return;
@@ -90,9 +90,9 @@ static inline void list_remove(struct list_link *link) {
     link->prev = link->next = NULL;
 }
 
-/* A loop over all members from the first to the last, with `link` as the struct list_link * of the
- * present one.  The body may remove and free that member, but not the one behind it.  A member
- * added behind the present one may be left out. */
+/* Loops over all members from first to last, with `link` as the struct list_link * of the current
+ * one. The body may remove and free that member, but not the one after it. A member added after the
+ * current one may be skipped. */
 #define list_for_each(link, list)                                                                  \
     for (struct list_link *link = (list)->ends.next, *link##_next = link->next;                    \
          link != &(list)->ends; link = link##_next, link##_next = link->next)

@@ -8,7 +8,7 @@
 
 #include "core/common/number.h"
 
-/* Networks that mean something of their own to the kernel, or to every program. */
+/* Networks with a special meaning for the kernel or for every program. */
 static const struct name_range taken[] = {
     {AF_INET, 8, {0}},            /* "this network", unspecified */
     {AF_INET, 8, {127}},          /* loopback */
@@ -24,7 +24,7 @@ static unsigned address_bits(int family) {
     return family == AF_INET6 ? 128 : 32;
 }
 
-/* Do two addresses begin with the same `n` bits? */
+/* Whether the first `n` bits of both addresses are the same. */
 static bool same_prefix(const uint8_t *a, const uint8_t *b, unsigned n) {
     if (memcmp(a, b, n / 8) != 0)
         return false;

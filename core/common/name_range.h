@@ -2,9 +2,10 @@
 /*
  * name_range.h - the addresses that stand for host names.
  *
- * A name that only the gateway can resolve gets a synthetic address: one of a range that is in use
- * for nothing else. There is one range for each family. Helper and shim must agree on them, so both
- * read them from the same configuration, or from SMUXSHIM_NAMES. Pure functions, no allocation.
+ * A name that only the gateway can resolve gets a synthetic address, from a range that is used for
+ * nothing else. There is one range for each family. Helper and shim must agree on the ranges, so
+ * both read them from the same configuration, or from SMUXSHIM_NAMES. Pure functions, no
+ * allocation.
  */
 #ifndef CORE_COMMON_NAME_RANGE_H
 #define CORE_COMMON_NAME_RANGE_H
@@ -15,7 +16,7 @@
 
 #include "core/common/endpoint.h"
 
-/* RFC 2544 keeps 198.18.0.0/15 off the internet; RFC 4193 leaves fd00::/8 to everybody. */
+/* RFC 2544 keeps 198.18.0.0/15 off the internet; RFC 4193 lets anybody use fd00::/8. */
 #define NAME_RANGE_DEFAULT_V4 "198.18.0.0/15"
 #define NAME_RANGE_DEFAULT_V6 "fd73:6d78:7368::/64"
 
@@ -34,32 +35,32 @@ struct name_ranges {
 void name_ranges_default(struct name_ranges *ranges);
 
 /* Reads a network such as "198.18.0.0/15". The prefix length is 8 to 28 for IPv4, 16 to 112 for
- * IPv6, and there must be no loopback, link-local, multicast or unspecified address in it. Returns
- * NULL, or what was expected (static text; *range is then unchanged). */
+ * IPv6, and the network must not contain loopback, link-local, multicast or unspecified addresses.
+ * Returns NULL, or what was expected (static text; *range is then unchanged). */
 const char *name_range_parse(struct name_range *range, int family, const char *text);
 
-/* Reads one or two networks, separated by commas or blanks, at most one of each family; a family
- * that is not named keeps the range that it has. NULL, or what was expected. */
+/* Reads one or two networks, separated by commas or blanks, at most one of each family. A family
+ * that is not given keeps its range. Returns NULL, or what was expected. */
 const char *name_ranges_parse(struct name_ranges *ranges, const char *text);
 
-/* Writes both as name_ranges_parse reads them, and one. Return `out`. */
+/* Write both ranges in the form that name_ranges_parse reads, and one of them. Return `out`. */
 char *name_ranges_text(const struct name_ranges *ranges, char *out, size_t size);
 char *name_range_text(const struct name_range *range, char *out, size_t size);
 
 bool name_range_equal(const struct name_range *a, const struct name_range *b);
 
-/* Is the address one of the range? A v4-mapped one counts as IPv4. */
+/* Whether the address lies in the range. A v4-mapped address counts as IPv4. */
 bool name_range_holds(const struct name_range *range, const struct endpoint *address);
 bool name_ranges_hold(const struct name_ranges *ranges, const struct endpoint *address);
 
-/* How many addresses the range has to give away: all but the first and the last. */
+/* How many addresses the range has to assign: all but the first and the last. */
 uint64_t name_range_size(const struct name_range *range);
 
-/* The address with this number, counted from 0; port and scope are 0. False if there are not so
- * many. */
+/* The address with this number, counted from 0; port and scope are 0. False if the range has
+ * fewer. */
 bool name_range_address(const struct name_range *range, uint64_t number, struct endpoint *out);
 
-/* The number of an address of the range; false if it is not one that is given away. */
+/* The number of an address in the range; false if it is not one that is assigned. */
 bool name_range_number(const struct name_range *range, const struct endpoint *address,
                        uint64_t *number);
 

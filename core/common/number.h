@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * number.h - numbers in text, without libc's strtoul and its kin: since glibc 2.38 its headers put
- * other functions in their place, which make a library that was built there useless to every libc
- * before.
+ * number.h - numbers in text, without libc's strtoul and its relatives: since glibc 2.38 the
+ * headers redirect these to other functions, so a library built there could not be loaded with any
+ * older libc.
  */
 #ifndef CORE_COMMON_NUMBER_H
 #define CORE_COMMON_NUMBER_H
@@ -17,8 +17,8 @@ static inline unsigned number_digit(char c) {
     return UINT_MAX;
 }
 
-/* The number at the beginning of `text`, behind blanks, in a base up to 16 (lower case): 0 without
- * digits, ULLONG_MAX if it is too large. *end: what follows it; NULL if that does not matter. */
+/* The number at the start of `text`, after blanks, in a base up to 16 (lower case). 0 if there are
+ * no digits, ULLONG_MAX if it is too large. *end: what follows it; `end` may be NULL. */
 static inline unsigned long long number_read(const char *text, unsigned base, const char **end) {
     unsigned long long n = 0;
     while (*text == ' ' || *text == '\t')

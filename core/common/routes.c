@@ -80,7 +80,7 @@ static bool set_timeout(struct route *route, const char *value, struct route_err
     return true;
 }
 
-/* Settings that are one of two words. */
+/* Settings whose value is one of two words. */
 static const struct choice {
     const char *key, *word[2];
     size_t offset; /* of a uint8_t that gets 0 or 1 */
@@ -191,7 +191,7 @@ bool route_list_parse_destinations(struct route_list *list, const char *text,
     return route && route_add_destinations(list, route, text, error);
 }
 
-/* Where text goes; counts on after the buffer is full, as snprintf does. */
+/* The output; keeps counting after the buffer is full, as snprintf does. */
 struct text_out {
     char *at;
     size_t size, len;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* routes_rule.c - destinations: reading them, writing them, matching them. See routes.h. */
+/* routes_rule.c - parsing, formatting and matching destinations. See routes.h. */
 #include "core/common/routes.h"
 
 #include <arpa/inet.h>
@@ -82,7 +82,7 @@ static bool parse_ports(struct route_rule *rule, struct slice ports) {
     return min <= max;
 }
 
-/* Are all bits after the first `prefix_len` zero? */
+/* Whether all bits after the first `prefix_len` are zero. */
 static bool host_bits_clear(const uint8_t *addr, unsigned prefix_len, unsigned bits) {
     for (unsigned i = prefix_len; i < bits; i++)
         if (addr[i / 8] & (0x80u >> (i % 8)))
@@ -90,8 +90,8 @@ static bool host_bits_clear(const uint8_t *addr, unsigned prefix_len, unsigned b
     return true;
 }
 
-/* An address or network without brackets and port. `outer` is the prefix length that stood behind
- * the bracket, if any. */
+/* Parses an address or network without brackets and port. `outer` is the prefix length that
+ * followed the bracket, if any. */
 static bool parse_network(struct route_rule *rule, struct slice host, struct slice outer,
                           int family, struct route_error *error) {
     char text[INET6_ADDRSTRLEN];
@@ -131,7 +131,8 @@ static char lower(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* An empty label: a dot at the end (one was taken off), behind another, or in front of a name. */
+/* Whether there is an empty label: a dot at the end (one has been removed), after another dot, or
+ * before the name. */
 static bool has_empty_label(struct slice name, bool wildcard) {
     for (size_t i = 0; i < name.len; i++)
         if (name.at[i] == '.' &&
@@ -186,7 +187,7 @@ static bool looks_like_ipv4(struct slice host) {
 /* The parts of "HOST[:PORTS]" and "[HOST][/PREFIX][:PORTS]". */
 struct destination {
     struct slice host, ports;
-    struct slice prefix; /* behind the bracket; its `at` is NULL if there is none */
+    struct slice prefix; /* after the bracket; its `at` is NULL if there is none */
     bool bracketed;
 };
 
@@ -203,7 +204,8 @@ static bool parse_host(struct route_list *list, struct route_rule *rule,
                                  : parse_name(list, rule, host, error);
 }
 
-/* What is in brackets, and a prefix length behind them. Returns where the ports begin, or NULL. */
+/* Splits off the part in brackets and a prefix length after it. Returns where the ports start, or
+ * NULL. */
 static const char *split_bracketed(struct slice word, struct destination *destination) {
     const char *end = word.at + word.len, *close = memchr(word.at, ']', word.len);
     if (!close)
@@ -243,7 +245,8 @@ static bool split_destination(struct slice word, struct destination *destination
                : route_fail(error, "\"%.*s\": expected ':' after ']'", (int)word.len, word.at);
 }
 
-/* Multicast, broadcast, and IPv6 addresses of a link: no gateway can connect to what is meant. */
+/* Whether this is a multicast, broadcast or IPv6 link-local address, which no gateway can connect
+ * to. */
 static bool is_beyond_routes(int family, const uint8_t *addr) {
     static const uint8_t broadcast[4] = {255, 255, 255, 255};
     if (family == AF_INET6)
@@ -258,14 +261,14 @@ static bool prefix_matches(const uint8_t *addr, const struct route_rule *rule) {
     return rest == 0 || ((addr[whole] ^ rule->addr[whole]) & (0xff00u >> rest) & 0xff) == 0;
 }
 
-/* Services that every machine has its own of, such as a cloud's metadata; the first is the link's,
- * too. */
+/* Networks for services that every machine has its own of, such as cloud metadata; the first one is
+ * also IPv4 link-local. */
 static const struct route_rule machine_services[] = {
     {.kind = ROUTE_RULE_IPV4, .prefix_len = 16, .addr = {169, 254}},
     {.kind = ROUTE_RULE_IPV6, .prefix_len = 32, .addr = {0xfd, 0x00, 0x0e, 0xc2}},
     {.kind = ROUTE_RULE_IPV6, .prefix_len = 32, .addr = {0xfd, 0x20, 0x00, 0xce}}};
 
-/* The one of these networks that the address lies in, or NULL. */
+/* The network among these that the address lies in, or NULL. */
 static const struct route_rule *machine_service(int family, const uint8_t *addr) {
     uint8_t kind = family == AF_INET ? ROUTE_RULE_IPV4 : ROUTE_RULE_IPV6;
     for (size_t i = 0; i < sizeof machine_services / sizeof *machine_services; i++)
@@ -279,13 +282,14 @@ bool route_is_machine_service(const struct endpoint *dest) {
     return machine_service(plain.family, plain.addr) != NULL;
 }
 
-/* May the rule, of its kind, match an address of this network? It must lie in it. */
+/* Whether the rule, of the same kind, may match addresses of this network: only if it lies in
+ * it. */
 static bool lies_in(const struct route_rule *rule, const struct route_rule *network) {
     return rule->kind == network->kind && rule->prefix_len >= network->prefix_len &&
            prefix_matches(rule->addr, network);
 }
 
-/* Can the rule match an address at all? */
+/* Whether the rule can match any address at all. */
 static bool is_within_routes(const struct route_rule *rule) {
     const unsigned link_len = 10, multicast4_len = 4;
     if (rule->kind == ROUTE_RULE_IPV6)

@@ -99,9 +99,9 @@ static void errors_are_one_line_and_status_2(void **state) {
         {"-vx", "unknown option -x"},
         {"--nonsense", "unknown option --nonsense"},
         {"--nonsense=1", "unknown option --nonsense=1"},
-        {"-c", "--config: expected FILE behind it"},
-        {"--config", "--config: expected FILE behind it"},
-        {"--listen", "--listen: expected URL behind it"},
+        {"-c", "--config: expected FILE after it"},
+        {"--config", "--config: expected FILE after it"},
+        {"--listen", "--listen: expected URL after it"},
         {"--verbose=2", "--verbose=2: expected no value"},
         {"--help=2", "--help=2: expected no value"},
     };
