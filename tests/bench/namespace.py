@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The benchmark's own network namespace, with another congestion control than the system's.
+"""A network namespace for the benchmark, with a congestion control other than the system's.
 
 What a benchmark measures depends on it even on loopback: BBR sends by a timer, cubic and reno do not.
 """
@@ -17,7 +17,7 @@ def congestion_control():
 
 
 def enter(control):
-    """Moves this process, which has one thread, and what it starts from now on. OSError if it cannot."""
+    """Moves this single-threaded process and its later children there. OSError if it cannot."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNET) != 0:
         number = ctypes.get_errno()

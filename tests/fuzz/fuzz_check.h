@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the fuzzers of parsers share: a check that works whatever NDEBUG says, input flush against
- * the end of its memory, and the rule for messages.
+ * Common code of the parsers' fuzzers: a check that works with NDEBUG, too, input flush against the
+ * end of its memory, and the rule for messages.
  */
 #ifndef FUZZ_CHECK_H
 #define FUZZ_CHECK_H
@@ -33,7 +33,7 @@ static inline char *fuzz_copy(const uint8_t *data, size_t size, int terminated) 
     return copy;
 }
 
-/* A mistake is told in one line that says something. */
+/* A mistake must be reported in one line that is not empty. */
 static inline void fuzz_check_message(const char *text, size_t size) {
     MUST(memchr(text, 0, size));
     MUST(strlen(text) > 5);

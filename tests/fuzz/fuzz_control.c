@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What comes from the other side of a socket: requests as the helper gets them, names as the shim
- * reads them.
+ * What arrives from the other side of a socket: requests that the helper receives, and names that
+ * the shim reads.
  */
 #include "core/common/helper_protocol.h"
 #include "fuzz_check.h"
@@ -21,7 +21,7 @@ static void check_name(const uint8_t *data, size_t size) {
     MUST(packed_len <= sizeof(packed));
     MUST(helper_outcome_unpack(&again, &packed, packed_len));
     MUST(again.id == outcome.id && again.err == outcome.err);
-    again.dest.scope_id = outcome.dest.scope_id; /* said of link-local IPv6 only */
+    again.dest.scope_id = outcome.dest.scope_id; /* only link-local IPv6 has one */
     MUST(memcmp(&again.dest, &outcome.dest, sizeof(again.dest)) == 0);
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Sequences of events over a whole helper and a whole gateway in this process.
+/* Sequences of events in a whole helper and a whole gateway in this process.
  *
- * The first byte chooses the helper's gateway (ours, or one that is played by the script), its
- * route and the versions; then each byte is a step, with its arguments behind it: programs connect
- * (by good and by mangled requests), speak and end in every way; targets do; carriers to either
- * daemon say well-made frames, SOCKS messages or any bytes, and are cut. Checked: no memory error
- * (sanitizers), no leak, no wrong move of a state, and that both daemons can be taken down. */
+ * The first byte chooses the helper's gateway (ours, or one played by the script), its route and
+ * the versions. Then each byte is a step, followed by its arguments: programs connect (with good
+ * and with mangled requests), talk and end in every way; so do targets; carriers to either daemon
+ * send well-formed frames, SOCKS messages or any bytes, and are cut. Checked: no memory error
+ * (sanitizers), no leak, no invalid state transition, and that both daemons can be shut down. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -34,10 +34,10 @@ static struct world {
     struct reactor reactor; /* of the gateway */
     struct gateway_config gateway_config;
     struct gateway *gateway;
-    int target_listener, peer_listener; /* the latter: a gateway that the script plays */
+    int target_listener, peer_listener; /* the latter: a gateway played by the script */
     uint16_t target_port, gateway_port, peer_port;
     int app[SLOTS], target[SLOTS], peer[PEERS];
-    uint8_t version; /* of the frames that the script says */
+    uint8_t version; /* of the frames that the script sends */
     bool stopped;
     const uint8_t *input;
     size_t left;
@@ -193,7 +193,7 @@ static void peer_connects(void) {
     struct sockaddr_in in = {.sin_family = AF_INET,
                              .sin_port = htons(w.gateway_port),
                              .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    /* A full backlog, which nobody empties until the gateway's next turn, must not block. */
+    /* A full backlog, which the gateway empties only in its next turn, must not block. */
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     MUST(fd >= 0);
     if (connect(fd, (struct sockaddr *)&in, sizeof in) != 0 && errno != EINPROGRESS) {
@@ -231,7 +231,7 @@ static void peer_says_much(int fd) {
     say_frame(fd, 2, stream_id(), data, amount() % sizeof data);
 }
 
-/* To the gateway a request for the target, to the helper the answer to one. */
+/* Sends the gateway a request for the target, or the helper the answer to one. */
 static void peer_says_socks(enum peer peer) {
     uint8_t request[] = {5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, 0, 0};
     uint8_t answer[] = {5, 0, 5, 0, 0, 1, 127, 0, 0, 1, 0, 9, 'x', 'y'};
@@ -270,7 +270,7 @@ static void turn(bool helper, bool gateway, int times) {
     }
 }
 
-/* What a program and a target do alike; 0 and 5 are their own. */
+/* The steps that programs and targets share; 0 and 5 are specific to each. */
 static void socket_step(uint8_t what, int *fd) {
     switch (what % 8) {
     case 1:
@@ -336,7 +336,7 @@ static void peer_step(uint8_t what, enum peer peer) {
     case 6:
         say_frame(*fd, 1, stream_id(), NULL, 0);
         break;
-    case 7: /* as both know it: a reset, or what only looks like one */
+    case 7: /* a reset, or something that only looks like one */
         say_frame(*fd, 3, stream_id(), NULL, 0);
         break;
     case 8: /* the hello of PROTOCOL.md */

@@ -2,10 +2,10 @@
  *
  * Raw bytes into one engine.
  *
- * The first bytes choose role, configuration and habits of the application; the rest is what the
- * peer sends, cut into pieces.  The application accepts, consumes, answers and closes as the
- * bytes say.  Checked: no memory error (sanitizers), no endless loop, no leak, counters that fit,
- * and that the engine itself says only legal frames, whatever it hears.
+ * The first bytes choose the role, the configuration and the habits of the application; the rest is
+ * what the peer sends, cut into pieces.  The application accepts, consumes, answers and closes as
+ * the bytes say.  Checked: no memory error (sanitizers), no endless loop, no leak, consistent
+ * counters, and that the engine sends only legal frames, whatever it receives.
  */
 #include "fuzz_check.h"
 #include "tests/unit/support_alloc.h"
@@ -107,7 +107,7 @@ static void lend(run *r, smux_stream *s) {
 static void on_data(run *r, const smux_event *event) {
     static const uint8_t answer[5000];
     uint8_t sum = 0;
-    for (size_t i = 0; i < event->len; i++) /* every byte can be read */
+    for (size_t i = 0; i < event->len; i++) /* every byte must be readable */
         sum = (uint8_t)(sum + event->data[i]);
     r->turn += 1 + sum;
     if (r->habits & ANSWER)
@@ -222,7 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         r.alloc.fail_one_in = 3;
     smux_allocator allocator = test_allocator(&r.alloc);
     if (smux_session_new(&r.session, r.role, &r.config, &allocator, r.now_us))
-        return 0; /* for lack of memory: that is a case, too */
+        return 0; /* out of memory, which is a valid case */
     some_streams_of_ours(&r);
     feed_pieces(&r, data + OPTIONS, size - OPTIONS, data[6]);
     finish(&r);

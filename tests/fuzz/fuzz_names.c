@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The helper's table of names: whatever its file holds, it loads; what was intact is found again,
- * now and after a restart; nothing new gets an address that stands for something.  And whatever
- * question of the shim's passes the check of requests gets a good answer.
+ * The helper's table of names: it loads whatever its file holds; intact entries are found again,
+ * now and after a restart; no new name gets an address that is taken.  And every question from the
+ * shim that passes the check of requests gets a valid answer.
  *
- * The input is a list of lines: 'G', then four bytes that make a good one; anything else, up to the
- * newline, is a line as it is.  Behind a zero byte: a request.
+ * The input is a list of lines: 'G' and four bytes make a good one; anything else, up to the
+ * newline, is a line as it is.  After a zero byte: a request.
  */
 #include "fuzz_check.h"
 #include "helper/client/name_file.h"
@@ -37,7 +37,7 @@ static void tidy(void) {
     rmdir(folder);
 }
 
-/* Few addresses and names, so that they meet. */
+/* Few addresses and names, so that they collide. */
 static size_t good_line(const uint8_t *data, char out[NAME_LINE_SIZE]) {
     struct name_record record = {.uid = data[3]};
     if (data[0] < 250)
@@ -50,7 +50,7 @@ static size_t good_line(const uint8_t *data, char out[NAME_LINE_SIZE]) {
     return name_line_format(&record, out);
 }
 
-/* Writes the lines to the file; returns what is left behind the zero byte. */
+/* Writes the lines to the file; returns what follows the zero byte. */
 static size_t write_lines(const uint8_t *data, size_t size) {
     char line[NAME_LINE_SIZE];
     size_t at = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Headers of the PROXY protocol: any split gives the same result, no byte behind one is looked at,
- * and one that is written anew says the same.
+ * Headers of the PROXY protocol: any split gives the same result, no byte after a header is
+ * examined, and a header written from the result parses to the same.
  */
 #include "fuzz_check.h"
 #include "helper/net/proxy_protocol.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The text form of routes: a mistake is told in one line; what parses is written and parsed again
- * to the same text, and matches the same destinations.
+ * The text form of routes: a mistake is reported in one line; what parses can be written and parsed
+ * again with the same result, and matches the same destinations.
  */
 #include "core/common/routes.h"
 #include "fuzz_check.h"

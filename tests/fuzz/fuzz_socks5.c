@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Both SOCKS5 parsers: any split gives the same result, nothing beyond the message is taken, and
- * what the server has read is written by the client's writer so that the server reads it again.
+ * Both SOCKS5 parsers: any split gives the same result, nothing past the message is consumed,
+ * and what the server has read, written by the client's writer, is read the same again.
  */
 #include "fuzz_check.h"
 #include "helper/relay/socks5.h"
@@ -19,7 +19,7 @@ static enum socks5_progress feed_client(void *parser, const uint8_t *data, size_
     return socks5_client_feed(parser, data, len, taken);
 }
 
-/* Feeds in pieces; returns the last result and how many bytes were taken in all. */
+/* Feeds in pieces; returns the last result and the total of bytes consumed. */
 static enum socks5_progress run(feeder feed, void *parser, const uint8_t *data, size_t size,
                                 size_t piece, size_t *total) {
     enum socks5_progress p = SOCKS5_MORE;

@@ -24,7 +24,7 @@ static int replay_file(const char *path) {
     return 1;
 }
 
-/* Every file of the folder; a fuzzer aborts when something is wrong. */
+/* Runs every file of the folder; a fuzzer aborts if something is wrong. */
 static void replay_corpus(const char *folder) {
     DIR *dir = opendir(folder);
     if (!dir)

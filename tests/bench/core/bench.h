@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What the C benchmark programs share: command line, sockets, time, memory.  Each is one process
- * of a pair:
+/* The common part of the C benchmark programs: command line, sockets, time, memory.  Each is one
+ * process of a pair:
  *
- *     PROGRAM server MODE VERSION STREAMS           prints "port N", serves one client, prints
- *     results PROGRAM client MODE VERSION STREAMS PORT SECONDS
+ *     PROGRAM server MODE VERSION STREAMS          prints "port N", serves a client, prints results
+ *     PROGRAM client MODE VERSION STREAMS PORT SECONDS
  *
  * Modes: throughput (STREAMS at once, 128 KiB writes, client to server), churn (open, accept and
- * close), latency (64 bytes to and fro on one stream), memory (STREAMS idle ones).  However short
- * SECONDS, each does its work once.  Results are lines "name=value"; README.md says which counts.
- * */
+ * close), latency (64 bytes back and forth on one stream), memory (STREAMS idle ones).  However
+ * short SECONDS is, each mode does its work once.  Results are lines "name=value"; README.md says
+ * which of them count. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -26,7 +26,8 @@
 #include <unistd.h>
 
 enum { WRITE_LEN = 128 * 1024, PING_LEN = 64 };
-/* The same for every library: frames as large as the protocol allows, budgets that do not bind. */
+/* The same for every library: frames as large as the protocol allows, budgets that do not limit
+ * anything. */
 enum { FRAME_LEN = 65535, RECEIVE_BUFFER_LEN = 16 << 20, STREAM_BUFFER_LEN = 4 << 20 };
 
 enum mode { THROUGHPUT, CHURN, LATENCY, MEMORY, MODES };
@@ -125,14 +126,14 @@ __attribute__((unused)) static int open_carrier(const struct bench *b) {
     return fd;
 }
 
-/* Client: what all streams have been given.  To be said before the last one ends, since that lets
- * the server end the pair. */
+/* Client: reports the bytes given to all streams.  Call this before the last stream ends, because
+ * then the server ends the pair. */
 __attribute__((unused)) static void report_sent(uint64_t bytes) {
     printf("bytes_sent=%" PRIu64 "\n", bytes);
     fflush(stdout);
 }
 
-/* Server: bytes and seconds from the first to the last. */
+/* Server: reports the bytes, and the seconds from the first to the last. */
 __attribute__((unused)) static void report_throughput(uint64_t bytes, double first, double last) {
     printf("bytes_received=%" PRIu64 "\n", bytes);
     printf("throughput_mb_s=%.1f\n", (double)bytes / 1e6 / (last - first));

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* libsmux's blocking API: one thread on either side, or, with BENCH_THREADS set, as programs use it
- * that have a thread for each stream.  Two more variables set a heuristic of the library to work:
- * BENCH_READ=LEN lets the receiver of a throughput read into LEN bytes of its own instead of
- * borrowing; with BENCH_ACCEPTER set, another thread waits in smuxb_stream_accept on either side
- * while latency is measured. */
+/* libsmux's blocking API: one thread on either side or, with BENCH_THREADS set, one for each
+ * stream. Two more variables exercise heuristics of the library: BENCH_READ=LEN makes the receiver
+ * of the throughput mode read into LEN bytes of its own instead of borrowing; with BENCH_ACCEPTER
+ * set, another thread on either side waits in smuxb_stream_accept while latency is measured. */
 #include <pthread.h>
 
 #include "bench.h"
@@ -39,14 +38,14 @@ static void read_all(smuxb_stream *stream, char *data, size_t len) {
     }
 }
 
-/* What all streams are written from, as the peers do. */
+/* All streams are written from this memory, as in the peers' programs. */
 static const char data_out[WRITE_LEN];
 
-/* The length of BENCH_READ, 0: borrow. */
+/* The value of BENCH_READ; 0: borrow. */
 static size_t read_len;
 
-/* What there is of the stream, and looks no further, as the peers do: 0 at the end.  `data` has
- * room for read_len bytes. */
+/* Takes what there is of the stream and ignores the content, as the peers' programs do.  0 at the
+ * end.  `data` has room for read_len bytes. */
 static uint64_t receive_some(smuxb_stream *stream, void *data) {
     smuxb_loan loan;
     if (read_len) {
@@ -168,7 +167,7 @@ static void throughput_threads(const struct bench *b) {
 static void *churner(void *argument) {
     (void)argument;
     do
-        for (int i = 0; i < 8; i++) /* as async_smux's side does */
+        for (int i = 0; i < 8; i++) /* like async_smux's program */
             smuxb_stream_close(open_stream());
     while (now_s() < end_s);
     return NULL;
@@ -196,7 +195,7 @@ static void churn_server(void) {
     report_churn(count, first, now_s());
 }
 
-/* Waits for a stream that never comes, as a program does that may be asked for another one. */
+/* Waits for a stream that never comes, like a program that accepts streams at any time. */
 static void *accepter(void *argument) {
     smuxb_stream *stream;
     (void)argument;
@@ -263,7 +262,7 @@ static void start(const struct bench *b) {
     config.max_frame_size = FRAME_LEN;
     config.max_receive_buffer = RECEIVE_BUFFER_LEN;
     config.max_stream_buffer = STREAM_BUFFER_LEN;
-    /* The peers hold back instead of refusing: here nothing may be refused either. */
+    /* The peers block instead of refusing, so nothing may be refused here either. */
     config.accept_backlog = 1 << 30;
     config.max_streams = 1 << 30;
     int fd = open_carrier(b);

@@ -55,7 +55,7 @@ static void flush(struct loop *l) {
     }
 }
 
-/* Takes what has arrived; waits for it if there is nothing else to do. */
+/* Takes what has arrived; waits if there is nothing else to do. */
 static void receive(struct loop *l, bool wait) {
     int flags = MSG_DONTWAIT;
     if (wait && smux_session_want_write(l->session)) {
@@ -114,7 +114,7 @@ static void throughput_client(struct loop *l) {
         l->buffers[i] = (smux_sendbuf){.data = l->data, .len = WRITE_LEN};
         check(smux_stream_send_borrowed(open_stream(l), &l->buffers[i]));
     }
-    run(l); /* until the server, which has seen all ends, closes the carrier */
+    run(l); /* until the server has seen all ends and closes the carrier */
     free(l->buffers);
 }
 

@@ -134,7 +134,7 @@ static void churn_client(const struct bench *b) {
     int last = connect_to(b->port);
     if (write(last, "x", 1) != 1)
         die("write");
-    pause(); /* until the server has seen it and ends us */
+    pause(); /* until the server has seen it and kills this process */
 }
 
 static void churn_server(int listener) {

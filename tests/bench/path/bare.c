@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bare.c - a TCP relay that does nothing but relay: what a hop costs at least.
+ * bare.c - a TCP relay that does nothing but relay: the least that a hop costs.
  *
  *     bare LOCAL:TARGET...    ports of loopback; a connection to LOCAL is passed on to TARGET
  *
- * Two of them in a row have as many hops as a path through smuxshim, and neither frames, streams,
- * rules nor a second user. One thread, edge-triggered epoll, 256 KiB a read, at once written to the
- * other side.
+ * Two of them in a row have as many hops as a path through smuxshim, but no frames, streams, rules
+ * or second user. One thread, edge-triggered epoll; up to 256 KiB is read at a time and written to
+ * the other side at once.
  */
 #include <sys/epoll.h>
 
@@ -22,8 +22,8 @@ struct side {
     size_t kept_at, kept_len;
     int fd;
     bool listens, readable;
-    bool finished; /* its peer has, so that a short read does not mean that there is no more */
-    bool ended;    /* and that has been read */
+    bool finished; /* the peer has finished: a short read does not mean there is no more */
+    bool ended;    /* and its end has been read */
     uint16_t target;
     struct side *doomed; /* next in the list */
 };
@@ -46,7 +46,7 @@ static struct side *new_side(int fd) {
     return side;
 }
 
-/* Freed after the events at hand, which may name it. */
+/* Connections are freed after the current events, which may refer to them. */
 static void doom(struct side *side) {
     close(side->fd);
     side->fd = -1;
@@ -70,7 +70,7 @@ static void keep(struct side *side, const char *data, size_t len) {
     side->kept_len = len;
 }
 
-/* True: nothing is kept any more. */
+/* True: nothing is kept any longer. */
 static bool write_kept(struct side *from) {
     while (from->kept_at < from->kept_len) {
         ssize_t n = send(from->other->fd, from->kept + from->kept_at,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""make bench: the path from an unmodified program to its server, direct, ours and the rivals'.
+"""make bench: the path from an unmodified program to its server: direct, ours and the rivals'.
 
 See tests/bench/README.md.
 """
@@ -32,20 +32,20 @@ KINDS = paths.KINDS
 
 
 class Bench:
-    """One run: what it started, and what scenarios may ask for."""
+    """One run: what it has started, and what scenarios may ask for."""
 
     def __init__(self, options, folder, results):
         self.options = options
         self.folder = folder
         self.results = results
-        self.scenario = ""  # that runs
+        self.scenario = ""  # the one that runs now
         self.seconds = options.seconds
         self.ports = Ports()
         self.processes = Processes(folder)
         self.targets = {}
         self.control_port = 0
-        self.shared = {}  # paths that are up all the time
-        self.temporary = []  # paths and processes of the scenario that runs
+        self.shared = {}  # paths that stay up for the whole run
+        self.temporary = []  # paths and processes of the current scenario
         self.count = 0
         self.clean = {key: value for key, value in os.environ.items()
                       if not key.startswith("SMUXSHIM_") and not key.lower().endswith("_proxy")}
@@ -72,8 +72,8 @@ class Bench:
         return line
 
     def start_path(self, kind, names, line=False, peers=0):
-        """A path of its own for a scenario, gone when that is over, to these servers and to as many
-        peers of its own."""
+        """A path for one scenario, removed after it, to these servers and to as many peers of its
+        own."""
         targets = {name: self.targets[name] for name in names}
         for i in range(peers):
             process, (targets[f"peer{i}"], _) = servers.start_peer(self)
@@ -90,7 +90,7 @@ class Bench:
     # ---- Running things
 
     def client(self, path, argv, env=None):
-        """Runs a client over a path; what it prints."""
+        """Runs a client over a path; returns what it prints."""
         limit = 30 + 10 * self.seconds
         try:
             done = subprocess.run(path.prefix + argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -104,7 +104,7 @@ class Bench:
 
     @contextlib.contextmanager
     def holding(self, path, argv):
-        """Runs a client that prints a line and then waits; gives the line."""
+        """Runs a client that prints a line and then waits; yields the line."""
         with open(self.processes.log("opener"), "ab") as log:
             process = subprocess.Popen(path.prefix + argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                        stderr=log, env=self.clean, text=True)
@@ -117,7 +117,7 @@ class Bench:
             self.processes.stop(process)
 
     def drain(self, seconds=10):
-        """Waits until nothing of what was sent in bulk is on its way to the peer any more."""
+        """Waits until no bulk data is on its way to the peer any more."""
         def over():
             with socket.create_connection(("127.0.0.1", self.control_port)) as peer:
                 peer.sendall(b"q")
@@ -126,12 +126,12 @@ class Bench:
         wait_until("the end of bulk transfers", over, seconds=seconds)
 
     def idle_connections(self, descriptors_each):
-        """As many as wanted, or as the limit of descriptors admits."""
+        """As many as wanted, or as the limit of descriptors allows."""
         return min(self.options.idle, (self.options.descriptors - 200) // descriptors_each)
 
     def failed(self, title, error):
-        """What goes wrong is told, here and below the table. A path that is up all the time may be
-        stuck now (some stop for good when one stream's reader does), so it begins anew."""
+        """Reports what goes wrong, now and below the table. A path that stays up for the whole run may
+        be stuck (some stop for good when one stream's reader does), so it is restarted."""
         self.results.fail(self.scenario, title, error)
         say(f"  {self.scenario} over {title}: {error}")
         for path in self.shared.values():
@@ -148,7 +148,7 @@ class Bench:
 
     @contextlib.contextmanager
     def tolerating(self, path):
-        """A failure in here does not cost what has been measured already."""
+        """A failure in here does not lose what has been measured already."""
         try:
             yield
         except Failed as error:
@@ -167,7 +167,7 @@ class Bench:
     # ---- Counting
 
     def preloaded(self, path):
-        """The variables a program finds in its environment on this path, and not otherwise."""
+        """The environment variables that a program has on this path only."""
         if not path.prefix:
             return {}
         lines = self.client(path, ["env", "-0"]).split("\0")
@@ -192,7 +192,7 @@ class Bench:
 
     @contextlib.contextmanager
     def counting_calls(self, path):
-        """Counts what the relay calls meanwhile, by the kernel's tracepoint: .calls afterwards."""
+        """Counts the relay's system calls meanwhile, with the kernel's tracepoint; the result is in .calls."""
         pids = ",".join(str(pid) for pid in sorted(family(path.pids())))
         perf = subprocess.Popen(["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", pids],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -239,7 +239,7 @@ def measure(bench, scenario, name, results):
 
 
 def busy_share(seconds):
-    """How much of all processors was in use."""
+    """How much of all processors' time was used."""
     def look():
         with open("/proc/stat") as stat:
             ticks = [int(word) for word in stat.readline().split()[1:9]]
@@ -252,7 +252,7 @@ def busy_share(seconds):
 
 
 def wait_for_quiet(limit):
-    """Waits until nobody else uses the machine, or until `limit` seconds are over."""
+    """Waits until nobody else uses the machine, at most for `limit` seconds."""
     end = time.monotonic() + limit
     while limit and busy_share(0.3) > 0.1 and time.monotonic() < end:
         pass
@@ -265,7 +265,7 @@ def run_scenario(bench, scenario, columns, results):
     for turn in range(1 if scenario.once else bench.options.rounds):
         say(f"{scenario.name}, round {turn + 1}")
         bench.scenario = scenario.name
-        # Every round begins with another path: what comes first differs.
+        # Every round starts with a different path.
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
             wait_for_quiet(bench.options.wait_quiet)
@@ -273,7 +273,7 @@ def run_scenario(bench, scenario, columns, results):
 
 
 def prepare(bench, columns, results):
-    """Builds what is missing; returns the columns that can be."""
+    """Builds what is missing; returns the columns that can be measured."""
     prepared = []
     for name in columns:
         try:
@@ -286,7 +286,7 @@ def prepare(bench, columns, results):
 
 
 def start_shared(bench, chosen, columns, results):
-    """Starts the servers and a path of each kind; returns the columns that there will be."""
+    """Starts the servers and a path of each kind; returns the columns that have one."""
     targets = sorted({target for scenario in chosen for target in scenario.targets})
     servers.start(bench, targets)
     started = []
@@ -401,7 +401,7 @@ def main(argv):
     folder = tempfile.mkdtemp(prefix="smuxshim-bench.")
     bench = Bench(options, folder, results)
     try:
-        columns = prepare(bench, columns, results)  # which may fetch something
+        columns = prepare(bench, columns, results)  # this may download something
         if options.congestion_control:
             enter_namespace(options.congestion_control)
         columns = start_shared(bench, chosen, columns, results)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bulk.c - what bulk streams get, each of them, at the receiving end.
+ * bulk.c - the throughput of each of several bulk streams, measured at the receiving end.
  *
  *     bulk --port N --control-port N [--streams N] [--seconds S] [--warm S] [--reverse]
  *
- * Up: the clients write, and the peer says how much has arrived at the beginning and at the end of
- * the measured time. With --reverse the peer sends and the clients count. Prints one line:
+ * The clients write, and the peer reports how much has arrived at the start and at the end of the
+ * measured time. With --reverse the peer sends and the clients count. Prints one line:
  * "bytes_per_second" of every stream.
  */
 #include "tests/bench/path/net.h"
@@ -27,7 +27,7 @@ static atomic_ullong received[COUNTERS_MAX]; /* with --reverse */
 static atomic_bool measured;
 static uint64_t id_base;
 
-/* A stream has ended: only once all has been measured may that be. */
+/* A stream has ended, which is allowed only after everything has been measured. */
 static void *stream_over(const char *what) {
     if (!atomic_load(&measured))
         die("%s: %s", what, errno ? strerror(errno) : "the other end closed");
@@ -59,7 +59,7 @@ static void *read_stream(void *argument) {
     return stream_over("read");
 }
 
-/* What has arrived so far, stream by stream, and when that was so. */
+/* What has arrived so far on each stream, and when that was observed. */
 static void look(struct report *report) {
     if (config.reverse) {
         report->now_ns = now_ns();
@@ -140,7 +140,7 @@ int main(int argc, char **argv) {
         printf("%.0f ", (double)(end.counter[i].bytes - begin.counter[i].bytes) / took_s);
     putchar('\n');
     fflush(stdout);
-    /* What is under way shall not disturb what is measured next. The threads are blocked. */
+    /* Data in transit must not disturb the next measurement. The threads are blocked. */
     for (int i = 0; i < config.streams; i++) {
         setsockopt(sockets[i], SOL_SOCKET, SO_LINGER, &(struct linger){1, 0},
                    sizeof(struct linger));

@@ -28,7 +28,7 @@ TABLE = {
     "redis_GET_1": "small requests, 50 clients (redis-benchmark)",
     "ping_p50": "time of a 64-byte round trip, less is better",
 }
-# Path, its name, the colour of its bar and of the number behind it.
+# Path, its name, the colour of its bar and of the number after it.
 SERIES = [
     ("smuxshim", "smuxshim", "#1f5fa8", "#1f5fa8"),
     ("bare", "two bare relays", "#7d8894", "#4d565f"),

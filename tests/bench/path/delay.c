@@ -4,19 +4,18 @@
  *
  *     delay --to PORT [--port N] [--rtt-ms 50] [--mbit 200] [--queue BYTES] [--window BYTES]
  *
- * Prints the port it listens on. Both directions are links of --mbit that all connections share,
- * and of half the --rtt-ms; --queue bytes of a connection wait before the link (its socket's
- * receive buffer), and --window bytes at most are on their way to a receiver that does not read.
+ * Prints the port it listens on. Each direction is a link of --mbit that all connections share,
+ * with half of the --rtt-ms; --queue bytes of a connection wait before the link (its socket's
+ * receive buffer), and at most --window bytes are on their way to a receiver that does not read.
  *
  * The kernel answers a client's SYN before this program can delay it. So the client's connect
- * returns at once, but what it says is taken up one RTT later, as if it had waited for the
+ * returns at once, but what it sends is taken one RTT later, as if it had waited for the
  * handshake; the connection to the server is made when the client's ACK would arrive there. A
  * client that connects and sends a request has the answer after two RTTs, as on a real path. There
- * is no slow start and no loss: that flatters short-lived connections, which here are the direct
- * ones.
+ * is no slow start and no loss, which flatters short-lived connections: here, the direct ones.
  *
- * A link is a virtual clock: whoever's turn it is sends a chunk, which is due at the other side
- * when it has been serialised and the latency has passed. Turns go round among connections.
+ * A link is a virtual clock: the connection whose turn it is sends a chunk, which is due at the
+ * other side when it has been serialised and the latency has passed. Connections take turns.
  */
 #include "tests/bench/path/net.h"
 
@@ -30,7 +29,7 @@
 
 #define CHUNK_MAX   16384
 #define AHEAD_NS    300000   /* fewer wake-ups; the times at which chunks are due stay exact */
-#define CATCH_UP_NS 20000000 /* what a link may be behind when this program was not run in time */
+#define CATCH_UP_NS 20000000 /* how far a link may lag if this program was delayed */
 
 enum kind { KIND_OPEN, KIND_DATA, KIND_EOF };
 
@@ -60,7 +59,7 @@ struct line {
     STAILQ_ENTRY(line) opening;
     struct flow flow[2]; /* [0]: client to server */
     int64_t open_ns;
-    size_t references; /* chunks that point here, and callers that need it a little longer */
+    size_t references; /* chunks that point here, and callers that still need it */
     bool dead;
 };
 
@@ -109,7 +108,7 @@ static void chunk_free(struct chunk *chunk) {
     free(chunk);
 }
 
-/* Ends both sides. Chunks that are still in the air find it dead; the last one frees it. */
+/* Ends both sides. Chunks still in the air find it dead; the last one frees it. */
 static void line_close(struct line *line, bool reset) {
     int fds[2] = {line->flow[0].from, line->flow[0].to};
     line->dead = true;
@@ -132,15 +131,15 @@ static void line_close(struct line *line, bool reset) {
     line_release(line);
 }
 
-/* Lets an idle link's clock begin now. A busy one's is behind the time only if this program was not
- * run in time, and may catch up. */
+/* Starts an idle link's clock now. A busy link's clock is behind only if this program was not
+ * scheduled in time, and may catch up. */
 static void link_start(struct link *link, int64_t now) {
     int64_t earliest = TAILQ_EMPTY(&link->turns) ? now : now - CATCH_UP_NS;
     if (link->free_ns < earliest)
         link->free_ns = earliest;
 }
 
-/* Takes its place among those who want to send, if it does. */
+/* Queues the flow among those that want to send, if it does. */
 static void flow_wait(struct flow *flow) {
     if (flow->waiting || !flow->readable || flow->ended ||
         flow->on_the_way >= (size_t)config.window)
@@ -159,7 +158,7 @@ static void watch(struct line *line, int fd) {
 /* ---- The links ---------------------------------------------------------------------------------
  * */
 
-/* Puts a chunk into the air: the clock goes on by what its bytes take. */
+/* Puts a chunk into the air: the clock advances by the time that its bytes take. */
 static void send_chunk(struct link *link, struct chunk *chunk) {
     link->free_ns += (int64_t)(chunk->len * ns_per_byte);
     chunk->due_ns = link->free_ns + latency_ns;
@@ -277,7 +276,7 @@ static void accept_all(int listener) {
     }
 }
 
-/* One RTT after its SYN: the client's ACK goes out, and what it has said meanwhile. */
+/* One RTT after its SYN: the client's ACK goes out, and what it has sent meanwhile. */
 static void open_due(int64_t now) {
     struct line *line;
     while ((line = STAILQ_FIRST(&opening)) && line->open_ns <= now) {
@@ -310,7 +309,7 @@ static int64_t earlier(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* When something is to be done without an event. */
+/* When there is something to do without an event. */
 static int64_t next_deadline(void) {
     int64_t at = INT64_MAX;
     if (!STAILQ_EMPTY(&opening))
@@ -336,7 +335,7 @@ static void run(int listener) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL}, events[64];
     epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
     for (;;) {
-        /* An event may free its connection, which must not have another one in this turn. */
+        /* An event may free its connection, so a connection must not have two in one turn. */
         int n = wait_for_events(events, 1);
         for (int i = 0; i < n; i++) {
             if (!events[i].data.ptr)
@@ -402,7 +401,7 @@ int main(int argc, char **argv) {
     parse(argc, argv);
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_TIMERSLACK, 1UL);
-    /* A path does not wait for a processor: where allowed, this program does not either. */
+    /* A real path does not wait for a processor; where allowed, this program does not either. */
     sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1});
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net.h - what the benchmark's programs share: time, sockets, numbers on the command line.
+ * net.h - common code of the benchmark's programs: time, sockets, numbers on the command line.
  *
  * The roles a client asks the peer for, by the first byte of a connection:
  *
  *     e   echo every byte, this one too
- *     d   discard; nine bytes 'd' + 64-bit id (host order) first, what follows is counted by that
- *     id s   send without end
+ *     d   discard; starts with nine bytes, 'd' and a 64-bit id (host order); what follows is
+ *         counted under that id
+ *     s   send without end
  *     h   hold: one more byte says for how many seconds nothing is read; then close
  *     q   answer with the time and every discarding connection's count, then close (struct report)
- *
  *     i   idle: answer with one byte, then nothing more
  *
- * A connection that says nothing is idle, too.
+ * A connection that sends nothing is idle, too.
  */
 #ifndef BENCH_NET_H
 #define BENCH_NET_H
@@ -35,7 +35,7 @@
 #define BULK_SIZE    131072
 #define COUNTERS_MAX 64
 
-/* What the peer says about connections that discard. */
+/* The peer's report about discarding connections. */
 struct report {
     int64_t now_ns;
     uint32_t n;
@@ -89,7 +89,7 @@ static inline void nodelay(int fd) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
-/* A connected blocking socket to a port of this machine, or the end of the program. */
+/* A blocking socket connected to a port of this machine. Ends the program on failure. */
 static inline int dial(uint16_t port) {
     struct sockaddr_in address = loopback(port);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -101,7 +101,7 @@ static inline int dial(uint16_t port) {
     return fd;
 }
 
-/* A listening socket on `port`, or on a free one for 0; says which. Flags as of socket(2). */
+/* A listening socket on `port`, or on a free one for 0, which is stored. Flags as in socket(2). */
 static inline int listen_on(uint16_t port, int flags, uint16_t *bound) {
     struct sockaddr_in address = loopback(port);
     socklen_t len = sizeof address;
@@ -116,7 +116,7 @@ static inline int listen_on(uint16_t port, int flags, uint16_t *bound) {
     return fd;
 }
 
-/* All of it, or false with errno (0 at the end of file). */
+/* Transfers all of it, or returns false with errno (0 at the end of file). */
 static inline bool read_all(int fd, void *data, size_t len) {
     for (size_t done = 0; done < len;) {
         ssize_t n = read(fd, (char *)data + done, len - done);

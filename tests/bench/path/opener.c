@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * opener.c - what connections cost.
+ * opener.c - the cost of connections.
  *
  *     opener --port N... --count N [--hold]
  *
  * Without --hold: connects and closes, one after the other; prints "connects us_per_connect".
- * With --hold: keeps all open, each after one byte there and back; prints "opened first_us last_us"
- * (medians of the first and the last hundred), and ends when its standard input does.
+ * With --hold: keeps all open, each after one byte back and forth; prints "opened first_us last_us"
+ * (medians of the first and the last hundred), and ends with its standard input.
  *
- * Several ports are taken in turn. With one only, the kernel's search for a free local port becomes
- * what is measured: with more than 14,000 connections to one address it takes a millisecond.
+ * Several ports are used in turn. With a single one, the result would be dominated by the kernel's
+ * search for a free local port, which takes a millisecond with more than 14,000 connections to one
+ * address.
  */
 #include "tests/bench/path/net.h"
 
@@ -17,7 +18,7 @@
 #include <sys/resource.h>
 
 #define PORTS_MAX 16
-#define EDGE      100 /* connections at the beginning and at the end that are compared */
+#define EDGE      100 /* how many connections at the start and at the end are compared */
 
 static void open_and_close(const uint16_t *ports, int n, long count) {
     int64_t start = now_ns();
@@ -35,7 +36,7 @@ static void open_and_hold(const uint16_t *ports, int n, long count) {
         int64_t start = now_ns();
         int fd = dial(ports[i % n]);
         took[i] = now_ns() - start;
-        /* Wait until it has arrived: the server's backlog is not what is measured. */
+        /* Wait until it has arrived, so that the server's backlog is not measured. */
         if (!write_all(fd, "i", 1) || !read_all(fd, &end, 1))
             die("connection %ld: the peer does not answer", i + 1);
     }

@@ -19,9 +19,9 @@ from processes import Failed, cpu_seconds, wait_until
 class Path:
     title = ""
     needs = ()  # commands
-    relay = True  # there are processes on the way whose cost can be told
+    relay = True  # there are processes on the way whose cost can be measured
     takes_line = True
-    descriptors_each = 1  # of a connection, in the process that has most
+    descriptors_each = 1  # for a connection, in the process that has most of them
 
     def __init__(self, bench, targets, line=False):
         self.bench = bench
@@ -35,17 +35,17 @@ class Path:
 
     @classmethod
     def prepare(cls, bench):
-        """Before the first one is started."""
+        """Called before the first path is started."""
         for command in cls.needs:
             if not shutil.which(command):
                 raise Failed(f"{command} is missing")
 
     def long_way(self, port):
-        """The port of a delay line before `port`, if there is to be one."""
+        """The port of a delay line before `port`, if one is wanted."""
         return self.bench.start_line(port) if self.line else port
 
     def begin(self):
-        """Starts what lies between."""
+        """Starts what lies between client and server."""
 
     def port(self, target):
         return self.ports[target]
@@ -138,7 +138,7 @@ class Haproxy(Path):
 
 
 class Bare(Path):
-    """Two relays in a row that do nothing else (bare.c): what two hops cost at least."""
+    """Two relays in a row that do nothing else (bare.c): the least that two hops cost."""
 
     title = "2 bare relays"
     descriptors_each = 2
@@ -221,14 +221,14 @@ class Kcptun(Path):
 
 
 class Relay(Path):
-    """A relay built from another library's sources: folder, and the command that builds `program`."""
+    """A relay on another library, built from source: its folder, and the command that builds `program`."""
 
     program, folder_of_sources = "", ""
     descriptors_each = 2
 
     @classmethod
     def build(cls, bench):
-        """The command line and what it needs in its environment."""
+        """The command line, and the environment that it needs."""
         raise NotImplementedError
 
     @classmethod

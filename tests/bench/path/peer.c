@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * peer.c - the server of the benchmark's own clients; net.h says what it does for them.
+ * peer.c - the server for the benchmark's own clients; net.h lists what it does for them.
  *
  *     peer [--port N] [--control-port N]
  *
- * Prints "port control-port". The control port serves the same; it is not routed, so that questions
- * ('q') do not travel the path that is measured. Idle connections cost an epoll entry, busy ones a
- * thread each, so that they disturb each other no more than two programs would.
+ * Prints "port control-port". The control port serves the same roles but is not routed, so that
+ * questions ('q') do not take the path that is measured. Idle connections cost an epoll entry, busy
+ * ones a thread each, so that they disturb each other no more than two programs would.
  */
 #include "tests/bench/path/net.h"
 
@@ -27,7 +27,7 @@ static void serve_echo(int fd) {
         ;
 }
 
-/* The counter of this id: its own, a free one, or NULL when all are taken. */
+/* The counter of this id, a free one if it has none yet, or NULL if all are taken. */
 static struct counter *take_counter(unsigned long long id) {
     for (int i = 0; i < COUNTERS_MAX; i++) {
         unsigned long long none = 0;
@@ -118,7 +118,7 @@ static void serve_in_thread(int epoll, int fd) {
     pthread_attr_destroy(&attributes);
 }
 
-/* The connection has said its role, or has ended. */
+/* The connection has sent its role, or has ended. */
 static void on_event(int epoll, int fd) {
     char role = 0;
     if (recv(fd, &role, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)

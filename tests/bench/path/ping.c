@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ping.c - how long a small request takes.
+ * ping.c - the time that a small request takes.
  *
  *     ping --port N [--seconds S] [--size BYTES] [--fresh]
  *          [--background none|up|down|stopped] [--settle S]
  *
- * One connection sends --size bytes and waits for as many back, again and again; with --fresh every
- * request has a connection of its own, and its time is that of connect, request and answer. In the
+ * One connection repeatedly sends --size bytes and waits for as many back. With --fresh every
+ * request has a connection of its own, and its time covers connect, request and answer. In the
  * background another process moves bulk data up or down, or has one stream each way whose reader
  * has stopped. Prints "requests p50_us p99_us".
  */
@@ -48,7 +48,7 @@ static void bulk_down(void) {
     die("bulk: %s", strerror(errno));
 }
 
-/* One stream up whose far end does not read, one down that this end does not read. */
+/* Two streams: one up that the far end does not read, one down that this end does not read. */
 static void stopped(void) {
     static char data[BULK_SIZE] = {'h', 0};
     int up = dial(config.port), down = dial(config.port);
@@ -82,7 +82,7 @@ static pid_t start_background(void) {
     exit(2);
 }
 
-/* A path that is stuck shall be an error. */
+/* A stuck path must be reported as an error. */
 static int dial_with_limit(void) {
     int fd = dial(config.port);
     struct timeval limit = {.tv_sec = ANSWER_MAX_S};

@@ -10,11 +10,11 @@ import time
 
 
 class Failed(Exception):
-    """A program did not do what the benchmark needs; the text says which and what it said."""
+    """A program did not do what the benchmark needs; the text names it and quotes its output."""
 
 
 class Ports:
-    """Free ports of 127.0.0.1 below the range that the kernel gives to clients; none twice."""
+    """Free ports of 127.0.0.1 below the range that the kernel assigns to clients; none twice."""
 
     def __init__(self):
         self.used = set()
@@ -56,7 +56,7 @@ def wait_until(what, condition, alive=lambda: True, seconds=20):
 
 
 class Processes:
-    """What was started, stopped again by pid, the youngest first."""
+    """The processes that were started; stopped by pid, the newest first."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -66,7 +66,7 @@ class Processes:
         return os.path.join(self.folder, name + ".log")
 
     def start(self, name, argv, port=None, stdout=None, stdin=subprocess.DEVNULL, env=None):
-        """Starts in the background; waits until `port` listens, if one is given."""
+        """Starts a program in the background; waits until `port`, if given, is listening."""
         with open(self.log(name), "ab") as log:
             process = subprocess.Popen(
                 argv, stdin=stdin, stdout=stdout or log, stderr=log, env=env, start_new_session=True

@@ -34,7 +34,7 @@ def ratio(value):
 
 
 class Results:
-    """values[metric][path] is a list with a number for each round, None where it failed."""
+    """values[metric][path] is a list with a number for each round, or None where it failed."""
 
     def __init__(self):
         self.values = {}
@@ -52,7 +52,7 @@ class Results:
         return median(numbers) if numbers else None
 
     def shown(self, metric, path):
-        """What the table shows: the median, as a ratio to direct's median where that is wanted."""
+        """What the table shows: the median, or its ratio to direct's median."""
         value = self.median(metric.key, path)
         if not metric.ratio or value is None:
             return value
@@ -61,14 +61,14 @@ class Results:
 
 
 def empty_cells(scenarios, paths_of, results):
-    """What should have a value and has none. A relay's own cost is asked of ours only: direct has none."""
+    """What should have a value but has none. A relay's own cost is required of ours only: direct has none."""
     return [f"{path}: {metric.key}" for scenario in scenarios for metric in scenario.metrics
             for path in paths_of(scenario)
             if (metric.ratio or path.startswith("smuxshim")) and results.median(metric.key, path) is None]
 
 
 def verdict(results, metric, ours):
-    """What smuxshim shall reach, and whether it does."""
+    """The target for smuxshim, and whether it is reached."""
     value = results.shown(metric, ours)
     wishes = []
     if metric.target:

@@ -20,8 +20,8 @@ class Metric:
     label: str
     unit: str
     ratio: bool = True  # shown as a ratio to direct; otherwise as measured
-    target: Optional[tuple] = None  # (">=" or "<=", number): what smuxshim shall reach
-    beat: str = ""  # a rival that smuxshim shall be ahead of
+    target: Optional[tuple] = None  # (">=" or "<=", number): the target for smuxshim
+    beat: str = ""  # a rival that smuxshim must beat
     by: float = 1.0  # ... by this factor
 
 
@@ -49,7 +49,7 @@ def scenario(name, metrics, **more):
 
 
 def per_cpu(path, work, run):
-    """Runs; returns its result and how much work was done per CPU-second of the relay."""
+    """Runs it; returns its result and the work done per CPU-second of the relay."""
     before = path.cpu() if path.relay else 0
     result = run()
     used = path.cpu() - before if path.relay else 0
@@ -67,8 +67,8 @@ IPERF = {
 
 
 def received(bench, path, seconds, options):
-    """What the receiver of an iperf3 test says. Its server may be busy with the end of the last test."""
-    # It knows whole seconds only, and 0 has no end.
+    """The receiver's result of an iperf3 test. Its server may still be busy with the previous test."""
+    # iperf3 knows whole seconds only, and 0 never ends.
     amount = ["-t", f"{seconds:.0f}"] if seconds >= 1 else ["-n", "200M"]
     argv = ["iperf3", "-c", "127.0.0.1", "-p", str(path.port("iperf")), "-J", *amount]
     for _ in range(5):
@@ -259,7 +259,7 @@ def idle(bench, path_kind):
     opener = [bench.tool("opener")]
     for port in path.ports.values():
         opener += ["--port", str(port)]
-    # What is allocated once, for the first connections, is no cost of each.
+    # What is allocated once, for the first connections, is not a cost of each.
     bench.client(path, opener + ["--count", "100"])
     near, far = bench.memory(path.near), bench.memory(path.far)
     count = bench.idle_connections(path.descriptors_each)
@@ -287,7 +287,7 @@ def idle(bench, path_kind):
     targets=("peer",), paths=("smuxshim",), tools=("opener", "peer"),
 )
 def untouched(bench, path):
-    # The control port is no destination of any route.
+    # No route covers the control port.
     argv = [bench.tool("opener"), "--port", str(bench.control_port), "--count", str(int(5000 * bench.seconds))]
     return {"plain_connect": float(bench.client(path, argv).split()[1])}
 

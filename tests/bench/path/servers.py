@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The servers that clients talk to; the same processes for all paths."""
+"""The servers that clients talk to: the same processes for all paths."""
 
 import os
 import subprocess

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Connects that never come about, and are given up in several ways.
+"""Connects that never complete and are given up in various ways.
 
     abandon.py server PORT DIR     listens with a full backlog, at which FILLERS connects are under way;
                                    accepts once DIR/accept exists
-    abandon.py close PORT DIR      non-blocking; closes once DIR/close exists, and lives on
-    abandon.py block PORT DIR      blocks in connect, until it is killed
+    abandon.py close PORT DIR      non-blocking; closes once DIR/close exists, then keeps running
+    abandon.py block PORT DIR      blocks in connect until it is killed
     abandon.py fork PORT DIR       closes in the parent; the child waits for the connection
     abandon.py shutdown PORT DIR   shuts down once DIR/shutdown exists, while a child has a copy
 
-Each makes the file DIR/KIND-ready when it has begun, and DIR/KIND-done when done.
+Each creates the file DIR/KIND-ready when it has started, and DIR/KIND-done when it is done.
 """
 import os
 import select
@@ -42,7 +42,7 @@ def server():
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     listener.listen(0)
-    # One that is let in and fills the backlog; when it has, the others stay under way.
+    # One connection gets in and fills the backlog; after that, the others stay in progress.
     fillers = [socket.create_connection(("127.0.0.1", port))]
     select.select([listener], [], [])
     fillers += [begin() for _ in range(FILLERS)]

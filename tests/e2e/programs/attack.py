@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: MIT
 """What a local user can send to freeze a helper: attack.py SOCKET KIND COUNT
 
-SOCKET is the helper's path, or @ and the path for the abstract name that belongs to it. Prints how many
-were sent, and holds what it has until it is killed.
+SOCKET is the helper's path, or @ and the path for the abstract name derived from it. Prints how many
+were sent, and keeps everything open until it is killed.
 
     empty       COUNT connections that say nothing
     linger      COUNT requests that carry a TCP socket whose close lingers (SO_LINGER, unsent data)
     many        the same, a hundred of them in each request
-    nested      the same, each at the bottom of twenty unix sockets, one in the other's queue
-    junk        COUNT connections with bytes that are no request, one after the other
-    close       the same as linger, and the connection is closed at once
+    nested      the same, each at the bottom of twenty unix sockets, one in the queue of the next
+    junk        COUNT connections with bytes that are not a request, one after the other
+    close       like linger, but the connection is closed at once
     fuse        COUNT requests that carry a file whose file system never answers (needs root)
-    lock        COUNT connects to 127.0.0.1:PORT, the last argument, whose socket is locked for as long as this
-                program likes: a filter is attached to it whose memory faults (needs root, is nobody then)
-    slow        COUNT connects, which nobody will answer, whose descriptor is not where the request says
-                it is, among COUNT * 20 others of this program
+    lock        COUNT connects to 127.0.0.1:PORT, the last argument, whose socket this program keeps
+                locked: it attaches a filter whose memory faults (needs root, then runs as nobody)
+    slow        COUNT connects that nobody will answer, whose descriptor is not the one that the
+                request names, among COUNT * 20 others of this program
 """
 
 import array
@@ -67,7 +67,7 @@ listener.listen(4096)
 
 
 def lingering():
-    """A TCP socket whose close waits an hour."""
+    """A TCP socket whose close waits for an hour."""
     s = socket.socket()
     s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     s.connect(listener.getsockname())
@@ -90,7 +90,7 @@ def nested(depth):
 
 
 def silent_file():
-    """The root of a file system that nobody serves: fstat waits for ever."""
+    """The root of a file system that nobody serves: fstat waits forever."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.unshare(0x00020000)  # CLONE_NEWNS
     libc.mount(b"none", b"/", None, 0x44000, None)  # MS_REC | MS_PRIVATE
@@ -103,7 +103,7 @@ def silent_file():
 
 
 def faulting_memory(libc):
-    """The address of a page that nobody fills, whoever reads it."""
+    """The address of a page that is never filled: every reader waits."""
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
     page = libc.mmap(None, 4096, 3, 0x22, -1, 0)  # PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS
@@ -134,12 +134,12 @@ def lock():
 
 
 def let_go(fd):
-    """The close may linger here, if the helper has been faster."""
+    """The close may linger here if the helper has closed its copy first."""
     threading.Thread(target=os.close, args=(fd,), daemon=True).start()
 
 
 def finish(s, number):
-    """The second half; whoever has the first one holds the descriptors by now."""
+    """The second half of the request; whoever got the first half holds the descriptors by now."""
     try:
         s.send(request(number)[40:])
     except OSError:
@@ -151,7 +151,7 @@ def finish(s, number):
 
 
 def send_descriptors(make, each):
-    """Requests with the last copies of what `make` makes."""
+    """Sends requests with the last copies of what `make` creates."""
     begun = []
     for i in range(COUNT):
         fds = [make() for _ in range(each)]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A balancer, which takes every connection and closes it at once while its backend is away:
-balancer.py LISTEN_PORT BACKEND_PORT. Prints "closed" for each that it has so closed, and "forwarded"."""
+"""A balancer that accepts every connection, and closes it at once while its backend is down:
+balancer.py LISTEN_PORT BACKEND_PORT. Prints "closed" or "forwarded" for each connection."""
 
 import asyncio
 import sys

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Carriers that hold a place: carriers.py PORT SOURCE COUNT FRAMES opens COUNT connections to the gateway
-at 127.0.0.1:PORT, from the address SOURCE, says FRAMES on each and then nothing more, and keeps them.
+"""Carriers that occupy a place: carriers.py PORT SOURCE COUNT FRAMES opens COUNT connections to the gateway
+at 127.0.0.1:PORT, from the address SOURCE, sends FRAMES on each and then nothing more, and keeps them open.
 FRAMES is `silent`, `hello` (the first frame of a client) or `stream` (hello, and a stream is opened).
-Prints `ready` when all are made."""
+Prints `ready` when all are open."""
 
 import socket
 import struct

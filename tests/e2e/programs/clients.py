@@ -54,7 +54,7 @@ def use_asyncio():
 
 
 def use_nonblocking():
-    """connect on non-blocking sockets that poll was told of before."""
+    """connect on non-blocking sockets that were registered with poll before."""
     poller, sockets, done = select.epoll(), {}, 0
     for i in range(COUNT):
         sock = socket.socket()
@@ -79,7 +79,7 @@ def use_nonblocking():
 
 
 def use_fork():
-    """A connection is made here and used in children, each of which makes another."""
+    """A connection is made here and used in child processes, each of which makes another."""
     done = 0
     for i in range(COUNT):
         sock = socket.create_connection((HOST, PORT))
@@ -99,7 +99,7 @@ def use_fork():
 
 
 def use_timeout():
-    """recv with a timeout, on a peer that says nothing."""
+    """recv with a timeout, from a peer that sends nothing."""
     done = 0
     for _ in range(COUNT):
         sock = socket.create_connection((HOST, PORT), timeout=0.05)

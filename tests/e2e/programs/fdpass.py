@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""fdpass.py COMMAND...: runs it with a unix socket as stdout, as ssh's ProxyUseFdpass does, takes the
-connection that comes over it, sends "echo\\nhello", half-closes and prints the answer."""
+"""fdpass.py COMMAND...: runs it with a unix socket as stdout, as ssh's ProxyUseFdpass does, receives a
+connection over that, sends "echo\\nhello", half-closes and prints the answer."""
 
 import array
 import os

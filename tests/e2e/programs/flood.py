@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Peers that send all that version 2 lets them, on many streams.
+"""Peers that send as much as version 2 allows, on many streams.
 
 flood.py gateway PORT: a gateway (of a route with `handshake = none`) that fills the window of every stream.
-flood.py client GATEWAY_PORT TARGET_PORT SESSIONS STREAMS COUNT: so many carriers, on each so many streams to
-TARGET_PORT, to which each sends COUNT bytes, no more than a first window. Prints `asked` when it begins, and in the
-end how many streams were answered with that number.
-flood.py late PORT: a target that accepts nobody before SIGUSR1 (nothing can be written to it, not even into the
-kernel's buffers), and then answers each with the number of bytes it sent.
+flood.py client GATEWAY_PORT TARGET_PORT SESSIONS STREAMS COUNT: SESSIONS carriers with STREAMS streams each to
+TARGET_PORT. Each stream sends COUNT bytes, no more than a first window. Prints `asked` when it starts, and at
+the end how many streams were answered with that number.
+flood.py late PORT: a target that accepts no connection before SIGUSR1 (nothing can be written to it, not even into the
+kernel's buffers), and then answers each with the number of bytes received.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ async def late(port):
     wanted = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, wanted.set)
     sock = socket.create_server(("127.0.0.1", port), backlog=0)
-    socket.create_connection(("127.0.0.1", port))  # the one for which there is room
+    socket.create_connection(("127.0.0.1", port))  # the only one that there is room for
     await wanted.wait()
     await (await asyncio.start_server(count_bytes, sock=sock, backlog=4096)).serve_forever()
 

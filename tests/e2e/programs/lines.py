@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Programs that send line by line, and the servers that they talk to.
+"""Programs that send line by line, and their servers.
 
     lines.py count PORT      a server: reads lines until "end", answers with their number and sum
     lines.py ftpd PORT       a server: as much of FTP as a client needs to log in and store a file
@@ -25,7 +25,7 @@ class Count(socketserver.StreamRequestHandler):
 
 
 class Ftp(socketserver.StreamRequestHandler):
-    """Answers each command as if it had done it; STOR answers with the sum of what came."""
+    """Answers each command as if it had been done; answers STOR with the checksum of the received data."""
 
     listener = None
 

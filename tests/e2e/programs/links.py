@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Connects that are about this machine's own links; one line each, what connect says.
+"""Connects that concern this machine's own links. Prints one line for each: the result of connect.
 
     links.py ADDRESS DEVICE     a link-local IPv6 address of DEVICE
 """

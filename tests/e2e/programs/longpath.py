@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A long path without loss: longpath.py LISTEN_PORT TARGET_PORT SECONDS forwards TCP connections, and every
-byte arrives that much later.  It takes as much as the sender gives, as a path of a large capacity does."""
+byte arrives that much later.  It takes as much as the sender gives, like a path of large capacity."""
 
 import asyncio
 import sys

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A name server with a script: nameserver.py ZONE_FILE, at 127.0.0.1:53 over UDP.
+"""A scripted name server: nameserver.py ZONE_FILE, at 127.0.0.1:53 over UDP.
 
-ZONE_FILE holds lines "NAME ADDRESS..."; a name that ends in .silent is never answered, and any other does
-not exist. Each question is printed as "NAME TYPE"."""
+ZONE_FILE holds lines "NAME ADDRESS..."; questions for names that end in .silent are never answered, and all other
+names do not exist. Each question is printed as "NAME TYPE"."""
 
 import ipaddress
 import socket

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""neighbour.py PORT SECONDS BYTES: what a user gets beside others.
+"""neighbour.py PORT SECONDS BYTES: the service that a user gets beside others.
 
-Makes round trips of one byte for so many seconds, on a new connection each tenth of a second, and then has
-BYTES sent. Prints `rounds N worst MS ms, BYTES bytes in S s`; fails when nothing comes for twenty
+Makes round trips of one byte for SECONDS seconds, on a new connection each tenth of a second, and then
+receives BYTES bytes. Prints `rounds N worst MS ms, BYTES bytes in S s`; fails if nothing arrives for twenty
 seconds."""
 
 import socket

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""The test server: one TCP port; the first line of a connection says what is wanted.
+"""The test server: one TCP port; the first line of a connection is the request.
 
     echo            sends everything back; half-closes when the client does
     sum             reads until end of file, then answers "LENGTH SHA256\n" and closes
     send N          sends N bytes (a repeating pattern) and closes
     send N hold     sends N bytes, then waits for the client to close
-    sink            reads and throws away, never answers
+    sink            reads and discards, never answers
     silent          reads nothing more and never answers
     reset N         sends N bytes and resets the connection
-    GET /send/N     and /reset/N: the same two as an answer of HTTP, without a length
-    count           answers "NUMBER\n": connections that are open now, this one included
+    GET /send/N     and /reset/N: the same as send and reset, as an HTTP response without a length
+    count           answers "NUMBER\n": the connections that are open now, including this one
 """
 
 import asyncio
@@ -67,7 +67,7 @@ async def silent(reader, writer):
 async def reset(reader, writer, length):
     await send_pattern(writer, int(length))
     sock = writer.get_extra_info("socket")
-    # A reset takes with it what the other end's kernel has not got yet.
+    # A reset discards what has not yet reached the other end's kernel.
     for _ in range(300):
         if struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0] == 0:
             break

@@ -2,8 +2,8 @@
 """plain.py VERSION PORT: a smux server without extensions, of version 1 or 2, for routes with
 `handshake = none`.
 
-A stream's first line says what is wanted: `echo` or `send N`, as peer.py has it. A client that says
-nothing for a second gets bytes for ever."""
+A stream's first line is the request: `echo` or `send N`, as in peer.py. A client that sends
+nothing for a second gets bytes forever."""
 
 import asyncio
 import struct
@@ -41,7 +41,7 @@ class Stream:
             self.sent += room
             await self.frame(PSH, payload[:room])
             payload = payload[room:]
-            await asyncio.sleep(0)  # the other streams have their turns
+            await asyncio.sleep(0)  # let the other streams have their turns
 
     async def first_line(self):
         line = b""

@@ -2,20 +2,20 @@
 """Small clients for the robustness tests: probe.py KIND HOST PORT [ARGUMENT...]
 
     errno [nonblocking]      prints "connected" or the name of the error of connect
-    duplex BYTES             sends BYTES to the peer's echo and checks what comes back meanwhile
-    swarm COUNT FOLDER       COUNT connections at once; when all work, makes FOLDER/ready.PID and
-                             waits for FOLDER/go; then uses each once more; prints "COUNT ok"
-    receive BYTES [hold]     has BYTES sent and prints how it ended: "BYTES eof" or "BYTES ERRNO";
+    duplex BYTES             sends BYTES to the peer's echo and checks what comes back at the same time
+    swarm COUNT FOLDER       COUNT connections at once; when all work, creates FOLDER/ready.PID
+                             and waits for FOLDER/go; then uses each once more; prints "COUNT ok"
+    receive BYTES [hold]     requests BYTES and prints how it ended: "BYTES eof" or "BYTES ERRNO";
                              "flowing" comes first, when data has arrived; with hold the peer does
                              not close
-    whole BYTES              has BYTES sent, asks for one more with MSG_WAITALL, and prints how many came
-                             and how the next read ended; "flowing" comes first
-    lost                     begins non-blocking connects, prints "begun", waits for their ends, and
-                             prints what SO_ERROR, write, read and connect say of them, and say then
-    hoard COUNT              asks for much data on COUNT connections and never reads it; prints
+    whole BYTES              requests BYTES, asks for one more with MSG_WAITALL, and prints how many
+                             arrived and how the next read ended; "flowing" comes first
+    lost                     starts non-blocking connects, prints "begun", waits for them to end, and
+                             prints what SO_ERROR, write, read and connect report, then and again
+    hoard COUNT              requests much data on COUNT connections and never reads it; prints
                              "hoarding" when all are connected
-    begin COUNT              begins COUNT non-blocking connects, prints "begun" and then, each time
-                             a line comes from stdin, "N connected, M failed, K pending"
+    begin COUNT              starts COUNT non-blocking connects, prints "begun" and then, for each
+                             line from stdin, "N connected, M failed, K pending"
 """
 
 import asyncio
@@ -154,7 +154,7 @@ def lost():
         poller = select.poll()
         poller.register(sock, select.POLLOUT)
         poller.poll()
-        times = 1 if title == "connect" else 2  # a second one would begin another
+        times = 1 if title == "connect" else 2  # a second one would start another connect
         say(title, *(result(call, sock) for _ in range(times)))
 
 

@@ -4,7 +4,7 @@
     proxied.py serve PORT       answers each connection with the bytes, in hexadecimal, that came
                                 before the first 'x'
     proxied.py send PORT BYTES  sends bytes, given in hexadecimal, then waits for the end; prints
-                                "closed" or "open" after three seconds
+                                "closed", or "open" after three seconds
 """
 
 import socket

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Clients of the gateway that ask for much and read nothing.
+"""Clients of the gateway that request much and read nothing.
 
-silent.py serve PORT: sends to everybody who connects, for ever.
-silent.py ask GATEWAY_PORT PORT SESSIONS STREAMS: so many carriers, on each so many streams to PORT, and not a
-byte is read. Prints `ready` when all is asked for."""
+silent.py serve PORT: sends to everybody who connects, forever.
+silent.py ask GATEWAY_PORT PORT SESSIONS STREAMS: SESSIONS carriers with STREAMS streams each to PORT, and not a
+byte is read. Prints `ready` when everything has been requested."""
 
 import asyncio
 import resource
@@ -27,7 +27,7 @@ async def pour(_reader, writer):
 
 async def serve(port):
     sock = socket.create_server(("127.0.0.1", port), backlog=4096)
-    # Thousands of full-sized queues would use up the kernel's memory for TCP, and it resets others then.
+    # Thousands of full-sized queues would use up the kernel's memory for TCP, which would then reset others.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     server = await asyncio.start_server(pour, sock=sock, backlog=4096)
     await server.serve_forever()

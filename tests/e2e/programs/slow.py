@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Many connections whose readers pause.  slow.py serve PORT serves both of the others:
+"""Many connections whose readers pause.  slow.py serve PORT is the server for both clients:
 
-slow.py download PORT COUNT BYTES PAUSE: COUNT connections, each asks for BYTES, none reads for PAUSE
+slow.py download PORT COUNT BYTES PAUSE: COUNT connections each request BYTES; none reads for PAUSE
 seconds, then all read to the end.
-slow.py upload PORT COUNT BYTES PAUSE: each sends BYTES, and the server reads none for PAUSE seconds.
+slow.py upload PORT COUNT BYTES PAUSE: each sends BYTES, and the server does not read for PAUSE seconds.
 
-Prints how many were complete, and what became of the others."""
+Prints how many were complete, and how the others ended."""
 
 import asyncio
 import collections
@@ -22,7 +22,7 @@ async def serve_one(reader, writer):
     try:
         kind, size, pause = ORDER.unpack(await reader.readexactly(ORDER.size))
         if kind == b"D":
-            await asyncio.sleep(1.5)  # all have connected by then, and are answered at once
+            await asyncio.sleep(1.5)  # by then all have connected, and all are answered at once
             writer.write((CHUNK * (size // len(CHUNK) + 1))[:size])
             await writer.drain()
         else:

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Talks to the helper's socket as no shim would: stranger.py SOCKET KIND PORT
+"""Talks to the helper's socket in ways that no shim would: stranger.py SOCKET KIND PORT
 
 Prints how it ended: "closed", "reset", "errno NAME" (the outcome that the helper bound), "open", or
 "waiting" when the helper has not answered within ten seconds.
 
-    good            an ordinary request, to prove that this program does it right
-    junk            bytes that are no request
+    good            an ordinary request, to prove that this program gets it right
+    junk            bytes that are not a request
     half            half a request, then nothing
     silent          nothing at all
     nofd            a request without a descriptor
-    twofds          with two
-    manyfds         with two hundred
-    tcpfd           with a TCP socket in place of the connection
-    filefd          with a file
-    otherfd         with the application's end of another connection
-    version         of control version 9
-    longname        with a name length of 60000
-    badname         with a host name that is none
-    named           with a descriptor that has a name already
+    twofds          a request with two
+    manyfds         a request with two hundred
+    tcpfd           a request with a TCP socket in place of the connection
+    filefd          a request with a file
+    otherfd         a request with the application's end of another connection
+    version         a request of control version 9
+    longname        a request with a name length of 60000
+    badname         a request with an invalid host name
+    named           a request with a descriptor that already has a name
     notice          a lingering notice about a connection that does not exist
     flood           a request, then data before the outcome
     names           questions about names, good and bad; prints a line for each
@@ -89,7 +89,7 @@ def outcome(s, patience=10):
 
 
 def answer(message, s=None):
-    """What the helper answers to a question: an errno's name, 0, or "closed"."""
+    """The helper's answer to a question: an errno's name, 0, or "closed"."""
     s = s or connect()
     s.settimeout(30)
     s.sendall(message)

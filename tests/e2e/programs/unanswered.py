@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Every way to wait for a connect that nobody answers: unanswered.py HOST PORT
 
-All wait at the same time; one line says for each what it was told. (How long it took is said only
-where it was a minute, which no test sets as its timeout.)"""
+All wait at the same time; one line for each says what it reported. (The time is printed only
+if it was a minute, which no test sets as its timeout.)"""
 
 import errno
 import select

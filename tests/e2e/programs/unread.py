@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""unread.py PORT COUNT: opens COUNT connections, one after the other, prints `open`, and reads nothing."""
+"""unread.py PORT COUNT: opens COUNT connections one after the other, prints `open`, and reads nothing."""
 
 import resource
 import socket

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Uploads that are broken off, seen from both ends.
+"""Interrupted uploads, seen from both ends.
 
-    serve PORT FOLDER     the target: the first line of a connection names its stage; when the connection has
-                          ended it prints "STAGE BYTES END", where END is eof or the error's name; "ready" when
-                          all stages have come as far as they are meant to
-    send HOST PORT [end]  the program: a connection in every stage; prints "sending" and stays, whatever becomes
-                          of them; with `end` it closes all of them when a line comes from stdin
+    serve PORT FOLDER     the target: the first line of a connection names its stage; when the connection
+                          ends, it prints "STAGE BYTES END", where END is eof or the error's name; "ready" when
+                          all stages have got as far as they should
+    send HOST PORT [end]  the program: a connection in every stage; prints "sending" and keeps running, whatever
+                          happens to them; with `end` it closes all of them when a line comes from stdin
 
-The stages: a connection that has said nothing but its name; one that has sent some bytes and pauses; one that
-sends without end; one whose target has stopped reading until FOLDER/read is there; one whose target has
-half-closed before; and one whose program has half-closed, which has therefore ended in order."""
+The stages: a connection that has sent nothing but its name; one that has sent some bytes and pauses; one that
+sends without end; one whose target does not read until FOLDER/read exists; one whose target has
+half-closed before; and one whose program has half-closed, and which has therefore ended in order."""
 
 import errno
 import os
@@ -72,7 +72,7 @@ class Target:
         if stage == "complete":
             self.reached(stage)
         say(stage, length, end)
-        while True:  # half of the pair stays open: the other end is not to be told anything
+        while True:  # half of the pair stays open, so that the other end is not told anything
             time.sleep(3600)
 
 

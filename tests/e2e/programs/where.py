@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A server for the tests of names: tells who was reached, as HTTP: where.py PORT
+"""A server for the tests of names; says over HTTP which address was reached: where.py PORT
 
-The gateway's hosts file gives each name another loopback address; the answer is the address at
-which the connection arrived, so that it proves which name the gateway resolved.
+The gateway's hosts file gives each name a different loopback address. The answer is the address at
+which the connection arrived, which proves which name the gateway resolved.
 """
 
 import socketserver

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A wire that can be cut: wire.py LISTEN_PORT TARGET_PORT forwards TCP connections.
 
-SIGUSR1 cuts all connections (RST both ways) and takes new ones again; SIGUSR2 goes silent: nothing
-is forwarded any more on the connections that exist, and nothing is closed."""
+SIGUSR1 cuts all connections (RST both ways) but accepts new ones. After SIGUSR2 nothing more is
+forwarded on the existing connections, and nothing is closed."""
 
 import asyncio
 import signal

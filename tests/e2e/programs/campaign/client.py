@@ -24,7 +24,7 @@ class Wrong(Exception):
 
 
 def receive(sock, how, most):
-    """One receive, as programs of different kinds do it."""
+    """One receive, in one of the ways that programs use."""
     if how == "poll":
         select.select([sock], [], [], LIMIT_S)
         return sock.recv(65536)
@@ -36,7 +36,7 @@ def receive(sock, how, most):
 
 
 def read_to_end(sock, wanted, how, what):
-    """Reads until the end of file, which must come behind the last byte."""
+    """Reads until the end of file, which must come after the last byte."""
     got = 0
     while data := receive(sock, how, len(wanted) - got):
         if got + len(data) > len(wanted) or data != wanted[got:got + len(data)]:
@@ -65,8 +65,8 @@ def echo(sock, data, how):
     try:
         read_to_end(sock, data, how, "echo")
     except Wrong:
-        # The kernel tells the error of a connection once: if the other thread has heard it, this
-        # one reads an end, as on a TCP socket.
+        # The kernel reports the error of a connection once: if the other thread got it, this one
+        # reads end of file, as on a TCP socket.
         sender.join()
         if not failed:
             raise

@@ -102,7 +102,7 @@ class Campaign:
         self.over = asyncio.Event()
 
     def write_configuration(self):
-        """Before each start; some settings are drawn anew."""
+        """Called before each start: draws some settings anew."""
         drawn = dict(self.ports, folder=self.folder, version=self.rng.choice((1, 2)),
                      drain=self.rng.choice((0, 100, 1000)))
         for name, text in (("gateway.conf", GATEWAY), ("smuxshim.conf", SMUXSHIM)):
@@ -140,7 +140,7 @@ class Campaign:
         except OSError:
             return False
 
-    # ---- What is done ----
+    # ---- The disturbances ----
 
     async def bring_back(self, daemon, number):
         await daemon.end(number)
@@ -150,7 +150,7 @@ class Campaign:
         await daemon.start()
 
     async def stop(self, daemon):
-        """Stands still, then goes on, or is killed as it stands."""
+        """Stops it; then lets it continue, or kills it while it is stopped."""
         daemon.process.send_signal(signal.SIGSTOP)
         await asyncio.sleep(self.rng.uniform(0.01, 0.5))
         if self.rng.random() < 0.5:
@@ -206,10 +206,10 @@ class Campaign:
         if await process.wait() != 0:
             self.problems.append(f"a client ended with {process.returncode}")
 
-    # ---- All of it ----
+    # ---- The run ----
 
     async def settle(self):
-        """What was lost is gone at the targets, too."""
+        """Lost connections must end at the targets, too."""
         for _ in range(END_LIMIT_S * 20):
             if not self.target.open_now and not self.eager_target.open_now:
                 return

@@ -17,7 +17,7 @@ class Target:
         self.open_now += 1
         kind = "nothing"
         try:
-            # A connection that is lost so early has no first line: it may end as it likes.
+            # A connection lost this early has no first line and may end in any way.
             line = await reader.readline()
             if line.endswith(b"\n"):
                 kind, *numbers = line.decode().split()
@@ -30,7 +30,7 @@ class Target:
             writer.close()
 
     async def receive(self, reader, writer, kind, number, length):
-        """All until the end of file, sent back for an echo. True if it was all that was to come."""
+        """Reads until end of file, and sends the data back for an echo. True if all of it arrived."""
         wanted, got = transfers.content(number, length), 0
         while data := await reader.read(65536):
             if data != wanted[got:got + len(data)]:

@@ -35,7 +35,7 @@ def choose(rng, number, kinds=KINDS):
 
 
 def answer(number, length):
-    """What the target says to a whole `put`."""
+    """The target's answer to a complete `put`."""
     return b"%d bytes of %d\n" % (length, number)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The carrier's way in the middle: forwards TCP connections and cuts each somewhere, or never."""
+"""A wire between helper and gateway: forwards TCP connections and cuts each somewhere, or never."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ class Wire:
         try:
             await self.connect(reader, writer)
         except asyncio.CancelledError:
-            pass  # it is all over
+            pass  # the run is over
 
     async def connect(self, reader, writer):
         try:
@@ -30,14 +30,14 @@ class Wire:
         pair = Pair(self, (writer, far_writer))
         self.pairs.add(pair)
         await asyncio.gather(pair.forward(reader, 0), pair.forward(far_reader, 1))
-        # An end that was told nothing finds out by itself, or not at all.
+        # An end that is not told finds out by itself, or never.
         while pair.is_cut and not all(writer.is_closing() for writer in pair.writers) and self.cutting:
             await asyncio.sleep(0.1)
         self.pairs.discard(pair)
         pair.close()
 
     def cut_one(self, mode):
-        """Cuts one that is there, now."""
+        """Cuts one of the open connections now."""
         for pair in [pair for pair in self.pairs if not pair.is_cut][:1]:
             pair.cut(mode)
 
@@ -46,11 +46,11 @@ class Pair:
     def __init__(self, wire, writers):
         self.wire, self.writers = wire, writers
         self.is_cut = False
-        # Bytes of both directions after which it is cut.
+        # It is cut after this many bytes of both directions.
         self.left = int(2 ** wire.rng.uniform(10, 27)) if wire.cutting else 1 << 62
 
     async def forward(self, reader, side):
-        """From one end to the writer of the other, whose end it passes on, whatever it was."""
+        """Copies from one end to the writer of the other, and passes on however it ended."""
         writer = self.writers[1 - side]
         try:
             while data := await reader.read(65536):
@@ -75,7 +75,7 @@ class Pair:
         writer.transport.abort()
 
     def cut(self, mode):
-        """Nothing is forwarded from here on; what the ends are told of it depends."""
+        """Stops forwarding; what the ends are told varies."""
         self.is_cut = True
         self.wire.counts["carrier: " + mode] = self.wire.counts.get("carrier: " + mode, 0) + 1
         sides = self.writers if "one side" not in mode else [self.wire.rng.choice(self.writers)]

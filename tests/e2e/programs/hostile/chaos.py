@@ -39,7 +39,7 @@ class Chaos:
             time.sleep(0.01)
 
     def end(self, number, expected):
-        """Sends it a signal, and looks at how it ends."""
+        """Sends it a signal and checks how it ends."""
         if self.helper.poll() is not None:
             self.problems.append(f"the helper ended by itself: {self.helper.returncode}")
             return
@@ -75,7 +75,7 @@ class Chaos:
             self.helper.send_signal(signal.SIGCONT)
 
     def rage(self, seconds):
-        """Returns when the time is up, with a helper that runs."""
+        """Returns when the time is up, leaving a helper running."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             gap = self.random.uniform(0, 0.8) if self.random.random() < 0.3 else self.random.uniform(1.5, 7)

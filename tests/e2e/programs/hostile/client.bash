@@ -5,7 +5,7 @@ for i in 1 2; do
     exec 5<>"/dev/tcp/127.0.0.1/$1" || exit 1
     line="line $i of $$ $RANDOM"
     printf 'echo\n%s\n' "$line" >&5 || exit 1
-    # A line without its end is what read leaves of a connection that broke.
+    # A line without its newline is what read leaves of a broken connection.
     if IFS= read -t 60 -r answer <&5; then
         [ "$answer" = "$line" ] || { echo "wrong: $answer" >&2; exit 3; }
     elif [ $? -gt 128 ]; then

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# One exchange in Perl: client.pl PORT.  Exit status 0: right; 1: connection error, said; 3: wrong.
+# One exchange in Perl: client.pl PORT.  Exit status 0: right; 1: connection error, printed; 3: wrong.
 use strict;
 use warnings;
 use IO::Socket::INET;

@@ -30,7 +30,7 @@ def pattern(length):
 
 
 def download():
-    """All bytes as sent, and never an orderly end before the last."""
+    """All bytes must arrive as sent, and the end must not come before the last."""
     length = random.choice((1, 1000, 70000, 500000))
     with socket.create_connection(("127.0.0.1", PORT), timeout=LIMIT_S) as sock:
         sock.sendall(b"send %d\n" % length)
@@ -51,7 +51,7 @@ async def echo_once(number):
             writer.write((b"echo\n" if i == 0 else b"") + line)
             await writer.drain()
             if (got := await reader.readline()) != line:
-                # readline says what there was before an end; an error it raises.
+                # readline returns what came before the end, but raises errors.
                 raise Wrong(f"echo: {got[:80]} in place of {line[:80]}")
     finally:
         writer.close()

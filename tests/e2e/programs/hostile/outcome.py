@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What an operation can come to, and the counting of it."""
+"""How an operation can end, and how often each happened."""
 
 import glob
 import json
@@ -13,8 +13,8 @@ import time
 # A generous limit for one operation: nothing here takes ten seconds on a quiet machine.
 OPERATION_LIMIT_S = 60
 
-# What programs say of a connection that failed or broke, whatever the language.  A text that is not
-# here is a finding: the program saw something that TCP does not say.
+# What programs of any language print about a connection that failed or broke.  A text that is not
+# here is a finding: the program saw something that TCP does not report.
 CONNECTION_ERRORS = re.compile(
     r"Connection reset|Connection refused|Connection timed out|Network is unreachable|Broken pipe"
     r"|ECONNRESET|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EPIPE|timed out|Operation timed out",
@@ -23,11 +23,11 @@ CRASHES = re.compile(r"Segmentation fault|stack smashing|core dumped|Aborted|sig
 
 
 class ConnectionFailed(Exception):
-    """The operation failed as it may when the connection is lost."""
+    """The operation failed in a way that a lost connection explains."""
 
 
 class Wrong(Exception):
-    """A wrong byte, or an end that looked complete and was not."""
+    """A wrong byte, or an end that looked complete but was not."""
 
 
 class Crashed(Exception):
@@ -35,11 +35,11 @@ class Crashed(Exception):
 
 
 class Hung(Exception):
-    """Not over after OPERATION_LIMIT_S."""
+    """Not finished after OPERATION_LIMIT_S."""
 
 
 def describe_group(group):
-    """What the processes of a group are waiting in, for the report of a hang."""
+    """What the processes of a group are waiting for, to report a hang."""
     lines = []
     for path in glob.glob("/proc/[0-9]*/stat"):
         try:
@@ -56,13 +56,13 @@ def describe_group(group):
 
 
 def runs(pid):
-    """Does a process run, or wait for a processor only?"""
+    """Whether a process runs, or waits only for a processor."""
     with open(f"/proc/{pid}/stat") as file:
         return file.read().rsplit(")", 1)[1].split()[0] == "R"
 
 
 def spins(pid):
-    """It does at two looks: who waits for a connection, and wakes now and then, does not."""
+    """The same at two looks, so that a process that waits for a connection and wakes now and then does not count."""
     if not runs(pid):
         return False
     time.sleep(0.5)

@@ -20,7 +20,7 @@ calm = threading.Event()
 
 
 def one_by_one(name, operation):
-    """Works until the helper is left alone, and then once more, when it must succeed."""
+    """Repeats the operation until the helper is left alone, and then once more, when it must succeed."""
     tally, turn = outcome.Tally(name), 0
     until = time.monotonic() + SECONDS
     while time.monotonic() < until or not calm.is_set():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What each program does all the time.  An operation returns, or raises what outcome.py names."""
+"""What each program does repeatedly.  An operation returns, or raises an exception of outcome.py."""
 
 import hashlib
 import http.client
@@ -35,7 +35,7 @@ def expect(got, wanted, what):
 
 # ---- HTTP ---------------------------------------------------------------------------------------
 
-# curl 18: a transfer that broke off; 52: an answer without a byte; 56 and 35 come with the errno.
+# curl 18: an interrupted transfer; 52: an empty answer; 56 and 35 come with the errno.
 CURL_MAY = r"transfer closed|Empty reply|Recv failure|SSL_ERROR_SYSCALL|SSL_connect|unexpected eof|not closed cleanly|HTTP/2 framing|Failed to connect|Failure when receiving|PROTOCOL_ERROR|INTERNAL_ERROR"
 
 
@@ -77,7 +77,7 @@ def wrk(_):
 
 
 def through_proxy(port):
-    """A client without the shim asks a proxy that runs under it."""
+    """A client without the shim uses a proxy that runs with it."""
     def ask(_):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/medium", timeout=outcome.OPERATION_LIMIT_S) as answer:
@@ -99,8 +99,8 @@ REDIS_MAY = r"Server closed the connection|Could not connect|Connection lost|I/O
 
 
 def redis_benchmark():
-    """A failed write makes redis-benchmark spin for ever, without the shim as well: waiting would be a
-    hang, running is its own business."""
+    """A failed write makes redis-benchmark spin forever, even without the shim. So running on is its own
+    fault, but waiting would be a hang."""
     shimmed("redis-benchmark", "-h", "127.0.0.1", "-p", REDIS, "-q", "-n", "1000", "-c", "8", "-t", "set,get",
             may_fail=REDIS_MAY, may_spin_after=20)
 
@@ -154,7 +154,7 @@ def git(_):
 
 
 def iperf3(turn):
-    """So many bytes that some must have arrived when all are sent; in a second, none might."""
+    """Sends so much that some of it must have arrived by the end; in a second, nothing might."""
     said, _ = shimmed("iperf3", "-c", "127.0.0.1", "-p", IPERF, "-J", "-P", "2", "-n", "128M",
                       *(["-R"] if turn % 2 else []),
                       may_fail=r"server is busy|control socket has closed|unable to (receive|send|read|write|connect)"
@@ -186,7 +186,7 @@ def nc(_):
 
 
 def long_lived(*argv):
-    """A client that works for `seconds` by itself and reports."""
+    """A client that runs by itself for `seconds` and then reports."""
     def session(tally, seconds):
         said, _ = shimmed(*(str(seconds) if word == "SECONDS" else word for word in argv),
                           limit=seconds + 2 * outcome.OPERATION_LIMIT_S)
