@@ -21,6 +21,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "shim/base/libc.h"
 #include "shim/hooks/hooks.h"
 
 #ifndef RWF_NOWAIT
@@ -32,6 +33,23 @@ static inline size_t iov_bytes(const struct iovec *iov, size_t n_iov) {
     for (size_t i = 0; i < n_iov; i++)
         total += iov[i].iov_len;
     return total;
+}
+
+/* preadv2 or pwritev2. A libc may lack one of its two names or, if it is old, both; then the
+ * program made the call by number. */
+struct vector_call {
+    ssize_t (*named64)(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags);
+    ssize_t (*named)(int fd, const struct iovec *iov, int n_iov, off_t offset, int flags);
+    long number;
+};
+
+static inline ssize_t call_vectors(struct vector_call call, int fd, const struct iovec *iov,
+                                   int n_iov, int64_t offset, int flags) {
+    if (call.named64)
+        return call.named64(fd, iov, n_iov, offset, flags);
+    if (call.named)
+        return call.named(fd, iov, n_iov, (off_t)offset, flags);
+    return real.syscall(call.number, fd, iov, n_iov, (long)offset, (long)(offset >> 32), flags);
 }
 
 /* Is it one of ours whose connect has failed and has reported so? A system call only if the hint

@@ -133,20 +133,14 @@ ssize_t shim_readv(int fd, const struct iovec *iov, int n_iov) {
     return received(fd, ours, ours && result == 0 ? iov_bytes(iov, (size_t)n_iov) : 0, result);
 }
 
-/* A libc may lack one of its two names or, if it is old, both; then the call came by number. */
 ssize_t shim_preadv64v2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
     ssize_t result;
     bool ours = hint_has(fd, HINT_OURS);
     if (offset == -1 && !(flags & ~RWF_NOWAIT) &&
         read_special(fd, iov, n_iov, flags ? MSG_DONTWAIT : 0, &result))
         return result;
-    if (real.preadv64v2)
-        result = real.preadv64v2(fd, iov, n_iov, offset, flags);
-    else if (real.preadv2)
-        result = real.preadv2(fd, iov, n_iov, (off_t)offset, flags);
-    else
-        result =
-            real.syscall(SYS_preadv2, fd, iov, n_iov, (long)offset, (long)(offset >> 32), flags);
+    result = call_vectors((struct vector_call){real.preadv64v2, real.preadv2, SYS_preadv2}, fd, iov,
+                          n_iov, offset, flags);
     return received(fd, ours, ours && result == 0 ? iov_bytes(iov, (size_t)n_iov) : 0, result);
 }
 

@@ -153,8 +153,6 @@ static bool tells_reset(int fd) {
     return reset;
 }
 
-/* Of libc's two names for it one may be missing, or (in old ones) both: then it was called by
- * number. */
 ssize_t shim_pwritev64v2(int fd, const struct iovec *iov, int n_iov, int64_t offset, int flags) {
     ssize_t result;
     bool plain = offset == -1 && !(flags & ~RWF_NOWAIT);
@@ -162,14 +160,9 @@ ssize_t shim_pwritev64v2(int fd, const struct iovec *iov, int n_iov, int64_t off
         return result;
     if (!plain && offset == -1 && tells_reset(fd))
         return -1;
-    if (real.pwritev64v2)
-        result = real.pwritev64v2(fd, iov, n_iov, offset, flags);
-    else if (real.pwritev2)
-        result = real.pwritev2(fd, iov, n_iov, (off_t)offset, flags);
-    else
-        result =
-            real.syscall(SYS_pwritev2, fd, iov, n_iov, (long)offset, (long)(offset >> 32), flags);
-    return unhinted(fd, result);
+    return unhinted(
+        fd, call_vectors((struct vector_call){real.pwritev64v2, real.pwritev2, SYS_pwritev2}, fd,
+                         iov, n_iov, offset, flags));
 }
 
 ssize_t shim_pwritev2(int fd, const struct iovec *iov, int n_iov, off_t offset, int flags) {

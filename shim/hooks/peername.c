@@ -108,34 +108,43 @@ static bool answer_hinted(int fd, struct sockaddr *addr, socklen_t *len, bool pe
     return true;
 }
 
-int shim_getpeername(int fd, struct sockaddr *addr, socklen_t *len) {
-    int result;
-    if (!readable(len))
-        return real.getpeername(fd, addr, len);
-    socklen_t size = *len;
-    if (answer_hinted(fd, addr, len, true, &result))
-        return result;
-    result = real.getpeername(fd, addr, len);
-    if (result != 0 || !address_is_ours(fd, addr, size, *len))
-        return result;
+/* What the kernel answered about the peer, for a connection of ours in terms of TCP. */
+static int translate_peer(int fd, struct sockaddr *addr, socklen_t size, socklen_t *len) {
+    if (!address_is_ours(fd, addr, size, *len))
+        return 0;
     struct shim_state state = shim_state_read(fd);
     return give_peer(fd, &state, addr, size, len);
 }
 
-int shim_getsockname(int fd, struct sockaddr *addr, socklen_t *len) {
+/* The same for the socket's own name, which is empty or an outcome. If it is empty, only the peer's
+ * name tells whether the socket is ours. */
+static int translate_own(int fd, struct sockaddr *addr, socklen_t size, socklen_t *len) {
+    if (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX)
+        return 0;
+    struct shim_state state = state_from(fd, addr, size, *len);
+    return state.kind == SHIM_FOREIGN ? 0 : give_own(fd, &state, addr, size, len);
+}
+
+static int name_of(int fd, struct sockaddr *addr, socklen_t *len, bool peer) {
+    int (*ask)(int, struct sockaddr *, socklen_t *) = peer ? real.getpeername : real.getsockname;
     int result;
     if (!readable(len))
-        return real.getsockname(fd, addr, len);
+        return ask(fd, addr, len);
     socklen_t size = *len;
-    if (answer_hinted(fd, addr, len, false, &result))
+    if (answer_hinted(fd, addr, len, peer, &result))
         return result;
-    result = real.getsockname(fd, addr, len);
-    /* A socket's own name is empty or an outcome; if it is empty, only the peer's name tells
-     * whether it is ours. */
-    if (result != 0 || (size >= sizeof addr->sa_family && addr->sa_family != AF_UNIX))
+    result = ask(fd, addr, len);
+    if (result != 0)
         return result;
-    struct shim_state state = state_from(fd, addr, size, *len);
-    return state.kind == SHIM_FOREIGN ? result : give_own(fd, &state, addr, size, len);
+    return peer ? translate_peer(fd, addr, size, len) : translate_own(fd, addr, size, len);
+}
+
+int shim_getpeername(int fd, struct sockaddr *addr, socklen_t *len) {
+    return name_of(fd, addr, len, true);
+}
+
+int shim_getsockname(int fd, struct sockaddr *addr, socklen_t *len) {
+    return name_of(fd, addr, len, false);
 }
 
 int shim_shutdown(int fd, int how) {
