@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 # build.sh [BUILD_DIR]: builds all peers into BUILD_DIR/interop (without one: $BUILD, or build).
 #
-# A foreign peer whose toolchain (or whose library, where there is no network) is missing is left out: the
+# A foreign peer whose toolchain is missing (or whose library, without a network) is left out: the
 # reason is printed and kept in NAME.missing, and its tests skip with it.  With CI=true that is a
-# failure.  Code that does not compile always is.
+# failure.  Code that does not compile is always one.
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/run/loud.bash
 . "$here/../run/loud.bash"
@@ -26,7 +26,7 @@ have() { # NAME PROGRAM
     command -v "$2" >/dev/null || { leave_out "$1" "$2 is not installed"; return 1; }
 }
 
-# thrice COMMAND...: for what comes over the network.
+# thrice COMMAND...: tries up to three times, for downloads.
 thrice() {
     local try
     for try in 1 2 3; do
@@ -46,7 +46,7 @@ build_go_newest() {
     go build -buildvcs=false -ldflags "-X main.libraryVersion=$version" -o "$out/go-peer" .
 }
 
-# The same source on the library as Debian packages it.
+# The same source, with the library as Debian packages it.
 build_go_debian() {
     have go-peer-debian go || return 0
     local package=golang-github-xtaci-smux-dev directory version

@@ -14,7 +14,7 @@ enum { EXIT_SKIPPED = 77, POLL_US = 5000 };
 static const struct scenario {
     const char *name;
     enum outcome (*run)(struct driver *d);
-    bool ends_with_carrier; /* nobody is left to talk to */
+    bool ends_with_carrier; /* afterwards there is nobody to talk to */
 } scenarios[] = {
     {"echo", run_echo, false},
     {"churn", run_churn, false},
@@ -101,7 +101,7 @@ enum outcome expect_sum(const char *line, uint64_t len, const char *sum) {
     return strcmp(line, want) == 0 ? DONE : fail("expected %s, got %s", want, line);
 }
 
-/* Waits until neither side has a stream left but the one that asks. */
+/* Waits until neither side has a stream left except the one that asks. */
 static enum outcome settle(struct driver *d) {
     enum outcome outcome = await_stats(d, " active=1 ");
     while (outcome == DONE && smuxb_session_num_streams(d->session) > 0)

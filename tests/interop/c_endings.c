@@ -53,7 +53,7 @@ enum outcome run_half_close(struct driver *d) {
     return DONE;
 }
 
-/* The other side ends its direction first, ours stays usable. */
+/* The other side ends its direction first; ours stays usable. */
 enum outcome run_early_close(struct driver *d) {
     size_t len = or_else(d->o->size, 48 * 1024);
     uint8_t *data = pattern_new(len, d->o->seed);
@@ -86,7 +86,7 @@ static const uint64_t endless = UINT64_C(1) << 60;
 static void *endless_upload(void *stream) {
     uint8_t *chunk = pattern_new(CHUNK_LEN, 2);
     ssize_t n;
-    /* A write that goes half way returns what went out; the next one has the error. */
+    /* A write that goes halfway returns what went out; the next one returns the error. */
     while ((n = smuxb_stream_write(stream, chunk, CHUNK_LEN)) > 0)
         ;
     free(chunk);
@@ -106,8 +106,8 @@ static const char *ending(ssize_t n) {
     return n == 0 ? "eof" : smuxb_error_name((int)n);
 }
 
-/* Transfers without end both ways and says `ready` when bytes flow; the test then kills the other
- * side.  How reading and writing ended is the result; the test judges it. */
+/* Transfers endlessly both ways and prints `ready` when bytes flow; the test then kills the other
+ * side.  The result is how reading and writing ended, which the test judges. */
 enum outcome run_carrier_loss(struct driver *d) {
     smuxb_stream *down, *up;
     pthread_t thread;
@@ -127,8 +127,9 @@ enum outcome run_carrier_loss(struct driver *d) {
     return DONE;
 }
 
-/* Says `ready` and then waits for keepalive to find out that the other side is stopped.  The pause
- * before lets the other side's keepalives be seen: some arm their timeout only then. */
+/* Prints `ready` and then waits for keepalive to detect that the other side is stopped.  The
+ * pause before it lets keepalives of the other side arrive: some libraries arm their timeout
+ * only then. */
 enum outcome run_frozen(struct driver *d) {
     smuxb_stream *stream;
     uint8_t *data = pattern_new(1000, d->o->seed);

@@ -94,7 +94,7 @@ void options_parse(struct options *o, int argc, char **argv) {
     while ((option = getopt_long(argc, argv, "", names, &index)) == 0)
         set(o, index, optarg);
     if (option != -1)
-        exit(2); /* getopt has said why */
+        exit(2); /* getopt has printed why */
     if (o->about)
         return;
     if (optind < argc)

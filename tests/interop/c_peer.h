@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* c_peer: libsmux as an ordinary process, the far end and the near end of the interoperability
- * tests.  README.md has the command line and the conversation that all peers share.
+/* c_peer: libsmux as an ordinary process, for either end of the interoperability tests.  README.md
+ * has the command line and the conversation that all peers share.
  *
- * Functions that return enum outcome leave a text about what went wrong in `failure`. */
+ * Functions that return enum outcome describe what went wrong in `failure`. */
 #ifndef C_PEER_H
 #define C_PEER_H
 
@@ -15,7 +15,7 @@ enum { CHUNK_LEN = 128 * 1024, LINE_MAX_LEN = 128, SUM_LEN = 33, FAILURE_LEN = 2
 /* TRUNCATED: a clean end of file before the announced length. */
 enum outcome { DONE, TRUNCATED, FAILED, SKIPPED };
 
-/* Leaves the function on any outcome but DONE. */
+/* Returns from the function on any outcome but DONE. */
 #define TRY(expression)                                                                            \
     do {                                                                                           \
         enum outcome outcome_ = (expression);                                                      \
@@ -58,13 +58,13 @@ enum outcome write_all(smuxb_stream *stream, const void *data, size_t len);
 enum outcome write_text(smuxb_stream *stream, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 enum outcome read_all(smuxb_stream *stream, void *data, size_t len);
-/* One line without its newline.  TRUNCATED: the stream ended first; line is what came. */
+/* One line without its newline.  TRUNCATED: the stream ended first; `line` is what arrived. */
 enum outcome read_line(smuxb_stream *stream, char line[LINE_MAX_LEN]);
 enum outcome receive(smuxb_stream *stream, uint64_t len, char sum[SUM_LEN]);
 enum outcome send_pattern(smuxb_stream *stream, uint64_t len, uint64_t seed, char sum[SUM_LEN]);
 /* Waits for the other side's end of file; data before it is a failure. */
 enum outcome drain(smuxb_stream *stream);
-/* The same amount both ways on a stream whose other side echoes; `request` goes first. */
+/* Transfers the same amount both ways on a stream whose other side echoes; `request` goes first. */
 enum outcome exchange(smuxb_stream *stream, const char *request, const uint8_t *data, size_t len);
 /* The same with len bytes of the pattern, on a stream of its own. */
 enum outcome exchange_opened(smuxb_session *session, size_t len, uint64_t seed);
@@ -76,7 +76,7 @@ struct responder *responder_new(smuxb_session *session);
 void responder_run(struct responder *r);
 void responder_start(struct responder *r); /* the same in a thread */
 void responder_report(struct responder *r);
-/* Waits until every stream has been answered: to be called after the session's end. */
+/* Waits until every stream has been answered.  Call this after the session's end. */
 void responder_free(struct responder *r);
 
 /* c_driver.c */
@@ -88,7 +88,7 @@ struct driver {
 int drive(const struct options *o, smuxb_session *session);
 uint64_t or_else(uint64_t value, uint64_t otherwise);
 void detail(struct driver *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Opens a stream and sends the line that says what the other side shall do with it. */
+/* Opens a stream and sends the line that tells the other side what to do with it. */
 enum outcome request(struct driver *d, smuxb_stream **stream, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* A request whose whole answer is one line. */
@@ -96,7 +96,7 @@ enum outcome ask(struct driver *d, char line[LINE_MAX_LEN], const char *format, 
     __attribute__((format(printf, 3, 4)));
 /* A request whose whole answer must be `want`. */
 enum outcome ask_for(struct driver *d, const char *question, const char *want);
-/* Asks until the other side's stats contain the text; the watchdog bounds it. */
+/* Asks until the other side's stats contain the text; the watchdog limits the time. */
 enum outcome await_stats(struct driver *d, const char *text);
 /* Whether the line is "LEN SUM". */
 enum outcome expect_sum(const char *line, uint64_t len, const char *sum);

@@ -20,7 +20,7 @@ struct responder {
     char early[LINE_MAX_LEN]; /* what the last `early` stream received */
 };
 
-/* One accepted stream; its answer has a thread. */
+/* One accepted stream, answered by a thread of its own. */
 struct job {
     struct responder *r;
     smuxb_stream *stream;
@@ -71,7 +71,7 @@ static enum outcome hold(struct responder *r, smuxb_stream *s, uint64_t len, uin
     return outcome == DONE ? sink(r, s, len, b) : outcome;
 }
 
-/* Everything up to the end of file, in memory of which *data is to be freed. */
+/* Reads everything up to the end of file into *data, which the caller frees. */
 static enum outcome slurp(smuxb_stream *s, uint8_t **data, size_t *len) {
     size_t room = CHUNK_LEN;
     ssize_t n;
@@ -106,7 +106,7 @@ static enum outcome half(struct responder *r, smuxb_stream *s, uint64_t careful,
     return outcome == DONE && careful ? wait_gate(r) : outcome;
 }
 
-/* Ends its own direction first and then goes on reading. */
+/* Ends its own direction first and then keeps reading. */
 static enum outcome early(struct responder *r, smuxb_stream *s, uint64_t len, uint64_t b) {
     (void)b;
     char sum[SUM_LEN];
@@ -156,8 +156,8 @@ static enum outcome stats(struct responder *r, smuxb_stream *s, uint64_t a, uint
     return outcome == DONE ? drain(s) : outcome;
 }
 
-/* What only serves the driver's bookkeeping is not counted: the session may end while its last
- * answer is being read. */
+/* Requests that only serve the driver's bookkeeping are not counted: the session may end while
+ * their last answer is being read. */
 static const struct request {
     const char *name;
     answer *answer;

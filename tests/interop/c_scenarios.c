@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Scenarios that only move data.  Each returns early on failure: the process ends then, so that
- * nothing needs to be given back. */
+/* Scenarios that only move data.  Each returns early on failure: the process then ends, so nothing
+ * needs to be released. */
 #include "c_peer.h"
 
 #include <inttypes.h>
@@ -25,7 +25,7 @@ enum outcome run_echo(struct driver *d) {
     return DONE;
 }
 
-/* Opens and closes: every other stream without a byte. */
+/* Opens and closes streams, every other one without a byte. */
 enum outcome run_churn(struct driver *d) {
     uint64_t streams = or_else(d->o->streams, 5000);
     for (uint64_t i = 0; i < streams; i++) {
@@ -42,7 +42,7 @@ enum outcome run_churn(struct driver *d) {
     char text[LINE_MAX_LEN];
     snprintf(text, sizeof text, " accepted=%" PRIu64 " ", streams);
     detail(d, "streams=%" PRIu64, streams);
-    return await_stats(d, text); /* streams without a byte are counted in their own time */
+    return await_stats(d, text); /* streams without a byte are counted some time later */
 }
 
 static void bulk_details(struct driver *d, uint64_t len, const char *sum, uint64_t begin_us) {

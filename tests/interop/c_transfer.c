@@ -138,7 +138,7 @@ enum outcome exchange(smuxb_stream *stream, const char *request, const uint8_t *
         return fail("cannot start a thread");
     uint8_t *back = must_alloc(len);
     enum outcome outcome = read_all(stream, back, len);
-    /* Whoever could not read all of it must not wait for a writer that nobody answers. */
+    /* A reader that failed must not wait for a writer that nobody answers. */
     if (outcome != DONE)
         smuxb_stream_set_write_deadline(stream, 1);
     pthread_join(thread, NULL);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Shared by the interoperability tests: pairs of peers, one answering, one driving a scenario.
-# README.md has what they say to each other.
+# README.md describes what they say to each other.
 #
 # shellcheck disable=SC2154,SC2034 # variables of bats' run, and for the tests
 
@@ -13,7 +13,7 @@ peers=${PEERS:-$BUILD/interop}
 # (README.md, fact 5).
 roomy=(--receive-buffer 67108864)
 
-# Skips aloud where a foreign peer could not be built.
+# Skips, with the reason, where a foreign peer could not be built.
 need() { # PEER
     [ ! -e "$peers/$1.missing" ] || skip "$1 is not built: $(<"$peers/$1.missing")"
     [ -x "$peers/$1" ] || { echo "$peers/$1 does not exist; tests/interop/build.sh makes it" >&2; return 1; }
@@ -29,7 +29,7 @@ kill_all() { # FOLDER
 teardown() { kill_all "$BATS_TEST_TMPDIR"; }
 teardown_file() { kill_all "$BATS_FILE_TMPDIR"; }
 
-# Where the two sides of a conversation leave what they say: the test's folder, or $talk.
+# Where the output of both sides of a conversation goes: the test's folder, or $talk.
 talk=
 about() { echo "${talk:-$BATS_TEST_TMPDIR}/$1"; } # NAME
 said() { echo "$(about "$1").out"; }              # NAME
@@ -80,7 +80,7 @@ start_responder() { # PEER OPTIONS...
     address=${address#listening }
 }
 
-# After the session a peer ends by itself, and well: a sanitizer would say otherwise then.
+# After the session a peer exits by itself, with success: this is where a sanitizer would report.
 assert_exits() { # NAME
     local tries=3000 status
     status=$(about "$1").status
@@ -92,7 +92,7 @@ assert_exits() { # NAME
     [ "$(<"$status")" = 0 ] || { echo "the $1's exit status is $(<"$status")" >&2; return 1; }
 }
 
-# Everything that the responder was asked ended well, and so did its session.
+# Every request to the responder ended well, and so did its session.
 assert_responder_content() {
     run -0 await_line responder '^session ended'
     assert_output --regexp ' truncated=0 failed=0$'
@@ -128,8 +128,8 @@ they_drive() { # PEER VERSION SCENARIO OPTIONS...
     converse "$peer" c_peer "$@"
 }
 
-# Keepalive quick enough for a test, and slow enough for a machine that stands still for some seconds:
-# that much a frame may be late.  async_smux counts in seconds.
+# Keepalive quick enough for a test, but slow enough for a machine that stalls for some seconds,
+# which delays frames by as much.  async_smux counts in seconds.
 keepalive_options() { # PEER...
     interval_ms=500 timeout_ms=4000
     case $* in *rust*) interval_ms=1000 timeout_ms=5000 ;; esac
@@ -164,7 +164,7 @@ their_client_dies() { # PEER VERSION
     assert_exits responder
 }
 
-# What theirs say of it is up to them, but they must notice.
+# How theirs report it is up to them, but they must notice.
 our_server_dies() { # PEER VERSION
     interrupt "$1" c_peer "$2" responder
     run -0 await_line driver '^ok carrier-loss'
@@ -178,7 +178,7 @@ our_client_dies() { # PEER VERSION
 
 # ---- Conversations that mostly wait --------------------------------------------------------------
 
-# They are begun before the first test of a file, all at once; their tests see how they end.
+# They are all started at once before the first test of a file; their tests check how they end.
 
 begin() { # SCENARIO DRIVER RESPONDER VERSION IDLE_MS
     talk=$BATS_FILE_TMPDIR/$1-$2-$3-$4

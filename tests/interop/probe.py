@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""probe.py PEER VERSION: what a peer does with frames that its own kind never sends.
+"""probe.py PEER VERSION: how a peer reacts to frames that its own library never sends.
 
 Runs the peer (see README.md) once per question, speaks raw smux frames to it, and prints one line
 per answer.  Not part of the test suite: it documents foreign behaviour that ours relies on.
@@ -36,7 +36,7 @@ class Wire:
             self.ended = error.strerror
 
     def listen(self, seconds=SILENCE_S, until=lambda frames: False):
-        """Collects frames until there is silence, an end, or `until` is satisfied."""
+        """Collects frames until silence, the end, or until `until` is satisfied."""
         self.sock.settimeout(seconds)
         while not self.ended and not until(self.frames):
             try:
@@ -67,7 +67,7 @@ class Wire:
         return b"".join(f.payload for f in self.of(sid) if f.cmd == PSH)
 
     def opened(self):
-        """The id of the first stream that the peer opened, None so far."""
+        """The id of the first stream that the peer opened, or None."""
         return next((f.sid for f in self.frames if f.cmd == SYN), None)
 
     def await_open(self):
@@ -78,7 +78,7 @@ class Wire:
         self.listen(1.0, until=lambda frames: any(f.cmd == cmd for f in frames))
 
     def state(self):
-        """Whether the session still works, seen by an echo on a fresh, proper stream."""
+        """Whether the session still works, tested by an echo on a new stream."""
         probe_sid = 1000001
         self.send(frame(SYN, probe_sid), frame(PSH, probe_sid, b"echo\nalive"))
         self.listen(until=lambda _: self.data(probe_sid) == b"alive")
@@ -196,7 +196,7 @@ def closing_data(runs=20):
 
 
 def reason(output):
-    # Whoever read the whole reply goes on to `stats`, which this server does not answer.
+    # A driver that has read the whole reply goes on to `stats`, which this server does not answer.
     return "whole reply read" if "not finished" in output else output.split(" ", 2)[-1]
 
 
@@ -284,7 +284,7 @@ def carrier_after_error():
 
 
 def unread_stream():
-    """Fills the receive budget with one stream that nobody reads, then tries another."""
+    """Fills the receive budget with one unread stream, then tries another."""
     with Responder() as wire:
         wire.send(frame(SYN, 3), frame(PSH, 3, b"hold 100000000\n"))
         wire.sock.settimeout(1.0)

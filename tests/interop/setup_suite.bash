@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Runs once before all files: the peers are built, or it is known why one is not.  PEERS names a
-# folder of others, which are not built here.
+# Runs once before all files: builds the peers, or records why one cannot be built.  PEERS names a
+# folder with other peers, which are not built here.
 setup_suite() {
     local here
     here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
