@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -99,7 +100,7 @@ static struct pump *make_pump(struct carrier *carrier, enum smux_role role) {
 static void tcp_pair(int pair[2]) {
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof name;
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
     assert_int_equal(bind(listener, (struct sockaddr *)&name, len), 0);
     assert_int_equal(listen(listener, 1), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&name, &len), 0);
@@ -107,6 +108,7 @@ static void tcp_pair(int pair[2]) {
     assert_int_equal(connect(pair[0], (struct sockaddr *)&name, len), 0);
     pair[1] = accept(listener, NULL, NULL);
     assert_true(pair[1] >= 0);
+    setsockopt(pair[1], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* as a dial does */
     close(listener);
 }
 

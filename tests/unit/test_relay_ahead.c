@@ -102,22 +102,25 @@ static void write_many(write_some *some, size_t len, size_t count, bool polls, i
 
 static const size_t small_sizes[] = {1, 8, 12, 20, 64, 100, 700};
 
-static void many_small_writes_go_on(void **state) {
-    (void)state;
+/* More than the send buffer is charged for: some 130 buffers of 768 bytes. Slow carriers wait a
+ * millisecond in each turn. */
+static void write_many_small(bool polls) {
+    size_t count = carrier_kind->slow ? 300 : 500;
     open_as_the_helper_does();
     for (size_t i = 0; i < WAYS; i++)
         for (size_t j = 0; j < sizeof small_sizes / sizeof *small_sizes; j++)
-            for (int pace = 1; pace < 10000; pace *= 10)
-                write_many(ways[i], small_sizes[j], 2000, false, pace);
+            for (int pace = carrier_kind->slow ? 10 : 1; pace < 10000; pace *= 10)
+                write_many(ways[i], small_sizes[j], count, polls, pace);
+}
+
+static void many_small_writes_go_on(void **state) {
+    (void)state;
+    write_many_small(false);
 }
 
 static void many_small_writes_that_poll_first_go_on(void **state) {
     (void)state;
-    open_as_the_helper_does();
-    for (size_t i = 0; i < WAYS; i++)
-        for (size_t j = 0; j < sizeof small_sizes / sizeof *small_sizes; j++)
-            for (int pace = 1; pace < 10000; pace *= 10)
-                write_many(ways[i], small_sizes[j], 2000, true, pace);
+    write_many_small(true);
 }
 
 static void large_writes_go_on(void **state) {
@@ -127,7 +130,7 @@ static void large_writes_go_on(void **state) {
     for (size_t i = 0; i < WAYS; i++)
         for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
             for (int polls = 0; polls < 2; polls++)
-                write_many(ways[i], sizes[j], carrier_kind->slow ? 5 : 20, polls, 1);
+                write_many(ways[i], sizes[j], carrier_kind->slow ? 3 : 10, polls, 1);
 }
 
 /* Each burst follows an answer, as in a conversation, but consists of enough tiny writes to fill
@@ -135,7 +138,7 @@ static void large_writes_go_on(void **state) {
 static void bursts_of_small_writes_between_answers_go_on(void **state) {
     (void)state;
     open_as_the_helper_does();
-    for (int i = 0; i < (carrier_kind->slow ? 60 : 300); i++) {
+    for (int i = 0; i < (carrier_kind->slow ? 30 : 300); i++) {
         size_t got = 0, sent = 0;
         while (writable() && sent < 3000) {
             assert_int_equal(by_send(1 + (size_t)i % 20), 1 + i % 20);
@@ -198,7 +201,8 @@ static void in_silence_nothing_but_the_residue_is_charged(void **state) {
     char answers[1000];
     (void)state;
     open_as_the_helper_does();
-    for (unsigned seed = 1; seed <= 30; seed++) {
+    unsigned seeds = carrier_kind->slow ? 5 : 20;
+    for (unsigned seed = 1; seed <= seeds; seed++) {
         converse(seed);
         pass_ms(SILENCE_MS);
         while (take(APP, answers, sizeof answers) > 0)

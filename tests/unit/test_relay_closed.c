@@ -96,8 +96,9 @@ static void a_plain_peers_half_close_ends_with_a_silent_target(void **state) {
     assert_int_equal(world.distant[0].reason, RELAY_DONE);
 }
 
-/* Story: the end of file was ignored once a write to the target had failed.  What the target had
- * said waited for a window that a plain client never opens again, as long as the session lasted. */
+/* Regression: once a write to the target had failed, the end of file was ignored. What the target
+ * had said waited for a window that a plain client never opens again, as long as the session
+ * lasted. */
 static void a_plain_peers_half_close_ends_with_a_target_that_has_reset(void **state) {
     static char data[1 << 20];
     struct relay *distant = &world.distant[0].relay;

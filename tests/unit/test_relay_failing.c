@@ -92,7 +92,8 @@ static void a_first_write_that_fails_resets_both_ends(void **state) {
     assert_int_equal(world.near[0].error, -EIO);
 }
 
-/* Story: behind a short read the relay waited for the socket's next event, which never came. */
+/* Regression: after a short read the relay waited for the socket's next event, which never
+ * came. */
 static void what_was_said_before_a_failed_write_arrives(void **state) {
     (void)state;
     open_pair(0);
