@@ -161,7 +161,7 @@ static void read_socket(struct relay *relay) {
             relay_socket_ended(relay);
         else
             budget -= (size_t)n < budget ? (size_t)n : budget;
-        if (n > 0 && relay->error) /* read to the end: no event need come for it */
+        if (n > 0 && relay->error) /* read to the end: there may be no further event */
             relay->readable = true;
         if (relay_is_over(relay))
             return;
@@ -172,7 +172,7 @@ static void read_socket(struct relay *relay) {
 
 /* ---- Stream to socket ---- */
 
-/* Writing has failed; there may be bytes to read before reading fails as well. */
+/* A write has failed. There may still be bytes to read before reading fails as well. */
 static void writing_failed(struct relay *relay, int error) {
     if (relay->in == RELAY_IN_SHUT) {
         relay_fail_behind_data(relay, error);
@@ -185,7 +185,7 @@ static void writing_failed(struct relay *relay, int error) {
     again_later(relay);
 }
 
-/* Acts on a bad outcome of a write (relay_internal.h). */
+/* Acts on the outcome of a write that is not 0 (relay_internal.h). */
 static void write_failed(struct relay *relay, int outcome) {
     if (outcome == -ENOMEM) {
         log_warn("stream reset: out of memory for data its reader does not take");
@@ -195,7 +195,7 @@ static void write_failed(struct relay *relay, int outcome) {
     }
 }
 
-/* Writes what is kept, and what comes behind it if that is known. */
+/* Writes what is kept, and then passes on the end of the stream if it has come. */
 static void write_kept(struct relay *relay) {
     int outcome = relay_out_write_kept(relay);
     if (outcome)
@@ -211,8 +211,8 @@ static void socket_writable(struct relay *relay) {
         loop_watch_mask(relay->reactor->loop, &relay->watch, relay->end->mask);
 }
 
-/* Gives the handshake its bytes, from the front on. False if nothing is left, or nobody to give it
- * to. */
+/* Passes bytes from the front to the handshake. False if nothing is left, or if the relay has ended
+ * or lost its stream. */
 static bool take_head(struct relay *relay, struct iovec **iov, int *count) {
     while (*count > 0 && relay_has_head(relay)) {
         size_t taken = relay->ops->head(relay, (*iov)->iov_base, (*iov)->iov_len);
@@ -264,7 +264,7 @@ void relay_limit(struct relay *relay, struct relay_limit *limit, struct rate *fr
 
 /* ---- The turn ---- */
 
-/* News from a socket that has no more bytes to give: gone, or gone with a reset. */
+/* An event of a socket whose end of file has been read: it was closed or reset. */
 static void news_after_eof(struct relay *relay, uint8_t events) {
     int error = 0;
     socklen_t len = sizeof error;

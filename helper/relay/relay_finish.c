@@ -105,7 +105,7 @@ static void leave_stream(struct relay *relay, enum relay_state to, int error) {
     relay->error = error;
 }
 
-/* May bytes be kept that the application still reads? */
+/* Are bytes kept that the application may still read? */
 static bool has_reader(const struct relay *relay) {
     return !kept_queue_is_empty(&relay->kept) && relay->end == &relay_end_app && !relay->socket_hup;
 }
@@ -162,7 +162,7 @@ static uint64_t queued(const struct relay *relay) {
     return info.queued;
 }
 
-/* That all is on the carrier is told by the stream's reset (relay_stream_reset). */
+/* The stream's reset event says that everything is on the carrier (relay_stream_reset). */
 void relay_fail_behind_data(struct relay *relay, int error) {
     struct loop *loop = relay->reactor->loop;
     if (!relay_is_attached(relay))
@@ -220,8 +220,8 @@ void relay_socket_ended(struct relay *relay) {
  * A stream whose peer has closed it in both directions, or may have: the socket is closed behind
  * what it is to get, instead of staying half open for as long as its other end likes. */
 
-/* Nobody reads what the socket still says: its kernel answers that, as that of the program would.
- */
+/* Nobody reads what the socket still sends: this kernel answers it with a reset, as the program's
+ * kernel would. */
 static void close_with_peer(struct relay *relay) {
     release_stream(relay);
     relay_finish(relay, relay->error ? RELAY_SOCKET_RESET : RELAY_DONE, relay->error);
