@@ -10,18 +10,18 @@
 #include "helper/net/events.h"
 #include "helper/net/log.h"
 
-/* Bytes moved in one direction before other descriptors get their turn. */
+/* The most bytes that one turn moves in one direction, so that other descriptors are served. */
 #define TURN_BYTES   (1024u * 1024u)
 #define IOV_MAX_USED 64
 
-/* Events of one read worked off in one turn: there may be thousands of small frames in it, each of
- * which begins a connection or tells of its outcome. */
+/* The most events of one read that a turn dispatches: a read may hold thousands of small frames,
+ * each of which starts a connection or reports its outcome. */
 #define TURN_EVENTS 256
 
-/* A handshake takes this long at most; its user may have less patience. */
+/* The limit for a carrier's handshake. The pump's owner may have a shorter one. */
 #define START_US 30000000u
 
-/* What was written to a carrier is passed on within this time when its session has ended. */
+/* How long a carrier may take to send what was written to it, once its session has ended. */
 #define END_US 5000000u
 
 static void pump_task(struct loop_task *task);
@@ -99,7 +99,7 @@ static void on_data(struct pump *pump, const smux_event *event) {
     if (pump->batch != sink || pump->gather_count == PUMP_GATHER_MAX)
         flush_batch(pump);
     if (!list_is_linked(&sink->bound))
-        return; /* what came before made it give up the stream */
+        return; /* an earlier event of this batch has made it give up the stream */
     pump->batch = sink;
     pump->gather[pump->gather_count++] = (struct iovec){(void *)event->data, event->len};
     if (event->urgent)
@@ -116,14 +116,15 @@ static void on_sent(struct pump *pump, const smux_event *event) {
     pump_unpark(pump);
 }
 
-/* Nothing of smux came, but a TLS record: an alert (21) or a handshake (22). */
+/* Whether the peer sent a TLS record, an alert (21) or a handshake (22), in place of a smux
+ * frame. */
 static bool speaks_tls(const struct pump *pump) {
     return (pump->first == 21 || pump->first == 22) && !pump_has_heard(pump);
 }
 
 static const char tls_text[] = "the peer speaks TLS, expected tls:// on both sides or on neither";
 
-/* The streams have no event of their own then. */
+/* Resets every sink: the engine reports no event for each stream when the session fails. */
 static void on_failed(struct pump *pump, const smux_event *event) {
     pump->failed = true;
     while (!list_is_empty(&pump->sinks)) {
@@ -208,7 +209,7 @@ static void finish(struct pump *pump) {
     loop_discard(pump->reactor->loop, &pump->garbage, pump_free);
 }
 
-/* The session has ended, and the carrier follows. */
+/* The session has ended: ends the carrier, in order if the session was closed in order. */
 static void end_carrier(struct pump *pump) {
     struct loop *loop = pump->reactor->loop;
     if (pump->closing)
@@ -233,8 +234,8 @@ static void drain_events(struct pump *pump) {
         end_carrier(pump);
 }
 
-/* The present buffer stays as it is until its frames have been worked off, if there is memory for
- * that. */
+/* Keeps the receive buffer, whose remaining frames the next turn dispatches. False if there is no
+ * memory for that. */
 static bool hold(struct pump *pump) {
     struct reactor *reactor = pump->reactor;
     if (pump->held)
@@ -246,7 +247,7 @@ static bool hold(struct pump *pump) {
     return true;
 }
 
-/* A turn's share of the events of what has just been read, or is held. */
+/* Dispatches one turn's share of the events of the receive buffer. */
 static void drain_some(struct pump *pump) {
     smux_event event;
     for (int i = 0; i < TURN_EVENTS; i++) {
@@ -264,7 +265,8 @@ static void drain_some(struct pump *pump) {
     pump_kick(pump);
 }
 
-/* The events of other things than what has been read. They come behind what is held. */
+/* Dispatches events that do not come from a read. They must wait while a buffer is held, whose
+ * events come first. */
 static void drain_unless_held(struct pump *pump) {
     if (!pump->held)
         drain_events(pump);
@@ -275,7 +277,7 @@ void pump_fail(struct pump *pump, int error, const char *why) {
         return;
     snprintf(pump->why, sizeof pump->why, "%s", why);
     smux_session_fail(pump->session, error);
-    /* Called from within dispatch, the events are taken there. */
+    /* If this is a callback of dispatch, its loop takes the event; otherwise the task does. */
     pump_kick(pump);
 }
 
@@ -289,11 +291,11 @@ void pump_end(struct pump *pump, int error, const char *why) {
 
 /* ---- The carrier ---- */
 
-/* How long a measured path is believed in. */
+/* How long the result of keep_short, which measures the path, is used. */
 #define KEEP_SHORT_US 5000u
 
-/* `bulk`: many bytes have just moved. While they share the carrier with small messages
- * (reactor_note), its queues are kept short. */
+/* Keeps the carrier's queues short while bulk data shares it with small messages (reactor_note).
+ * `bulk`: the last read or write was a large one. */
 static void adapt_queues(struct pump *pump, bool bulk) {
     uint64_t now_us = loop_now_us(pump->reactor->loop);
     bool mixed = reactor_is_mixed(pump->reactor);
@@ -329,8 +331,8 @@ static void read_again(struct keeper *keeper) {
     pump_kick(pump);
 }
 
-/* Whether to read now, as far as memory goes. The end of a carrier frees what its session keeps: it
- * is read up to there in any case. */
+/* Whether there is memory to read more. A carrier that has ended is read to its end in any case,
+ * because the session's end frees what it keeps. */
 static bool may_read(struct pump *pump) {
     struct kept *kept = &pump->reactor->kept;
     if (pump->ended || kept_may_read(kept, &pump->keeper)) {
@@ -351,7 +353,7 @@ static void read_carrier(struct pump *pump) {
     while (pump->readable && !pump->held && !pump->closing && may_read(pump)) {
         struct receive_buffer *buffer = reactor_receive_buffer(reactor);
         if (!buffer)
-            return; /* `readable` stays: the next turn tries again */
+            return; /* `readable` remains set: the next turn tries again */
         size_t step = reactor_step(reactor);
         ssize_t n = carrier_read(pump->carrier, buffer->data, step);
         if (n < 0 && errno == EAGAIN) {
@@ -426,7 +428,7 @@ static void on_timer(struct loop_timer *timer) {
     pump_kick(pump);
 }
 
-/* The deadline mostly moves away; the timer then fires early once and is set anew. */
+/* Later deadlines do not move the timer: it fires early once, and is set again then. */
 static void arm_timer(struct pump *pump) {
     uint64_t due_us = smux_session_deadline(pump->session);
     if (due_us == SMUX_NEVER)
@@ -445,7 +447,7 @@ static void pump_task(struct loop_task *task) {
         read_carrier(pump);
     write_carrier(pump);
     if (pump->closing || pump->held)
-        return; /* the next turn goes on with what is held */
+        return; /* the next turn continues with the held buffer */
     arm_timer(pump);
     if ((pump->writable && smux_session_want_write(pump->session)) ||
         (pump->readable && smux_session_want_read(pump->session)))

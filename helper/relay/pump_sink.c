@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pump_sink.c - the users of a session's streams, and the buffers that they lend (pump.h). */
+/* pump_sink.c - binding streams to sinks, and lending buffers to the engine (pump.h). */
 #include "helper/relay/pump.h"
 
 void pump_bind(struct pump *pump, struct pump_sink *sink, smux_stream *stream) {
@@ -13,7 +13,7 @@ void pump_unbind(struct pump *pump, struct pump_sink *sink, smux_stream *stream)
         pump->gather_count = 0;
     }
     list_remove(&sink->parked);
-    pump_unpark(pump); /* it may have been its turn */
+    pump_unpark(pump); /* this sink may have been given the turn */
     list_remove(&sink->bound);
     smux_stream_set_user(stream, NULL);
 }

@@ -10,7 +10,7 @@
 #include "helper/net/stranger.h"
 #include "helper/relay/relay.h"
 
-/* Buffers of one read: as many as a loan may be. */
+/* The most buffers of one read: what one stream may have on loan. */
 #define READ_BUFFERS (RELAY_LOAN_MAX / BUFFER_SIZE)
 
 /* ---- Reading into several pooled buffers ---- */
@@ -20,7 +20,7 @@ struct reading {
     struct iovec iov[READ_BUFFERS + 1]; /* [0]: the residue, if any */
     int count;
     uint8_t residue;
-    bool marked; /* descriptors came along, by which the shim marks the last byte received */
+    bool marked; /* descriptors came with the last byte received: the shim's mark of urgent data */
 };
 
 static bool reading_init(struct reading *reading, struct reactor *reactor, size_t len) {
@@ -37,7 +37,7 @@ static bool reading_init(struct reading *reading, struct reactor *reactor, size_
     return reading->count > 0;
 }
 
-/* Gives the first len bytes to the stream and the unused buffers back. */
+/* Gives the first len bytes to the stream, and the unused buffers back to the pool. */
 static ssize_t reading_submit(struct reading *reading, struct relay *relay, size_t len) {
     size_t left = len;
     int error = 0;
@@ -49,14 +49,14 @@ static ssize_t reading_submit(struct reading *reading, struct relay *relay, size
             error = relay_submit(relay, reading->buffer[i], part);
         left -= part;
     }
-    /* A stream that takes nothing more has ended, and its event is on the way; but a gap must never
-     * be left in one that goes on. */
+    /* A stream that refuses the bytes has ended, and its event will follow. One that is out of
+     * memory has not, and must fail, because a gap would be left in it. */
     if (error)
         return error == SMUX_ERR_NOMEM ? -ENOMEM : -EAGAIN;
     return (ssize_t)len;
 }
 
-/* The same; the last byte is urgent if a mark came along. */
+/* Does the same, and marks the last byte as urgent if the shim's mark came with it. */
 static ssize_t reading_submit_marked(struct reading *reading, struct relay *relay, size_t len) {
     reactor_note(relay->reactor, &relay->in_few, len);
     ssize_t n = reading_submit(reading, relay, len);
@@ -77,7 +77,7 @@ static ssize_t receive(const struct relay *relay, struct iovec *iov, int count, 
     return n < 0 ? -errno : n;
 }
 
-/* Reads what is there, up to max; a bulk transfer into several buffers at once. */
+/* Reads what the socket holds, up to max; in a bulk transfer into several buffers at once. */
 static ssize_t read_plain(struct relay *relay, size_t max) {
     struct reading reading;
     size_t want = relay->bulk ? max : BUFFER_SIZE;
@@ -98,16 +98,16 @@ static ssize_t read_plain(struct relay *relay, size_t max) {
 
 /* ---- Plain TCP ----
  *
- * Until the stream's FIN has come, a close of the socket is a reset (SO_LINGER {1, 0}, set before
- * the connect): also when this process is killed, or its machine's memory runs out, the target
- * takes nothing for complete that is not. */
+ * Until the stream's FIN has arrived, closing the socket sends a reset (SO_LINGER {1, 0}, set
+ * before the connect). So even when this process is killed, or the machine runs out of memory, the
+ * target does not take truncated data for complete. */
 
 static void set_linger(const struct relay *relay, bool reset) {
     struct linger linger = {.l_onoff = reset, .l_linger = 0};
     setsockopt(relay->watch.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
-/* From here on a close is in order: the kernel sends what is queued, and FIN. */
+/* From here on a close is orderly: the kernel sends what is queued, and FIN. */
 static void tcp_shut(struct relay *relay, bool closing) {
     if (!closing)
         shutdown(relay->watch.fd, SHUT_WR);
@@ -118,11 +118,11 @@ static void tcp_reset(struct relay *relay) {
     set_linger(relay, true);
 }
 
-/* Takes the urgent byte out of its slot. */
+/* Reads the urgent byte, which the kernel keeps apart from the others, into the stream. */
 static ssize_t take_urgent(struct relay *relay) {
     struct reading reading;
     relay->urgent = false;
-    relay->readable = true; /* whatever becomes of it, the ordinary bytes are still to be read */
+    relay->readable = true; /* in any case the ordinary bytes remain to be read */
     if (!reading_init(&reading, relay->reactor, 1))
         return -ENOMEM;
     ssize_t n = recv(relay->watch.fd, reading.buffer[0]->data, 1, MSG_OOB | MSG_DONTWAIT);
@@ -132,9 +132,9 @@ static ssize_t take_urgent(struct relay *relay) {
     return n;
 }
 
-/* There is, or was, urgent data. The kernel stops a read before it and skips it in the next: at
- * that point it is put in its place. If reading went past it already, it goes in here: late, not
- * lost. */
+/* While there is, or was, urgent data, the kernel ends a read before the urgent byte and skips that
+ * byte in the next read. Between the two the byte is inserted at its place in the stream. If a read
+ * has already gone past it, it is inserted here: late, but not lost. */
 static ssize_t tcp_read(struct relay *relay, size_t max) {
     int at_mark = 0;
     if (!relay->urgent)
@@ -158,59 +158,60 @@ const struct relay_end relay_end_tcp = {.read = tcp_read,
 
 /* ---- The application's end ----
  *
- * While `ahead` is not 0, that many unread bytes have been forwarded already. At least one is left
- * there so that a close of this socket, for whatever reason, is ECONNRESET for the application (the
- * residue, see core/common/CONTROL.md).
+ * `ahead` is the number of bytes that have been forwarded but are still unread in the socket. At
+ * least one byte stays unread, so that closing this socket, for whatever reason, is ECONNRESET for
+ * the application (the residue, see core/common/CONTROL.md).
  *
- * Small messages are peeked, behind what is unread (SO_PEEK_OFF), which is one system call for
- * each; now and then all but the last byte is consumed. Bulk data is consumed at once: peeking
- * would copy it twice.
+ * Small messages are peeked, from behind the unread bytes (SO_PEEK_OFF), which takes one system
+ * call for each; now and then all but the last byte is consumed. Bulk data is consumed at once,
+ * because peeking would copy it twice.
  *
- * What is unread counts against the application's send buffer, and not by its bytes: each write is
- * charged for a buffer of its own, 768 bytes and more for a single one, and how many writes a peek
- * spanned cannot be seen from here. A writer with more than a quarter of its send buffer charged is
- * not writable, and nothing wakes it before that quarter is free again. Therefore:
+ * Unread data is charged to the application's send buffer, and not by its bytes: each write is
+ * charged for a kernel buffer of its own, at least 768 bytes for a single byte, and the helper
+ * cannot see how many writes a peek spanned. A writer with more than a quarter of its send buffer
+ * charged is not writable, and is woken only when the charge has fallen below that. Therefore:
  *
- * - Bytes are left unread only in a conversation, where each message comes after an answer to the
- *   one before: at most AHEAD_MESSAGES of them and AHEAD_MAX bytes. What comes without an answer is
- *   consumed at once.
- * - When nothing has come for AHEAD_US, all is consumed: the writer may be waiting for just that.
- *   If it was, and goes on before any answer, the next AHEAD_EAGER messages are consumed at once.
+ * - Bytes are left unread only in a conversation, in which each message follows an answer to the
+ *   previous one: at most AHEAD_MESSAGES messages and AHEAD_MAX bytes. A message that follows no
+ *   answer is consumed at once.
+ * - When nothing has arrived for AHEAD_US, everything but the residue is consumed, because the
+ *   writer may be waiting for just that. If it then writes on before any answer, the next
+ *   AHEAD_EAGER messages are consumed at once.
  *
- * So whatever is written, and however: AHEAD_US after the last byte came, one buffer is charged,
- * that of the residue. The largest that the kernel makes (37 KiB of a write; up to 101 KiB where,
- * before Linux 6.5, sendfile adds 16 pages to it) is below a quarter of what A has, 104 KiB
- * (HELPER_OPEN_SNDBUF). */
+ * So, whatever the application writes and however, AHEAD_US after the last byte arrived one kernel
+ * buffer is charged, that of the residue. The largest that the kernel makes (37 KiB for a write; up
+ * to 101 KiB where, before Linux 6.5, sendfile adds 16 pages to it) is below a quarter of the
+ * application's send buffer, 104 KiB (HELPER_OPEN_SNDBUF). */
 #define AHEAD_MAX      4096u
 #define AHEAD_MESSAGES 8
 #define AHEAD_US       25000u
 #define AHEAD_EAGER    250
 
-/* A read of this size belongs to bulk data. */
+/* A read of at least this size is taken for bulk data. */
 #define BULK_MIN 16384u
 
-/* Consumes that many bytes, which have been forwarded. */
+/* Consumes `len` of the bytes that have been forwarded. */
 static void consume_ahead(struct relay *relay, uint32_t len) {
-    static uint8_t scratch[BUFFER_SIZE]; /* never looked at */
-    bool marked;                         /* that has been told */
+    static uint8_t scratch[BUFFER_SIZE]; /* the bytes themselves are not needed */
+    bool marked;                         /* passed on when the byte was peeked */
     while (len > 0) {
         size_t part = len < sizeof scratch ? len : sizeof scratch;
         ssize_t n = receive(relay, &(struct iovec){scratch, part}, 1, &marked);
         if (n <= 0)
-            break; /* it is gone, and the next read says how */
+            break; /* the socket has failed, and the next read returns how */
         len -= (uint32_t)n;
         relay->ahead -= (uint32_t)n;
     }
     relay->ahead_messages = 0;
 }
 
-/* Leaves nothing but the residue. */
+/* Consumes everything but the residue. */
 static void consume_to_residue(struct relay *relay) {
     if (relay->ahead > 1)
         consume_ahead(relay, relay->ahead - 1);
 }
 
-/* Nothing has come for a while, unless something has and the timer was not moved for it. */
+/* AHEAD_US may have passed without a message. Messages do not move the timer, so it looks first. */
 static void silence(struct loop_timer *timer) {
     struct relay *relay = container_of(timer, struct relay, ahead_timer);
     struct loop *loop = relay->reactor->loop;
@@ -225,7 +226,7 @@ static void silence(struct loop_timer *timer) {
     relay->ahead_us = loop_now_us(loop);
 }
 
-/* A message was peeked. May it be left unread? */
+/* Whether the message that was just peeked may be left unread. */
 static bool may_leave(struct relay *relay, uint64_t now_us) {
     bool answered = !relay->unanswered, relieved = relay->relieved;
     relay->unanswered = true;
@@ -258,7 +259,7 @@ static void dissolve_residue(struct relay *relay) {
     relay->ahead = 0;
 }
 
-/* Reads a small message behind what is unread. */
+/* Peeks a small message from behind the unread bytes. */
 static ssize_t read_ahead(struct relay *relay, size_t max) {
     if (!relay->peeks) {
         int offset = (int)relay->ahead;
@@ -278,7 +279,7 @@ static ssize_t read_ahead(struct relay *relay, size_t max) {
     }
     relay->ahead += (uint32_t)n;
     relay->bulk = (size_t)n >= BULK_MIN;
-    /* Descriptors that came along are closed for good when their message is consumed: soon. */
+    /* The kernel frees descriptors that came with a message when it is consumed: do so soon. */
     if (reading.marked)
         relay->ahead_messages = AHEAD_MESSAGES - 2;
     leave_or_consume(relay);
@@ -287,8 +288,8 @@ static ssize_t read_ahead(struct relay *relay, size_t max) {
     return reading_submit_marked(&reading, relay, (size_t)n);
 }
 
-/* Peeks one byte. *marked: it is the urgent one; descriptors wait with it, for which there is no
- * room here. */
+/* Peeks one byte. Sets *marked if it is the urgent one: descriptors come with it, which this call
+ * has no room for and leaves alone. */
 static bool peek_byte(const struct relay *relay, uint8_t *byte, bool *marked) {
     struct iovec iov = {byte, 1};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -308,10 +309,10 @@ static ssize_t read_keeping_residue(struct relay *relay, size_t unread, size_t m
     ssize_t n = receive(relay, reading.iov, reading.count + 1, &reading.marked);
     bool last_marked = false;
     if (n > 0) {
-        /* n - 1 fresh bytes were read; urgent data may have cut it short of what was asked. */
+        /* n - 1 fresh bytes were read: fewer than asked for, if urgent data ended the read. */
         size_t at = (size_t)n - 1;
         uint8_t *last = reading.buffer[at / BUFFER_SIZE]->data + at % BUFFER_SIZE;
-        reading.marked = reading.marked && at > 0; /* the residue's mark has been told */
+        reading.marked = reading.marked && at > 0; /* the residue's mark was passed on before */
         if (!peek_byte(relay, last, &last_marked))
             n = -EIO;
     }
@@ -347,14 +348,14 @@ static ssize_t app_read(struct relay *relay, size_t max) {
     return n;
 }
 
-/* An orderly end: from here on a close is the end of file. */
+/* An orderly end: without a residue, the application reads end of file when this closes. */
 static void app_shut(struct relay *relay, bool closing) {
     if (!closing)
         shutdown(relay->watch.fd, SHUT_WR);
     dissolve_residue(relay);
 }
 
-/* The unread residue says it. */
+/* Closing with the residue unread is the reset. */
 static void app_reset(struct relay *relay) {
     (void)relay;
 }

@@ -4,7 +4,7 @@
 
 #include <sys/random.h>
 
-/* The least that the engine takes for an automatic window. */
+/* The smallest maximum that the engine accepts for automatic windows. */
 #define WINDOW_MIN (256u * 1024u)
 
 void session_config_fill(smux_config *smux, const struct session_limits *limits) {

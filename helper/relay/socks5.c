@@ -30,7 +30,8 @@ static size_t put_address(uint8_t *at, const struct endpoint *address) {
     return 1 + len + 2;
 }
 
-/* Bytes of the whole message, as far as `have` bytes of it tell; 0 for an unknown address type. */
+/* The length of the whole message, as far as its first `have` bytes show it; 0 for an unknown
+ * address type. */
 static uint16_t message_len(const uint8_t *part, size_t have) {
     if (have <= AT_TYPE)
         return HEADER_LEN;
@@ -55,7 +56,7 @@ static size_t put_chosen(uint8_t *methods, const struct endpoint *address) {
     return 2 * len;
 }
 
-/* What tells no whole address tells nothing. */
+/* Methods that do not make up a whole address are ignored. */
 static void get_chosen(struct endpoint *out, const uint8_t *methods, size_t count) {
     size_t bits = 0;
     memset(out, 0, sizeof *out);
@@ -248,7 +249,7 @@ static void client_break(struct socks5_client *client, const char *why) {
     client->why = why;
 }
 
-/* The errnos, as they are on the wire, that a connect may fail with at the gateway. A server that
+/* The errnos, positive as on the wire, that a connect may fail with at the gateway. A server that
  * says EINPROGRESS is not believed. */
 static bool is_connect_errno(int wire_errno) {
     static const int known[] = {

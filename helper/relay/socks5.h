@@ -2,8 +2,8 @@
 /*
  * socks5.h - SOCKS version 5 (RFC 1928) without authentication, command CONNECT: both sides.
  *
- * Parsers are incremental: any split of the bytes gives the same result, and no byte beyond the
- * message is looked at. They do no I/O. Nothing here allocates.
+ * The parsers are incremental: they give the same result however the bytes are split, and never
+ * look at a byte beyond the message. Nothing here does I/O or allocates memory.
  */
 #ifndef HELPER_RELAY_SOCKS5_H
 #define HELPER_RELAY_SOCKS5_H
@@ -16,9 +16,9 @@
 
 #define SOCKS5_NAME_MAX 255
 
-/* Where to: an address, or a name to be resolved by the server. Then name_len > 0, and `address` is
- * that one of the name's which the program chose, to be tried first; family 0: only its port
- * counts. */
+/* The destination: an address, or, if name_len > 0, a name that the server resolves. With a name,
+ * `address` is the one of its addresses that the program chose, which the server tries first;
+ * family 0: the program chose none, and only the port of `address` counts. */
 struct socks5_destination {
     struct endpoint address;
     uint8_t name_len;
@@ -39,17 +39,17 @@ enum socks5_progress {
 struct socks5_server {
     uint8_t state;
     bool greeted;        /* the methods have been read and their answer is due */
-    uint8_t reply;       /* the code to answer with if broken; 0: just close */
-    uint16_t have, want; /* bytes of the present part */
+    uint8_t reply;       /* if broken: the code to answer with; 0: close without an answer */
+    uint16_t have, want; /* bytes of `part` that are there, and that it takes */
     uint8_t part[SOCKS5_MESSAGE_MAX];
     struct socks5_destination destination; /* when DONE */
-    struct endpoint chosen;                /* as the greeting says; family 0: it does not */
+    struct endpoint chosen;                /* the address in the greeting; family 0: none */
     const char *why;
 };
 
 void socks5_server_init(struct socks5_server *server);
-/* Takes bytes of greeting and request. *taken is set to how many. When `greeted` becomes true, the
- * answer SOCKS5_GREETING_ANSWER is to be sent, before or together with the reply. */
+/* Takes bytes of greeting and request, and sets *taken to their number. When `greeted` becomes
+ * true, the caller must send socks5_greeting_answer, before or together with the reply. */
 enum socks5_progress socks5_server_feed(struct socks5_server *server, const uint8_t *data,
                                         size_t len, size_t *taken);
 
@@ -69,24 +69,23 @@ enum socks5_reply {
     SOCKS5_ADDRESS_UNSUPPORTED = 8
 };
 
-/* In place of an error: a rule forbids it, which the client sees as -EACCES. No errno is so low:
- * Linux's end at 4095. */
+/* In place of a negative errno: a rule forbids the connection, which the client sees as -EACCES. No
+ * errno is that low: Linux's end at 4095. */
 #define SOCKS5_DENIED (-4096)
 
-/* Writes the reply for `error`: 0 for success, with `bound` the local address of the connection;
- * else a negative errno or SOCKS5_DENIED. The codes tell few errnos apart: for the others the code
- * is GENERAL_FAILURE, and BND.PORT, meaningless in a failure, holds Linux's errno, which is
- * positive on the wire and which our client understands. Returns the length, at most
- * SOCKS5_REPLY_MAX. */
+/* Writes the reply for `error`: 0 for success, with `bound` the connection's local address; else a
+ * negative errno or SOCKS5_DENIED. RFC 1928 has codes for few errnos. For the others the code is
+ * GENERAL_FAILURE, and BND.PORT, which has no meaning in a failure, holds Linux's errno (positive
+ * on the wire), which our client understands. Returns the length, at most SOCKS5_REPLY_MAX. */
 size_t socks5_reply_write(uint8_t *out, int error, const struct endpoint *bound);
 #define SOCKS5_REPLY_MAX 22
 
 /* ---- Client ---- */
 
-/* Writes greeting and CONNECT in one piece: with "no authentication" as the only known method
- * offered the answer is known, and waiting for it would cost a round trip. RFC 1928 has no place
- * for an address beside a name: it is told by methods of the private range, 0xE0 plus 4 bits of it
- * each, which other servers pass over. Returns the length. */
+/* Writes greeting and CONNECT in one piece: "no authentication" is the only known method that is
+ * offered, so the server's answer is known, and waiting for it would cost a round trip. RFC 1928
+ * has no place for an address beside a name. It is carried by methods of the private range, 0xE0
+ * plus 4 bits of the address each, which other servers ignore. Returns the length. */
 size_t socks5_request_write(uint8_t *out, const struct socks5_destination *destination);
 #define SOCKS5_REQUEST_MAX (3 + 32 + SOCKS5_MESSAGE_MAX)
 
@@ -94,7 +93,7 @@ struct socks5_client {
     uint8_t state;
     uint16_t have, want;
     uint8_t part[SOCKS5_MESSAGE_MAX];
-    uint8_t reply;         /* when DONE: the code */
+    uint8_t reply;         /* when DONE: the reply's code */
     int error;             /* when DONE: 0, or the negative errno that the reply stands for */
     struct endpoint bound; /* when DONE and error 0: BND.ADDR; family 0 if it was a name */
     const char *why;
