@@ -40,7 +40,7 @@ static void fail(struct carrier *carrier, const char *why) {
 
 static void on_start_due(struct loop_timer *timer) {
     struct carrier *carrier = container_of(timer, struct carrier, timer);
-    fail(carrier, "no handshake in time");
+    fail(carrier, "the handshake was not completed in time");
 }
 
 int carrier_start(struct carrier *carrier, const struct carrier_user *calls, void *user,

@@ -134,7 +134,7 @@ static bool start_log(const struct process *process, const struct config *config
 static void tell_restart(const struct config_helper *old, const struct config_helper *fresh) {
     for (const struct key *key = config_helper_keys; (key = keys_changed(key, old, fresh)); key++)
         if (key->restart)
-            log_info("%s: has changed, which needs a restart", key->name);
+            log_info("%s: the changed value takes effect only after a restart", key->name);
 }
 
 static bool reload(struct helper *helper, char *message, size_t size) {

@@ -66,8 +66,9 @@ static void consider(struct least *least, struct gateway_session *session, enum 
 
 static void dismiss(struct least *least) {
     struct gateway_session *session = least->session;
-    log_at(LOG_INFO, "%s: gives its place to another carrier: %s", session->pump->carrier->peer,
-           least->merit == MERIT_SILENT      ? "it has said nothing"
+    log_at(LOG_INFO, "%s: closed to make room for another carrier: %s",
+           session->pump->carrier->peer,
+           least->merit == MERIT_SILENT      ? "it has sent nothing"
            : least->merit == MERIT_NO_STREAM ? "it has opened no stream"
                                              : "its streams have ended");
     gateway_session_dismiss(session, least->merit == MERIT_IDLE && least->extensions);

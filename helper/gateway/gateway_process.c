@@ -153,7 +153,7 @@ static void terminate(struct process *process) {
 static void tell_restart(const struct gateway_config *old, const struct gateway_config *fresh) {
     for (const struct key *key = gateway_config_keys; (key = keys_changed(key, old, fresh)); key++)
         if (key->restart)
-            log_info("%s: has changed, which needs a restart", key->name);
+            log_info("%s: the changed value takes effect only after a restart", key->name);
 }
 
 static void reopen_logs(void) {
@@ -189,7 +189,8 @@ static void on_signal(struct signals *signals, int signo) {
     else if (signo != SIGCHLD)
         terminate(process);
     else if (file_broker_has_ended())
-        log_error("the process that opens files has ended: a reload needs a restart");
+        log_error("the process that opens files has died: restart the gateway to reload its "
+                  "configuration");
 }
 
 /* ---- What the process may do ---- */

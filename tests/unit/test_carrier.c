@@ -126,7 +126,7 @@ static void a_handshake_that_does_not_come_fails_in_time(void **state) {
     assert_int_equal(carrier_start(pair[0], &counting, NULL, 20000), 0);
     wait_for(told.failed);
     assert_true(loop_clock_us() - since_us >= 20000);
-    assert_string_equal(told.why, "no handshake in time");
+    assert_string_equal(told.why, "the handshake was not completed in time");
     assert_int_equal(told.ready, 0);
     end(pair);
 }
