@@ -190,9 +190,14 @@ static bool use_trust(struct tls_context *context, const struct tls_settings *se
     return trust->pins;
 }
 
+/* In how many ways the peer can be known. */
+static int ways_of_trust(const struct tls_settings *s) {
+    return is_given(s->psk) + is_given(s->pins) + is_given(s->ca);
+}
+
 /* What is missing, or does not go together; NULL: nothing. */
 static const char *contradiction(const struct tls_settings *s) {
-    int ways = is_given(s->psk) + is_given(s->pins) + is_given(s->ca);
+    int ways = ways_of_trust(s);
     if (is_given(s->cert) && !is_given(s->key))
         return "expected key with cert";
     if (is_given(s->crl) && !is_given(s->ca))
@@ -250,7 +255,7 @@ struct tls_context *tls_context_new(const struct tls_settings *settings, char *w
         return NULL;
     context->refs = 1;
     context->server = settings->server;
-    context->anyone = settings->anyone;
+    context->anyone = settings->anyone && ways_of_trust(settings) == 0;
     context->ctx = SSL_CTX_new(settings->server ? TLS_server_method() : TLS_client_method());
     bool good = context->ctx && fill(context, settings, why, size);
     ERR_clear_error();

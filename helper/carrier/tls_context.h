@@ -23,7 +23,7 @@
  * know a secret, or have one of the pins, or a certificate of one of the authorities. */
 struct tls_settings {
     bool server;
-    bool anyone;      /* a server that asks its clients for nothing */
+    bool anyone;      /* a server without any of these takes every client */
     const char *psk;  /* a file of secrets (tls_psk.h): a client takes the first */
     const char *pins; /* of the peer's key, separated by commas */
     const char *ca;   /* a file of authorities for the peer's certificate */

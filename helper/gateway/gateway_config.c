@@ -221,11 +221,15 @@ static bool is_loopback(const struct config_address *address) {
     return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&addr)->sin6_addr);
 }
 
+bool gateway_config_is_exposed(const struct config_address *address) {
+    return !carrier_scheme_is_private(address->scheme) && !is_loopback(address);
+}
+
 static bool check_address(const struct gateway_config *config, const char *file,
                           const struct config_address *address, struct config_error *error) {
     char text[CONFIG_URL_MAX + 1];
     config_address_text(address, text, sizeof text);
-    if (config->insecure || carrier_scheme_is_private(address->scheme) || is_loopback(address))
+    if (config->insecure || !gateway_config_is_exposed(address))
         return true;
     snprintf(error->text, sizeof error->text,
              "%.180s: %.180s is open to the network without TLS, expected tls://, a loopback "

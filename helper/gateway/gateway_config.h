@@ -86,4 +86,7 @@ bool gateway_config_set(struct gateway_config *config, const char *key, const ch
  * without TLS unless `insecure`. */
 bool gateway_config_check(const struct gateway_config *config, struct config_error *error);
 
+/* Whether carriers at that address cross a network without TLS. */
+bool gateway_config_is_exposed(const struct config_address *address);
+
 #endif

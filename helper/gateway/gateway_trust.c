@@ -17,8 +17,12 @@ static bool has_tls_address(const struct gateway_config *config) {
     return false;
 }
 
+static bool knows_clients(const struct gateway_config *config) {
+    return config->psk[0] || config->client_pins[0] || config->client_ca[0];
+}
+
 static bool has_credentials(const struct gateway_config *config) {
-    return config->psk[0] || config->key[0] || config->client_pins[0] || config->client_ca[0];
+    return knows_clients(config) || config->key[0];
 }
 
 /* A key without a certificate, and without a file: it is to be made. */
@@ -44,6 +48,9 @@ static bool read_all(struct gateway_config *config, char *why, size_t size) {
     if (!make_key(config, why, size))
         return false;
     config->tls = tls_context_new(&settings, why, size);
+    if (config->tls && config->insecure && !knows_clients(config))
+        log_warn("tls:// addresses are open to every client (insecure = yes): there is no psk, "
+                 "client-pins or client-ca");
     return config->tls;
 }
 

@@ -35,6 +35,14 @@ static int open_one(const struct gateway_config *config, int i, int first) {
     return fd;
 }
 
+static void say_listening(const struct gateway_config *config, int i, const char *text) {
+    log_info("listening on %s", text);
+    if (gateway_config_is_exposed(&config->address[i]))
+        log_warn("%s has no TLS (insecure = yes): everyone on the way can read and change what it "
+                 "carries, and whoever reaches it can use it",
+                 text);
+}
+
 bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_config *config) {
     char text[CONFIG_URL_MAX + 1];
     sockets->count = config->n_addresses;
@@ -47,8 +55,8 @@ bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_co
                 return false;
         }
     for (int i = 0; i < sockets->count; i++)
-        log_info("listening on %s",
-                 listen_text(sockets->fd[0][i], sockets->scheme[i], text, sizeof text));
+        say_listening(config, i,
+                      listen_text(sockets->fd[0][i], sockets->scheme[i], text, sizeof text));
     return true;
 }
 

@@ -127,7 +127,14 @@ bad_gateway() {
 }
 
 @test "a gateway that would listen beyond loopback without TLS is refused, unless insecure = yes" {
+    local port
     bad_gateway '' 'insecure' '[listen]\naddress = tcp://0.0.0.0:9\nallow = *\n'
+    port=$(free_port)
+    printf '%s\n' '[listen]' "address = tcp://0.0.0.0:$port, tcp://127.0.0.1:$(free_port)" 'insecure = yes' >gateway.conf
+    serve exposed "$port" "$BUILD/smux-gateway" -c gateway.conf
+    run -0 grep "without TLS\|has no TLS" exposed.log
+    assert_output --partial "tcp://0.0.0.0:$port has no TLS (insecure = yes)"
+    assert_equal "${#lines[@]}" 1
 }
 
 @test "invalid command lines are refused" {

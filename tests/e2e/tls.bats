@@ -185,6 +185,14 @@ same_again() { [ "$(fetch small)" = hello ]; }
     [ "$(fetch small)" = hello ]
 }
 
+@test "insecure = yes does not open tls:// addresses whose clients have secrets" {
+    tls_gateway "psk = $PWD/gateway.psk" "key = $PWD/gateway.pem" "insecure = yes"
+    stranger -alpn smux >stranger.log
+    wait_until "the line" grep -q 'the client has shown no secret' gateway.log
+    tls_gateway "key = $PWD/gateway.pem" "insecure = yes"
+    grep -q 'open to every client (insecure = yes)' gateway.log
+}
+
 @test "pins: the gateway makes itself a key, and both sides know each other by their pins" {
     local pin client_pin
     client_pin=$("$BUILD/smuxctl" genkey "$PWD/client.pem")
