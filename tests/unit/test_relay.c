@@ -281,7 +281,7 @@ static void an_application_that_closes_with_data_unread_resets(void **state) {
     (void)state;
     open_pair(0);
     say(FAR, "unread");
-    turns(20);
+    until(world.near[0].relay.to_socket == strlen("unread"));
     close_now(&APP);
     expect_end(FAR, -ECONNRESET);
 }
@@ -309,7 +309,7 @@ static void a_lost_carrier_is_a_reset_on_both_sides_after_what_had_arrived(void 
     (void)state;
     open_pair(0);
     say(FAR, "half of it");
-    turns(20);
+    until(world.near[0].relay.to_socket == strlen("half of it"));
     pump_end(world.client, SMUX_ERR_CARRIER, "cut");
     expect(APP, "half of it");
     expect_end(APP, -ECONNRESET);
