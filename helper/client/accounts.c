@@ -9,6 +9,7 @@ void accounts_init(struct accounts *accounts, struct loop *loop) {
     memset(accounts, 0, sizeof *accounts);
     accounts->loop = loop;
     accounts->owners_max = 1;
+    list_init(&accounts->owners);
 }
 
 /* ---- Accounts ---- */
@@ -57,9 +58,11 @@ void account_put(struct accounts *accounts, struct account *account) {
 
 static struct account *longest_idle(const struct accounts *accounts) {
     struct account *longest = NULL;
-    for (struct account *each = accounts->owners; each; each = each->owner_next)
+    list_for_each(owner, &accounts->owners) {
+        struct account *each = account_of_owner(owner);
         if (each->users == 0 && (!longest || each->idle_us < longest->idle_us))
             longest = each;
+    }
     return longest;
 }
 
@@ -68,9 +71,7 @@ static void disown(struct accounts *accounts, struct account *account,
                    void (*end)(struct upstreams *upstreams)) {
     end(account->own);
     free(account->own);
-    *account->owner_at = account->owner_next;
-    if (account->owner_next)
-        account->owner_next->owner_at = account->owner_at;
+    list_remove(&account->owner);
     accounts->owner_count--;
     forget(accounts, account);
 }
@@ -100,21 +101,15 @@ struct upstreams *account_upstreams(struct accounts *accounts, struct account *a
     if (!account->own)
         return &accounts->others;
     accounts->owner_count++;
-    account->owner_next = accounts->owners;
-    account->owner_at = &accounts->owners;
-    if (account->owner_next)
-        account->owner_next->owner_at = &account->owner_next;
-    accounts->owners = account;
+    list_prepend(&accounts->owners, &account->owner);
     return account->own;
 }
 
 void accounts_fini(struct accounts *accounts) {
-    struct account *next;
-    for (struct account *each = accounts->owners; each; each = next) {
-        next = each->owner_next;
-        disown(accounts, each, upstreams_free);
-    }
+    if (!accounts->loop)
+        return; /* accounts_init was never called */
+    list_for_each(owner, &accounts->owners)
+        disown(accounts, account_of_owner(owner), upstreams_free);
     upstreams_free(&accounts->others);
-    if (accounts->loop)
-        loop_timer_clear(accounts->loop, &accounts->timer);
+    loop_timer_clear(accounts->loop, &accounts->timer);
 }

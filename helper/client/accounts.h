@@ -32,18 +32,22 @@
 struct account {
     struct account *next;
     uid_t uid;
-    uint32_t users;                         /* of this structure; 0: kept for its sessions only */
-    uint32_t requests;                      /* not yet read completely */
-    uint32_t streams;                       /* connections with a route */
-    struct upstreams *own;                  /* NULL: the user has no separate sessions */
-    uint64_t idle_us;                       /* since when `users` is 0, if it is */
-    struct account *owner_next, **owner_at; /* in accounts.owners, with `own` */
+    uint32_t users;         /* of this structure; 0: kept for its sessions only */
+    uint32_t requests;      /* not yet read completely */
+    uint32_t streams;       /* connections with a route */
+    struct upstreams *own;  /* NULL: the user has no separate sessions */
+    uint64_t idle_us;       /* since when `users` is 0, if it is */
+    struct list_link owner; /* in accounts.owners, with `own` */
 };
+
+static inline struct account *account_of_owner(struct list_link *owner) {
+    return container_of(owner, struct account, owner);
+}
 
 struct accounts {
     struct loop *loop;
     struct account *bucket[ACCOUNTS_BUCKETS];
-    struct account *owners; /* accounts with separate sessions */
+    struct list owners; /* accounts with separate sessions */
     uint32_t owner_count, owners_max;
     struct upstreams others;
     struct loop_timer timer; /* finds owners that have been idle */

@@ -13,28 +13,16 @@
 
 static void waiter_add(struct upstream *upstream, struct upstream_waiter *waiter) {
     waiter->upstream = upstream;
-    waiter->next = NULL;
-    waiter->prev = upstream->last_waiter;
-    if (waiter->prev)
-        waiter->prev->next = waiter;
-    else
-        upstream->first_waiter = waiter;
-    upstream->last_waiter = waiter;
+    list_append(&upstream->waiters, &waiter->link);
 }
 
 void upstream_cancel(struct upstream_waiter *waiter) {
-    struct upstream *upstream = waiter->upstream;
-    if (!upstream)
-        return;
     waiter->upstream = NULL;
-    if (waiter->prev)
-        waiter->prev->next = waiter->next;
-    else
-        upstream->first_waiter = waiter->next;
-    if (waiter->next)
-        waiter->next->prev = waiter->prev;
-    else
-        upstream->last_waiter = waiter->prev;
+    list_remove(&waiter->link);
+}
+
+static struct upstream_waiter *waiter_of(struct list_link *link) {
+    return container_of(link, struct upstream_waiter, link);
 }
 
 /* How many waiters are served or failed in one turn: thousands may have waited. */
@@ -43,19 +31,19 @@ void upstream_cancel(struct upstream_waiter *waiter) {
 static void go_on(struct loop_task *task);
 
 static void fail_waiters(struct upstream *upstream, int error) {
-    struct upstream_waiter *waiter;
-    while ((waiter = upstream->first_waiter)) {
+    struct list_link *first;
+    while ((first = list_first(&upstream->waiters))) {
+        struct upstream_waiter *waiter = waiter_of(first);
         upstream_cancel(waiter);
         waiter->ready(waiter, error, NULL, NULL);
     }
 }
 
 static void fail_impatient(struct upstream *upstream) {
-    struct upstream_waiter *next;
     int told = 0;
     upstream->fails = false;
-    for (struct upstream_waiter *w = upstream->first_waiter; w; w = next) {
-        next = w->next;
+    list_for_each(link, &upstream->waiters) {
+        struct upstream_waiter *w = waiter_of(link);
         if (!w->impatient)
             continue;
         if (told++ == TOLD_PER_TURN) {
@@ -153,13 +141,15 @@ int upstream_open(struct upstream *upstream, struct upstream_waiter *waiter, str
 
 /* The first waiter that can be served: a cautious one needs an established session. */
 static struct upstream_waiter *first_to_serve(const struct upstream *upstream) {
-    struct upstream_waiter *waiter = upstream->first_waiter;
     bool sure = false;
     for (int i = 0; i < upstream->link_count; i++)
         sure |= is_usable(&upstream->links[i], true);
-    while (waiter && waiter->cautious && !sure)
-        waiter = waiter->next;
-    return waiter;
+    list_for_each(link, &upstream->waiters) {
+        struct upstream_waiter *waiter = waiter_of(link);
+        if (sure || !waiter->cautious)
+            return waiter;
+    }
+    return NULL;
 }
 
 static void serve_waiters(struct upstream *upstream) {
@@ -225,7 +215,7 @@ static void free_upstream(struct loop_garbage *garbage) {
 }
 
 static void free_if_retired(struct upstream *upstream) {
-    if (upstream->retired && !upstream->sessions)
+    if (upstream->retired && list_is_empty(&upstream->sessions))
         loop_discard(upstream->reactor->loop, &upstream->garbage, free_upstream);
 }
 
@@ -240,6 +230,8 @@ struct upstream *upstream_new(struct reactor *reactor, struct resolver_client *n
     upstream->ops = &upstream_ops;
     upstream->config = *config;
     upstream->plain = plain;
+    list_init(&upstream->sessions);
+    list_init(&upstream->waiters);
     upstream->link_count = config->connections;
     upstream_use_tls(upstream, NULL);
     for (int i = 0; i < upstream->link_count; i++)
@@ -285,25 +277,22 @@ bool upstream_is_lost(const struct upstream *upstream) {
 
 uint32_t upstream_streams(const struct upstream *upstream) {
     uint32_t streams = 0;
-    for (const struct upstream_session *s = upstream->sessions; s; s = s->next)
-        streams += pump_streams(s->pump);
+    list_for_each(member, &upstream->sessions)
+        streams += pump_streams(upstream_session_of(member)->pump);
     return streams;
 }
 
 void upstream_flush(struct upstream *upstream) {
-    for (struct upstream_session *s = upstream->sessions; s; s = s->next)
-        pump_flush(s->pump);
+    list_for_each(member, &upstream->sessions)
+        pump_flush(upstream_session_of(member)->pump);
 }
 
 void upstream_free(struct upstream *upstream) {
-    struct upstream_session *next;
     for (int i = 0; i < upstream->link_count; i++)
         upstream_link_stop(&upstream->links[i]);
     fail_waiters(upstream, -ECANCELED);
-    for (struct upstream_session *s = upstream->sessions; s; s = next) {
-        next = s->next;
-        pump_end(s->pump, SMUX_ERR_CLOSED, "helper stops");
-    }
+    list_for_each(member, &upstream->sessions)
+        pump_end(upstream_session_of(member)->pump, SMUX_ERR_CLOSED, "helper stops");
     if (!upstream->retired)
         free_upstream(&upstream->garbage);
 }

@@ -29,7 +29,7 @@ struct upstream_waiter {
     void (*ready)(struct upstream_waiter *waiter, int error, struct pump *pump,
                   smux_stream *stream);
     struct upstream *upstream; /* NULL when not waiting */
-    struct upstream_waiter *next, *prev;
+    struct list_link link;     /* in the upstream's waiters */
     bool impatient; /* fail as soon as an attempt to connect has failed (on-failure = direct) */
     /* The loss of the stream could not be repaired: open it on an established session only. */
     bool cautious;

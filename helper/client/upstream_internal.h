@@ -70,20 +70,24 @@ struct upstream_session {
     struct link *link; /* NULL once draining or over */
     uint8_t state;     /* enum session_state */
     struct pump *pump;
-    struct upstream_session *next, **at;
+    struct list_link member; /* in upstream.sessions */
     struct loop_timer
         timer; /* until it counts as established; looks whether it may end, while draining */
     struct loop_garbage garbage;
 };
+
+static inline struct upstream_session *upstream_session_of(struct list_link *member) {
+    return container_of(member, struct upstream_session, member);
+}
 
 struct upstream {
     const struct upstream_ops *ops;
     struct reactor *reactor;
     struct resolver_client *names;
     struct config_gateway config;
-    struct tls_layer tls; /* for its tls:// addresses */
-    struct upstream_session *sessions;
-    struct upstream_waiter *first_waiter, *last_waiter;
+    struct tls_layer tls;                                 /* for its tls:// addresses */
+    struct list sessions;                                 /* upstream_session_of() */
+    struct list waiters;                                  /* in the order of their arrival */
     uint64_t streams_past, bytes_in_past, bytes_out_past; /* of sessions that ended */
     bool plain; /* some route has handshake = none: the peer may be any smux server */
     bool retired;

@@ -86,7 +86,7 @@ static void link_failed(struct link *link, const char *why) {
     if (ms > config->retry_max_ms)
         ms = config->retry_max_ms;
     link->pause_ms = ms;
-    if (upstream->first_waiter && ms > EAGER_RETRY_MS)
+    if (!list_is_empty(&upstream->waiters) && ms > EAGER_RETRY_MS)
         ms = EAGER_RETRY_MS;
     link->address = 0;
     pause_link(link, jittered(ms));

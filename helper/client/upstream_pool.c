@@ -75,8 +75,8 @@ bool upstream_pool_reconfigure(struct upstream_pool *pool, const struct config *
             pool->own.to[i] = fresh.to[i];
     }
     upstreams_follow(&pool->accounts.others, pool->config, config);
-    for (struct account *each = pool->accounts.owners; each; each = each->owner_next)
-        upstreams_follow(each->own, pool->config, config);
+    list_for_each(owner, &pool->accounts.owners)
+        upstreams_follow(account_of_owner(owner)->own, pool->config, config);
     pool->config = config;
     return true;
 }
@@ -87,8 +87,8 @@ void upstream_pool_trust(struct upstream_pool *pool, struct upstream_trust *trus
     *trust = (struct upstream_trust){0};
     upstreams_use_trust(&pool->own, &pool->trust);
     upstreams_use_trust(&pool->accounts.others, &pool->trust);
-    for (struct account *each = pool->accounts.owners; each; each = each->owner_next)
-        upstreams_use_trust(each->own, &pool->trust);
+    list_for_each(owner, &pool->accounts.owners)
+        upstreams_use_trust(account_of_owner(owner)->own, &pool->trust);
 }
 
 void upstream_pool_take_limits(struct upstream_pool *pool) {
@@ -173,8 +173,8 @@ struct upstream *upstream_pool_direct(struct upstream_pool *pool, struct account
 static void for_all_upstreams(struct upstream_pool *pool, void (*fn)(const struct upstreams *)) {
     fn(&pool->own);
     fn(&pool->accounts.others);
-    for (const struct account *each = pool->accounts.owners; each; each = each->owner_next)
-        fn(each->own);
+    list_for_each(owner, &pool->accounts.owners)
+        fn(account_of_owner(owner)->own);
 }
 
 void upstream_pool_flush(struct upstream_pool *pool) {
@@ -184,14 +184,16 @@ void upstream_pool_flush(struct upstream_pool *pool) {
 uint32_t upstream_pool_streams(const struct upstream_pool *pool) {
     uint32_t streams = upstreams_streams(&pool->own);
     streams += upstreams_streams(&pool->accounts.others);
-    for (const struct account *each = pool->accounts.owners; each; each = each->owner_next)
-        streams += upstreams_streams(each->own);
+    list_for_each(owner, &pool->accounts.owners)
+        streams += upstreams_streams(account_of_owner(owner)->own);
     return streams;
 }
 
 void upstream_pool_status(const struct upstream_pool *pool, json_t *list) {
     upstreams_status(&pool->own, NULL, list);
-    for (const struct account *each = pool->accounts.owners; each; each = each->owner_next)
+    list_for_each(owner, &pool->accounts.owners) {
+        const struct account *each = account_of_owner(owner);
         upstreams_status(each->own, &each->uid, list);
+    }
     upstreams_status(&pool->accounts.others, NULL, list);
 }

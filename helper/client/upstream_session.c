@@ -114,9 +114,7 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     upstream->streams_past += info.opened;
     upstream->bytes_in_past += info.bytes_in;
     upstream->bytes_out_past += info.bytes_out;
-    *session->at = session->next;
-    if (session->next)
-        session->next->at = session->at;
+    list_remove(&session->member);
     bool heard = pump_has_heard(pump) || upstream->config.n_addresses == 0 ||
                  (session->state == SESSION_ESTABLISHED && upstream->plain);
     if (heard || !session->link) /* else the link logs it, once */
@@ -156,11 +154,7 @@ struct upstream_session *upstream_session_new(struct link *link, struct carrier 
     session->upstream = upstream;
     session->link = link;
     session->ops = ops;
-    session->at = &upstream->sessions;
-    session->next = upstream->sessions;
-    if (session->next)
-        session->next->at = &session->next;
-    upstream->sessions = session;
+    list_prepend(&upstream->sessions, &session->member);
     loop_timer_set(upstream->reactor->loop, &session->timer, hello_due_us(session), on_hello_due);
     return session;
 }

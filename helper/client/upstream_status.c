@@ -37,7 +37,8 @@ static json_t *link_status(const struct link *link) {
 
 json_t *upstream_status(const struct upstream *upstream) {
     json_t *list = json_array();
-    for (const struct upstream_session *s = upstream->sessions; s; s = s->next) {
+    list_for_each(member, &upstream->sessions) {
+        const struct upstream_session *s = upstream_session_of(member);
         json_t *entry = session_status(s);
         uint64_t reconnects = s->link ? s->link->reconnects : 0;
         json_object_set_new(entry, "reconnects", json_integer((json_int_t)reconnects));

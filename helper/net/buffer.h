@@ -11,14 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/common/list.h"
 #include "core/smux.h"
 
 #define BUFFER_SIZE 65535u
 
 struct buffer {
-    smux_sendbuf lent;          /* what the engine borrows */
-    void *owner;                /* who is told when it comes back; NULL if the owner is gone */
-    struct buffer *next, *prev; /* in the owner's list while lent, in the pool's while free */
+    smux_sendbuf lent;     /* what the engine borrows */
+    void *owner;           /* who is told when it comes back; NULL if the owner is gone */
+    struct list_link loan; /* in the owner's list, while lent */
+    struct buffer *next;   /* in the pool, while free */
     uint8_t data[BUFFER_SIZE];
 };
 

@@ -21,6 +21,7 @@ void relay_init(struct relay *relay, struct reactor *reactor, const struct relay
     relay->reactor = reactor;
     relay->ops = ops;
     relay->sink.ops = &sink_ops;
+    list_init(&relay->loans);
     kept_queue_init(&relay->kept, reactor);
     relay->watch.fd = -1;
 }
@@ -66,23 +67,14 @@ int relay_submit(struct relay *relay, struct buffer *buffer, size_t len) {
         buffer_put(&relay->reactor->pool, buffer);
         return error;
     }
-    buffer->prev = NULL;
-    buffer->next = relay->loans;
-    if (relay->loans)
-        relay->loans->prev = buffer;
-    relay->loans = buffer;
+    list_prepend(&relay->loans, &buffer->loan);
     relay->loan_len += BUFFER_SIZE;
     return 0;
 }
 
 static void on_returned(struct pump_sink *sink, struct buffer *buffer) {
     struct relay *relay = container_of(sink, struct relay, sink);
-    if (buffer->prev)
-        buffer->prev->next = buffer->next;
-    else
-        relay->loans = buffer->next;
-    if (buffer->next)
-        buffer->next->prev = buffer->prev;
+    list_remove(&buffer->loan);
     relay->loan_len -= BUFFER_SIZE;
     if (relay->readable && relay->in == RELAY_IN_OPEN)
         again_later(relay);

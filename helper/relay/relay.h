@@ -124,7 +124,7 @@ struct relay {
     struct loop_timer ahead_timer; /* consumes `ahead` when no message has arrived for a while */
     uint64_t ahead_us;             /* when bytes were last left unread, or consumed by that timer */
     struct kept_queue kept;        /* bytes that the socket has not taken yet */
-    struct buffer *loans;          /* buffers of this relay that the engine has on loan */
+    struct list loans;             /* buffers of this relay that the engine has on loan */
     size_t loan_len;               /* bytes in them */
     /* After the stream's end of file, if the peer cannot report that it has closed: how long the
      * socket may be silent before it is closed. 0: for ever. */

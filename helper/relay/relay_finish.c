@@ -21,11 +21,9 @@ static void unbind(struct relay *relay, void (*close_stream)(smux_stream *stream
 
 /* Buffers that are still on loan come back to the pump alone. */
 static void forget_loans(struct relay *relay) {
-    while (relay->loans) {
-        struct buffer *buffer = relay->loans;
-        relay->loans = buffer->next;
-        buffer->owner = NULL;
-        buffer->next = buffer->prev = NULL;
+    list_for_each(loan, &relay->loans) {
+        container_of(loan, struct buffer, loan)->owner = NULL;
+        list_remove(loan);
     }
     relay->loan_len = 0;
 }

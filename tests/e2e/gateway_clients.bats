@@ -146,12 +146,12 @@ max-streams = 2"
     clients <<<"[client tester]
 identity = uid:$me
 max-connects-per-second = 5"
-    local n=0 i
+    local n=0 i SECONDS=0
     for i in $(seq 40); do
         if dial >/dev/null; then n=$((n + 1)); fi
     done
-    # Five at once, and five more for each second that the loop takes.
-    [ $n -ge 5 ] && [ $n -le $((5 + 5 * SECONDS)) ] && [ $n -lt 40 ] || fail "$n of 40 connections"
+    # Five at once, and five more for each second that the loop takes, the last one included.
+    [ $n -ge 5 ] && [ $n -le $((5 + 5 * (SECONDS + 1))) ] && [ $n -lt 40 ] || fail "$n of 40 connections"
     assert grep -q '(tester): stream [0-9]* to .* refused: too many connections of the client in a second (max-connects-per-second)' gateway.log
     sleep 1
     run -0 dial

@@ -243,6 +243,7 @@ static void a_wrong_move_ends_its_connection_alone(void **unused) {
     subject.ends = 0;
     list_remove(&other.link);
     memcpy(&subject.conn, &other, sizeof other);
+    list_init(&subject.conn.relay.loans); /* a list cannot be copied */
     list_prepend(&helper.conns.all, &subject.conn.link);
     finish();
     passed = true;

@@ -206,28 +206,34 @@ static void dial_takes_too_long(void) {
 
 /* The hello timeout expires, or a draining session is checked. */
 static void sessions_are_looked_at(void) {
-    struct upstream_session *next;
-    for (struct upstream_session *s = subject.upstream ? subject.upstream->sessions : NULL; s;
-         s = next) {
-        next = s->next;
-        fire(&s->timer);
-    }
+    if (!subject.upstream)
+        return;
+    list_for_each(member, &subject.upstream->sessions)
+        fire(&upstream_session_of(member)->timer);
+}
+
+static struct upstream_session *first_session(struct upstream *upstream) {
+    struct list_link *first = upstream ? list_first(&upstream->sessions) : NULL;
+    return first ? upstream_session_of(first) : NULL;
 }
 
 static void session_fails(void) {
-    if (subject.upstream && subject.upstream->sessions)
-        pump_fail(subject.upstream->sessions->pump, SMUX_ERR_CARRIER, "cut");
+    struct upstream_session *first = first_session(subject.upstream);
+    if (first)
+        pump_fail(first->pump, SMUX_ERR_CARRIER, "cut");
 }
 
 static void session_ends(void) {
-    if (subject.upstream && subject.upstream->sessions)
-        pump_end(subject.upstream->sessions->pump, SMUX_ERR_CARRIER, "cut");
+    struct upstream_session *first = first_session(subject.upstream);
+    if (first)
+        pump_end(first->pump, SMUX_ERR_CARRIER, "cut");
 }
 
 static void sessions_have_lived_long(void) {
-    for (struct upstream_session *s = subject.upstream ? subject.upstream->sessions : NULL; s;
-         s = s->next)
-        s->pump->since_us -= 3000000;
+    if (!subject.upstream)
+        return;
+    list_for_each(member, &subject.upstream->sessions)
+        upstream_session_of(member)->pump->since_us -= 3000000;
 }
 
 static void flush(void) {
@@ -306,13 +312,14 @@ static void check(void) {
         return;
     }
     check_link(link_of());
-    for (const struct upstream_session *s = subject.upstream->sessions; s; s = s->next) {
+    list_for_each(member, &subject.upstream->sessions) {
+        const struct upstream_session *s = upstream_session_of(member);
         assert_in_range(s->state, SESSION_NEW, SESSION_DRAINING);
         assert_int_equal(s->link != NULL, s->state != SESSION_DRAINING);
         assert_false(s->pump->closing);
     }
-    assert_ptr_equal(subject.upstream->first_waiter,
-                     subject.waiter.upstream ? &subject.waiter : NULL);
+    assert_ptr_equal(list_first(&subject.upstream->waiters),
+                     subject.waiter.upstream ? &subject.waiter.link : NULL);
 }
 
 /* ---- Into each state ---- */
@@ -475,7 +482,7 @@ static void a_direct_session_that_is_lost_is_replaced(void **unused) {
     struct upstream *first = upstream_pool_direct(&helper.upstreams, NULL);
     assert_non_null(first);
     assert_ptr_equal(upstream_pool_direct(&helper.upstreams, NULL), first);
-    pump_end(first->sessions->pump, SMUX_ERR_NOMEM, "out of memory");
+    pump_end(first_session(first)->pump, SMUX_ERR_NOMEM, "out of memory");
     assert_int_equal(upstream_open(first, &waiter, &pump, &stream), -ENETUNREACH);
     struct upstream *second = upstream_pool_direct(&helper.upstreams, NULL);
     assert_non_null(second);
