@@ -6,20 +6,9 @@
 
 /* ---- The queue ---- */
 
-static void take_out(struct rate_user *user) {
-    if (!user->at)
-        return;
-    *user->at = user->next;
-    if (user->next)
-        user->next->at = user->at;
-    else
-        user->rate->waiting_end = user->at;
-    user->at = NULL;
-}
-
 static unsigned count_waiting(const struct rate *rate) {
     unsigned count = 0;
-    for (const struct rate_user *user = rate->waiting; user; user = user->next)
+    list_for_each(link, &rate->waiting)
         count++;
     return count;
 }
@@ -52,7 +41,7 @@ static void on_turn(struct loop_timer *timer);
 
 static void arm(struct rate *rate) {
     uint64_t after_us = RATE_TURN_US;
-    if (!rate->waiting || rate->timer.armed)
+    if (list_is_empty(&rate->waiting) || rate->timer.armed)
         return;
     if (rate->per_second == 0)
         after_us = 0;
@@ -69,11 +58,11 @@ static void on_turn(struct loop_timer *timer) {
     size_t share = count ? bytes_left(rate) / count : 0;
     if (share < RATE_SHARE_MIN)
         share = RATE_SHARE_MIN;
-    for (; count > 0 && rate->waiting; count--) {
+    for (struct list_link *first; count > 0 && (first = list_first(&rate->waiting)); count--) {
         if (rate->per_second > 0 && bytes_left(rate) == 0)
             break;
-        struct rate_user *user = rate->waiting;
-        take_out(user);
+        struct rate_user *user = container_of(first, struct rate_user, waits);
+        list_remove(first);
         rate->turn = user;
         rate->share = share;
         user->resume(user);
@@ -84,7 +73,7 @@ static void on_turn(struct loop_timer *timer) {
 
 void rate_init(struct rate *rate, struct loop *loop) {
     *rate = (struct rate){.loop = loop, .since_us = loop_now_us(loop)};
-    rate->waiting_end = &rate->waiting;
+    list_init(&rate->waiting);
 }
 
 void rate_fini(struct rate *rate) {
@@ -108,14 +97,14 @@ void rate_set(struct rate *rate, uint32_t per_second) {
 void rate_leave(struct rate_user *user) {
     if (!user->rate)
         return;
-    take_out(user);
+    list_remove(&user->waits);
     if (user->rate->turn == user)
         user->rate->turn = NULL;
     user->rate = NULL;
 }
 
 void rate_join(struct rate_user *user, struct rate *rate, void (*resume)(struct rate_user *)) {
-    bool waited = user->at != NULL;
+    bool waited = list_is_linked(&user->waits);
     if (user->rate == rate)
         return;
     rate_leave(user);
@@ -129,12 +118,9 @@ void rate_join(struct rate_user *user, struct rate *rate, void (*resume)(struct 
 
 void rate_wait(struct rate_user *user) {
     struct rate *rate = user->rate;
-    if (!rate || user->at)
+    if (!rate || list_is_linked(&user->waits))
         return;
-    user->next = NULL;
-    user->at = rate->waiting_end;
-    *rate->waiting_end = user;
-    rate->waiting_end = &user->next;
+    list_append(&rate->waiting, &user->waits);
     arm(rate);
 }
 
@@ -146,7 +132,7 @@ size_t rate_room(struct rate_user *user, size_t want) {
     size_t room = bytes_left(rate);
     if (rate->turn == user)
         room = rate->share < room ? rate->share : room;
-    else if (rate->waiting)
+    else if (!list_is_empty(&rate->waiting))
         room = 0;
     if (room == 0)
         rate_wait(user);

@@ -24,7 +24,7 @@ struct rate {
     uint32_t per_second; /* bytes; 0: unlimited */
     uint64_t credit;     /* millionths of a byte that may be moved now */
     uint64_t since_us;   /* when that was computed */
-    struct rate_user *waiting, **waiting_end;
+    struct list waiting;
     struct rate_user *turn; /* who has been called, */
     size_t share;           /* and what is left for it */
     struct loop_timer timer;
@@ -32,8 +32,8 @@ struct rate {
 
 /* Embedded in a structure of the user's, zeroed before the first use. */
 struct rate_user {
-    struct rate *rate;            /* NULL: unlimited */
-    struct rate_user *next, **at; /* while it waits */
+    struct rate *rate;      /* NULL: unlimited */
+    struct list_link waits; /* in rate.waiting */
     void (*resume)(struct rate_user *user);
 };
 
