@@ -107,11 +107,11 @@ struct upstream *upstream_pool_get(struct upstream_pool *pool, struct account *a
         if (strcmp(pool->config->gateway[i].name, gateway) != 0)
             continue;
         struct upstream **to = &upstreams_of(pool, account)->to[i];
-        if (*to)
-            return *to;
-        *to = upstreams_make(pool->reactor, pool->lookups, pool->config, i);
-        if (*to)
-            upstream_use_tls(*to, pool->trust.of[i]);
+        if (!*to) {
+            *to = upstreams_make(pool->reactor, pool->lookups, pool->config, i);
+            if (*to)
+                upstream_use_tls(*to, pool->trust.of[i]);
+        }
         return *to;
     }
     return NULL;
