@@ -98,7 +98,7 @@ workers = 2' start_gateway
     start_gateway
     # One that dies before is told.
     kill -KILL "$(pgrep -P "$gateway_pid")"
-    wait_until "that to be told" grep -q 'the process that opens files has ended' "$log"
+    wait_until "that to be told" grep -q 'the process that opens files has died' "$log"
     alive "$gateway_pid"
 }
 
