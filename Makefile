@@ -70,7 +70,8 @@ LAUNCHER_SRC    := $(filter-out %_main.c,$(call sources,$(LAUNCHER_DIRS)))
 HELPER_MAIN_SRC := $(filter %_main.c,$(call sources,$(HELPER_DIRS)))
 HELPER_SRC      := $(filter-out %_main.c,$(call sources,$(HELPER_DIRS)))
 # The daemons' filter of system calls; without libseccomp's header they do without, and say so.
-SECCOMP         := $(shell echo '\#include <seccomp.h>' | $(CC) $(CFLAGS) -E - >/dev/null 2>&1 && echo yes)
+HASH            := \#
+SECCOMP         := $(shell echo '$(HASH)include <seccomp.h>' | $(CC) $(CFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
 HELPER_LIBS     := -lcares -ljansson -lssl -lcrypto $(if $(SECCOMP),-lseccomp)
 
 progname = $(BUILD)/$(subst _,-,$(patsubst %_main.c,%,$(notdir $(1))))

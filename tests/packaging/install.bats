@@ -141,6 +141,23 @@ talk() {
     [ ! -e "$copy/usr/local/share/man" ]
 }
 
+@test "without libseccomp's header the daemons are built without their system call filter, and both say so" {
+    local build=$BATS_TEST_TMPDIR/build built
+    built=$(cd "$root" && realpath -m "${BUILD:-build}")
+    mkdir "$build"
+    cp -a "$built"/obj "$built"/lib*.* "$built"/smux* "$build"
+    rm "$build"/obj/helper/net/system_calls.* "$build"/libhelper.a "$build"/smux-*
+    # A compiler that does not find the header.
+    printf '%s\n' '#!/bin/sh' 'case "$*" in *"-E -x c -"*) exit 1 ;; esac' 'exec cc "$@"' >"$BATS_TEST_TMPDIR/cc"
+    chmod +x "$BATS_TEST_TMPDIR/cc"
+    run -0 make -C "$root" BUILD="$build" CC="$BATS_TEST_TMPDIR/cc" all
+    assert_output --partial "SKIP  the daemons' filter of system calls"
+    run readelf -d "$build/smux-gateway"
+    refute_output --partial seccomp
+    run timeout 2 "$build/smux-gateway" --listen "unix://$BATS_TEST_TMPDIR/gateway.sock" --allow '127.0.0.1:*'
+    assert_output --partial "system calls not filtered"
+}
+
 @test "uninstall removes everything that install has created" {
     local copy=$BATS_TEST_TMPDIR/copy
     make -C "$root" BUILD="${BUILD:-build}" DESTDIR="$copy" install >&2
