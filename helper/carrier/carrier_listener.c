@@ -115,6 +115,7 @@ struct carrier_listener *carrier_listener_new(struct loop *loop, int fd, enum co
                                           .accepted = accepted,
                                           .user = user,
                                           .gate = {.loop = loop, .passed = on_passed}};
+    list_init(&listener->gate.waiting);
     int error = acceptor_start(&listener->acceptor, loop, fd, 1, &acceptor_ops);
     if (error == 0)
         return listener;

@@ -10,6 +10,7 @@
 
 #include "helper/carrier/tls_error.h"
 #include "helper/carrier/tls_wire.h"
+#include "helper/net/iov.h"
 
 /* What one call reads from the lower carrier beyond what it was asked for, in pieces of
  * TLS_IN_SIZE: records may be empty, and everybody else waits. */
@@ -229,13 +230,6 @@ struct pieces {
     size_t off; /* in the first one */
 };
 
-static size_t total_of(const struct iovec *iov, int count) {
-    size_t total = 0;
-    for (int i = 0; i < count; i++)
-        total += iov[i].iov_len;
-    return total;
-}
-
 /* Takes at most `max` bytes of the first piece. */
 static size_t take_piece(struct pieces *p, size_t max, const uint8_t **data) {
     size_t n = p->iov->iov_len - p->off < max ? p->iov->iov_len - p->off : max;
@@ -268,24 +262,25 @@ static bool has_room(const struct carrier_tls *t) {
     return tls_wire_has_room(&t->wire, t->short_queue ? 1 : TLS_OUT_RECORDS);
 }
 
-static bool make_record(struct carrier_tls *t, struct pieces *p) {
+/* Returns how many bytes of the pieces are in it; 0: the connection has failed. */
+static size_t make_record(struct carrier_tls *t, struct pieces *p) {
     const uint8_t *data;
     size_t len = take_record(t, p, &data), done;
     if (SSL_write_ex(t->ssl, data, len, &done) && done == len)
-        return true;
+        return len;
     t->write_error = EPROTO; /* there was room for it: this is the end of the connection */
     explain(t);
-    return false;
+    return 0;
 }
 
 static ssize_t tls_writev(struct carrier *carrier, const struct iovec *iov, int iovcnt) {
     struct carrier_tls *t = self(carrier);
     struct pieces pieces = {iov, iovcnt, 0};
-    size_t left = total_of(iov, iovcnt), total = left;
+    size_t total = iov_total(iov, iovcnt), left = total;
     ERR_clear_error();
     while (left > 0 && !cannot_write(t) &&
-           (has_room(t) || (tls_wire_flush(&t->wire) && has_room(t))) && make_record(t, &pieces))
-        left = total_of(pieces.iov, pieces.count) - pieces.off;
+           (has_room(t) || (tls_wire_flush(&t->wire) && has_room(t))))
+        left -= make_record(t, &pieces);
     tls_wire_flush(&t->wire);
     if (cannot_write(t))
         return writing_failed(t);

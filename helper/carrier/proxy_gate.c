@@ -16,7 +16,7 @@ struct proxy_wait {
     struct loop_watch watch;
     struct loop_timer timer;
     struct loop_garbage garbage;
-    struct proxy_wait *next, **at; /* in gate->first */
+    struct list_link link; /* in gate->waiting */
 };
 
 static void free_wait(struct loop_garbage *garbage) {
@@ -26,9 +26,7 @@ static void free_wait(struct loop_garbage *garbage) {
 /* The fd is closed, or somebody else's. */
 static void leave(struct proxy_wait *wait) {
     struct proxy_gate *gate = wait->gate;
-    *wait->at = wait->next;
-    if (wait->next)
-        wait->next->at = wait->at;
+    list_remove(&wait->link);
     gate->count--;
     loop_watch_close(&wait->watch);
     loop_timer_clear(gate->loop, &wait->timer);
@@ -117,16 +115,12 @@ void proxy_gate_enter(struct proxy_gate *gate, int fd, const struct endpoint *ba
     }
     wait->gate = gate;
     wait->balancer = *balancer;
-    wait->next = gate->first;
-    wait->at = &gate->first;
-    if (wait->next)
-        wait->next->at = &wait->next;
-    gate->first = wait;
+    list_prepend(&gate->waiting, &wait->link);
     gate->count++;
     loop_timer_set(gate->loop, &wait->timer, loop_now_us(gate->loop) + PROXY_GATE_US, on_due);
 }
 
 void proxy_gate_close(struct proxy_gate *gate) {
-    while (gate->first)
-        leave(gate->first);
+    list_for_each(link, &gate->waiting)
+        leave(container_of(link, struct proxy_wait, link));
 }

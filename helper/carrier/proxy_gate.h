@@ -9,20 +9,19 @@
 #ifndef HELPER_CARRIER_PROXY_GATE_H
 #define HELPER_CARRIER_PROXY_GATE_H
 
+#include "core/common/list.h"
 #include "helper/net/loop.h"
 #include "helper/net/proxy_protocol.h"
 
 #define PROXY_GATE_US  5000000u
 #define PROXY_GATE_MAX 1024u
 
-struct proxy_wait;
-
 struct proxy_gate {
     struct loop *loop;
     /* A header has come; the fd, which is the callee's, has the bytes behind it. */
     void (*passed)(struct proxy_gate *gate, int fd, const struct endpoint *balancer,
                    const struct proxy_header *header);
-    struct proxy_wait *first; /* who waits */
+    struct list waiting; /* for their headers */
     unsigned count;
 };
 

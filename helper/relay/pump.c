@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "helper/net/events.h"
+#include "helper/net/iov.h"
 #include "helper/net/log.h"
 
 /* The most bytes that one turn moves in one direction, so that other descriptors are served. */
@@ -376,13 +377,6 @@ static void read_carrier(struct pump *pump) {
             return;
         budget -= (size_t)n;
     }
-}
-
-static size_t iov_total(const struct iovec *iov, int count) {
-    size_t total = 0;
-    for (int i = 0; i < count; i++)
-        total += iov[i].iov_len;
-    return total;
 }
 
 /* Returns true if there may be more to write now. */

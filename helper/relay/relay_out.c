@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "helper/net/iov.h"
 #include "helper/net/short_path.h"
 #include "helper/relay/relay_internal.h"
 
@@ -44,13 +45,6 @@ static void set_blocked(struct relay *relay, bool blocked) {
     relay->blocked = blocked;
     if (blocked && relay->end->out_on_demand)
         loop_watch_mask(relay->reactor->loop, &relay->watch, relay->end->mask | EPOLLOUT);
-}
-
-static size_t iov_total(const struct iovec *iov, int count) {
-    size_t total = 0;
-    for (int i = 0; i < count; i++)
-        total += iov[i].iov_len;
-    return total;
 }
 
 static ssize_t send_iov(struct relay *relay, struct iovec *iov, int count, int flags) {
