@@ -204,6 +204,10 @@ bool config_address_parse(struct config_address *address, const char *text, cons
 bool config_addresses_add(const struct key *key, struct config_address *address, uint16_t *n,
                           const char *value, const char *too_long, struct ini_error *error);
 
+/* Whether one of them has this scheme. */
+bool config_addresses_have(const struct config_address *address, unsigned n,
+                           enum config_scheme scheme);
+
 /* Whether these are the same addresses in the same order. */
 bool config_addresses_equal(const struct config_address *a, unsigned n_a,
                             const struct config_address *b, unsigned n_b);

@@ -99,6 +99,14 @@ bool config_addresses_add(const struct key *key, struct config_address *address,
     return true;
 }
 
+bool config_addresses_have(const struct config_address *address, unsigned n,
+                           enum config_scheme scheme) {
+    for (unsigned i = 0; i < n; i++)
+        if (address[i].scheme == scheme)
+            return true;
+    return false;
+}
+
 bool config_addresses_equal(const struct config_address *a, unsigned n_a,
                             const struct config_address *b, unsigned n_b) {
     for (unsigned i = 0; i < n_a && i < n_b; i++)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/common/number.h"
+#include "core/common/prefix.h"
 
 /* Networks with a special meaning for the kernel or for every program. */
 static const struct name_range taken[] = {
@@ -24,23 +25,9 @@ static unsigned address_bits(int family) {
     return family == AF_INET6 ? 128 : 32;
 }
 
-/* Whether the first `n` bits of both addresses are the same. */
-static bool same_prefix(const uint8_t *a, const uint8_t *b, unsigned n) {
-    if (memcmp(a, b, n / 8) != 0)
-        return false;
-    return n % 8 == 0 || ((a[n / 8] ^ b[n / 8]) & (0xff00u >> n % 8) & 0xff) == 0;
-}
-
 static bool overlap(const struct name_range *a, const struct name_range *b) {
     unsigned bits = a->prefix_len < b->prefix_len ? a->prefix_len : b->prefix_len;
-    return a->family == b->family && same_prefix(a->addr, b->addr, bits);
-}
-
-static bool host_bits_clear(const struct name_range *range) {
-    for (unsigned i = range->prefix_len; i < address_bits(range->family); i++)
-        if (range->addr[i / 8] & (0x80u >> i % 8))
-            return false;
-    return true;
+    return a->family == b->family && prefix_matches(a->addr, b->addr, bits);
 }
 
 void name_ranges_default(struct name_ranges *ranges) {
@@ -67,7 +54,7 @@ const char *name_range_parse(struct name_range *range, int family, const char *t
         prefix_len > (v6 ? 112 : 28))
         return v6 ? "a prefix length from 16 to 112" : "a prefix length from 8 to 28";
     fresh.prefix_len = (uint16_t)prefix_len;
-    if (!host_bits_clear(&fresh))
+    if (!prefix_host_bits_clear(fresh.addr, fresh.prefix_len, address_bits(fresh.family)))
         return "a network, without bits set after the prefix length";
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         if (overlap(&fresh, &taken[i]))
@@ -121,7 +108,8 @@ bool name_range_equal(const struct name_range *a, const struct name_range *b) {
 
 bool name_range_holds(const struct name_range *range, const struct endpoint *address) {
     struct endpoint plain = endpoint_unmapped(address);
-    return plain.family == range->family && same_prefix(plain.addr, range->addr, range->prefix_len);
+    return plain.family == range->family &&
+           prefix_matches(plain.addr, range->addr, range->prefix_len);
 }
 
 bool name_ranges_hold(const struct name_ranges *ranges, const struct endpoint *address) {

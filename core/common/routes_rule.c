@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/common/prefix.h"
 #include "core/common/routes_internal.h"
 
 bool route_fail(struct route_error *error, const char *format, ...) {
@@ -82,14 +83,6 @@ static bool parse_ports(struct route_rule *rule, struct slice ports) {
     return min <= max;
 }
 
-/* Whether all bits after the first `prefix_len` are zero. */
-static bool host_bits_clear(const uint8_t *addr, unsigned prefix_len, unsigned bits) {
-    for (unsigned i = prefix_len; i < bits; i++)
-        if (addr[i / 8] & (0x80u >> (i % 8)))
-            return false;
-    return true;
-}
-
 /* Parses an address or network without brackets and port. `outer` is the prefix length that
  * followed the bracket, if any. */
 static bool parse_network(struct route_rule *rule, struct slice host, struct slice outer,
@@ -115,7 +108,7 @@ static bool parse_network(struct route_rule *rule, struct slice host, struct sli
     if (addr_len >= sizeof text || inet_pton(family, text, rule->addr) != 1)
         return route_fail(error, "\"%.*s\": expected an %s address", (int)host.len, host.at,
                           family == AF_INET ? "IPv4" : "IPv6");
-    if (!host_bits_clear(rule->addr, prefix_len, bits))
+    if (!prefix_host_bits_clear(rule->addr, prefix_len, bits))
         return route_fail(error, "\"%.*s\": expected a network, but bits after /%u are set",
                           (int)host.len, host.at, prefix_len);
     rule->kind = family == AF_INET ? ROUTE_RULE_IPV4 : ROUTE_RULE_IPV6;
@@ -254,11 +247,8 @@ static bool is_beyond_routes(int family, const uint8_t *addr) {
     return family == AF_INET && ((addr[0] & 0xf0) == 0xe0 || memcmp(addr, broadcast, 4) == 0);
 }
 
-static bool prefix_matches(const uint8_t *addr, const struct route_rule *rule) {
-    unsigned whole = rule->prefix_len / 8, rest = rule->prefix_len % 8;
-    if (memcmp(addr, rule->addr, whole) != 0)
-        return false;
-    return rest == 0 || ((addr[whole] ^ rule->addr[whole]) & (0xff00u >> rest) & 0xff) == 0;
+static bool is_within(const uint8_t *addr, const struct route_rule *rule) {
+    return prefix_matches(addr, rule->addr, rule->prefix_len);
 }
 
 /* Networks for services that every machine has its own of, such as cloud metadata; the first one is
@@ -272,7 +262,7 @@ static const struct route_rule machine_services[] = {
 static const struct route_rule *machine_service(int family, const uint8_t *addr) {
     uint8_t kind = family == AF_INET ? ROUTE_RULE_IPV4 : ROUTE_RULE_IPV6;
     for (size_t i = 0; i < sizeof machine_services / sizeof *machine_services; i++)
-        if (machine_services[i].kind == kind && prefix_matches(addr, &machine_services[i]))
+        if (machine_services[i].kind == kind && is_within(addr, &machine_services[i]))
             return &machine_services[i];
     return NULL;
 }
@@ -286,7 +276,7 @@ bool route_is_machine_service(const struct endpoint *dest) {
  * it. */
 static bool lies_in(const struct route_rule *rule, const struct route_rule *network) {
     return rule->kind == network->kind && rule->prefix_len >= network->prefix_len &&
-           prefix_matches(rule->addr, network);
+           is_within(rule->addr, network);
 }
 
 /* Whether the rule can match any address at all. */
@@ -382,9 +372,9 @@ static bool rule_matches(const struct route_list *list, const struct route_rule 
     case ROUTE_RULE_ANY:
         return true;
     case ROUTE_RULE_IPV4:
-        return dest->family == AF_INET && prefix_matches(dest->addr, rule);
+        return dest->family == AF_INET && is_within(dest->addr, rule);
     case ROUTE_RULE_IPV6:
-        return dest->family == AF_INET6 && prefix_matches(dest->addr, rule);
+        return dest->family == AF_INET6 && is_within(dest->addr, rule);
     default:
         return false;
     }
@@ -421,7 +411,7 @@ const struct route_rule *route_list_rule_within(const struct route_list *list,
     memcpy(network.addr, addr, kind == ROUTE_RULE_IPV6 ? 16 : 4);
     for (size_t i = 0; i < list->n_rules; i++)
         if (list->rule[i].kind == kind && list->rule[i].prefix_len >= prefix_len &&
-            prefix_matches(list->rule[i].addr, &network))
+            is_within(list->rule[i].addr, &network))
             return &list->rule[i];
     return NULL;
 }

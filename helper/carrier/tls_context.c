@@ -288,6 +288,10 @@ bool tls_context_is_server(const struct tls_context *context) {
     return context->server;
 }
 
+bool tls_context_takes_anyone(const struct tls_context *context) {
+    return context->anyone;
+}
+
 /* ---- Connections ---- */
 
 /* An address is no name that a server could have certificates for. */

@@ -45,6 +45,9 @@ bool tls_context_pin(const struct tls_context *context, char pin[TLS_PIN_SIZE]);
 
 bool tls_context_is_server(const struct tls_context *context);
 
+/* Whether it is a server that takes every client. */
+bool tls_context_takes_anyone(const struct tls_context *context);
+
 /* What a connection has found out about its peer while the handshake lasted. */
 struct tls_verdict {
     char identity[TLS_IDENTITY_MAX + 1]; /* a secret's, that was offered; empty: none was */

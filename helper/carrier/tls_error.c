@@ -15,15 +15,16 @@ struct meaning {
     const char *to_server, *to_client;
 };
 
+#define OLDER_TLS                                                                                  \
+    "the client speaks an older TLS, expected 1.3", "the gateway speaks an older TLS, expected "   \
+                                                    "1.3"
+
 /* Of what this side has found. */
 static const struct meaning found[] = {
     {SSL_R_BINDER_DOES_NOT_VERIFY, "wrong secret for the identity \"%s\"", NULL},
-    {SSL_R_UNSUPPORTED_PROTOCOL, "the client speaks an older TLS, expected 1.3",
-     "the gateway speaks an older TLS, expected 1.3"},
-    {SSL_R_WRONG_VERSION_NUMBER, "the client speaks an older TLS, expected 1.3",
-     "the gateway speaks an older TLS, expected 1.3"},
-    {SSL_R_VERSION_TOO_LOW, "the client speaks an older TLS, expected 1.3",
-     "the gateway speaks an older TLS, expected 1.3"},
+    {SSL_R_UNSUPPORTED_PROTOCOL, OLDER_TLS},
+    {SSL_R_WRONG_VERSION_NUMBER, OLDER_TLS},
+    {SSL_R_VERSION_TOO_LOW, OLDER_TLS},
     {SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM,
      "the client offers no secret, and there is no certificate to show", NULL},
     {SSL_R_NO_CERTIFICATE_SET, "the client offers no secret, and there is no certificate to show",
@@ -37,8 +38,7 @@ static const struct meaning found[] = {
 
 /* Of what the peer says it has found. */
 static const struct meaning told[] = {
-    {ALERT(SSL_AD_PROTOCOL_VERSION), "the client speaks an older TLS, expected 1.3",
-     "the gateway speaks an older TLS, expected 1.3"},
+    {ALERT(SSL_AD_PROTOCOL_VERSION), OLDER_TLS},
     {ALERT(SSL_AD_NO_APPLICATION_PROTOCOL), "the client wants another protocol than smux",
      "the gateway speaks another protocol than smux there (ALPN)"},
     {ALERT(SSL_AD_BAD_CERTIFICATE), "the client does not accept this gateway's certificate or key",

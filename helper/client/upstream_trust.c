@@ -4,13 +4,6 @@
 
 #include <stdio.h>
 
-static bool has_tls_address(const struct config_gateway *gateway) {
-    for (unsigned i = 0; i < gateway->n_addresses; i++)
-        if (gateway->address[i].scheme == CONFIG_TLS)
-            return true;
-    return false;
-}
-
 static bool has_credentials(const struct config_gateway *gateway) {
     return gateway->psk[0] || gateway->pins[0] || gateway->ca[0] || gateway->key[0];
 }
@@ -29,7 +22,7 @@ static struct tls_context *read_one(const struct config_gateway *gateway, char *
 static bool read_gateway(struct tls_context **context, const struct config_gateway *gateway,
                          char *why, size_t size) {
     *context = NULL;
-    if (has_tls_address(gateway)) {
+    if (config_addresses_have(gateway->address, gateway->n_addresses, CONFIG_TLS)) {
         *context = read_one(gateway, why, size);
         return *context;
     }

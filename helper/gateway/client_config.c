@@ -115,20 +115,20 @@ static bool set_proxy_version(const struct key *key, void *section, const char *
 
 const struct key_type key_proxy_version = {set_proxy_version, key_equal_bytes};
 static const struct key_type identities = {set_identities, equal_identities};
-static const struct key_type destinations = {set_destinations, key_equal_bytes};
+const struct key_type key_destinations = {set_destinations, key_equal_bytes};
 
 /* ---- Keys ---- */
 
 #define CLIENT(name, field, type) KEY(client_config, name, field, type)
 const struct key client_config_keys[] = {
     {CLIENT("identity", identity, identities)},
-    {CLIENT("allow", allow, destinations)},
+    {CLIENT("allow", allow, key_destinations)},
     {CLIENT("max-streams", max_streams, key_number), .min = 1, .max = 1000000},
     {CLIENT("max-connects-per-second", max_connects_per_second, key_number), .min = 1,
      .max = 1000000},
     {CLIENT("max-bytes-per-second", max_bytes_per_second, key_size), .min = 1},
     {CLIENT("proxy-protocol", proxy.version, key_proxy_version)},
-    {CLIENT("proxy-protocol-to", proxy.to, destinations)},
+    {CLIENT("proxy-protocol-to", proxy.to, key_destinations)},
     {0},
 };
 

@@ -44,6 +44,7 @@ struct client_config {
 /* Read for user:NAME. */
 #define ACCOUNTS_FILE "/etc/passwd"
 
+extern const struct key_type key_destinations;  /* struct route_list */
 extern const struct key_type key_proxy_version; /* v1 or v2; uint8_t */
 
 /* What can be in [client NAME]. */

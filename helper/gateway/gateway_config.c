@@ -30,13 +30,6 @@ static bool equal_addresses(const struct key *key, const void *a, const void *b)
                                   right->n_addresses);
 }
 
-static bool set_allow(const struct key *key, void *section, const char *value,
-                      struct ini_error *error) {
-    struct route_error route_error;
-    return route_list_parse_destinations(key_field(key, section), value, &route_error) ||
-           key_fail(error, "%s: %s", key->name, route_error.text);
-}
-
 static bool set_version(const struct key *key, void *section, const char *value,
                         struct ini_error *error) {
     uint32_t version = SMUX_VERSION_AUTO;
@@ -61,7 +54,6 @@ static bool set_account(const struct key *key, void *section, const char *value,
 
 static const struct key_type account = {set_account, key_equal_text};
 static const struct key_type addresses = {set_addresses, equal_addresses};
-static const struct key_type destinations = {set_allow, key_equal_bytes};
 static const struct key_type version = {set_version, key_equal_bytes};
 static bool set_access_log(const struct key *key, void *section, const char *value,
                            struct ini_error *error) {
@@ -93,10 +85,10 @@ static const struct key_type log_file = {set_log_file, key_equal_text};
 #define LISTEN(name, field, type) KEY(gateway_config, name, field, type)
 const struct key gateway_config_keys[] = {
     {LISTEN("address", address, addresses), .restart = true},
-    {LISTEN("allow", allow, destinations)},
+    {LISTEN("allow", allow, key_destinations)},
     {LISTEN("accept-proxy", accept_proxy, networks)},
     {LISTEN("proxy-protocol", proxy.version, key_proxy_version)},
-    {LISTEN("proxy-protocol-to", proxy.to, destinations)},
+    {LISTEN("proxy-protocol-to", proxy.to, key_destinations)},
     {LISTEN("psk", psk, key_path)},
     {LISTEN("key", key, key_path)},
     {LISTEN("cert", cert, key_path)},

@@ -10,19 +10,8 @@
 #include "helper/carrier/tls_key.h"
 #include "helper/net/log.h"
 
-static bool has_tls_address(const struct gateway_config *config) {
-    for (unsigned i = 0; i < config->n_addresses; i++)
-        if (config->address[i].scheme == CONFIG_TLS)
-            return true;
-    return false;
-}
-
-static bool knows_clients(const struct gateway_config *config) {
-    return config->psk[0] || config->client_pins[0] || config->client_ca[0];
-}
-
 static bool has_credentials(const struct gateway_config *config) {
-    return knows_clients(config) || config->key[0];
+    return config->psk[0] || config->key[0] || config->client_pins[0] || config->client_ca[0];
 }
 
 /* A key without a certificate, and without a file: it is to be made. */
@@ -48,7 +37,7 @@ static bool read_all(struct gateway_config *config, char *why, size_t size) {
     if (!make_key(config, why, size))
         return false;
     config->tls = tls_context_new(&settings, why, size);
-    if (config->tls && config->insecure && !knows_clients(config))
+    if (config->tls && tls_context_takes_anyone(config->tls))
         log_warn("tls:// addresses are open to every client (insecure = yes): there is no psk, "
                  "client-pins or client-ca");
     return config->tls;
@@ -57,7 +46,8 @@ static bool read_all(struct gateway_config *config, char *why, size_t size) {
 bool gateway_trust_read(struct gateway_config *config, struct config_error *error) {
     const char *file = config->file[0] ? config->file : "command line";
     char why[500] = "there are credentials for TLS: expected a tls:// address";
-    if (has_tls_address(config) ? read_all(config, why, sizeof why) : !has_credentials(config))
+    bool has_tls = config_addresses_have(config->address, config->n_addresses, CONFIG_TLS);
+    if (has_tls ? read_all(config, why, sizeof why) : !has_credentials(config))
         return true;
     snprintf(error->text, sizeof error->text, "%s: %s", file, why);
     return false;

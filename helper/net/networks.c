@@ -7,13 +7,7 @@
 #include <string.h>
 
 #include "core/common/ini.h"
-
-/* Do the first `bits` of both agree? */
-static bool agree(const uint8_t *a, const uint8_t *b, unsigned bits) {
-    uint8_t mask = (uint8_t)(0xff00u >> bits % 8);
-    return memcmp(a, b, bits / 8) == 0 &&
-           (bits % 8 == 0 || ((a[bits / 8] ^ b[bits / 8]) & mask) == 0);
-}
+#include "core/common/prefix.h"
 
 const char *networks_add(struct networks *networks, const char *text) {
     static const uint8_t zeros[16];
@@ -29,10 +23,10 @@ const char *networks_add(struct networks *networks, const char *text) {
         return "a network such as 10.0.0.0/8 or 2001:db8::/32, or an address";
     if (text[len] && !ini_number(text + len + 1, 0, bits, &prefix_len))
         return family == AF_INET ? "a prefix of 0 to 32 bits" : "a prefix of 0 to 128 bits";
-    for (unsigned bit = prefix_len; bit < bits; bit++)
-        if (addr[bit / 8] & 0x80u >> bit % 8)
-            return "a network whose bits behind the prefix are zero";
-    if (family == AF_INET6 && agree(addr, zeros, 80) && addr[10] == 0xff && addr[11] == 0xff)
+    if (!prefix_host_bits_clear(addr, prefix_len, bits))
+        return "a network whose bits behind the prefix are zero";
+    if (family == AF_INET6 && prefix_matches(addr, zeros, 80) && addr[10] == 0xff &&
+        addr[11] == 0xff)
         return "IPv4 networks in their own form";
     networks->network[networks->count].family = family;
     networks->network[networks->count].prefix_len = (uint8_t)prefix_len;
@@ -44,7 +38,7 @@ bool networks_have(const struct networks *networks, const struct endpoint *addre
     struct endpoint wanted = endpoint_unmapped(address);
     for (unsigned i = 0; i < networks->count; i++)
         if (networks->network[i].family == wanted.family &&
-            agree(networks->network[i].addr, wanted.addr, networks->network[i].prefix_len))
+            prefix_matches(networks->network[i].addr, wanted.addr, networks->network[i].prefix_len))
             return true;
     return false;
 }
