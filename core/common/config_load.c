@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/common/config_internal.h"
+#include "core/common/read_whole.h"
 
 /* Memory that does not come from the heap: the shim reads configurations inside connect(2), where a
  * program may hold its allocator's lock. */
@@ -35,22 +36,6 @@ bool config_parse(struct config *config, const char *file, const char *text, siz
     return ok;
 }
 
-/* Reads up to CONFIG_FILE_MAX + 1 bytes; -1 with errno set on failure. */
-static ssize_t read_all(int fd, char *out) {
-    size_t len = 0;
-    while (len <= CONFIG_FILE_MAX) {
-        ssize_t n = read(fd, out + len, CONFIG_FILE_MAX + 1 - len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        len += (size_t)n;
-    }
-    return (ssize_t)len;
-}
-
 int config_file_map(const char *file, char **text, size_t *len) {
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     return fd < 0 ? -errno : config_file_map_open(fd, text, len);
@@ -58,8 +43,8 @@ int config_file_map(const char *file, char **text, size_t *len) {
 
 int config_file_map_open(int fd, char **text, size_t *len) {
     *text = scratch_map(CONFIG_FILE_MAX + 2);
-    ssize_t n = *text ? read_all(fd, *text) : -1;
-    int error = n < 0 ? errno : n > CONFIG_FILE_MAX ? EFBIG : 0;
+    ssize_t n = *text ? read_whole(fd, *text, CONFIG_FILE_MAX + 1) : -errno;
+    int error = n < 0 ? (int)-n : n > CONFIG_FILE_MAX ? EFBIG : 0;
     close(fd);
     if (error && *text)
         config_file_unmap(*text);

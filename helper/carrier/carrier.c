@@ -122,13 +122,6 @@ const char *carrier_identity(const struct carrier *carrier) {
     return carrier->identities;
 }
 
-bool carrier_has_identity(const struct carrier *carrier, const char *identity) {
-    for (const char *own = carrier->identities; *own; own += strlen(own) + 1)
-        if (strcmp(own, identity) == 0)
-            return true;
-    return false;
-}
-
 /* ---- The end ---- */
 
 static void on_end_due(struct loop_timer *timer) {

@@ -126,8 +126,6 @@ static inline ssize_t carrier_writev(struct carrier *carrier, const struct iovec
  * "cert:NAME" for a certificate's subject or an alternative name of it, "uid:1000" over a unix
  * socket. Empty: it has proved none. If it has proved several: the first. */
 const char *carrier_identity(const struct carrier *carrier);
-/* True if the peer has proved that identity. Compared byte by byte; "" is nobody's. */
-bool carrier_has_identity(const struct carrier *carrier, const char *identity);
 
 /* Why reading or writing has just failed with `error`, an errno. */
 const char *carrier_error_text(const struct carrier *carrier, int error);

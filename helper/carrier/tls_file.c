@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/common/read_whole.h"
 #include "helper/net/file_broker.h"
 
 static bool refuse(char *why, size_t size, const char *file, const char *text) {
@@ -36,20 +37,6 @@ static bool check_access(const struct stat *about, const char *file, char *why, 
         return false;
     }
     return true;
-}
-
-/* Reads until the end or until `room` is full; the number of bytes, or a negative errno. */
-static ssize_t read_whole(int fd, char *data, size_t room) {
-    size_t len = 0;
-    while (len < room) {
-        ssize_t n = read(fd, data + len, room - len);
-        if (n == 0)
-            break;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        len += n > 0 ? (size_t)n : 0;
-    }
-    return (ssize_t)len;
 }
 
 static bool read_open(int fd, const char *file, bool secret, char **data, size_t *len, char *why,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/common/helper_protocol.h"
+#include "helper/net/pass_descriptor.h"
 
 int ctl_connect_helper(const struct ctl_options *options, bool quiet) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -36,27 +37,6 @@ static bool send_all(int fd, const char *data, size_t len) {
     return true;
 }
 
-/* Receives once, with a descriptor if one was passed. */
-static ssize_t receive(int helper_fd, char *data, size_t len, int *fd) {
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    struct iovec iov = {data, len};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
-    ssize_t n;
-    do
-        n = recvmsg(helper_fd, &msg, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-        memcpy(fd, CMSG_DATA(c), sizeof *fd);
-    return n;
-}
-
 /* Receives the answer, which is one line. Returns NULL if it is not complete. */
 static char *receive_line(int helper_fd, size_t *len, int *fd) {
     size_t size = 65536;
@@ -70,7 +50,7 @@ static char *receive_line(int helper_fd, size_t *len, int *fd) {
                 break;
             line = larger;
         }
-        ssize_t n = receive(helper_fd, line + *len, size - *len, fd);
+        ssize_t n = receive_descriptor(helper_fd, line + *len, size - *len, fd);
         if (n <= 0)
             break;
         *len += (size_t)n;

@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "helper/net/file_broker.h"
@@ -270,13 +269,9 @@ static void put_text(struct line *line, const char *key, const char *text, size_
 }
 
 static void put_time(struct line *line) {
-    struct timespec now;
-    struct tm tm;
-    char stamp[32];
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
-    put(line, "{\"time\":\"%s.%03ldZ\"", stamp, now.tv_nsec / 1000000);
+    char stamp[LOG_STAMP_SIZE];
+    log_stamp(stamp);
+    put(line, "{\"time\":\"%s\"", stamp);
 }
 
 static void put_optional(struct line *line, const char *key, const char *text) {

@@ -89,28 +89,12 @@ int file_broker_start(enum config_sandbox mode,
 /* ---- In the process ---- */
 
 static int receive_answer(void) {
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
     int32_t error = -EPIPE;
-    struct iovec iov = {&error, sizeof error};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
-    ssize_t n;
-    do
-        n = recvmsg(broker.socket, &msg, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    int fd = -EMFILE; /* unless it comes: the kernel found no room for the descriptor */
+    ssize_t n = receive_descriptor(broker.socket, &error, sizeof error, &fd);
     if (n != (ssize_t)sizeof error)
         return n < 0 ? -errno : -EPIPE;
-    const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-    if (error || !c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-        return error ? error : -EMFILE; /* the kernel found no room for the descriptor */
-    int fd;
-    memcpy(&fd, CMSG_DATA(c), sizeof fd);
-    return fd;
+    return error ? error : fd;
 }
 
 int file_open(const char *path, enum file_use use) {

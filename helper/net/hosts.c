@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "core/common/read_whole.h"
 #include "helper/net/file_broker.h"
 #include "helper/net/log.h"
 
@@ -20,27 +21,11 @@ static bool same_file(const struct stat *a, const struct stat *b) {
            a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-/* Reads the file up to `size` bytes. Returns the number read, or a negative errno. */
-static ssize_t read_all(int fd, char *out, size_t size) {
-    size_t len = 0;
-    while (len < size) {
-        ssize_t n = read(fd, out + len, size - len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        len += (size_t)n;
-    }
-    return (ssize_t)len;
-}
-
 static int load(struct hosts *hosts, int fd, size_t size) {
     if (size > HOSTS_SIZE_MAX)
         size = HOSTS_SIZE_MAX;
     char *text = malloc(size + 1);
-    ssize_t n = text ? read_all(fd, text, size) : -ENOMEM;
+    ssize_t n = text ? read_whole(fd, text, size) : -ENOMEM;
     if (n < 0) {
         free(text);
         return (int)n;

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "helper/net/close_from.h"
 #include "helper/net/log.h"
 
 #define USUAL_UMASK          022
@@ -117,11 +118,7 @@ static void close_descriptors(void) {
     do
         fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     while (fd >= 0 && fd <= STDERR_FILENO);
-    if (syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0) == 0) /* Linux 5.9 */
-        return;
-    long end = sysconf(_SC_OPEN_MAX);
-    for (fd = STDERR_FILENO + 1; fd < end && fd < 65536; fd++)
-        close(fd);
+    close_from(STDERR_FILENO + 1);
 }
 
 static void reset_scheduling(void) {

@@ -98,19 +98,24 @@ bool log_wants(int level) {
     return level <= state.level;
 }
 
-static void put_line(int level, const char *text) {
-    char line[1400], stamp[32];
+void log_stamp(char out[LOG_STAMP_SIZE]) {
     struct timespec now;
     struct tm tm;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    size_t len = strftime(out, LOG_STAMP_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(out + len, LOG_STAMP_SIZE - len, ".%03ldZ", now.tv_nsec / 1000000);
+}
+
+static void put_line(int level, const char *text) {
+    char line[1400], stamp[LOG_STAMP_SIZE];
     if (state.to_syslog) {
         syslog(level, "%s", text);
         return;
     }
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
-    int len = snprintf(line, sizeof line, "%s.%03ldZ %s[%d] %s: %s\n", stamp, now.tv_nsec / 1000000,
-                       state.ident, (int)getpid(), level_name(level), text);
+    log_stamp(stamp);
+    int len = snprintf(line, sizeof line, "%s %s[%d] %s: %s\n", stamp, state.ident, (int)getpid(),
+                       level_name(level), text);
     if (len >= (int)sizeof line) {
         len = sizeof line - 1;
         line[len - 1] = '\n';

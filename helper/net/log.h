@@ -20,6 +20,10 @@ void log_reopen(void);
 
 void log_set_level(int level);
 
+/* Writes the time of day as log lines begin with it: 2026-11-30T05:57:07.123Z. */
+#define LOG_STAMP_SIZE 32
+void log_stamp(char out[LOG_STAMP_SIZE]);
+
 /* True if lines of this level are written; lets callers skip texts that are costly to make. */
 bool log_wants(int level);
 

@@ -7,8 +7,9 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "helper/net/close_from.h"
 
 enum { SOCKET = STDERR_FILENO + 1 };
 
@@ -20,11 +21,7 @@ static void let_go(int socket) {
             dup2(null, fd);
     if (socket != SOCKET)
         dup3(socket, SOCKET, O_CLOEXEC);
-    if (syscall(SYS_close_range, SOCKET + 1, ~0U, 0) == 0) /* Linux 5.9 */
-        return;
-    long end = sysconf(_SC_OPEN_MAX);
-    for (int fd = SOCKET + 1; fd < end && fd < 65536; fd++)
-        close(fd);
+    close_from(SOCKET + 1);
 }
 
 int subprocess_start(struct subprocess *child, const char *name,

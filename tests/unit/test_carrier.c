@@ -160,6 +160,13 @@ static void a_carrier_can_be_closed_in_every_state(void **state) {
 
 /* ---- Who the peer is ---- */
 
+static bool carrier_has_identity(const struct carrier *carrier, const char *identity) {
+    for (const char *own = carrier->identities; *own; own += strlen(own) + 1)
+        if (strcmp(own, identity) == 0)
+            return true;
+    return false;
+}
+
 static void a_peer_has_no_identity_before_its_handshake_has_proved_one(void **state) {
     struct carrier *pair[2];
     (void)state;
