@@ -23,12 +23,15 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import namespace  # noqa: E402
 import paths
+import paths_tls
 import report
 import scenarios
 import servers
 from processes import Failed, Ports, Processes, family, user_memory, wait_until
 
-KINDS = paths.KINDS
+RIVALS = {**paths.RIVALS, **paths_tls.RIVALS}
+OURS = {**paths.OURS, **paths_tls.OURS}
+KINDS = {"direct": paths.Direct, **OURS, **RIVALS}
 
 
 class Bench:
@@ -316,7 +319,7 @@ def show(chosen, columns, results, options):
     print(f"Command: {options.command}")
     print(f"Medians of {options.rounds} interleaved rounds. The column direct is what was measured; the others "
           "are ratios to it, or measured values where the row has no direct one.\n")
-    print(report.table(chosen, columns, results))
+    print(report.table(chosen, columns, results, "smuxshim-tls" if options.tls else "smuxshim"))
     for (scenario, path, error), times in collections.Counter(results.failures).items():
         print(f"failed{f' {times} times' if times > 1 else ''}: {scenario} over {path}: {error}")
 
@@ -348,11 +351,11 @@ def parse(argv):
             return names
         return parse_names
 
-    rivals = list(paths.RIVALS)
-    parser.add_argument("--only", type=names_from(known), default=known, metavar="SCENARIO,...",
-                        help=", ".join(known))
-    parser.add_argument("--rivals", type=names_from(["none", *rivals]), default=rivals, metavar="RIVAL,...",
-                        help=", ".join(rivals) + ", or none")
+    parser.add_argument("--tls", action="store_true",
+                        help=f"TLS carriers beside plain ones and rivals that encrypt: {', '.join(scenarios.TLS)}")
+    parser.add_argument("--only", type=names_from(known), metavar="SCENARIO,...", help=", ".join(known))
+    parser.add_argument("--rivals", type=names_from(["none", *RIVALS]), metavar="RIVAL,...",
+                        help=", ".join(RIVALS) + ", or none")
     parser.add_argument("--no-smuxshim", action="store_true", help="direct and rivals only")
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS", "5")))
     parser.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
@@ -369,6 +372,10 @@ def parse(argv):
     parser.add_argument("--json", metavar="FILE", help="all numbers of all rounds")
     parser.add_argument("--build", default=os.environ.get("BUILD", "build"), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
+    if options.only is None:
+        options.only = scenarios.TLS if options.tls else [name for name in known if name != "cipher"]
+    if options.rivals is None:
+        options.rivals = list((paths_tls if options.tls else paths).RIVALS)
     if options.short:
         options.rounds, options.seconds, options.idle = 2, 1, 2000
     if options.rounds < 1 or options.seconds < 0.5 or options.idle < 100:
@@ -391,7 +398,7 @@ def stop_on_signals():
 def main(argv):
     options = parse(argv)
     chosen = [scenario for scenario in scenarios.ALL if scenario.name in options.only]
-    columns = ["direct"] + ([] if options.no_smuxshim else ["smuxshim"])
+    columns = ["direct"] + ([] if options.no_smuxshim else ["smuxshim"] + ["smuxshim-tls"] * options.tls)
     columns += [rival for rival in options.rivals if rival != "none"]
     wanted = columns
     os.environ["PATH"] += ":/usr/sbin:/sbin"
@@ -419,7 +426,7 @@ def main(argv):
         empty = report.empty_cells(chosen, lambda scenario: wanted_paths(scenario, wanted), results)
         print("\n".join(f"no value for {cell}" for cell in empty))
         return 1 if empty or results.failures else 0
-    return 1 if any(path.split()[0] in ("direct", *paths.OURS) for _, path, _ in results.failures) else 0
+    return 1 if any(path.split()[0] in ("direct", *OURS) for _, path, _ in results.failures) else 0
 
 
 if __name__ == "__main__":

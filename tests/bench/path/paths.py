@@ -89,19 +89,21 @@ class Direct(Path):
 class Smuxshim(Path):
     title = "smuxshim"
     connect = "confirm"
-    allow_more = ""
+    scheme = "tcp"
+    trust = ""  # how both sides know each other
 
     def begin(self):
         bench, gateway_port = self.bench, self.bench.ports.take()
         wanted = ", ".join(f"127.0.0.1:{port}" for port in self.targets.values())
         gateway = self.write(
-            "gateway.conf", f"[listen]\naddress = tcp://127.0.0.1:{gateway_port}\nallow = {wanted}\n"
+            "gateway.conf",
+            f"[listen]\naddress = {self.scheme}://127.0.0.1:{gateway_port}\nallow = {wanted}\n{self.trust}",
         )
         self.far = [self.start("gateway", [bench.built("smux-gateway"), "-c", gateway], gateway_port)]
         carrier = self.long_way(gateway_port)
         self.config = self.write(
             "smuxshim.conf",
-            f"[gateway main]\naddress = tcp://127.0.0.1:{carrier}\n"
+            f"[gateway main]\naddress = {self.scheme}://127.0.0.1:{carrier}\n{self.trust}"
             f"[route bench]\ndestinations = {wanted}\ngateway = main\nconnect = {self.connect}\n"
             f"[helper]\nsocket = {self.folder}/smuxshim-helper.sock\nautostart = no\n",
         )
@@ -125,16 +127,20 @@ class Haproxy(Path):
     descriptors_each = 2
     needs = ("haproxy",)
 
-    def begin(self):
+    def configure(self, name, services, bind="", server=""):
+        """`services`: (name, port to listen on, port to connect to); what is behind the addresses."""
         text = (
             f"global\n    maxconn {self.bench.idle_connections(2) + 50}\ndefaults\n    mode tcp\n"
             "    timeout connect 10s\n    timeout client 1h\n    timeout server 1h\n"
         )
-        for name, port in self.forwards().items():
-            target = self.long_way(self.targets[name])
-            text += f"listen {name}\n    bind 127.0.0.1:{port}\n    server one 127.0.0.1:{target}\n"
-        config = self.write("haproxy.cfg", text)
-        self.near = [self.start("haproxy", ["haproxy", "-db", "-q", "-f", config], port)]
+        for service, port, target in services:
+            text += f"listen {service}\n    bind 127.0.0.1:{port} {bind}\n    server one 127.0.0.1:{target} {server}\n"
+        return self.write(f"{name}.cfg", text)
+
+    def begin(self):
+        services = [(name, port, self.long_way(self.targets[name])) for name, port in self.forwards().items()]
+        config = self.configure("haproxy", services)
+        self.near = [self.start("haproxy", ["haproxy", "-db", "-q", "-f", config], max(self.ports.values()))]
 
 
 class Bare(Path):
@@ -156,6 +162,7 @@ class Ssh(Path):
 
     title = "ssh -L"
     needs = ("ssh", "sshd", "ssh-keygen")
+    options = ()
 
     def make_keys(self):
         for name in ("hostkey", "id"):
@@ -177,7 +184,7 @@ class Ssh(Path):
         self.far = [self.start("sshd", [shutil.which("sshd"), "-D", "-e", "-f", config], port)]
         argv = ["ssh", "-F", "none", "-M", "-S", f"{folder}/ctl", "-N", "-p", str(self.long_way(port))]
         for option in ("IdentitiesOnly=yes", "BatchMode=yes", "StrictHostKeyChecking=no",
-                       f"UserKnownHostsFile={folder}/known", "ExitOnForwardFailure=yes"):
+                       f"UserKnownHostsFile={folder}/known", "ExitOnForwardFailure=yes", *self.options):
             argv += ["-o", option]
         argv += ["-i", f"{folder}/id"]
         for name, local in self.forwards().items():
@@ -299,4 +306,3 @@ RIVALS = {
     "async-smux": AsyncSmux,
 }
 OURS = {"smuxshim": Smuxshim, "smuxshim-eager": SmuxshimEager}
-KINDS = {"direct": Direct, **OURS, **RIVALS}

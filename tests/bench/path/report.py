@@ -60,15 +60,33 @@ class Results:
         return value / direct if direct else None
 
 
+def wanted(metric, path):
+    """Whether it should have a value there. A relay's own cost is required of ours only: direct has none."""
+    return path == metric.only if metric.only else metric.ratio or path.startswith("smuxshim")
+
+
 def empty_cells(scenarios, paths_of, results):
-    """What should have a value but has none. A relay's own cost is required of ours only: direct has none."""
+    """What should have a value but has none."""
     return [f"{path}: {metric.key}" for scenario in scenarios for metric in scenario.metrics
-            for path in paths_of(scenario)
-            if (metric.ratio or path.startswith("smuxshim")) and results.median(metric.key, path) is None]
+            for path in paths_of(scenario) if wanted(metric, path) and results.median(metric.key, path) is None]
+
+
+def verdict_tls(results, metric):
+    """The targets for smuxshim-tls, and whether they are reached."""
+    value = results.shown(metric, "smuxshim-tls")
+    wishes = []
+    for sign, factor, *path in metric.tls:
+        other = results.shown(metric, path[0]) if path else 1
+        bound = None if other is None or value is None else other * factor
+        good = None if bound is None else (value >= bound if sign == ">=" else value <= bound)
+        wishes.append((f"{sign} {factor:g} x {path[0]}" if path else f"{sign} {factor:g}", good))
+    return told(wishes)
 
 
 def verdict(results, metric, ours):
     """The target for smuxshim, and whether it is reached."""
+    if ours == "smuxshim-tls":
+        return verdict_tls(results, metric)
     value = results.shown(metric, ours)
     wishes = []
     if metric.target:
@@ -80,6 +98,10 @@ def verdict(results, metric, ours):
         times = f"{metric.by:g} x " if metric.by != 1 else ""
         good = None if value is None else value > rival * metric.by
         wishes.append((f"> {times}{metric.beat}", good))
+    return told(wishes)
+
+
+def told(wishes):
     words = {True: "", False: " MISSED", None: ""}
     return ", ".join(text + words[good] for text, good in wishes)
 
@@ -92,7 +114,7 @@ def our_column(metric, results):
     return "smuxshim"
 
 
-def rows(scenarios, columns, results):
+def rows(scenarios, columns, results, judged):
     for scenario in scenarios:
         for metric in scenario.metrics:
             if metric.key not in results.values:
@@ -106,14 +128,15 @@ def rows(scenarios, columns, results):
                     cells.append(number(results.median(metric.key, "direct")))
                 else:
                     cells.append(ratio(value) if metric.ratio else number(value))
-            if "smuxshim" in columns:
-                cells.append(verdict(results, metric, ours))
+            if judged in columns:
+                cells.append(verdict(results, metric, ours if judged == "smuxshim" else judged))
             yield cells
 
 
-def table(scenarios, columns, results):
-    head = ["workload", *columns] + (["target for smuxshim"] if "smuxshim" in columns else [])
-    lines = [head, *rows(scenarios, columns, results)]
+def table(scenarios, columns, results, judged="smuxshim"):
+    """With the targets of the column `judged`, and whether it reaches them."""
+    head = ["workload", *columns] + ([f"target for {judged}"] if judged in columns else [])
+    lines = [head, *rows(scenarios, columns, results, judged)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     rule = ["-" * width for width in widths]
     text = []

@@ -7,8 +7,10 @@ ratios to direct, or as they are.
 """
 
 import json
+import subprocess
 import time
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Callable, Optional
 
 from processes import Failed
@@ -23,6 +25,8 @@ class Metric:
     target: Optional[tuple] = None  # (">=" or "<=", number): the target for smuxshim
     beat: str = ""  # a rival that smuxshim must beat
     by: float = 1.0  # ... by this factor
+    tls: tuple = ()  # targets for smuxshim-tls: (">=" or "<=", factor, path), or without a path
+    only: str = ""  # the one path that has a value; "": all have
 
 
 @dataclass
@@ -36,6 +40,14 @@ class Scenario:
     once: bool = False  # counts that do not vary: one round
     tools: tuple = field(default=())
 
+
+# With --tls: what our TLS carrier is to win against others, and what it may cost beside a plain one.
+TLS_WINS = ((">=", 1.5, "stunnel"), (">=", 1.5, "haproxy-tls"))
+TLS_RATE = ((">=", 0.9, "smuxshim"),)
+TLS_TIME = (("<=", 1.1, "smuxshim"),)
+
+# What `--tls` measures; `cipher` is of no use otherwise.
+TLS = ("iperf", "ab", "redis", "ping", "cipher")
 
 ALL = []
 
@@ -69,7 +81,7 @@ IPERF = {
 def received(bench, path, seconds, options):
     """The receiver's result of an iperf3 test. Its server may still be busy with the previous test."""
     # iperf3 knows whole seconds only, and 0 never ends.
-    amount = ["-t", f"{seconds:.0f}"] if seconds >= 1 else ["-n", "200M"]
+    amount = ["-t", f"{seconds:.0f}"] if seconds >= 1 else ["-n", "100M"]
     argv = ["iperf3", "-c", "127.0.0.1", "-p", str(path.port("iperf")), "-J", *amount]
     for _ in range(5):
         said = json.loads(bench.client(path, argv + options))
@@ -81,9 +93,12 @@ def received(bench, path, seconds, options):
 
 @scenario(
     "iperf",
-    [Metric(f"iperf_{key}", label, "GB/s", target=(">=", 0.75), beat="haproxy", by=2)
+    [Metric(f"iperf_{key}", label, "GB/s", target=(">=", 0.75), beat="haproxy", by=2,
+            tls=TLS_WINS)
      for key, (_, label) in IPERF.items()]
-    + [Metric("iperf_cpu", "... 1 stream: GB per CPU-second of the relay", "GB", ratio=False)],
+    + [Metric(f"iperf_cpu{key}", f"... 1 stream{label}: GB per CPU-second of the relay", "GB", ratio=False,
+              tls=TLS_WINS)
+       for key, label in (("", ""), ("_back", ", reverse"))],
     targets=("iperf",),
 )
 def iperf(bench, path):
@@ -95,8 +110,8 @@ def iperf(bench, path):
 
         got, efficiency = per_cpu(path, lambda got: got["bytes"] / 1e9, once)
         values[f"iperf_{key}"] = got["bits_per_second"] / 8e9
-        if key == "one":
-            values["iperf_cpu"] = efficiency
+        if key.startswith("one"):
+            values["iperf_cpu" + key.removeprefix("one")] = efficiency
     return values
 
 
@@ -105,9 +120,10 @@ def iperf(bench, path):
 
 @scenario(
     "ab",
-    [Metric("ab", "ab, 16 short connections at a time", "1/s", target=(">=", 0.7), beat="haproxy"),
+    [Metric("ab", "ab, 16 short connections at a time", "1/s", target=(">=", 0.7), beat="haproxy",
+            tls=TLS_WINS),
      Metric("ab_p99", "... their p99 time", "ms"),
-     Metric("ab_cpu", "... connections per CPU-second of the relay", "", ratio=False)],
+     Metric("ab_cpu", "... connections per CPU-second of the relay", "", ratio=False, tls=TLS_WINS)],
     targets=("web",),
 )
 def short_connections(bench, path):
@@ -140,8 +156,11 @@ def redis_label(test, pipeline):
 @scenario(
     "redis",
     [metric for test, pipeline in REDIS for metric in (
-        Metric(f"redis_{test}_{pipeline}", redis_label(test, pipeline), "1/s", target=(">=", 0.75), beat="haproxy"),
-        Metric(f"redis_{test}_{pipeline}_p99", "... p99 time", "ms", target=("<=", 1.5)))],
+        Metric(f"redis_{test}_{pipeline}", redis_label(test, pipeline), "1/s", target=(">=", 0.75), beat="haproxy",
+               tls=TLS_RATE),
+        Metric(f"redis_{test}_{pipeline}_p99", "... p99 time", "ms", target=("<=", 1.5), tls=TLS_TIME))]
+    + [Metric("redis_cpu", "... GET and SET -c 50: requests per CPU-second of the relay", "", ratio=False,
+              tls=TLS_RATE)],
     targets=("redis",),
 )
 def redis(bench, path):
@@ -150,7 +169,10 @@ def redis(bench, path):
         count = int(bench.seconds * (30000 if pipeline == 1 else 200000))
         argv = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(path.port("redis")), "-c", "50", "-n", str(count),
                 "-P", str(pipeline), "-t", "get,set", "--csv"]
-        for line in bench.client(path, argv).splitlines():
+        said, efficiency = per_cpu(path, lambda _: 2 * count, lambda: bench.client(path, argv))
+        if pipeline == 1:
+            values["redis_cpu"] = efficiency
+        for line in said.splitlines():
             fields = line.replace('"', "").split(",")
             if fields[0] in ("GET", "SET"):
                 values[f"redis_{fields[0]}_{pipeline}"] = float(fields[1])
@@ -169,10 +191,12 @@ BACKGROUNDS = {
 
 @scenario(
     "ping",
-    [Metric("ping_p50", "64-byte ping-pong, p50", "us", target=("<=", 3)), Metric("ping_p99", "... p99", "us")]
+    [Metric("ping_p50", "64-byte ping-pong, p50", "us", target=("<=", 3), tls=TLS_TIME),
+     Metric("ping_p99", "... p99", "us")]
     + [metric for key, label in BACKGROUNDS.items() for metric in (
         Metric(f"ping_{key}_p99", f"... p99 {label}", "us"),
-        Metric(f"ping_{key}_own", "...... over the same path's p99 without", "x", ratio=False, target=("<=", 2)))],
+        Metric(f"ping_{key}_own", "...... over the same path's p99 without", "x", ratio=False, target=("<=", 2),
+               tls=(("<=", 2),)))],
     targets=("peer",),
     tools=("ping", "peer"),
 )
@@ -189,6 +213,40 @@ def ping(bench, path):
             _, _, loaded = once(background)
             values[f"ping_{background}_p99"] = loaded
             values[f"ping_{background}_own"] = loaded / p99
+    return values
+
+
+# ---- What encryption costs at least -------------------------------------------------------------
+
+
+def cipher_speed():
+    """GB that one processor encrypts in a second of its time, in blocks of a full record."""
+    argv = ["openssl", "speed", "-evp", "aes-128-gcm", "-bytes", "16384", "-seconds", "1"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    return float(said.split()[-1].rstrip("k")) / 1e6
+
+
+@scenario(
+    "cipher",
+    [Metric("cipher", "AES-128-GCM, GB per CPU-second (openssl speed)", "GB", ratio=False, only="direct")]
+    + [metric for key, label in (("", ""), ("_back", ", reverse")) for metric in (
+        Metric(f"cipher_sum{key}", f"... GB per CPU-second that the sum allows, 1 stream{label}", "GB", ratio=False,
+               only="smuxshim-tls"),
+        Metric(f"cipher_reached{key}", "...... reached of that", "x", ratio=False, only="smuxshim-tls",
+               tls=((">=", 0.7),)))],
+    paths=("smuxshim-tls",), own=True, once=True,
+)
+def cipher(bench, name):
+    """A GB costs what our plain carrier takes for it, and what it takes to encrypt it and to decrypt it."""
+    if name == "direct":
+        return {"cipher": median(cipher_speed() for _ in range(1 if bench.options.smoke else 3))}
+    values, speed = {}, bench.results.median("cipher", "direct")
+    for key in ("", "_back"):
+        plain, over_tls = (bench.results.median(f"iperf_cpu{key}", path) for path in ("smuxshim", "smuxshim-tls"))
+        if not plain or not over_tls or not speed:
+            raise Failed("the sum needs iperf over smuxshim and smuxshim-tls")
+        values[f"cipher_sum{key}"] = 1 / (1 / plain + 2 / speed)
+        values[f"cipher_reached{key}"] = over_tls / values[f"cipher_sum{key}"]
     return values
 
 
