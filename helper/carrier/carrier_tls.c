@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "helper/carrier/tls_alert.h"
 #include "helper/carrier/tls_error.h"
 #include "helper/carrier/tls_wire.h"
 #include "helper/net/iov.h"
@@ -43,15 +44,18 @@ static void set_why(struct carrier_tls *t, const char *why) {
         snprintf(t->carrier.why, sizeof t->carrier.why, "%s", why);
 }
 
+/* Who closes without having read the hello resets the connection by that. */
 static void explain(struct carrier_tls *t) {
+    bool in_handshake = t->carrier.state == CARRIER_STARTING;
+    bool closed = t->wire.eof || (in_handshake && t->wire.read_error == ECONNRESET);
     struct tls_failure failure = {.server = t->wire.server,
-                                  .in_handshake = t->carrier.state == CARRIER_STARTING,
-                                  .eof = t->wire.eof,
+                                  .in_handshake = in_handshake,
+                                  .eof = closed,
                                   .verdict = &t->verdict};
     char why[CARRIER_WHY_SIZE];
     if (t->wire.not_tls)
         snprintf(why, sizeof why, "%s", t->wire.not_tls);
-    else if (t->wire.read_error)
+    else if (t->wire.read_error && !closed)
         snprintf(why, sizeof why, "%s", carrier_error_text(t->wire.lower, t->wire.read_error));
     else
         tls_explain(&failure, why, sizeof why);
@@ -80,10 +84,9 @@ static void fail(struct carrier_tls *t) {
 /* Nothing has come that TLS could begin with. What is something else is answered with an alert
  * (unexpected_message), by which it may know what it has got hold of. */
 static void fail_at_once(struct carrier_tls *t) {
-    static const uint8_t alert[] = {21, 3, 3, 0, 2, 2, 10};
     if (t->wire.not_tls) {
-        memcpy(t->wire.out, alert, sizeof alert);
-        t->wire.out_len = sizeof alert;
+        memcpy(t->wire.out, tls_alert_unexpected, sizeof tls_alert_unexpected);
+        t->wire.out_len = sizeof tls_alert_unexpected;
     }
     if (t->wire.eof)
         set_why(t, "the client has closed before it said anything");

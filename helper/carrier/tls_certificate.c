@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "helper/carrier/tls_file.h"
+#include "helper/net/log.h"
 
 /* A file in memory. */
 struct pem {
@@ -53,12 +54,22 @@ static bool add_chain(SSL_CTX *ctx, BIO *bio) {
     return true;
 }
 
+/* It is used all the same: that is for the peer to refuse, which may have another clock. */
+static void warn_of_time(const X509 *certificate, const char *file) {
+    if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
+        log_warn("%s: the certificate has expired", file);
+    else if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0)
+        log_warn("%s: the certificate is not valid yet", file);
+}
+
 static bool use_certificate(SSL_CTX *ctx, const char *file, char *why, size_t size) {
     struct pem pem;
     if (!open_pem(&pem, file, false, why, size))
         return false;
     X509 *certificate = PEM_read_bio_X509_AUX(pem.bio, NULL, NULL, NULL);
     bool good = certificate && SSL_CTX_use_certificate(ctx, certificate) && add_chain(ctx, pem.bio);
+    if (good)
+        warn_of_time(certificate, file);
     X509_free(certificate);
     close_pem(&pem);
     return good || expected(file, "a certificate (PEM)", why, size);
@@ -126,6 +137,6 @@ bool tls_certificate_revoke(SSL_CTX *ctx, const char *list, char *why, size_t si
     for (; (crl = PEM_read_bio_X509_CRL(pem.bio, NULL, NULL, NULL)); X509_CRL_free(crl))
         count += X509_STORE_add_crl(store, crl) == 1;
     close_pem(&pem);
-    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     return count > 0 || expected(list, "a list of revoked certificates (PEM)", why, size);
 }

@@ -185,9 +185,10 @@ static bool use_trust(struct tls_context *context, const struct tls_settings *se
     if (is_given(settings->crl) && !tls_certificate_revoke(context->ctx, settings->crl, why, size))
         return false;
     trust->pins = strdup(is_given(settings->pins) ? settings->pins : "");
+    trust->crl = strdup(is_given(settings->crl) ? settings->crl : "");
     context->asks = trust->by_authority || is_given(settings->pins);
     snprintf(why, size, "out of memory");
-    return trust->pins;
+    return trust->pins && trust->crl;
 }
 
 /* In how many ways the peer can be known. */
@@ -275,6 +276,7 @@ void tls_context_unref(struct tls_context *context) {
         return;
     SSL_CTX_free(context->ctx);
     free(context->trust.pins);
+    free(context->trust.crl);
     tls_secrets_free(&context->secrets);
     free(context);
 }

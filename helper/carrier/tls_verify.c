@@ -22,28 +22,86 @@ static bool is_foreign(int error) {
            error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT;
 }
 
-static void explain(int error, bool server, struct tls_verdict *verdict) {
+/* What is wrong with the lists of revoked certificates, which are this side's; NULL: nothing. */
+static const char *mistake_of_lists(int error) {
+    switch (error) {
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+        return "expected a list of revoked certificates of each authority in the chain";
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+        return "the list of revoked certificates has expired, expected a newer one";
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+        return "the list of revoked certificates is not valid yet";
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+        return "the list of revoked certificates is not signed by the authority it names";
+    default:
+        return NULL;
+    }
+}
+
+/* What is wrong with the peer's certificate, behind "the client's certificate ". */
+static const char *mistake_of_peer(int error) {
+    switch (error) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        return "has expired";
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return "is not valid yet";
+    case X509_V_ERR_CERT_REVOKED:
+        return "has been revoked";
+    case X509_V_ERR_INVALID_PURPOSE:
+        return "is for another purpose (extendedKeyUsage)";
+    default:
+        return is_foreign(error) ? "is not signed by an authority that is trusted here" : NULL;
+    }
+}
+
+static bool is_for_another(int error) {
+    return error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH;
+}
+
+/* `depth`: how many certificates there are below the wrong one. */
+static void explain(int error, int depth, const struct tls_trust *trust, bool server,
+                    struct tls_verdict *verdict) {
     const char *whose = server ? "the client's" : "the gateway's";
+    const char *lists = mistake_of_lists(error), *peer = mistake_of_peer(error);
     char *why = verdict->why;
     size_t size = sizeof verdict->why;
-    if (error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH)
+    if (is_for_another(error))
         snprintf(why, size, "%s certificate is not for %.100s", whose, verdict->name);
-    else if (error == X509_V_ERR_CERT_HAS_EXPIRED)
-        snprintf(why, size, "%s certificate has expired", whose);
-    else if (is_foreign(error))
-        snprintf(why, size, "%s certificate is not signed by an authority that is trusted here",
-                 whose);
+    else if (lists)
+        snprintf(why, size, "%s certificate cannot be checked: %.100s: %s", whose, trust->crl,
+                 lists);
+    else if (peer && depth > 0 && !is_foreign(error))
+        snprintf(why, size, "%s certificate is signed by an authority whose certificate %s", whose,
+                 peer);
+    else if (peer)
+        snprintf(why, size, "%s certificate %s", whose, peer);
     else
         snprintf(why, size, "%s certificate is not accepted: %s", whose,
                  X509_verify_cert_error_string(error));
 }
 
-static int verify_by_authority(X509_STORE_CTX *store, bool server, struct tls_verdict *verdict) {
+/* The error from which OpenSSL makes the alert that the peer gets. Those that it makes of others
+ * would tell the peer of an expired list that its certificate has expired, and have one alert for
+ * wrong names and wrong keys. */
+static int error_to_tell(int error) {
+    if (mistake_of_lists(error))
+        return X509_V_ERR_UNSPECIFIED; /* internal_error */
+    if (error == X509_V_ERR_CERT_NOT_YET_VALID)
+        return X509_V_ERR_CERT_HAS_EXPIRED; /* certificate_expired, which stands for both */
+    if (is_for_another(error))
+        return X509_V_ERR_NO_EXPLICIT_POLICY; /* certificate_unknown, as of any without its own */
+    return error;
+}
+
+static int verify_by_authority(X509_STORE_CTX *store, const struct tls_trust *trust, bool server,
+                               struct tls_verdict *verdict) {
     verdict->by_authority = X509_verify_cert(store) == 1;
     if (verdict->by_authority)
         return 1;
-    explain(X509_STORE_CTX_get_error(store), server, verdict);
-    return 0;
+    int error = X509_STORE_CTX_get_error(store);
+    explain(error, X509_STORE_CTX_get_error_depth(store), trust, server, verdict);
+    return refuse(store, error_to_tell(error));
 }
 
 /* ---- By its key ---- */
@@ -69,7 +127,7 @@ int tls_verify(X509_STORE_CTX *store, const struct tls_trust *trust, bool server
         return 1;
     }
     if (trust->by_authority)
-        return verify_by_authority(store, server, verdict);
+        return verify_by_authority(store, trust, server, verdict);
     if (trust->pins[0])
         explain_pin(pin, trust, server, verdict);
     else

@@ -13,6 +13,7 @@
 struct tls_trust {
     char *pins;        /* of its key, separated by commas */
     bool by_authority; /* the store has authorities */
+    char *crl;         /* the file of their lists of revoked certificates; empty: there are none */
 };
 
 /* To be called in place of X509_verify_cert(), as its callback. 1, or 0 with verdict->why and the

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "helper/carrier/tls_alert.h"
+
 void tls_wire_init(struct tls_wire *wire, struct carrier *lower, bool server) {
     memset(wire, 0, offsetof(struct tls_wire, in));
     wire->lower = lower;
@@ -19,24 +21,29 @@ void tls_wire_events(struct tls_wire *wire, uint8_t events) {
 
 /* ---- Reading ---- */
 
-/* Types of records that a handshake may begin with. */
-#define RECORD_ALERT     21
-#define RECORD_HANDSHAKE 22
+/* A gateway at tcp:// says this of a hello. */
+static bool is_plain_answer(const struct tls_wire *wire) {
+    return !wire->server && wire->in_len == sizeof tls_alert_unexpected &&
+           memcmp(wire->in, tls_alert_unexpected, sizeof tls_alert_unexpected) == 0;
+}
 
-/* What a peer speaks instead of TLS, by its first byte; NULL: it may be TLS. */
-static const char *spoken_instead(uint8_t first, bool server) {
-    if (first == RECORD_HANDSHAKE || first == RECORD_ALERT)
+/* What a peer speaks instead of TLS, by the first that it says; NULL: it may be TLS. */
+static const char *spoken_instead(const struct tls_wire *wire) {
+    uint8_t first = wire->in[0];
+    bool plain = first == 1 || first == 2 || is_plain_answer(wire);
+    if (!plain && (first == TLS_RECORD_HANDSHAKE || first == TLS_RECORD_ALERT))
         return NULL;
-    if (first == 1 || first == 2)
-        return server ? "the client speaks plain smux to a port of TLS, expected tls:// there"
-                      : "the gateway speaks plain smux there, expected tcp:// here or tls:// there";
-    return server ? "the client does not speak TLS" : "the gateway does not speak TLS there";
+    if (plain)
+        return wire->server
+                   ? "the client speaks plain smux to a port of TLS, expected tls:// there"
+                   : "the gateway speaks plain smux there, expected tcp:// here or tls:// there";
+    return wire->server ? "the client does not speak TLS" : "the gateway does not speak TLS there";
 }
 
 /* What is no TLS at all is told as such: OpenSSL would call it a wrong version. */
 static bool looks_like_tls(struct tls_wire *wire) {
     if (!wire->heard)
-        wire->not_tls = spoken_instead(wire->in[0], wire->server);
+        wire->not_tls = spoken_instead(wire);
     wire->heard = true;
     if (!wire->not_tls)
         return true;

@@ -97,7 +97,9 @@ static void on_hello_due(struct loop_timer *timer) {
         established(session);
     else if (session->state == SESSION_NEW)
         pump_fail(session->pump, SMUX_ERR_CLOSED,
-                  "no hello within dial-timeout, expected a smux-gateway");
+                  carrier_is_ready(session->pump->carrier)
+                      ? "no hello within dial-timeout, expected a smux-gateway"
+                      : "no handshake within dial-timeout, expected a smux-gateway");
 }
 
 static uint64_t hello_due_us(const struct upstream_session *session) {

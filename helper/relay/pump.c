@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "helper/carrier/tls_alert.h"
 #include "helper/net/events.h"
 #include "helper/net/iov.h"
 #include "helper/net/log.h"
@@ -117,10 +118,17 @@ static void on_sent(struct pump *pump, const smux_event *event) {
     pump_unpark(pump);
 }
 
-/* Whether the peer sent a TLS record, an alert (21) or a handshake (22), in place of a smux
- * frame. */
+/* Whether the peer sent a TLS record in place of a smux frame. */
 static bool speaks_tls(const struct pump *pump) {
-    return (pump->first == 21 || pump->first == 22) && !pump_has_heard(pump);
+    return (pump->first == TLS_RECORD_ALERT || pump->first == TLS_RECORD_HANDSHAKE) &&
+           !pump_has_heard(pump);
+}
+
+/* A client that begins a handshake is told in its own language that there is nobody who could. */
+static void answer_tls(struct pump *pump) {
+    struct iovec alert = {(void *)tls_alert_unexpected, sizeof tls_alert_unexpected};
+    if (speaks_tls(pump) && pump->first == TLS_RECORD_HANDSHAKE && carrier_is_ready(pump->carrier))
+        carrier_writev(pump->carrier, &alert, 1);
 }
 
 static const char tls_text[] = "the peer speaks TLS, expected tls:// on both sides or on neither";
@@ -220,6 +228,7 @@ static void end_carrier(struct pump *pump) {
     kept_wait_no_more(&pump->keeper);
     loop_timer_clear(loop, &pump->timer);
     loop_task_cancel(loop, &pump->task);
+    answer_tls(pump);
     if (smux_session_error(pump->session) != SMUX_ERR_CLOSED ||
         carrier_shutdown(pump->carrier, END_US))
         finish(pump);

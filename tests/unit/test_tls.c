@@ -206,6 +206,8 @@ static void expect_failure(bool server, const void *text, size_t len, const char
 
 static void what_is_no_tls_is_called_by_its_name(void **state) {
     static const char hello_v2[] = {2, 5, 0, 0, 0, 0, 0, 0};
+    static const char plain_answer[] = {21, 3, 3, 0, 2, 2, 10},
+                      other_alert[] = {21, 3, 3, 0, 2, 2, 80};
     uint8_t answer[2];
     (void)state;
     expect_failure(true, hello_v2, sizeof hello_v2,
@@ -215,6 +217,12 @@ static void what_is_no_tls_is_called_by_its_name(void **state) {
     expect_failure(true, "", 0, "the client has closed before it said anything", answer);
     expect_failure(false, hello_v2, sizeof hello_v2,
                    "the gateway speaks plain smux there, expected tcp:// here or tls:// there",
+                   answer);
+    expect_failure(false, plain_answer, sizeof plain_answer,
+                   "the gateway speaks plain smux there, expected tcp:// here or tls:// there",
+                   answer);
+    expect_failure(false, other_alert, sizeof other_alert,
+                   "the gateway cannot check this side, for a reason of its own that its log has",
                    answer);
     expect_failure(false, "SSH-2.0-x\r\n", 11, "the gateway does not speak TLS there", answer);
     expect_failure(false, "", 0,
