@@ -31,8 +31,10 @@ struct carrier_tls {
     bool ended;                  /* the peer has said so */
     int read_error, write_error; /* errno for all further calls; 0: none */
     struct tls_wire wire;
-    uint8_t record[TLS_RECORD_MAX]; /* gathered of small pieces */
 };
+
+/* A record gathered of small pieces, while it is being encrypted. */
+static uint8_t gathered[TLS_RECORD_MAX];
 
 static struct carrier_tls *self(struct carrier *carrier) {
     return container_of(carrier, struct carrier_tls, carrier);
@@ -84,22 +86,30 @@ static void fail(struct carrier_tls *t) {
 /* Nothing has come that TLS could begin with. What is something else is answered with an alert
  * (unexpected_message), by which it may know what it has got hold of. */
 static void fail_at_once(struct carrier_tls *t) {
-    if (t->wire.not_tls) {
-        memcpy(t->wire.out, tls_alert_unexpected, sizeof tls_alert_unexpected);
-        t->wire.out_len = sizeof tls_alert_unexpected;
-    }
-    if (t->wire.eof)
+    if (t->wire.not_tls)
+        tls_wire_put(&t->wire, tls_alert_unexpected, sizeof tls_alert_unexpected);
+    if (t->wire.eof && !t->wire.heard)
         set_why(t, "the client has closed before it said anything");
     explain(t);
     fail(t);
 }
 
-/* A server spends nothing on a client that has said nothing. False: there is nothing to go on with.
- */
+static void on_task(struct loop_task *task);
+
+/* This is only what one call may look at: the next turn goes on. */
+static void go_on_later(struct carrier_tls *t) {
+    if (t->wire.reads_left == 0 && t->wire.readable)
+        loop_task_post(t->carrier.loop, &t->task, on_task);
+}
+
+/* A server spends nothing on a client that has not said all of its hello. False: there is nothing
+ * to go on with. */
 static bool begin(struct carrier_tls *t) {
-    if (t->wire.server && !tls_wire_fill(&t->wire)) {
+    if (t->wire.server && !tls_wire_gather(&t->wire)) {
         if (t->wire.eof || t->wire.read_error)
             fail_at_once(t);
+        else
+            go_on_later(t);
         return false;
     }
     if (make_connection(t))
@@ -118,14 +128,6 @@ static void handshake_done(struct carrier_tls *t) {
     }
     set_why(t, t->verdict.why);
     fail(t);
-}
-
-static void on_task(struct loop_task *task);
-
-/* This is only what one call may look at: the next turn goes on. */
-static void go_on_later(struct carrier_tls *t) {
-    if (t->wire.reads_left == 0 && t->wire.readable)
-        loop_task_post(t->carrier.loop, &t->task, on_task);
 }
 
 /* As far as it goes now; returns what SSL_get_error says. */
@@ -246,18 +248,18 @@ static size_t take_piece(struct pieces *p, size_t max, const uint8_t **data) {
     return n;
 }
 
-/* The bytes of the next record, in one place: their own if they are together, else t->record. */
-static size_t take_record(struct carrier_tls *t, struct pieces *p, const uint8_t **data) {
+/* The bytes of the next record, in one place: their own if they are together, else `gathered`. */
+static size_t take_record(struct pieces *p, const uint8_t **data) {
     size_t len = take_piece(p, TLS_RECORD_MAX, data);
     if (len == TLS_RECORD_MAX || p->count == 0)
         return len;
-    memcpy(t->record, *data, len);
+    memcpy(gathered, *data, len);
     while (len < TLS_RECORD_MAX && p->count > 0) {
         size_t n = take_piece(p, TLS_RECORD_MAX - len, data);
-        memcpy(t->record + len, *data, n);
+        memcpy(gathered + len, *data, n);
         len += n;
     }
-    *data = t->record;
+    *data = gathered;
     return len;
 }
 
@@ -268,7 +270,7 @@ static bool has_room(const struct carrier_tls *t) {
 /* Returns how many bytes of the pieces are in it; 0: the connection has failed. */
 static size_t make_record(struct carrier_tls *t, struct pieces *p) {
     const uint8_t *data;
-    size_t len = take_record(t, p, &data), done;
+    size_t len = take_record(p, &data), done;
     if (SSL_write_ex(t->ssl, data, len, &done) && done == len)
         return len;
     t->write_error = EPROTO; /* there was room for it: this is the end of the connection */
@@ -387,6 +389,7 @@ static void tls_close(struct carrier *carrier) {
 static void tls_free(struct carrier *carrier) {
     struct carrier_tls *t = self(carrier);
     SSL_free(t->ssl);
+    tls_wire_fini(&t->wire);
     tls_context_unref(t->context);
     free(t);
 }
@@ -401,10 +404,9 @@ static const struct carrier_ops tls_ops = {.start = tls_start,
 
 struct carrier *carrier_tls_new(struct carrier *lower, struct tls_context *context,
                                 const char *host) {
-    struct carrier_tls *t = malloc(sizeof *t); /* its buffers cost nothing before their first use */
+    struct carrier_tls *t = calloc(1, sizeof *t);
     if (!t)
         return NULL;
-    memset(t, 0, offsetof(struct carrier_tls, wire));
     tls_wire_init(&t->wire, lower, tls_context_is_server(context));
     carrier_init(&t->carrier, &tls_ops, lower->loop, lower->peer);
     snprintf(t->host, sizeof t->host, "%s", host ? host : "");

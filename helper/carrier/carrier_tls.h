@@ -13,6 +13,15 @@
 #include "helper/carrier/carrier_scheme.h"
 #include "helper/carrier/tls_context.h"
 
+/* What a server's carrier costs in memory at most, together with the socket below it: while the
+ * client has said nothing; while it has not said all of its hello; while the handshake lasts, where
+ * most is OpenSSL's; and when it is idle, as it has buffers only while something is in them.
+ * Measured with OpenSSL 3.0: 4, 12, 48 and 18 KiB. */
+#define TLS_COST_SILENT    8192u
+#define TLS_COST_HELLO     16384u
+#define TLS_COST_HANDSHAKE 65536u
+#define TLS_COST_IDLE      32768u
+
 /* Makes a TLS carrier over `lower`, which it takes over. It is a client or a server, as the context
  * is, to which it keeps a reference. `host` is what a client has connected to, NULL for a server.
  * NULL if memory is short (`lower` is the caller's then). */

@@ -3,14 +3,37 @@
 #include "helper/carrier/tls_wire.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "helper/carrier/tls_alert.h"
+#include "helper/carrier/tls_buffer.h"
+
+_Static_assert(TLS_BUFFER_SIZE >= TLS_OUT_SIZE && TLS_BUFFER_SIZE >= TLS_IN_SIZE,
+               "one kind of buffer is for both directions");
 
 void tls_wire_init(struct tls_wire *wire, struct carrier *lower, bool server) {
-    memset(wire, 0, offsetof(struct tls_wire, in));
-    wire->lower = lower;
-    wire->server = server;
+    *wire = (struct tls_wire){.lower = lower, .server = server};
+}
+
+static void drop_in(struct tls_wire *wire) {
+    if (wire->in_room == TLS_IN_SIZE)
+        tls_buffer_return(wire->in);
+    else
+        free(wire->in);
+    wire->in = NULL;
+    wire->in_off = wire->in_len = 0;
+}
+
+static void drop_out(struct tls_wire *wire) {
+    tls_buffer_return(wire->out);
+    wire->out = NULL;
+    wire->out_off = wire->out_len = 0;
+}
+
+void tls_wire_fini(struct tls_wire *wire) {
+    drop_in(wire);
+    drop_out(wire);
 }
 
 void tls_wire_events(struct tls_wire *wire, uint8_t events) {
@@ -41,39 +64,67 @@ static const char *spoken_instead(const struct tls_wire *wire) {
 }
 
 /* What is no TLS at all is told as such: OpenSSL would call it a wrong version. */
-static bool looks_like_tls(struct tls_wire *wire) {
+static void look_at_stranger(struct tls_wire *wire, const uint8_t *data, size_t len) {
     if (!wire->heard)
         wire->not_tls = spoken_instead(wire);
     wire->heard = true;
-    if (!wire->not_tls)
+    if (wire->server && !wire->not_tls)
+        tls_hello_look(&wire->hello, data, len);
+    if (wire->hello.too_long || (!wire->hello.whole && wire->in_len == TLS_IN_SIZE_STRANGER))
+        wire->not_tls = "the client's hello is longer than is taken here";
+    if (wire->not_tls)
+        wire->read_error = EPROTO;
+}
+
+static bool has_in(struct tls_wire *wire) {
+    if (wire->in)
         return true;
-    wire->read_error = EPROTO;
-    wire->in_off = wire->in_len;
-    return false;
+    wire->in_room = wire->trusted ? TLS_IN_SIZE : TLS_IN_SIZE_STRANGER;
+    wire->in = wire->trusted ? tls_buffer_take() : malloc(wire->in_room);
+    if (!wire->in)
+        wire->read_error = ENOMEM;
+    return wire->in;
+}
+
+/* One read of the lower carrier, behind what there is. */
+static ssize_t read_lower(struct tls_wire *wire) {
+    size_t room = wire->in_room - wire->in_len;
+    ssize_t n = carrier_read(wire->lower, wire->in + wire->in_len, room);
+    if (n > 0 && n < (ssize_t)room && wire->lower->ops->short_read_drains && !wire->lower_ended)
+        wire->readable = false;
+    else if (n == 0)
+        wire->eof = true;
+    else if (n < 0 && errno == EAGAIN)
+        wire->readable = false;
+    else if (n < 0 && errno != EINTR)
+        wire->read_error = errno;
+    return n;
+}
+
+static bool read_more(struct tls_wire *wire) {
+    if (!wire->readable || wire->eof || wire->read_error || wire->reads_left == 0 || !has_in(wire))
+        return false;
+    wire->reads_left--;
+    ssize_t n = read_lower(wire);
+    if (n > 0) {
+        wire->in_len += (size_t)n;
+        if (!wire->trusted)
+            look_at_stranger(wire, wire->in + wire->in_len - n, (size_t)n);
+    }
+    if (wire->in_len == 0 || wire->read_error)
+        drop_in(wire);
+    return n > 0 && !wire->read_error;
 }
 
 bool tls_wire_fill(struct tls_wire *wire) {
-    size_t room = wire->trusted ? TLS_IN_SIZE : TLS_IN_SIZE_STRANGER;
-    if (wire->in_off < wire->in_len)
-        return true;
-    if (!wire->readable || wire->eof || wire->read_error || wire->reads_left == 0)
-        return false;
-    wire->reads_left--;
-    ssize_t n = carrier_read(wire->lower, wire->in, room);
-    if (n > 0) {
-        wire->in_off = 0;
-        wire->in_len = (size_t)n;
-        if (n < (ssize_t)room && wire->lower->ops->short_read_drains && !wire->lower_ended)
-            wire->readable = false;
-        return looks_like_tls(wire);
-    }
-    if (n == 0)
-        wire->eof = true;
-    else if (errno == EAGAIN)
-        wire->readable = false;
-    else if (errno != EINTR)
-        wire->read_error = errno;
-    return false;
+    return wire->in_off < wire->in_len || read_more(wire);
+}
+
+bool tls_wire_gather(struct tls_wire *wire) {
+    while (!wire->hello.whole)
+        if (!read_more(wire))
+            return false;
+    return true;
 }
 
 /* ---- Writing ---- */
@@ -95,8 +146,19 @@ bool tls_wire_flush(struct tls_wire *wire) {
         errno = EAGAIN;
         return false;
     }
-    wire->out_off = wire->out_len = 0;
+    drop_out(wire);
     return true;
+}
+
+size_t tls_wire_put(struct tls_wire *wire, const void *data, size_t len) {
+    size_t n = TLS_OUT_SIZE - wire->out_len < len ? TLS_OUT_SIZE - wire->out_len : len;
+    if (!wire->out && !(wire->out = tls_buffer_take())) {
+        wire->write_error = ENOMEM;
+        return 0;
+    }
+    memcpy(wire->out + wire->out_len, data, n);
+    wire->out_len += n;
+    return n;
 }
 
 bool tls_wire_has_room(const struct tls_wire *wire, unsigned max_records) {
@@ -118,22 +180,19 @@ static int bio_read(BIO *bio, char *data, size_t len, size_t *got) {
     size_t n = wire->in_len - wire->in_off < len ? wire->in_len - wire->in_off : len;
     memcpy(data, wire->in + wire->in_off, n);
     wire->in_off += n;
+    if (wire->in_off == wire->in_len)
+        drop_in(wire);
     *got = n;
     return 1;
 }
 
 static int bio_write(BIO *bio, const char *data, size_t len, size_t *done) {
     struct tls_wire *wire = BIO_get_data(bio);
-    size_t n = TLS_OUT_SIZE - wire->out_len < len ? TLS_OUT_SIZE - wire->out_len : len;
     BIO_clear_retry_flags(bio);
-    *done = n;
-    if (n == 0) {
+    *done = tls_wire_put(wire, data, len);
+    if (*done == 0 && !wire->write_error)
         BIO_set_retry_write(bio);
-        return 0;
-    }
-    memcpy(wire->out + wire->out_len, data, n);
-    wire->out_len += n;
-    return 1;
+    return *done > 0;
 }
 
 static long bio_ctrl(BIO *bio, int command, long number, void *pointer) {

@@ -12,6 +12,7 @@
 #include <openssl/bio.h>
 
 #include "helper/carrier/carrier.h"
+#include "helper/carrier/tls_hello.h"
 
 /* The largest record, and what encryption adds to it at most. */
 #define TLS_RECORD_MAX      16384u
@@ -22,9 +23,10 @@
 #define TLS_OUT_RECORDS 4u
 #define TLS_OUT_SIZE    (TLS_OUT_RECORDS * (TLS_RECORD_MAX + TLS_RECORD_OVERHEAD) + 1024u)
 
-/* One read of the lower carrier; and while its peer is still a stranger. */
+/* One read of the lower carrier; and while its peer is still a stranger, whose first message must
+ * fit in, with the headers of its records. */
 #define TLS_IN_SIZE          65536u
-#define TLS_IN_SIZE_STRANGER 4096u
+#define TLS_IN_SIZE_STRANGER 8192u
 
 struct tls_wire {
     struct carrier *lower;
@@ -39,11 +41,14 @@ struct tls_wire {
     unsigned reads_left;     /* the owner's limit: of the lower carrier, from now on */
     size_t in_off, in_len;   /* in[in_off..in_len) has not been looked at */
     size_t out_off, out_len; /* out[out_off..out_len) is still to be written */
-    uint8_t in[TLS_IN_SIZE], out[TLS_OUT_SIZE];
+    uint8_t *in, *out;       /* NULL while nothing is in them */
+    size_t in_room;          /* the size of `in`: one for strangers, or one of tls_buffer.h */
+    struct tls_hello hello;  /* of a server's peer while that is a stranger */
 };
 
-/* All is zero but the buffers, which cost nothing before their first use. */
 void tls_wire_init(struct tls_wire *wire, struct carrier *lower, bool server);
+/* Frees the buffers. */
+void tls_wire_fini(struct tls_wire *wire);
 
 /* A BIO on the wire, which must outlive it; NULL if memory is short. */
 BIO *tls_wire_bio(struct tls_wire *wire);
@@ -53,6 +58,14 @@ void tls_wire_events(struct tls_wire *wire, uint8_t events);
 
 /* Is there anything to look at, perhaps after a read of the lower carrier? */
 bool tls_wire_fill(struct tls_wire *wire);
+
+/* For a server, before its BIO is first used: has the client's whole hello arrived, or anything
+ * else to look at? */
+bool tls_wire_gather(struct tls_wire *wire);
+
+/* Appends to `out` as much as fits, and returns how much that is. 0 with `write_error` set: memory
+ * is short. */
+size_t tls_wire_put(struct tls_wire *wire, const void *data, size_t len);
 
 /* Writes what is in `out`. False with errno: not all of it is gone; EAGAIN: the lower carrier will
  * tell when there is room, anything else: it never will be. */
