@@ -17,6 +17,10 @@ BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
+UNITDIR     ?= $(PREFIX)/lib/systemd/system
+USERUNITDIR ?= $(PREFIX)/lib/systemd/user
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 DESTDIR ?=
 OPT    ?= -O2 -g
 # SAN=address,undefined or SAN=thread builds everything under a sanitizer (use another BUILD).  The
@@ -306,6 +310,24 @@ $(BUILD)/smux.pc: core/smux.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 	    -e 's|@VERSION@|$(VERSION)|' $< >$@
 
+# What a service manager reads: what is installed, and where.
+SERVICE_FILES := \
+    helper/gateway/smux-gateway.service.in:$(UNITDIR)/smux-gateway.service \
+    helper/client/smux-helper.service.in:$(UNITDIR)/smux-helper.service \
+    helper/client/smux-helper.socket:$(UNITDIR)/smux-helper.socket \
+    helper/client/smux-helper-user.service.in:$(USERUNITDIR)/smux-helper.service \
+    helper/client/smux-helper-user.socket:$(USERUNITDIR)/smux-helper.socket \
+    helper/client/smuxshim.sysusers:$(SYSUSERSDIR)/smuxshim.conf \
+    helper/client/smuxshim.tmpfiles:$(TMPFILESDIR)/smuxshim.conf
+left_of  = $(firstword $(subst :, ,$(1)))
+right_of = $(DESTDIR)$(lastword $(subst :, ,$(1)))
+define install_service_file
+	@install -d $(dir $(call right_of,$(1)))
+	sed 's|@BINDIR@|$(BINDIR)|' $(call left_of,$(1)) >$(call right_of,$(1))
+	@chmod 644 $(call right_of,$(1))
+
+endef
+
 .PHONY: install uninstall
 install: all $(BUILD)/smux.pc $(if $(HAVE_SCDOC),man) $(if $(LIBDIR32),shim32)
 	install -d $(D_BIN) $(D_LIB)/pkgconfig $(D_INC)
@@ -318,6 +340,7 @@ install: all $(BUILD)/smux.pc $(if $(HAVE_SCDOC),man) $(if $(LIBDIR32),shim32)
 	install -m 755 $(BUILD)/libsmuxshim.so $(D_LIB)
 	$(if $(LIBDIR32),install -D -m 755 $(BUILD)/32/libsmuxshim.so $(DESTDIR)$(LIBDIR32)/libsmuxshim.so)
 	$(if $(PROGS),install -m 755 $(PROGS) $(D_BIN))
+	$(foreach file,$(SERVICE_FILES),$(call install_service_file,$(file)))
 	$(foreach page,$(MAN_READY),install -D -m 644 $(page) $(call installed_page,$(page)) &&) true
 	$(if $(HAVE_SCDOC),,@echo "  SKIP  manual pages: no $(SCDOC) to build them")
 
@@ -326,6 +349,7 @@ uninstall:
 	rm -f $(addprefix $(D_INC)/,$(notdir $(HEADERS)))
 	rm -f $(addprefix $(D_LIB)/,libsmux.a libsmux.so $(SONAME) $(SO_FILE) pkgconfig/smux.pc)
 	rm -f $(if $(LIBDIR32),$(DESTDIR)$(LIBDIR32)/libsmuxshim.so)
+	rm -f $(foreach file,$(SERVICE_FILES),$(call right_of,$(file)))
 	rm -f $(D_LIB)/libsmuxshim.so $(addprefix $(D_BIN)/,$(notdir $(PROGS)))
 
 clean:

@@ -19,6 +19,7 @@
 #include "helper/net/events.h"
 #include "helper/net/listen.h"
 #include "helper/net/log.h"
+#include "helper/net/passed_sockets.h"
 #include "helper/net/stranger.h"
 
 /* Clients at once. smuxctl is short-lived; `connect` waits at most for connect-timeout. */
@@ -37,7 +38,7 @@ struct admin {
     } path, abstract; /* if the path is gone, smuxctl uses the abstract name */
     struct admin_clients clients;
     struct sockaddr_un name;
-    ino_t inode; /* of the path: another helper may have replaced the file */
+    ino_t inode; /* of the path: another helper may have replaced the file. 0: it was passed */
 };
 
 bool admin_path(char *out, size_t size, const char *path) {
@@ -249,10 +250,11 @@ static int start_accepting(struct admin *control, struct admin_listener *listene
 
 /* A draining helper may still answer there. This helper has the lock, so it may replace the
  * file. */
-static void take_place(const char *path) {
+static void take_place(const struct sockaddr_un *name) {
     struct stat st;
-    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-        unlink(path);
+    if (!passed_sockets_have((const struct sockaddr *)name, sizeof *name) &&
+        lstat(name->sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
+        unlink(name->sun_path);
 }
 
 static void listen_abstract(struct admin *control) {
@@ -279,12 +281,12 @@ struct admin *admin_new(struct helper *helper, const char *path) {
         control->clients.conns = &helper->conns;
         control->name.sun_family = AF_UNIX;
         if (admin_path(control->name.sun_path, sizeof control->name.sun_path, path)) {
-            take_place(control->name.sun_path);
+            take_place(&control->name);
             fd = listen_open_unix((struct sockaddr *)&control->name, sizeof control->name, 0600,
                                   &why);
         }
     }
-    if (fd >= 0 && lstat(control->name.sun_path, &st) == 0)
+    if (fd >= 0 && !passed_sockets_was(fd) && lstat(control->name.sun_path, &st) == 0)
         control->inode = st.st_ino;
     int error = fd < 0 ? fd : start_accepting(control, &control->path, fd);
     if (error == 0) {

@@ -23,7 +23,9 @@
 #include "helper/client/shim_listener.h"
 #include "helper/net/inherited.h"
 #include "helper/net/log.h"
+#include "helper/net/passed_sockets.h"
 #include "helper/net/sandbox.h"
+#include "helper/net/service_notify.h"
 #include "helper/net/signals.h"
 
 #define PATH_SIZE 256
@@ -63,6 +65,8 @@ struct process {
     struct upstream_trust trust; /* the same */
     char path[PATH_SIZE];        /* of the socket */
     int lock_fd;
+    bool activated; /* its socket was passed by a service manager */
+    struct service_pulse pulse;
     struct loop_timer second; /* for the birthplace */
     unsigned idle_seconds;
     uint64_t begun_seen; /* helper.conns.begun_total a second ago */
@@ -137,9 +141,22 @@ static void tell_restart(const struct config_helper *old, const struct config_he
             log_info("%s: the changed value takes effect only after a restart", key->name);
 }
 
+static void describe(const struct service_pulse *pulse, char *out, size_t size) {
+    const struct helper *helper = &container_of(pulse, struct process, pulse)->helper;
+    snprintf(out, size, "%s: %u connections", helper->draining ? "draining" : "serving",
+             helper->conns.count);
+}
+
+static void say_ready(const struct process *process) {
+    char status[SERVICE_STATUS_MAX];
+    describe(&process->pulse, status, sizeof status);
+    service_ready(status);
+}
+
 static bool reload(struct helper *helper, char *message, size_t size) {
     struct process *process = container_of(helper, struct process, helper);
     struct config_error error;
+    service_reloading();
     log_reopen();
     struct admission admission;
     struct upstream_trust trust = {0};
@@ -152,16 +169,21 @@ static bool reload(struct helper *helper, char *message, size_t size) {
         log_set_level(log_level_of(process, config));
         log_info("configuration reloaded: %u gateways, %u routes", config->n_gateways,
                  config->routes.n_routes);
+        say_ready(process);
         return true;
     }
     snprintf(message, size, "%s", config ? "out of memory" : error.text);
     upstream_trust_free(&trust);
     free(config);
     log_error("configuration not reloaded: %s", message);
+    say_ready(process);
     return false;
 }
 
+#define STOP_US 5000000u
+
 static void stop(struct helper *helper) {
+    service_stopping("stopping", STOP_US);
     loop_stop(helper->reactor.loop);
 }
 
@@ -169,6 +191,9 @@ static void stop(struct helper *helper) {
  * control socket as well (admin_new); until then this one answers there. */
 static void give_way(struct helper *helper) {
     struct process *process = container_of(helper, struct process, helper);
+    if (process->activated)
+        log_warn("the service manager keeps the socket: new connections wait until this helper has "
+                 "ended");
     admin_give_way(process->control);
     close(process->lock_fd);
     process->lock_fd = -1;
@@ -197,6 +222,11 @@ static int already_running(const char *path) {
     return 0;
 }
 
+/* A socket that was passed to this process answers, too. */
+static bool answers(const struct process *process) {
+    return !process->activated && helper_place_answers(process->path);
+}
+
 /* Takes the lock. Returns -1 to continue, or the exit status. If another helper is just starting,
  * which has the lock but does not listen yet, waits for it. */
 static int become_the_instance(struct process *process) {
@@ -209,19 +239,28 @@ static int become_the_instance(struct process *process) {
         process->lock_fd = runtime_lock(process->path);
         /* A running helper may hold another lock file, if its folder was deleted and made again. */
         if (process->lock_fd >= 0)
-            return helper_place_answers(process->path) ? already_running(process->path) : -1;
+            return answers(process) ? already_running(process->path) : -1;
         if (process->lock_fd != -EAGAIN) {
             fprintf(stderr, "smux-helper: lock next to %s: %s\n", process->path,
                     strerror(-process->lock_fd));
             return 1;
         }
-        if (helper_place_answers(process->path))
+        if (answers(process))
             return already_running(process->path);
         usleep(LOCK_PAUSE_US);
     }
     fprintf(stderr, "smux-helper: another instance holds the lock next to %s and does not answer\n",
             process->path);
     return 1;
+}
+
+/* False after logging a socket that is none of this helper's. */
+static bool all_are_taken(const struct process *process) {
+    char left[200];
+    if (!passed_sockets_left(left, sizeof left))
+        return true;
+    log_error("%s was passed by the service manager, expected %s", left, process->path);
+    return false;
 }
 
 static bool start_helper(struct process *process, struct config *config) {
@@ -252,7 +291,7 @@ static bool start_helper(struct process *process, struct config *config) {
     helper->local = process->control ? shim_listener_new(&helper->conns, &helper->watches,
                                                          &helper->admission, process->path)
                                      : NULL;
-    return helper->local != NULL;
+    return helper->local != NULL && all_are_taken(process);
 }
 
 /* ---- Started where an init may wait for it ---- */
@@ -316,10 +355,13 @@ static int run(struct process *process, struct config *config, int ready_fd) {
                            look_at_birthplace);
         }
         confine(process, config);
+        say_ready(process);
+        service_pulse_start(&process->pulse, loop, NULL, describe);
         int error = loop_run(loop);
         if (error)
             log_error("event loop failed: %s", strerror(-error));
         status = error ? 1 : 0;
+        service_pulse_stop(&process->pulse);
         log_info("stopped");
     } else {
         fprintf(stderr, "smux-helper: cannot listen at %s\n", process->path);
@@ -350,6 +392,22 @@ static void keep_paths(struct options *options) {
         setenv("SMUXSHIM_CONFIG", file, 1);
 }
 
+/* Only for a helper in the foreground: the variables of one that a program has started are the
+ * program's. False after saying what cannot be used of what the service manager has left. */
+static bool meet_service_manager(struct process *process) {
+    struct sockaddr_un name;
+    int found = passed_sockets_find();
+    int error = found < 0 ? found : service_notify_open();
+    if (error) {
+        fprintf(stderr, "smux-helper: %s: %s\n", found < 0 ? "LISTEN_FDS" : "NOTIFY_SOCKET",
+                strerror(-error));
+        return false;
+    }
+    socklen_t len = helper_path_name(&name, process->path);
+    process->activated = len && passed_sockets_have((struct sockaddr *)&name, len);
+    return true;
+}
+
 int helper_process(int argc, char **argv) {
     static struct process process;
     struct config_error error;
@@ -369,6 +427,8 @@ int helper_process(int argc, char **argv) {
     if (!process.options.foreground) {
         keep_paths(&process.options);
         inherited_reset();
+    } else if (!meet_service_manager(&process)) {
+        return 2;
     }
     inherited_lift_limits();
     if (!process.options.foreground) {

@@ -16,6 +16,7 @@
 #include "helper/net/acceptor.h"
 #include "helper/net/listen.h"
 #include "helper/net/log.h"
+#include "helper/net/passed_sockets.h"
 #include "helper/net/stranger.h"
 
 /* Connections accepted per turn, so that many of them do not delay data. */
@@ -98,7 +99,8 @@ void shim_listener_stop(struct shim_listener *local) {
         return;
     loop_timer_clear(local->conns->reactor->loop, &local->guard);
     stranger_guard(false);
-    unlink(local->name.sun_path);
+    if (!passed_sockets_was(local->path.acceptor.watch.fd)) /* else it is the service manager's */
+        unlink(local->name.sun_path);
     close_listener(&local->path);
     close_listener(&local->abstract);
 }

@@ -20,7 +20,8 @@ struct shim_listener;
 struct shim_listener *shim_listener_new(struct conns *conns, struct abandon_watches *watches,
                                         const struct admission *admission, const char *path);
 
-/* Stops listening and removes the path; requests in progress continue. NULL is fine. */
+/* Stops listening and removes the path, unless the service manager listens there too
+ * (passed_sockets.h); requests in progress continue. NULL is fine. */
 void shim_listener_stop(struct shim_listener *local);
 
 /* Frees it, after all connections have ended. NULL is fine. */

@@ -84,6 +84,15 @@ void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *c
         gateway_session_know(container_of(link, struct gateway_session, link));
 }
 
+struct gateway_load gateway_load(const struct gateway *gateway) {
+    struct gateway_load load = {0};
+    list_for_each(link, &gateway->sessions.all) {
+        load.sessions++;
+        load.streams += container_of(link, struct gateway_session, link)->targets;
+    }
+    return load;
+}
+
 /* ---- Drain ---- */
 
 static void drain_done(struct loop_task *task) {

@@ -35,6 +35,12 @@ int gateway_listen(struct gateway *gateway, int fd, enum config_scheme scheme,
 int gateway_take(struct gateway *gateway, struct carrier *carrier,
                  const struct gateway_source *source);
 
+/* How many sessions it has, and how many streams they have. */
+struct gateway_load {
+    uint32_t sessions, streams;
+};
+struct gateway_load gateway_load(const struct gateway *gateway);
+
 /* Sets new rules and timeouts, for streams and sessions that begin from now on. */
 void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *config);
 

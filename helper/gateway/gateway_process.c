@@ -21,8 +21,10 @@
 #include "helper/net/file_broker.h"
 #include "helper/net/inherited.h"
 #include "helper/net/log.h"
+#include "helper/net/passed_sockets.h"
 #include "helper/net/privileges.h"
 #include "helper/net/sandbox.h"
+#include "helper/net/service_notify.h"
 #include "helper/net/signals.h"
 
 /* What the command line says, kept for reloading. */
@@ -47,6 +49,7 @@ struct process {
     struct gateway *gateway;
     struct tls_layer tls; /* for tls:// addresses */
     struct signals signals;
+    struct service_pulse pulse;
     bool draining;
     int status;
 };
@@ -132,13 +135,28 @@ static struct gateway_config *load_config(const struct options *options,
 
 /* ---- The process that serves ---- */
 
+static void describe(const struct service_pulse *pulse, char *out, size_t size) {
+    const struct process *process = container_of(pulse, struct process, pulse);
+    struct gateway_load load = gateway_load(process->gateway);
+    snprintf(out, size, "%s: %u sessions, %u streams", process->draining ? "draining" : "serving",
+             load.sessions, load.streams);
+}
+
 static void on_drained(struct gateway *gateway, void *user) {
     struct process *process = user;
     (void)gateway;
     loop_stop(process->reactor.loop);
 }
 
+/* What the end takes longer than the drain. */
+#define STOP_MARGIN_US 5000000u
+
+static uint64_t stop_us(const struct gateway_config *config) {
+    return config->drain_timeout_ms * UINT64_C(1000) + STOP_MARGIN_US;
+}
+
 static void terminate(struct process *process) {
+    char status[SERVICE_STATUS_MAX];
     if (process->draining) {
         process->status = 1;
         loop_stop(process->reactor.loop);
@@ -146,6 +164,8 @@ static void terminate(struct process *process) {
     }
     process->draining = true;
     log_info("draining");
+    describe(&process->pulse, status, sizeof status);
+    service_stopping(status, stop_us(process->config));
     gateway_drain(process->gateway, process->config->drain_timeout_ms, on_drained, process);
 }
 
@@ -161,13 +181,13 @@ static void reopen_logs(void) {
     access_log_reopen();
 }
 
-static void reload(struct process *process) {
-    struct config_error error;
+/* False, and one line in `error`: nothing has changed. */
+static bool reload(struct process *process, struct config_error *error) {
     reopen_logs();
-    struct gateway_config *config = load_config(process->options, &error);
+    struct gateway_config *config = load_config(process->options, error);
     if (!config) {
-        log_error("configuration not reloaded: %s", error.text);
-        return;
+        log_error("configuration not reloaded: %s", error->text);
+        return false;
     }
     log_set_level(config->log_level);
     reactor_set_memory(&process->reactor, config->max_memory);
@@ -178,12 +198,26 @@ static void reload(struct process *process) {
     free_config(process->config);
     process->config = config;
     log_info("configuration reloaded; addresses and workers need a restart to change");
+    return true;
+}
+
+/* The service manager waits for the end of a reload, and of one that fails, too. */
+static void reload_and_tell(struct process *process) {
+    char status[sizeof((struct config_error *)0)->text + 32];
+    struct config_error error;
+    service_reloading();
+    if (reload(process, &error))
+        describe(&process->pulse, status, sizeof status);
+    else
+        snprintf(status, sizeof status, "configuration not reloaded: %s", error.text);
+    if (!process->draining)
+        service_ready(status);
 }
 
 static void on_signal(struct signals *signals, int signo) {
     struct process *process = container_of(signals, struct process, signals);
     if (signo == SIGHUP)
-        reload(process);
+        reload_and_tell(process);
     else if (signo == SIGUSR1)
         reopen_logs();
     else if (signo != SIGCHLD)
@@ -217,6 +251,13 @@ static bool confine(const struct options *options, const struct gateway_config *
     return error == 0;
 }
 
+static void say_ready(struct process *process) {
+    char status[SERVICE_STATUS_MAX];
+    describe(&process->pulse, status, sizeof status);
+    service_ready(status);
+    service_pulse_start(&process->pulse, process->reactor.loop, worker_beat(), describe);
+}
+
 /* Runs the gateway on the worker's sockets until it is told to end. */
 static int serve(struct options *options, struct gateway_config *config,
                  const struct worker_sockets *sockets, int worker) {
@@ -244,9 +285,11 @@ static int serve(struct options *options, struct gateway_config *config,
     }
     if (!confine(options, config))
         return 1;
+    say_ready(&process);
     error = loop_run(process.reactor.loop);
     if (error)
         log_error("event loop failed: %s", strerror(-error));
+    service_pulse_stop(&process.pulse);
     gateway_free(process.gateway);
     tls_layer_use(&process.tls, NULL);
     access_log_stop();
@@ -314,6 +357,19 @@ static bool open_logs(const struct gateway_config *config) {
     return error == 0;
 }
 
+/* False after saying what cannot be used of what the service manager has left. */
+static bool meet_service_manager(void) {
+    int found = passed_sockets_find();
+    if (found < 0)
+        fprintf(stderr, "smux-gateway: LISTEN_FDS: expected at most %d descriptors from 3 on: %s\n",
+                PASSED_SOCKETS_MAX, strerror(-found));
+    int error = service_notify_open();
+    if (error)
+        fprintf(stderr, "smux-gateway: NOTIFY_SOCKET: expected a path or @NAME: %s\n",
+                strerror(-error));
+    return found >= 0 && error == 0;
+}
+
 int gateway_process(int argc, char **argv) {
     struct options options = {0};
     struct config_error error;
@@ -321,6 +377,8 @@ int gateway_process(int argc, char **argv) {
     int status = parse_options(&options, argc, argv);
     if (status >= 0)
         return status;
+    if (!options.show_pin && !meet_service_manager())
+        return 2;
     struct gateway_config *config = load_config(&options, &error);
     if (!config)
         return complain(error.text);
@@ -344,7 +402,8 @@ int gateway_process(int argc, char **argv) {
     struct serve_arguments arguments = {&options, config};
     if (config->workers == 1)
         return serve(&options, config, &sockets, 0);
-    status = workers_supervise(&sockets, (int)config->workers, serve_worker, &arguments);
+    status = workers_supervise(&sockets, (int)config->workers, stop_us(config), serve_worker,
+                               &arguments);
     free_config(arguments.config);
     return status;
 }

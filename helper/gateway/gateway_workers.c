@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +15,15 @@
 #include "helper/net/listen.h"
 #include "helper/net/log.h"
 #include "helper/net/loop.h"
+#include "helper/net/passed_sockets.h"
+#include "helper/net/service_notify.h"
+
+/* In a worker, its own. */
+static uint64_t *own_beat;
+
+uint64_t *worker_beat(void) {
+    return own_beat;
+}
 
 /* A worker that ends sooner than this after its start is replaced only after this time. */
 #define RESTART_PAUSE_S 1
@@ -24,7 +35,7 @@ static int open_one(const struct gateway_config *config, int i, int first) {
     struct config_address address = config->address[i];
     char text[CONFIG_URL_MAX + 1];
     const char *why;
-    if (first >= 0 && address.scheme == CONFIG_UNIX)
+    if (first >= 0 && (address.scheme == CONFIG_UNIX || passed_sockets_was(first)))
         return first;
     if (first >= 0) /* port 0: the one that the kernel chose for the first */
         address.port = listen_port(first);
@@ -54,6 +65,11 @@ bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_co
             if (sockets->fd[worker][i] < 0)
                 return false;
         }
+    if (passed_sockets_left(text, sizeof text)) {
+        log_error("%s was passed by the service manager, but is none of this gateway's addresses",
+                  text);
+        return false;
+    }
     for (int i = 0; i < sockets->count; i++)
         say_listening(config, i,
                       listen_text(sockets->fd[0][i], sockets->scheme[i], text, sizeof text));
@@ -69,6 +85,9 @@ struct supervisor {
     void *user;
     pid_t pid[WORKERS_MAX];           /* 0: not running */
     uint64_t started_us[WORKERS_MAX]; /* loop_clock_us; 0: never */
+    uint64_t *beat;    /* of each worker, shared with it: loop_clock_us of its last */
+    uint64_t drain_us; /* how long the end may take */
+    uint64_t told_us;  /* when the service manager was last told that all is well */
     bool ending;
 };
 
@@ -85,6 +104,7 @@ static int start_worker(struct supervisor *supervisor, int w) {
     pid_t parent = getpid();
     pid_t pid = fork();
     supervisor->started_us[w] = loop_clock_us();
+    __atomic_store_n(&supervisor->beat[w], supervisor->started_us[w], __ATOMIC_RELAXED);
     if (pid < 0) {
         log_error("worker %d: fork: %s", w, strerror(errno));
         return -1;
@@ -98,6 +118,8 @@ static int start_worker(struct supervisor *supervisor, int w) {
     if (getppid() != parent)
         return 1;
     close_others(supervisor, w);
+    service_notify_close();
+    own_beat = &supervisor->beat[w];
     return supervisor->serve(supervisor->user, supervisor->sockets, w);
 }
 
@@ -156,42 +178,113 @@ static int start_missing(struct supervisor *supervisor) {
     return -1;
 }
 
+/* ---- The service manager ---- */
+
+static const char *describe(const struct supervisor *supervisor, char *out, size_t size) {
+    snprintf(out, size, "%s: %d of %d workers run", supervisor->ending ? "draining" : "serving",
+             running(supervisor), supervisor->workers);
+    return out;
+}
+
+static void kill_the_stuck(struct supervisor *supervisor, uint64_t patience_us) {
+    for (int w = 0; w < supervisor->workers; w++) {
+        uint64_t beat = __atomic_load_n(&supervisor->beat[w], __ATOMIC_RELAXED);
+        if (supervisor->pid[w] == 0 || loop_clock_us() < beat + patience_us)
+            continue;
+        log_error("worker %d (pid %d) has done nothing for %.1f s: it is killed and replaced", w,
+                  (int)supervisor->pid[w], (double)(loop_clock_us() - beat) / 1e6);
+        kill(supervisor->pid[w], SIGKILL);
+    }
+}
+
+/* Four times in the watchdog's time. */
+static void tell_watchdog(struct supervisor *supervisor) {
+    char status[SERVICE_STATUS_MAX];
+    uint64_t watchdog_us = service_watchdog_us(), now = loop_clock_us();
+    if (watchdog_us == 0 || now < supervisor->told_us + watchdog_us / 4)
+        return;
+    supervisor->told_us = now;
+    kill_the_stuck(supervisor, watchdog_us);
+    service_alive(describe(supervisor, status, sizeof status));
+}
+
+/* How long to wait for a signal; false: for ever. */
+static bool pause_of(const struct supervisor *supervisor, struct timespec *pause) {
+    uint64_t us = service_watchdog_us() / 4;
+    bool whole = supervisor->ending || running(supervisor) == supervisor->workers;
+    if (!whole && (us == 0 || us > RESTART_PAUSE_S * 1000000u))
+        us = RESTART_PAUSE_S * 1000000u;
+    *pause = (struct timespec){.tv_sec = (time_t)(us / 1000000u),
+                               .tv_nsec = (long)(us % 1000000u) * 1000};
+    return us > 0;
+}
+
+/* ---- Signals ---- */
+
+static void end(struct supervisor *supervisor) {
+    char status[SERVICE_STATUS_MAX];
+    supervisor->ending = true;
+    service_stopping(describe(supervisor, status, sizeof status), supervisor->drain_us);
+}
+
 static void on_signal(struct supervisor *supervisor, int signo) {
+    char status[SERVICE_STATUS_MAX];
     if (signo == SIGCHLD) {
         reap(supervisor);
         return;
     }
     if (signo == SIGTERM || signo == SIGINT)
-        supervisor->ending = true;
+        end(supervisor);
+    if (signo == SIGHUP)
+        service_reloading();
     if (signo == SIGHUP || signo == SIGUSR1) {
         log_reopen();
         access_log_reopen(); /* for later workers */
     }
     pass_on(supervisor, signo);
+    if (signo == SIGHUP && !supervisor->ending)
+        service_ready(describe(supervisor, status, sizeof status));
 }
 
-int workers_supervise(struct worker_sockets *sockets, int workers,
+static void awaited(sigset_t *set) {
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    sigaddset(set, SIGUSR1);
+    sigaddset(set, SIGCHLD);
+}
+
+/* Returns a worker's exit status in it, -1 in the supervisor once all have ended. */
+static int supervise(struct supervisor *supervisor) {
+    char status[SERVICE_STATUS_MAX];
+    struct timespec pause;
+    sigset_t set;
+    awaited(&set);
+    for (bool told = false; !supervisor->ending || running(supervisor) > 0; told = true) {
+        int ended = supervisor->ending ? -1 : start_missing(supervisor);
+        if (ended >= 0)
+            return ended;
+        if (!told)
+            service_ready(describe(supervisor, status, sizeof status));
+        tell_watchdog(supervisor);
+        int signo = sigtimedwait(&set, NULL, pause_of(supervisor, &pause) ? &pause : NULL);
+        if (signo > 0)
+            on_signal(supervisor, signo);
+    }
+    return -1;
+}
+
+int workers_supervise(struct worker_sockets *sockets, int workers, uint64_t drain_us,
                       int (*serve)(void *, const struct worker_sockets *, int), void *user) {
     struct supervisor supervisor = {
-        .sockets = sockets, .workers = workers, .serve = serve, .user = user};
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGCHLD);
-    while (!supervisor.ending || running(&supervisor) > 0) {
-        if (!supervisor.ending) {
-            int status = start_missing(&supervisor);
-            if (status >= 0)
-                return status;
-        }
-        struct timespec pause = {.tv_sec = RESTART_PAUSE_S};
-        bool whole = supervisor.ending || running(&supervisor) == workers;
-        int signo = sigtimedwait(&set, NULL, whole ? NULL : &pause);
-        if (signo > 0)
-            on_signal(&supervisor, signo);
+        .sockets = sockets, .workers = workers, .serve = serve, .user = user, .drain_us = drain_us};
+    size_t size = sizeof *supervisor.beat * (size_t)workers;
+    supervisor.beat = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (supervisor.beat == MAP_FAILED) {
+        log_error("cannot start: %s", strerror(errno));
+        return 1;
     }
-    return 0;
+    int status = supervise(&supervisor);
+    return status < 0 ? 0 : status;
 }

@@ -17,14 +17,22 @@ struct worker_sockets {
 };
 
 /* Opens every worker's listening sockets: TCP ports are shared by SO_REUSEPORT, a unix socket is
- * one and the same for all. Logs where it listens. False after logging what failed. */
+ * one and the same for all, and so is one that was passed (passed_sockets.h). Logs where it
+ * listens. False after logging what failed. */
 bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_config *config);
 
 /* Runs `serve` in `workers` processes and replaces those that die, at most one a second each;
  * passes SIGHUP, SIGTERM and SIGINT on. Returns the exit status when all have ended after a
- * SIGTERM. In the worker, `serve` owns the sockets of that number and returns its exit status. */
-int workers_supervise(struct worker_sockets *sockets, int workers,
+ * SIGTERM, which may take `drain_us`. In the worker, `serve` owns the sockets of that number and
+ * returns its exit status.
+ *
+ * Speaks to the service manager for all of them (service_notify.h). If that has a watchdog, a
+ * worker that has not set its beat for that time is killed, and replaced. */
+int workers_supervise(struct worker_sockets *sockets, int workers, uint64_t drain_us,
                       int (*serve)(void *user, const struct worker_sockets *sockets, int worker),
                       void *user);
+
+/* In a worker: where it has to say that it is alive (service_pulse_start). NULL elsewhere. */
+uint64_t *worker_beat(void);
 
 #endif

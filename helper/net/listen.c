@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/common/endpoint.h"
+#include "helper/net/passed_sockets.h"
 #include "helper/net/sockaddr.h"
 
 static int fail(int fd, const char **why, const char *what) {
@@ -36,7 +37,10 @@ static bool is_stale(const struct sockaddr *addr, socklen_t len) {
 
 int listen_open_unix(const struct sockaddr *addr, socklen_t len, uint32_t mode, const char **why) {
     const struct sockaddr_un *un = (const struct sockaddr_un *)addr;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = passed_sockets_take(addr, len);
+    if (fd >= 0)
+        return fd;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return fail(fd, why, "no socket");
     bool bound = bind(fd, addr, len) == 0;
@@ -53,7 +57,10 @@ int listen_open_unix(const struct sockaddr *addr, socklen_t len, uint32_t mode, 
 
 static int open_tcp(const struct sockaddr *addr, socklen_t len, bool share, const char **why) {
     int one = 1;
-    int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = passed_sockets_take(addr, len);
+    if (fd >= 0)
+        return fd;
+    fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return fail(fd, why, "no socket");
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);

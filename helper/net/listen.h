@@ -15,11 +15,12 @@
 /* Opens a non-blocking listening socket at a carrier address. A unix socket file left behind by a
  * process that has ended is replaced; one in use is not. TCP hosts may be names (resolved,
  * blocking); `share` sets SO_REUSEPORT. Returns the fd, or a negative errno and in *why (static)
- * what failed. */
+ * what failed. One that was passed for that address (passed_sockets.h) is used as it is. */
 int listen_open(const struct config_address *address, bool share, uint32_t unix_mode,
                 const char **why);
 
-/* The same for a unix socket address: path or abstract. */
+/* The same for a unix socket address: path or abstract. The mode of a path that was passed stays as
+ * it is. */
 int listen_open_unix(const struct sockaddr *addr, socklen_t len, uint32_t mode, const char **why);
 
 /* Writes where the socket listens, as a URL of that scheme (with the port that the kernel chose).

@@ -16,7 +16,7 @@ setup_file() {
     export PKG_CONFIG_PATH=$stage/opt/smux/lib64/pkgconfig PKG_CONFIG_SYSROOT_DIR=$stage
 }
 
-@test "headers, libraries, programs, smux.pc and manual pages are installed below PREFIX and LIBDIR" {
+@test "headers, libraries, programs, smux.pc, units and manual pages are installed below PREFIX and LIBDIR" {
     run bash -c "cd '$stage' && find . ! -type d | sort"
     assert_output "./opt/smux/bin/smux-gateway
 ./opt/smux/bin/smux-helper
@@ -25,6 +25,13 @@ setup_file() {
 ./opt/smux/include/smux.h
 ./opt/smux/include/smux_blocking.h
 ./opt/smux/include/smux_config.h
+./opt/smux/lib/systemd/system/smux-gateway.service
+./opt/smux/lib/systemd/system/smux-helper.service
+./opt/smux/lib/systemd/system/smux-helper.socket
+./opt/smux/lib/systemd/user/smux-helper.service
+./opt/smux/lib/systemd/user/smux-helper.socket
+./opt/smux/lib/sysusers.d/smuxshim.conf
+./opt/smux/lib/tmpfiles.d/smuxshim.conf
 ./opt/smux/lib64/libsmux.a
 ./opt/smux/lib64/libsmux.so
 ./opt/smux/lib64/libsmux.so.0

@@ -1,0 +1,101 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# The units that `make install` installs: systemd understands them, and the daemons do their work
+# with what the units leave them.
+
+load /usr/lib/bats/bats-support/load
+load /usr/lib/bats/bats-assert/load
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+    stage=$BATS_FILE_TMPDIR/stage
+    export root stage
+    make -C "$root" BUILD="${BUILD:-build}" DESTDIR="$stage" PREFIX=/usr install >&2
+    # systemd-analyze looks for the programs.
+    sed -i "s|=/usr/bin/smux|=$stage/usr/bin/smux|" "$stage"/usr/lib/systemd/*/*.service
+    units=$stage/usr/lib/systemd
+    export units
+}
+
+@test "systemd-analyze verify says nothing about the system's units" {
+    run -0 systemd-analyze verify --man=no "$units"/system/smux-*
+    assert_output ""
+}
+
+@test "systemd-analyze verify says nothing about a user's units" {
+    local dir=$BATS_TEST_TMPDIR/run
+    mkdir -m 700 "$dir"
+    run -0 env XDG_RUNTIME_DIR="$dir" systemd-analyze verify --user --man=no "$units"/user/smux-*
+    assert_output ""
+}
+
+# exposure UNIT: systemd-analyze security's number for it.
+exposure() {
+    systemd-analyze security --offline=true --no-pager "$units/system/$1" |
+        sed -nE 's/.*Overall exposure level for .*: ([0-9.]+) .*/\1/p'
+}
+
+@test "systemd-analyze security finds at most 2.0 for the gateway, and 2.5 for the helper" {
+    run -0 exposure smux-gateway.service
+    awk -v found="$output" 'BEGIN { exit !(found != "" && found <= 2.0) }' || fail "gateway: $output"
+    run -0 exposure smux-helper.service
+    awk -v found="$output" 'BEGIN { exit !(found != "" && found <= 2.5) }' || fail "helper: $output"
+}
+
+@test "the users and folders that the units name are made by systemd-sysusers and systemd-tmpfiles" {
+    local there=$BATS_TEST_TMPDIR/root user
+    mkdir -p "$there/etc"
+    systemd-sysusers --root="$there" "$stage/usr/lib/sysusers.d/smuxshim.conf"
+    while read -r user; do
+        grep -q "^$user:" "$there/etc/passwd" || fail "no user $user"
+        grep -q "^$user:" "$there/etc/group" || fail "no group $user"
+    done < <(sed -nE 's/^(User|Group|SocketUser|SocketGroup)=//p' "$units"/system/*)
+    systemd-tmpfiles --root="$there" --create "$stage/usr/lib/tmpfiles.d/smuxshim.conf"
+    assert_equal "$(stat -c %a "$there/run/smuxshim")" 711
+    assert_equal "$(stat -c %u "$there/run/smuxshim")" "$(awk -F: '/^smux-helper:/ { print $3 }' "$there/etc/passwd")"
+    [ -d "$there/etc/smuxshim" ]
+}
+
+# Programs and sockets of an ordinary user, who may not enter bats' folders.
+setup() { public=$(mktemp -d /tmp/smuxshim-units.XXXXXX) && chown nobody "$public"; }
+teardown() { rm -r "$public"; }
+
+# starts UNIT PROGRAM ARGUMENT...: as an ordinary user with the unit's system calls, it says that its
+# sandbox is whole, and ends when it is told to. Builds with sanitizers have none.
+starts() {
+    local unit=$1 log=$BATS_TEST_TMPDIR/log tries=200
+    cp "$stage/usr/bin/$2" "$public"
+    python3 "$BATS_TEST_DIRNAME/system_calls.py" "$units/system/$unit" nobody "$public/$2" "${@:3}" >"$log" 2>&1 3>&- &
+    daemon=$!
+    until grep -q 'sandbox' "$log"; do
+        if ! kill -0 $daemon || [ $((tries -= 1)) = 0 ]; then
+            cat "$log"
+            return 1
+        fi
+        sleep 0.05
+    done
+    kill $daemon
+    wait $daemon || { cat "$log"; return 1; }
+    cat "$log"
+    grep -q 'no sandbox' "$log" || { grep -q 'sandbox: system calls filtered, files restricted' "$log" && ! grep -q warn: "$log"; }
+}
+
+@test "the gateway has its whole sandbox with the system calls that its unit leaves, and so have workers" {
+    starts smux-gateway.service smux-gateway --listen "unix://$public/socket" --allow '*'
+    starts smux-gateway.service smux-gateway --listen "unix://$public/socket" --allow '*' --workers 2
+}
+
+@test "the helper has its whole sandbox with the system calls that its unit leaves" {
+    export SMUXSHIM_SOCKET=$public/smuxshim-helper.sock
+    starts smux-helper.service smux-helper -f -g unix:///nowhere -r '10.0.0.0/8:*'
+    starts smux-helper.service smux-helper -f -g unix:///nowhere -r '10.0.0.0/8:*'
+}
+
+@test "without the system calls of its sandbox a daemon says so, and works" {
+    sed '/^SystemCallFilter=.*landlock/d' "$units/system/smux-helper.service" >"$units/system/smux-helper-bare.service"
+    export SMUXSHIM_SOCKET=$public/smuxshim-helper.sock
+    run starts smux-helper-bare.service smux-helper -f -g unix:///nowhere -r '10.0.0.0/8:*'
+    rm "$units/system/smux-helper-bare.service"
+    assert_output --regexp 'warn: (no sandbox|sandbox: .*files not restricted: no Landlock)'
+}
