@@ -69,7 +69,7 @@ static bool is_proxy(const struct carrier_listener *listener, const struct socka
 static void on_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *addr,
                         socklen_t len) {
     struct carrier_listener *listener = container_of(acceptor, struct carrier_listener, acceptor);
-    struct carrier_peer peer = {.addr = *addr};
+    struct carrier_peer peer = {.addr = *addr, .since_us = loop_now_us(acceptor->loop)};
     char text[CARRIER_TEXT_SIZE];
     struct endpoint proxy;
     if (is_proxy(listener, addr, len, &proxy)) {
@@ -82,10 +82,10 @@ static void on_accepted(struct acceptor *acceptor, int fd, const struct sockaddr
 
 /* One that says of nobody is a proxy's own, to see whether somebody is there. */
 static void on_passed(struct proxy_gate *gate, int fd, const struct endpoint *proxy,
-                      const struct proxy_header *header) {
+                      const struct proxy_header *header, uint64_t since_us) {
     struct carrier_listener *listener = container_of(gate, struct carrier_listener, gate);
     const struct endpoint *source = header->source.family ? &header->source : proxy;
-    struct carrier_peer peer = {.uid = (uid_t)-1};
+    struct carrier_peer peer = {.uid = (uid_t)-1, .since_us = since_us};
     char from[ENDPOINT_TEXT_SIZE], via[ENDPOINT_TEXT_SIZE], text[CARRIER_TEXT_SIZE];
     endpoint_to_sockaddr(source, &peer.addr);
     snprintf(text, sizeof text, "%s via %s", endpoint_text(source, from, sizeof from),
@@ -125,8 +125,11 @@ struct carrier_listener *carrier_listener_new(struct loop *loop, int fd, enum co
 }
 
 void carrier_listener_accept_proxy(struct carrier_listener *listener,
-                                   const struct networks *networks) {
+                                   const struct networks *networks, struct handshakes *handshakes,
+                                   uint64_t within_us) {
     listener->proxies = networks;
+    listener->gate.handshakes = handshakes;
+    listener->gate.within_us = within_us;
 }
 
 static void free_listener(struct loop_garbage *garbage) {

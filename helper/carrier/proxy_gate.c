@@ -3,6 +3,7 @@
 #include "helper/carrier/proxy_gate.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,8 @@
 struct proxy_wait {
     struct proxy_gate *gate;
     struct endpoint balancer;
+    uint64_t since_us;
+    struct handshake handshake;
     struct loop_watch watch;
     struct loop_timer timer;
     struct loop_garbage garbage;
@@ -27,16 +30,19 @@ static void free_wait(struct loop_garbage *garbage) {
 static void leave(struct proxy_wait *wait) {
     struct proxy_gate *gate = wait->gate;
     list_remove(&wait->link);
-    gate->count--;
+    if (gate->handshakes)
+        handshakes_leave(gate->handshakes, &wait->handshake);
     loop_watch_close(&wait->watch);
     loop_timer_clear(gate->loop, &wait->timer);
     loop_discard(gate->loop, &wait->garbage, free_wait);
 }
 
+static struct log_kind refusals = {.what = "carriers refused before their PROXY header"};
+
 static void refuse(const struct endpoint *balancer, const char *why) {
     char text[ENDPOINT_TEXT_SIZE];
-    log_warn("%s: carrier refused: %s (accept-proxy)", endpoint_text(balancer, text, sizeof text),
-             why);
+    log_few(&refusals, LOG_WARNING, "%s: carrier refused: %s (accept-proxy)",
+            endpoint_text(balancer, text, sizeof text), why);
 }
 
 static void refuse_and_leave(struct proxy_wait *wait, const char *why) {
@@ -44,21 +50,33 @@ static void refuse_and_leave(struct proxy_wait *wait, const char *why) {
     leave(wait);
 }
 
+static uint64_t patience_us(const struct proxy_gate *gate) {
+    return gate->within_us && gate->within_us < PROXY_GATE_US ? gate->within_us : PROXY_GATE_US;
+}
+
 static void on_due(struct loop_timer *timer) {
-    refuse_and_leave(container_of(timer, struct proxy_wait, timer), "no PROXY header within 5 s");
+    struct proxy_wait *wait = container_of(timer, struct proxy_wait, timer);
+    char why[60];
+    snprintf(why, sizeof why, "no PROXY header within %g s", (double)patience_us(wait->gate) / 1e6);
+    refuse_and_leave(wait, why);
+}
+
+static void give_way(struct handshake *handshake, const char *why) {
+    refuse_and_leave(container_of(handshake, struct proxy_wait, handshake), why);
 }
 
 static void pass(struct proxy_wait *wait, const struct proxy_header *header, size_t used) {
     uint8_t consumed[PROXY_HEADER_MAX];
     struct proxy_gate *gate = wait->gate;
     struct endpoint balancer = wait->balancer;
+    uint64_t since_us = wait->since_us;
     if (recv(wait->watch.fd, consumed, used, MSG_DONTWAIT) != (ssize_t)used) {
         refuse_and_leave(wait, "its PROXY header cannot be read");
         return;
     }
     int fd = loop_watch_release(gate->loop, &wait->watch);
     leave(wait);
-    gate->passed(gate, fd, &balancer, header);
+    gate->passed(gate, fd, &balancer, header, since_us);
 }
 
 static void on_fd(struct loop_watch *watch, uint32_t events) {
@@ -93,31 +111,36 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
     }
 }
 
-static struct proxy_wait *new_wait(struct proxy_gate *gate, int fd) {
-    struct proxy_wait *wait = calloc(1, sizeof *wait);
-    if (!wait)
-        return NULL;
-    int error = loop_watch_add(gate->loop, &wait->watch, fd, EPOLLIN | EPOLLRDHUP, on_fd);
+/* 0 or a negative errno. */
+static int wait_for_header(struct proxy_gate *gate, struct proxy_wait *wait, int fd) {
+    int error = 0;
+    wait->handshake.give_way = give_way;
+    if (gate->handshakes)
+        error = handshakes_enter(gate->handshakes, &wait->handshake, &wait->balancer, true);
     if (error == 0)
-        return wait;
-    free(wait);
-    errno = -error;
-    return NULL;
+        error = loop_watch_add(gate->loop, &wait->watch, fd, EPOLLIN | EPOLLRDHUP, on_fd);
+    if (error && gate->handshakes)
+        handshakes_leave(gate->handshakes, &wait->handshake);
+    return error;
 }
 
 void proxy_gate_enter(struct proxy_gate *gate, int fd, const struct endpoint *balancer) {
-    bool full = gate->count >= PROXY_GATE_MAX;
-    struct proxy_wait *wait = full ? NULL : new_wait(gate, fd);
-    if (!wait) {
-        refuse(balancer, full ? "too many that have not sent their PROXY header" : strerror(errno));
+    struct proxy_wait *wait = calloc(1, sizeof *wait);
+    int error = -ENOMEM;
+    if (wait) {
+        wait->gate = gate;
+        wait->balancer = *balancer;
+        wait->since_us = loop_now_us(gate->loop);
+        error = wait_for_header(gate, wait, fd);
+    }
+    if (error) {
+        refuse(balancer, strerror(-error));
         close(fd);
+        free(wait);
         return;
     }
-    wait->gate = gate;
-    wait->balancer = *balancer;
     list_prepend(&gate->waiting, &wait->link);
-    gate->count++;
-    loop_timer_set(gate->loop, &wait->timer, loop_now_us(gate->loop) + PROXY_GATE_US, on_due);
+    loop_timer_set(gate->loop, &wait->timer, wait->since_us + patience_us(gate), on_due);
 }
 
 void proxy_gate_close(struct proxy_gate *gate) {

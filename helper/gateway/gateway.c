@@ -41,6 +41,9 @@ struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config
     gateway->sessions.config = config;
     gateway->sessions.ended = check_drained;
     list_init(&gateway->sessions.all);
+    handshakes_init(&gateway->sessions.handshakes);
+    handshakes_limit(&gateway->sessions.handshakes, config->max_handshakes,
+                     config->max_handshakes_per_source);
     list_init(&gateway->listeners);
     gateway->sessions.resolver = resolver_new(reactor->loop, !config->of_helper, why);
     if (gateway->sessions.resolver)
@@ -73,12 +76,20 @@ void gateway_free(struct gateway *gateway) {
     free(gateway);
 }
 
+static void configure_listener(struct gateway *gateway, struct gateway_listener *entry) {
+    const struct gateway_config *config = gateway->sessions.config;
+    carrier_listener_accept_proxy(entry->listener, &config->accept_proxy,
+                                  &gateway->sessions.handshakes,
+                                  (uint64_t)config->hello_timeout_ms * 1000u);
+}
+
 void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *config) {
     struct gateway_sessions *sessions = &gateway->sessions;
     sessions->config = config;
+    handshakes_limit(&sessions->handshakes, config->max_handshakes,
+                     config->max_handshakes_per_source);
     list_for_each(link, &gateway->listeners)
-        carrier_listener_accept_proxy(container_of(link, struct gateway_listener, link)->listener,
-                                      &config->accept_proxy);
+        configure_listener(gateway, container_of(link, struct gateway_listener, link));
     gateway_clients_follow(&sessions->clients, config->clients);
     list_for_each(link, &sessions->all)
         gateway_session_know(container_of(link, struct gateway_session, link));
@@ -160,6 +171,8 @@ int gateway_take(struct gateway *gateway, struct carrier *carrier,
     return gateway_session_new(&gateway->sessions, carrier, source);
 }
 
+static struct log_kind refused = {.what = "carriers refused"};
+
 static void on_carrier(void *user, struct carrier *carrier, const struct carrier_peer *peer) {
     struct gateway *gateway = user;
     struct gateway_source source = gateway_source_of(peer);
@@ -169,7 +182,8 @@ static void on_carrier(void *user, struct carrier *carrier, const struct carrier
         error = gateway_take(gateway, carrier, &source);
     if (error == 0)
         return;
-    log_error("%s: carrier refused: %s", carrier->peer, why ? why : strerror(-error));
+    log_few(&refused, LOG_ERR, "%s: carrier refused: %s", carrier->peer,
+            why ? why : strerror(-error));
     carrier_close(carrier);
 }
 
@@ -185,7 +199,7 @@ int gateway_listen(struct gateway *gateway, int fd, enum config_scheme scheme,
         free(entry);
         return error;
     }
-    carrier_listener_accept_proxy(entry->listener, &gateway->sessions.config->accept_proxy);
+    configure_listener(gateway, entry);
     list_prepend(&gateway->listeners, &entry->link);
     return 0;
 }

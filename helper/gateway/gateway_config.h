@@ -53,6 +53,7 @@ struct gateway_config {
     uint32_t max_streams;       /* of one session */
     uint32_t max_sessions;      /* of one worker */
     uint32_t max_sessions_per_source;                   /* the same */
+    uint32_t max_handshakes, max_handshakes_per_source; /* the same */
     uint32_t hello_timeout_ms, first_stream_timeout_ms; /* the latter 0: none */
     uint32_t workers;
     uint32_t socket_mode;                 /* of unix sockets */

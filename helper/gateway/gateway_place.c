@@ -11,7 +11,7 @@
 /* ---- Sources ---- */
 
 struct gateway_source gateway_source_of(const struct carrier_peer *peer) {
-    struct gateway_source source = {.kind = GATEWAY_SOURCE_USER};
+    struct gateway_source source = {.kind = GATEWAY_SOURCE_USER, .since_us = peer->since_us};
     struct endpoint address;
     endpoint_from_sockaddr(&address, (const struct sockaddr *)&peer->addr, sizeof peer->addr);
     source.address = endpoint_unmapped(&address);
@@ -64,13 +64,15 @@ static void consider(struct least *least, struct gateway_session *session, enum 
     *least = (struct least){session, merit, extensions};
 }
 
+static struct log_kind dismissed = {.what = "carriers closed to make room for others"};
+
 static void dismiss(struct least *least) {
     struct gateway_session *session = least->session;
-    log_at(LOG_INFO, "%s: closed to make room for another carrier: %s",
-           session->pump->carrier->peer,
-           least->merit == MERIT_SILENT      ? "it has sent nothing"
-           : least->merit == MERIT_NO_STREAM ? "it has opened no stream"
-                                             : "its streams have ended");
+    log_few(&dismissed, LOG_INFO, "%s: closed to make room for another carrier: %s",
+            session->pump->carrier->peer,
+            least->merit == MERIT_SILENT      ? "it has sent nothing"
+            : least->merit == MERIT_NO_STREAM ? "it has opened no stream"
+                                              : "its streams have ended");
     gateway_session_dismiss(session, least->merit == MERIT_IDLE && least->extensions);
 }
 

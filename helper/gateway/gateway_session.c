@@ -18,8 +18,47 @@ static void free_session(struct loop_garbage *garbage) {
     free(container_of(garbage, struct gateway_session, garbage));
 }
 
+/* ---- While the peer is a stranger ---- */
+
+/* The lines that they can cause. */
+static struct log_kind begun = {.what = "sessions of clients that need not say who they are"};
+static struct log_kind refused = {.what = "sessions refused"};
+static struct log_kind silent = {.what = "sessions ended that had sent nothing"};
+
+/* It has proved who it is or, where it need not, has sent a frame. */
+static bool is_stranger(const struct gateway_session *session) {
+    return !session->known ||
+           (!*carrier_identity(session->pump->carrier) && !pump_has_heard(session->pump));
+}
+
+static void look_at_stranger(struct gateway_session *session) {
+    if (!is_stranger(session))
+        handshakes_leave(&session->sessions->handshakes, &session->handshake);
+}
+
+static void give_way(struct handshake *handshake, const char *why) {
+    struct gateway_session *session = container_of(handshake, struct gateway_session, handshake);
+    handshakes_leave(&session->sessions->handshakes, handshake);
+    if (is_stranger(session))
+        pump_fail(session->pump, SMUX_ERR_CLOSED, why);
+}
+
+/* Users of this machine are known by the kernel. */
+static int enter_as_stranger(struct gateway_session *session, const struct gateway_source *source) {
+    session->handshake.give_way = give_way;
+    if (!source || source->kind == GATEWAY_SOURCE_USER)
+        return 0;
+    return handshakes_enter(&session->sessions->handshakes, &session->handshake, &source->address,
+                            false);
+}
+
+static void on_hello(struct pump *pump) {
+    look_at_stranger(pump->user);
+}
+
 static void on_accepted(struct pump *pump, smux_stream *stream) {
     struct gateway_session *session = pump->user;
+    look_at_stranger(session);
     session->used_us = loop_now_us(pump->reactor->loop);
     gateway_target_accept(session, stream);
 }
@@ -89,9 +128,12 @@ void gateway_session_know(struct gateway_session *session) {
         change_client(session, NULL);
     if (why)
         pump_fail(pump, SMUX_ERR_CLOSED, why);
-    else if (!session->known)
+    else if (!session->known && *carrier_identity(pump->carrier))
         log_info("%s: session begins", pump->carrier->peer);
+    else if (!session->known)
+        log_few(&begun, LOG_INFO, "%s: session begins", pump->carrier->peer);
     session->known |= !why;
+    look_at_stranger(session);
 }
 
 static void on_ready(struct pump *pump) {
@@ -105,11 +147,15 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     smux_session_get_info(pump->session, &info);
     bool usual = error == SMUX_ERR_CARRIER || error == SMUX_ERR_CLOSED;
     if (!session->known)
-        log_warn("%s: session refused: %s", pump->carrier->peer, why);
+        log_few(&refused, LOG_WARNING, "%s: session refused: %s", pump->carrier->peer, why);
+    else if (is_stranger(session))
+        log_few(&silent, LOG_INFO, "%s: session ended after 0 streams: %s", pump->carrier->peer,
+                why);
     else
         log_at(usual ? LOG_INFO : LOG_WARNING, "%s: session ended after %llu streams: %s",
                pump->carrier->peer, (unsigned long long)info.accepted, why);
     list_remove(&session->link);
+    handshakes_leave(&sessions->handshakes, &session->handshake);
     change_client(session, NULL);
     loop_timer_clear(sessions->reactor->loop, &session->timer);
     resolver_client_free(session->names);
@@ -162,15 +208,26 @@ static void on_hello_due(struct loop_timer *timer) {
     const struct gateway_config *config = session->sessions->config;
     smux_session_info info;
     smux_session_get_info(session->pump->session, &info);
-    if (info.frames_in == 0)
+    look_at_stranger(session);
+    if (!carrier_is_ready(session->pump->carrier))
+        pump_fail(session->pump, SMUX_ERR_CLOSED, "no handshake within hello-timeout");
+    else if (info.frames_in == 0)
         pump_fail(session->pump, SMUX_ERR_CLOSED, "no frame within hello-timeout");
     else if (config->first_stream_timeout_ms > 0)
         set_deadline(session, (uint64_t)config->first_stream_timeout_ms * 1000u,
                      on_first_stream_due);
 }
 
+/* From when it was accepted, wherever it has waited since. */
+static void set_hello_deadline(struct gateway_session *session) {
+    struct loop *loop = session->sessions->reactor->loop;
+    uint64_t since_us = session->source.since_us ? session->source.since_us : loop_now_us(loop);
+    uint64_t within_us = (uint64_t)session->sessions->config->hello_timeout_ms * 1000u;
+    loop_timer_set(loop, &session->timer, since_us + within_us, on_hello_due);
+}
+
 static const struct pump_ops session_ops = {
-    .ready = on_ready, .accepted = on_accepted, .closed = on_closed};
+    .ready = on_ready, .accepted = on_accepted, .hello = on_hello, .closed = on_closed};
 
 int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carrier,
                         const struct gateway_source *source) {
@@ -184,9 +241,14 @@ int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carri
     smux.max_streams = config->max_streams;
     smux.max_promised = reactor_promises(sessions->reactor);
     session->sessions = sessions;
-    session->pump = pump_new(sessions->reactor, carrier, SMUX_SERVER, &smux, &session_ops, session);
-    if (!session->pump) {
-        int error = -errno;
+    int error = enter_as_stranger(session, source);
+    if (error == 0) {
+        session->pump =
+            pump_new(sessions->reactor, carrier, SMUX_SERVER, &smux, &session_ops, session);
+        error = session->pump ? 0 : -errno;
+    }
+    if (error) {
+        handshakes_leave(&sessions->handshakes, &session->handshake);
         free(session);
         return error;
     }
@@ -194,7 +256,7 @@ int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carri
     session->used_us = loop_now_us(sessions->reactor->loop);
     if (source) {
         session->source = *source;
-        set_deadline(session, (uint64_t)config->hello_timeout_ms * 1000u, on_hello_due);
+        set_hello_deadline(session);
     }
     gateway_session_know(session);
     return 0;

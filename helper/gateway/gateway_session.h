@@ -8,6 +8,7 @@
 #ifndef HELPER_GATEWAY_GATEWAY_SESSION_H
 #define HELPER_GATEWAY_GATEWAY_SESSION_H
 
+#include "helper/carrier/handshakes.h"
 #include "helper/gateway/gateway_client.h"
 #include "helper/gateway/gateway_config.h"
 #include "helper/net/own_addresses.h"
@@ -26,6 +27,7 @@ struct gateway_source {
     uint32_t kind;           /* enum gateway_source_kind */
     uint8_t id[8];           /* the address, its /64, or the uid */
     struct endpoint address; /* of the carrier's other end; family 0: it has none */
+    uint64_t since_us;       /* when it was accepted, by the loop's clock; 0: now */
 };
 
 struct gateway_session;
@@ -38,6 +40,7 @@ struct gateway_sessions {
     struct resolver *resolver;
     struct own_addresses own;                         /* of this host */
     struct list all;                                  /* the last one first */
+    struct handshakes handshakes;                     /* those of `all` whose peers are strangers */
     struct gateway_client *clients;                   /* those that have had a session */
     void (*ended)(struct gateway_sessions *sessions); /* one of them, which has left the list */
 };
@@ -51,6 +54,7 @@ struct gateway_session {
     uint32_t targets;              /* of its streams */
     uint16_t address_len;          /* of the carrier's peer, whose name comes behind it */
     bool known;                    /* it has been admitted */
+    struct handshake handshake;    /* in sessions->handshakes while the peer is a stranger */
     uint64_t used_us;              /* when its last stream was opened, at first when it began */
     bool leaving;                  /* it has given up its place */
     struct loop_timer timer;       /* of its deadlines */

@@ -13,20 +13,13 @@
 
 #include "helper/net/file_broker.h"
 
-/* Lines of one second. */
-struct budget {
-    uint64_t second;
-    unsigned lines;  /* written in it */
-    unsigned missed; /* suppressed in it */
-};
-
 /* Users whose lines are counted separately in one second; these are enough to use up the lines of
  * all users. */
 #define USERS_MAX 64
 
 struct user_budget {
     unsigned uid;
-    struct budget budget;
+    struct log_budget budget;
 };
 
 static struct {
@@ -35,7 +28,8 @@ static struct {
     bool to_syslog;
     int fd;
     int level;
-    struct budget own, users; /* of the process, and of all users together */
+    struct log_budget own, users; /* of the process, and of all users together */
+    struct log_kind *kinds;       /* of which a line was written or suppressed */
     struct user_budget user[USERS_MAX];
 } state = {.ident = "smux", .fd = STDERR_FILENO, .level = LOG_INFO};
 
@@ -128,15 +122,15 @@ static void put_line(int level, const char *text) {
 /* ---- Budgets ---- */
 
 /* Begins a new second. True if something was suppressed in the old one: *missed lines. */
-static bool roll(struct budget *budget, uint64_t now, unsigned *missed) {
+static bool roll(struct log_budget *budget, uint64_t now, unsigned *missed) {
     *missed = budget->missed;
     if (budget->second == now)
         return false;
-    *budget = (struct budget){.second = now};
+    *budget = (struct log_budget){.second = now};
     return *missed > 0;
 }
 
-static bool spend(struct budget *budget, unsigned limit) {
+static bool spend(struct log_budget *budget, unsigned limit) {
     bool any = budget->lines < limit;
     *(any ? &budget->lines : &budget->missed) += 1;
     return any;
@@ -156,6 +150,12 @@ static void begin_second(uint64_t now) {
     }
     if (roll(&state.users, now, &missed)) {
         snprintf(text, sizeof text, "%u lines about users suppressed", missed);
+        put_line(LOG_WARNING, text);
+    }
+    for (struct log_kind *kind = state.kinds; kind; kind = kind->next) {
+        if (!roll(&kind->budget, now, &missed))
+            continue;
+        snprintf(text, sizeof text, "%u lines suppressed: %s", missed, kind->what);
         put_line(LOG_WARNING, text);
     }
     if (roll(&state.own, now, &missed)) {
@@ -218,6 +218,30 @@ void log_at(int level, const char *format, ...) {
         return;
     begin_line();
     if (spend(&state.own, LOG_LINES_PER_SECOND)) {
+        errno = saved;
+        va_start(args, format);
+        log_text(level, format, args);
+        va_end(args);
+    }
+    errno = saved;
+}
+
+static bool admit_kind(struct log_kind *kind) {
+    if (!kind->known) {
+        kind->known = true;
+        kind->next = state.kinds;
+        state.kinds = kind;
+    }
+    return spend(&kind->budget, LOG_KIND_LINES_PER_SECOND);
+}
+
+void log_few(struct log_kind *kind, int level, const char *format, ...) {
+    int saved = errno;
+    va_list args;
+    if (!log_wants(level))
+        return;
+    begin_line();
+    if (admit_kind(kind)) {
         errno = saved;
         va_start(args, format);
         log_text(level, format, args);

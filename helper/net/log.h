@@ -9,6 +9,7 @@
 #define HELPER_NET_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <syslog.h>
 
 /* `target` is "stderr", "syslog" or the path of a file, opened for appending. `ident` must outlive
@@ -36,7 +37,28 @@ void log_at(int level, const char *format, ...) __attribute__((format(printf, 2,
  * process's own limit. Lines of the process's own user count as the process's. */
 void log_of(unsigned uid, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Lines of one second. */
+struct log_budget {
+    uint64_t second;
+    unsigned lines;  /* written in it */
+    unsigned missed; /* suppressed in it */
+};
+
+/* A kind of line that anybody on the network can cause. Static; `what` is set, the rest zeroed. */
+struct log_kind {
+    const char *what; /* the lines say, for that of how many were suppressed */
+    struct log_budget budget;
+    struct log_kind *next;
+    bool known;
+};
+
+/* The same for a line of such a kind: a few per second, and then only how many more there were.
+ * They do not count against the process's own limit. */
+void log_few(struct log_kind *kind, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 #define LOG_LINES_PER_SECOND       500
+#define LOG_KIND_LINES_PER_SECOND  25
 #define LOG_USERS_LINES_PER_SECOND 250
 #define LOG_USER_LINES_PER_SECOND  50
 

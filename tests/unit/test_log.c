@@ -94,6 +94,22 @@ static void the_number_of_suppressed_lines_is_logged(void **state) {
     assert_int_equal(lines_with("next"), 1);
 }
 
+static struct log_kind strangers = {.what = "about strangers"};
+
+static void a_kind_that_strangers_cause_suppresses_no_other_line_and_is_counted(void **state) {
+    (void)state;
+    begin_a_second();
+    for (int i = 0; i < 5000; i++)
+        log_few(&strangers, LOG_WARNING, "stranger %d", i);
+    log_error("of the process");
+    assert_int_equal(lines_with("of the process"), 1);
+    assert_in_range(lines_with("stranger"), LOG_KIND_LINES_PER_SECOND,
+                    3 * LOG_KIND_LINES_PER_SECOND);
+    begin_a_second();
+    log_info("next");
+    assert_true(lines_with("lines suppressed: about strangers") >= 1);
+}
+
 static void the_owner_shares_the_budget_of_the_process(void **state) {
     (void)state;
     begin_a_second();
@@ -104,6 +120,9 @@ static void the_owner_shares_the_budget_of_the_process(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            a_kind_that_strangers_cause_suppresses_no_other_line_and_is_counted, setup_log,
+            teardown_log),
         cmocka_unit_test_setup_teardown(the_owner_shares_the_budget_of_the_process, setup_log,
                                         teardown_log),
         cmocka_unit_test_setup_teardown(a_users_flood_suppresses_no_line_of_the_process, setup_log,
