@@ -94,13 +94,19 @@ static int error_to_tell(int error) {
     return error;
 }
 
-static int verify_by_authority(X509_STORE_CTX *store, const struct tls_trust *trust, bool server,
+/* `pin` is not listed. */
+static int verify_by_authority(X509_STORE_CTX *store, const char *pin,
+                               const struct tls_trust *trust, bool server,
                                struct tls_verdict *verdict) {
     verdict->by_authority = X509_verify_cert(store) == 1;
     if (verdict->by_authority)
         return 1;
     int error = X509_STORE_CTX_get_error(store);
     explain(error, X509_STORE_CTX_get_error_depth(store), trust, server, verdict);
+    size_t len = strlen(verdict->why);
+    if (trust->pins[0] && is_foreign(error))
+        snprintf(verdict->why + len, sizeof verdict->why - len, ", and its pin is not listed: %s",
+                 pin);
     return refuse(store, error_to_tell(error));
 }
 
@@ -127,7 +133,7 @@ int tls_verify(X509_STORE_CTX *store, const struct tls_trust *trust, bool server
         return 1;
     }
     if (trust->by_authority)
-        return verify_by_authority(store, trust, server, verdict);
+        return verify_by_authority(store, pin, trust, server, verdict);
     if (trust->pins[0])
         explain_pin(pin, trust, server, verdict);
     else
