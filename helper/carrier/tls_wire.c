@@ -63,15 +63,20 @@ static const char *spoken_instead(const struct tls_wire *wire) {
     return wire->server ? "the client does not speak TLS" : "the gateway does not speak TLS there";
 }
 
+/* A server's: follows the client's hello, and ends it where it grows too long. */
+static void look_at_hello(struct tls_wire *wire, const uint8_t *data, size_t len) {
+    tls_hello_look(&wire->hello, data, len);
+    if (wire->hello.too_long || (!wire->hello.whole && wire->in_len == TLS_IN_SIZE_STRANGER))
+        wire->not_tls = "the client's hello is longer than is taken here";
+}
+
 /* What is no TLS at all is told as such: OpenSSL would call it a wrong version. */
 static void look_at_stranger(struct tls_wire *wire, const uint8_t *data, size_t len) {
     if (!wire->heard)
         wire->not_tls = spoken_instead(wire);
     wire->heard = true;
     if (wire->server && !wire->not_tls)
-        tls_hello_look(&wire->hello, data, len);
-    if (wire->hello.too_long || (!wire->hello.whole && wire->in_len == TLS_IN_SIZE_STRANGER))
-        wire->not_tls = "the client's hello is longer than is taken here";
+        look_at_hello(wire, data, len);
     if (wire->not_tls)
         wire->read_error = EPROTO;
 }

@@ -171,6 +171,20 @@ same_again() { [ "$(fetch small)" = hello ]; }
     [ "$(fetch small)" = hello ]
 }
 
+@test "certificates of 29 KiB on either side are taken" {
+    authority root
+    extensions="subjectAltName=@names
+[names]
+IP.1 = 127.0.0.1
+$(seq -f "DNS.%g = name-of-forty-letters-that-make-it-long.example" 600)"
+    certificate gw root gateway
+    certificate laptop root laptop
+    [ "$(openssl x509 -in gw.pem -outform DER | wc -c)" -gt 29000 ]
+    tls_gateway "key = $PWD/gw.key" "cert = $PWD/gw.pem" "client-ca = $PWD/root.pem"
+    tls_helper "ca = $PWD/root.pem" "key = $PWD/laptop.key" "cert = $PWD/laptop.pem"
+    [ "$(fetch small)" = hello ]
+}
+
 @test "an encrypted key, one of another certificate, and no way to know the peer are refused at the start" {
     authority root
     certificate gw root gateway
