@@ -141,6 +141,7 @@ $(BUILD)/libsmuxshim.so: $(call obj,$(SHIM_SRC)) $(BUILD)/libcommon_shim.a shim/
 # A launcher beside ../lib finds the preload library by itself; this is where to look otherwise.
 $(call obj,$(LAUNCHER_MAIN_SRC) $(LAUNCHER_SRC)): CFLAGS_ALL += -DSMUXSHIM_LIBDIR='"$(LIBDIR)"' \
     -DSMUXSHIM_VERSION='"$(VERSION)"'
+$(BUILD)/obj/shim/base/version_note.o: CFLAGS_ALL += -DSMUXSHIM_VERSION='"$(VERSION)"'
 
 define shim_prog
 $(call progname,$(1)): $(call obj,$(1) $(LAUNCHER_SRC)) $(BUILD)/libcommon.a

@@ -55,6 +55,13 @@ static struct helper *helper_of(const struct admin_client *client) {
     return container_of(client->clients, struct admin, clients)->helper;
 }
 
+static json_t *limits_status(const struct helper *helper) {
+    const struct config_helper *config = &helper->config->helper;
+    return json_pack("{s:I, s:I, s:I}", "descriptors", (json_int_t)helper->conns.descriptors,
+                     "max_streams", (json_int_t)config->max_streams, "max_streams_per_user",
+                     (json_int_t)conns_streams_per_user(&helper->conns));
+}
+
 static void command_status(struct admin_client *client, json_t *request) {
     struct helper *helper = helper_of(client);
     json_t *sessions = json_array();
@@ -63,11 +70,13 @@ static void command_status(struct admin_client *client, json_t *request) {
     uint64_t up_us = loop_now_us(helper->reactor.loop) - helper->began_us;
     admin_client_list_streams(
         client,
-        json_pack("{s:b, s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:o}", "ok", 1, "pid", (int)getpid(),
-                  "version", SMUX_LIBRARY_VERSION, "config", helper->config->file, "uptime_ms",
-                  (json_int_t)(up_us / 1000), "draining", (int)helper->draining, "connections",
-                  (json_int_t)helper->conns.count, "connections_total",
-                  (json_int_t)helper->conns.routed_total, "sessions", sessions));
+        json_pack("{s:b, s:i, s:I, s:s, s:i, s:s, s:I, s:b, s:I, s:I, s:o, s:o}", "ok", 1, "pid",
+                  (int)getpid(), "uid", (json_int_t)geteuid(), "version", SMUX_LIBRARY_VERSION,
+                  "control_version", HELPER_PROTOCOL_VERSION, "config", helper->config->file,
+                  "uptime_ms", (json_int_t)(up_us / 1000), "draining", (int)helper->draining,
+                  "connections", (json_int_t)helper->conns.count, "connections_total",
+                  (json_int_t)helper->conns.routed_total, "limits", limits_status(helper),
+                  "sessions", sessions));
 }
 
 static bool get_destination(struct admin_client *client, json_t *request,
@@ -143,13 +152,26 @@ static void command_connect(struct admin_client *client, json_t *request) {
         admin_connect(client, &destination);
 }
 
+static void command_probe(struct admin_client *client, json_t *request) {
+    const char *gateway = json_string_value(json_object_get(request, "gateway"));
+    if (gateway)
+        admin_probe(client, &helper_of(client)->upstreams, gateway);
+    else
+        admin_client_fail(client, -EINVAL, "expected the name of a gateway");
+}
+
+static void command_events(struct admin_client *client, json_t *request) {
+    (void)request;
+    admin_events(client);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct admin_client *client, json_t *request);
-} commands[] = {{"status", command_status}, {"routes", command_routes},
-                {"reload", command_reload}, {"drain", command_drain},
-                {"stop", command_stop},     {"connect", command_connect},
-                {"names", command_names}};
+} commands[] = {
+    {"status", command_status}, {"routes", command_routes}, {"reload", command_reload},
+    {"drain", command_drain},   {"stop", command_stop},     {"connect", command_connect},
+    {"names", command_names},   {"probe", command_probe},   {"events", command_events}};
 
 static void run_line(struct admin_client *client, const char *line, size_t len) {
     json_error_t error;
@@ -166,7 +188,7 @@ static void run_line(struct admin_client *client, const char *line, size_t len) 
     json_decref(request);
     admin_client_fail(client, -EINVAL,
                       "expected a JSON object with a command: status, routes, names, reload, "
-                      "drain, stop or connect");
+                      "drain, stop, connect, probe or events");
 }
 
 /* ---- Reading ---- */
@@ -190,7 +212,7 @@ static void read_request(struct admin_client *client) {
 
 static void on_client(struct loop_watch *watch, uint32_t events) {
     struct admin_client *client = container_of(watch, struct admin_client, watch);
-    if (client->answer)
+    if (client->answer && !(client->goes_on && events_of(events) & EVENT_GONE))
         admin_client_send(client);
     else if (client->busy && events_of(events) & EVENT_GONE)
         admin_client_close(client);
@@ -277,6 +299,7 @@ struct admin *admin_new(struct helper *helper, const char *path) {
     if (control) {
         control->helper = helper;
         list_init(&control->clients.all);
+        list_init(&control->clients.listeners);
         control->clients.loop = helper->reactor.loop;
         control->clients.conns = &helper->conns;
         control->name.sun_family = AF_UNIX;

@@ -5,9 +5,12 @@
  *     {"command": "status" | "names" | "reload" | "drain" | "stop"}
  *     {"command": "routes", "host": HOST, "port": PORT}     both optional
  *     {"command": "connect", "host": HOST, "port": PORT}
+ *     {"command": "probe", "gateway": NAME}      does it answer, and how fast
+ *     {"command": "events"}                      one line for each event from now on
  *
- * Every answer has "ok": true, or false with "error": TEXT (and "errno" for connect). The answer to
- * a successful connect carries the application's end of a socketpair as SCM_RIGHTS. It is a
+ * Every answer has "ok": true, or false with "error": TEXT (and "errno" and "reason" for connect).
+ * The answer to a successful connect carries the application's end of a socketpair as SCM_RIGHTS;
+ * that to events has no end (admin_events.c). It is a
  * separate socket from that of the shim, with mode 0600; only the helper's own user and root are
  * served.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * admin_client.h - a client of the control socket: its answer and its end. The commands that take
- * longer are in admin_connect.c and admin_list.c.
+ * longer are in admin_connect.c, admin_events.c, admin_list.c and admin_probe.c.
  */
 #ifndef HELPER_CLIENT_ADMIN_CLIENT_H
 #define HELPER_CLIENT_ADMIN_CLIENT_H
@@ -18,12 +18,16 @@
 
 struct admin_client;
 struct admin_connect;
+struct admin_events;
+struct admin_probe;
+struct upstream_pool;
 
 /* What all clients need. */
 struct admin_clients {
     struct loop *loop;
     struct conns *conns;
     struct list all;
+    struct list listeners; /* to events */
     int count;
 };
 
@@ -34,6 +38,8 @@ struct admin_client {
     struct loop_timer timer;
     struct loop_garbage garbage;
     struct admin_connect *connect; /* a `connect` in progress */
+    struct admin_probe *probe;     /* a `probe` in progress */
+    struct admin_events *events;   /* while it listens to events */
     char *answer;
     size_t answer_len, answer_off, line_len;
     /* Set by a command that takes longer, or NULL. goes_on: everything so far has been sent;
@@ -76,4 +82,9 @@ void admin_client_list_streams(struct admin_client *client, json_t *head);
 void admin_client_list_names(struct admin_client *client, json_t *head);
 /* Opens a connection for the client and answers when its outcome is known. */
 void admin_connect(struct admin_client *client, const struct admin_destination *destination);
+/* Answers when the gateway has answered, or how it has failed to. */
+void admin_probe(struct admin_client *client, struct upstream_pool *upstreams, const char *gateway);
+/* Sends a line for each event until the client goes. */
+void admin_events(struct admin_client *client);
+
 #endif

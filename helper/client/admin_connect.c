@@ -2,6 +2,7 @@
 /* admin_connect.c - `smuxctl connect`: a connection whose socket pair is made by the helper. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +16,7 @@
 struct admin_connect {
     struct conn conn;
     struct admin_client *client; /* NULL once answered */
+    char why[400];               /* of the failure; empty if it has not failed */
     struct loop_garbage garbage;
 };
 
@@ -97,8 +99,15 @@ static void on_outcome(struct conn *conn, int error, const struct endpoint *loca
         return;
     }
     if (client)
-        admin_client_fail(client, error, strerror(-error));
+        admin_client_answer(client,
+                            json_pack("{s:b, s:s, s:i, s:s}", "ok", 0, "error", strerror(-error),
+                                      "errno", -error, "reason", connect->why));
     conn_end(conn, error);
+}
+
+static void on_why(struct conn *conn, const char *text) {
+    struct admin_connect *connect = container_of(conn, struct admin_connect, conn);
+    snprintf(connect->why, sizeof connect->why, "%s", text);
 }
 
 /* The client is being closed: a connection that it has not received is aborted. */
@@ -111,7 +120,8 @@ static void on_closing(struct admin_client *client) {
     conn_end(&connect->conn, -ECANCELED);
 }
 
-static const struct conn_ops connect_ops = {.outcome = on_outcome, .ended = on_ended};
+static const struct conn_ops connect_ops = {
+    .outcome = on_outcome, .why = on_why, .ended = on_ended};
 
 void admin_connect(struct admin_client *client, const struct admin_destination *destination) {
     struct admin_connect *connect = calloc(1, sizeof *connect);

@@ -46,6 +46,11 @@ static bool move(struct conn *conn, enum conn_state to) {
     return false;
 }
 
+static void tell(const struct conn *conn, enum conn_event event, int error, const char *why) {
+    if (conn->conns->tell)
+        conn->conns->tell(conn->conns, conn, event, error, why);
+}
+
 /* ---- Life ---- */
 
 void conn_init(struct conn *conn, struct conns *conns, const struct conn_ops *ops) {
@@ -91,15 +96,17 @@ char *conn_describe(const struct conn *conn, char *out, size_t size) {
     return out;
 }
 
-static void log_end(const struct conn *conn, enum relay_reason reason, int error) {
+static void say_end(struct conn *conn, enum relay_reason reason, int error) {
     char what[CONN_TEXT_SIZE];
+    const char *how = reason == RELAY_DONE           ? "closed"
+                      : reason == RELAY_STREAM_RESET ? smux_strerror(error)
+                                                     : strerror(-error);
+    if (conn->counted)
+        tell(conn, CONN_EVENT_ENDED, error, how);
     if (!log_wants(LOG_DEBUG))
         return;
     conn_describe(conn, what, sizeof what);
-    log_debug("pid %d: connection to %s ended: %s", (int)conn->pid, what,
-              reason == RELAY_DONE           ? "closed"
-              : reason == RELAY_STREAM_RESET ? smux_strerror(error)
-                                             : strerror(-error));
+    log_debug("pid %d: connection to %s ended: %s", (int)conn->pid, what, how);
 }
 
 /* Leave the list before telling the owner, which frees the memory. */
@@ -107,9 +114,9 @@ static void on_relay_ended(struct relay *relay, enum relay_reason reason, int er
     struct conn *conn = container_of(relay, struct conn, relay);
     struct conns *conns = conn->conns;
     move(conn, CONN_OVER);
-    log_end(conn, reason, error);
     conns_leave(conns, conn);
     conns->count -= conn->counted;
+    say_end(conn, reason, error);
     if (conn->account)
         conn->account->streams -= conn->counted;
     drop_opening(conn);
@@ -150,6 +157,7 @@ static void succeed(struct conn *conn, const struct endpoint *local) {
     if (!move(conn, conn->state == CONN_STARTED ? CONN_OPEN : CONN_SUCCEEDED))
         return;
     drop_opening(conn);
+    tell(conn, CONN_EVENT_OPEN, 0, NULL);
     if (!told)
         conn->ops->outcome(conn, 0, local ? local : &unknown);
 }
@@ -161,6 +169,9 @@ static void fail(struct conn *conn, int error, const char *why) {
         relay_drop_stream(&conn->relay);
     log_of(conn->uid, LOG_INFO, "pid %d, uid %u: connect to %s: %s", (int)conn->pid,
            (unsigned)conn->uid, conn_describe(conn, what, sizeof what), why);
+    tell(conn, CONN_EVENT_FAILED, error, why);
+    if (conn->ops->why)
+        conn->ops->why(conn, why);
     drop_opening(conn);
     if (conn_is_started(conn))
         conn_end(conn, error);
@@ -353,14 +364,6 @@ static bool restore_name(struct conn *conn, struct endpoint *target) {
     return conn->name;
 }
 
-/* How many connections a user other than the helper's own and root may have: max-streams-per-user,
- * but at most a quarter of the descriptors. */
-static uint32_t streams_per_user(const struct conns *conns) {
-    uint32_t configured = conns->config->helper.max_streams_per_user;
-    uint32_t share = conns->descriptors / 4;
-    return configured < share ? configured : share;
-}
-
 void conn_open(struct conn *conn) {
     struct conns *conns = conn->conns;
     const struct route_list *routes = &conns->config->routes;
@@ -376,7 +379,7 @@ void conn_open(struct conn *conn) {
         fail(conn, -EAGAIN, "more connections than max-streams");
         return;
     }
-    if (conn->account && conn->account->streams >= streams_per_user(conns)) {
+    if (conn->account && conn->account->streams >= conns_streams_per_user(conns)) {
         fail(conn, -EAGAIN, "more connections of one user than max-streams-per-user");
         return;
     }
@@ -392,6 +395,7 @@ void conn_open(struct conn *conn) {
     if (conn->account)
         conn->account->streams++;
     conns->routed_total++;
+    tell(conn, CONN_EVENT_BEGUN, 0, NULL);
     conn->opening->by_name = conn->name && (rule->kind == ROUTE_RULE_NAME || !target.family);
     start_timer(conn);
     if (conn->opening->connect == ROUTE_EAGER) {
@@ -400,39 +404,4 @@ void conn_open(struct conn *conn) {
     }
     if (!conn_is_over(conn))
         request_stream(conn);
-}
-
-/* ---- Status ---- */
-
-/* The program's current name; a process that has ended has none. */
-static void program_name(pid_t pid, char *out, size_t size) {
-    char path[40];
-    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
-    FILE *file = fopen(path, "re");
-    snprintf(out, size, "?");
-    if (!file)
-        return;
-    if (fgets(out, (int)size, file))
-        out[strcspn(out, "\n")] = '\0';
-    /* A process may choose its name: keep it from controlling terminals and from breaking JSON. */
-    for (char *c = out; *c; c++)
-        if (*c < 0x20 || *c > 0x7e)
-            *c = '?';
-    fclose(file);
-}
-
-json_t *conn_status(const struct conn *conn) {
-    char program[32], address[ENDPOINT_TEXT_SIZE];
-    smux_stream_info info = {0};
-    uint64_t age_us = loop_now_us(conn->conns->reactor->loop) - conn->began_us;
-    if (conn->relay.stream)
-        smux_stream_get_info(conn->relay.stream, &info);
-    program_name(conn->pid, program, sizeof program);
-    endpoint_text(&conn->dest, address, sizeof address);
-    return json_pack("{s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "pid",
-                     (int)conn->pid, "program", program, "uid", (int)conn->uid, "destination",
-                     address, "name", conn->name ? conn->name : "", "gateway", conn->gateway,
-                     "state", relay_is_attached(&conn->relay) ? "open" : "connecting", "stream",
-                     (int)info.id, "age_ms", (json_int_t)(age_us / 1000), "bytes_in",
-                     (json_int_t)info.bytes_in, "bytes_out", (json_int_t)info.bytes_out);
 }

@@ -43,6 +43,9 @@ struct conn_ops {
      * owner gives the application its end and then calls conn_start; on failure it tells the
      * application and then calls conn_end. Both calls may come later. */
     void (*outcome)(struct conn *conn, int error, const struct endpoint *local);
+    /* Why the connect fails, a text that is valid during the call. Called before the failure is
+     * reported. May be NULL. */
+    void (*why)(struct conn *conn, const char *text);
     /* Everything has been closed; the owner frees the memory at the end of the turn. */
     void (*ended)(struct conn *conn);
 };
@@ -56,6 +59,7 @@ struct conn {
     struct list_link link;            /* in conns->all */
     struct endpoint dest;
     char *name;                    /* the requested host name; NULL if only the address is known */
+    uint64_t number;               /* 1, 2, 3, ... since the helper's start, for smuxctl */
     uint64_t id;                   /* the id in the outcome's name; 0: none */
     struct conn *id_next, **id_at; /* connections with the same hash */
     uint64_t began_us;
@@ -118,7 +122,9 @@ void conn_fail(struct conn *conn, int error, const char *why);
  * errno. Harmless if it has ended. */
 void conn_end(struct conn *conn, int error);
 
-/* For `smuxctl status`. NULL if memory is short. */
+/* For smuxctl: whose connection it is, and its age. NULL if memory is short. */
+json_t *conn_identity(const struct conn *conn);
+/* The same with its state, and what it waits for. */
 json_t *conn_status(const struct conn *conn);
 
 /* "db.internal (10.0.0.5:5432)" for logs. Returns out. */

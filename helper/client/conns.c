@@ -49,6 +49,12 @@ struct conn *conns_find(struct conns *conns, uint64_t id, uid_t uid, bool *found
 
 /* ---- The list ---- */
 
+uint32_t conns_streams_per_user(const struct conns *conns) {
+    uint32_t configured = conns->config->helper.max_streams_per_user;
+    uint32_t share = conns->descriptors / 4;
+    return configured < share ? configured : share;
+}
+
 void conns_init(struct conns *conns) {
     memset(conns, 0, sizeof *conns);
     list_init(&conns->all);
@@ -69,7 +75,7 @@ static struct conn *conn_behind(const struct conn *conn) {
 
 void conns_enter(struct conns *conns, struct conn *conn) {
     list_prepend(&conns->all, &conn->link);
-    conns->begun_total++;
+    conn->number = ++conns->begun_total;
 }
 
 void conns_leave(struct conns *conns, struct conn *conn) {

@@ -13,6 +13,7 @@
 #include "helper/client/upstream_pool.h"
 #include "helper/net/reactor.h"
 
+struct admin_clients;
 struct conn;
 struct name_table;
 
@@ -24,6 +25,11 @@ struct conns_cursor {
     struct list_link link; /* in conns.cursors */
 };
 
+/* What conns.tell reports. A connection that has found its route: BEGUN, then OPEN or FAILED unless
+ * the program gives up first, and always ENDED, when it no longer counts. One that was refused
+ * before it had a route: FAILED alone. */
+enum conn_event { CONN_EVENT_BEGUN, CONN_EVENT_OPEN, CONN_EVENT_FAILED, CONN_EVENT_ENDED };
+
 struct conns {
     /* Set by the helper. */
     struct reactor *reactor;
@@ -32,6 +38,12 @@ struct conns {
     struct name_table *names;             /* NULL until the socket's place is known */
     uint32_t descriptors;                 /* at most */
     void (*emptied)(struct conns *conns); /* called when the last one has ended; may be NULL */
+
+    /* NULL unless somebody listens (admin_events.c). `error`: 0, a negative errno or smux_error.
+     * `why`: a text that is valid during the call, or NULL. */
+    void (*tell)(struct conns *conns, const struct conn *conn, enum conn_event event, int error,
+                 const char *why);
+    struct admin_clients *listened_by; /* those that do */
 
     struct list all;             /* all, including requests without a route yet */
     struct conn *ids[CONNS_IDS]; /* those with an id, by its hash */
@@ -52,6 +64,10 @@ void conns_enter(struct conns *conns, struct conn *conn);
 void conns_leave(struct conns *conns, struct conn *conn);
 
 /* ---- For all ---- */
+
+/* How many connections a user other than the helper's own and root may have: max-streams-per-user,
+ * but at most a quarter of the descriptors. */
+uint32_t conns_streams_per_user(const struct conns *conns);
 
 /* Sets the connection's id, by which conns_find finds it. */
 void conns_set_id(struct conns *conns, struct conn *conn, uint64_t id);

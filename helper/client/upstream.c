@@ -139,6 +139,40 @@ int upstream_open(struct upstream *upstream, struct upstream_waiter *waiter, str
     return -EAGAIN;
 }
 
+/* ---- Asking the gateway ---- */
+
+int upstream_ping(struct upstream *upstream) {
+    struct link *link = least_loaded(upstream, true);
+    if (link) {
+        smux_session_ping(link->session->pump->session);
+        pump_kick(link->session->pump);
+        return 0;
+    }
+    if (upstream->retired)
+        return -ECANCELED;
+    start_idle_links(upstream);
+    upstream_hurry(upstream);
+    return all_failed(upstream) ? -ENETUNREACH : -EAGAIN;
+}
+
+bool upstream_answer(const struct upstream *upstream, struct upstream_answer *answer) {
+    bool any = false;
+    smux_session_info info;
+    list_for_each(member, &upstream->sessions) {
+        const struct upstream_session *session = upstream_session_of(member);
+        smux_session_get_info(session->pump->session, &info);
+        if (session->state != SESSION_ESTABLISHED || (any && info.last_received_us < answer->at_us))
+            continue;
+        any = true;
+        answer->at_us = info.last_received_us;
+        answer->rtt_us = info.rtt_us;
+        answer->version = info.version;
+        answer->extensions = info.peer_extensions;
+        answer->carrier = session->pump->carrier;
+    }
+    return any;
+}
+
 /* The first waiter that can be served: a cautious one needs an established session. */
 static struct upstream_waiter *first_to_serve(const struct upstream *upstream) {
     bool sure = false;

@@ -73,6 +73,21 @@ int upstream_open(struct upstream *upstream, struct upstream_waiter *waiter, str
 /* Stops waiting. Harmless when not waiting. */
 void upstream_cancel(struct upstream_waiter *waiter);
 
+/* Sends a ping, on a session that it has. 0; -EAGAIN: none is established yet, but one may soon be;
+ * or another negative errno: the last attempt has failed, and upstream_last_error says how. */
+int upstream_ping(struct upstream *upstream);
+
+/* What was heard last of the gateway. */
+struct upstream_answer {
+    uint64_t at_us; /* when */
+    uint64_t rtt_us;
+    int version;
+    bool extensions;               /* it answers pings */
+    const struct carrier *carrier; /* valid until the end of this turn */
+};
+/* False if no session is established. */
+bool upstream_answer(const struct upstream *upstream, struct upstream_answer *answer);
+
 const struct config_gateway *upstream_config(const struct upstream *upstream);
 
 /* Why there is no session, for logs: a static or the upstream's text. */

@@ -15,6 +15,7 @@
 #include "helper/ctl/ctl_client.h"
 
 static const char commands_usage[] =
+    "  doctor [PROGRAM | HOST:PORT]...  find out what is wrong, and what to do about it\n"
     "  status [--json]               sessions and streams of the running helper\n"
     "  routes [HOST:PORT]            the helper's routes, or the one that would match\n"
     "  names [--json]                host names with synthetic addresses, and the addresses\n"
@@ -77,6 +78,11 @@ static int run_check(const struct ctl_options *options, char **arguments) {
     return ctl_check(options);
 }
 
+static int run_doctor(const struct ctl_options *options, char **arguments) {
+    struct ctl_options own = *options;
+    return ctl_doctor(&own, arguments);
+}
+
 static int run_reload(const struct ctl_options *options, char **arguments) {
     (void)arguments;
     return simple_command(options, "reload");
@@ -106,13 +112,17 @@ static int run_genkey(const struct ctl_options *options, char **arguments) {
     return ctl_genkey(arguments[0]);
 }
 
+#define DOCTOR_ARGUMENTS_MAX 8
+
 static const struct command {
     const char *name;
     int arguments_min, arguments_max;
     const char *expected;
     int (*run)(const struct ctl_options *options, char **arguments);
-    bool alone; /* it asks no helper, and needs no configuration */
-} commands[] = {{"status", 0, 0, "expected no argument after status", run_status, false},
+    bool alone; /* it needs neither the configuration nor a helper, or looks for them itself */
+} commands[] = {{"doctor", 0, DOCTOR_ARGUMENTS_MAX, "expected at most 8 arguments after doctor",
+                 run_doctor, true},
+                {"status", 0, 0, "expected no argument after status", run_status, false},
                 {"routes", 0, 1, "expected at most HOST:PORT after routes", run_routes, false},
                 {"names", 0, 0, "expected no argument after names", run_names, false},
                 {"check", 0, 0, "expected no argument after check", run_check, false},
@@ -127,8 +137,9 @@ static const struct command {
 static int parse_options(struct ctl_options *options, int argc, char **argv) {
     int status = program_options(&smuxctl, argc, argv, options);
     if (status < 0 && optind == argc)
-        return wrong_usage("expected a command: status, routes, names, check, reload, drain, stop, "
-                           "connect, genpsk or genkey");
+        return wrong_usage(
+            "expected a command: doctor, status, routes, names, check, reload, drain, stop, "
+            "connect, genpsk or genkey");
     return status;
 }
 
@@ -169,8 +180,9 @@ int ctl_main(int argc, char **argv) {
     if (status >= 0)
         return status;
     if (!command)
-        return wrong_usage("unknown command, expected status, routes, names, check, reload, drain, "
-                           "stop, connect, genpsk or genkey");
+        return wrong_usage(
+            "unknown command, expected doctor, status, routes, names, check, reload, drain, "
+            "stop, connect, genpsk or genkey");
     int count = argc - ++optind;
     if (count < command->arguments_min || count > command->arguments_max)
         return wrong_usage(command->expected);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "core/common/config.h"
+#include "helper/ctl/ctl_text.h"
 
 /* Exit statuses of every command. */
 enum { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
@@ -27,7 +28,12 @@ int ctl_status(const struct ctl_options *options);
 int ctl_routes(const struct ctl_options *options, const char *destination);
 int ctl_names(const struct ctl_options *options);
 int ctl_check(const struct ctl_options *options);
+/* Takes programs and HOST:PORTs, up to a NULL. Finds options->socket itself. */
+int ctl_doctor(struct ctl_options *options, char **arguments);
 int ctl_connect(const struct ctl_options *options, const char *host, const char *port);
+
+/* Splits HOST:PORT, of which HOST may be in brackets. False if it is something else. */
+bool ctl_split_destination(const char *text, char *host, size_t size, uint16_t *port);
 
 /* Makes a key in a new file, and prints its pin. */
 int ctl_genkey(const char *file);

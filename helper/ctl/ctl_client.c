@@ -12,16 +12,21 @@
 #include "core/common/helper_protocol.h"
 #include "helper/net/pass_descriptor.h"
 
-int ctl_connect_helper(const struct ctl_options *options, bool quiet) {
+int ctl_connect_socket(const char *path) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int err = fd >= 0 ? helper_place_connect(fd, options->socket, NULL) : errno;
+    int err = fd >= 0 ? helper_place_connect(fd, path, NULL) : errno;
     if (err == 0)
         return fd;
-    if (!quiet)
-        fprintf(stderr, "smuxctl: no helper answers at %s: %s\n", options->socket, strerror(err));
     if (fd >= 0)
         close(fd);
     return -err;
+}
+
+int ctl_connect_helper(const struct ctl_options *options, bool quiet) {
+    int fd = ctl_connect_socket(options->socket);
+    if (fd < 0 && !quiet)
+        fprintf(stderr, "smuxctl: no helper answers at %s: %s\n", options->socket, strerror(-fd));
+    return fd;
 }
 
 static bool send_all(int fd, const char *data, size_t len) {
@@ -61,23 +66,33 @@ static char *receive_line(int helper_fd, size_t *len, int *fd) {
     return NULL;
 }
 
-json_t *ctl_ask(int helper_fd, json_t *request, int *fd) {
+bool ctl_send(int helper_fd, json_t *request) {
     char *text = json_dumps(request, JSON_COMPACT);
+    json_decref(request);
+    bool sent = text && send_all(helper_fd, text, strlen(text)) && send_all(helper_fd, "\n", 1);
+    free(text);
+    return sent;
+}
+
+json_t *ctl_exchange(int helper_fd, json_t *request, int *fd) {
     json_t *answer = NULL;
     json_error_t error;
     int passed = -1;
     size_t len;
-    json_decref(request);
-    if (text && send_all(helper_fd, text, strlen(text)) && send_all(helper_fd, "\n", 1)) {
+    if (ctl_send(helper_fd, request)) {
         char *line = receive_line(helper_fd, &len, &passed);
         answer = line ? json_loadb(line, len, 0, &error) : NULL;
         free(line);
     }
-    free(text);
     if (fd)
         *fd = passed;
     else if (passed >= 0)
         close(passed);
+    return answer;
+}
+
+json_t *ctl_ask(int helper_fd, json_t *request, int *fd) {
+    json_t *answer = ctl_exchange(helper_fd, request, fd);
     if (json_is_true(json_object_get(answer, "ok")))
         return answer;
     const char *why = json_string_value(json_object_get(answer, "error"));

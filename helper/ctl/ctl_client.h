@@ -14,6 +14,16 @@
  * answers, after a line on stderr unless `quiet`. */
 int ctl_connect_helper(const struct ctl_options *options, bool quiet);
 
+/* The same for a path of its own: 0 or more is the descriptor. Prints nothing. */
+int ctl_connect_socket(const char *path);
+
+/* Sends the request (takes the reference). */
+bool ctl_send(int helper_fd, json_t *request);
+
+/* Sends the request (takes the reference) and returns the answer, whatever it is; NULL if there is
+ * none. *fd as below. */
+json_t *ctl_exchange(int helper_fd, json_t *request, int *fd);
+
 /* Sends the request (takes the reference) and returns the answer. *fd, unless `fd` is NULL, is set
  * to the descriptor that came with the answer, or -1. Returns NULL, after a line on stderr, if the
  * helper did not answer with "ok": true. */

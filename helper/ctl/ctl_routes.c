@@ -48,7 +48,7 @@ static void print_match(const char *destination, const char *route, const char *
 
 /* ---- HOST:PORT ---- */
 
-static bool split_destination(const char *text, char *host, size_t size, uint16_t *port) {
+bool ctl_split_destination(const char *text, char *host, size_t size, uint16_t *port) {
     const char *colon = strrchr(text, ':');
     char *end;
     if (!colon || colon == text)
@@ -122,7 +122,7 @@ int ctl_routes(const struct ctl_options *options, const char *destination) {
     struct config_error error;
     char host[256] = "";
     uint16_t port = 0;
-    if (destination && !split_destination(destination, host, sizeof host, &port)) {
+    if (destination && !ctl_split_destination(destination, host, sizeof host, &port)) {
         fprintf(stderr, "smuxctl: \"%s\": expected HOST:PORT\n", destination);
         return CTL_USAGE;
     }

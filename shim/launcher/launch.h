@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/common/version_note.h"
+
 /* Can the dynamic linker load the shim into a program? */
 enum launch_preload {
     LAUNCH_PRELOADABLE,
@@ -55,6 +57,12 @@ bool launch_find_beside(const char *name, char *path, size_t size);
  * the second case the path keeps the token "$LIB", for which the loader of each program puts the
  * folder of its word size. */
 bool launch_find_library(char *library, size_t size);
+
+/* The file that the loader of this process finds for `library`, with "$LIB" replaced. */
+bool launch_library_file(const char *library, char *path, size_t size);
+
+/* Reads the version from the library's file. False if it says none, or cannot be read. */
+bool launch_library_version(const char *path, char version[VERSION_NOTE_TEXT_SIZE]);
 
 /* If `library` contains "$LIB": does `fits` accept any of the paths that it may stand for? */
 bool launch_library_is_for(const char *library, bool (*fits)(const char *path, const void *what),

@@ -103,21 +103,30 @@ static bool needs_libraries(const struct image *image, const Elf64_Ehdr *elf,
     return image_string(image, file_offset(image, elf, strings) + needed) != NULL;
 }
 
-/* Does a note segment contain a note named "Go"? Go's linker writes its build id there, even into
- * stripped and dynamically linked programs. */
-static bool has_go_note(const struct image *image, const Elf64_Phdr *segment) {
+static uint64_t padded(uint64_t size) {
+    return (size + 3) & ~UINT64_C(3);
+}
+
+/* Where in the file the text of the first note with this name begins, which has `size` bytes, in a
+ * part of the file that consists of notes; 0 if there is none. */
+static uint64_t find_note(const struct image *image, uint64_t at, uint64_t len, const char *wanted,
+                          size_t size) {
     Elf64_Nhdr note;
-    char name[4];
-    uint64_t at = segment->p_offset, end = at + segment->p_filesz;
+    char name[16];
+    uint64_t end = at + len;
     while (at + sizeof note <= end && image_get(image, at, &note, sizeof note)) {
         at += sizeof note;
-        if (note.n_namesz == sizeof name && image_get(image, at, name, sizeof name) &&
-            memcmp(name, "Go\0", sizeof name) == 0)
-            return true;
-        at += (((uint64_t)note.n_namesz + 3) & ~UINT64_C(3)) +
-              (((uint64_t)note.n_descsz + 3) & ~UINT64_C(3));
+        if (note.n_namesz == size && image_get(image, at, name, size) &&
+            memcmp(name, wanted, size) == 0)
+            return at + padded(size);
+        at += padded(note.n_namesz) + padded(note.n_descsz);
     }
-    return false;
+    return 0;
+}
+
+/* Go's linker writes its build id into a note, even in stripped and dynamically linked programs. */
+static bool has_go_note(const struct image *image, const Elf64_Phdr *segment) {
+    return find_note(image, segment->p_offset, segment->p_filesz, "Go\0", 4) != 0;
 }
 
 /* Is the program's interpreter musl's loader? */
@@ -191,6 +200,28 @@ static enum launch_preload check_elf(const struct image *image, const char *libr
         return launch_library_is_for(library, is_of_class, &elf) ? LAUNCH_UNKNOWN
                                                                  : LAUNCH_OTHER_CLASS;
     return OWN_CLASS == ELFCLASS64 ? check_elf64(image) : LAUNCH_UNKNOWN;
+}
+
+static bool version_in(const struct image *image, uint64_t at, uint64_t len,
+                       char version[VERSION_NOTE_TEXT_SIZE]) {
+    uint64_t text = find_note(image, at, len, VERSION_NOTE_NAME, sizeof VERSION_NOTE_NAME);
+    return text && image_get(image, text, version, VERSION_NOTE_TEXT_SIZE) &&
+           memchr(version, '\0', VERSION_NOTE_TEXT_SIZE);
+}
+
+bool launch_library_version(const char *path, char version[VERSION_NOTE_TEXT_SIZE]) {
+    struct image image;
+    Elf64_Ehdr elf;
+    Elf64_Phdr header;
+    bool found = false;
+    if (!image_open(&image, path))
+        return false;
+    if (image_get(&image, 0, &elf, sizeof elf) && elf.e_ident[EI_CLASS] == ELFCLASS64)
+        for (unsigned i = 0; !found && program_header(&image, &elf, i, &header); i++)
+            found = header.p_type == PT_NOTE &&
+                    version_in(&image, header.p_offset, header.p_filesz, version);
+    image_close(&image);
+    return found;
 }
 
 /* The loader ignores LD_PRELOAD if exec raises privileges, but not if the caller already has

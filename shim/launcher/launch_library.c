@@ -2,6 +2,7 @@
 /* launch_library.c - finds and exports the library to preload. See launch.h. */
 #include <dlfcn.h>
 #include <limits.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,18 @@ bool launch_find_library(char *library, size_t size) {
         (size_t)snprintf(library, size, "%s/$LIB/" LIBRARY, prefix) < size && loads(library))
         return true;
     return launch_find_own(LIBRARY, false, library, size);
+}
+
+bool launch_library_file(const char *library, char *path, size_t size) {
+    struct link_map *map = NULL;
+    if (!strchr(library, '$'))
+        return (size_t)snprintf(path, size, "%s", library) < size;
+    void *handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
+    bool found = handle && dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map &&
+                 (size_t)snprintf(path, size, "%s", map->l_name) < size;
+    if (handle)
+        dlclose(handle);
+    return found;
 }
 
 bool launch_library_is_for(const char *library, bool (*fits)(const char *path, const void *what),

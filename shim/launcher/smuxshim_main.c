@@ -22,7 +22,7 @@
 
 struct options {
     const char *file, *gateway, *routes;
-    bool verbose;
+    bool verbose, check;
     char **program;
 };
 
@@ -34,13 +34,16 @@ static const struct program_option option_table[] = {
     {"routes", 'r', "DESTINATIONS",
      "destinations to route over it: 10.0.0.0/8:5432,*.db.internal:3306",
      offsetof(struct options, routes), NULL},
+    {"check", 0, NULL, "say whether PROGRAM can be preloaded, and run nothing",
+     offsetof(struct options, check), NULL},
     {"verbose", 'v', NULL, "say what the launcher does", offsetof(struct options, verbose), NULL},
     {0}};
 
 static const struct program smuxshim = {
     .name = "smuxshim",
     .version = SMUXSHIM_VERSION,
-    .synopsis = "[-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM [ARGUMENT...]",
+    .synopsis = "[-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM [ARGUMENT...]\n"
+                "       smuxshim --check [PROGRAM]",
     .options = option_table,
     .stops = true,
 };
@@ -53,7 +56,7 @@ static int parse_options(struct options *options, int argc, char **argv) {
     options->program = argv + optind;
     if (options->file && (options->gateway || options->routes))
         return program_misused(&smuxshim, "expected either -c, or -g and -r, not both");
-    if (!*options->program)
+    if (!*options->program && !options->check)
         return program_misused(&smuxshim, "expected a PROGRAM to run");
     return -1;
 }
@@ -172,6 +175,41 @@ static bool find_library(char *library, size_t size) {
     return false;
 }
 
+/* ---- --check: three lines, each "WHAT: ..." (smuxshim(1)) ---- */
+
+static void print_library(const char *library) {
+    char file[PATH_MAX], version[VERSION_NOTE_TEXT_SIZE];
+    if (!launch_library_file(library, file, sizeof file))
+        snprintf(file, sizeof file, "%s", library);
+    printf("library: %s %s\n", launch_library_version(file, version) ? version : "unknown", file);
+}
+
+static int print_program(const char *program, const char *library) {
+    char path[PATH_MAX];
+    if (!launch_find_program(program, path, sizeof path)) {
+        printf("program: missing %s\n", program);
+        return 1;
+    }
+    struct launch_check verdict = launch_check_program(path, library);
+    const char *advice = launch_check_advice(verdict.verdict);
+    if (advice)
+        printf("program: no %s: %s\n", verdict.file, advice);
+    else
+        printf("program: %s %s\n", verdict.verdict == LAUNCH_PRELOADABLE ? "yes" : "unknown",
+               verdict.file);
+    return advice ? 1 : 0;
+}
+
+static int check(const char *program) {
+    char library[PATH_MAX], own[PATH_MAX] = "";
+    launch_own_dir(own, sizeof own);
+    printf("launcher: %s %s\n", SMUXSHIM_VERSION, own);
+    if (!find_library(library, sizeof library))
+        return 1;
+    print_library(library);
+    return program ? print_program(program, library) : 0;
+}
+
 int main(int argc, char **argv) {
     static struct config config;
     struct options options = {0};
@@ -181,6 +219,8 @@ int main(int argc, char **argv) {
     int status = parse_options(&options, argc, argv);
     if (status >= 0)
         return status;
+    if (options.check)
+        return check(options.program[0]);
     if (!load(&config, &options))
         return 2;
     if (!helper_place_socket(socket_path, sizeof socket_path, config.helper.socket, &why)) {
