@@ -17,6 +17,9 @@ BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
+BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHCOMPDIR  ?= $(PREFIX)/share/zsh/site-functions
+FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 USERUNITDIR ?= $(PREFIX)/lib/systemd/user
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
@@ -251,6 +254,27 @@ $(BUILD)/man/%: %.scd Makefile core/smux.h
 	$(man_)sed 's/@VERSION@/$(VERSION)/' $< | $(SCDOC) >$@.scdoc && \
 	    awk "$$MAN_TIDY" $@.scdoc >$@ && rm $@.scdoc
 
+# ---- Completion: from the programs' tables of options, which their --help prints -----------------
+
+PROGS := $(strip $(SHIM_PROGS) $(HELPER_PROGS))
+COMPLETION_BASH := $(patsubst $(BUILD)/%,$(BUILD)/completion/bash/%,$(PROGS))
+COMPLETION_ZSH  := $(patsubst $(BUILD)/%,$(BUILD)/completion/zsh/_%,$(PROGS))
+COMPLETION_FISH := $(patsubst $(BUILD)/%,$(BUILD)/completion/fish/%.fish,$(PROGS))
+define completion_
+	@mkdir -p $(@D)
+	@echo "  GEN   $@"; help=$$($< --help) && \
+	    echo "$$help" | awk -v program=$(<F) -v shell=$(1) -f core/common/completion.awk >$@.new && mv $@.new $@
+endef
+
+.PHONY: completion
+completion: $(COMPLETION_BASH) $(COMPLETION_ZSH) $(COMPLETION_FISH)
+$(COMPLETION_BASH): $(BUILD)/completion/bash/%: $(BUILD)/% core/common/completion.awk
+	$(call completion_,bash)
+$(COMPLETION_ZSH): $(BUILD)/completion/zsh/_%: $(BUILD)/% core/common/completion.awk
+	$(call completion_,zsh)
+$(COMPLETION_FISH): $(BUILD)/completion/fish/%.fish: $(BUILD)/% core/common/completion.awk
+	$(call completion_,fish)
+
 # ---- Tests: what each suite is, is said in tests/run/suites and .ci/suites ----------------------
 
 # make check SUITES="unit e2e" runs some of them.
@@ -298,7 +322,6 @@ D_BIN := $(DESTDIR)$(BINDIR)
 D_LIB := $(DESTDIR)$(LIBDIR)
 D_INC := $(DESTDIR)$(INCLUDEDIR)
 HEADERS := $(wildcard core/smux.h core/smux_blocking.h core/smux_config.h)
-PROGS   := $(strip $(SHIM_PROGS) $(HELPER_PROGS))
 SO_FILE := libsmux.so.$(VERSION)
 # Where scdoc is missing what is installed are the pages that are built already, if there are any.
 HAVE_SCDOC := $(shell command -v $(firstword $(SCDOC)))
@@ -330,7 +353,7 @@ define install_service_file
 endef
 
 .PHONY: install uninstall
-install: all $(BUILD)/smux.pc $(if $(HAVE_SCDOC),man) $(if $(LIBDIR32),shim32)
+install: all completion $(BUILD)/smux.pc $(if $(HAVE_SCDOC),man) $(if $(LIBDIR32),shim32)
 	install -d $(D_BIN) $(D_LIB)/pkgconfig $(D_INC)
 	install -m 644 $(HEADERS) $(D_INC)
 	install -m 644 $(BUILD)/libsmux.a $(D_LIB)
@@ -341,6 +364,10 @@ install: all $(BUILD)/smux.pc $(if $(HAVE_SCDOC),man) $(if $(LIBDIR32),shim32)
 	install -m 755 $(BUILD)/libsmuxshim.so $(D_LIB)
 	$(if $(LIBDIR32),install -D -m 755 $(BUILD)/32/libsmuxshim.so $(DESTDIR)$(LIBDIR32)/libsmuxshim.so)
 	$(if $(PROGS),install -m 755 $(PROGS) $(D_BIN))
+	install -d $(DESTDIR)$(BASHCOMPDIR) $(DESTDIR)$(ZSHCOMPDIR) $(DESTDIR)$(FISHCOMPDIR)
+	install -m 644 $(COMPLETION_BASH) $(DESTDIR)$(BASHCOMPDIR)
+	install -m 644 $(COMPLETION_ZSH) $(DESTDIR)$(ZSHCOMPDIR)
+	install -m 644 $(COMPLETION_FISH) $(DESTDIR)$(FISHCOMPDIR)
 	$(foreach file,$(SERVICE_FILES),$(call install_service_file,$(file)))
 	$(foreach page,$(MAN_READY),install -D -m 644 $(page) $(call installed_page,$(page)) &&) true
 	$(if $(HAVE_SCDOC),,@echo "  SKIP  manual pages: no $(SCDOC) to build them")
@@ -350,6 +377,9 @@ uninstall:
 	rm -f $(addprefix $(D_INC)/,$(notdir $(HEADERS)))
 	rm -f $(addprefix $(D_LIB)/,libsmux.a libsmux.so $(SONAME) $(SO_FILE) pkgconfig/smux.pc)
 	rm -f $(if $(LIBDIR32),$(DESTDIR)$(LIBDIR32)/libsmuxshim.so)
+	rm -f $(addprefix $(DESTDIR)$(BASHCOMPDIR)/,$(notdir $(COMPLETION_BASH)))
+	rm -f $(addprefix $(DESTDIR)$(ZSHCOMPDIR)/,$(notdir $(COMPLETION_ZSH)))
+	rm -f $(addprefix $(DESTDIR)$(FISHCOMPDIR)/,$(notdir $(COMPLETION_FISH)))
 	rm -f $(foreach file,$(SERVICE_FILES),$(call right_of,$(file)))
 	rm -f $(D_LIB)/libsmuxshim.so $(addprefix $(D_BIN)/,$(notdir $(PROGS)))
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * command_line.h - the command lines of smuxshim, smux-helper, smux-gateway and smuxctl. Each is a
- * table that the options are parsed with and the usage text is made from.
+ * table that the options are parsed with and the usage text is made from; completion for shells is
+ * made from that text (completion.awk), so the shape of its lines matters.
  *
  * This is not part of the preloaded library.
  */

@@ -16,7 +16,7 @@ setup_file() {
     export PKG_CONFIG_PATH=$stage/opt/smux/lib64/pkgconfig PKG_CONFIG_SYSROOT_DIR=$stage
 }
 
-@test "headers, libraries, programs, smux.pc, units and manual pages are installed below PREFIX and LIBDIR" {
+@test "headers, libraries, programs, smux.pc, units, completion and manual pages are installed below PREFIX and LIBDIR" {
     run bash -c "cd '$stage' && find . ! -type d | sort"
     assert_output "./opt/smux/bin/smux-gateway
 ./opt/smux/bin/smux-helper
@@ -38,13 +38,25 @@ setup_file() {
 ./opt/smux/lib64/libsmux.so.0.1.0
 ./opt/smux/lib64/libsmuxshim.so
 ./opt/smux/lib64/pkgconfig/smux.pc
+./opt/smux/share/bash-completion/completions/smux-gateway
+./opt/smux/share/bash-completion/completions/smux-helper
+./opt/smux/share/bash-completion/completions/smuxctl
+./opt/smux/share/bash-completion/completions/smuxshim
+./opt/smux/share/fish/vendor_completions.d/smux-gateway.fish
+./opt/smux/share/fish/vendor_completions.d/smux-helper.fish
+./opt/smux/share/fish/vendor_completions.d/smuxctl.fish
+./opt/smux/share/fish/vendor_completions.d/smuxshim.fish
 ./opt/smux/share/man/man1/smuxctl.1
 ./opt/smux/share/man/man1/smuxshim.1
 ./opt/smux/share/man/man5/smux-gateway.conf.5
 ./opt/smux/share/man/man5/smuxshim.conf.5
 ./opt/smux/share/man/man7/smuxshim.7
 ./opt/smux/share/man/man8/smux-gateway.8
-./opt/smux/share/man/man8/smux-helper.8"
+./opt/smux/share/man/man8/smux-helper.8
+./opt/smux/share/zsh/site-functions/_smux-gateway
+./opt/smux/share/zsh/site-functions/_smux-helper
+./opt/smux/share/zsh/site-functions/_smuxctl
+./opt/smux/share/zsh/site-functions/_smuxshim"
 }
 
 @test "the version of smux.pc is that of the header and the library" {
