@@ -197,14 +197,17 @@ static void kill_the_stuck(struct supervisor *supervisor, uint64_t patience_us) 
     }
 }
 
-/* Four times in the watchdog's time. */
+/* Four times in the watchdog's time. Whoever comes here late has been stopped or kept waiting, and
+ * the workers have, too: they get another chance. */
 static void tell_watchdog(struct supervisor *supervisor) {
     char status[SERVICE_STATUS_MAX];
     uint64_t watchdog_us = service_watchdog_us(), now = loop_clock_us();
-    if (watchdog_us == 0 || now < supervisor->told_us + watchdog_us / 4)
+    uint64_t since_us = now - supervisor->told_us;
+    if (watchdog_us == 0 || since_us < watchdog_us / 4)
         return;
     supervisor->told_us = now;
-    kill_the_stuck(supervisor, watchdog_us);
+    if (since_us < watchdog_us / 2)
+        kill_the_stuck(supervisor, watchdog_us);
     service_alive(describe(supervisor, status, sizeof status));
 }
 

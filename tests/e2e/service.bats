@@ -100,6 +100,20 @@ dial() { ctl connect 127.0.0.1 "$peer_port" </dev/null; }
     assert_failure
 }
 
+@test "workers that were stopped together with their supervisor are not taken for stuck" {
+    write_gateway_conf "workers = 2"
+    managed_gateway --watchdog 0.8
+    local workers
+    mapfile -t workers < <(pgrep -P "$(daemon)")
+    kill -STOP "$(daemon)" "${workers[@]}"
+    sleep 1.2
+    kill -CONT "$(daemon)"
+    sleep 0.05
+    kill -CONT "${workers[@]}"
+    tells 'WATCHDOG=1; STATUS=serving: 2 of 2 workers run' $(($(grep -c WATCHDOG "$told") + 4))
+    assert_equal "$(pgrep -P "$(daemon)")" "$(printf '%s\n' "${workers[@]}")"
+}
+
 @test "a gateway takes the socket that was opened for it, and no connect is refused while it is restarted" {
     write_gateway_conf "drain-timeout = 0"
     managed_gateway --listen "127.0.0.1:$gateway_port" --name carriers
