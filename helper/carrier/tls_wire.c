@@ -118,11 +118,11 @@ static bool read_more(struct tls_wire *wire) {
     }
     if (wire->in_len == 0 || wire->read_error)
         drop_in(wire);
-    return n > 0 && !wire->read_error;
+    return wire->in && n > 0;
 }
 
 bool tls_wire_fill(struct tls_wire *wire) {
-    return wire->in_off < wire->in_len || read_more(wire);
+    return (wire->in && wire->in_off < wire->in_len) || read_more(wire);
 }
 
 bool tls_wire_gather(struct tls_wire *wire) {

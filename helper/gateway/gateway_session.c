@@ -245,9 +245,9 @@ int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carri
     if (error == 0) {
         session->pump =
             pump_new(sessions->reactor, carrier, SMUX_SERVER, &smux, &session_ops, session);
-        error = session->pump ? 0 : -errno;
+        error = -errno;
     }
-    if (error) {
+    if (!session->pump) {
         handshakes_leave(&sessions->handshakes, &session->handshake);
         free(session);
         return error;
