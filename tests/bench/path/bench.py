@@ -27,6 +27,7 @@ import paths_tls
 import report
 import scenarios
 import servers
+import strangers  # noqa: F401
 from processes import Failed, Ports, Processes, family, user_memory, wait_until
 
 RIVALS = {**paths.RIVALS, **paths_tls.RIVALS}
@@ -373,7 +374,8 @@ def parse(argv):
     parser.add_argument("--build", default=os.environ.get("BUILD", "build"), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.only is None:
-        options.only = scenarios.TLS if options.tls else [name for name in known if name != "cipher"]
+        options.only = scenarios.TLS if options.tls else [name for name in known
+                                                              if name not in scenarios.TLS[-2:]]
     if options.rivals is None:
         options.rivals = list((paths_tls if options.tls else paths).RIVALS)
     if options.short:

@@ -46,8 +46,8 @@ TLS_WINS = ((">=", 1.5, "stunnel"), (">=", 1.5, "haproxy-tls"))
 TLS_RATE = ((">=", 0.9, "smuxshim"),)
 TLS_TIME = (("<=", 1.1, "smuxshim"),)
 
-# What `--tls` measures; `cipher` is of no use otherwise.
-TLS = ("iperf", "ab", "redis", "ping", "cipher")
+# What `--tls` measures; the last two are of no use otherwise.
+TLS = ("iperf", "ab", "redis", "ping", "cipher", "strangers")
 
 ALL = []
 
