@@ -26,6 +26,7 @@ static struct network {
     bool bad_handshake;   /* it comes, and is a wrong one */
     bool reads_nothing;   /* the second of a pair does not, so that the first cannot end */
     uint64_t fails_after; /* so many bytes have passed the first of a pair, both ways; 0: never */
+    bool is_cut;          /* it does not fail then: both see an end, in the middle of whatever */
     const char *name;     /* each proves to the other to be that; NULL: nobody proves anything */
 } network = {.seed = 1};
 
@@ -39,7 +40,7 @@ struct played_carrier {
     struct played_carrier *peer; /* NULL: it has closed */
     uint64_t random;
     uint64_t fails_after, passed;
-    bool bad, silent, deaf;
+    bool bad, silent, deaf, is_cut;
     bool blocked; /* a write fell short */
     bool ended;   /* nothing comes behind what is in `queue` */
     struct loop_task task;
@@ -88,6 +89,12 @@ static void soon(struct played_carrier *p) {
 
 static bool has_failed(const struct played_carrier *p) {
     return p->fails_after > 0 && p->passed >= p->fails_after;
+}
+
+/* How many of `n` bytes come before the carrier is cut. */
+static size_t before_cut(const struct played_carrier *p, size_t n) {
+    uint64_t left = p->is_cut ? p->fails_after - p->passed : n;
+    return left < n ? (size_t)left : n;
 }
 
 static void take_out(struct played_carrier *p, void *to, size_t n) {
@@ -145,7 +152,7 @@ static void look(struct played_carrier *p) {
     if (p->ended && p->arrived == p->len)
         events |= EVENT_EOF;
     if (has_failed(p))
-        events |= EVENT_READ | EVENT_WRITE;
+        events |= EVENT_READ | EVENT_WRITE | (p->is_cut ? EVENT_EOF : 0);
     if (events)
         carrier_tell(&p->carrier, events);
 }
@@ -169,10 +176,26 @@ static ssize_t played_failure(struct carrier *carrier) {
     return -1;
 }
 
+static void say_end(struct played_carrier *p) {
+    if (!p->peer)
+        return;
+    p->peer->ended = true;
+    soon(p->peer);
+}
+
+/* So many bytes have passed. */
+static void count_passed(struct played_carrier *p, size_t n) {
+    p->passed += n;
+    if (!p->is_cut || !has_failed(p))
+        return;
+    say_end(p);
+    soon(p);
+}
+
 static ssize_t played_read(struct carrier *carrier, void *data, size_t len) {
     struct played_carrier *p = played_of(carrier);
     if (has_failed(p))
-        return played_failure(carrier);
+        return p->is_cut ? 0 : played_failure(carrier);
     if (p->deaf)
         return would_block();
     if (p->len == 0 && p->ended)
@@ -181,31 +204,31 @@ static ssize_t played_read(struct carrier *carrier, void *data, size_t len) {
         soon(p);
         return would_block();
     }
-    size_t n = some_of(p, p->arrived < len ? p->arrived : len);
+    size_t n = before_cut(p, some_of(p, p->arrived < len ? p->arrived : len));
     take_out(p, data, n);
-    p->passed += n;
+    count_passed(p, n);
     return (ssize_t)n;
 }
 
 static ssize_t played_writev(struct carrier *carrier, const struct iovec *iov, int iovcnt) {
     struct played_carrier *p = played_of(carrier);
     size_t total = 0, done = 0;
-    if (has_failed(p))
+    if (has_failed(p) && !p->is_cut)
         return played_failure(carrier);
-    if (!p->peer) {
+    if (!p->peer || has_failed(p)) {
         errno = EPIPE;
         return -1;
     }
     size_t room = PLAYED_ROOM - p->peer->len;
     for (int i = 0; i < iovcnt; i++)
         total += iov[i].iov_len;
-    size_t n = room && dice(p, 5) ? some_of(p, total < room ? total : room) : 0;
+    size_t n = room && dice(p, 5) ? before_cut(p, some_of(p, total < room ? total : room)) : 0;
     for (int i = 0; i < iovcnt && done < n; i++) {
         size_t len = iov[i].iov_len < n - done ? iov[i].iov_len : n - done;
         put_in(p->peer, iov[i].iov_base, len);
         done += len;
     }
-    p->passed += n;
+    count_passed(p, n);
     if (n < total) {
         p->blocked = true;
         soon(p);
@@ -216,13 +239,6 @@ static ssize_t played_writev(struct carrier *carrier, const struct iovec *iov, i
 static uint32_t played_keep_short(struct carrier *carrier, bool on) {
     (void)carrier;
     return on ? 65536 : UINT32_MAX;
-}
-
-static void say_end(struct played_carrier *p) {
-    if (!p->peer)
-        return;
-    p->peer->ended = true;
-    soon(p->peer);
 }
 
 /* Complete when the peer has read everything, as on a carrier whose bytes are acknowledged. */
@@ -269,6 +285,7 @@ static int new_played_pair(struct loop *loop, struct carrier *pair[2]) {
     p[0]->peer = p[1];
     p[1]->peer = p[0];
     p[0]->fails_after = network.fails_after;
+    p[0]->is_cut = network.is_cut;
     p[1]->silent = network.no_handshake;
     p[1]->bad = network.bad_handshake;
     p[1]->deaf = network.reads_nothing;
