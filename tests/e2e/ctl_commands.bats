@@ -31,7 +31,7 @@ hold() {
     run ctl status
     assert_success
     assert_line --regexp "^helper   pid $helper_pid, version [0-9.]+, up .*, connections 1 now, 1 in total$"
-    assert_line --regexp "^session  main tcp://127.0.0.1:$gateway_port: up, version 2, RTT [0-9.]+ ms, since 20[0-9-]+ [0-9:]+, in [0-9.]+[BK], out [0-9.]+[BK], streams 1 now, 1 in total, reconnects 0, last error: -$"
+    assert_line --regexp "^session  main $carrier://127.0.0.1:$gateway_port: up, version 2, RTT [0-9.]+ ms, since 20[0-9-]+ [0-9:]+, in [0-9.]+[BK], out [0-9.]+[BK], streams 1 now, 1 in total, reconnects 0, last error: -$"
     assert_line --regexp "^$held_pid +python3 +open +127.0.0.1:$peer_port +- +[0-9.]+s +1.0K +[0-9]+B$"
 }
 
@@ -94,7 +94,7 @@ hold() {
 
 @test "reload keeps connections, even when the gateway's address changes" {
     hold
-    sed -i 's/^address = .*/address = tcp:\/\/127.0.0.1:1, &/; s/, address = /, /' "$smuxshim_conf"
+    sed -i "s/^address = .*/address = $carrier:\/\/127.0.0.1:1, &/; s/, address = /, /" "$smuxshim_conf"
     ctl reload
     alive "$held_pid"
     assert_equal "$(ctl status --json | jq '.streams | length')" 1

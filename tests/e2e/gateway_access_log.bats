@@ -49,11 +49,13 @@ field() { tail -n 1 "$access" | jq -r "$1"; }
 }
 
 @test "a name, a refusal, a failure and a reset each have their words" {
+    local identity=
+    [ "$carrier" = tcp ] || identity=psk:test
     gateway_allow='127.0.0.1:*, localhost:*' logging
     ctl connect localhost "$peer_port" <<<"send 1" >/dev/null
     wait_until "a line" lines 1
     assert_equal "$(field '[.client, .identity, .destination, .dialled, .outcome] | @tsv')" \
-        "		localhost:$peer_port	127.0.0.1:$peer_port	connected"
+        "	$identity	localhost:$peer_port	127.0.0.1:$peer_port	connected"
     assert_regex "$(field .source)" '^127\.0\.0\.1:[0-9]+$'
     run ctl connect 127.0.0.2 1 </dev/null
     wait_until "a line" lines 2
@@ -67,6 +69,7 @@ field() { tail -n 1 "$access" | jq -r "$1"; }
 }
 
 @test "what a client says cannot break a line or add one" {
+    over_tcp "the client speaks no TLS"
     logging
     python3 - "$gateway_port" <<'END'
 import socket, struct, sys

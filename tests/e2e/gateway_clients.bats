@@ -56,6 +56,7 @@ identity = uid:$((me + 1))"
 }
 
 @test "who has proved nothing is refused where there are clients" {
+    over_tcp "over TLS everybody has proved something"
     clients <<<"[client tester]
 identity = uid:$me"
     gateway_url=tcp://127.0.0.1:$gateway_port write_smuxshim_conf '*'

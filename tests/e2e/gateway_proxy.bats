@@ -120,7 +120,7 @@ listen front
     server gateway 127.0.0.1:$gateway_port source 127.0.0.1 $1
 END
     serve haproxy "$haproxy_port" haproxy -db -f haproxy.conf
-    gateway_url=tcp://127.0.0.1:$haproxy_port write_smuxshim_conf '*'
+    gateway_url=$carrier://127.0.0.1:$haproxy_port write_smuxshim_conf '*'
     [ -z "${helper_pid-}" ] || stop "$helper_pid"
     start_helper
 }
@@ -153,6 +153,7 @@ said() { printf %s "$1" | xxd -p | tr -d '\n'; }
 nop=0103000000000000
 
 @test "from a balancer's network a header is required, and a bad or a late one is refused in one line" {
+    over_tcp "the client speaks no TLS"
     with_gateway 'accept-proxy = 127.0.0.1' 'hello-timeout = 60s'
     run python3 "$fixtures/proxied.py" send "$gateway_port" $nop
     assert_output closed
@@ -177,6 +178,7 @@ nop=0103000000000000
 }
 
 @test "from anywhere else a header is no header" {
+    over_tcp "the client speaks no TLS"
     with_gateway 'accept-proxy = 192.0.2.0/24'
     run python3 "$fixtures/proxied.py" send "$gateway_port" "$(said "PROXY TCP4 192.0.2.9 1.2.3.4 77 1")0d0a$nop"
     assert_output closed
@@ -185,6 +187,7 @@ nop=0103000000000000
 }
 
 @test "the bounds of a source count for the address that the balancer names" {
+    over_tcp "the clients speak no TLS"
     local i
     with_gateway 'accept-proxy = 127.0.0.1' 'max-sessions-per-source = 1'
     for i in 1 2 3; do

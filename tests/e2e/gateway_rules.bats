@@ -35,7 +35,8 @@ with_gateway_allowing() {
 
 @test "an empty allow list allows nothing" {
     gateway_port=$(free_port)
-    serve gateway "$gateway_port" "$BUILD/smux-gateway" --listen "tcp://127.0.0.1:$gateway_port"
+    listen_at "$gateway_port"
+    serve gateway "$gateway_port" "$BUILD/smux-gateway" "${listen_options[@]}"
     write_smuxshim_conf '*'
     start_helper
     run dial 127.0.0.1
@@ -86,7 +87,8 @@ with_gateway_allowing() {
 
 @test "workers share a port, and one that dies is replaced" {
     gateway_port=$(free_port)
-    serve gateway "$gateway_port" "$BUILD/smux-gateway" --listen "tcp://127.0.0.1:$gateway_port" --allow '127.0.0.1:*' --workers 3
+    listen_at "$gateway_port"
+    serve gateway "$gateway_port" "$BUILD/smux-gateway" "${listen_options[@]}" --allow '127.0.0.1:*' --workers 3
     gateway_pid=$spawned
     workers() { pgrep -P "$gateway_pid" | wc -l; }
     wait_until "three workers" eval '[ "$(workers)" = 3 ]'
@@ -130,8 +132,9 @@ with_gateway_allowing() {
     local second
     second=$(free_port)
     gateway_drain=30s start_gateway
-    serve second "$second" "$BUILD/smux-gateway" --listen "tcp://127.0.0.1:$second" --allow '127.0.0.1:*'
-    gateway_url="tcp://127.0.0.1:$gateway_port, tcp://127.0.0.1:$second" write_smuxshim_conf "127.0.0.1:$peer_port"
+    listen_at "$second"
+    serve second "$second" "$BUILD/smux-gateway" "${listen_options[@]}" --allow '127.0.0.1:*'
+    gateway_url="$carrier://127.0.0.1:$gateway_port, $carrier://127.0.0.1:$second" write_smuxshim_conf "127.0.0.1:$peer_port"
     start_helper
     spawn held via python3 "$fixtures/probe.py" receive 127.0.0.1 "$peer_port" 1000 hold
     local held=$spawned
@@ -142,8 +145,8 @@ with_gateway_allowing() {
     assert_success
     alive "$held"
     run ctl status
-    assert_output --partial "tcp://127.0.0.1:$gateway_port: draining"
-    assert_output --partial "tcp://127.0.0.1:$second: up"
+    assert_output --partial "$carrier://127.0.0.1:$gateway_port: draining"
+    assert_output --partial "$carrier://127.0.0.1:$second: up"
     stop "$held"
     wait_until "the gateway to end" eval '! alive $gateway_pid'
 }
@@ -192,6 +195,7 @@ True"
 }
 
 @test "handshake = none works with any smux server" {
+    over_tcp "the example of libsmux speaks no TLS"
     gateway_port=$(free_port)
     make -s -C "$root" BUILD="$BUILD" "$BUILD/examples/echo_server" 2>/dev/null || true
     [ -x "$BUILD/examples/echo_server" ]

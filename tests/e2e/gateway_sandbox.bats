@@ -111,7 +111,8 @@ workers = 2' start_gateway
     echo 'hosts: files dns' >"$hosts/nsswitch.conf"
     gateway_port=$(free_port)
     in_its_etc() { own_mounts sh -c 'mount --bind "$1" /etc && shift && exec "$@"' - "$hosts" "$@"; }
-    serve gateway "$gateway_port" in_its_etc "$BUILD/smux-gateway" --listen "tcp://127.0.0.1:$gateway_port" \
+    listen_at "$gateway_port"
+    serve gateway "$gateway_port" in_its_etc "$BUILD/smux-gateway" "${listen_options[@]}" \
         --allow '127.0.0.0/8:*'
     write_smuxshim_conf '*'
     start_helper

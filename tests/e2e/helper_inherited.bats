@@ -96,6 +96,7 @@ limit_of() { awk -v name="$2" 'index($0, name) == 1 { print $(NF - 2), $(NF - 1)
 
 # as_nobody WAY: starts one with hard limits that an ordinary user cannot raise.
 as_nobody() {
+    secret_for nobody
     chown -R 65534:65534 "$runtime_dir"
     cat >"$runtime_dir/limited.sh" <<END
 smuxshim_conf=$smuxshim_conf bin=$bin

@@ -56,7 +56,7 @@ neighbour() {
     start_gateway
     path_port=$(free_port)
     serve path "$path_port" python3 "$fixtures/longpath.py" "$path_port" "$gateway_port" 0.01
-    gateway_url=tcp://127.0.0.1:$path_port helper_lines="socket-mode = 0666" write_smuxshim_conf "$to"
+    gateway_url=$carrier://127.0.0.1:$path_port helper_lines="socket-mode = 0666" write_smuxshim_conf "$to"
     start_helper
     hoard nobody 1000
     neighbour daemon 40000000
@@ -82,6 +82,7 @@ neighbour() {
 
 # plain VERSION: starts a smux server without extensions.
 plain() {
+    over_tcp "the server speaks no TLS"
     peer_port=$(free_port) pour_port=$(free_port)
     gateway_port=$(free_port)
     serve plain "$gateway_port" python3 "$fixtures/plain.py" "$1" "$gateway_port"

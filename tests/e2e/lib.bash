@@ -3,7 +3,8 @@
 #
 # Every test has its own ports and its own folder. Whatever is started with `spawn` is stopped by
 # its pid in teardown. With E2E_DIRECT=1 the programs run without the shim, which shows that the
-# tests themselves are right.
+# tests themselves are right. With SMUX_TEST_CARRIER=tls gateways and helpers speak TLS, with a secret
+# made on the spot, unless the test has said `over_tcp`.
 #
 # The functions set variables for the tests: ports, pids, paths.
 # shellcheck disable=SC2034
@@ -258,13 +259,52 @@ start_peer() {
 
 direct() { [ -n "${E2E_DIRECT-}" ]; }
 
+# The scheme of carriers.
+carrier=${SMUX_TEST_CARRIER:-tcp}
+[[ $carrier = tcp || $carrier = tls ]] || { echo "SMUX_TEST_CARRIER=$carrier: expected tcp or tls" >&2; exit 2; }
+
+# over_tcp WHY: what follows runs over plain carriers in any case, and a run over TLS says so. A gateway
+# that is running already is started anew.
+over_tcp() {
+    [ "$carrier" != tcp ] || return 0
+    echo "# over TCP: $1" >&3
+    carrier=tcp
+    [ -z "${gateway_pid-}" ] || { stop "$gateway_pid"; start_gateway; }
+}
+
+# Prints the line of a configuration by which gateway and helper know each other over TLS.
+carrier_trust() {
+    [ "$carrier" = tls ] || return 0
+    local psk=$BATS_FILE_TMPDIR/carrier.psk
+    [ -e "$psk" ] || "$BUILD/smuxctl" genpsk test "$psk"
+    echo "psk = $psk"
+}
+
+# secret_for USER: gives the user a copy of the secret, beside $smuxshim_conf, which names it from now on.
+secret_for() {
+    [ "$carrier" = tls ] || return 0
+    local psk=${smuxshim_conf%/*}/$1.psk
+    install -m 600 -o "$1" "$BATS_FILE_TMPDIR/carrier.psk" "$psk"
+    sed -i "s|^psk = .*|psk = $psk|" "$smuxshim_conf"
+}
+
+# Sets $listen_options: what makes a gateway without a configuration listen at the port.
+listen_at() {
+    listen_options=(--listen "$carrier://127.0.0.1:$1")
+    [ "$carrier" = tcp ] || {
+        printf '%s\n' '[listen]' "$(carrier_trust)" >"$(work)/listen.conf"
+        listen_options+=(-c "$(work)/listen.conf")
+    }
+}
+
 start_gateway() {
     direct && return
     : "${gateway_port:=$(free_port)}"
     gateway_conf=$(work)/gateway.conf
     cat >"$gateway_conf" <<END
 [listen]
-address = tcp://127.0.0.1:$gateway_port
+address = $carrier://127.0.0.1:$gateway_port
+$(carrier_trust)
 allow = ${gateway_allow:-127.0.0.1:*, [::1]:*, localhost:*}
 drain-timeout = ${gateway_drain:-0}
 ${gateway_conf_lines-}
@@ -276,12 +316,13 @@ END
 # write_smuxshim_conf DESTINATIONS [ROUTE LINE...]: writes $smuxshim_conf with one route; additional
 # lines of the [helper] section come from $helper_lines.
 write_smuxshim_conf() {
-    local dir destinations=$1
+    local dir destinations=$1 url=${gateway_url:-$carrier://127.0.0.1:$gateway_port} trust=
     dir=${runtime_dir:=$(work)}
     shift
+    [[ $url != *tls:* ]] || trust=$(carrier_trust)
     smuxshim_conf=$dir/smuxshim.conf
     {
-        printf '[gateway main]\naddress = %s\n%b\n' "${gateway_url:-tcp://127.0.0.1:$gateway_port}" "${gateway_lines-}"
+        printf '[gateway main]\naddress = %s\n%s\n%b\n' "$url" "$trust" "${gateway_lines-}"
         printf '[route test]\ndestinations = %s\ngateway = main\n' "$destinations"
         [ $# = 0 ] || printf '%s\n' "$@"
         printf '\n[helper]\nsocket = %s/smuxshim-helper.sock\nautostart = no\n%b\n' "$dir" "${helper_lines-}"

@@ -21,7 +21,7 @@ over_a_long_path() {
     direct || {
         path_port=$(free_port)
         serve path "$path_port" python3 "$fixtures/longpath.py" "$path_port" "$gateway_port" 0.1
-        gateway_lines='max-receive-buffer = 16m' gateway_url=tcp://127.0.0.1:$path_port write_smuxshim_conf "$@"
+        gateway_lines='max-receive-buffer = 16m' gateway_url=$carrier://127.0.0.1:$path_port write_smuxshim_conf "$@"
         start_helper
     }
 }
@@ -83,6 +83,7 @@ settled() {
 
 @test "clients that request much and read nothing hold at most max-memory" {
     if direct; then skip "there is no gateway without the shim"; fi
+    over_tcp "the clients speak no TLS"
     local pour_port
     pour_port=$(free_port)
     serve pour "$pour_port" python3 "$fixtures/silent.py" serve "$pour_port"
@@ -104,6 +105,7 @@ settled() {
 # hold.
 @test "data from three clients to targets that do not read is bounded by max-memory, and not lost" {
     if direct; then skip "there is no gateway without the shim"; fi
+    over_tcp "the clients speak no TLS"
     local late_port
     late_port=$(free_port)
     serve late "$late_port" python3 "$fixtures/flood.py" late "$late_port"
@@ -135,6 +137,7 @@ not_alive() { ! alive "$1"; }
 
 @test "data from hostile gateways to programs that do not read is bounded by the helper's max-memory" {
     if direct; then skip "there is no helper without the shim"; fi
+    over_tcp "the gateway speaks no TLS"
     gateway_port=$(free_port)
     serve flood "$gateway_port" python3 "$fixtures/flood.py" gateway "$gateway_port"
     gateway_lines='connections = 3' helper_lines='max-memory = 64m' \

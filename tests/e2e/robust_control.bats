@@ -180,7 +180,7 @@ print(*sorted(seen))'
 }
 
 @test "the second address is used when the first does not answer" {
-    gateway_url="tcp://127.0.0.1:1, tcp://127.0.0.1:$gateway_port" restart_helper "127.0.0.1:$web_port"
+    gateway_url="$carrier://127.0.0.1:1, $carrier://127.0.0.1:$gateway_port" restart_helper "127.0.0.1:$web_port"
     fetch
 }
 

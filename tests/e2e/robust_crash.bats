@@ -108,7 +108,7 @@ through_a_wire() {
     wire_port=$(free_port)
     serve wire "$wire_port" python3 "$fixtures/wire.py" "$wire_port" "$gateway_port"
     wire_pid=$spawned
-    gateway_url=tcp://127.0.0.1:$wire_port gateway_lines=$1 \
+    gateway_url=$carrier://127.0.0.1:$wire_port gateway_lines=$1 \
         write_smuxshim_conf "127.0.0.1:$web_port, 127.0.0.1:$peer_port"
     start_helper
     fetch

@@ -82,7 +82,7 @@ assert_broken_off() {
     wire_port=$(free_port)
     serve wire "$wire_port" python3 "$fixtures/wire.py" "$wire_port" "$gateway_port"
     local wire=$spawned
-    gateway_url=tcp://127.0.0.1:$wire_port begin_uploads
+    gateway_url=$carrier://127.0.0.1:$wire_port begin_uploads
     kill -USR1 "$wire"
     assert_broken_off
 }

@@ -47,6 +47,7 @@ probe() { preloaded python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"; }
 }
 
 @test "SMUXSHIM_ROUTES and SMUXSHIM_GATEWAY suffice, without a file" {
+    over_tcp "the environment names no secret"
     unset SMUXSHIM_CONFIG
     export SMUXSHIM_ROUTES=127.0.0.1:$peer_port SMUXSHIM_GATEWAY=tcp://127.0.0.1:$gateway_port
     HOME=/nonexisting SMUXSHIM_SOCKET=$helper_socket run probe

@@ -222,7 +222,7 @@ END
 # other_gateway: starts a second gateway, whose sessions are logged in other.log.
 other_gateway() {
     other_port=$(free_port)
-    sed "s/^address.*/address = tcp:\/\/127.0.0.1:$other_port/" "$gateway_conf" >other-gateway.conf
+    sed "s/^address.*/address = $carrier:\/\/127.0.0.1:$other_port/" "$gateway_conf" >other-gateway.conf
     serve other "$other_port" "$BUILD/smux-gateway" -c other-gateway.conf
 }
 
@@ -244,6 +244,7 @@ sockets() { find "$XDG_RUNTIME_DIR" -name smuxshim-helper.sock | wc -l; }
 sessions() { grep -c 'session begins' "$1.log" || true; }
 
 @test "-g with another gateway uses that gateway, whatever helper is already running" {
+    over_tcp "the command line names no secret"
     unshared
     other_gateway
     local routes=127.0.0.1:$peer_port
@@ -263,6 +264,7 @@ sessions() { grep -c 'session begins' "$1.log" || true; }
 }
 
 @test "a launcher with other routes is not refused by the helper of the first" {
+    over_tcp "the command line names no secret"
     unshared
     "$BUILD/smuxshim" -g "tcp://127.0.0.1:$gateway_port" -r 192.0.2.1 true
     run --separate-stderr "$BUILD/smuxshim" -g "tcp://127.0.0.1:$gateway_port" -r "127.0.0.1:$peer_port" \
@@ -274,7 +276,7 @@ sessions() { grep -c 'session begins' "$1.log" || true; }
     unshared
     other_gateway
     sed -i -e '/^socket/d' -e 's/^autostart.*/autostart = yes/' "$smuxshim_conf"
-    sed "s/^address.*/address = tcp:\/\/127.0.0.1:$other_port/" "$smuxshim_conf" >other.conf
+    sed "s/^address.*/address = $carrier:\/\/127.0.0.1:$other_port/" "$smuxshim_conf" >other.conf
     mkdir -p xdg/smuxshim
     cp "$smuxshim_conf" xdg/smuxshim/smuxshim.conf
     # A configuration file in the usual place uses the usual socket path.
@@ -283,7 +285,7 @@ sessions() { grep -c 'session begins' "$1.log" || true; }
     run --separate-stderr "$BUILD/smuxshim" -c other.conf python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"
     assert_output connected
     assert_equal "$(sessions other)" 1
-    assert_equal "$("$BUILD/smuxctl" -c other.conf status --json | jq -r '.sessions[0].address')" "tcp://127.0.0.1:$other_port"
+    assert_equal "$("$BUILD/smuxctl" -c other.conf status --json | jq -r '.sessions[0].address')" "$carrier://127.0.0.1:$other_port"
     # So does the library without the launcher.
     SMUXSHIM_CONFIG=$PWD/other.conf LD_PRELOAD=$BUILD/libsmuxshim.so run \
         python3 "$fixtures/probe.py" errno 127.0.0.1 "$peer_port"

@@ -27,7 +27,8 @@ END
     echo 'hosts: files' >nsswitch.conf
     cat >gateway.conf <<END
 [listen]
-address = tcp://127.0.0.1:$gateway_port
+address = $carrier://127.0.0.1:$gateway_port
+$(carrier_trust)
 allow = *.internal:*, db.internal:*, 127.0.0.0/8:*, [::1]:*, here.example:*, localhost:*
 END
     serve gateway "$gateway_port" own_mounts sh -c \

@@ -19,6 +19,7 @@ setup() {
     bin=$(public_dir)/bin
     unset XDG_RUNTIME_DIR XDG_CONFIG_HOME TMPDIR
     start_peer
+    over_tcp "each user would need a secret of his own"
     start_gateway
     # The README's configuration for the program's machine, with the address and destination of this
     # test.

@@ -59,20 +59,22 @@ def send_beside(sock, data, failed):
 
 
 def echo(sock, data, how):
-    failed = []
+    failed, problem = [], None
     sender = threading.Thread(target=send_beside, args=(sock, data, failed))
     sender.start()
     try:
         read_to_end(sock, data, how, "echo")
-    except Wrong:
-        # The kernel reports the error of a connection once: if the other thread got it, this one
-        # reads end of file, as on a TCP socket.
-        sender.join()
-        if not failed:
-            raise
+    except (OSError, Wrong) as error:
+        problem = error
+    # Not before that may the socket be closed: the thread may wait in poll, which looks its number up
+    # again, and the number may be another connection's by then.
     sender.join()
+    # The kernel reports the error of a connection once: if the other thread got it, this one has read
+    # end of file, as on a TCP socket.
     if failed:
         raise failed[0]
+    if problem:
+        raise problem
 
 
 def connect(port):

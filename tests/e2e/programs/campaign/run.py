@@ -10,10 +10,16 @@ complete and was not, or hung, or if anything did not come back to life.  What i
 gateway are killed, ended and stopped; the carrier is cut in the middle by an end, by a reset, on one
 side, or falls silent (wire.py); targets and clients reset (transfers.py); smux versions 1 and 2,
 confirmed and eager connects.
+
+    ... run.py --carrier tls --cut-within 30000 --cuts end,reset,change --only-cuts
+
+runs it over TLS, where a byte may also be changed on its way, and cuts every carrier within so many
+bytes, in the handshake, within a record or between two.
 """
 
 import argparse
 import asyncio
+import contextlib
 import os
 import pathlib
 import random
@@ -34,15 +40,20 @@ START_LIMIT_S = 60
 END_LIMIT_S = 30
 
 GATEWAY = """[listen]
-address = tcp://127.0.0.1:{gateway}
+address = {scheme}://127.0.0.1:{gateway}
+{trust}
+workers = {workers}
 allow = 127.0.0.1:{confirmed}, 127.0.0.1:{eager}
 drain-timeout = {drain}ms
 keepalive-interval = 500ms
 keepalive-timeout = 3s
 """
 SMUXSHIM = """[gateway main]
-address = tcp://127.0.0.1:{carrier}
+address = {scheme}://127.0.0.1:{carrier}
+{trust}
 version = {version}
+connections = {connections}
+retry-min = {retry}ms
 retry-max = 200ms
 keepalive-interval = 500ms
 keepalive-timeout = 3s
@@ -100,22 +111,33 @@ class Campaign:
         self.counts, self.problems, self.outcomes = {}, [], {}
         self.burners, self.running = [], []
         self.over = asyncio.Event()
+        self.fixed = dict(folder=folder, scheme=args.carrier, workers=self.rng.choice((1, 2)), trust="",
+                          retry=1 if args.cut_within else 100, connections=4 if args.cut_within else 1)
+
+    def make_secret(self):
+        psk = f"{self.folder}/carrier.psk"
+        subprocess.check_call([BUILD / "smuxctl", "genpsk", "test", psk])
+        self.fixed["trust"] = f"psk = {psk}"
 
     def write_configuration(self):
         """Called before each start: draws some settings anew."""
-        drawn = dict(self.ports, folder=self.folder, version=self.rng.choice((1, 2)),
-                     drain=self.rng.choice((0, 100, 1000)))
+        drawn = dict(self.ports, **self.fixed, version=self.rng.choice((1, 2)), drain=self.rng.choice((0, 100, 1000)))
         for name, text in (("gateway.conf", GATEWAY), ("smuxshim.conf", SMUXSHIM)):
             pathlib.Path(self.folder, name).write_text(text.format(**drawn))
 
     async def begin(self):
         port = lambda: int(subprocess.check_output([ROOT / "tests/run/port", self.folder]))  # noqa: E731
         self.ports = {name: port() for name in ("gateway", "carrier", "confirmed", "eager")}
+        if self.args.carrier == "tls":
+            self.make_secret()
         self.write_configuration()
         self.target, self.server = await targets.start(self.ports["confirmed"])
         self.eager_target, self.eager_server = await targets.start(self.ports["eager"])
-        self.wire, self.wire_server = await wires.start(self.ports["carrier"], self.ports["gateway"],
-                                                        self.rng, self.counts)
+        modes = self.args.cuts.split(",") if self.args.cuts else list(wires.MODES)
+        if not self.args.cuts and self.args.carrier == "tls":
+            modes.append("change")
+        self.wire = wires.Wire(self.ports["gateway"], self.rng, self.counts, modes, self.args.cut_within)
+        self.wire_server = await self.wire.listen(self.ports["carrier"])
         conf = f"{self.folder}/smuxshim.conf"
         self.gateway = Daemon("gateway", [BUILD / "smux-gateway", "-c", f"{self.folder}/gateway.conf"],
                               self.folder, self.gateway_answers, self.problems)
@@ -158,6 +180,12 @@ class Campaign:
         else:
             daemon.process.send_signal(signal.SIGCONT)
 
+    async def kill_workers(self):
+        workers = subprocess.run(["pgrep", "-P", str(self.gateway.process.pid)], capture_output=True, text=True)
+        for worker in workers.stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(worker), signal.SIGKILL)
+
     async def rage(self):
         deeds = {
             "helper killed": lambda: self.bring_back(self.helper, signal.SIGKILL),
@@ -168,10 +196,12 @@ class Campaign:
             "gateway stopped": lambda: self.stop(self.gateway),
             "carrier cut": self.cut,
         }
+        if self.fixed["workers"] > 1:
+            deeds["workers killed"] = self.kill_workers
         while not self.over.is_set():
             await asyncio.sleep(self.rng.uniform(0, self.args.pause))
             name = self.rng.choice(list(deeds))
-            if name in self.args.without:
+            if name in self.args.without or self.args.only_cuts:
                 continue
             self.counts[name] = self.counts.get(name, 0) + 1
             await deeds[name]()
@@ -258,6 +288,10 @@ def options():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--load", type=int, default=0, help="busy processes beside it")
     parser.add_argument("--pause", type=float, default=4, help="at most so many seconds between deeds")
+    parser.add_argument("--carrier", choices=("tcp", "tls"), default=os.environ.get("SMUX_TEST_CARRIER", "tcp"))
+    parser.add_argument("--cut-within", type=int, default=0, metavar="BYTES", help="of every carrier; 0: mostly later")
+    parser.add_argument("--cuts", metavar="MODES", help="what cuts do (wire.py)")
+    parser.add_argument("--only-cuts", action="store_true", help="no other deeds")
     parser.add_argument("--without", action="append", default=[], metavar="DEED")
     parser.add_argument("--kinds", default=",".join(transfers.KINDS), help="of transfers (transfers.py)")
     parser.add_argument("--keep", metavar="FOLDER", help="for logs and configuration, which stay")

@@ -6,13 +6,28 @@ import asyncio
 import transfers
 
 MODES = ("end", "reset", "end one side", "reset one side", "silence")
+# Many carriers are cut within so many bytes: in a handshake, or soon after it.
+BEGINNING = 3000
 
 
 class Wire:
-    def __init__(self, to_port, rng, counts):
-        self.to_port, self.rng, self.counts = to_port, rng, counts
+    """`modes` are those of MODES, and "change" for a changed byte, which ends nothing here."""
+
+    def __init__(self, to_port, rng, counts, modes, cut_within):
+        self.to_port, self.rng, self.counts, self.modes, self.cut_within = to_port, rng, counts, modes, cut_within
         self.pairs = set()
         self.cutting = True
+
+    async def listen(self, port):
+        return await asyncio.start_server(self.accept, "127.0.0.1", port)
+
+    def draw_length(self):
+        """The bytes that a carrier is to pass, in both directions together."""
+        if not self.cutting:
+            return 1 << 62
+        if not self.cut_within:
+            return int(2 ** self.rng.uniform(10, 27))
+        return self.rng.randrange(self.rng.choice((BEGINNING, self.cut_within)))
 
     async def accept(self, reader, writer):
         try:
@@ -47,7 +62,7 @@ class Pair:
         self.wire, self.writers = wire, writers
         self.is_cut = False
         # It is cut after this many bytes of both directions.
-        self.left = int(2 ** wire.rng.uniform(10, 27)) if wire.cutting else 1 << 62
+        self.left = wire.draw_length()
 
     async def forward(self, reader, side):
         """Copies from one end to the writer of the other, and passes on however it ended."""
@@ -57,9 +72,12 @@ class Pair:
                 if self.is_cut:
                     return
                 kept, self.left = data[:max(self.left, 0)], self.left - len(data)
+                mode = self.wire.rng.choice(self.wire.modes) if self.left < 0 else None
+                if mode == "change":
+                    kept = self.change(data, len(kept))
                 writer.write(kept)
-                if self.left < 0:
-                    self.cut(self.wire.rng.choice(MODES))
+                if mode and mode != "change":
+                    self.cut(mode)
                     return
                 await writer.drain()
             if not self.is_cut:
@@ -74,10 +92,19 @@ class Pair:
             pass
         writer.transport.abort()
 
+    def change(self, data, at):
+        """Changes one byte, and forwards all from now on."""
+        self.left = 1 << 62
+        self.count("change")
+        return data[:at] + bytes([data[at] ^ 1 << self.wire.rng.randrange(8)]) + data[at + 1:]
+
+    def count(self, mode):
+        self.wire.counts["carrier: " + mode] = self.wire.counts.get("carrier: " + mode, 0) + 1
+
     def cut(self, mode):
         """Stops forwarding; what the ends are told varies."""
         self.is_cut = True
-        self.wire.counts["carrier: " + mode] = self.wire.counts.get("carrier: " + mode, 0) + 1
+        self.count(mode)
         sides = self.writers if "one side" not in mode else [self.wire.rng.choice(self.writers)]
         for writer in sides if mode != "silence" else ():
             if mode.startswith("reset"):
@@ -88,8 +115,3 @@ class Pair:
     def close(self):
         for writer in self.writers:
             writer.close()
-
-
-async def start(port, to_port, rng, counts):
-    wire = Wire(to_port, rng, counts)
-    return wire, await asyncio.start_server(wire.accept, "127.0.0.1", port)
