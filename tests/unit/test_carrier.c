@@ -461,8 +461,9 @@ static void a_failure_at_any_byte_is_a_reset_on_both_sides(void **state) {
         break_at(seed, 70 + seed * seed * 7919 % 400000, false);
 }
 
-/* What a network does that forges the end of the connection: behind a whole frame, within one, within
- * a record of TLS or between two, and never with TLS's own word for it. CUTS=N makes so many cuts. */
+/* What a network does that forges the end of the connection: behind a whole frame, within one,
+ * within a record of TLS or between two, and never with TLS's own word for it. CUTS=N makes so many
+ * cuts. */
 static void an_end_that_nobody_said_is_a_reset_on_both_sides_at_any_byte(void **state) {
     const char *cuts = getenv("CUTS");
     uint64_t last = 1000 + (cuts ? strtoull(cuts, NULL, 10) : 100);

@@ -278,6 +278,7 @@ static void check(void) {
 /* ---- Into each state ---- */
 
 static void begin(unsigned kind) {
+    carrier_kind = &carrier_kinds[kind & 4 ? CARRIER_TLS_UNIX : CARRIER_UNIX];
     setup_world(NULL);
     world.client->ops = world.server->ops = &quiet_ops;
     memset(&subject, 0, sizeof subject);
@@ -343,4 +344,4 @@ static void a_move_that_the_table_does_not_have_is_refused(void **unused) {
 
 #define TESTS(X) X(a_move_that_the_table_does_not_have_is_refused)
 
-STATES_MAIN(4, RELAY_OVER, TESTS)
+STATES_MAIN(8, RELAY_OVER, TESTS)

@@ -345,12 +345,13 @@ static void begin(unsigned kind) {
              subject.port, subject.port, subject.port);
     assert_true(gateway_config_set(&subject.config, "allow", allow, &error));
     subject.gateway = gateway_new(&world.reactor, &subject.config, &why);
-    assert_int_equal(carrier_new_pair(world.reactor.loop, "test", carrier), 0);
+    carrier_kind = &carrier_kinds[kind & 2 ? CARRIER_TLS_UNIX : CARRIER_UNIX];
+    assert_int_equal(carrier_kind->new_pair(world.reactor.loop, carrier), 0);
     assert_int_equal(gateway_take(subject.gateway, carrier[1], NULL), 0);
     watch_server(carrier[1]->user);
     world.client = make_pump(carrier[0], SMUX_CLIENT);
     begin_client();
-    if (kind)
+    if (kind & 1)
         greet();
 }
 
@@ -433,4 +434,4 @@ static void a_wrong_move_ends_its_target_alone(void **unused) {
 
 #define TESTS(X) X(a_wrong_move_ends_its_target_alone)
 
-STATES_MAIN(2, TARGET_OVER, TESTS)
+STATES_MAIN(4, TARGET_OVER, TESTS)
