@@ -259,8 +259,9 @@ start_peer() {
 
 direct() { [ -n "${E2E_DIRECT-}" ]; }
 
-# The scheme of carriers.
+# The scheme of carriers; and those that tests go through in turn.
 carrier=${SMUX_TEST_CARRIER:-tcp}
+carriers=${SMUX_TEST_CARRIER:-tcp tls}
 [[ $carrier = tcp || $carrier = tls ]] || { echo "SMUX_TEST_CARRIER=$carrier: expected tcp or tls" >&2; exit 2; }
 
 # over_tcp WHY: what follows runs over plain carriers in any case, and a run over TLS says so. A gateway

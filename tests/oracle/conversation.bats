@@ -27,9 +27,28 @@ through() {
 
 all_routes="127.0.0.1:*, [::1]:*"
 
+# by_carriers FIRST COUNT FUNCTION [OPTION...]: calls FUNCTION FIRST COUNT [OPTION...] with the share of
+# each kind of carrier, and with a gateway and a helper for it.
+by_carriers() {
+    local first=$1 kinds share
+    kinds=$(wc -w <<<"$carriers")
+    share=$(($2 / kinds))
+    ! direct || { "$3" "$1" "$2" "${@:4}"; return; }
+    for carrier in $carriers; do
+        unset gateway_port
+        start_both "$all_routes"
+        "$3" "$first" "$share" "${@:4}"
+        assert_carried "$share"
+        stop "$helper_pid"
+        stop "$gateway_pid"
+        first=$((first + share))
+    done
+}
+
 # start_plain VERSION: a smux server that is not ours, and a helper whose route knows it as such.
 start_plain() {
     direct && return
+    over_tcp "the server speaks no TLS"
     spawn plain_peer "$BUILD/oracle/plain_peer" "$1"
     wait_until "the plain peer's port" test -s "$BATS_TEST_TMPDIR/plain_peer.log"
     gateway_url=tcp://127.0.0.1:$(cat "$BATS_TEST_TMPDIR/plain_peer.log") gateway_lines="version = $1" \
@@ -42,15 +61,12 @@ start_plain() {
 }
 
 @test "conversations: over smux version 2, nothing stalls and every byte and every end is right" {
-    start_both "$all_routes"
-    through 1 300
-    assert_carried 300
+    by_carriers 1 300 through
 }
 
 @test "conversations: the same over smux version 1" {
     gateway_lines="version = 1"
-    start_both "$all_routes"
-    through 1000 150
+    by_carriers 1000 150 through
 }
 
 @test "conversations: the same with a plain smux server, version 2" {
@@ -68,9 +84,12 @@ start_plain() {
 # This reveals lost edges and bounds that are too small. (No resets: the notice of SO_LINGER waits
 # for the helper for one second only.)
 @test "conversations: the same when helper and gateway get little time and all processes share one processor" {
-    start_both "$all_routes"
+    by_carriers 4000 150 starved
+}
+
+starved() {
     direct || renice -n 19 -p "$gateway_pid" "$helper_pid"
     direct || taskset -p -c 0 "$gateway_pid"
     direct || taskset -p -c 0 "$helper_pid"
-    via taskset -c 0 timeout 300 "$BUILD/oracle/conversation" --seed 4000 --count 150 --jobs 16 --no-reset
+    via taskset -c 0 timeout 300 "$BUILD/oracle/conversation" --seed "$1" --count "$2" --jobs 16 --no-reset
 }

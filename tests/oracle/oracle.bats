@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # The kernel's TCP is the oracle: every program prints what it observes, direct, under the shim with
-# a helper that relays to plain TCP, and under the shim with the real helper and gateway. The three
-# outputs must be equal.
+# a helper that relays to plain TCP, and under the shim with the real helper and gateway, over TCP and
+# over TLS. All outputs must be equal.
 
 load ../e2e/lib
 
@@ -16,8 +16,12 @@ setup_file() {
     spawn loop_helper "$BUILD/oracle/loop_helper" "$loop_socket"
     wait_until "the loop helper" grep -q ready "$BATS_FILE_TMPDIR/loop_helper.log"
     gateway_allow="127.0.0.0/8:*, [::1]:*, localhost:*"
-    direct || start_both "$routes"
-    export smuxshim_conf
+    direct || for carrier in $carriers; do
+        runtime_dir=$BATS_FILE_TMPDIR/$carrier
+        mkdir "$runtime_dir"
+        unset gateway_port
+        start_both "$routes"
+    done
 }
 
 teardown_file() { stop_all; }
@@ -32,14 +36,17 @@ with_loop() {
 same() { same_command "$2" "$BUILD/oracle/$1"; }
 
 # same_command MINIMUM COMMAND...: the command prints at least MINIMUM observations, equal in all
-# three runs.
+# runs.
 same_command() {
     local minimum=$1 dir=$BATS_TEST_TMPDIR
     shift
     same_command_with_loop "$minimum" "$@"
     direct && return
-    via timeout 100 "$@" >"$dir/full" 2>&1 </dev/null || true
-    diff "$dir/direct" "$dir/full" >&2 || fail "what differs: < direct, > through helper and gateway"
+    for carrier in $carriers; do
+        smuxshim_conf=$BATS_FILE_TMPDIR/$carrier/smuxshim.conf
+        via timeout 100 "$@" >"$dir/full" 2>&1 </dev/null || true
+        diff "$dir/direct" "$dir/full" >&2 || fail "what differs: < direct, > through helper and gateway over $carrier"
+    done
 }
 
 # Without helper and gateway, for what is none of theirs.
