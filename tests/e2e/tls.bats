@@ -19,6 +19,7 @@ teardown_file() { stop_all; }
 
 setup() {
     direct && skip "there is no carrier without the shim"
+    over_tcp "each test has secrets of its own, and its own scheme"
     cd "$BATS_TEST_TMPDIR" || return
     secrets client.psk laptop=a
     secrets gateway.psk desk=d laptop=a
