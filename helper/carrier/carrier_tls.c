@@ -102,14 +102,33 @@ static void go_on_later(struct carrier_tls *t) {
         loop_task_post(t->carrier.loop, &t->task, on_task);
 }
 
-/* A server spends nothing on a client that has not said all of its hello. False: there is nothing
- * to go on with. */
+/* A server spends nothing on a client that has not said all of its hello. */
+static bool has_hello(struct carrier_tls *t) {
+    if (tls_wire_gather(&t->wire))
+        return true;
+    if (t->wire.eof || t->wire.read_error)
+        fail_at_once(t);
+    else
+        go_on_later(t);
+    return false;
+}
+
+/* May a server answer another hello in this turn? */
+static bool may_answer(const struct loop *loop) {
+    static uint64_t turn_us;
+    static unsigned answered;
+    if (loop_now_us(loop) != turn_us)
+        answered = 0;
+    turn_us = loop_now_us(loop);
+    return answered++ < TLS_ANSWERS_PER_TURN;
+}
+
+/* False: there is nothing to go on with, or not now. */
 static bool begin(struct carrier_tls *t) {
-    if (t->wire.server && !tls_wire_gather(&t->wire)) {
-        if (t->wire.eof || t->wire.read_error)
-            fail_at_once(t);
-        else
-            go_on_later(t);
+    if (t->wire.server && !has_hello(t))
+        return false;
+    if (t->wire.server && !may_answer(t->carrier.loop)) {
+        loop_task_post(t->carrier.loop, &t->task, on_task);
         return false;
     }
     if (make_connection(t))

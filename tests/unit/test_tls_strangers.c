@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -223,6 +224,38 @@ static void a_hello_in_any_records_and_pieces_is_answered(void **state) {
     assert_memory_equal(answer, ((uint8_t[]){22, 3}), 2);
 }
 
+static unsigned answers(void) {
+    unsigned count = 0;
+    uint8_t byte;
+    for (unsigned i = 0; i < MANY; i++)
+        count += recv(scene.fd[i], &byte, 1, MSG_PEEK) == 1;
+    return count;
+}
+
+/* However many come at once, those who are there already have their turn in between. */
+static void a_turn_answers_only_a_few_hellos_and_all_get_their_answer(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < MANY; i++) {
+        int fds[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+                         0);
+        scene.fd[i] = fds[1];
+        start(&scene.carrier[i], fds[0], scene.context);
+    }
+    turns(3);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(send(scene.fd[i], scene.hello, scene.hello_len, MSG_NOSIGNAL),
+                         scene.hello_len);
+    for (unsigned turn = 1; turn <= MANY / TLS_ANSWERS_PER_TURN; turn++) {
+        usleep(1); /* the loop's clock tells the turns apart */
+        turns(1);
+        assert_in_range(answers(), turn, turn * TLS_ANSWERS_PER_TURN);
+    }
+    turns(MANY);
+    assert_int_equal(answers(), MANY);
+    assert_int_equal(scene.failed, 0);
+}
+
 /* Empty records never make a hello. */
 static void a_hello_that_never_begins_is_refused(void **state) {
     static uint8_t data[20000];
@@ -279,6 +312,7 @@ int main(void) {
         TEST(a_message_that_is_announced_to_be_long_is_refused_before_it_comes),
         TEST(what_is_announced_behind_a_hello_makes_a_stranger_no_dearer),
         TEST(a_hello_in_any_records_and_pieces_is_answered),
+        TEST(a_turn_answers_only_a_few_hellos_and_all_get_their_answer),
         TEST(a_hello_that_never_begins_is_refused),
         TEST(an_idle_carrier_holds_no_buffers),
     };
