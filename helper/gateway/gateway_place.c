@@ -76,36 +76,55 @@ static void dismiss(struct least *least) {
     gateway_session_dismiss(session, least->merit == MERIT_IDLE && least->extensions);
 }
 
+struct places {
+    uint32_t all, own, leaving; /* those that leave are in none of the others */
+};
+
+static bool has_place(const struct gateway_session *session) {
+    return !session->leaving && session->source.kind != GATEWAY_SOURCE_NONE;
+}
+
+static struct places count(struct gateway_sessions *sessions, const struct gateway_source *source) {
+    struct places places = {0};
+    list_for_each(link, &sessions->all) {
+        struct gateway_session *s = container_of(link, struct gateway_session, link);
+        places.leaving += s->leaving;
+        places.all += has_place(s);
+        places.own += has_place(s) && same_source(source, &s->source);
+    }
+    return places;
+}
+
+/* `source` NULL: of all. */
+static struct least find_least(struct gateway_sessions *sessions,
+                               const struct gateway_source *source) {
+    struct least least = {0};
+    list_for_each(link, &sessions->all) {
+        struct gateway_session *s = container_of(link, struct gateway_session, link);
+        if (has_place(s) && (!source || same_source(source, &s->source))) {
+            bool extensions;
+            enum merit merit = merit_of(s, &extensions);
+            consider(&least, s, merit, extensions);
+        }
+    }
+    return least;
+}
+
 int gateway_place_make(struct gateway_sessions *sessions, const struct gateway_source *source,
                        const char **why) {
     const struct gateway_config *config = sessions->config;
-    struct least of_all = {0}, of_source = {0}, *least = NULL;
-    uint32_t all = 0, own = 0, leaving = 0;
-    list_for_each(link, &sessions->all) {
-        struct gateway_session *s = container_of(link, struct gateway_session, link);
-        bool extensions, same = same_source(source, &s->source);
-        leaving += s->leaving;
-        if (s->leaving || s->source.kind == GATEWAY_SOURCE_NONE)
-            continue;
-        enum merit merit = merit_of(s, &extensions);
-        all++;
-        own += same;
-        consider(&of_all, s, merit, extensions);
-        if (same)
-            consider(&of_source, s, merit, extensions);
-    }
-    if (own >= config->max_sessions_per_source) {
+    struct places places = count(sessions, source);
+    if (places.own >= config->max_sessions_per_source)
         *why = "too many sessions of one source (max-sessions-per-source)";
-        least = &of_source;
-    } else if (all >= config->max_sessions) {
+    else if (places.all >= config->max_sessions)
         *why = "too many sessions (max-sessions)";
-        least = &of_all;
-    }
-    if (!least)
+    else
         return 0;
+    bool of_source = places.own >= config->max_sessions_per_source;
+    struct least least = find_least(sessions, of_source ? source : NULL);
     /* The number of those on their way out is limited, too. */
-    if (!least->session || leaving > config->max_sessions / 4)
+    if (!least.session || places.leaving > config->max_sessions / 4)
         return -EMFILE;
-    dismiss(least);
+    dismiss(&least);
     return 0;
 }

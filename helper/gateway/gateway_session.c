@@ -149,8 +149,8 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     if (!session->known)
         log_few(&refused, LOG_WARNING, "%s: session refused: %s", pump->carrier->peer, why);
     else if (is_stranger(session))
-        log_few(&silent, LOG_INFO, "%s: session ended after 0 streams: %s", pump->carrier->peer,
-                why);
+        log_few(&silent, usual ? LOG_INFO : LOG_WARNING, "%s: session ended after 0 streams: %s",
+                pump->carrier->peer, why);
     else
         log_at(usual ? LOG_INFO : LOG_WARNING, "%s: session ended after %llu streams: %s",
                pump->carrier->peer, (unsigned long long)info.accepted, why);

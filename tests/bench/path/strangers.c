@@ -180,7 +180,7 @@ static struct {
     uint16_t port;
     size_t count, sources;
     double rate;
-} config = {.count = 20000, .sources = 500, .rate = 5000};
+} config = {.count = 20000, .sources = 500, .rate = 2000};
 
 static struct stranger {
     int fd; /* -1: not open */
@@ -241,8 +241,16 @@ static void open_all(void) {
         dial_from(i);
         drip();
     }
-    for (int64_t end = now_ns() + NS_PER_S / 4; now_ns() < end;)
-        look(10);
+}
+
+/* Waits until the gateway has accepted them all, and closes no more. */
+static void settle(void) {
+    size_t before = 0;
+    for (int64_t end = now_ns() + 5 * NS_PER_S; before != open_now && now_ns() < end;) {
+        before = open_now;
+        for (int64_t half = now_ns() + NS_PER_S / 2; now_ns() < half;)
+            look(10);
+    }
 }
 
 int main(int argc, char **argv) {
@@ -273,6 +281,7 @@ int main(int argc, char **argv) {
     if (!strangers || epoll < 0 || config.port == 0)
         die("expected --port, and memory");
     open_all();
+    settle();
     printf("%zu %zu\n", opened, open_now);
     fflush(stdout);
     char byte;

@@ -5,6 +5,7 @@ import base64
 import subprocess
 
 from paths_tls import SmuxshimTls
+from processes import cpu_seconds
 from scenarios import Metric, scenario
 
 
@@ -24,7 +25,7 @@ def ping(bench, path):
     return [float(word) for word in bench.client(path, argv).split()][1:]
 
 
-WHEN = {"quiet": "64-byte ping-pong over TLS", "arriving": "... while strangers arrive, 5000 per second",
+WHEN = {"quiet": "64-byte ping-pong over TLS", "arriving": "... while strangers arrive, 2000 per second",
         "beside": "... beside those that the gateway holds"}
 
 
@@ -33,6 +34,8 @@ WHEN = {"quiet": "64-byte ping-pong over TLS", "arriving": "... while strangers 
     [Metric(f"strangers_{when}_{p}", f"{label}, {p}", "us", ratio=False, only="smuxshim-tls")
      for when, label in WHEN.items() for p in ("p50", "p99")]
     + [Metric("strangers_held", "half-open handshakes that the gateway holds", "", ratio=False, only="smuxshim-tls"),
+       Metric("strangers_cpu", "... processor time of the gateway for each that has come", "us", ratio=False,
+              only="smuxshim-tls"),
        Metric("strangers_memory", "... memory of the gateway for each", "KiB", ratio=False, only="smuxshim-tls")],
     targets=("peer",),
     paths=("smuxshim-tls",),
@@ -50,9 +53,10 @@ def strangers(bench, name):
         values[f"strangers_{when}_p50"], values[f"strangers_{when}_p99"] = ping(bench, path)
 
     measure("quiet")
-    before = bench.memory(path.far)
+    gateway = [process.pid for process in path.far]
+    before, used = bench.memory(path.far), cpu_seconds(gateway)
     count = bench.idle_connections(1)
-    argv = [bench.tool("strangers"), "--port", str(path.gateway_port), "--count", str(count), "--rate", "5000"]
+    argv = [bench.tool("strangers"), "--port", str(path.gateway_port), "--count", str(count), "--rate", "2000"]
     attack = bench.processes.start("strangers", argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     bench.temporary.append(lambda: bench.processes.stop(attack))
     measure("arriving")
@@ -60,6 +64,8 @@ def strangers(bench, name):
     bench.expect(line, f"strangers: {bench.processes.said('strangers')}")
     held = int(line[1])
     values["strangers_held"] = held
+    # Of the pings, too: a few percent.
+    values["strangers_cpu"] = (cpu_seconds(gateway) - used) / count * 1e6
     values["strangers_memory"] = (bench.memory(path.far) - before) / max(1, held) / 1024
     measure("beside")
     return values
