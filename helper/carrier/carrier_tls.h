@@ -22,9 +22,9 @@
 #define TLS_COST_HANDSHAKE 65536u
 #define TLS_COST_IDLE      32768u
 
-/* So many hellos are answered in a turn of the loop: each takes a key exchange and a signature, for
- * which established carriers would wait. */
-#define TLS_ANSWERS_PER_TURN 2u
+/* How many hellos are answered in a turn of the loop: each takes a key exchange and a signature,
+ * for which established carriers wait. */
+#define TLS_ANSWERS_PER_TURN 1u
 
 /* Makes a TLS carrier over `lower`, which it takes over. It is a client or a server, as the context
  * is, to which it keeps a reference. `host` is what a client has connected to, NULL for a server.
