@@ -384,6 +384,122 @@ static void a_byte_that_was_changed_ends_the_connection(void **state) {
     close(wire.fd[1]);
 }
 
+/* ---- What TLS offers and these carriers do not use ---- */
+
+/* A client that knows the secret, and is driven by the test. */
+static struct insider {
+    struct tls_context *context;
+    struct tls_verdict verdict;
+    SSL *ssl;
+    int fd, tickets;
+} insider;
+
+static int count_ticket(SSL *ssl, SSL_SESSION *session) {
+    (void)ssl;
+    (void)session;
+    insider.tickets++;
+    return 0;
+}
+
+static struct carrier *begin_insider(void) {
+    int fds[2];
+    socket_pair(fds);
+    insider = (struct insider){.context = context_of(false, GOOD), .fd = fds[1]};
+    insider.ssl = tls_context_connection(insider.context, &insider.verdict, "gateway.test");
+    assert_non_null(insider.ssl);
+    SSL_CTX_set_session_cache_mode(SSL_get_SSL_CTX(insider.ssl), SSL_SESS_CACHE_CLIENT);
+    SSL_CTX_sess_set_new_cb(SSL_get_SSL_CTX(insider.ssl), count_ticket);
+    assert_int_equal(SSL_set_fd(insider.ssl, fds[1]), 1);
+    return start_on(fds[0], context_of(true, GOOD), &side[0]);
+}
+
+static void end_insider(struct carrier *carrier) {
+    SSL_free(insider.ssl);
+    tls_context_unref(insider.context);
+    carrier_close(carrier);
+    close(insider.fd);
+    ERR_clear_error();
+}
+
+static void no_ticket_is_given_and_no_session_can_be_resumed(void **state) {
+    char byte;
+    (void)state;
+    struct carrier *carrier = begin_insider();
+    wait_for(SSL_do_handshake(insider.ssl) == 1 && side[0].ready);
+    assert_int_equal(carrier_writev(carrier, &(struct iovec){"x", 1}, 1), 1);
+    wait_for(SSL_read(insider.ssl, &byte, 1) == 1);
+    assert_int_equal(insider.tickets, 0);
+    end_insider(carrier);
+}
+
+/* A secret that may carry early data, as the client says. */
+static SSL_SESSION *early_session;
+
+static int offer_early(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *len,
+                       SSL_SESSION **session) {
+    (void)ssl;
+    (void)md;
+    *id = (const unsigned char *)"laptop";
+    *len = strlen("laptop");
+    *session = early_session;
+    return SSL_SESSION_up_ref(early_session);
+}
+
+static void make_early_session(SSL *ssl) {
+    const uint8_t key[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    early_session = SSL_SESSION_new();
+    assert_true(SSL_SESSION_set1_master_key(early_session, key, sizeof key));
+    assert_true(SSL_SESSION_set_cipher(early_session, SSL_CIPHER_find(ssl, (uint8_t[]){0x13, 1})));
+    assert_true(SSL_SESSION_set_protocol_version(early_session, TLS1_3_VERSION));
+    assert_true(SSL_SESSION_set1_id_context(early_session, (const uint8_t *)"smux", 4));
+    assert_true(SSL_SESSION_set_max_early_data(early_session, 1000));
+    assert_true(SSL_SESSION_set1_alpn_selected(early_session, (const uint8_t *)"smux", 4));
+}
+
+/* Whoever has recorded early data could send it again. */
+static void early_data_is_never_taken(void **state) {
+    size_t done;
+    char bytes[8];
+    (void)state;
+    struct carrier *carrier = begin_insider();
+    make_early_session(insider.ssl);
+    SSL_set_psk_use_session_callback(insider.ssl, offer_early);
+    assert_int_equal(SSL_write_early_data(insider.ssl, "early", 5, &done), 1);
+    wait_for(SSL_do_handshake(insider.ssl) == 1 && side[0].ready);
+    assert_int_equal(SSL_get_early_data_status(insider.ssl), SSL_EARLY_DATA_REJECTED);
+    assert_int_equal(SSL_write(insider.ssl, "late", 4), 4);
+    wait_for(side[0].events & EVENT_READ);
+    assert_int_equal(carrier_read(carrier, bytes, sizeof bytes), 4);
+    assert_memory_equal(bytes, "late", 4);
+    end_insider(carrier);
+    SSL_SESSION_free(early_session);
+}
+
+static void change_keys(int times, int kind) {
+    while (times-- > 0) {
+        assert_int_equal(SSL_key_update(insider.ssl, kind), 1);
+        assert_int_equal(SSL_do_handshake(insider.ssl), 1);
+    }
+}
+
+/* Each change of keys takes microseconds, and 64 KiB hold thousands. */
+static void who_changes_keys_without_end_is_told_so(void **state) {
+    char byte;
+    (void)state;
+    struct carrier *carrier = begin_insider();
+    wait_for(SSL_do_handshake(insider.ssl) == 1 && side[0].ready);
+    change_keys(32, SSL_KEY_UPDATE_REQUESTED);
+    assert_int_equal(SSL_write(insider.ssl, "x", 1), 1);
+    wait_for(carrier_read(carrier, &byte, 1) == 1); /* so many are nothing */
+    side[0].events = 0;
+    change_keys(20, SSL_KEY_UPDATE_NOT_REQUESTED);
+    wait_for(side[0].events & EVENT_READ);
+    assert_int_equal(carrier_read(carrier, &byte, 1), -1);
+    assert_int_equal(errno, EPROTO);
+    assert_string_equal(carrier->why, "the peer changes its keys, or sends tickets, without end");
+    end_insider(carrier);
+}
+
 /* ---- Records ---- */
 
 static void small_pieces_share_a_record_and_records_share_a_write(void **state) {
@@ -429,6 +545,9 @@ int main(void) {
         cmocka_unit_test(strangers_of_tls_get_the_alert_that_says_why),
         cmocka_unit_test(what_was_cut_off_at_any_byte_does_not_look_complete),
         TEST(a_byte_that_was_changed_ends_the_connection),
+        TEST(no_ticket_is_given_and_no_session_can_be_resumed),
+        TEST(early_data_is_never_taken),
+        TEST(who_changes_keys_without_end_is_told_so),
         TEST(small_pieces_share_a_record_and_records_share_a_write),
     };
     close(mkstemp(file_name));
