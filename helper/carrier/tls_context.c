@@ -11,6 +11,7 @@
 
 #include "helper/carrier/tls_certificate.h"
 #include "helper/carrier/tls_verify.h"
+#include "helper/net/subprocess.h"
 
 /* AES-128-GCM first: the fastest one where the processor has AES, and a secret's hash is its. */
 #define CIPHERS "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
@@ -32,6 +33,7 @@ static const unsigned char session_mark[] = "smux";
 
 struct tls_context {
     unsigned refs;
+    struct list_link link; /* in `all` */
     bool server;
     bool asks; /* a server that wants its clients' certificates */
     bool anyone;
@@ -42,6 +44,20 @@ struct tls_context {
 
 static const struct tls_context *context_of(const SSL *ssl) {
     return SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+}
+
+/* What a child process must not have. */
+static struct list all = LIST_INITIALIZER(all);
+
+static void free_secrets(struct tls_context *context) {
+    SSL_CTX_free(context->ctx); /* which wipes the private key, unless connections have it */
+    tls_secrets_free(&context->secrets);
+    context->ctx = NULL;
+}
+
+static void forget_all(void) {
+    list_for_each(link, &all)
+        free_secrets(container_of(link, struct tls_context, link));
 }
 
 /* ---- Secrets ---- */
@@ -255,6 +271,8 @@ struct tls_context *tls_context_new(const struct tls_settings *settings, char *w
     if (!context)
         return NULL;
     context->refs = 1;
+    list_append(&all, &context->link);
+    subprocess_forgets(forget_all);
     context->server = settings->server;
     context->anyone = settings->anyone && ways_of_trust(settings) == 0;
     context->ctx = SSL_CTX_new(settings->server ? TLS_server_method() : TLS_client_method());
@@ -274,10 +292,10 @@ struct tls_context *tls_context_ref(struct tls_context *context) {
 void tls_context_unref(struct tls_context *context) {
     if (!context || --context->refs > 0)
         return;
-    SSL_CTX_free(context->ctx);
+    list_remove(&context->link);
+    free_secrets(context);
     free(context->trust.pins);
     free(context->trust.crl);
-    tls_secrets_free(&context->secrets);
     free(context);
 }
 

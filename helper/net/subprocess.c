@@ -13,6 +13,12 @@
 
 enum { SOCKET = STDERR_FILENO + 1 };
 
+static void (*forget)(void);
+
+void subprocess_forgets(void (*what)(void)) {
+    forget = what;
+}
+
 /* Keeps the socket, as the first descriptor behind 0 to 2, and nothing else. */
 static void let_go(int socket) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -39,6 +45,8 @@ int subprocess_start(struct subprocess *child, const char *name,
         if (getppid() != parent)
             _exit(0);
         let_go(pair[1]);
+        if (forget)
+            forget();
         run(SOCKET, user);
         _exit(0);
     }

@@ -20,4 +20,8 @@ struct subprocess {
 int subprocess_start(struct subprocess *child, const char *name,
                      void (*run)(int socket, void *user), void *user);
 
+/* Every child from now on calls `forget` first, to free and wipe what it was forked with and must
+ * not have: secrets. Only what has no thread and no descriptor may be touched. */
+void subprocess_forgets(void (*forget)(void));
+
 #endif
