@@ -56,6 +56,8 @@ static const struct meaning told[] = {
     {ALERT(SSL_AD_UNSUPPORTED_CERTIFICATE),
      "the client finds this gateway's certificate to be for another purpose",
      "the gateway finds this side's certificate to be for another purpose"},
+    {ALERT(SSL_AD_BAD_RECORD_MAC), "the client got a record that was changed on its way",
+     "the gateway got a record that was changed on its way"},
     {ALERT(SSL_AD_INTERNAL_ERROR),
      "the client cannot check this gateway, for a reason of its own that its log has",
      "the gateway cannot check this side, for a reason of its own that its log has"},

@@ -153,7 +153,10 @@ static void dispatch(struct pump *pump, const smux_event *event) {
         flush_batch(pump);
     switch (event->type) {
     case SMUX_EVENT_ACCEPT:
-        pump->ops->accepted(pump, event->stream);
+        if (pump->ops->accepted)
+            pump->ops->accepted(pump, event->stream);
+        else
+            smux_stream_reset(event->stream);
         break;
     case SMUX_EVENT_DATA:
         on_data(pump, event);

@@ -24,7 +24,7 @@ struct pump_ops {
      * NULL. */
     void (*ready)(struct pump *pump);
     /* The peer has opened a stream. The callee calls smux_stream_accept and relays it, or calls
-     * smux_stream_reset. NULL in clients. */
+     * smux_stream_reset. NULL in clients, where that is done for it. */
     void (*accepted)(struct pump *pump, smux_stream *stream);
     /* The peer's hello has arrived (core/PROTOCOL.md). May be NULL. */
     void (*hello)(struct pump *pump);
