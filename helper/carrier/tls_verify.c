@@ -170,10 +170,10 @@ static void add_alternatives(X509 *certificate, struct carrier *carrier) {
 void tls_verify_names(X509 *certificate, const struct tls_verdict *verdict,
                       struct carrier *carrier) {
     char pin[TLS_PIN_SIZE];
+    if (verdict->by_authority)
+        add_subject(certificate, carrier);
     if (tls_pin_of(certificate, pin))
         carrier_add_identity(carrier, "pin", pin, strlen(pin));
-    if (!verdict->by_authority)
-        return;
-    add_subject(certificate, carrier);
-    add_alternatives(certificate, carrier);
+    if (verdict->by_authority)
+        add_alternatives(certificate, carrier);
 }

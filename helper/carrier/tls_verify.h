@@ -21,8 +21,8 @@ struct tls_trust {
 int tls_verify(X509_STORE_CTX *store, const struct tls_trust *trust, bool server,
                struct tls_verdict *verdict);
 
-/* Tells the carrier its peer's names: the pin of the key, and, if an authority vouches for them,
- * the certificate's subject and alternative names. */
+/* Tells the carrier its peer's names: the certificate's subject, if an authority vouches for it,
+ * which logs show; the pin of the key; then the alternative names, of which there may be many. */
 void tls_verify_names(X509 *certificate, const struct tls_verdict *verdict,
                       struct carrier *carrier);
 

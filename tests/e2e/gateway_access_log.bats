@@ -164,3 +164,62 @@ END
     run -2 "$BUILD/smux-gateway" -c <(printf '[listen]\naddress = unix:///%s/x\naccess-log = /no/such/folder/log\n' "$PWD")
     assert_output "smux-gateway: access-log /no/such/folder/log: No such file or directory"
 }
+
+# start_syslog: what a daemon would get at $1, a line for each datagram in syslog.log.
+start_syslog() {
+    rm -f "$1"
+    spawn syslog python3 -c "
+import socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind('$1')
+while True:
+    print(s.recv(65536).decode(), flush=True)"
+    wait_until "the daemon" test -S "$1"
+    chmod 666 "$1"
+}
+
+# with_dev COMMAND...: runs it with a /dev that has a log of ours, and only what a daemon needs else.
+with_dev() {
+    own_mounts sh -c 'for name in null zero urandom random; do mount --bind "/dev/$name" "$1/$name" || exit; done
+        mount --rbind "$1" /dev && shift && exec "$@"' - "$BATS_TEST_TMPDIR/dev" "$@"
+}
+
+syslogged() { [ "$(grep -c '"outcome":"connected"' syslog.log)" = "$1" ]; }
+
+@test "syslog gets a datagram for each line, is found again when it has restarted, and rotation does no harm" {
+    [ "$(id -u)" = 0 ] || skip "needs root, for a /dev of its own"
+    mkdir -m 755 dev
+    touch dev/null dev/zero dev/urandom dev/random
+    start_syslog "$PWD/dev/log"
+    local syslog_pid=$spawned
+    gateway_port=$(free_port)
+    printf '%s\n' '[listen]' "address = tcp://127.0.0.1:$gateway_port" 'allow = 127.0.0.1:*' 'access-log = syslog' \
+        'user = nobody' >gateway.conf
+    serve gateway "$gateway_port" with_dev "$BUILD/smux-gateway" -c gateway.conf
+    gateway_pid=$spawned
+    write_smuxshim_conf '*'
+    start_helper
+    ctl connect 127.0.0.1 "$peer_port" <<<'send 1' >/dev/null
+    wait_until "a line" syslogged 1
+    assert_regex "$(cut -d: -f1 syslog.log)" '^<30>smux-gateway\[[0-9]+\]$'
+    assert_equal "$(sed 's/^[^:]*: //' syslog.log | jq -r '[.destination, .outcome, .reason] | @tsv')" "127.0.0.1:$peer_port	connected	closed"
+    kill -HUP "$gateway_pid"
+    wait_until "the reload" grep -q 'configuration reloaded' gateway.log
+    ctl connect 127.0.0.1 "$peer_port" <<<'send 1' >/dev/null
+    wait_until "a line after SIGHUP" syslogged 2
+    # The daemon is away, and comes back at another socket of that name.
+    stop "$syslog_pid"
+    ctl connect 127.0.0.1 "$peer_port" <<<"send 1" >/dev/null
+    start_syslog "$PWD/dev/log"
+    ctl connect 127.0.0.1 "$peer_port" <<<"send 1" >/dev/null
+    wait_until "both lines" syslogged 4
+}
+
+@test "what a full device does not take at the end is told in number" {
+    local i
+    logging /dev/full
+    for i in 1 2 3; do ctl connect 127.0.0.1 "$peer_port" <<<'send 1' >/dev/null; done
+    stop "$gateway_pid"
+    run -0 grep -c 'access log: 3 lines lost: No space left on device$' gateway.log
+    assert_output 1
+}

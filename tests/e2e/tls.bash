@@ -77,3 +77,9 @@ gateway_at() {
     serve "$name" "$port" "$BUILD/smux-gateway" -c "$name.conf"
     declare -g "port_$name=$port"
 }
+
+# pin_of CERTIFICATE: the pin of its key.
+pin_of() {
+    echo "sha256//$(openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform DER |
+        openssl dgst -sha256 -binary | base64)"
+}

@@ -40,10 +40,6 @@ teardown() {
     show_logs
 }
 
-pin_of() {
-    echo "sha256//$(openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary | base64)"
-}
-
 # start_workers: three of them, of nobody if that is possible.
 start_workers() {
     local user=''

@@ -125,3 +125,28 @@ keys() {
     run "$BUILD/smux-gateway" -c "$BATS_TEST_TMPDIR/smux-gateway.conf.5"
     [ "$status" = 1 ] || fail "$output"
 }
+
+# references: lines "FILE<TAB>TITLE" for every test that the table of threats names.
+references() {
+    section THREATS <"$(page smuxshim.7)" | tr '\n\t' '  ' | tr -s ' ' | python3 -c '
+import re, sys
+file = None
+for name, title in re.findall(r"_(\w+\.(?:bats|c))_|\"([^\"]+)\"", sys.stdin.read()):
+    file = name or file
+    if title:
+        print(file, title, sep="\t")'
+}
+
+@test "every threat says what it can do, what it cannot, and names tests that exist" {
+    local file title
+    assert_equal "$(section THREATS <"$(page smuxshim.7)" | grep -oE '^\*[^*]+\*|^	(Can|Cannot|Tests): ' | tr -d '\n\t:*')" \
+        "A local strangerCan Cannot Tests An admitted local userCan Cannot Tests A hostile targetCan Cannot Tests A hostile clientCan Cannot Tests A hostile gatewayCan Cannot Tests The networkCan Cannot Tests "
+    references >"$there"
+    [ "$(wc -l <"$there")" -ge 25 ] || fail "found only $(wc -l <"$there") tests"
+    while IFS=$'\t' read -r file title; do
+        case $file in
+        *.bats) grep -qF "@test \"$title\" {" "$root/tests/e2e/$file" ;;
+        *.c) grep -qE "^ +(cmocka_unit_test|TEST)\(${title// /_}\)," "$root/tests/unit/$file" ;;
+        esac || echo "$file: $title"
+    done <"$there" | expect_empty "smuxshim(7) names tests that do not exist"
+}
