@@ -50,7 +50,7 @@ tls_helper() {
 
 fetch() { via curl -sS --max-time 10 "http://127.0.0.1:$P/$1"; }
 
-@test "a shared secret: a program's bytes go through TLS, and none of them in the clear" {
+@test "a shared secret: a program's bytes go through TLS, and the secret is in no log" {
     tls_gateway "psk = $PWD/gateway.psk"
     tls_helper "psk = $PWD/client.psk"
     [ "$(fetch small)" = hello ]
