@@ -115,12 +115,18 @@ said() { [ "$(count "$2")" = "$1" ]; }
     assert_equal "$(count 'session begins')/$(count 'session ended')" 24/0
     stop "$laptop_pid"
     helper_of laptop root
-    for way in 2 3 4; do fetch $way & done 2>/dev/null
-    wait $!
+    local way fetching=()
+    for way in 2 3 4; do
+        fetch $way >/dev/null 2>&1 &
+        fetching+=($!)
+    done
+    for way in "${fetching[@]}"; do
+        wait "$way" && fail "the old ones still count"
+    done
     wait_until "a refusal" grep -q 'session refused: the identity "laptop" is not known here' gateway.log
     wait_until "a refusal" grep -q "session refused: the client's certificate has been revoked" gateway.log
     wait_until "a refusal" grep -q "session refused: the client's certificate is not signed by .*, and its pin is not listed: $pin_of_laptop" gateway.log
-    up 0
+    assert_equal "$(count 'session begins')" 24
 }
 
 @test "what is broken is not taken: one line says why, and all goes on with what there was" {
