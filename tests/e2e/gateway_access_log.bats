@@ -193,8 +193,8 @@ syslogged() { [ "$(grep -c '"outcome":"connected"' syslog.log)" = "$1" ]; }
     start_syslog "$PWD/dev/log"
     local syslog_pid=$spawned
     gateway_port=$(free_port)
-    printf '%s\n' '[listen]' "address = tcp://127.0.0.1:$gateway_port" 'allow = 127.0.0.1:*' 'access-log = syslog' \
-        'user = nobody' >gateway.conf
+    printf '%s\n' '[listen]' "address = $carrier://127.0.0.1:$gateway_port" "$(carrier_trust)" 'allow = 127.0.0.1:*' \
+        'access-log = syslog' 'user = nobody' >gateway.conf
     serve gateway "$gateway_port" with_dev "$BUILD/smux-gateway" -c gateway.conf
     gateway_pid=$spawned
     write_smuxshim_conf '*'

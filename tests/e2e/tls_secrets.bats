@@ -7,6 +7,7 @@ load tls
 
 setup() {
     direct && skip "there is no carrier without the shim"
+    over_tcp "each test has secrets of its own, and its own scheme"
     [ "$(id -u)" = 0 ] || skip "needs root, to read the memory of other processes"
     cd "$BATS_TEST_TMPDIR" || return
     old=$(openssl rand -hex 32) new=$(openssl rand -hex 32)
