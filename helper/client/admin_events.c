@@ -142,12 +142,12 @@ static int listeners(const struct admin_clients *clients) {
     return count;
 }
 
-/* The first line says how many connections there are now. */
+/* The first event says how many connections there are now. */
 static void greet(struct admin_client *client) {
     char line[LOST_LINE_MAX], stamp[LOG_STAMP_SIZE];
     log_stamp(stamp);
     int len = snprintf(line, sizeof line,
-                       "{\"ok\":true,\"event\":\"begin\",\"time\":\"%s\",\"connections\":%u}",
+                       "{\"ok\":true}\n{\"event\":\"begin\",\"time\":\"%s\",\"connections\":%u}",
                        stamp, client->clients->conns->count);
     append(client, line, (size_t)len);
     admin_client_send(client);

@@ -30,29 +30,29 @@ static json_t *session_status(const struct upstream_session *session) {
                      (json_int_t)info.streams, "streams_total", (json_int_t)info.opened);
 }
 
+/* A link without a session has the same members. */
 static json_t *link_status(const struct link *link) {
-    return json_pack("{s:s, s:s}", "gateway", link->upstream->config.name, "state",
-                     link_state_name(link));
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "gateway",
+                     link->upstream->config.name, "address", "", "state", link_state_name(link),
+                     "version", 0, "rtt_us", 0, "since", 0, "bytes_in", 0, "bytes_out", 0,
+                     "streams", 0, "streams_total", 0);
+}
+
+static void append(json_t *list, json_t *entry, const struct link *link) {
+    uint64_t reconnects = link ? link->reconnects : 0;
+    json_object_set_new(entry, "reconnects", json_integer((json_int_t)reconnects));
+    json_object_set_new(entry, "last_error", json_string(link ? link->error : ""));
+    json_array_append_new(list, entry);
 }
 
 json_t *upstream_status(const struct upstream *upstream) {
     json_t *list = json_array();
     list_for_each(member, &upstream->sessions) {
-        const struct upstream_session *s = upstream_session_of(member);
-        json_t *entry = session_status(s);
-        uint64_t reconnects = s->link ? s->link->reconnects : 0;
-        json_object_set_new(entry, "reconnects", json_integer((json_int_t)reconnects));
-        json_object_set_new(entry, "last_error", json_string(s->link ? s->link->error : ""));
-        json_array_append_new(list, entry);
+        const struct upstream_session *session = upstream_session_of(member);
+        append(list, session_status(session), session->link);
     }
-    for (int i = 0; i < upstream->link_count; i++) {
-        const struct link *link = &upstream->links[i];
-        if (link->state == LINK_UP)
-            continue;
-        json_t *entry = link_status(link);
-        json_object_set_new(entry, "reconnects", json_integer((json_int_t)link->reconnects));
-        json_object_set_new(entry, "last_error", json_string(link->error));
-        json_array_append_new(list, entry);
-    }
+    for (int i = 0; i < upstream->link_count; i++)
+        if (upstream->links[i].state != LINK_UP)
+            append(list, link_status(&upstream->links[i]), &upstream->links[i]);
     return list;
 }

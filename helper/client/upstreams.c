@@ -89,10 +89,9 @@ uint32_t upstreams_streams(const struct upstreams *upstreams) {
 
 static void append(json_t *list, const struct upstream *upstream, const uid_t *uid) {
     json_t *part = upstream ? upstream_status(upstream) : NULL;
-    size_t i;
-    json_t *entry;
-    json_array_foreach(part, i, entry) if (uid)
-        json_object_set_new(entry, "uid", json_integer((json_int_t)*uid));
+    for (size_t i = 0; i < json_array_size(part); i++)
+        json_object_set_new(json_array_get(part, i), "uid",
+                            uid ? json_integer((json_int_t)*uid) : json_null());
     json_array_extend(list, part);
     json_decref(part);
 }

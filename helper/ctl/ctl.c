@@ -16,12 +16,15 @@
 
 static const char commands_usage[] =
     "  doctor [PROGRAM | HOST:PORT]...  find out what is wrong, and what to do about it\n"
-    "  status [--json]               sessions and streams of the running helper\n"
+    "  status [--json]               sessions and connections of the running helper\n"
+    "  streams [--watch] [--json]    its connections, with rates and what they wait for\n"
+    "  top                           the busiest connections, on the whole terminal\n"
+    "  events                        connects and ends as they happen, in JSON lines\n"
     "  routes [HOST:PORT]            the helper's routes, or the one that would match\n"
     "  names [--json]                host names with synthetic addresses, and the addresses\n"
     "  check                         check the configuration and print the effective routes\n"
     "  reload                        make the helper read its configuration again\n"
-    "  drain                         accept no new connections, and stop after the last one\n"
+    "  drain [--wait]                accept no new connections, and stop after the last one\n"
     "  stop                          stop the helper now\n"
     "  connect [--fdpass] HOST PORT  connect stdin and stdout to HOST:PORT through the helper\n"
     "  genpsk NAME [FILE]            make a shared secret for TLS carriers, into a new file\n"
@@ -33,6 +36,9 @@ static const struct program_option option_table[] = {
     {"json", 0, NULL, "print JSON", offsetof(struct ctl_options, json), NULL},
     {"fdpass", 0, NULL, "pass the connection over stdout (ssh's ProxyUseFdpass)",
      offsetof(struct ctl_options, fdpass), NULL},
+    {"watch", 0, NULL, "print again every second", offsetof(struct ctl_options, watch), NULL},
+    {"wait", 0, NULL, "print how many connections are left, until the helper has ended",
+     offsetof(struct ctl_options, wait), NULL},
     {0}};
 
 static const struct program smuxctl = {
@@ -43,25 +49,26 @@ static const struct program smuxctl = {
     .options = option_table,
 };
 
-static int wrong_usage(const char *text) {
-    return program_misused(&smuxctl, "%s", text);
-}
-
 /* ---- Commands ---- */
-
-static int simple_command(const struct ctl_options *options, const char *command) {
-    int helper_fd = ctl_connect_helper(options, false);
-    if (helper_fd < 0)
-        return CTL_FAILED;
-    json_t *answer = ctl_ask(helper_fd, json_pack("{s:s}", "command", command), NULL);
-    json_decref(answer);
-    close(helper_fd);
-    return answer ? CTL_OK : CTL_FAILED;
-}
 
 static int run_status(const struct ctl_options *options, char **arguments) {
     (void)arguments;
     return ctl_status(options);
+}
+
+static int run_streams(const struct ctl_options *options, char **arguments) {
+    (void)arguments;
+    return ctl_streams(options);
+}
+
+static int run_top(const struct ctl_options *options, char **arguments) {
+    (void)arguments;
+    return ctl_top(options);
+}
+
+static int run_events(const struct ctl_options *options, char **arguments) {
+    (void)arguments;
+    return ctl_events(options);
 }
 
 static int run_routes(const struct ctl_options *options, char **arguments) {
@@ -85,17 +92,17 @@ static int run_doctor(const struct ctl_options *options, char **arguments) {
 
 static int run_reload(const struct ctl_options *options, char **arguments) {
     (void)arguments;
-    return simple_command(options, "reload");
+    return ctl_simple(options, "reload");
 }
 
 static int run_drain(const struct ctl_options *options, char **arguments) {
     (void)arguments;
-    return simple_command(options, "drain");
+    return options->wait ? ctl_drain_wait(options) : ctl_simple(options, "drain");
 }
 
 static int run_stop(const struct ctl_options *options, char **arguments) {
     (void)arguments;
-    return simple_command(options, "stop");
+    return ctl_simple(options, "stop");
 }
 
 static int run_connect(const struct ctl_options *options, char **arguments) {
@@ -114,32 +121,71 @@ static int run_genkey(const struct ctl_options *options, char **arguments) {
 
 #define DOCTOR_ARGUMENTS_MAX 8
 
+/* The options that only some commands have. */
+enum { TAKES_JSON = 1, TAKES_WATCH = 2, TAKES_WAIT = 4, TAKES_FDPASS = 8 };
+
 static const struct command {
     const char *name;
     int arguments_min, arguments_max;
-    const char *expected;
+    const char *expected; /* after the name */
     int (*run)(const struct ctl_options *options, char **arguments);
+    unsigned takes;
     bool alone; /* it needs neither the configuration nor a helper, or looks for them itself */
-} commands[] = {{"doctor", 0, DOCTOR_ARGUMENTS_MAX, "expected at most 8 arguments after doctor",
-                 run_doctor, true},
-                {"status", 0, 0, "expected no argument after status", run_status, false},
-                {"routes", 0, 1, "expected at most HOST:PORT after routes", run_routes, false},
-                {"names", 0, 0, "expected no argument after names", run_names, false},
-                {"check", 0, 0, "expected no argument after check", run_check, false},
-                {"reload", 0, 0, "expected no argument after reload", run_reload, false},
-                {"drain", 0, 0, "expected no argument after drain", run_drain, false},
-                {"stop", 0, 0, "expected no argument after stop", run_stop, false},
-                {"connect", 2, 2, "expected HOST PORT after connect", run_connect, false},
-                {"genpsk", 1, 2, "expected NAME [FILE] after genpsk", run_genpsk, true},
-                {"genkey", 1, 1, "expected FILE after genkey", run_genkey, true}};
+} commands[] = {
+    {"doctor", 0, DOCTOR_ARGUMENTS_MAX, "at most 8 arguments", run_doctor, TAKES_JSON, true},
+    {"status", 0, 0, "no argument", run_status, TAKES_JSON, false},
+    {"streams", 0, 0, "no argument", run_streams, TAKES_JSON | TAKES_WATCH, false},
+    {"top", 0, 0, "no argument", run_top, 0, false},
+    {"events", 0, 0, "no argument", run_events, TAKES_JSON, false},
+    {"routes", 0, 1, "at most HOST:PORT", run_routes, 0, false},
+    {"names", 0, 0, "no argument", run_names, TAKES_JSON, false},
+    {"check", 0, 0, "no argument", run_check, 0, false},
+    {"reload", 0, 0, "no argument", run_reload, 0, false},
+    {"drain", 0, 0, "no argument", run_drain, TAKES_WAIT, false},
+    {"stop", 0, 0, "no argument", run_stop, 0, false},
+    {"connect", 2, 2, "HOST PORT", run_connect, TAKES_FDPASS, false},
+    {"genpsk", 1, 2, "NAME [FILE]", run_genpsk, 0, true},
+    {"genkey", 1, 1, "FILE", run_genkey, 0, true}};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+/* "doctor, status or genkey": all of them, or those that take these options. Returns `out`. */
+static const char *list_commands(unsigned takes, char *out, size_t size) {
+    size_t len = 0, left = 0;
+    for (size_t i = 0; i < COMMANDS; i++)
+        left += (commands[i].takes & takes) == takes;
+    for (size_t i = 0; i < COMMANDS && len < size; i++)
+        if ((commands[i].takes & takes) == takes)
+            len += (size_t)snprintf(out + len, size - len, "%s%s", commands[i].name,
+                                    --left > 1  ? ", "
+                                    : left == 1 ? " or "
+                                                : "");
+    return out;
+}
+
+static int check_options(const struct ctl_options *options, const struct command *command) {
+    const struct {
+        const char *name;
+        bool given;
+        unsigned bit;
+    } given[] = {{"json", options->json, TAKES_JSON},
+                 {"watch", options->watch, TAKES_WATCH},
+                 {"wait", options->wait, TAKES_WAIT},
+                 {"fdpass", options->fdpass, TAKES_FDPASS}};
+    char names[200];
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        if (given[i].given && !(command->takes & given[i].bit))
+            return program_misused(&smuxctl, "--%s: expected with %s, not with %s", given[i].name,
+                                   list_commands(given[i].bit, names, sizeof names), command->name);
+    return -1;
+}
 
 /* Returns -1 to continue, or the exit status. */
 static int parse_options(struct ctl_options *options, int argc, char **argv) {
     int status = program_options(&smuxctl, argc, argv, options);
+    char names[200];
     if (status < 0 && optind == argc)
-        return wrong_usage(
-            "expected a command: doctor, status, routes, names, check, reload, drain, stop, "
-            "connect, genpsk or genkey");
+        return program_misused(&smuxctl, "expected a command: %s",
+                               list_commands(0, names, sizeof names));
     return status;
 }
 
@@ -165,7 +211,7 @@ static int find_socket(struct ctl_options *options) {
 }
 
 static const struct command *find_command(const char *name) {
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+    for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(commands[i].name, name) == 0)
             return &commands[i];
     return NULL;
@@ -173,18 +219,20 @@ static const struct command *find_command(const char *name) {
 
 int ctl_main(int argc, char **argv) {
     struct ctl_options options = {0};
+    char names[200];
     int status = parse_options(&options, argc, argv);
     const struct command *command = status < 0 ? find_command(argv[optind]) : NULL;
+    if (command)
+        status = check_options(&options, command);
     if (status < 0 && !(command && command->alone))
         status = find_socket(&options);
     if (status >= 0)
         return status;
     if (!command)
-        return wrong_usage(
-            "unknown command, expected doctor, status, routes, names, check, reload, drain, "
-            "stop, connect, genpsk or genkey");
+        return program_misused(&smuxctl, "unknown command, expected %s",
+                               list_commands(0, names, sizeof names));
     int count = argc - ++optind;
     if (count < command->arguments_min || count > command->arguments_max)
-        return wrong_usage(command->expected);
+        return program_misused(&smuxctl, "expected %s after %s", command->expected, command->name);
     return command->run(&options, argv + optind);
 }

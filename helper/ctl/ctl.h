@@ -18,6 +18,8 @@ struct ctl_options {
     const char *file; /* -c, or NULL */
     bool json;
     bool fdpass;
+    bool watch;       /* streams */
+    bool wait;        /* drain */
     char socket[256]; /* path of the control socket */
 };
 
@@ -25,6 +27,11 @@ struct ctl_options {
 int ctl_main(int argc, char **argv);
 
 int ctl_status(const struct ctl_options *options);
+int ctl_streams(const struct ctl_options *options);
+int ctl_top(const struct ctl_options *options);
+int ctl_events(const struct ctl_options *options);
+/* Drains, and prints how many connections are left until the helper has ended. */
+int ctl_drain_wait(const struct ctl_options *options);
 int ctl_routes(const struct ctl_options *options, const char *destination);
 int ctl_names(const struct ctl_options *options);
 int ctl_check(const struct ctl_options *options);

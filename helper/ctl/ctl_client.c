@@ -101,3 +101,13 @@ json_t *ctl_ask(int helper_fd, json_t *request, int *fd) {
     json_decref(answer);
     return NULL;
 }
+
+int ctl_simple(const struct ctl_options *options, const char *command) {
+    int helper_fd = ctl_connect_helper(options, false);
+    if (helper_fd < 0)
+        return CTL_FAILED;
+    json_t *answer = ctl_ask(helper_fd, json_pack("{s:s}", "command", command), NULL);
+    json_decref(answer);
+    close(helper_fd);
+    return answer ? CTL_OK : CTL_FAILED;
+}

@@ -17,6 +17,10 @@ int ctl_connect_helper(const struct ctl_options *options, bool quiet);
 /* The same for a path of its own: 0 or more is the descriptor. Prints nothing. */
 int ctl_connect_socket(const char *path);
 
+/* Asks the helper to do something, and prints a line on stderr if it does not. Returns the exit
+ * status. */
+int ctl_simple(const struct ctl_options *options, const char *command);
+
 /* Sends the request (takes the reference). */
 bool ctl_send(int helper_fd, json_t *request);
 

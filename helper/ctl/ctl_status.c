@@ -6,70 +6,93 @@
 
 #include "helper/ctl/ctl.h"
 #include "helper/ctl/ctl_client.h"
+#include "helper/ctl/ctl_sample.h"
 
-static void print_session(const json_t *s) {
-    char in[32], out[32], since[32];
-    printf("session  %s %s: %s", ctl_text(s, "gateway"), ctl_text(s, "address"),
-           ctl_text(s, "state"));
-    if (json_object_get(s, "uid"))
-        printf(", of user %lld", ctl_number(s, "uid"));
-    if (ctl_number(s, "since") > 0)
-        printf(", version %lld, RTT %.2f ms, since %s, in %s, out %s, streams %lld now, %lld in "
-               "total",
-               ctl_number(s, "version"), (double)ctl_number(s, "rtt_us") / 1000,
-               ctl_since(ctl_number(s, "since"), since, sizeof since),
-               ctl_bytes((double)ctl_number(s, "bytes_in"), in, sizeof in),
-               ctl_bytes((double)ctl_number(s, "bytes_out"), out, sizeof out),
-               ctl_number(s, "streams"), ctl_number(s, "streams_total"));
-    printf(", reconnects %lld, last error: %s\n", ctl_number(s, "reconnects"),
-           ctl_text(s, "last_error"));
+/* ---- status ---- */
+
+static const struct ctl_column columns[] = {{.title = "GATEWAY"},
+                                            {"ADDRESS", .cut_to = 15, .leaves = 2},
+                                            {"USER", .leaves = 7, .cut_to = 6},
+                                            {.title = "STATE"},
+                                            {"SMUX", .right = true, .leaves = 9},
+                                            {"RTT", .right = true, .leaves = 3},
+                                            {"SINCE", .leaves = 6},
+                                            {"IN", .right = true, .leaves = 4},
+                                            {"OUT", .right = true, .leaves = 4},
+                                            {"STREAMS", .right = true},
+                                            {"TOTAL", .right = true, .leaves = 5},
+                                            {"RECONNECTS", .right = true, .leaves = 8},
+                                            {"LAST ERROR", .cut_to = 12, .leaves = 1}};
+#define COLUMNS (sizeof columns / sizeof *columns)
+
+static const char *count_text(long long count, char *out, size_t size) {
+    snprintf(out, size, "%lld", count);
+    return out;
 }
 
-static void print_stream(const json_t *s) {
-    char in[32], out[32], age[32], pid[24];
-    snprintf(pid, sizeof pid, "%lld", ctl_number(s, "pid"));
-    const char *name = ctl_text(s, "name");
-    printf("%-8s %-16s %-11s %-24s %-24s %7s %8s %8s\n", pid, ctl_text(s, "program"),
-           ctl_text(s, "state"), ctl_text(s, "destination"), name,
-           ctl_age(ctl_number(s, "age_ms"), age, sizeof age),
-           ctl_bytes((double)ctl_number(s, "bytes_in"), in, sizeof in),
-           ctl_bytes((double)ctl_number(s, "bytes_out"), out, sizeof out));
+static void add_session(struct ctl_table *table, const json_t *s) {
+    char user[33] = "-", version[32], rtt[32], since[32], in[32], out[32], streams[32], total[32],
+         reconnects[32];
+    const json_t *uid = json_object_get(s, "uid");
+    bool up = ctl_number(s, "since") > 0;
+    if (json_is_integer(uid))
+        ctl_user((long long)json_integer_value(uid), user, sizeof user);
+    snprintf(rtt, sizeof rtt, "%.2fms", (double)ctl_number(s, "rtt_us") / 1000);
+    const char *const cells[COLUMNS] = {
+        ctl_text(s, "gateway"),
+        ctl_text(s, "address"),
+        user,
+        ctl_text(s, "state"),
+        up ? count_text(ctl_number(s, "version"), version, sizeof version) : "-",
+        up ? rtt : "-",
+        ctl_since(ctl_number(s, "since"), since, sizeof since),
+        ctl_bytes((double)ctl_number(s, "bytes_in"), in, sizeof in),
+        ctl_bytes((double)ctl_number(s, "bytes_out"), out, sizeof out),
+        count_text(ctl_number(s, "streams"), streams, sizeof streams),
+        count_text(ctl_number(s, "streams_total"), total, sizeof total),
+        count_text(ctl_number(s, "reconnects"), reconnects, sizeof reconnects),
+        ctl_text(s, "last_error")};
+    ctl_table_add(table, cells);
 }
 
-static void print_status(const json_t *status) {
-    const json_t *sessions = json_object_get(status, "sessions");
-    const json_t *streams = json_object_get(status, "streams");
-    char age[32];
-    printf("helper   pid %lld, version %s, up %s, connections %lld now, %lld in total%s\n",
-           ctl_number(status, "pid"), ctl_text(status, "version"),
-           ctl_age(ctl_number(status, "uptime_ms"), age, sizeof age),
-           ctl_number(status, "connections"), ctl_number(status, "connections_total"),
-           json_is_true(json_object_get(status, "draining")) ? ", draining" : "");
+static void print_sessions(const json_t *sessions) {
+    struct ctl_table table;
+    ctl_table_init(&table, columns, COLUMNS);
     for (size_t i = 0; i < json_array_size(sessions); i++)
-        print_session(json_array_get(sessions, i));
-    if (json_array_size(streams) > 0)
-        printf("\n%-8s %-16s %-11s %-24s %-24s %7s %8s %8s\n", "PID", "PROGRAM", "STATE",
-               "DESTINATION", "NAME", "AGE", "IN", "OUT");
-    for (size_t i = 0; i < json_array_size(streams); i++)
-        print_stream(json_array_get(streams, i));
+        add_session(&table, json_array_get(sessions, i));
+    putchar('\n');
+    ctl_table_print(&table, ctl_width(), 0, stdout);
+    ctl_table_free(&table);
+}
+
+static void print_status(struct ctl_sample *sample) {
+    const json_t *status = sample->status;
+    char age[32];
+    printf("helper: pid %lld, version %s, up %s%s\n", ctl_number(status, "pid"),
+           ctl_text(status, "version"), ctl_age(ctl_number(status, "uptime_ms"), age, sizeof age),
+           json_is_true(json_object_get(status, "draining")) ? ", draining" : "");
+    printf("configuration: %s\n", ctl_text(status, "config"));
+    printf("connections: %lld now, %lld in total\n", ctl_number(status, "connections"),
+           ctl_number(status, "connections_total"));
+    print_sessions(json_object_get(status, "sessions"));
+    if (sample->count == 0)
+        return;
+    putchar('\n');
+    ctl_sample_sort(sample, CTL_BY_BEGIN, false);
+    ctl_sample_print(sample, ctl_width(), 0, stdout);
 }
 
 int ctl_status(const struct ctl_options *options) {
-    int helper_fd = ctl_connect_helper(options, false);
-    if (helper_fd < 0)
+    struct ctl_sample sample = {0};
+    if (!ctl_sample_take(&sample, options))
         return CTL_FAILED;
-    json_t *status = ctl_ask(helper_fd, json_pack("{s:s}", "command", "status"), NULL);
-    close(helper_fd);
-    if (!status)
-        return CTL_FAILED;
-    json_object_del(status, "ok");
     if (options->json) {
-        json_dumpf(status, stdout, JSON_INDENT(2));
+        json_dumpf(sample.status, stdout, JSON_INDENT(2));
         putchar('\n');
     } else {
-        print_status(status);
+        print_status(&sample);
     }
-    json_decref(status);
+    ctl_sample_free(&sample);
     return CTL_OK;
 }
 

@@ -30,9 +30,11 @@ hold() {
     hold
     run ctl status
     assert_success
-    assert_line --regexp "^helper   pid $helper_pid, version [0-9.]+, up .*, connections 1 now, 1 in total$"
-    assert_line --regexp "^session  main $carrier://127.0.0.1:$gateway_port: up, version 2, RTT [0-9.]+ ms, since 20[0-9-]+ [0-9:]+, in [0-9.]+[BK], out [0-9.]+[BK], streams 1 now, 1 in total, reconnects 0, last error: -$"
-    assert_line --regexp "^$held_pid +python3 +open +127.0.0.1:$peer_port +- +[0-9.]+s +1.0K +[0-9]+B$"
+    assert_line --regexp "^helper: pid $helper_pid, version [0-9.]+, up [0-9.]+s\$"
+    assert_line "configuration: $smuxshim_conf"
+    assert_line 'connections: 1 now, 1 in total'
+    assert_line --regexp "^main +$carrier://127.0.0.1:$gateway_port +- +up +2 +[0-9.]+ms +20[0-9-]+ [0-9:]+ +[0-9.]+[BK] +[0-9.]+[BK] +1 +1 +0 +-\$"
+    assert_line --regexp "^ *$held_pid +[a-z]+ +python3 +127.0.0.1:$peer_port +- +main +open +- +[0-9.]+s +1.0K +[0-9]+B +[0-9.]+[BK] +[0-9.]+[BK]\$"
 }
 
 @test "status --json shows the same in machine-readable form" {

@@ -145,8 +145,8 @@ with_gateway_allowing() {
     assert_success
     alive "$held"
     run ctl status
-    assert_output --partial "$carrier://127.0.0.1:$gateway_port: draining"
-    assert_output --partial "$carrier://127.0.0.1:$second: up"
+    assert_line --regexp "^main +$carrier://127.0.0.1:$gateway_port +- +draining "
+    assert_line --regexp "^main +$carrier://127.0.0.1:$second +- +up "
     stop "$held"
     wait_until "the gateway to end" eval '! alive $gateway_pid'
 }
