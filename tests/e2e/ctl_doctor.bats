@@ -38,7 +38,7 @@ finds() {
     finds ok folder "$PWD: mode 0[0-7]+\$"
     finds ok descriptors "helper: at most [0-9]+, one for each connection \(now 0\)"
     finds ok descriptors "programs started here: at most [0-9]+"
-    finds ok "gateway main" "tcp://127.0.0.1:$gateway_port answers: round trip [0-9.]+ ms, set up in [0-9.]+ ms, smux version 2\$"
+    finds ok "gateway main" "$carrier://127.0.0.1:$gateway_port answers: round trip [0-9.]+ ms, set up in [0-9.]+ ms, smux version 2(, it is psk:.+)?\$"
     finds ok route "127.0.0.1:$peer_port: route test, rule 127.0.0.1:$peer_port, gateway main\$"
     finds ok connect "127.0.0.1:$peer_port: connected after [0-9.]+ ms, and closed at once\$"
     finds ok name "localhost: the gateway resolves it; here it is "
@@ -88,18 +88,18 @@ finds() {
 @test "a gateway that is not there, a target that refuses, and a silent gateway are told apart" {
     start_both "127.0.0.1:*"
     doctor 1 127.0.0.1:1
-    finds ok "gateway main" "tcp://"
+    finds ok "gateway main" "$carrier://"
     finds fail connect "127.0.0.1:1: Connection refused" "does the target listen"
     stop "$gateway_pid"
     doctor 1
-    finds fail "gateway main" "tcp://127.0.0.1:$gateway_port: Connection refused" "does smux-gateway run there"
+    finds fail "gateway main" "$carrier://127.0.0.1:$gateway_port: Connection refused" "does smux-gateway run there"
     # It accepts connections, and says nothing.
     spawn silent nc -lk 127.0.0.1 "$gateway_port"
     wait_until "a listener" listening "$gateway_port"
     sed -i '/^address/a dial-timeout = 500ms\nkeepalive-timeout = 300ms\nkeepalive-interval = 100ms' "$smuxshim_conf"
     ctl reload
     doctor 1
-    finds fail "gateway main" "(no answer|connected, but|tcp://)"
+    finds fail "gateway main" "(no answer|connected, but|$carrier://)"
 }
 
 @test "a configuration that is wrong or missing is told, and the other checks still run" {
@@ -141,7 +141,7 @@ finds() {
     kill -STOP "$helper_pid"
     doctor 1
     finds fail helper "it accepts connections at .*, but has not answered within 3 seconds" "end it"
-    finds ok "gateway main" "tcp://" # asked without it
+    finds ok "gateway main" "$carrier://" # asked without it
     stop "$helper_pid"
     spawn old python3 -c '
 import socket, sys
@@ -157,7 +157,7 @@ while True:
     doctor 0
     finds warn version 'helper: 0.0.1, smuxctl: [0-9.]+$' "smuxctl drain"
     finds warn helper "it has read another configuration: /etc/hosts"
-    finds ok "gateway main" "tcp://"
+    finds ok "gateway main" "$carrier://"
 }
 
 @test "a folder that others can write to, or that admitted users cannot enter, is told" {
