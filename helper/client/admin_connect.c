@@ -87,6 +87,14 @@ static void succeed(struct admin_connect *connect, struct admin_client *client) 
     conn_end(conn, -EPIPE);
 }
 
+static void tell_failure(struct admin_client *client, int error, const char *why) {
+    json_t *reason = json_string(why);
+    if (!reason) /* it quotes a peer, and is no UTF-8 */
+        reason = json_string("");
+    admin_client_answer(client, json_pack("{s:b, s:s, s:i, s:o}", "ok", 0, "error",
+                                          strerror(-error), "errno", -error, "reason", reason));
+}
+
 static void on_outcome(struct conn *conn, int error, const struct endpoint *local) {
     struct admin_connect *connect = container_of(conn, struct admin_connect, conn);
     struct admin_client *client = connect->client;
@@ -99,9 +107,7 @@ static void on_outcome(struct conn *conn, int error, const struct endpoint *loca
         return;
     }
     if (client)
-        admin_client_answer(client,
-                            json_pack("{s:b, s:s, s:i, s:s}", "ok", 0, "error", strerror(-error),
-                                      "errno", -error, "reason", connect->why));
+        tell_failure(client, error, connect->why);
     conn_end(conn, error);
 }
 

@@ -27,6 +27,7 @@ struct admin_probe {
     struct loop_timer timer;
     struct loop_garbage garbage;
     uint64_t began_us, asked_us; /* asked_us 0: there was no session yet */
+    bool looked, had_failed;     /* before the first look the gateway had failed already */
 };
 
 static void free_probe(struct loop_garbage *garbage) {
@@ -74,9 +75,12 @@ static void look(struct admin_probe *probe, struct upstream *upstream) {
         return;
     }
     int error = session && probe->asked_us ? 0 : upstream_ping(upstream);
+    if (!probe->looked)
+        probe->had_failed = error && error != -EAGAIN;
+    probe->looked = true;
     if (error == 0 && !probe->asked_us)
         probe->asked_us = loop_clock_us();
-    if (error && error != -EAGAIN && waited_us > OLD_FAILURE_US)
+    if (error && error != -EAGAIN && (!probe->had_failed || waited_us > OLD_FAILURE_US))
         admin_client_fail(probe->client, error, upstream_last_error(upstream));
     else if (waited_us > PROBE_MAX_US)
         admin_client_fail(probe->client, -ETIMEDOUT,
