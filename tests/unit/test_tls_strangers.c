@@ -19,7 +19,7 @@
 #include "helper/net/reactor.h"
 
 #ifdef SMUX_SANITIZED
-#include <sanitizer/allocator_interface.h>
+size_t __sanitizer_get_current_allocated_bytes(void); /* not every compiler has the header */
 static size_t allocated(void) {
     return __sanitizer_get_current_allocated_bytes();
 }
