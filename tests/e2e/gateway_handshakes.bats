@@ -9,6 +9,7 @@ teardown_file() { stop_all; }
 
 setup() {
     direct && skip "there is no gateway without the shim"
+    over_tcp "each test has secrets of its own, and its own scheme"
     cd "$BATS_TEST_TMPDIR" || return
     secrets gateway.psk laptop=a
     # With a key, the gateway answers those who have no secret, and waits for theirs.
