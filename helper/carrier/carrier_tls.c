@@ -10,8 +10,7 @@
 
 #include "helper/carrier/tls_alert.h"
 #include "helper/carrier/tls_error.h"
-#include "helper/carrier/tls_wire.h"
-#include "helper/net/iov.h"
+#include "helper/carrier/tls_stream.h"
 
 /* What one call reads from the lower carrier beyond what it was asked for, in pieces of
  * TLS_IN_SIZE: records may be empty, and everybody else waits. */
@@ -31,17 +30,14 @@ struct carrier_tls {
     struct tls_context *context;
     struct tls_verdict verdict;
     struct loop_task task;
-    SSL *ssl; /* from the handshake's first step on */
+    SSL *ssl; /* from the handshake's first step to its last */
     char host[256];
     bool short_queue;            /* hold few bytes back */
-    bool ended;                  /* the peer has said so */
     int read_error, write_error; /* errno for all further calls; 0: none */
     uint64_t messages;           /* that came behind the handshake */
     struct tls_wire wire;
+    struct tls_stream stream; /* after the handshake */
 };
-
-/* A record gathered of small pieces, while it is being encrypted. */
-static uint8_t gathered[TLS_RECORD_MAX];
 
 static struct carrier_tls *self(struct carrier *carrier) {
     return container_of(carrier, struct carrier_tls, carrier);
@@ -164,15 +160,30 @@ static bool begin(struct carrier_tls *t) {
     return false;
 }
 
+/* From here on the stream goes on with what OpenSSL has agreed on. */
+static bool take_over(struct carrier_tls *t) {
+    const SSL_CIPHER *suite = SSL_get_current_cipher(t->ssl);
+    bool good = tls_stream_begin(&t->stream, &t->wire, suite, &t->verdict.traffic);
+    tls_traffic_wipe(&t->verdict.traffic);
+    SSL_free(t->ssl);
+    t->ssl = NULL;
+    if (!good)
+        set_why(t, "out of memory");
+    return good;
+}
+
 static void handshake_done(struct carrier_tls *t) {
-    if (tls_context_accepts(t->context, t->ssl, &t->verdict)) {
-        t->wire.trusted = true;
-        tls_context_name_peer(t->ssl, &t->verdict, &t->carrier);
-        carrier_has_started(&t->carrier);
+    if (!tls_context_accepts(t->context, t->ssl, &t->verdict)) {
+        set_why(t, t->verdict.why);
+        fail(t);
         return;
     }
-    set_why(t, t->verdict.why);
-    fail(t);
+    t->wire.trusted = true;
+    tls_context_name_peer(t->ssl, &t->verdict, &t->carrier);
+    if (take_over(t))
+        carrier_has_started(&t->carrier);
+    else
+        fail(t);
 }
 
 /* As far as it goes now; returns what SSL_get_error says. */
@@ -216,15 +227,12 @@ static bool cannot_write(const struct carrier_tls *t) {
 
 /* A peer that refuses this side says why before it closes: that may be there to be read. */
 static void look_for_reason(struct carrier_tls *t) {
-    char byte;
-    size_t n;
     tls_wire_events(&t->wire, EVENT_READ);
     t->wire.reads_left = READS_EXTRA;
-    ERR_clear_error();
-    if (!t->ended && !t->read_error && !SSL_peek_ex(t->ssl, &byte, 1, &n) &&
-        SSL_get_error(t->ssl, 0) == SSL_ERROR_SSL && !t->wire.eof)
+    if (!t->read_error)
+        tls_stream_look(&t->stream);
+    if (t->stream.failed)
         explain(t);
-    ERR_clear_error();
 }
 
 static ssize_t writing_failed(struct carrier_tls *t) {
@@ -241,96 +249,54 @@ static ssize_t nothing_yet(struct carrier_tls *t) {
     return cannot_write(t) ? writing_failed(t) : failed_with(EAGAIN);
 }
 
-/* OpenSSL has no more bytes: the reason is kept. */
+/* There are no more bytes: the reason is kept. */
 static void look_at_end(struct carrier_tls *t) {
-    int error = SSL_get_error(t->ssl, 0);
-    if (error == SSL_ERROR_WANT_READ)
+    const struct tls_wire *wire = &t->wire;
+    if (t->stream.ended || (!t->stream.failed && !wire->read_error && !wire->eof))
         return;
-    if (error == SSL_ERROR_ZERO_RETURN) {
-        t->ended = true;
-    } else {
-        explain(t);
-        t->read_error = t->wire.read_error ? t->wire.read_error : t->wire.eof ? ECONNRESET : EPROTO;
-    }
+    if (!t->stream.failed)
+        ERR_clear_error();
+    explain(t);
+    t->read_error = wire->read_error ? wire->read_error : wire->eof ? ECONNRESET : EPROTO;
 }
 
 static ssize_t tls_read(struct carrier *carrier, void *data, size_t len) {
     struct carrier_tls *t = self(carrier);
-    size_t got = 0, n;
+    size_t got = 0;
     t->wire.reads_left = (unsigned)(len / TLS_IN_SIZE) + READS_EXTRA;
-    ERR_clear_error();
-    if (!t->ended && !t->read_error) {
-        while (got < len && SSL_read_ex(t->ssl, (uint8_t *)data + got, len - got, &n))
-            got += n;
+    if (!t->read_error) {
+        got = tls_stream_read(&t->stream, data, len);
         if (got < len)
             look_at_end(t);
         tls_wire_flush(&t->wire); /* an alert, perhaps */
     }
     if (got > 0)
         return (ssize_t)got;
-    if (t->ended)
+    if (t->stream.ended)
         return 0;
     return t->read_error ? failed_with(t->read_error) : nothing_yet(t);
-}
-
-/* What is left of an array to write. */
-struct pieces {
-    const struct iovec *iov;
-    int count;
-    size_t off; /* in the first one */
-};
-
-/* Takes at most `max` bytes of the first piece. */
-static size_t take_piece(struct pieces *p, size_t max, const uint8_t **data) {
-    size_t n = p->iov->iov_len - p->off < max ? p->iov->iov_len - p->off : max;
-    *data = (const uint8_t *)p->iov->iov_base + p->off;
-    p->off += n;
-    if (p->off == p->iov->iov_len) {
-        p->iov++;
-        p->count--;
-        p->off = 0;
-    }
-    return n;
-}
-
-/* The bytes of the next record, in one place: their own if they are together, else `gathered`. */
-static size_t take_record(struct pieces *p, const uint8_t **data) {
-    size_t len = take_piece(p, TLS_RECORD_MAX, data);
-    if (len == TLS_RECORD_MAX || p->count == 0)
-        return len;
-    memcpy(gathered, *data, len);
-    while (len < TLS_RECORD_MAX && p->count > 0) {
-        size_t n = take_piece(p, TLS_RECORD_MAX - len, data);
-        memcpy(gathered + len, *data, n);
-        len += n;
-    }
-    *data = gathered;
-    return len;
 }
 
 static bool has_room(const struct carrier_tls *t) {
     return tls_wire_has_room(&t->wire, t->short_queue ? 1 : TLS_OUT_RECORDS);
 }
 
-/* Returns how many bytes of the pieces are in it; 0: the connection has failed. */
-static size_t make_record(struct carrier_tls *t, struct pieces *p) {
-    const uint8_t *data;
-    size_t len = take_record(p, &data), done;
-    if (SSL_write_ex(t->ssl, data, len, &done) && done == len)
+/* Returns how many of `left` bytes are in it; 0: the connection has failed. */
+static size_t make_record(struct carrier_tls *t, struct iov_cursor *from, size_t left) {
+    size_t len = left < TLS_RECORD_MAX ? left : TLS_RECORD_MAX;
+    if (!t->stream.failed && tls_stream_write(&t->stream, from, len))
         return len;
-    t->write_error = EPROTO; /* there was room for it: this is the end of the connection */
-    explain(t);
+    t->write_error = t->wire.write_error ? t->wire.write_error : EPROTO;
     return 0;
 }
 
 static ssize_t tls_writev(struct carrier *carrier, const struct iovec *iov, int iovcnt) {
     struct carrier_tls *t = self(carrier);
-    struct pieces pieces = {iov, iovcnt, 0};
+    struct iov_cursor cursor = {iov, 0};
     size_t total = iov_total(iov, iovcnt), left = total;
-    ERR_clear_error();
     while (left > 0 && !cannot_write(t) &&
            (has_room(t) || (tls_wire_flush(&t->wire) && has_room(t))))
-        left -= make_record(t, &pieces);
+        left -= make_record(t, &cursor, left);
     tls_wire_flush(&t->wire);
     if (cannot_write(t))
         return writing_failed(t);
@@ -418,10 +384,8 @@ static int tls_start(struct carrier *carrier) {
 
 static bool tls_shutdown(struct carrier *carrier) {
     struct carrier_tls *t = self(carrier);
-    ERR_clear_error();
     if (!cannot_write(t) && !t->read_error)
-        SSL_shutdown(t->ssl); /* into `out` */
-    ERR_clear_error();
+        tls_stream_close(&t->stream); /* into `out` */
     return end_lower(t);
 }
 
@@ -434,6 +398,8 @@ static void tls_close(struct carrier *carrier) {
 static void tls_free(struct carrier *carrier) {
     struct carrier_tls *t = self(carrier);
     SSL_free(t->ssl);
+    tls_traffic_wipe(&t->verdict.traffic);
+    tls_stream_free(&t->stream);
     tls_wire_fini(&t->wire);
     tls_context_unref(t->context);
     free(t);

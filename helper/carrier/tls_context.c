@@ -233,6 +233,11 @@ static const char *contradiction(const struct tls_settings *s) {
 
 /* ---- The context ---- */
 
+static void note_secret(const SSL *ssl, const char *line) {
+    struct tls_verdict *verdict = SSL_get_app_data(ssl);
+    tls_traffic_note(&verdict->traffic, line);
+}
+
 static void set_protocol(SSL_CTX *ctx) {
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
@@ -242,6 +247,7 @@ static void set_protocol(SSL_CTX *ctx) {
     SSL_CTX_set_max_cert_list(ctx, CHAIN_BYTES_MAX);
     SSL_CTX_set_max_early_data(ctx, 0);
     SSL_CTX_set_cert_verify_callback(ctx, check_certificate, NULL);
+    SSL_CTX_set_keylog_callback(ctx, note_secret);
 }
 
 static bool fill(struct tls_context *context, const struct tls_settings *settings, char *why,

@@ -18,6 +18,7 @@
 #include "helper/carrier/carrier.h"
 #include "helper/carrier/tls_pin.h"
 #include "helper/carrier/tls_psk.h"
+#include "helper/carrier/tls_traffic.h"
 
 /* Where the credentials are; a text that is empty or NULL has not been configured. A peer must
  * know a secret, or have one of the pins, or a certificate of one of the authorities. */
@@ -54,6 +55,7 @@ struct tls_verdict {
     char why[CARRIER_WHY_SIZE]; /* this side refuses the peer, and why; empty: it does not */
     const char *name;           /* that a gateway's certificate has to be for */
     bool by_authority;          /* the certificate is one of a trusted authority */
+    struct tls_traffic traffic; /* the secrets that have been agreed on */
 };
 
 /* A connection that looks its peer over by the context and keeps `verdict` up to date, which must

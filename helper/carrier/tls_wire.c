@@ -116,13 +116,50 @@ static bool read_more(struct tls_wire *wire) {
         if (!wire->trusted)
             look_at_stranger(wire, wire->in + wire->in_len - n, (size_t)n);
     }
-    if (wire->in_len == 0 || wire->read_error)
+    if ((n <= 0 && wire->in_len == 0) || wire->read_error)
         drop_in(wire);
     return wire->in && n > 0;
 }
 
 bool tls_wire_fill(struct tls_wire *wire) {
     return (wire->in && wire->in_off < wire->in_len) || read_more(wire);
+}
+
+/* Makes room in `in` for a whole record: what has been taken goes, and so does a stranger's small
+ * buffer. */
+static bool make_room(struct tls_wire *wire) {
+    size_t len = wire->in_len - wire->in_off;
+    if (!wire->in)
+        return true;
+    if (wire->in_room < TLS_IN_SIZE) {
+        uint8_t *small = wire->in, *large = tls_buffer_take();
+        if (!large) {
+            wire->read_error = ENOMEM;
+            return false;
+        }
+        memcpy(large, small + wire->in_off, len);
+        free(small);
+        wire->in = large;
+        wire->in_room = TLS_IN_SIZE;
+    } else {
+        memmove(wire->in, wire->in + wire->in_off, len);
+    }
+    wire->in_off = 0;
+    wire->in_len = len;
+    return true;
+}
+
+bool tls_wire_need(struct tls_wire *wire, size_t n) {
+    while (wire->in_len - wire->in_off < n)
+        if (!make_room(wire) || !read_more(wire))
+            return false;
+    return true;
+}
+
+void tls_wire_take(struct tls_wire *wire, size_t n) {
+    wire->in_off += n;
+    if (wire->in_off == wire->in_len)
+        drop_in(wire);
 }
 
 bool tls_wire_gather(struct tls_wire *wire) {
@@ -160,14 +197,21 @@ bool tls_wire_flush(struct tls_wire *wire) {
     return true;
 }
 
-size_t tls_wire_put(struct tls_wire *wire, const void *data, size_t len) {
-    size_t n = TLS_OUT_SIZE - wire->out_len < len ? TLS_OUT_SIZE - wire->out_len : len;
+uint8_t *tls_wire_extend(struct tls_wire *wire, size_t len) {
     if (!wire->out && !(wire->out = tls_buffer_take())) {
         wire->write_error = ENOMEM;
-        return 0;
+        return NULL;
     }
-    memcpy(wire->out + wire->out_len, data, n);
-    wire->out_len += n;
+    wire->out_len += len;
+    return wire->out + wire->out_len - len;
+}
+
+size_t tls_wire_put(struct tls_wire *wire, const void *data, size_t len) {
+    size_t n = TLS_OUT_SIZE - wire->out_len < len ? TLS_OUT_SIZE - wire->out_len : len;
+    uint8_t *end = tls_wire_extend(wire, n);
+    if (!end)
+        return 0;
+    memcpy(end, data, n);
     return n;
 }
 
@@ -189,9 +233,7 @@ static int bio_read(BIO *bio, char *data, size_t len, size_t *got) {
     }
     size_t n = wire->in_len - wire->in_off < len ? wire->in_len - wire->in_off : len;
     memcpy(data, wire->in + wire->in_off, n);
-    wire->in_off += n;
-    if (wire->in_off == wire->in_len)
-        drop_in(wire);
+    tls_wire_take(wire, n);
     *got = n;
     return 1;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tls_wire.h - the encrypted bytes between OpenSSL and the carrier below it, as a BIO.
+ * tls_wire.h - the encrypted bytes between TLS and the carrier below it.
  *
- * OpenSSL reads from `in` and writes to `out`. Bytes move between these and the lower carrier in
- * large pieces: tls_wire_fill when OpenSSL wants more than there is, tls_wire_flush when the owner
- * says so.
+ * For the handshake it is a BIO that OpenSSL reads and writes; after that tls_stream.h uses `in`
+ * and `out` themselves. Bytes move between these and the lower carrier in large pieces: when more
+ * is wanted than there is, and by tls_wire_flush when the owner says so.
  */
 #ifndef HELPER_CARRIER_TLS_WIRE_H
 #define HELPER_CARRIER_TLS_WIRE_H
@@ -13,10 +13,7 @@
 
 #include "helper/carrier/carrier.h"
 #include "helper/carrier/tls_hello.h"
-
-/* The largest record, and what encryption adds to it at most. */
-#define TLS_RECORD_MAX      16384u
-#define TLS_RECORD_OVERHEAD 256u
+#include "helper/carrier/tls_record.h"
 
 /* Records that are passed to the lower carrier at once. Behind them there is room for the few bytes
  * that TLS itself may add to a write: an alert, an answer to a change of keys. */
@@ -62,6 +59,16 @@ bool tls_wire_fill(struct tls_wire *wire);
 /* For a server, before its BIO is first used: has the client's whole hello arrived, or anything
  * else to look at? */
 bool tls_wire_gather(struct tls_wire *wire);
+
+/* Are there `n` bytes, a record at most, at in + in_off, perhaps after reads of the lower carrier?
+ * `in` may have moved. For a peer that is trusted. */
+bool tls_wire_need(struct tls_wire *wire, size_t n);
+/* `n` bytes of these are done with. */
+void tls_wire_take(struct tls_wire *wire, size_t n);
+
+/* The place of `len` bytes at the end of `out`, where they will be written; there is room for them.
+ * NULL with `write_error` set: memory is short. */
+uint8_t *tls_wire_extend(struct tls_wire *wire, size_t len);
 
 /* Appends to `out` as much as fits, and returns how much that is. 0 with `write_error` set: memory
  * is short. */
