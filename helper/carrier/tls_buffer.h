@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* Enough for what a carrier gathers before it writes, and for one read. */
-#define TLS_BUFFER_SIZE 67584u
+#define TLS_BUFFER_SIZE 150784u
 
 /* So many are kept while nobody uses them. */
 #define TLS_BUFFERS_KEPT 8u

@@ -33,15 +33,15 @@ struct tls_stream {
     size_t record_len;         /* of which this is the length */
 };
 
-/* Takes the connection over that goes through `wire`. False: memory is short, or `traffic` lacks the
- * secrets. tls_stream_free is due in both cases. The structure has been zeroed. */
+/* Takes over the connection that goes through `wire`. False: memory is short, or `traffic` lacks
+ * the secrets. tls_stream_free is due in both cases. The structure has been zeroed. */
 bool tls_stream_begin(struct tls_stream *stream, struct tls_wire *wire, const SSL_CIPHER *suite,
                       const struct tls_traffic *traffic);
 void tls_stream_free(struct tls_stream *stream);
 
-/* Takes what has arrived, at most `len` bytes, reading the wire if need be. Less than that: the wire
- * has no more, or the stream has ended or failed; when it fails, the reason is put into OpenSSL's
- * queue and an alert may wait in the wire. */
+/* Takes what has arrived, at most `len` bytes, reading the wire if need be. Less than that: the
+ * wire has no more, or the stream has ended or failed; when it fails, the reason is put into
+ * OpenSSL's queue and an alert may wait in the wire. */
 size_t tls_stream_read(struct tls_stream *stream, uint8_t *data, size_t len);
 
 /* Decrypts until there is something to take, as tls_stream_read does, but leaves it there. */

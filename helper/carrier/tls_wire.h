@@ -15,14 +15,15 @@
 #include "helper/carrier/tls_hello.h"
 #include "helper/carrier/tls_record.h"
 
-/* Records that are passed to the lower carrier at once. Behind them there is room for the few bytes
- * that TLS itself may add to a write: an alert, an answer to a change of keys. */
-#define TLS_OUT_RECORDS 4u
+/* Records that are passed to the lower carrier at once: the engine's large frames come in sums of
+ * 128 KiB, and their headers make a ninth record of them. Behind them there is room for the few
+ * bytes that TLS itself may add to a write: an alert, a change of keys. */
+#define TLS_OUT_RECORDS 9u
 #define TLS_OUT_SIZE    (TLS_OUT_RECORDS * (TLS_RECORD_MAX + TLS_RECORD_OVERHEAD) + 1024u)
 
 /* One read of the lower carrier; and while its peer is still a stranger, whose first message must
  * fit in, with the headers of its records. */
-#define TLS_IN_SIZE          65536u
+#define TLS_IN_SIZE          TLS_OUT_SIZE
 #define TLS_IN_SIZE_STRANGER 8192u
 
 struct tls_wire {
