@@ -383,6 +383,12 @@ uninstall:
 	rm -f $(foreach file,$(SERVICE_FILES),$(call right_of,$(file)))
 	rm -f $(D_LIB)/libsmuxshim.so $(addprefix $(D_BIN)/,$(notdir $(PROGS)))
 
+# ---- Debian packages: examples/debian -----------------------------------------------------------
+
+.PHONY: deb
+deb:
+	examples/debian/build $(BUILD)/deb
+
 clean:
 	rm -rf $(BUILD)
 

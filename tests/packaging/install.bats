@@ -66,6 +66,12 @@ setup_file() {
     [ -e "$stage/opt/smux/lib64/libsmux.so.$version" ]
 }
 
+@test "the Debian packages have the version of the library, and its SONAME" {
+    local changelog=$root/examples/debian/changelog
+    assert_equal "$(sed -nE '1s/^smuxshim \((.*)\) .*/\1/p' "$changelog")" "$(pkg-config --modversion smux)"
+    grep -qx "Package: $(basename "$stage"/opt/smux/lib64/libsmux.so.?  | sed 's/\.so\.//')" "$root/examples/debian/control"
+}
+
 @test "the shared library's SONAME is a link to it" {
     run bash -c "readelf -d '$stage/opt/smux/lib64/libsmux.so' | grep -o 'libsmux\.so\.[0-9]*'"
     assert_output libsmux.so.0

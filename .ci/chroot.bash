@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Systems of other releases of Debian in a folder, laid by debootstrap from the mirror that this
+# machine's apt uses. Needs root. The caller has a function `refuse`, which ends it with a line.
+
+chroot_needs() {
+    [ "$(id -u)" = 0 ] || refuse "this needs root"
+    command -v debootstrap >/dev/null || refuse "this needs debootstrap (apt-get install debootstrap)"
+}
+
+# The mirror and the ways to it are this machine's own.
+chroot_mirror() {
+    # shellcheck disable=SC2016 # apt's own variables
+    apt-get indextargets --format '$(LABEL)|$(COMPONENT)|$(REPO_URI)' 'Created-By: Packages' |
+        sed -n 's/^Debian|main|//p' | sort -u | sed -n 1p
+}
+chroot_apt() { apt-config dump | sed -n -E '/^Acquire::(https?|ftp|Check-|Retries|AllowInsecure)/p'; }
+
+# chroot_lay FOLDER RELEASE PACKAGES: lays a system there, unless there is one.
+chroot_lay() {
+    local system=$1 release=$2 packages=$3 from proxy=
+    if [ ! -e "$system/etc/debian_version" ]; then
+        from=$(chroot_mirror)
+        [ -n "$from" ] || refuse "apt knows no mirror of Debian here"
+        eval "$(apt-config shell proxy Acquire::http::Proxy)"
+        [ -z "$proxy" ] || export http_proxy=$proxy
+        debootstrap --variant=minbase --include="$packages" "$release" "$system" "$from" >"$system.log" 2>&1 || {
+            tail -n 20 "$system.log" >&2
+            refuse "debootstrap failed, see above and $system.log"
+        }
+        rm "$system.log"
+        mkdir -p "$system/usr/local/share/ca-certificates"
+        cp -a /usr/local/share/ca-certificates/. "$system/usr/local/share/ca-certificates"
+        chroot_apt >"$system/etc/apt/apt.conf.d/99from-outside"
+    fi
+    cp -L /etc/resolv.conf /etc/hosts "$system/etc/"
+}
+
+# chroot_run FOLDER COMMAND...: as in a plain chroot, the root is no mount point. Processes that are
+# left end with their namespace. Variables NAME=VALUE may come before the command.
+chroot_run() {
+    # shellcheck disable=SC2016 # for the inner shell
+    unshare --mount --pid --fork --kill-child bash -ec '
+        system=$1
+        shift
+        mount -t proc proc "$system/proc"
+        mount --rbind /sys "$system/sys"
+        mount --rbind /dev "$system/dev"
+        mount -t tmpfs -o mode=1777 tmpfs "$system/dev/shm"
+        exec chroot "$system" /usr/bin/env -i HOME=/root USER=root LC_ALL=C.UTF-8 TERM=dumb CI="${CI-}" \
+            PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+    ' - "$@" </dev/null
+}
