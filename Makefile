@@ -94,7 +94,11 @@ CONVERSATION := $(BUILD)/oracle/conversation
 BENCH_CORE   := $(patsubst tests/bench/core/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/core/*.c))
 BENCH_PATH   := $(patsubst tests/bench/path/%.c,$(BUILD)/bench-path/%,$(wildcard tests/bench/path/*.c))
 INTEROP_SRC  := $(wildcard tests/interop/*.c)
-C_PEER       := $(if $(INTEROP_SRC),$(BUILD)/interop/c_peer)
+C_PEER       := $(BUILD)/interop/c_peer
+# The same over plain connections in place of a session's streams.
+PLAIN_PEER   := $(BUILD)/interop/plain_peer
+PLAIN_SRC    := $(filter-out %/c_carrier.c,$(INTEROP_SRC)) $(wildcard tests/interop/plain/*.c) \
+    $(call sources,core/engine)
 
 FUZZERS      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -187,7 +191,9 @@ $(BENCH_CORE): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/core/%.o $(BUILD)/libs
 	@mkdir -p $(@D)
 	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
-$(BUILD)/interop/c_peer: $(call obj,$(INTEROP_SRC)) $(BUILD)/libsmux.a
+$(C_PEER): $(call obj,$(INTEROP_SRC)) $(BUILD)/libsmux.a
+$(PLAIN_PEER): $(call obj,$(PLAIN_SRC))
+$(C_PEER) $(PLAIN_PEER):
 	@mkdir -p $(@D)
 	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
@@ -200,7 +206,7 @@ examples:
 	    echo "  SKIP  $(BUILD)/examples/echo_tls: no openssl/ssl.h (libssl-dev)"; \
 	    $(MAKE) --no-print-directory $(filter-out $(TLS_USERS),$(EXAMPLES)); \
 	fi
-interop: $(C_PEER)
+interop: $(C_PEER) $(PLAIN_PEER)
 oracle: $(ORACLE) $(CONVERSATION)
 unit-build: $(UNIT_TESTS)
 bench-core-build: $(BENCH_CORE)

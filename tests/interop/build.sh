@@ -75,7 +75,7 @@ build_rust() {
     cp "$out/rust-target/release/rust-peer" "$out/rust-peer"
 }
 
-make -s -C "$here/../.." BUILD="$build" interop
+make -s -C "$here/../.." BUILD="$build" all interop
 build_go_newest
 build_go_debian
 build_rust

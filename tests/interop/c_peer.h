@@ -37,6 +37,15 @@ void options_config(const struct options *o, smux_config *config);
 enum smux_role options_role(const struct options *o);
 _Noreturn void usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* c_address.c */
+/* A socket that listens at ADDRESS:PORT, which is printed; one that is connected to it.  -1 with
+ * errno: failed. */
+int listen_at(const char *text, int backlog);
+int connect_to(const char *text);
+
+/* c_carrier.c; of plain_peer, plain/connections.c */
+smuxb_session *start_session(const struct options *o);
+
 /* c_pattern.c */
 struct checksum {
     uint64_t a, b;

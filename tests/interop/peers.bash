@@ -8,16 +8,7 @@ load /usr/lib/bats/bats-support/load
 load /usr/lib/bats/bats-assert/load
 bats_require_minimum_version 1.5.0
 
-peers=${PEERS:-$BUILD/interop}
-# Where a Go peer takes part, 200 streams of 256 KiB need a budget that holds them all
-# (README.md, fact 5).
-roomy=(--receive-buffer 67108864)
-
-# Skips, with the reason, where a foreign peer could not be built.
-need() { # PEER
-    [ ! -e "$peers/$1.missing" ] || skip "$1 is not built: $(<"$peers/$1.missing")"
-    [ -x "$peers/$1" ] || { echo "$peers/$1 does not exist; tests/interop/build.sh makes it" >&2; return 1; }
-}
+load peer_programs
 
 kill_all() { # FOLDER
     local pid

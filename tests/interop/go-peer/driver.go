@@ -86,9 +86,17 @@ func (d *driver) size(otherwise int64) int64 {
 	return otherwise
 }
 
+// open opens a stream; with --socks, to the target behind the gateway.
+func (d *driver) open() (*smux.Stream, error) {
+	if d.o.socks != "" {
+		return openTo(d.session, d.o.socks)
+	}
+	return d.session.OpenStream()
+}
+
 // request opens a stream and sends the line that says what the other side shall do with it.
 func (d *driver) request(format string, args ...interface{}) (*smux.Stream, error) {
-	s, err := d.session.OpenStream()
+	s, err := d.open()
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +147,7 @@ func (d *driver) echo() (string, error) {
 	rng := rand.New(rand.NewSource(int64(d.o.seed)))
 	total := 0
 	for i := 0; i < d.streams(40); i++ {
-		s, err := d.session.OpenStream()
+		s, err := d.open()
 		if err != nil {
 			return "", err
 		}
@@ -157,7 +165,7 @@ func (d *driver) echo() (string, error) {
 func (d *driver) churn() (string, error) {
 	n := d.streams(5000)
 	for i := 0; i < n; i++ {
-		s, err := d.session.OpenStream()
+		s, err := d.open()
 		if err != nil {
 			return "", fmt.Errorf("stream %d: %v", i, err)
 		}
@@ -374,7 +382,7 @@ func (d *driver) slowReader() (string, error) {
 		return "", err
 	}
 	for i := 0; i < 8; i++ {
-		s, err := d.session.OpenStream()
+		s, err := d.open()
 		if err != nil {
 			return "", err
 		}

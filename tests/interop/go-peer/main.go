@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 
 	"github.com/xtaci/smux"
 )
@@ -22,6 +25,9 @@ func main() {
 	}
 	config := o.config()
 	carrier, err := openCarrier(o)
+	if err == nil && o.tls.on {
+		carrier, err = secure(o.tls, o.listen != "", carrier)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "go-peer:", err)
 		os.Exit(1)
@@ -43,9 +49,22 @@ func main() {
 	if o.noAccept {
 		select {} // until killed
 	}
+	var closing sync.Mutex
+	go closeOnSignal(session, &closing)
 	reason := r.acceptLoop()
 	session.Close()
+	closing.Lock() // whoever closes first says goodbye, which may take until after the loop's end
 	r.report(reason)
+}
+
+// closeOnSignal ends the session in order, which ends the process.
+func closeOnSignal(session *smux.Session, closing *sync.Mutex) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM)
+	<-c
+	closing.Lock()
+	defer closing.Unlock()
+	session.Close()
 }
 
 func openCarrier(o options) (net.Conn, error) {

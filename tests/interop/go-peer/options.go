@@ -11,7 +11,7 @@ import (
 )
 
 type options struct {
-	listen, connect, role, run            string
+	listen, connect, role, run, socks     string
 	version, streams                      int
 	intervalMs, timeoutMs, idleMs         int
 	maxFrame, receiveBuffer, streamBuffer int
@@ -19,6 +19,7 @@ type options struct {
 	seed                                  uint64
 	watchdogS                             int
 	noAccept, careful, about              bool
+	tls                                   tlsOptions
 }
 
 func parseOptions() options {
@@ -27,6 +28,15 @@ func parseOptions() options {
 	flag.StringVar(&o.connect, "connect", "", "")
 	flag.StringVar(&o.role, "role", "", "")
 	flag.StringVar(&o.run, "run", "", "")
+	flag.StringVar(&o.socks, "socks", "", "")
+	flag.BoolVar(&o.tls.on, "tls", false, "")
+	flag.StringVar(&o.tls.cert, "cert", "", "")
+	flag.StringVar(&o.tls.key, "key", "", "")
+	flag.StringVar(&o.tls.ca, "ca", "", "")
+	flag.StringVar(&o.tls.pin, "pin", "", "")
+	flag.StringVar(&o.tls.name, "server-name", "localhost", "")
+	flag.StringVar(&o.tls.protocols, "alpn", alpn, "")
+	flag.BoolVar(&o.tls.cut, "cut", false, "")
 	flag.IntVar(&o.version, "version", 1, "")
 	flag.IntVar(&o.streams, "streams", 0, "")
 	flag.IntVar(&o.intervalMs, "keepalive-interval-ms", 10000, "")

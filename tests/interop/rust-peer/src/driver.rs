@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::options::Options;
 use crate::pattern::{pattern, Checksum};
 use crate::responder::{read_line, receive, send, CHUNK_LEN};
+use crate::socks::connect_by_socks;
 use crate::{Connector, Stream};
 
 const EXIT_SKIPPED: i32 = 77;
@@ -110,13 +111,18 @@ impl Driver {
         }
     }
 
-    fn open(&self) -> Result<Stream> {
-        self.connector.connect().map_err(Error::other)
+    /// Opens a stream; with --socks, to the target behind the gateway.
+    async fn open(&self) -> Result<Stream> {
+        let mut s = self.connector.connect().map_err(Error::other)?;
+        if let Some(target) = self.o.socks {
+            connect_by_socks(&mut s, target).await?;
+        }
+        Ok(s)
     }
 
     /// Opens a stream and sends the line that says what the other side shall do with it.
     async fn request(&self, line: &str) -> Result<Stream> {
-        let mut s = self.open()?;
+        let mut s = self.open().await?;
         s.write_all(format!("{line}\n").as_bytes()).await?;
         Ok(s)
     }
@@ -150,7 +156,7 @@ impl Driver {
         for i in 0..self.streams(40) {
             let random = u64::from_le_bytes(pattern(8, self.o.seed + i).try_into().unwrap());
             let len = 1 + random % limit;
-            exchange(&mut self.open()?, pattern(len as usize, self.o.seed + i)).await?;
+            exchange(&mut self.open().await?, pattern(len as usize, self.o.seed + i)).await?;
             total += len;
         }
         Ok(format!("streams={} bytes={total}", self.streams(40)))
@@ -160,7 +166,7 @@ impl Driver {
     async fn churn(&self) -> Result<String> {
         let n = self.streams(5000);
         for i in 0..n {
-            let mut s = self.open()?;
+            let mut s = self.open().await?;
             if i % 2 == 0 {
                 exchange(&mut s, pattern(32, i)).await?;
             }
@@ -265,7 +271,7 @@ impl Driver {
         });
         let mut unread = self.request(&format!("source {n} {seed}")).await?;
         for i in 0..8 {
-            exchange(&mut self.open()?, pattern(1 << 20, i)).await?;
+            exchange(&mut self.open().await?, pattern(1 << 20, i)).await?;
         }
         expect(&self.ask("release").await?, "released", "release")?;
         let (mut held, sum) = sending.await.map_err(Error::other)?;

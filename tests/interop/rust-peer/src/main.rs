@@ -2,20 +2,24 @@
 //! rust-peer is async_smux as an ordinary process: the far end of the interoperability tests.
 //! tests/interop/README.md has the command line and the conversation that all peers share.
 
+mod carrier;
 mod driver;
 mod options;
 mod pattern;
 mod responder;
+mod socks;
+mod tls;
 
 use std::process::exit;
 use std::sync::Arc;
 
 use async_smux::MuxBuilder;
+use carrier::Carrier;
 use options::Options;
 use tokio::net::{TcpListener, TcpStream};
 
-pub type Stream = async_smux::MuxStream<TcpStream>;
-pub type Connector = async_smux::MuxConnector<TcpStream>;
+pub type Stream = async_smux::MuxStream<Carrier>;
+pub type Connector = async_smux::MuxConnector<Carrier>;
 
 #[tokio::main]
 async fn main() {
@@ -41,7 +45,6 @@ async fn main() {
 
 async fn run(options: Options) -> std::io::Result<i32> {
     let carrier = open_carrier(&options).await?;
-    carrier.set_nodelay(true)?;
     let mut builder = match options.client {
         true => MuxBuilder::client(),
         false => MuxBuilder::server(),
@@ -70,7 +73,20 @@ async fn run(options: Options) -> std::io::Result<i32> {
     Ok(0)
 }
 
-async fn open_carrier(options: &Options) -> std::io::Result<TcpStream> {
+async fn open_carrier(options: &Options) -> std::io::Result<Carrier> {
+    let tcp = open_tcp(options).await?;
+    tcp.set_nodelay(true)?;
+    if !options.tls.on {
+        return Ok(Carrier::Plain(tcp));
+    }
+    let secured = tls::secure(&options.tls, options.listen.is_some(), tcp).await?;
+    Ok(match options.tls.renew_keys {
+        true => Carrier::Renewing(secured, 0),
+        false => Carrier::Tls(secured),
+    })
+}
+
+async fn open_tcp(options: &Options) -> std::io::Result<TcpStream> {
     if let Some(address) = &options.connect {
         return TcpStream::connect(address).await;
     }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
+use std::net::SocketAddrV4;
 use std::num::NonZeroU64;
+
+use crate::tls::{TlsOptions, ALPN};
 
 #[derive(Clone)]
 pub struct Options {
@@ -7,6 +10,8 @@ pub struct Options {
     pub connect: Option<String>,
     pub client: bool,
     pub run: String,
+    pub socks: Option<SocketAddrV4>,
+    pub tls: TlsOptions,
     pub streams: u64,
     pub size: u64,
     pub seed: u64,
@@ -26,6 +31,12 @@ impl Options {
             connect: None,
             client: false,
             run: String::new(),
+            socks: None,
+            tls: TlsOptions {
+                name: "localhost".into(),
+                protocols: ALPN.into(),
+                ..TlsOptions::default()
+            },
             streams: 0,
             size: 0,
             seed: 1,
@@ -42,6 +53,8 @@ impl Options {
             match name.as_str() {
                 "--careful-close" => o.careful = true,
                 "--no-accept" => o.no_accept = true,
+                "--tls" => o.tls.on = true,
+                "--renew-keys" => o.tls.renew_keys = true,
                 "--about" => o.about = true,
                 _ => {
                     let value = args.next().ok_or(format!("{name}: expected a value"))?;
@@ -72,6 +85,17 @@ impl Options {
             "--connect" => self.connect = Some(value),
             "--role" => *role = Some(value),
             "--run" => self.run = value,
+            "--socks" => match value.parse() {
+                Ok(target) => self.socks = Some(target),
+                Err(_) => return Err(format!("{name}: expected an IPv4 address and a port")),
+            },
+            "--cert" => self.tls.cert = value,
+            "--key" => self.tls.key = value,
+            "--ca" => self.tls.ca = value,
+            "--pin" => self.tls.pin = value,
+            "--psk" => self.tls.psk = value,
+            "--server-name" => self.tls.name = value,
+            "--alpn" => self.tls.protocols = value,
             "--version" if number()? != 1 => return Err("async_smux speaks version 1 only".into()),
             // What this library has no setting for is accepted, so that one command fits all.
             "--version" | "--max-frame" | "--receive-buffer" | "--stream-buffer" => {}

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use async_smux::MuxAcceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::carrier::Carrier;
 use crate::driver::exchange;
 use crate::pattern::{fill_pattern, pattern, Checksum};
 use crate::{Connector, Stream};
@@ -34,7 +34,7 @@ pub struct Responder {
     tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
 
-pub async fn accept_loop(responder: Arc<Responder>, mut acceptor: MuxAcceptor<TcpStream>) {
+pub async fn accept_loop(responder: Arc<Responder>, mut acceptor: MuxAcceptor<Carrier>) {
     while let Some(stream) = acceptor.accept().await {
         let task = serve(responder.clone(), stream);
         let mut tasks = responder.tasks.lock().await;
