@@ -85,7 +85,7 @@ progname = $(BUILD)/$(subst _,-,$(patsubst %_main.c,%,$(notdir $(1))))
 SHIM_PROGS   := $(foreach f,$(LAUNCHER_MAIN_SRC),$(call progname,$(f)))
 HELPER_PROGS := $(foreach f,$(HELPER_MAIN_SRC),$(call progname,$(f)))
 EXAMPLES_SRC := $(wildcard examples/*.c)
-# TLS is an example, and a test of it; the library itself needs no OpenSSL.
+# TLS is a header of its own (core/smux_tls.h): an example and tests use it, and no library.
 TLS_USERS    := $(BUILD)/examples/echo_tls $(BUILD)/unit/test_blocking_tls
 EXAMPLES     := $(patsubst examples/%.c,$(BUILD)/examples/%,$(EXAMPLES_SRC))
 UNIT_TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -175,7 +175,6 @@ $(UNIT_TESTS): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libhelper.a
 	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LDLIBS_TLS) $(HELPER_LIBS) -lpthread
 
 $(TLS_USERS): LDLIBS_TLS := -lssl -lcrypto
-$(BUILD)/obj/tests/unit/test_blocking_tls.o: CFLAGS_ALL += -Icore
 
 $(ORACLE): $(BUILD)/oracle/%: $(BUILD)/obj/tests/oracle/%.o $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
@@ -327,15 +326,16 @@ $(BENCH_PATH): $(BUILD)/bench-path/%: $(BUILD)/obj/tests/bench/path/%.o
 D_BIN := $(DESTDIR)$(BINDIR)
 D_LIB := $(DESTDIR)$(LIBDIR)
 D_INC := $(DESTDIR)$(INCLUDEDIR)
-HEADERS := $(wildcard core/smux.h core/smux_blocking.h core/smux_config.h)
+HEADERS := $(addprefix core/,smux.h smux_blocking.h smux_config.h smux_tls.h)
+PC_FILES := $(BUILD)/smux.pc $(BUILD)/smux-tls.pc
 SO_FILE := libsmux.so.$(VERSION)
 # Where scdoc is missing what is installed are the pages that are built already, if there are any.
 HAVE_SCDOC := $(shell command -v $(firstword $(SCDOC)))
 MAN_READY   = $(if $(HAVE_SCDOC),$(MAN),$(wildcard $(MAN)))
 installed_page = $(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
 
-.PHONY: $(BUILD)/smux.pc
-$(BUILD)/smux.pc: core/smux.pc.in
+.PHONY: $(PC_FILES)
+$(PC_FILES): $(BUILD)/%.pc: core/%.pc.in
 	@mkdir -p $(@D)
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 	    -e 's|@VERSION@|$(VERSION)|' $< >$@
@@ -359,14 +359,14 @@ define install_service_file
 endef
 
 .PHONY: install uninstall
-install: all completion $(BUILD)/smux.pc $(if $(HAVE_SCDOC),man) $(if $(LIBDIR32),shim32)
+install: all completion $(PC_FILES) $(if $(HAVE_SCDOC),man) $(if $(LIBDIR32),shim32)
 	install -d $(D_BIN) $(D_LIB)/pkgconfig $(D_INC)
 	install -m 644 $(HEADERS) $(D_INC)
 	install -m 644 $(BUILD)/libsmux.a $(D_LIB)
 	install -m 755 $(BUILD)/libsmux.so $(D_LIB)/$(SO_FILE)
 	ln -sf $(SO_FILE) $(D_LIB)/$(SONAME)
 	ln -sf $(SONAME) $(D_LIB)/libsmux.so
-	install -m 644 $(BUILD)/smux.pc $(D_LIB)/pkgconfig
+	install -m 644 $(PC_FILES) $(D_LIB)/pkgconfig
 	install -m 755 $(BUILD)/libsmuxshim.so $(D_LIB)
 	$(if $(LIBDIR32),install -D -m 755 $(BUILD)/32/libsmuxshim.so $(DESTDIR)$(LIBDIR32)/libsmuxshim.so)
 	$(if $(PROGS),install -m 755 $(PROGS) $(D_BIN))
@@ -381,7 +381,8 @@ install: all completion $(BUILD)/smux.pc $(if $(HAVE_SCDOC),man) $(if $(LIBDIR32
 uninstall:
 	rm -f $(foreach page,$(MAN),$(call installed_page,$(page)))
 	rm -f $(addprefix $(D_INC)/,$(notdir $(HEADERS)))
-	rm -f $(addprefix $(D_LIB)/,libsmux.a libsmux.so $(SONAME) $(SO_FILE) pkgconfig/smux.pc)
+	rm -f $(addprefix $(D_LIB)/,libsmux.a libsmux.so $(SONAME) $(SO_FILE))
+	rm -f $(addprefix $(D_LIB)/pkgconfig/,$(notdir $(PC_FILES)))
 	rm -f $(if $(LIBDIR32),$(DESTDIR)$(LIBDIR32)/libsmuxshim.so)
 	rm -f $(addprefix $(DESTDIR)$(BASHCOMPDIR)/,$(notdir $(COMPLETION_BASH)))
 	rm -f $(addprefix $(DESTDIR)$(ZSHCOMPDIR)/,$(notdir $(COMPLETION_ZSH)))

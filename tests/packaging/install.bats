@@ -25,6 +25,7 @@ setup_file() {
 ./opt/smux/include/smux.h
 ./opt/smux/include/smux_blocking.h
 ./opt/smux/include/smux_config.h
+./opt/smux/include/smux_tls.h
 ./opt/smux/lib/systemd/system/smux-gateway.service
 ./opt/smux/lib/systemd/system/smux-helper.service
 ./opt/smux/lib/systemd/system/smux-helper.socket
@@ -37,6 +38,7 @@ setup_file() {
 ./opt/smux/lib64/libsmux.so.0
 ./opt/smux/lib64/libsmux.so.0.1.0
 ./opt/smux/lib64/libsmuxshim.so
+./opt/smux/lib64/pkgconfig/smux-tls.pc
 ./opt/smux/lib64/pkgconfig/smux.pc
 ./opt/smux/share/bash-completion/completions/smux-gateway
 ./opt/smux/share/bash-completion/completions/smux-helper
@@ -134,9 +136,30 @@ talk() {
     talk echo_pool
 }
 
+@test "the example over TLS, compiled for smux-tls, talks to itself" {
+    local dir=$BATS_TEST_TMPDIR
+    cc -std=gnu11 -Wall -Wextra -Werror $(pkg-config --cflags smux-tls) -o "$dir/echo_tls" "$root/examples/echo_tls.c" \
+        $(pkg-config --libs smux-tls)
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost -keyout "$dir/key.pem" -out "$dir/cert.pem" 2>/dev/null
+    export LD_LIBRARY_PATH=$stage/opt/smux/lib64
+    "$dir/echo_tls" server 0 "$dir/cert.pem" "$dir/key.pem" >"$dir/said" 2>&1 3>&- &
+    server=$!
+    until port=$(grep -oE '[0-9]+$' "$dir/said"); do
+        kill -0 $server
+        sleep 0.05
+    done
+    run -0 "$dir/echo_tls" client "$port" "$dir/cert.pem" "over TLS"
+    assert_output "over TLS"
+    wait $server
+    # libsmux itself needs no OpenSSL (tests/structure/symbols.bats).
+    run readelf -d "$dir/echo_tls"
+    assert_output --partial 'Shared library: [libssl.'
+}
+
 @test "the headers compile as C99, C11 and C++ without warnings" {
     local header
-    for header in smux.h smux_blocking.h smux_config.h; do
+    for header in smux.h smux_blocking.h smux_config.h smux_tls.h; do
         echo "#include <$header>" >"$BATS_TEST_TMPDIR/use.c"
         for standard in gnu99 c11 gnu11; do
             cc -std=$standard -Wall -Wextra -pedantic -Werror $(pkg-config --cflags smux) \
