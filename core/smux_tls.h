@@ -44,7 +44,7 @@
 
 #include "smux_blocking.h"
 
-/* ---- Private: everything up to the two functions at the end ----------------------------------- */
+/* ---- Private: everything up to the two functions at the end --------------------------------- */
 
 /* A record's content, and all of it with what encryption adds. */
 #define SMUXB_TLS_CONTENT_ 16384

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The session of c_peer, over one TCP connection.  plain_peer has plain/connections.c in its place. */
+/* The session of c_peer, over one TCP connection.  plain_peer has plain/connections.c instead. */
 #include "c_peer.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* plain_peer is c_peer without smux: the same conversation, in which each stream is a TCP connection of
- * its own.  So it may be the program that smuxshim runs, and the server behind smux-gateway.
+/* plain_peer is c_peer without smux: the same conversation, in which each stream is a TCP
+ * connection of its own.  So it may be the program that smuxshim runs, and the server behind
+ * smux-gateway.
  *
  * This is that part of smux_blocking.h that c_peer uses. */
 #include "tests/interop/c_peer.h"
