@@ -68,18 +68,24 @@ static inline void tcp_pair(int fds[2]) {
 
 /* ---- Two sessions --------------------------------------------------------------------------- */
 
+struct duo;
+
 /* A test is repeated for each variant. */
 struct variant {
     const char *name;
     void (*pair)(int fds[2]);
     int version;
+    /* Starts the sessions, if not just over the descriptors. */
+    void (*start)(struct duo *d, int fds[2]);
 };
 
-__attribute__((unused)) static struct variant variants[] = {
-    {"unix, version 1", unix_pair, 1},
-    {"unix, version 2", unix_pair, 2},
-    {"TCP, version 1", tcp_pair, 1},
-    {"TCP, version 2", tcp_pair, 2},
+__attribute__((unused)) static struct variant variants[] = {{"unix, version 1", unix_pair, 1, NULL},
+                                                            {"unix, version 2", unix_pair, 2, NULL},
+                                                            {"TCP, version 1", tcp_pair, 1, NULL},
+                                                            {"TCP, version 2", tcp_pair, 2, NULL},
+#ifdef MORE_VARIANTS
+                                                            MORE_VARIANTS
+#endif
 };
 
 struct duo {
@@ -97,6 +103,10 @@ static inline void duo_prepare(struct duo *d, const struct variant *variant) {
 static inline void duo_start(struct duo *d) {
     int fds[2];
     d->variant->pair(fds);
+    if (d->variant->start) {
+        d->variant->start(d, fds);
+        return;
+    }
     assert_int_equal(smuxb_session_client(&d->client, fds[0], &d->config), 0);
     assert_int_equal(smuxb_session_server(&d->server, fds[1], &d->config), 0);
 }

@@ -2,7 +2,7 @@
  *
  * The blocking API: what one thread on each side sees.
  */
-#include "support_blocking.h"
+#include "support_tls.h"
 
 /* ---- Reading and writing -------------------------------------------------------------------- */
 

@@ -3,7 +3,7 @@
  * The blocking API: reading without a copy.  A loan stays unchanged until it is given back,
  * whatever else is received, read and closed meanwhile.
  */
-#include "support_blocking.h"
+#include "support_tls.h"
 
 enum { STREAMS = 6, LOANS = 24 };
 #define TOTAL (6000000u / SLOWNESS)

@@ -3,7 +3,7 @@
  * The blocking API: few threads that serve many streams, by smuxb_stream_watch and
  * smuxb_session_ready.
  */
-#include "support_blocking.h"
+#include "support_tls.h"
 
 enum { SOON_MS = 50 };
 

@@ -2,7 +2,7 @@
  *
  * The blocking API: threads that wait are woken, and share streams.
  */
-#include "support_blocking.h"
+#include "support_tls.h"
 
 /* ---- Whoever waits is woken ----------------------------------------------------------------- */
 

@@ -2,56 +2,7 @@
  *
  * Sessions of the blocking API over TLS: core/smux_tls.h.
  */
-#include "support_blocking.h"
-
-#include "core/smux_tls.h"
-
-#include <openssl/x509v3.h>
-#include <signal.h>
-
-/* ---- A certificate -------------------------------------------------------------------------- */
-
-struct identity {
-    EVP_PKEY *key;
-    X509 *certificate;
-};
-
-static struct identity identity_new(void) {
-    struct identity id = {EVP_EC_gen("P-256"), X509_new()};
-    X509_NAME *name = X509_get_subject_name(id.certificate);
-    assert_non_null(id.key);
-    X509_set_version(id.certificate, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(id.certificate), 1);
-    X509_gmtime_adj(X509_getm_notBefore(id.certificate), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(id.certificate), 3600);
-    X509_set_pubkey(id.certificate, id.key);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"localhost", -1, -1,
-                               0);
-    X509_set_issuer_name(id.certificate, name);
-    assert_true(X509_sign(id.certificate, id.key, EVP_sha256()) > 0);
-    return id;
-}
-
-static void identity_free(struct identity *id) {
-    EVP_PKEY_free(id->key);
-    X509_free(id->certificate);
-}
-
-/* Takes the certificate as its own, or trusts it; `both`: the client shows it as well. */
-static SSL_CTX *context_of(const struct identity *id, bool server, bool both) {
-    SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-    assert_non_null(ctx);
-    SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
-    if (server || both) {
-        assert_int_equal(SSL_CTX_use_certificate(ctx, id->certificate), 1);
-        assert_int_equal(SSL_CTX_use_PrivateKey(ctx, id->key), 1);
-    }
-    if (!server || both) {
-        assert_int_equal(X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), id->certificate), 1);
-        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    }
-    return ctx;
-}
+#include "support_tls.h"
 
 /* ---- Two sessions --------------------------------------------------------------------------- */
 
@@ -299,7 +250,7 @@ static void a_peer_may_ask_for_new_keys_all_the_time(void **state) {
 /* Tickets that contain the client's certificate, in records of 512 bytes. */
 static void tickets_in_pieces_do_not_disturb_writers(void **state) {
     (void)state;
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 5; i++) {
         struct secure *x = secure_new(true);
         assert_int_equal(SSL_set_max_send_fragment(x->server.ssl, 512), 1);
         assert_int_equal(SSL_set_num_tickets(x->server.ssl, 20), 1);
