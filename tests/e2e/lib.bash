@@ -304,8 +304,7 @@ start_gateway() {
     gateway_conf=$(work)/gateway.conf
     cat >"$gateway_conf" <<END
 [listen]
-address = $carrier://127.0.0.1:$gateway_port
-$(carrier_trust)
+address = $carrier://127.0.0.1:$gateway_port$([ "$carrier" = tcp ] || printf '\n%s' "$(carrier_trust)")
 allow = ${gateway_allow:-127.0.0.1:*, [::1]:*, localhost:*}
 drain-timeout = ${gateway_drain:-0}
 ${gateway_conf_lines-}
@@ -317,13 +316,13 @@ END
 # write_smuxshim_conf DESTINATIONS [ROUTE LINE...]: writes $smuxshim_conf with one route; additional
 # lines of the [helper] section come from $helper_lines.
 write_smuxshim_conf() {
-    local dir destinations=$1 url=${gateway_url:-$carrier://127.0.0.1:$gateway_port} trust=
+    local dir destinations=$1 url=${gateway_url:-$carrier://127.0.0.1:$gateway_port} lines=${gateway_lines-}
     dir=${runtime_dir:=$(work)}
     shift
-    [[ $url != *tls:* ]] || trust=$(carrier_trust)
+    [[ $carrier = tcp || $url != *tls:* ]] || lines=$(carrier_trust)${lines:+\\n$lines}
     smuxshim_conf=$dir/smuxshim.conf
     {
-        printf '[gateway main]\naddress = %s\n%s\n%b\n' "$url" "$trust" "${gateway_lines-}"
+        printf '[gateway main]\naddress = %s\n%b\n' "$url" "$lines"
         printf '[route test]\ndestinations = %s\ngateway = main\n' "$destinations"
         [ $# = 0 ] || printf '%s\n' "$@"
         printf '\n[helper]\nsocket = %s/smuxshim-helper.sock\nautostart = no\n%b\n' "$dir" "${helper_lines-}"
