@@ -16,12 +16,6 @@
  * TLS_IN_SIZE: records may be empty, and everybody else waits. */
 #define READS_EXTRA 2u
 
-/* What a peer may say to TLS itself once the handshake is complete, each of which costs some
- * microseconds: changes of its keys, tickets for sessions to be resumed. So many, and one more for
- * each piece of data of this size. */
-#define MESSAGES_FREE  32u
-#define MESSAGES_BYTES 65536u
-
 /* The lower carrier's handshake and end have no other limit than this one's own. */
 #define LOWER_US UINT64_C(3600000000)
 
@@ -34,7 +28,6 @@ struct carrier_tls {
     char host[256];
     bool short_queue;            /* hold few bytes back */
     int read_error, write_error; /* errno for all further calls; 0: none */
-    uint64_t messages;           /* that came behind the handshake */
     struct tls_wire wire;
     struct tls_stream stream; /* after the handshake */
 };
@@ -70,22 +63,6 @@ static void explain(struct carrier_tls *t) {
 
 /* ---- Handshake ---- */
 
-/* Called for each message and each record, of which only handshake messages behind the handshake
- * are of interest. */
-static void on_message(int written, int version, int type, const void *data, size_t len, SSL *ssl,
-                       void *carrier_tls) {
-    struct carrier_tls *t = carrier_tls;
-    (void)version;
-    (void)data;
-    (void)len;
-    (void)ssl;
-    if (written || type != SSL3_RT_HANDSHAKE || t->carrier.state == CARRIER_STARTING ||
-        ++t->messages <= MESSAGES_FREE + t->carrier.stats.bytes_in / MESSAGES_BYTES)
-        return;
-    set_why(t, "the peer changes its keys, or sends tickets, without end");
-    tls_wire_fail(&t->wire);
-}
-
 static bool make_connection(struct carrier_tls *t) {
     BIO *bio = tls_wire_bio(&t->wire);
     t->ssl = bio ? tls_context_connection(t->context, &t->verdict, t->host) : NULL;
@@ -94,8 +71,6 @@ static bool make_connection(struct carrier_tls *t) {
         return false;
     }
     SSL_set_bio(t->ssl, bio, bio);
-    SSL_set_msg_callback(t->ssl, on_message);
-    SSL_set_msg_callback_arg(t->ssl, t);
     return true;
 }
 
@@ -256,6 +231,8 @@ static void look_at_end(struct carrier_tls *t) {
         return;
     if (!t->stream.failed)
         ERR_clear_error();
+    if (t->stream.restless)
+        set_why(t, "the peer changes its keys, or sends tickets, without end");
     explain(t);
     t->read_error = wire->read_error ? wire->read_error : wire->eof ? ECONNRESET : EPROTO;
 }

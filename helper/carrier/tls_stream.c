@@ -114,6 +114,9 @@ static void on_message_header(struct tls_stream *s) {
         refuse(s, SSL_AD_DECODE_ERROR);
     else if (header[0] != KEY_UPDATE && (header[0] != NEW_SESSION_TICKET || s->wire->server))
         refuse(s, SSL_AD_UNEXPECTED_MESSAGE);
+    s->restless = ++s->messages > TLS_MESSAGES_FREE + s->bytes / TLS_MESSAGES_BYTES;
+    if (s->restless && !s->failed)
+        refuse(s, SSL_AD_UNEXPECTED_MESSAGE);
 }
 
 /* `behind`: bytes of the same record, of which there must not be any. */
@@ -197,6 +200,7 @@ static size_t open_record(struct tls_stream *s, uint8_t *data, size_t len, bool 
     int n = tls_record_open(&s->in, record, body, fits ? data : plain, &type);
     if (n > 0 && type == TLS_RECORD_DATA && s->message_len == 0) {
         s->barren = 0;
+        s->bytes += (uint64_t)n;
         s->left_off = TLS_RECORD_HEADER;
         s->left_len = fits ? 0 : (size_t)n;
         if (fits)

@@ -18,6 +18,11 @@
 /* So many records in a row may bring nothing. */
 #define TLS_BARREN_MAX 32u
 
+/* What a peer may say to TLS itself, each of which costs some microseconds: changes of its keys,
+ * tickets for sessions to be resumed. So many, and one more for each piece of data of this size. */
+#define TLS_MESSAGES_FREE  32u
+#define TLS_MESSAGES_BYTES 65536u
+
 struct tls_stream {
     struct tls_wire *wire;
     struct tls_keys in, out;
@@ -25,6 +30,8 @@ struct tls_stream {
     bool ended;                /* the peer has said close_notify */
     bool failed;               /* what came, or the peer's alert, has ended it */
     bool owes_update;          /* the peer wants to see another key */
+    bool restless;             /* it has failed because of too many messages */
+    uint64_t messages, bytes;  /* how many messages and bytes of data have come */
     unsigned barren;           /* records in a row that brought nothing */
     uint8_t message[4];        /* a handshake message's header, */
     uint8_t message_len;       /* as far as it has come; */

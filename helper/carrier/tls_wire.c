@@ -169,11 +169,6 @@ bool tls_wire_gather(struct tls_wire *wire) {
     return true;
 }
 
-void tls_wire_fail(struct tls_wire *wire) {
-    wire->read_error = EPROTO;
-    wire->in_off = wire->in_len;
-}
-
 /* ---- Writing ---- */
 
 bool tls_wire_flush(struct tls_wire *wire) {

@@ -75,9 +75,6 @@ uint8_t *tls_wire_extend(struct tls_wire *wire, size_t len);
  * is short. */
 size_t tls_wire_put(struct tls_wire *wire, const void *data, size_t len);
 
-/* Nothing more is read, not even what is there: EPROTO. */
-void tls_wire_fail(struct tls_wire *wire);
-
 /* Writes what is in `out`. False with errno: not all of it is gone; EAGAIN: the lower carrier will
  * tell when there is room, anything else: it never will be. */
 bool tls_wire_flush(struct tls_wire *wire);
