@@ -46,8 +46,8 @@ def with_terminal():
             return file.read().count("\n")
 
     def until(done):
-        for _ in range(1000):
-            while select.select([terminal], [], [], 0.02)[0]:
+        for _ in range(6000):
+            while select.select([terminal], [], [], 0.004)[0]:
                 os.read(terminal, 65536)
             if done():
                 return
