@@ -9,8 +9,7 @@
 #include "helper/carrier/tls_alert.h"
 #include "helper/carrier/tls_buffer.h"
 
-_Static_assert(TLS_BUFFER_SIZE >= TLS_OUT_SIZE && TLS_BUFFER_SIZE >= TLS_IN_SIZE,
-               "one kind of buffer is for both directions");
+_Static_assert(TLS_BUFFER_SIZE >= TLS_OUT_SIZE, "one kind of buffer is for both directions");
 
 void tls_wire_init(struct tls_wire *wire, struct carrier *lower, bool server) {
     *wire = (struct tls_wire){.lower = lower, .server = server};
