@@ -147,7 +147,8 @@ max-streams = 2"
     clients <<<"[client tester]
 identity = uid:$me
 max-connects-per-second = 5"
-    local n=0 i SECONDS=0
+    local n=0 i
+    SECONDS=0 # not local: that would be an ordinary variable, which stays 0
     for i in $(seq 40); do
         if dial >/dev/null; then n=$((n + 1)); fi
     done
