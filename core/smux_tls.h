@@ -40,6 +40,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "smux_blocking.h"
@@ -52,7 +53,7 @@
 
 struct smuxb_tls_ {
     pthread_mutex_t lock;   /* of all below, but not of the socket */
-    pthread_cond_t changed; /* the reader has got further */
+    pthread_cond_t changed; /* the reader has got further, or the sender is done */
     SSL *ssl;
     BIO *in, *out; /* the SSL object's: received, and not yet sent */
     int fd;
@@ -118,6 +119,9 @@ static inline bool smuxb_tls_flush_(struct smuxb_tls_ *t, uint64_t deadline_us) 
         errno = saved_errno;
     }
     t->sending = false;
+    int saved_errno = errno;
+    pthread_cond_broadcast(&t->changed);
+    errno = saved_errno;
     return good;
 }
 
@@ -204,18 +208,38 @@ static inline ssize_t smuxb_tls_writev_(void *context, const struct iovec *iov, 
     return good ? (ssize_t)len : -1;
 }
 
+/* Waits for the thread that is sending, as long as the socket takes what it sends; called with the
+ * lock.  False: the peer has not read for a while. */
+static inline bool smuxb_tls_await_sender_(struct smuxb_tls_ *t) {
+    while (t->sending) {
+        struct pollfd p = {t->fd, POLLOUT, 0};
+        struct timespec until;
+        if (poll(&p, 1, 0) <= 0)
+            return false;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += 10000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        (void)pthread_cond_timedwait(&t->changed, &t->lock, &until);
+    }
+    return true;
+}
+
 /* What the socket does not take at once is lost: the peer has not read for a while then. */
 static inline void smuxb_tls_shutdown_(void *context) {
     struct smuxb_tls_ *t = (struct smuxb_tls_ *)context;
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     pthread_mutex_lock(&t->lock);
     ERR_clear_error();
     (void)SSL_shutdown(t->ssl);
-    if (!t->sending)
+    if (smuxb_tls_await_sender_(t))
         (void)smuxb_tls_flush_(t, 1);
     t->finished = true;
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
     shutdown(t->fd, SHUT_RDWR);
+    pthread_setcancelstate(cancel, NULL);
 }
 
 static inline void smuxb_tls_free_(struct smuxb_tls_ *t) {
@@ -251,6 +275,7 @@ static inline int smuxb_tls_unfit_(SSL *ssl) {
 static inline struct smuxb_tls_ *smuxb_tls_new_(SSL *ssl) {
     struct smuxb_tls_ *t = (struct smuxb_tls_ *)calloc(1, sizeof *t);
     BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+    pthread_condattr_t monotonic;
     if (!t || !in || !out) {
         free(t);
         BIO_free(in);
@@ -258,7 +283,10 @@ static inline struct smuxb_tls_ *smuxb_tls_new_(SSL *ssl) {
         return NULL;
     }
     pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->changed, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&t->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     t->fd = SSL_get_fd(ssl);
     t->ssl = ssl;
     t->in = in;
