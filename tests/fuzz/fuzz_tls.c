@@ -372,7 +372,9 @@ static bool say_all(struct side *side) {
 }
 
 static void expect_identity(const struct side *side, enum kind kind) {
-    const char *name = kind == BY_SECRET ? "psk:laptop" : "pin:sha256//";
+    static const char *const names[] = {
+        [BY_SECRET] = "psk:laptop", [BY_PIN] = "pin:sha256//", [BY_CERTIFICATE] = "cert:CN="};
+    const char *name = names[kind];
     MUST(strncmp(carrier_identity(side->carrier), name, strlen(name)) == 0);
 }
 
