@@ -53,7 +53,7 @@
 
 struct smuxb_tls_ {
     pthread_mutex_t lock;   /* of all below, but not of the socket */
-    pthread_cond_t changed; /* the reader has got further, or the sender is done */
+    pthread_cond_t changed; /* the reader has got further */
     SSL *ssl;
     BIO *in, *out; /* the SSL object's: received, and not yet sent */
     int fd;
@@ -119,9 +119,6 @@ static inline bool smuxb_tls_flush_(struct smuxb_tls_ *t, uint64_t deadline_us) 
         errno = saved_errno;
     }
     t->sending = false;
-    int saved_errno = errno;
-    pthread_cond_broadcast(&t->changed);
-    errno = saved_errno;
     return good;
 }
 
@@ -211,16 +208,14 @@ static inline ssize_t smuxb_tls_writev_(void *context, const struct iovec *iov, 
 /* Waits for the thread that is sending, as long as the socket takes what it sends; called with the
  * lock.  False: the peer has not read for a while. */
 static inline bool smuxb_tls_await_sender_(struct smuxb_tls_ *t) {
+    const struct timespec pause = {0, 200000};
     while (t->sending) {
         struct pollfd p = {t->fd, POLLOUT, 0};
-        struct timespec until;
         if (poll(&p, 1, 0) <= 0)
             return false;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += 10000000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        (void)pthread_cond_timedwait(&t->changed, &t->lock, &until);
+        pthread_mutex_unlock(&t->lock);
+        nanosleep(&pause, NULL);
+        pthread_mutex_lock(&t->lock);
     }
     return true;
 }
@@ -275,7 +270,6 @@ static inline int smuxb_tls_unfit_(SSL *ssl) {
 static inline struct smuxb_tls_ *smuxb_tls_new_(SSL *ssl) {
     struct smuxb_tls_ *t = (struct smuxb_tls_ *)calloc(1, sizeof *t);
     BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
-    pthread_condattr_t monotonic;
     if (!t || !in || !out) {
         free(t);
         BIO_free(in);
@@ -283,10 +277,7 @@ static inline struct smuxb_tls_ *smuxb_tls_new_(SSL *ssl) {
         return NULL;
     }
     pthread_mutex_init(&t->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&t->changed, NULL);
     t->fd = SSL_get_fd(ssl);
     t->ssl = ssl;
     t->in = in;
