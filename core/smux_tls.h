@@ -40,7 +40,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "smux_blocking.h"
@@ -208,13 +207,12 @@ static inline ssize_t smuxb_tls_writev_(void *context, const struct iovec *iov, 
 /* Waits for the thread that is sending, as long as the socket takes what it sends; called with the
  * lock.  False: the peer has not read for a while. */
 static inline bool smuxb_tls_await_sender_(struct smuxb_tls_ *t) {
-    const struct timespec pause = {0, 200000};
     while (t->sending) {
         struct pollfd p = {t->fd, POLLOUT, 0};
         if (poll(&p, 1, 0) <= 0)
             return false;
         pthread_mutex_unlock(&t->lock);
-        nanosleep(&pause, NULL);
+        (void)poll(NULL, 0, 1);
         pthread_mutex_lock(&t->lock);
     }
     return true;
