@@ -17,6 +17,7 @@
 #include "helper/net/loop.h"
 #include "helper/net/passed_sockets.h"
 #include "helper/net/service_notify.h"
+#include "helper/net/signals.h"
 
 /* In a worker, its own. */
 static uint64_t *own_beat;
@@ -249,21 +250,12 @@ static void on_signal(struct supervisor *supervisor, int signo) {
         service_ready(describe(supervisor, status, sizeof status));
 }
 
-static void awaited(sigset_t *set) {
-    sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGHUP);
-    sigaddset(set, SIGUSR1);
-    sigaddset(set, SIGCHLD);
-}
-
 /* Returns a worker's exit status in it, -1 in the supervisor once all have ended. */
 static int supervise(struct supervisor *supervisor) {
     char status[SERVICE_STATUS_MAX];
     struct timespec pause;
     sigset_t set;
-    awaited(&set);
+    signals_reported(&set);
     for (bool told = false; !supervisor->ending || running(supervisor) > 0; told = true) {
         int ended = supervisor->ending ? -1 : start_missing(supervisor);
         if (ended >= 0)

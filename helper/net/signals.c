@@ -7,7 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-static void reported(sigset_t *set) {
+void signals_reported(sigset_t *set) {
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
@@ -18,7 +18,7 @@ static void reported(sigset_t *set) {
 
 void signals_block(int block) {
     sigset_t set;
-    reported(&set);
+    signals_reported(&set);
     sigprocmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
@@ -34,7 +34,7 @@ int signals_start(struct signals *signals, struct loop *loop, void (*fn)(struct 
     sigset_t set;
     signal(SIGPIPE, SIG_IGN);
     signals_block(1);
-    reported(&set);
+    signals_reported(&set);
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0)
         return -errno;

@@ -5,6 +5,8 @@
 #ifndef HELPER_NET_SIGNALS_H
 #define HELPER_NET_SIGNALS_H
 
+#include <signal.h>
+
 #include "helper/net/loop.h"
 
 struct signals {
@@ -17,6 +19,9 @@ struct signals {
 int signals_start(struct signals *signals, struct loop *loop,
                   void (*fn)(struct signals *signals, int signo));
 void signals_stop(struct signals *signals);
+
+/* Sets `set` to these signals. */
+void signals_reported(sigset_t *set);
 
 /* Blocks (true) or unblocks the signals that signals_start reports: a program blocks them before it
  * is ready, so that none is lost, and unblocks them for children. */
