@@ -8,19 +8,12 @@
 
 /* ---- Secrets ---- */
 
-static int digit(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Returns how many bytes the digits stand for; 0: they are no secret. */
 static uint8_t from_hex(const char *text, uint8_t secret[TLS_TRAFFIC_SECRET_MAX]) {
     uint8_t len = 0;
     for (; *text && *text != '\n'; text += 2) {
-        int high = digit(text[0]), low = high < 0 ? -1 : digit(text[1]);
+        int high = OPENSSL_hexchar2int((unsigned char)text[0]);
+        int low = high < 0 ? -1 : OPENSSL_hexchar2int((unsigned char)text[1]);
         if (low < 0 || len == TLS_TRAFFIC_SECRET_MAX)
             return 0;
         secret[len++] = (uint8_t)(high << 4 | low);
