@@ -3,16 +3,12 @@
 # Completion in bash, zsh and fish, as `make install` installs it. What is completed is read from the
 # programs' usage, so that an option or a command which a shell does not know is found.
 
-load /usr/lib/bats/bats-support/load
-load /usr/lib/bats/bats-assert/load
-bats_require_minimum_version 1.5.0
+load stage
 
 setup_file() {
-    root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-    stage=$BATS_FILE_TMPDIR/stage
     lines=$BATS_FILE_TMPDIR/lines expected=$BATS_FILE_TMPDIR/expected
-    export root stage lines expected
-    make -C "$root" BUILD="${BUILD:-build}" DESTDIR="$stage" PREFIX=/usr install >&2
+    export lines expected
+    install_staged PREFIX=/usr
     files=$BATS_FILE_TMPDIR/files
     mkdir "$files"
     touch "$files/first.conf" "$files/second.conf"

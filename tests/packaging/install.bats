@@ -3,15 +3,10 @@
 # What `make install` installs works for a program outside this source tree.
 # shellcheck disable=SC2046 # pkg-config answers in words
 
-load /usr/lib/bats/bats-support/load
-load /usr/lib/bats/bats-assert/load
-bats_require_minimum_version 1.5.0
+load stage
 
 setup_file() {
-    root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-    stage=$BATS_FILE_TMPDIR/stage
-    export root stage
-    make -C "$root" BUILD="${BUILD:-build}" DESTDIR="$stage" PREFIX=/opt/smux LIBDIR=/opt/smux/lib64 install >&2
+    install_staged PREFIX=/opt/smux LIBDIR=/opt/smux/lib64
     # The files are staged in a folder, and pkg-config is told to answer with paths in it.
     export PKG_CONFIG_PATH=$stage/opt/smux/lib64/pkgconfig PKG_CONFIG_SYSROOT_DIR=$stage
 }

@@ -3,15 +3,10 @@
 # The units that `make install` installs: systemd understands them, and the daemons do their work
 # with what the units leave them.
 
-load /usr/lib/bats/bats-support/load
-load /usr/lib/bats/bats-assert/load
-bats_require_minimum_version 1.5.0
+load stage
 
 setup_file() {
-    root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-    stage=$BATS_FILE_TMPDIR/stage
-    export root stage
-    make -C "$root" BUILD="${BUILD:-build}" DESTDIR="$stage" PREFIX=/usr install >&2
+    install_staged PREFIX=/usr
     # systemd-analyze looks for the programs.
     sed -i "s|=/usr/bin/smux|=$stage/usr/bin/smux|" "$stage"/usr/lib/systemd/*/*.service
     units=$stage/usr/lib/systemd
