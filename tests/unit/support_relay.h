@@ -167,11 +167,22 @@ static void turns(int count) {
         }                                                                                          \
     } while (0)
 
+/* Opens a stream whose near end relays the pair of sockets: app[0] is the application's. */
+static void attach_near(struct relay *relay, const int app[2]) {
+    smux_stream *stream;
+    assert_int_equal(send(app[0], "", 1, 0), 1); /* the residue */
+    assert_int_equal(smux_stream_open(world.client->session, &stream), 0);
+    relay_init(relay, &world.reactor, &end_ops);
+    relay_bind(relay, world.client, stream);
+    relay->ahead = 1;
+    relay->untrusted = true;
+    assert_int_equal(relay_attach(relay, app[1], &relay_end_app, EPOLLIN), 0);
+}
+
 /* Opens stream number i: application's end in world.app[i], far destination's in world.far[i].
  * False if both sessions end before it has been accepted. */
 static bool open_pair_if_it_lives(int i) {
     struct relay *relay = &world.near[i].relay;
-    smux_stream *stream;
     int tcp[2], app[2], one = 1;
     tcp_pair(tcp);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, app), 0);
@@ -182,13 +193,7 @@ static bool open_pair_if_it_lives(int i) {
     fcntl(tcp[0], F_SETFL, O_NONBLOCK);
     fcntl(tcp[1], F_SETFL, O_NONBLOCK);
     setsockopt(app[1], SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
-    assert_int_equal(send(app[0], "", 1, 0), 1); /* the residue */
-    assert_int_equal(smux_stream_open(world.client->session, &stream), 0);
-    relay_init(relay, &world.reactor, &end_ops);
-    relay_bind(relay, world.client, stream);
-    relay->ahead = 1;
-    relay->untrusted = true;
-    assert_int_equal(relay_attach(relay, app[1], &relay_end_app, EPOLLIN), 0);
+    attach_near(relay, app);
     until(world.accepted > i || (world.client_closed && world.server_closed));
     if (world.accepted <= i)
         close(tcp[1]);

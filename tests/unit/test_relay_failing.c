@@ -166,17 +166,10 @@ static int setup_with_stranger(void **state) {
 
 static void open_near(void) {
     struct relay *relay = &world.near[0].relay;
-    smux_stream *stream;
     int app[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, app), 0);
     APP = app[0];
-    assert_int_equal(send(APP, "", 1, 0), 1); /* the residue */
-    assert_int_equal(smux_stream_open(world.client->session, &stream), 0);
-    relay_init(relay, &world.reactor, &end_ops);
-    relay_bind(relay, world.client, stream);
-    relay->ahead = 1;
-    relay->untrusted = true;
-    assert_int_equal(relay_attach(relay, app[1], &relay_end_app, EPOLLIN), 0);
+    attach_near(relay, app);
 }
 
 static void a_peer_that_ends_within_a_frame_has_sent_no_end_of_file(void **state) {
