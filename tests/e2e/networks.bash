@@ -27,3 +27,17 @@ join_networks() {
     in_network "$1" sh -c 'ip address add "$1" dev "$2" && ip link set "$2" up' - "$2" "to-$3"
     in_network "$3" sh -c 'ip address add "$1" dev "$2" && ip link set "$2" up' - "$4" "to-$1"
 }
+
+# plug_in NAME ADDRESS/PREFIX...: makes a network and joins it to all others that are plugged in.
+plug_in() {
+    local name=$1 address
+    [ -n "${networks[switch]-}" ] || {
+        make_network switch
+        in_network switch sh -c 'ip link add bridge type bridge && ip link set bridge up'
+    }
+    make_network "$name"
+    ip link add "to-$name" netns "${networks[switch]}" type veth peer name eth0 netns "${networks[$name]}"
+    in_network switch sh -c 'ip link set "$1" master bridge up' - "to-$name"
+    for address in "${@:2}"; do in_network "$name" ip address add "$address" dev eth0; done
+    in_network "$name" ip link set eth0 up
+}
