@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/common/config_internal.h"
 #include "core/common/ini.h"
 
 /* The state of the handler that the INI reader calls. */
@@ -13,9 +14,11 @@ struct parse_state {
     struct config *config;
     struct config_gateway *gateway; /* of the current section, or NULL */
     struct route *route;            /* likewise */
+    struct config_listener *listener;
     bool in_helper, in_names;
     unsigned route_line; /* of the current route's header */
     unsigned line_of_route[ROUTES_MAX], line_of_gateway[CONFIG_GATEWAYS_MAX];
+    unsigned line_of_listener[CONFIG_LISTENERS_MAX];
 };
 
 /* ---- Value types that only this file needs ---- */
@@ -162,6 +165,8 @@ bool config_gateway_equal(const struct config_gateway *a, const struct config_ga
 
 /* ---- Sections ---- */
 
+#define SECTIONS "[gateway NAME], [route NAME], [helper], [names], [socks] or [forward NAME]"
+
 static bool handle_key(struct parse_state *state, const struct ini_item *item,
                        struct ini_error *error) {
     struct route_error route_error;
@@ -175,10 +180,11 @@ static bool handle_key(struct parse_state *state, const struct ini_item *item,
     if (state->in_names)
         return keys_set(config_names_keys, &state->config->names, item->key, item->value, where,
                         error);
+    if (state->listener)
+        return keys_set(config_listener_keys(state->listener), state->listener, item->key,
+                        item->value, where, error);
     if (!state->route)
-        return key_fail(
-            error, "expected a [gateway NAME], [route NAME], [helper] or [names] before \"%.60s\"",
-            item->key);
+        return key_fail(error, "expected " SECTIONS " before \"%.60s\"", item->key);
     return route_set(&state->config->routes, state->route, item->key, item->value, &route_error) ||
            key_fail(error, "%s", route_error.text);
 }
@@ -225,10 +231,19 @@ static bool begin_route(struct parse_state *state, const char *name, unsigned li
     return true;
 }
 
+static bool begin_listener(struct parse_state *state, enum config_listener_kind kind,
+                           const char *name, unsigned line, struct ini_error *error) {
+    state->listener = config_listener_add(state->config, kind, name, error);
+    if (state->listener)
+        state->line_of_listener[state->config->n_listeners - 1] = line;
+    return state->listener;
+}
+
 static bool handle_header(struct parse_state *state, const struct ini_item *item,
                           struct ini_error *error) {
     state->gateway = NULL;
     state->route = NULL;
+    state->listener = NULL;
     state->in_helper = strcmp(item->section, "helper") == 0;
     state->in_names = strcmp(item->section, "names") == 0;
     if (state->in_helper || state->in_names)
@@ -237,9 +252,13 @@ static bool handle_header(struct parse_state *state, const struct ini_item *item
         return begin_gateway(state, item->section + 8, item->line, error);
     if (strncmp(item->section, "route ", 6) == 0)
         return begin_route(state, item->section + 6, item->line, error);
-    return key_fail(error,
-                    "expected [gateway NAME], [route NAME], [helper] or [names], not [%.60s]",
-                    item->section);
+    if (strcmp(item->section, "socks") == 0)
+        return begin_listener(state, CONFIG_SOCKS, "", item->line, error);
+    if (strncmp(item->section, "socks ", 6) == 0)
+        return begin_listener(state, CONFIG_SOCKS, item->section + 6, item->line, error);
+    if (strncmp(item->section, "forward ", 8) == 0)
+        return begin_listener(state, CONFIG_FORWARD, item->section + 8, item->line, error);
+    return key_fail(error, "expected " SECTIONS ", not [%.60s]", item->section);
 }
 
 static bool handle_item(void *ctx, const struct ini_item *item, struct ini_error *error) {
@@ -321,6 +340,11 @@ static bool check_sections(struct parse_state *state, struct ini_error *error) {
         if (!config_gateway(config, route->gateway))
             return key_fail(error, "[route %s]: expected a [gateway %s], there is none",
                             route->name, route->gateway);
+    }
+    for (size_t i = 0; i < config->n_listeners; i++) {
+        error->line = state->line_of_listener[i];
+        if (!config_listener_check(config, &config->listener[i], error))
+            return false;
     }
     const struct route_rule *rule = unreachable_rule(config);
     if (rule) {

@@ -17,6 +17,13 @@
  *     [names]
  *     ipv4 = 10.255.0.0/16
  *
+ *     [socks]
+ *     listen = 127.0.0.1:1080
+ *
+ *     [forward database]
+ *     listen = 127.0.0.1:5432
+ *     destination = db.internal:5432
+ *
  * Routes keep the order of the file. Every key is one row of a table in config.c (key_table.h). A
  * mistake stops the reading and is reported as "FILE:LINE: what was found, what was expected". The
  * struct is flat, without pointers. Reading allocates nothing on the heap, because the shim reads
@@ -38,6 +45,8 @@
 #define CONFIG_GATEWAYS_MAX  16
 #define CONFIG_ADDRESSES_MAX 8
 #define CONFIG_URL_MAX       271 /* "tcp://" + 255 bytes of host + ":65535" and change */
+#define CONFIG_LISTENERS_MAX 32
+#define CONFIG_LISTEN_MAX    4
 #define CONFIG_PATH_MAX      255
 #define CONFIG_LIST_MAX      1023
 #define CONFIG_FILE_MAX      (1024 * 1024) /* bytes; a larger file is an error */
@@ -111,6 +120,26 @@ struct config_names {
     uint32_t max_per_user; /* of a user who is neither root nor the helper's owner */
 };
 
+/* Where the helper listens for programs that cannot be preloaded. */
+enum config_listener_kind {
+    CONFIG_SOCKS,  /* they say where to connect, by SOCKS or HTTP CONNECT */
+    CONFIG_FORWARD /* to one destination */
+};
+
+struct config_listener {
+    char name[ROUTE_NAME_MAX + 1]; /* empty: [socks] without a name */
+    uint8_t kind;                  /* enum config_listener_kind */
+    uint8_t unrouted;              /* enum route_on_failure: of destinations without a route */
+    bool insecure;                 /* no password needed beyond loopback, and no check of users */
+    uint16_t n_addresses;
+    struct config_address address[CONFIG_LISTEN_MAX]; /* IP addresses and unix sockets */
+    struct config_address destination;                /* CONFIG_FORWARD */
+    char password_file[CONFIG_PATH_MAX + 1];          /* CONFIG_SOCKS; empty: none */
+    uint32_t socket_mode;                             /* of unix sockets */
+    uint32_t hello_timeout_ms;                        /* CONFIG_SOCKS: until the request is read */
+    uint32_t max_connections, max_per_source;
+};
+
 struct config {
     char file[CONFIG_PATH_MAX + 1]; /* the file it was read from; empty: the environment */
     uint16_t n_gateways;
@@ -118,6 +147,8 @@ struct config {
     struct route_list routes;
     struct config_helper helper;
     struct config_names names;
+    uint16_t n_listeners;
+    struct config_listener listener[CONFIG_LISTENERS_MAX];
 };
 
 struct config_error {
@@ -190,6 +221,16 @@ extern const struct key_type key_sandbox; /* yes, no or log: enum config_sandbox
 
 /* Whether both gateways have the same name and the same value for every key. */
 bool config_gateway_equal(const struct config_gateway *a, const struct config_gateway *b);
+
+/* The tables of the keys of [socks] and of [forward NAME], and the listener's own of the two. */
+extern const struct key config_socks_keys[], config_forward_keys[];
+const struct key *config_listener_keys(const struct config_listener *listener);
+
+/* Its section, without brackets: "socks", "forward db". Returns `out`. */
+const char *config_listener_text(const struct config_listener *listener, char *out, size_t size);
+
+/* Can other machines reach it? For a host that is an IP address, and for unix sockets. */
+bool config_address_is_exposed(const struct config_address *address);
 
 /* The gateway of that name, or NULL. */
 const struct config_gateway *config_gateway(const struct config *config, const char *name);

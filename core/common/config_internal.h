@@ -13,4 +13,13 @@ bool config_parse_text(struct config *config, const char *file, char *text, size
  * the caller adds where the text came from. */
 bool config_set_gateway_text(struct config *config, const char *text, struct config_error *error);
 
+/* Adds a section with its defaults. On a mistake sets the error, without a line, and returns
+ * NULL. */
+struct config_listener *config_listener_add(struct config *config, enum config_listener_kind kind,
+                                            const char *name, struct ini_error *error);
+
+/* Checks a complete section, and that no section before it has one of its addresses. */
+bool config_listener_check(const struct config *config, const struct config_listener *listener,
+                           struct ini_error *error);
+
 #endif

@@ -19,7 +19,8 @@
 static bool fill_streams(struct admin_client *client, json_t *entries) {
     const struct conn *conn;
     for (int i = 0; i < ENTRIES_PER_TURN && (conn = conns_cursor_take(&client->next_conn)); i++)
-        json_array_append_new(entries, conn_status(conn));
+        if (conn->state != CONN_NEW) /* it has asked for nothing yet */
+            json_array_append_new(entries, conn_status(conn));
     return client->next_conn.conn;
 }
 

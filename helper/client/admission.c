@@ -70,13 +70,19 @@ static bool in_group(const struct peer_groups *groups, gid_t gid) {
     return false;
 }
 
-bool admission_check(const struct admission *admission, int fd, const struct ucred *cred) {
-    struct peer_groups groups;
-    if (cred->uid == admission->own || cred->uid == 0 || (admission->socket_mode & 0002))
+bool admission_check_user(const struct admission *admission, uid_t uid) {
+    if (uid == admission->own || uid == 0 || (admission->socket_mode & 0002))
         return true;
     for (int i = 0; i < admission->user_count; i++)
-        if (admission->users[i] == cred->uid)
+        if (admission->users[i] == uid)
             return true;
+    return false;
+}
+
+bool admission_check(const struct admission *admission, int fd, const struct ucred *cred) {
+    struct peer_groups groups;
+    if (admission_check_user(admission, cred->uid))
+        return true;
     if (admission->group_count == 0 && !(admission->socket_mode & 0020))
         return false;
     get_peer_groups(&groups, fd, cred->gid);

@@ -39,4 +39,7 @@ const char *admission_resolve(struct admission *admission, const struct config_h
  * `socket-mode` lets in beyond the owner. */
 bool admission_check(const struct admission *admission, int fd, const struct ucred *cred);
 
+/* The same of a user of whose process nothing else is known: its groups do not count. */
+bool admission_check_user(const struct admission *admission, uid_t uid);
+
 #endif

@@ -57,6 +57,7 @@ void conn_init(struct conn *conn, struct conns *conns, const struct conn_ops *op
     memset(conn, 0, sizeof *conn);
     relay_init(&conn->relay, conns->reactor, &conn_relay_ops);
     conn->relay.untrusted = true;
+    conn->end = &relay_end_app;
     conn->conns = conns;
     conn->ops = ops;
     conn->began_us = loop_now_us(conns->reactor->loop);
@@ -96,8 +97,17 @@ char *conn_describe(const struct conn *conn, char *out, size_t size) {
     return out;
 }
 
+char *conn_who(const struct conn *conn, char *out, size_t size) {
+    if (conn->from)
+        snprintf(out, size, "%s: %s", conn->via, conn->from);
+    else
+        snprintf(out, size, "%s%spid %d, uid %u", conn->via ? conn->via : "", conn->via ? ": " : "",
+                 (int)conn->pid, (unsigned)conn->uid);
+    return out;
+}
+
 static void say_end(struct conn *conn, enum relay_reason reason, int error) {
-    char what[CONN_TEXT_SIZE];
+    char who[CONN_WHO_SIZE], what[CONN_TEXT_SIZE];
     const char *how = reason == RELAY_DONE           ? "closed"
                       : reason == RELAY_STREAM_RESET ? smux_strerror(error)
                                                      : strerror(-error);
@@ -105,8 +115,8 @@ static void say_end(struct conn *conn, enum relay_reason reason, int error) {
         tell(conn, CONN_EVENT_ENDED, error, how);
     if (!log_wants(LOG_DEBUG))
         return;
-    conn_describe(conn, what, sizeof what);
-    log_debug("pid %d: connection to %s ended: %s", (int)conn->pid, what, how);
+    log_debug("%s: connection to %s ended: %s", conn_who(conn, who, sizeof who),
+              conn_describe(conn, what, sizeof what), how);
 }
 
 /* Leave the list before telling the owner, which frees the memory. */
@@ -137,7 +147,7 @@ static void attach_if_ready(struct conn *conn) {
     struct relay *relay = &conn->relay;
     if (!conn_is_started(conn) || !relay_wants_socket(relay))
         return;
-    if (relay_attach(relay, relay->watch.fd, &relay_end_app, 0) != 0)
+    if (relay_attach(relay, relay->watch.fd, conn->end, 0) != 0)
         conn_end(conn, -ENOMEM);
 }
 
@@ -163,12 +173,12 @@ static void succeed(struct conn *conn, const struct endpoint *local) {
 }
 
 static void fail(struct conn *conn, int error, const char *why) {
-    char what[CONN_TEXT_SIZE];
+    char who[CONN_WHO_SIZE], what[CONN_TEXT_SIZE];
     relay_head_over(&conn->relay);
     if (!relay_is_attached(&conn->relay))
         relay_drop_stream(&conn->relay);
-    log_of(conn->uid, LOG_INFO, "pid %d, uid %u: connect to %s: %s", (int)conn->pid,
-           (unsigned)conn->uid, conn_describe(conn, what, sizeof what), why);
+    log_of(conn->uid, LOG_INFO, "%s: connect to %s: %s", conn_who(conn, who, sizeof who),
+           conn_describe(conn, what, sizeof what), why);
     tell(conn, CONN_EVENT_FAILED, error, why);
     if (conn->ops->why)
         conn->ops->why(conn, why);
@@ -332,10 +342,15 @@ static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
 
 /* ---- The route ---- */
 
+/* Of a destination that no route has: from this machine, as if the program had connected itself. */
+static const struct route direct_route = {.connect_timeout_ms = ROUTE_DEFAULT_CONNECT_TIMEOUT_MS,
+                                          .on_failure = ROUTE_DIRECT};
+
 static struct conn_opening *opening_new(struct conn *conn, const struct route *route) {
     struct conn_opening *opening = calloc(1, sizeof *opening);
     if (!opening)
         return NULL;
+    opening->direct = route == &direct_route;
     opening->conn = conn;
     opening->timeout_ms = route->connect_timeout_ms;
     opening->connect = route->connect;
@@ -371,8 +386,9 @@ void conn_open(struct conn *conn) {
     if (!restore_name(conn, &target))
         return;
     const struct route_rule *rule = route_list_match_rule(routes, &target, conn->name);
-    if (!rule) {
-        fail(conn, target.family ? -EACCES : -EHOSTUNREACH, "no route of this helper leads there");
+    if (!rule && conn->unrouted != ROUTE_DIRECT) {
+        fail(conn, target.family || conn->via ? -EACCES : -EHOSTUNREACH,
+             "no route of this helper leads there");
         return;
     }
     if (conns->count >= conns->config->helper.max_streams) {
@@ -385,7 +401,7 @@ void conn_open(struct conn *conn) {
     }
     if (!move(conn, CONN_OPENING))
         return;
-    conn->opening = opening_new(conn, &routes->route[rule->route]);
+    conn->opening = opening_new(conn, rule ? &routes->route[rule->route] : &direct_route);
     if (!conn->opening) {
         fail(conn, -ENETUNREACH, "out of memory");
         return;
@@ -396,7 +412,8 @@ void conn_open(struct conn *conn) {
         conn->account->streams++;
     conns->routed_total++;
     tell(conn, CONN_EVENT_BEGUN, 0, NULL);
-    conn->opening->by_name = conn->name && (rule->kind == ROUTE_RULE_NAME || !target.family);
+    conn->opening->by_name =
+        conn->name && (!target.family || (rule && rule->kind == ROUTE_RULE_NAME));
     start_timer(conn);
     if (conn->opening->connect == ROUTE_EAGER) {
         move(conn, CONN_EAGER);

@@ -3,8 +3,9 @@
  * conn.h - one connection of an application: from its destination to the outcome, and then the
  * relay.
  *
- * Its two users receive the request and report the outcome: shim_request.c (requests of the shim)
- * and admin_connect.c (smuxctl connect). Each embeds a struct conn.
+ * Its users receive the request and report the outcome: shim_request.c (requests of the shim),
+ * proxy_client.c ([socks], [forward]) and admin_connect.c (smuxctl connect). Each embeds a struct
+ * conn.
  */
 #ifndef HELPER_CLIENT_CONN_H
 #define HELPER_CLIENT_CONN_H
@@ -63,11 +64,15 @@ struct conn {
     uint64_t id;                   /* the id in the outcome's name; 0: none */
     struct conn *id_next, **id_at; /* connections with the same hash */
     uint64_t began_us;
-    struct account *account; /* of the user; NULL: no limits */
+    struct account *account;     /* of the user; NULL: no limits */
+    const struct relay_end *end; /* what the application's end is; the default: relay_end_app */
+    const char *from; /* its address, if it came by TCP: the owner's text. NULL: `pid` is known */
+    const char *via;  /* the listener's section: the owner's text; NULL: the shim's, or smuxctl's */
     pid_t pid;
-    uid_t uid;
-    bool counted;  /* in conns->count: it has a route */
-    uint8_t state; /* enum conn_state */
+    uid_t uid;        /* (uid_t)-1: not known */
+    uint8_t unrouted; /* enum route_on_failure: what becomes of it if no route leads there */
+    bool counted;     /* in conns->count: it has a route */
+    uint8_t state;    /* enum conn_state */
 };
 
 static inline bool conn_is_over(const struct conn *conn) {
@@ -126,6 +131,10 @@ void conn_end(struct conn *conn, int error);
 json_t *conn_identity(const struct conn *conn);
 /* The same with its state, and what it waits for. */
 json_t *conn_status(const struct conn *conn);
+
+/* Who wants it, for logs: "pid 42, uid 1000" or "socks: 10.0.0.7:4711". Returns out. */
+char *conn_who(const struct conn *conn, char *out, size_t size);
+#define CONN_WHO_SIZE 200
 
 /* "db.internal (10.0.0.5:5432)" for logs. Returns out. */
 char *conn_describe(const struct conn *conn, char *out, size_t size);

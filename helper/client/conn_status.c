@@ -23,16 +23,21 @@ static void program_name(pid_t pid, char *out, size_t size) {
 }
 
 json_t *conn_identity(const struct conn *conn) {
-    char program[32], address[ENDPOINT_TEXT_SIZE];
+    char program[CONN_WHO_SIZE], address[ENDPOINT_TEXT_SIZE];
     uint64_t age_us = loop_now_us(conn->conns->reactor->loop) - conn->began_us;
     const char *gateway =
         conn->opening && !conn->gateway[0] ? conn->opening->gateway : conn->gateway;
-    program_name(conn->pid, program, sizeof program);
+    if (conn->from)
+        snprintf(program, sizeof program, "%s", conn->from);
+    else
+        program_name(conn->pid, program, sizeof program);
     endpoint_text(&conn->dest, address, sizeof address);
-    return json_pack("{s:I, s:i, s:s, s:I, s:s, s:s, s:s, s:I}", "id", (json_int_t)conn->number,
-                     "pid", (int)conn->pid, "program", program, "uid", (json_int_t)conn->uid,
-                     "destination", address, "name", conn->name ? conn->name : "", "gateway",
-                     gateway, "age_ms", (json_int_t)(age_us / 1000));
+    json_int_t uid = conn->uid == (uid_t)-1 ? -1 : (json_int_t)conn->uid;
+    return json_pack("{s:I, s:i, s:s, s:I, s:s, s:s, s:s, s:s, s:I}", "id",
+                     (json_int_t)conn->number, "pid", (int)conn->pid, "program", program, "uid",
+                     uid, "via", conn->via ? conn->via : "", "destination", address, "name",
+                     conn->name ? conn->name : "", "gateway", gateway, "age_ms",
+                     (json_int_t)(age_us / 1000));
 }
 
 static const char *state_text(const struct conn *conn, const smux_stream_info *info) {

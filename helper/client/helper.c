@@ -39,6 +39,7 @@ bool helper_init(struct helper *helper, struct config *config, const char **why)
     conns->upstreams = &helper->upstreams;
     conns->descriptors = descriptor_limit();
     conns->emptied = conns_emptied;
+    proxy_listeners_init(&helper->proxies, conns, &helper->admission);
     if (getrandom(&conns->ids_seed, sizeof conns->ids_seed, GRND_NONBLOCK) < 0)
         conns->ids_seed = helper->began_us;
     return upstream_pool_init(&helper->upstreams, &helper->reactor, config, why);
@@ -48,6 +49,7 @@ void helper_fini(struct helper *helper) {
     upstream_pool_flush(&helper->upstreams);
     for (struct conn *conn; (conn = conns_first(&helper->conns));)
         conn_end(conn, -ECANCELED);
+    proxy_listeners_fini(&helper->proxies);
     upstream_pool_fini(&helper->upstreams);
     abandon_watches_fini(&helper->watches);
     name_table_free(helper->conns.names);
@@ -101,6 +103,7 @@ void helper_drain(struct helper *helper) {
     metrics_enter(METRICS_DRAINING);
     log_info("draining, %u connections open", helper->conns.count);
     shim_listener_stop(helper->local);
+    proxy_listeners_stop(&helper->proxies);
     name_table_hand_over(helper->conns.names);
     helper->give_way(helper);
     check_drained(helper);

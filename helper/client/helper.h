@@ -10,6 +10,7 @@
 #include "helper/client/abandon_watch.h"
 #include "helper/client/admission.h"
 #include "helper/client/conns.h"
+#include "helper/client/proxy_listeners.h"
 #include "helper/client/upstream_pool.h"
 #include "helper/net/reactor.h"
 
@@ -23,6 +24,7 @@ struct helper {
     struct abandon_watches watches; /* of connects in progress */
     struct admission admission;
     struct shim_listener *local;
+    struct proxy_listeners proxies;
     uint64_t began_us;
     bool draining;
     struct loop_timer drain_timer;

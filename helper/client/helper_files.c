@@ -48,6 +48,13 @@ static void add_gateway(struct helper_files *files, const struct config_gateway 
             add_folder_of(files, (const char *)gateway + key->offset, false);
 }
 
+static void add_listener(struct helper_files *files, const struct config_listener *listener) {
+    add_folder_of(files, listener->password_file, false);
+    for (unsigned i = 0; i < listener->n_addresses; i++)
+        if (listener->address[i].scheme == CONFIG_UNIX)
+            add_folder_of(files, listener->address[i].host, true);
+}
+
 void helper_files_init(struct helper_files *files, const struct config *config,
                        const char *socket_path) {
     const char *aliases = getenv("HOSTALIASES");
@@ -57,6 +64,8 @@ void helper_files_init(struct helper_files *files, const struct config *config,
     add_folder_of(files, config->helper.log_file, true);
     for (unsigned i = 0; i < config->n_gateways; i++)
         add_gateway(files, &config->gateway[i]);
+    for (unsigned i = 0; i < config->n_listeners; i++)
+        add_listener(files, &config->listener[i]);
     for (size_t i = 0; i < sizeof of_libraries / sizeof *of_libraries; i++)
         add(files, strdup(of_libraries[i]), false);
     for (size_t i = 0; i < sizeof links / sizeof *links; i++) {

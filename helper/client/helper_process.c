@@ -163,19 +163,24 @@ static bool reload(struct helper *helper, char *message, size_t size) {
     log_reopen();
     struct admission admission;
     struct upstream_trust trust = {0};
+    struct proxy_plan plan;
     struct config *config = load_config(&process->options, &admission, &trust, &error);
-    if (config)
+    bool planned = config && proxy_plan_make(&plan, &helper->proxies, config, false, &error);
+    if (planned)
         tell_restart(&helper->config->helper, &config->helper);
-    if (config && helper_reconfigure(helper, config)) {
+    if (planned && helper_reconfigure(helper, config)) {
         upstream_pool_trust(&helper->upstreams, &trust);
         helper->admission = admission;
+        proxy_listeners_apply(&helper->proxies, config, &plan);
         log_set_level(log_level_of(process, config));
         log_info("configuration reloaded: %u gateways, %u routes", config->n_gateways,
                  config->routes.n_routes);
         say_ready(process);
         return true;
     }
-    snprintf(message, size, "%s", config ? "out of memory" : error.text);
+    if (planned)
+        proxy_plan_drop(&plan);
+    snprintf(message, size, "%s", planned ? "out of memory" : error.text);
     upstream_trust_free(&trust);
     free(config);
     log_error("configuration not reloaded: %s", message);
@@ -272,6 +277,19 @@ static bool all_are_taken(const struct process *process) {
     return false;
 }
 
+/* A helper that a program needs comes up without a port that somebody else has. */
+static bool start_proxies(struct process *process, const struct config *config) {
+    struct proxy_plan plan;
+    struct config_error error;
+    struct proxy_listeners *proxies = &process->helper.proxies;
+    if (!proxy_plan_make(&plan, proxies, config, process->options.on_demand, &error)) {
+        log_error("cannot start: %s", error.text);
+        return false;
+    }
+    proxy_listeners_apply(proxies, config, &plan);
+    return true;
+}
+
 static bool start_helper(struct process *process, struct config *config) {
     struct helper *helper = &process->helper;
     const char *why = "";
@@ -300,7 +318,7 @@ static bool start_helper(struct process *process, struct config *config) {
     helper->local = process->control ? shim_listener_new(&helper->conns, &helper->watches,
                                                          &helper->admission, process->path)
                                      : NULL;
-    return helper->local != NULL && all_are_taken(process);
+    return helper->local && start_proxies(process, config) && all_are_taken(process);
 }
 
 /* ---- Started where an init may wait for it ---- */

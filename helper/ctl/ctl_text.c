@@ -54,6 +54,10 @@ const char *ctl_since(long long since, char *out, size_t size) {
 const char *ctl_user(long long uid, char *out, size_t size) {
     static long long last_uid = -1;
     static char last[33]; /* a list is mostly of one user */
+    if (uid < 0) { /* not known */
+        snprintf(out, size, "-");
+        return out;
+    }
     if (uid != last_uid) {
         const struct passwd *entry = getpwuid((uid_t)uid);
         if (entry)

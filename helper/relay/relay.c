@@ -264,7 +264,7 @@ static void news_after_eof(struct relay *relay, uint8_t events) {
         getsockopt(relay->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error)
         relay_fail_behind_data(relay, -error);
-    else if (relay->socket_hup && relay->end == &relay_end_app)
+    else if (relay->socket_hup && relay->end->is_unix)
         relay_application_gone(relay);
 }
 

@@ -95,6 +95,8 @@ struct relay_end {
     uint32_t mask;           /* EPOLL flags watched from the start */
     bool out_on_demand;      /* watch EPOLLOUT only while blocked: unix sockets report each read */
     bool reader_may_be_deaf; /* EPIPE without HUP is the application's SHUT_RD */
+    bool is_unix;            /* EPOLLHUP says that the other end is closed, and a reset leaves what
+                                was written before to be read */
     bool closes_with_peer;   /* closed when the stream's peer has closed in both directions */
 };
 
@@ -103,6 +105,9 @@ struct relay_end {
 extern const struct relay_end relay_end_tcp;
 /* The helper's end of an application's connection. */
 extern const struct relay_end relay_end_app;
+/* A local client's connection by a unix socket, without the shim. Its residue is the last byte that
+ * it has sent. So a client that has sent nothing yet cannot be told a reset from an end of file. */
+extern const struct relay_end relay_end_local;
 
 /* Limits on the bytes per second that pass through a relay, which it shares with other relays.
  * Embedded in a structure of the owner's. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* relay_end.c - the two kinds of socket a relay can have (relay.h). */
+/* relay_end.c - the kinds of socket a relay can have (relay.h). */
 #include <errno.h>
 #include <linux/sockios.h>
 #include <string.h>
@@ -365,4 +365,22 @@ const struct relay_end relay_end_app = {.read = app_read,
                                         .reset = app_reset,
                                         .mask = EPOLLIN | EPOLLPRI | EPOLLRDHUP,
                                         .out_on_demand = true,
-                                        .reader_may_be_deaf = true};
+                                        .reader_may_be_deaf = true,
+                                        .is_unix = true};
+
+/* ---- A local client's connection ---- */
+
+/* As long as a reset may still have to be told, the last byte is only peeked. */
+static ssize_t local_read(struct relay *relay, size_t max) {
+    if (relay->ahead == 0 && relay->out != RELAY_OUT_SHUT && !relay->socket_hup)
+        return read_ahead(relay, max);
+    return app_read(relay, max);
+}
+
+const struct relay_end relay_end_local = {.read = local_read,
+                                          .shut = app_shut,
+                                          .reset = app_reset,
+                                          .mask = EPOLLIN | EPOLLPRI | EPOLLRDHUP,
+                                          .out_on_demand = true,
+                                          .reader_may_be_deaf = true,
+                                          .is_unix = true};

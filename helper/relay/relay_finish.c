@@ -105,7 +105,7 @@ static void leave_stream(struct relay *relay, enum relay_state to, int error) {
 
 /* Are bytes kept that the application may still read? */
 static bool has_reader(const struct relay *relay) {
-    return !kept_queue_is_empty(&relay->kept) && relay->end == &relay_end_app && !relay->socket_hup;
+    return !kept_queue_is_empty(&relay->kept) && relay->end->is_unix && !relay->socket_hup;
 }
 
 void relay_stream_reset(struct relay *relay, int error) {
@@ -209,7 +209,7 @@ void relay_socket_ended(struct relay *relay) {
     relay->in = RELAY_IN_SHUT;
     smux_stream_close_write(relay->stream);
     finish_if_both_ended(relay);
-    if (!relay_is_over(relay) && relay->socket_hup && relay->end == &relay_end_app)
+    if (!relay_is_over(relay) && relay->socket_hup && relay->end->is_unix)
         relay_application_gone(relay);
 }
 

@@ -6,18 +6,25 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define VERSION     5
-#define METHOD_NONE 0
-#define METHOD_BITS 0xE0 /* to 0xEF: four bits of an address */
-#define CMD_CONNECT 1
-#define ATYP_IPV4   1
-#define ATYP_NAME   3
-#define ATYP_IPV6   4
+#define VERSION         5
+#define METHOD_NONE     0
+#define METHOD_PASSWORD 2
+#define METHOD_BITS     0xE0 /* to 0xEF: four bits of an address */
+#define NO_METHOD       0xFF
+#define LOGIN_VERSION   1 /* of RFC 1929 */
+#define CMD_CONNECT     1
+#define ATYP_IPV4       1
+#define ATYP_NAME       3
+#define ATYP_IPV6       4
 
 /* Offsets in a request or reply: version, command or code, reserved, address type, address. */
 enum { AT_CODE = 1, AT_RESERVED = 2, AT_TYPE = 3, AT_ADDRESS = 4, HEADER_LEN = 4 };
 
 const uint8_t socks5_greeting_answer[SOCKS5_GREETING_ANSWER_LEN] = {VERSION, METHOD_NONE};
+const uint8_t socks5_login_question[SOCKS5_GREETING_ANSWER_LEN] = {VERSION, METHOD_PASSWORD};
+const uint8_t socks5_no_method[SOCKS5_GREETING_ANSWER_LEN] = {VERSION, NO_METHOD};
+const uint8_t socks5_login_answer[2][SOCKS5_LOGIN_ANSWER_LEN] = {{LOGIN_VERSION, 1},
+                                                                 {LOGIN_VERSION, 0}};
 
 /* ---- Addresses, the same in requests and replies ---- */
 
@@ -102,7 +109,15 @@ static bool fill(uint8_t *part, uint16_t *have, uint16_t want, const uint8_t **d
 
 /* ---- Server ---- */
 
-enum { SERVER_GREETING, SERVER_METHODS, SERVER_REQUEST, SERVER_DONE, SERVER_BROKEN };
+enum {
+    SERVER_GREETING,
+    SERVER_METHODS,
+    SERVER_LOGIN_NAME,
+    SERVER_LOGIN_PASSWORD,
+    SERVER_REQUEST,
+    SERVER_DONE,
+    SERVER_BROKEN
+};
 
 void socks5_server_init(struct socks5_server *server) {
     memset(server, 0, sizeof *server);
@@ -139,6 +154,55 @@ static void server_request_part(struct socks5_server *server) {
     }
 }
 
+static void server_methods(struct socks5_server *server) {
+    int method = server->login ? METHOD_PASSWORD : METHOD_NONE;
+    server->without_method = !memchr(server->part, method, server->have);
+    if (server->without_method) {
+        server_break(server, 0,
+                     server->login ? "greeting does not offer a password, which is needed here"
+                                   : "greeting does not offer \"no authentication\"");
+        return;
+    }
+    server->greeted = true;
+    get_chosen(&server->chosen, server->part, server->have);
+    if (server->login)
+        server_next(server, SERVER_LOGIN_NAME, 2);
+    else
+        server_next(server, SERVER_REQUEST, HEADER_LEN);
+}
+
+/* Version, length, name. Nobody needs the destination's name yet, so this one waits there. */
+static void server_login_name(struct socks5_server *server) {
+    size_t len = server->part[1];
+    if (server->part[0] != LOGIN_VERSION) {
+        server_break(server, 0, "login is not of version 1");
+    } else if (server->have < 2 + len) {
+        server->want = (uint16_t)(2 + len);
+    } else {
+        memcpy(server->destination.name, server->part + 2, len);
+        server->destination.name_len = (uint8_t)len;
+        server_next(server, SERVER_LOGIN_PASSWORD, 1);
+    }
+}
+
+/* Length, password. */
+static void server_login_password(struct socks5_server *server) {
+    const struct socks5_destination *name = &server->destination;
+    size_t len = server->part[0];
+    if (server->have < 1 + len) {
+        server->want = (uint16_t)(1 + len);
+        return;
+    }
+    bool good = server->login->admits(server->login, name->name, name->name_len,
+                                      (const char *)server->part + 1, len);
+    explicit_bzero(server->part, sizeof server->part);
+    server->login_state = good ? SOCKS5_LOGIN_ADMITTED : SOCKS5_LOGIN_REFUSED;
+    if (good)
+        server_next(server, SERVER_REQUEST, HEADER_LEN);
+    else
+        server_break(server, 0, "wrong name or password");
+}
+
 /* Acts on the complete part. */
 static void server_part(struct socks5_server *server) {
     switch (server->state) {
@@ -151,13 +215,13 @@ static void server_part(struct socks5_server *server) {
             server_next(server, SERVER_METHODS, server->part[1]);
         break;
     case SERVER_METHODS:
-        if (!memchr(server->part, METHOD_NONE, server->have)) {
-            server_break(server, 0, "greeting does not offer \"no authentication\"");
-            break;
-        }
-        server->greeted = true;
-        get_chosen(&server->chosen, server->part, server->have);
-        server_next(server, SERVER_REQUEST, HEADER_LEN);
+        server_methods(server);
+        break;
+    case SERVER_LOGIN_NAME:
+        server_login_name(server);
+        break;
+    case SERVER_LOGIN_PASSWORD:
+        server_login_password(server);
         break;
     default:
         server_request_part(server);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * socks5.h - SOCKS version 5 (RFC 1928) without authentication, command CONNECT: both sides.
+ * socks5.h - SOCKS version 5 (RFC 1928), command CONNECT: both sides; without authentication or, at
+ * the server, with name and password (RFC 1929).
  *
  * The parsers are incremental: they give the same result however the bytes are split, and never
  * look at a byte beyond the message. Nothing here does I/O or allocates memory.
@@ -36,9 +37,21 @@ enum socks5_progress {
 
 /* ---- Server ---- */
 
+/* Who may use a server that wants a name and a password. */
+struct socks5_login {
+    /* The texts are not terminated, and gone after the call. */
+    bool (*admits)(const struct socks5_login *login, const char *name, size_t name_len,
+                   const char *password, size_t password_len);
+};
+
+enum socks5_login_state { SOCKS5_LOGIN_NONE, SOCKS5_LOGIN_ADMITTED, SOCKS5_LOGIN_REFUSED };
+
 struct socks5_server {
     uint8_t state;
     bool greeted;        /* the methods have been read and their answer is due */
+    bool without_method; /* if broken: no method that was offered will do, which is the answer */
+    uint8_t login_state; /* enum socks5_login_state: once it is not NONE, its answer is due */
+    const struct socks5_login *login; /* NULL: anybody. To be set after socks5_server_init */
     uint8_t reply;       /* if broken: the code to answer with; 0: close without an answer */
     uint16_t have, want; /* bytes of `part` that are there, and that it takes */
     uint8_t part[SOCKS5_MESSAGE_MAX];
@@ -49,12 +62,17 @@ struct socks5_server {
 
 void socks5_server_init(struct socks5_server *server);
 /* Takes bytes of greeting and request, and sets *taken to their number. When `greeted` becomes
- * true, the caller must send socks5_greeting_answer, before or together with the reply. */
+ * true, the caller must send socks5_greeting_answer, before or together with the reply; with a
+ * login socks5_login_question instead, and then socks5_login_answer. */
 enum socks5_progress socks5_server_feed(struct socks5_server *server, const uint8_t *data,
                                         size_t len, size_t *taken);
 
 #define SOCKS5_GREETING_ANSWER_LEN 2
 extern const uint8_t socks5_greeting_answer[SOCKS5_GREETING_ANSWER_LEN];
+extern const uint8_t socks5_login_question[SOCKS5_GREETING_ANSWER_LEN];
+extern const uint8_t socks5_no_method[SOCKS5_GREETING_ANSWER_LEN];
+#define SOCKS5_LOGIN_ANSWER_LEN 2
+extern const uint8_t socks5_login_answer[2][SOCKS5_LOGIN_ANSWER_LEN]; /* [true]: admitted */
 
 /* Reply codes, RFC 1928 section 6. */
 enum socks5_reply {

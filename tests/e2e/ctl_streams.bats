@@ -57,12 +57,13 @@ same_members() {
 @test "the members of status --json and streams --json are those of the page, and no others" {
     start_gateway
     gateway_lines='' write_smuxshim_conf "127.0.0.1:$peer_port"
-    printf '[gateway idle]\naddress = tcp://127.0.0.1:1\n' >>"$smuxshim_conf"
+    printf '%s\n' '[gateway idle]' 'address = tcp://127.0.0.1:1' '[socks]' "listen = $PWD/socks" >>"$smuxshim_conf"
     start_helper
     hold 2
     ctl status --json >status.json
     jq -c . status.json | same_members "The helper"
     jq -c .limits status.json | same_members "Its limits"
+    jq -c '.listeners[]' status.json | same_members "A listener"
     assert_equal "$(jq '.sessions | length' status.json)" 2
     jq -c '.sessions[]' status.json | same_members "A session"
     jq -c '.streams[]' status.json | same_members "A connection"

@@ -77,7 +77,7 @@ keys() {
 
 @test "every key of the configurations is in their pages, and no other" {
     local section
-    for section in "gateway NAME" "route NAME" helper names; do
+    for section in "gateway NAME" "route NAME" helper names socks "forward NAME"; do
         keys "$section" smuxshim.conf.5 "$BUILD/smuxctl" -c "$BATS_TEST_TMPDIR/keys.conf" check
     done
     for section in listen "client NAME"; do

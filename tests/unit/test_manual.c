@@ -57,10 +57,12 @@ static void smuxshim_conf(void **state) {
     static const char base[] =
         "[helper]\n[names]\n[gateway NAME]\naddress = tcp://gw.example.net:1\n"
         "[gateway main]\naddress = tcp://gw.example.net:1\n"
-        "[route NAME]\ndestinations = 10.0.0.0/8\n";
+        "[route NAME]\ndestinations = 10.0.0.0/8\n"
+        "[socks]\nlisten = 127.0.0.1:1080\n"
+        "[forward NAME]\nlisten = 127.0.0.1:1081\ndestination = db.internal:1\n";
     static struct config plain, changed;
     struct entry entry = {0};
-    char text[600];
+    char text[800];
     unsigned count = 0;
     FILE *page = open_page("smuxshim.conf.5");
     (void)state;
