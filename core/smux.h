@@ -240,6 +240,13 @@ SMUX_API int smux_stream_consume(smux_stream *stream, size_t n);
  * their path needs, where a small message waits behind whatever the windows let into the queue. */
 SMUX_API void smux_session_limit_windows(smux_session *session, uint32_t bytes);
 
+/* Lets a stream send up to `bytes` in a row, in frames of up to max_frame_size, before the next one
+ * has its turn.  0, the initial value, means one frame, of at most 32768 bytes while several
+ * streams have data to send.  Takes effect with the next turn.  Long bursts save work at both ends
+ * while all streams are long, because the receiver has more of one stream in each read.  A stream
+ * that has at most 4096 bytes to send does not wait for them (PROTOCOL.md, "Order of sending"). */
+SMUX_API void smux_session_set_burst(smux_session *session, uint32_t bytes);
+
 /* Whether to read more from the carrier now.  False while the receive budget is used up
  * (SMUX_FULL_STALL), while the caller has paused, and after the session's end. */
 SMUX_API bool smux_session_want_read(const smux_session *session);
@@ -395,8 +402,9 @@ SMUX_API int smux_session_send_cancel(smux_session *session, smux_sendbuf *buffe
  * Returns the number of entries used, 0 if there is nothing to send, or SMUX_ERR_ARGUMENT if
  * iov_max is below 4; 64 is a good value.  The memory that `iov` points to belongs to the session
  * and stays valid until the next smux_session_output_done or smux_session_free.  Control frames go
- * first, and streams take turns by deficit round robin over bytes.  A second smux_session_output
- * without a smux_session_output_done in between counts as one with 0 bytes. */
+ * first, then streams that have at most 4096 bytes to send, once in a round; the others take turns
+ * by deficit round robin over bytes (smux_session_set_burst).  A second smux_session_output without
+ * a smux_session_output_done in between counts as one with 0 bytes. */
 SMUX_API int smux_session_output(smux_session *session, struct iovec *iov, int iov_max,
                                  uint64_t now_us);
 

@@ -72,9 +72,10 @@ struct smux_stream {
     signed error : 8;
 
     /* Sending. Positions are those of version 2, modulo 2^32. */
-    uint16_t refs;    /* planned frames of this stream */
-    uint16_t deficit; /* bytes its earlier round-robin turns left unused */
-    uint32_t planned; /* bytes at the queue's head that planned frames cover */
+    uint16_t refs : 10; /* planned frames of this stream */
+    uint16_t round : 6; /* session.round in which it last overtook the ring, its low bits */
+    uint16_t deficit;   /* bytes its earlier round-robin turns left unused */
+    uint32_t planned;   /* bytes at the queue's head that planned frames cover */
     smux_sendbuf *head, *tail;
     uint64_t queued; /* bytes in the queue, including the planned ones */
     uint64_t bytes_out;
@@ -129,6 +130,9 @@ struct frame {
     uint32_t id;         /* FRAME_REFUSE, PING, PONG */
     uint32_t payload;    /* bytes from the stream's queue */
     uint32_t deficit;    /* the stream's, before this frame was planned */
+    uint32_t turn_left;  /* the session's, likewise */
+    bool continues;      /* it is not the first frame of the stream's turn */
+    bool overtakes;      /* it came before the ring, outside any turn */
     uint16_t header_at;  /* its header in session.headers */
     uint8_t header_len;
     uint8_t kind;
@@ -142,6 +146,7 @@ struct frame {
 
 #define FRAME_HEADER_MAX 16u
 #define PLAN_MAX         256u /* frames in one plan: more than 64 iovecs need, in a few KiB */
+#define ROUND_MASK       63u  /* of smux_stream.round */
 
 /* ---- Session -------------------------------------------------------------------------------- */
 
@@ -251,10 +256,16 @@ struct smux_session {
 
     /* Sending. */
     struct list ring, control;
+    struct list overtakers;       /* have little to send, and go before the ring (stream.ring) */
     struct list idle, lingering;  /* by last activity: the first has been inactive longest */
     struct list still;            /* seen inactive once, in that order */
     struct list blocked, starved; /* whose smux_stream_send fell short of the session's share */
-    uint32_t ring_len;
+    uint32_t ring_len;            /* of ring and overtakers together */
+    uint32_t burst;               /* smux_session_set_burst */
+    smux_stream *turn;            /* the stream that is in the middle of its turn, or NULL */
+    uint32_t turn_left;      /* how many bytes more than a frame it may still send in this turn */
+    uint32_t round_left;     /* turns until each stream in the ring has had one */
+    uint8_t round;           /* counts those rounds */
     uint64_t queued, copied; /* sums over all streams; copied: in buffers of the engine */
     uint64_t chunks;         /* memory taken by those buffers */
     uint32_t *refusals;      /* stream ids; [refusals_head, refusals_tail) are unsent */
@@ -332,12 +343,39 @@ uint64_t queue_room(const smux_stream *st);
 /* send.c */
 /* Puts the stream into the lists of streams with something to send, or takes it out. */
 void send_schedule(smux_stream *st);
-void send_leave_ring(smux_stream *st);
 void send_void_plan(smux_session *s);
-int64_t send_allowance(const smux_stream *st);
+/* How many bytes beyond those in flight and planned the peer's window allows. */
+static inline int64_t send_allowance(const smux_stream *st) {
+    if (st->session->version != 2)
+        return INT64_MAX;
+    uint32_t in_flight = (uint32_t)st->bytes_out + st->planned - st->peer_consumed;
+    return (int32_t)(st->peer_window - in_flight);
+}
+/* Whether it has data that may be sent. */
+static inline bool send_data_due(const smux_stream *st) {
+    return (st->out == OUT_OPEN || st->out == OUT_CLOSING) && st->queued > st->planned &&
+           send_allowance(st) > 0;
+}
 static inline bool send_fin_due(const smux_stream *st) {
     return st->out == OUT_CLOSING && st->queued == st->planned && !(st->flags & F_FAILING);
 }
+
+/* turn.c */
+bool turn_is_due(const smux_session *s);
+/* The stream whose frame is next. Somebody's turn must be due. */
+smux_stream *turn_first(const smux_session *s);
+/* Puts the stream, which has data that may be sent, among those that wait for their turn. */
+void turn_enter(smux_stream *st);
+void turn_leave(smux_stream *st);
+/* How long frames of data may be now. */
+uint32_t turn_frame_limit(const smux_session *s);
+/* A frame of `got` bytes of turn_first() has been planned, under that limit. */
+void turn_move_on(smux_stream *st, uint32_t got, uint32_t limit);
+/* Notes in the data frame `f` of turn_first() what turn_take_back() needs. Before turn_move_on. */
+void turn_note(const smux_session *s, struct frame *f);
+/* The frame is not sent after all: its stream is the first again, and its turn as it was. Frames
+ * are taken back from the last one on. */
+void turn_take_back(const struct frame *f);
 
 /* hello.c */
 static inline void send_owe_reset(smux_stream *st) {

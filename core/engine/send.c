@@ -8,21 +8,7 @@
 
 #include <string.h>
 
-/* A single stream may use frames as large as configured; several streams keep them shorter. */
-#define CONTENDED_FRAME_MAX 32768u
 /* ---- What is due ---------------------------------------------------------------------------- */
-
-int64_t send_allowance(const smux_stream *st) {
-    if (st->session->version != 2)
-        return INT64_MAX;
-    uint32_t in_flight = (uint32_t)st->bytes_out + st->planned - st->peer_consumed;
-    return (int32_t)(st->peer_window - in_flight);
-}
-
-static bool data_due(const smux_stream *st) {
-    return (st->out == OUT_OPEN || st->out == OUT_CLOSING) && st->queued > st->planned &&
-           send_allowance(st) > 0;
-}
 
 /* The owed control frames that may go out now. */
 static uint16_t owed(const smux_stream *st) {
@@ -36,13 +22,6 @@ static bool closed_due(const smux_stream *st) {
 
 static bool control_due(const smux_stream *st) {
     return owed(st) || send_fin_due(st) || closed_due(st);
-}
-
-void send_leave_ring(smux_stream *st) {
-    if (list_is_linked(&st->ring)) {
-        list_remove(&st->ring);
-        st->session->ring_len--;
-    }
 }
 
 /* How many bytes beyond the queued ones the peer's window allows. */
@@ -69,19 +48,16 @@ void send_schedule(smux_stream *st) {
         list_remove(&st->control);
     else if (!list_is_linked(&st->control))
         list_append(&s->control, &st->control);
-    if (!data_due(st)) {
-        send_leave_ring(st);
-    } else if (!list_is_linked(&st->ring)) {
-        st->deficit = 0;
-        list_append(&s->ring, &st->ring);
-        s->ring_len++;
-    }
+    if (!send_data_due(st))
+        turn_leave(st);
+    else if (!list_is_linked(&st->ring))
+        turn_enter(st);
 }
 
 bool smux_session_want_write(const smux_session *s) {
     return !s->error && s->version &&
            (s->begun || s->owes || s->refusals_head < s->refusals_tail ||
-            !list_is_empty(&s->control) || !list_is_empty(&s->ring));
+            !list_is_empty(&s->control) || turn_is_due(s));
 }
 
 /* ---- The plan ------------------------------------------------------------------------------- */
@@ -287,11 +263,6 @@ static void plan_control(struct output *o) {
     }
 }
 
-static uint32_t frame_limit(const smux_session *s) {
-    uint32_t max = s->config.max_frame_size;
-    return s->ring_len > 1 && max > CONTENDED_FRAME_MAX ? CONTENDED_FRAME_MAX : max;
-}
-
 /* How many bytes from the first unplanned one up to and including the urgent byte. */
 static uint32_t until_urgent(const smux_stream *st) {
     return st->urgent_end - ((uint32_t)st->bytes_out + st->planned);
@@ -308,22 +279,20 @@ static uint32_t plan_data(struct output *o, smux_stream *st, uint32_t want) {
     bool urgent = st->flags & F_URGENT && got == until_urgent(st);
     if (urgent)
         st->flags &= (uint16_t)~F_URGENT;
-    plan(o, (struct frame){.kind = FRAME_DATA,
-                           .stream = st,
-                           .payload = got,
-                           .deficit = st->deficit,
-                           .urgent = urgent});
+    struct frame f = {.kind = FRAME_DATA, .stream = st, .payload = got, .urgent = urgent};
+    turn_note(s, &f);
+    plan(o, f);
     o->len = end;
     o->bytes += got;
     st->planned += got;
     return got;
 }
 
-/* Gives the first stream in the ring its turn: one frame. False if the plan is full. */
+/* Sends one frame of the stream whose turn it is. False if the plan is full. */
 static bool plan_turn(struct output *o) {
     smux_session *s = o->s;
-    smux_stream *st = stream_of(list_first(&s->ring), ring);
-    uint32_t limit = frame_limit(s), credit = limit + st->deficit;
+    smux_stream *st = turn_first(s);
+    uint32_t limit = turn_frame_limit(s), credit = limit + st->deficit;
     uint32_t want = min_u32(min_u32(s->config.max_frame_size, credit), st->queued - st->planned);
     want = min_u32(want, (uint64_t)send_allowance(st));
     if (st->flags & F_URGENT)
@@ -333,15 +302,7 @@ static bool plan_turn(struct output *o) {
     uint32_t got = plan_data(o, st, want);
     if (!got)
         return false;
-
-    send_leave_ring(st);
-    st->deficit = 0;
-    if (data_due(st)) {
-        /* The next turns make up for what this one did not use. */
-        st->deficit = (uint16_t)min_u32(credit - got, limit);
-        list_append(&s->ring, &st->ring);
-        s->ring_len++;
-    }
+    turn_move_on(st, got, limit);
     if (send_fin_due(st) && !(st->flags & F_OWED)) {
         if (room_for_frame(o))
             plan_fin(o, st);
@@ -362,7 +323,7 @@ int smux_session_output(smux_session *s, struct iovec *iov, int iov_max, uint64_
     plan_begun(&o);
     plan_session_frames(&o);
     plan_control(&o);
-    while (list_is_empty(&s->control) && !list_is_empty(&s->ring) && room_for_frame(&o))
+    while (list_is_empty(&s->control) && turn_is_due(s) && room_for_frame(&o))
         if (!plan_turn(&o))
             break;
     s->outstanding = o.len > 0;
@@ -396,20 +357,14 @@ static void retire(smux_session *s, const struct frame *f) {
     unref(st);
 }
 
-/* Puts the stream back at the head of the ring, with its turn as it was. */
-static void take_back_data(smux_session *s, const struct frame *f) {
+static void take_back_data(const struct frame *f) {
     smux_stream *st = f->stream;
     st->planned -= f->payload;
-    send_leave_ring(st);
     if (f->urgent && !(st->flags & F_URGENT)) {
         st->flags |= F_URGENT;
         st->urgent_end = (uint32_t)st->bytes_out + st->planned + f->payload;
     }
-    if (!data_due(st))
-        return;
-    st->deficit = (uint16_t)f->deficit;
-    list_prepend(&s->ring, &st->ring);
-    s->ring_len++;
+    turn_take_back(f);
 }
 
 /* A reset made meanwhile relied on the FIN, because a plain peer knows nothing else. */
@@ -427,7 +382,7 @@ static void take_back_sync(smux_session *s) {
 static void take_back(smux_session *s, const struct frame *f) {
     smux_stream *st = f->stream;
     if (f->kind == FRAME_DATA)
-        take_back_data(s, f);
+        take_back_data(f);
     else if (f->kind == FRAME_FIN)
         take_back_fin(st);
     else if (f->kind == FRAME_CLOSED && st->out != OUT_DEAD)

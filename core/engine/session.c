@@ -51,6 +51,7 @@ static void session_init(smux_session *s, enum smux_role role, const smux_config
     s->returned_tail = &s->returned;
     list_init(&s->events);
     list_init(&s->ring);
+    list_init(&s->overtakers);
     list_init(&s->control);
     list_init(&s->blocked);
     list_init(&s->starved);

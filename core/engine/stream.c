@@ -65,6 +65,7 @@ int stream_new(smux_session *s, uint32_t id, uint16_t flags, uint32_t first, smu
     st->session = s;
     st->id = id;
     st->flags = flags;
+    st->round = (s->round - 1u) & ROUND_MASK;
     st->peer_window = flags & F_LOCAL ? WIRE_INITIAL_WINDOW : s->peer_first;
     if (table_put(s, st)) {
         give_memory(s, st);
@@ -92,7 +93,7 @@ void stream_free(smux_stream *st) {
     queue_drop(st);
     window_end(st);
     forget_payload(s, st);
-    send_leave_ring(st);
+    turn_leave(st);
     list_remove(&st->control);
     list_remove(&st->events);
     list_remove(&st->idle);
@@ -145,7 +146,7 @@ void stream_kill(smux_stream *st, int error, bool tell_peer, bool tell_applicati
     stream_set_out(st, OUT_DEAD);
     window_release(st, st->unread);
     window_end(st);
-    send_leave_ring(st);
+    turn_leave(st);
     list_remove(&st->idle);
     st->flags &= (uint16_t) ~(F_BLOCKED | F_WRITABLE | F_OWE_UPDATE | F_OWE_CLOSED);
     list_remove(&st->events);

@@ -134,7 +134,6 @@ const struct key gateway_config_keys[] = {
     {LISTEN("log-level", log_level, key_log_level), .by_default = "info"},
     {LISTEN("log-file", log_file, log_file), .by_default = "stderr", .restart = true},
     {LISTEN("access-log", access_log, access_log), .restart = true},
-    {LISTEN("metrics", metrics, key_listener), .restart = true},
     {0},
 };
 

@@ -15,6 +15,7 @@
 /* The most bytes that one turn moves in one direction, so that other descriptors are served. */
 #define TURN_BYTES   (1024u * 1024u)
 #define IOV_MAX_USED 64
+#define BURST_BYTES  (128u * 1024u) /* of one stream in a row, while no small messages pass */
 
 /* The most events of one read that a turn dispatches: a read may hold thousands of small frames,
  * each of which starts a connection or reports its outcome. */
@@ -394,6 +395,7 @@ static void read_carrier(struct pump *pump) {
 /* Returns true if there may be more to write now. */
 static bool write_once(struct pump *pump) {
     struct iovec iov[IOV_MAX_USED];
+    smux_session_set_burst(pump->session, reactor_is_mixed(pump->reactor) ? 0 : BURST_BYTES);
     int count =
         smux_session_output(pump->session, iov, IOV_MAX_USED, loop_now_us(pump->reactor->loop));
     if (count <= 0)

@@ -4,6 +4,8 @@
  */
 #include "support_engine.h"
 
+#include <inttypes.h>
+
 #define FRAME 32768u
 #define QUIET 4096u /* what a stream with nothing queued may queue beyond the session's cap */
 
@@ -233,6 +235,139 @@ static void frames_are_large_for_one_stream_and_short_among_several(void **state
     send_pattern(b, 0, 200000);
     for (int i = 0; i < 8; i++)
         assert_in_range(next_frame(&e).len, 1, FRAME);
+    engine_end_anyhow(&e);
+}
+
+#define BURST (4 * FRAME)
+
+/* Two long streams and a short one, sent in bursts, in writes of which the carrier takes `max`. */
+static void send_in_bursts(bytes *out, size_t max) {
+    engine e;
+    engine_prepare(&e, SMUX_CLIENT, 1);
+    engine_start(&e);
+    smux_session_set_burst(e.session, BURST);
+    smux_stream *a = engine_opened(&e), *b = engine_opened(&e), *c = engine_opened(&e);
+    send_pattern(a, 0, 250000);
+    send_pattern(b, 0, 200000);
+    send_pattern(c, 0, 40000);
+    e.output_max = max;
+    drain(&e);
+    bytes_add(out, e.out.data, e.out.len);
+    e.out.len = 0;
+    engine_end_anyhow(&e);
+}
+
+static void a_burst_is_so_long_and_then_the_next_stream_has_its_turn(void **state) {
+    (void)state;
+    bytes out = {0};
+    uint32_t order[8] = {0}, run[8] = {0};
+    size_t runs = 0, at = 0;
+    frame f;
+    send_in_bursts(&out, 0);
+    for (size_t size; (size = frame_parse(out.data + at, out.len - at, &f)); at += size) {
+        if (f.cmd != CMD_PSH)
+            continue;
+        if (runs == 0 || order[runs - 1] != f.sid) {
+            assert_true(runs < 8);
+            order[runs++] = f.sid;
+        }
+        run[runs - 1] += f.len;
+    }
+    static const uint32_t expected[] = {3, 5, 7, 3, 5};
+    assert_int_equal(runs, 5);
+    assert_memory_equal(order, expected, sizeof expected);
+    assert_int_equal(run[0], BURST);
+    assert_int_equal(run[1], BURST);
+    assert_int_equal(run[2], 40000);
+    bytes_free(&out);
+}
+
+static void bursts_are_the_same_however_little_the_carrier_takes(void **state) {
+    (void)state;
+    static const size_t steps[] = {7, 1000, 32775, 32776, 32777, 50000, 131104, 200000};
+    bytes whole = {0};
+    send_in_bursts(&whole, 0);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        bytes out = {0};
+        send_in_bursts(&out, steps[i]);
+        assert_int_equal(out.len, whole.len);
+        assert_memory_equal(out.data, whole.data, whole.len);
+        bytes_free(&out);
+    }
+    bytes_free(&whole);
+}
+
+/* From a seed: streams with more to send than goes out, in bursts that change, over a carrier that
+ * takes what it likes, beside others that say a little whenever they have nothing queued. */
+static void share_with_talkers(unsigned seed) {
+    enum { BULK = 4, TALKERS = 20 };
+    engine e;
+    engine_prepare(&e, SMUX_CLIENT, 1);
+    e.config.session_send_buffer = 64 << 20;
+    engine_start(&e);
+    smux_stream *bulk[BULK], *talker[TALKERS];
+    tally t = {0};
+    for (int i = 0; i < BULK; i++)
+        bulk[i] = engine_opened(&e);
+    for (int i = 0; i < TALKERS; i++)
+        talker[i] = engine_opened(&e);
+    srandom(seed);
+    for (int round = 0; round < 2000; round++) {
+        for (int i = 0; i < BULK; i++)
+            send_pattern(bulk[i], 0, smux_stream_send_room(bulk[i]));
+        for (int i = 0; i < TALKERS; i++)
+            if (stream_info(talker[i]).queued == 0)
+                send_pattern(talker[i], 0, 1 + (size_t)random() % 4096);
+        if (random() % 50 == 0)
+            smux_session_set_burst(e.session, (uint32_t)random() % (8 * FRAME));
+        drain_some(&e, (size_t)random() % 150000);
+        count_frames(&e, &t);
+        engine_drop_events(&e);
+    }
+    uint64_t least = UINT64_MAX, most = 0, talk = 0;
+    for (int i = 0; i < BULK; i++) {
+        uint64_t n = t.bytes[slot(smux_stream_id(bulk[i]))];
+        least = n < least ? n : least;
+        most = n > most ? n : most;
+    }
+    for (int i = 0; i < TALKERS; i++) {
+        uint64_t n = t.bytes[slot(smux_stream_id(talker[i]))];
+        talk += n;
+        if (n > least) /* a turn each, but none gets more than those that wait for it */
+            fail_msg("seed %u: a talker sent %" PRIu64 ", a long stream %" PRIu64, seed, n, least);
+    }
+    if (most - least > 10 * FRAME + most / 50 || talk == 0)
+        fail_msg("seed %u: long streams sent %" PRIu64 " to %" PRIu64, seed, least, most);
+    engine_end_anyhow(&e);
+}
+
+static void bursts_and_small_writes_share_the_carrier(void **state) {
+    (void)state;
+    for (unsigned seed = 1; seed <= 10; seed++)
+        share_with_talkers(seed);
+}
+
+static void a_small_write_goes_before_the_bursts_of_all_others(void **state) {
+    (void)state;
+    engine e;
+    engine_prepare(&e, SMUX_CLIENT, 1);
+    e.config.session_send_buffer = 64 << 20;
+    engine_start(&e);
+    smux_session_set_burst(e.session, BURST);
+    smux_stream *bulk[12], *shell = engine_opened(&e);
+    for (int i = 0; i < 12; i++) {
+        bulk[i] = engine_opened(&e);
+        send_pattern(bulk[i], 0, 256 * 1024);
+    }
+    drain_some(&e, 70000); /* into the first burst */
+    frame f;
+    for (size_t size; (size = frame_parse(e.out.data, e.out.len, &f)); bytes_drop(&e.out, size))
+        ;
+    send_text(shell, "ls\n");
+    expect_frame(&e, CMD_PSH, 5); /* the one begun */
+    expect_frame(&e, CMD_PSH, 3);
+    expect_frame(&e, CMD_PSH, 5); /* the burst goes on */
+    expect_frame(&e, CMD_PSH, 7);
     engine_end_anyhow(&e);
 }
 
@@ -503,6 +638,10 @@ int main(void) {
         cmocka_unit_test(streams_share_by_bytes_whatever_the_size_of_their_writes),
         cmocka_unit_test(a_huge_borrowed_buffer_takes_no_more_than_its_turn),
         cmocka_unit_test(frames_are_large_for_one_stream_and_short_among_several),
+        cmocka_unit_test(a_burst_is_so_long_and_then_the_next_stream_has_its_turn),
+        cmocka_unit_test(bursts_are_the_same_however_little_the_carrier_takes),
+        cmocka_unit_test(bursts_and_small_writes_share_the_carrier),
+        cmocka_unit_test(a_small_write_goes_before_the_bursts_of_all_others),
         cmocka_unit_test(a_small_write_waits_for_one_bulk_frame_per_stream_at_most),
         cmocka_unit_test(a_small_write_overtakes_a_batch_that_the_carrier_did_not_take),
         cmocka_unit_test(control_frames_overtake_waiting_data),
