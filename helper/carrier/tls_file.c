@@ -25,15 +25,23 @@ static bool check_kind(const struct stat *about, const char *file, char *why, si
     return about->st_size <= TLS_FILE_MAX || refuse(why, size, file, "expected at most 1 MiB");
 }
 
+/* The mode that a file of secrets may have at most. Service managers of containers hand out root's
+ * files that the group of a service may read, because the service is not root. */
+static unsigned allowed_mode(const struct stat *about) {
+    bool handed_out = about->st_uid == 0 && geteuid() != 0 && about->st_gid == getegid();
+    return handed_out ? 0640 : 0600;
+}
+
 static bool check_access(const struct stat *about, const char *file, char *why, size_t size) {
     if (about->st_uid != 0 && about->st_uid != geteuid()) {
         snprintf(why, size, "%s: belongs to user %u, expected user %u or root", file,
                  (unsigned)about->st_uid, (unsigned)geteuid());
         return false;
     }
-    if (about->st_mode & 077) {
-        snprintf(why, size, "%s: has mode %04o, expected 0600: others must not have access to it",
-                 file, (unsigned)about->st_mode & 07777);
+    unsigned allowed = allowed_mode(about);
+    if (about->st_mode & 077 & ~allowed) {
+        snprintf(why, size, "%s: has mode %04o, expected %04o: others must not have access to it",
+                 file, (unsigned)about->st_mode & 07777, allowed);
         return false;
     }
     return true;

@@ -12,7 +12,8 @@
 #define TLS_FILE_MAX (1024u * 1024u)
 
 /* Reads a regular file that belongs to this process's user or to root, and to which nobody else has
- * access. `*data` is terminated, and given back with tls_file_free. False and one line in `why`. */
+ * access, except that a file of root's may be readable by the group of a process that is not root.
+ * `*data` is terminated, and given back with tls_file_free. False and one line in `why`. */
 bool tls_file_read_secret(const char *file, char **data, size_t *len, char *why, size_t size);
 
 /* The same of a file that everybody may read and write. */

@@ -120,3 +120,29 @@ start_pair() {
         chown root "$file"
     done
 }
+
+@test "root's file of secrets may be readable by the group of a gateway that is not root, and by nobody else" {
+    local dir psk group
+    [ "$(id -u)" = 0 ] || fail "this needs root"
+    dir=$(public_dir) psk=$(public_dir)/psk group=$(id -g nobody)
+    "$BUILD/smuxctl" genpsk office "$psk"
+    # An address of nobody's: whether the file is accepted is seen from what fails next.
+    printf '%s\n' '[listen]' 'address = tls://203.0.113.1:7443' "psk = $psk" >"$dir/gateway.conf"
+    start() { run as_user nobody "$BUILD/smux-gateway" -c "$dir/gateway.conf"; }
+    chown "root:$group" "$psk"
+    for mode in 0640 0440; do
+        chmod $mode "$psk"
+        start
+        [ "$status" = 1 ] || fail "$mode: $output"
+    done
+    for mode in 0660 0644 0650; do
+        chmod $mode "$psk"
+        start
+        assert_equal "$status" 2
+        assert_output "smux-gateway: $dir/gateway.conf: $psk: has mode $mode, expected 0640: others must not have access to it"
+    done
+    chmod 0640 "$psk"
+    chown nobody "$psk"
+    start
+    assert_output --partial "has mode 0640, expected 0600"
+}
