@@ -141,6 +141,7 @@ const struct key config_helper_keys[] = {
     {HELPER("core-dumps", core_dumps, key_bool), .restart = true},
     {HELPER("sandbox", sandbox, key_sandbox), .by_default = "yes", .restart = true},
     {HELPER("log-level", log_level, key_log_level), .by_default = "info"},
+    {HELPER("log-format", log_format, key_log_format), .by_default = "text"},
     {HELPER("log-file", log_file, key_path), .restart = true},
     {HELPER("max-streams", max_streams, key_number), .min = 1, .max = 1000000,
      .by_default = "65536"},
@@ -362,6 +363,14 @@ bool config_parse_text(struct config *config, const char *file, char *text, size
         return true;
     snprintf(error->text, sizeof error->text, "%s:%u: %s", file, ini_error.line, ini_error.text);
     return false;
+}
+
+unsigned config_error_line(const struct config_error *error, const char *file) {
+    size_t len = strlen(file);
+    unsigned line;
+    if (len == 0 || strncmp(error->text, file, len) != 0)
+        return 0;
+    return sscanf(error->text + len, ":%9u:", &line) == 1 ? line : 0;
 }
 
 void config_init(struct config *config) {

@@ -103,10 +103,11 @@ struct config_helper {
     uint32_t socket_mode;                  /* default 0600 */
     char allow_users[CONFIG_LIST_MAX + 1]; /* names or ids, separated by single commas */
     char allow_groups[CONFIG_LIST_MAX + 1];
-    bool autostart;    /* whether launcher and shim may start a helper; default yes */
-    bool core_dumps;   /* default no */
-    uint8_t sandbox;   /* enum config_sandbox */
-    uint8_t log_level; /* enum config_log_level */
+    bool autostart;     /* whether launcher and shim may start a helper; default yes */
+    bool core_dumps;    /* default no */
+    uint8_t sandbox;    /* enum config_sandbox */
+    uint8_t log_level;  /* enum config_log_level */
+    uint8_t log_format; /* enum config_log_format */
     char log_file[CONFIG_PATH_MAX + 1]; /* empty: stderr, or nowhere when detached */
     uint32_t max_streams;               /* at a time, over all gateways; default 65536 */
     uint32_t max_streams_per_user;      /* of a user who is neither root nor the helper's owner */
@@ -153,6 +154,9 @@ struct config {
 struct config_error {
     char text[CONFIG_PATH_MAX + 900]; /* one line without newline */
 };
+
+/* The line of the file that the error names; 0 if it names none. */
+unsigned config_error_line(const struct config_error *error, const char *file);
 
 /* Sets every default, with no gateways and no routes. */
 void config_init(struct config *config);

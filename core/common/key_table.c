@@ -156,6 +156,14 @@ static bool set_log_level(const struct key *key, void *section, const char *valu
     return key_expected(key, "error, warn, info or debug", value, error);
 }
 
+static bool set_log_format(const struct key *key, void *section, const char *value,
+                           struct ini_error *error) {
+    bool json = strcmp(value, "json") == 0;
+    if (json || strcmp(value, "text") == 0)
+        return store(key, section, json ? CONFIG_LOG_JSON : CONFIG_LOG_TEXT);
+    return key_expected(key, "text or json", value, error);
+}
+
 const struct key_type key_number = {set_number, key_equal_bytes};
 const struct key_type key_size = {set_size, key_equal_bytes};
 const struct key_type key_duration = {set_duration, key_equal_bytes};
@@ -164,6 +172,7 @@ const struct key_type key_bool = {set_bool, key_equal_bytes};
 const struct key_type key_path = {set_path, key_equal_text};
 const struct key_type key_pins = {set_pins, key_equal_text};
 const struct key_type key_log_level = {set_log_level, key_equal_bytes};
+const struct key_type key_log_format = {set_log_format, key_equal_bytes};
 
 /* ---- Tables ---- */
 

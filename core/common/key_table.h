@@ -47,13 +47,17 @@ struct key {
 
 /* Fields of unsigned types with 1, 2 or 4 bytes. */
 extern const struct key_type key_number;
-extern const struct key_type key_size;      /* bytes: 65536, 64k, 4m */
-extern const struct key_type key_duration;  /* milliseconds: 500ms, 10s, 2m */
-extern const struct key_type key_mode;      /* a file mode, octal; uint32_t */
-extern const struct key_type key_bool;      /* bool */
-extern const struct key_type key_path;      /* an absolute path; char [256] */
-extern const struct key_type key_pins;      /* sha256//BASE64, ...; char [n], single commas */
-extern const struct key_type key_log_level; /* syslog's number of error, warn, info or debug */
+extern const struct key_type key_size;       /* bytes: 65536, 64k, 4m */
+extern const struct key_type key_duration;   /* milliseconds: 500ms, 10s, 2m */
+extern const struct key_type key_mode;       /* a file mode, octal; uint32_t */
+extern const struct key_type key_bool;       /* bool */
+extern const struct key_type key_path;       /* an absolute path; char [256] */
+extern const struct key_type key_pins;       /* sha256//BASE64, ...; char [n], single commas */
+extern const struct key_type key_log_level;  /* syslog's number of error, warn, info or debug */
+extern const struct key_type key_log_format; /* text or json, uint8_t */
+
+/* What a line of the log looks like (helper/net/log_line.h). */
+enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
 
 /* For types defined beside a table. The first two write error->text and return false. */
 bool key_fail(struct ini_error *error, const char *format, ...)

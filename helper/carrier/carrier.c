@@ -154,8 +154,9 @@ void carrier_close(struct carrier *carrier) {
     if (!carrier || carrier->state == CARRIER_OVER)
         return;
     const struct carrier_stats *stats = &carrier->stats;
-    log_debug("%s: carrier closed: %llu bytes in %llu reads, %llu bytes in %llu writes",
-              carrier->peer, (unsigned long long)stats->bytes_in, (unsigned long long)stats->reads,
+    log_about(LOG_DEBUG, ABOUT(.peer = carrier->peer),
+              "carrier closed: %llu bytes in %llu reads, %llu bytes in %llu writes",
+              (unsigned long long)stats->bytes_in, (unsigned long long)stats->reads,
               (unsigned long long)stats->bytes_out, (unsigned long long)stats->writes);
     move(carrier, CARRIER_OVER);
     loop_timer_clear(carrier->loop, &carrier->timer);

@@ -56,7 +56,7 @@ static void hand_out(struct carrier_listener *listener, int fd, const struct car
     if (carrier)
         listener->accepted(listener->user, carrier, peer);
     else
-        log_error("%s: carrier refused: %s", text, strerror(errno));
+        log_about(LOG_ERR, ABOUT(.peer = text), "carrier refused: %s", strerror(errno));
 }
 
 static bool is_proxy(const struct carrier_listener *listener, const struct sockaddr_storage *addr,

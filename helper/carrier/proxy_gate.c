@@ -41,8 +41,14 @@ static struct log_kind refusals = {.what = "carriers refused before their PROXY 
 
 static void refuse(const struct endpoint *balancer, const char *why) {
     char text[ENDPOINT_TEXT_SIZE];
-    log_few(&refusals, LOG_WARNING, "%s: carrier refused: %s (accept-proxy)",
-            endpoint_text(balancer, text, sizeof text), why);
+    log_few(&refusals, LOG_WARNING, ABOUT(.peer = endpoint_text(balancer, text, sizeof text)),
+            "carrier refused: %s (accept-proxy)", why);
+}
+
+static void say_closed(const struct endpoint *balancer) {
+    char text[ENDPOINT_TEXT_SIZE];
+    log_about(LOG_DEBUG, ABOUT(.peer = endpoint_text(balancer, text, sizeof text)),
+              "carrier closed before its PROXY header");
 }
 
 static void refuse_and_leave(struct proxy_wait *wait, const char *why) {
@@ -89,7 +95,7 @@ static void on_fd(struct loop_watch *watch, uint32_t events) {
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n == 0) { /* so balancers look whether somebody is there */
-        log_debug("a balancer's connection was closed before its PROXY header");
+        say_closed(&wait->balancer);
         leave(wait);
         return;
     }

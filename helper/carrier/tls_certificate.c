@@ -57,9 +57,9 @@ static bool add_chain(SSL_CTX *ctx, BIO *bio) {
 /* It is used all the same: that is for the peer to refuse, which may have another clock. */
 static void warn_of_time(const X509 *certificate, const char *file) {
     if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
-        log_warn("%s: the certificate has expired", file);
+        log_about(LOG_WARNING, ABOUT(.file = file), "%s: the certificate has expired", file);
     else if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0)
-        log_warn("%s: the certificate is not valid yet", file);
+        log_about(LOG_WARNING, ABOUT(.file = file), "%s: the certificate is not valid yet", file);
 }
 
 static bool use_certificate(SSL_CTX *ctx, const char *file, char *why, size_t size) {

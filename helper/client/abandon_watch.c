@@ -128,8 +128,10 @@ static void begin_look(struct abandon_watches *watches, struct look *look) {
 
 static void abandon(struct conn *conn) {
     char what[CONN_TEXT_SIZE];
-    log_of(conn->uid, LOG_INFO, "pid %d, uid %u: connect to %s: given up by the program",
-           (int)conn->pid, (unsigned)conn->uid, conn_describe(conn, what, sizeof what));
+    log_of(LOG_INFO,
+           ABOUT(.pid = conn->pid, .uid = conn->uid,
+                 .destination = conn_describe(conn, what, sizeof what)),
+           "connect to %s failed: given up by the program", what);
     conn_end(conn, -ECANCELED);
 }
 

@@ -232,8 +232,8 @@ static bool is_owner(int fd) {
         return false;
     if (cred.uid == geteuid() || cred.uid == 0)
         return true;
-    log_of(cred.uid, LOG_WARNING, "pid %d, uid %u: control connection refused: not the owner",
-           (int)cred.pid, (unsigned)cred.uid);
+    log_of(LOG_WARNING, ABOUT(.pid = cred.pid, .uid = cred.uid),
+           "control connection refused: not the owner");
     return false;
 }
 

@@ -97,17 +97,17 @@ char *conn_describe(const struct conn *conn, char *out, size_t size) {
     return out;
 }
 
-char *conn_who(const struct conn *conn, char *out, size_t size) {
-    if (conn->from)
-        snprintf(out, size, "%s: %s", conn->via, conn->from);
-    else
-        snprintf(out, size, "%s%spid %d, uid %u", conn->via ? conn->via : "", conn->via ? ": " : "",
-                 (int)conn->pid, (unsigned)conn->uid);
-    return out;
+struct log_subject conn_subject(const struct conn *conn, const char *destination) {
+    return (struct log_subject){.listener = conn->via,
+                                .from = conn->from,
+                                .pid = conn->pid,
+                                .uid = conn->uid,
+                                .has_uid = true,
+                                .destination = destination};
 }
 
 static void say_end(struct conn *conn, enum relay_reason reason, int error) {
-    char who[CONN_WHO_SIZE], what[CONN_TEXT_SIZE];
+    char what[CONN_TEXT_SIZE];
     const char *how = reason == RELAY_DONE           ? "closed"
                       : reason == RELAY_STREAM_RESET ? smux_strerror(error)
                                                      : strerror(-error);
@@ -115,8 +115,8 @@ static void say_end(struct conn *conn, enum relay_reason reason, int error) {
         tell(conn, CONN_EVENT_ENDED, error, how);
     if (!log_wants(LOG_DEBUG))
         return;
-    log_debug("%s: connection to %s ended: %s", conn_who(conn, who, sizeof who),
-              conn_describe(conn, what, sizeof what), how);
+    const struct log_subject about = conn_subject(conn, conn_describe(conn, what, sizeof what));
+    log_of(LOG_DEBUG, &about, "connection to %s ended: %s", what, how);
 }
 
 /* Leave the list before telling the owner, which frees the memory. */
@@ -173,12 +173,12 @@ static void succeed(struct conn *conn, const struct endpoint *local) {
 }
 
 static void fail(struct conn *conn, int error, const char *why) {
-    char who[CONN_WHO_SIZE], what[CONN_TEXT_SIZE];
+    char what[CONN_TEXT_SIZE];
     relay_head_over(&conn->relay);
     if (!relay_is_attached(&conn->relay))
         relay_drop_stream(&conn->relay);
-    log_of(conn->uid, LOG_INFO, "%s: connect to %s: %s", conn_who(conn, who, sizeof who),
-           conn_describe(conn, what, sizeof what), why);
+    const struct log_subject about = conn_subject(conn, conn_describe(conn, what, sizeof what));
+    log_of(LOG_INFO, &about, "connect to %s failed: %s", what, why);
     tell(conn, CONN_EVENT_FAILED, error, why);
     if (conn->ops->why)
         conn->ops->why(conn, why);
@@ -201,7 +201,9 @@ static void unreachable(struct conn *conn, int error, const char *why) {
     struct conn_opening *opening = conn->opening;
     char text[400];
     if (opening->on_failure == ROUTE_DIRECT && !opening->direct) {
-        log_of(conn->uid, LOG_INFO, "gateway %s: %s; connecting directly", opening->gateway, why);
+        struct log_subject about = conn_subject(conn, NULL);
+        about.gateway = opening->gateway;
+        log_of(LOG_INFO, &about, "%s; connecting directly", why);
         opening->direct = true;
         opening->attempts = 0;
         start_timer(conn);

@@ -18,6 +18,7 @@
 #include "core/common/routes.h"
 #include "helper/client/conns.h"
 #include "helper/client/upstream.h"
+#include "helper/net/log_line.h"
 #include "helper/relay/relay.h"
 #include "helper/relay/socks5.h"
 
@@ -132,9 +133,8 @@ json_t *conn_identity(const struct conn *conn);
 /* The same with its state, and what it waits for. */
 json_t *conn_status(const struct conn *conn);
 
-/* Who wants it, for logs: "pid 42, uid 1000" or "socks: 10.0.0.7:4711". Returns out. */
-char *conn_who(const struct conn *conn, char *out, size_t size);
-#define CONN_WHO_SIZE 200
+/* Whose connection it is, for lines of the log. `destination` may be NULL. */
+struct log_subject conn_subject(const struct conn *conn, const char *destination);
 
 /* "db.internal (10.0.0.5:5432)" for logs. Returns out. */
 char *conn_describe(const struct conn *conn, char *out, size_t size);

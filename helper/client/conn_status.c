@@ -22,8 +22,11 @@ static void program_name(pid_t pid, char *out, size_t size) {
     fclose(file);
 }
 
+/* The name of a program, or an address and what was said about who is there. */
+#define PROGRAM_MAX 200
+
 json_t *conn_identity(const struct conn *conn) {
-    char program[CONN_WHO_SIZE], address[ENDPOINT_TEXT_SIZE];
+    char program[PROGRAM_MAX], address[ENDPOINT_TEXT_SIZE];
     uint64_t age_us = loop_now_us(conn->conns->reactor->loop) - conn->began_us;
     const char *gateway =
         conn->opening && !conn->gateway[0] ? conn->opening->gateway : conn->gateway;

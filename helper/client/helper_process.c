@@ -31,7 +31,7 @@
 #define PATH_SIZE 256
 
 struct options {
-    const char *file, *gateway, *routes;
+    const char *file, *gateway, *routes, *log_format;
     bool foreground, verbose, on_demand;
 };
 
@@ -47,12 +47,13 @@ static const struct program_option option_table[] = {
     {"on-demand", 0, NULL, "started for a program: end when idle where its end is waited for",
      offsetof(struct options, on_demand), NULL},
     {"verbose", 'v', NULL, "log every connection", offsetof(struct options, verbose), NULL},
+    {"log-format", 0, "FORMAT", "text or json", offsetof(struct options, log_format), NULL},
     {0}};
 
 static const struct program smux_helper = {
     .name = "smux-helper",
     .version = SMUX_LIBRARY_VERSION,
-    .synopsis = "[-c FILE | -g ADDRESSES -r DESTINATIONS] [-f] [-v]",
+    .synopsis = "[-c FILE | -g ADDRESSES -r DESTINATIONS] [-f] [-v] [--log-format FORMAT]",
     .options = option_table,
 };
 
@@ -105,15 +106,35 @@ static bool check_config(const struct config *config, struct admission *admissio
     return false;
 }
 
-static struct config *load_config(const struct options *options, struct admission *admission,
-                                  struct upstream_trust *trust, struct config_error *error) {
+static bool set_log_format(struct config_helper *helper, const char *format,
+                           struct config_error *error) {
+    struct ini_error why;
+    if (!format || keys_set(config_helper_keys, helper, "log-format", format, "", &why))
+        return true;
+    snprintf(error->text, sizeof error->text, "command line: %.400s", why.text);
+    return false;
+}
+
+/* All but what the files of secrets hold. */
+static struct config *parse_config(const struct options *options, struct admission *admission,
+                                   struct config_error *error) {
     struct config *config = calloc(1, sizeof *config);
     if (!config) {
         snprintf(error->text, sizeof error->text, "out of memory");
         return NULL;
     }
     if (config_load_with(config, options->file, options->gateway, options->routes, error) &&
-        check_config(config, admission, error) && upstream_trust_read(trust, config, error))
+        set_log_format(&config->helper, options->log_format, error) &&
+        check_config(config, admission, error))
+        return config;
+    free(config);
+    return NULL;
+}
+
+static struct config *load_config(const struct options *options, struct admission *admission,
+                                  struct upstream_trust *trust, struct config_error *error) {
+    struct config *config = parse_config(options, admission, error);
+    if (!config || upstream_trust_read(trust, config, error))
         return config;
     free(config);
     return NULL;
@@ -126,7 +147,8 @@ static int log_level_of(const struct process *process, const struct config *conf
 static bool start_log(const struct process *process, const struct config *config) {
     const char *file = config->helper.log_file;
     const char *target = file[0] ? file : process->options.foreground ? "stderr" : "syslog";
-    int error = log_open("smux-helper", target, log_level_of(process, config));
+    int error =
+        log_open("smux-helper", target, log_level_of(process, config), config->helper.log_format);
     if (error)
         fprintf(stderr, "smux-helper: log-file %s: %s\n", target, strerror(-error));
     return error == 0;
@@ -170,6 +192,7 @@ static bool reload(struct helper *helper, char *message, size_t size) {
         helper->admission = admission;
         proxy_listeners_apply(&helper->proxies, config, &plan);
         log_set_level(log_level_of(process, config));
+        log_set_format(config->helper.log_format);
         log_info("configuration reloaded: %u gateways, %u routes", config->n_gateways,
                  config->routes.n_routes);
         say_ready(process);
@@ -178,9 +201,12 @@ static bool reload(struct helper *helper, char *message, size_t size) {
     if (planned)
         proxy_plan_drop(&plan);
     snprintf(message, size, "%s", planned ? "out of memory" : error.text);
+    const char *file = helper->config->file;
+    unsigned line = config ? 0 : config_error_line(&error, file);
     upstream_trust_free(&trust);
     free(config);
-    log_error("configuration not reloaded: %s", message);
+    log_about(LOG_ERR, ABOUT(.file = file, .line = line), "configuration not reloaded: %s",
+              message);
     say_ready(process);
     return false;
 }
@@ -434,8 +460,7 @@ int helper_process(int argc, char **argv) {
     int status = parse_options(&process.options, argc, argv);
     if (status >= 0)
         return status;
-    struct config *config =
-        load_config(&process.options, &process.admission, &process.trust, &error);
+    struct config *config = parse_config(&process.options, &process.admission, &error);
     if (!config)
         return complain(error.text);
     if (!helper_place_socket(process.path, sizeof process.path, config->helper.socket, &why)) {
@@ -459,6 +484,8 @@ int helper_process(int argc, char **argv) {
     status = become_the_instance(&process);
     if (status < 0 && !start_log(&process, config))
         status = 2;
+    if (status < 0 && !upstream_trust_read(&process.trust, config, &error)) /* which logs */
+        status = complain(error.text);
     if (status >= 0) {
         free(config);
         return status;

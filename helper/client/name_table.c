@@ -254,7 +254,8 @@ static void rewrite_file(struct name_table *names) {
     names->unsaved = error != 0;
     names->retry_at = names->file.lines + REWRITE_RETRY;
     if (error)
-        log_warn("%s: cannot be rewritten: %s", names->file.path, strerror(-error));
+        log_about(LOG_WARNING, ABOUT(.file = names->file.path), "%s: cannot be rewritten: %s",
+                  names->file.path, strerror(-error));
 }
 
 static bool is_full(int error) {
@@ -265,8 +266,9 @@ static bool is_full(int error) {
 static void note_unsaved(struct name_table *names, int error) {
     if (names->unsaved)
         return;
-    log_warn("%s: cannot be written: %s: new names are known only until this helper ends",
-             names->file.path, strerror(-error));
+    log_about(LOG_WARNING, ABOUT(.file = names->file.path),
+              "%s: cannot be written: %s: new names are known only until this helper ends",
+              names->file.path, strerror(-error));
     names->unsaved = true;
     names->retry_at =
         names->file.lines + 1; /* the next line that succeeds shows that there is room again */
@@ -288,7 +290,8 @@ static int store(struct name_table *names, const struct name_record *record, uin
         note_unsaved(names, error);
         return 0;
     }
-    log_error("%s: cannot be written: %s: \"%s\" gets no address", names->file.path,
+    log_about(LOG_ERR, ABOUT(.file = names->file.path),
+              "%s: cannot be written: %s: \"%s\" gets no address", names->file.path,
               strerror(-error), record->name);
     return -EIO;
 }
@@ -303,20 +306,20 @@ static int add(struct name_table *names, uid_t uid, const char *name, int family
         return -EIO;
     strcpy(record.name, name);
     if (!may_have_more(names, uid)) {
-        log_of(uid, LOG_WARNING,
-               "names: uid %u has %u names, its limit (max-per-user): \"%s\" gets no address",
-               (unsigned)uid, (unsigned)names->max_per_user, name);
+        log_of(LOG_WARNING, ABOUT(.uid = uid),
+               "\"%s\" gets no address: the user has %u names, the limit (max-per-user)", name,
+               (unsigned)names->max_per_user);
         return -EDQUOT;
     }
     choose_addresses(names, &record, &number);
     if ((family == AF_INET6 ? record.v6 : record.v4).family == 0) {
-        log_of(uid, LOG_WARNING,
-               "names: %s is used up: \"%s\" gets no address; expected a larger range in [names]",
-               name_range_text(range_of(names, family), text, sizeof text), name);
+        log_of(LOG_WARNING, ABOUT(.uid = uid),
+               "\"%s\" gets no address: %s is used up; expected a larger range in [names]", name,
+               name_range_text(range_of(names, family), text, sizeof text));
         return -ENOSPC;
     }
-    log_debug("names: uid %u: \"%s\" gets the addresses of number %llu", (unsigned)uid, name,
-              (unsigned long long)number);
+    log_of(LOG_DEBUG, ABOUT(.uid = uid), "\"%s\" gets the addresses of number %llu", name,
+           (unsigned long long)number);
     int error = store(names, &record, number);
     if (error == 0 && !insert(names, &record))
         error = -EIO;

@@ -24,7 +24,8 @@ static struct proxy_socket *socket_of(struct acceptor *acceptor) {
 
 static void turn_away(struct proxy_listener *listener, int fd, const struct proxy_peer *peer,
                       const char *why) {
-    log_few(&refusals, LOG_WARNING, "%s: %s: refused: %s", listener->text, peer->text, why);
+    log_few(&refusals, LOG_WARNING, ABOUT(.listener = listener->text, .from = peer->text),
+            "request refused: %s", why);
     if (peer->is_unix)
         stranger_close(fd, peer->cred.uid);
     else
@@ -120,8 +121,8 @@ static void on_accepted(struct acceptor *acceptor, int fd, const struct sockaddr
 }
 
 static void on_starved(struct acceptor *acceptor, int error) {
-    log_error("%s: connections cannot be accepted: %s; pausing",
-              socket_of(acceptor)->listener->text, strerror(-error));
+    log_about(LOG_ERR, ABOUT(.listener = socket_of(acceptor)->listener->text),
+              "requests cannot be accepted: %s; pausing", strerror(-error));
 }
 
 static const struct acceptor_ops acceptor_ops = {.accepted = on_accepted, .starved = on_starved};

@@ -203,9 +203,8 @@ static void open_destination(struct proxy_client *client, const struct endpoint 
 /* ---- The request ---- */
 
 static void reject(struct proxy_client *client, const char *why) {
-    char who[CONN_WHO_SIZE];
-    log_few(&bad_requests, LOG_WARNING, "%s: %s: request rejected: %s",
-            conn_who(&client->conn, who, sizeof who),
+    const struct log_subject about = conn_subject(&client->conn, NULL);
+    log_few(&bad_requests, LOG_WARNING, &about, "request refused: %s: %s",
             connect_protocol_name((enum connect_protocol)client->opening->request.protocol), why);
     if (client->opening->request.answer_len > 0)
         part(client, -EPROTO);

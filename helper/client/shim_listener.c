@@ -150,7 +150,7 @@ static bool peer_of(int fd, struct ucred *cred) {
 static void refuse_without_descriptors(struct acceptor *acceptor, int error) {
     struct shim_listener *local = shim_listener_of(acceptor);
     struct ucred cred;
-    log_error("connection refused: %s", strerror(-error));
+    log_error("requests cannot be accepted: %s; pausing", strerror(-error));
     guard(local);
     if (local->reserve >= 0) {
         close(local->reserve);
@@ -176,9 +176,8 @@ static void say_refusal(int fd, int error) {
 /* Nothing sent by a stranger is read, and closing the helper's end with unread data may block, so a
  * thread closes it. If that thread is busy, a shutdown notifies the other end at once. */
 static void refuse_stranger(int fd, const struct ucred *cred) {
-    log_of(cred->uid, LOG_WARNING,
-           "pid %d, uid %u: refused: the user is not among allow-users or allow-groups",
-           (int)cred->pid, (unsigned)cred->uid);
+    log_of(LOG_WARNING, ABOUT(.pid = cred->pid, .uid = cred->uid),
+           "request refused: the user is not among allow-users or allow-groups");
     say_refusal(fd, -EACCES);
     if (stranger_refused_waiting() > 0)
         shutdown(fd, SHUT_RDWR);
@@ -186,8 +185,7 @@ static void refuse_stranger(int fd, const struct ucred *cred) {
 }
 
 static void turn_away(int fd, const struct ucred *cred, int error, const char *why) {
-    log_of(cred->uid, LOG_WARNING, "pid %d, uid %u: request refused: %s", (int)cred->pid,
-           (unsigned)cred->uid, why);
+    log_of(LOG_WARNING, ABOUT(.pid = cred->pid, .uid = cred->uid), "request refused: %s", why);
     say_refusal(fd, error);
     stranger_close(fd, cred->uid);
 }

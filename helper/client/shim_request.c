@@ -96,8 +96,8 @@ static void on_ended(struct conn *conn) {
 
 /* The request is invalid: logs one line and closes without a name (ECONNREFUSED). */
 static void reject(struct shim_request *request, const char *why) {
-    log_of(request->conn.uid, LOG_WARNING, "pid %d, uid %u: request rejected: %s",
-           (int)request->conn.pid, (unsigned)request->conn.uid, why);
+    log_of(LOG_WARNING, ABOUT(.pid = request->conn.pid, .uid = request->conn.uid),
+           "request refused: %s", why);
     conn_end(&request->conn, -EPROTO);
 }
 
@@ -301,9 +301,8 @@ static void apply_notice(struct shim_request *request) {
     if (conn)
         conn->relay.linger_reset = request->opening->header.flags & HELPER_LINGER_RESET;
     else if (found)
-        log_of(own->uid, LOG_WARNING,
-               "pid %d, uid %u: notice about another user's connection ignored", (int)own->pid,
-               (unsigned)own->uid);
+        log_of(LOG_WARNING, ABOUT(.pid = own->pid, .uid = own->uid),
+               "notice about another user's connection ignored");
     conn_end(own, 0);
 }
 
@@ -316,7 +315,8 @@ static void answer_question(struct shim_request *request) {
                              &request->opening->header, request->opening->name, answer);
     /* Nothing else has been sent on it, so there is room. A peer that has gone needs no answer. */
     if (send(conn->relay.watch.fd, answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        log_debug("pid %d: no answer about a name: %s", (int)conn->pid, strerror(errno));
+        log_of(LOG_DEBUG, ABOUT(.pid = conn->pid, .uid = conn->uid), "no answer about a name: %s",
+               strerror(errno));
     conn_end(conn, 0);
 }
 
@@ -346,9 +346,9 @@ static const char *take_descriptors(struct shim_request *request, struct msghdr 
 }
 
 static void version_mismatch(struct shim_request *request) {
-    log_of(request->conn.uid, LOG_WARNING,
-           "pid %d: connect refused: its shim speaks control version %u, this helper %u",
-           (int)request->conn.pid, request->opening->header.version, HELPER_PROTOCOL_VERSION);
+    log_of(LOG_WARNING, ABOUT(.pid = request->conn.pid, .uid = request->conn.uid),
+           "request refused: its shim speaks control version %u, this helper %u",
+           request->opening->header.version, HELPER_PROTOCOL_VERSION);
     /* Of this header only the version has a known meaning. */
     request->opening->header.family = AF_INET;
     request->opening->header.flags = 0;

@@ -111,7 +111,8 @@ static int open_now(struct upstream *upstream, bool cautious, struct pump **pump
         if (error != SMUX_ERR_EXHAUSTED && error != SMUX_ERR_GOAWAY &&
             smux_error_tier(error) != SMUX_TIER_SESSION)
             return error_from_smux(error);
-        log_info("gateway %s: new session: %s", upstream->config.name, smux_strerror(error));
+        log_about(LOG_INFO, ABOUT(.gateway = upstream->config.name, .peer = (*pump)->carrier->peer),
+                  "new session: %s", smux_strerror(error));
         upstream_link_detach(link);
     }
     return -EAGAIN;

@@ -100,7 +100,8 @@ static void address_failed(struct link *link, const char *why) {
     snprintf(text, sizeof text, "%s: %s", url, why);
     /* A gateway that stays unreachable is logged once, not at every attempt. */
     bool known = strncmp(link->error, text, sizeof link->error - 1) == 0;
-    log_at(known ? LOG_DEBUG : LOG_WARNING, "gateway %s: %s", upstream->config.name, text);
+    log_about(known ? LOG_DEBUG : LOG_WARNING, ABOUT(.gateway = upstream->config.name, .peer = url),
+              "%s", why);
     link->address++;
     if (!upstream_link_move(link, LINK_IDLE))
         return;

@@ -51,7 +51,9 @@ void upstream_session_drain(struct upstream_session *session) {
 
 static void on_goaway(struct pump *pump) {
     struct upstream_session *session = pump->user;
-    log_info("gateway %s: %s drains", session->upstream->config.name, pump->carrier->peer);
+    log_about(LOG_INFO,
+              ABOUT(.gateway = session->upstream->config.name, .peer = pump->carrier->peer),
+              "session drains");
     if (session->link)
         session->ops->goaway(session);
 }
@@ -65,8 +67,9 @@ static void established(struct upstream_session *session) {
     struct upstream *upstream = session->upstream;
     if (session->state != SESSION_NEW || !upstream_session_move(session, SESSION_ESTABLISHED))
         return;
-    log_info("gateway %s: session with %s begins", upstream->config.name,
-             session->pump->carrier->peer);
+    log_about(LOG_INFO,
+              ABOUT(.gateway = upstream->config.name, .peer = session->pump->carrier->peer),
+              "session begins");
     session->ops->established(session);
 }
 
@@ -120,9 +123,9 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     bool heard = pump_has_heard(pump) || upstream->config.n_addresses == 0 ||
                  (session->state == SESSION_ESTABLISHED && upstream->plain);
     if (heard || !session->link) /* else the link logs it, once */
-        log_at(error == SMUX_ERR_CLOSED ? LOG_INFO : LOG_WARNING,
-               "gateway %s: session with %s ended: %s", upstream->config.name, pump->carrier->peer,
-               why);
+        log_about(error == SMUX_ERR_CLOSED ? LOG_INFO : LOG_WARNING,
+                  ABOUT(.gateway = upstream->config.name, .peer = pump->carrier->peer),
+                  "session ended after %llu streams: %s", (unsigned long long)info.opened, why);
     upstream_session_move(session, SESSION_OVER);
     loop_timer_clear(upstream->reactor->loop, &session->timer);
     loop_discard(upstream->reactor->loop, &session->garbage, free_session);

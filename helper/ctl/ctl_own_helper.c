@@ -55,8 +55,8 @@ static void serve(const struct config *config, struct upstream_trust *trust, con
     static struct helper helper;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
-    if (log_open("smuxctl", "/dev/null", LOG_ERR) == 0 && begin(&helper, config, trust, path) &&
-        write(ready_fd, "", 1) == 1) {
+    if (log_open("smuxctl", "/dev/null", LOG_ERR, CONFIG_LOG_TEXT) == 0 &&
+        begin(&helper, config, trust, path) && write(ready_fd, "", 1) == 1) {
         close(ready_fd);
         loop_run(helper.reactor.loop);
     }

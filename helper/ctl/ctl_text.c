@@ -54,7 +54,7 @@ const char *ctl_since(long long since, char *out, size_t size) {
 const char *ctl_user(long long uid, char *out, size_t size) {
     static long long last_uid = -1;
     static char last[33]; /* a list is mostly of one user */
-    if (uid < 0) { /* not known */
+    if (uid < 0) {        /* not known */
         snprintf(out, size, "-");
         return out;
     }

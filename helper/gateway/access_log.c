@@ -206,8 +206,8 @@ void access_log_reopen(void) {
         flush_lines();
     int fd = open_target();
     if (fd < 0) {
-        log_error("access log %s cannot be opened again: %s", state.path ? state.path : "syslog",
-                  strerror(-fd));
+        log_about(LOG_ERR, ABOUT(.file = state.path), "access log %s: cannot be opened again: %s",
+                  state.path ? state.path : "syslog", strerror(-fd));
     } else {
         close(state.fd);
         state.fd = fd;

@@ -182,7 +182,7 @@ static void on_carrier(void *user, struct carrier *carrier, const struct carrier
         error = gateway_take(gateway, carrier, &source);
     if (error == 0)
         return;
-    log_few(&refused, LOG_ERR, "%s: carrier refused: %s", carrier->peer,
+    log_few(&refused, LOG_WARNING, ABOUT(.peer = carrier->peer), "carrier refused: %s",
             why ? why : strerror(-error));
     carrier_close(carrier);
 }

@@ -132,6 +132,7 @@ const struct key gateway_config_keys[] = {
      .restart = true},
     {LISTEN("socket-mode", socket_mode, key_mode), .by_default = "0600", .restart = true},
     {LISTEN("log-level", log_level, key_log_level), .by_default = "info"},
+    {LISTEN("log-format", log_format, key_log_format), .by_default = "text"},
     {LISTEN("log-file", log_file, log_file), .by_default = "stderr", .restart = true},
     {LISTEN("access-log", access_log, access_log), .restart = true},
     {0},

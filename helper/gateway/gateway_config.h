@@ -58,6 +58,7 @@ struct gateway_config {
     uint32_t workers;
     uint32_t socket_mode;                 /* of unix sockets */
     uint8_t log_level;                    /* enum config_log_level */
+    uint8_t log_format;                   /* enum config_log_format */
     char log_file[CONFIG_PATH_MAX + 1];   /* "stderr", "syslog" or a path */
     char access_log[CONFIG_PATH_MAX + 1]; /* "syslog" or a path; empty: none */
 };

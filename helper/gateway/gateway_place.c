@@ -68,8 +68,8 @@ static struct log_kind dismissed = {.what = "carriers closed to make room for ot
 
 static void dismiss(struct least *least) {
     struct gateway_session *session = least->session;
-    log_few(&dismissed, LOG_INFO, "%s: closed to make room for another carrier: %s",
-            session->pump->carrier->peer,
+    log_few(&dismissed, LOG_INFO, ABOUT(.peer = session->pump->carrier->peer),
+            "carrier closed to make room for another: %s",
             least->merit == MERIT_SILENT      ? "it has sent nothing"
             : least->merit == MERIT_NO_STREAM ? "it has opened no stream"
                                               : "its streams have ended");

@@ -84,6 +84,7 @@ static const struct program_option option_table[] = {
     {"user", 'u', "NAME", "become this user once all is open", 0, "user"},
     {"insecure", 0, NULL, "listen beyond loopback without TLS", 0, "insecure"},
     {"verbose", 'v', NULL, "log every connection", 0, "log-level"},
+    {"log-format", 0, "FORMAT", "text or json", 0, "log-format"},
     {"show-pin", 0, NULL, "print the pin of this gateway's key, and exit",
      offsetof(struct options, show_pin), NULL},
     {0}};
@@ -92,7 +93,7 @@ static const struct program smux_gateway = {
     .name = "smux-gateway",
     .version = SMUX_LIBRARY_VERSION,
     .synopsis = "[-c FILE] [--listen URL]... [--allow DESTINATIONS] [--workers N] [-u NAME] "
-                "[--insecure] [-v] [--show-pin]",
+                "[--insecure] [-v] [--log-format FORMAT] [--show-pin]",
     .options = option_table,
     .take = add_setting,
 };
@@ -111,8 +112,9 @@ static void free_config(struct gateway_config *config) {
     free(config);
 }
 
-static struct gateway_config *load_config(const struct options *options,
-                                          struct config_error *error) {
+/* All but what the files of secrets hold. */
+static struct gateway_config *parse_config(const struct options *options,
+                                           struct config_error *error) {
     struct gateway_config *config = malloc(sizeof *config);
     if (!config) {
         snprintf(error->text, sizeof error->text, "out of memory");
@@ -127,7 +129,16 @@ static struct gateway_config *load_config(const struct options *options,
         if (!good)
             snprintf(error->text, sizeof error->text, "command line: %.400s", setting.text);
     }
-    if (good && gateway_config_check(config, error) && gateway_trust_read(config, error))
+    if (good && gateway_config_check(config, error))
+        return config;
+    free_config(config);
+    return NULL;
+}
+
+static struct gateway_config *load_config(const struct options *options,
+                                          struct config_error *error) {
+    struct gateway_config *config = parse_config(options, error);
+    if (!config || gateway_trust_read(config, error))
         return config;
     free_config(config);
     return NULL;
@@ -163,7 +174,7 @@ static void terminate(struct process *process) {
         return;
     }
     process->draining = true;
-    log_info("draining");
+    log_info("draining, %u streams open", gateway_load(process->gateway).streams);
     describe(&process->pulse, status, sizeof status);
     service_stopping(status, stop_us(process->config));
     gateway_drain(process->gateway, process->config->drain_timeout_ms, on_drained, process);
@@ -186,10 +197,13 @@ static bool reload(struct process *process, struct config_error *error) {
     reopen_logs();
     struct gateway_config *config = load_config(process->options, error);
     if (!config) {
-        log_error("configuration not reloaded: %s", error->text);
+        const char *file = process->config->file;
+        log_about(LOG_ERR, ABOUT(.file = file, .line = config_error_line(error, file)),
+                  "configuration not reloaded: %s", error->text);
         return false;
     }
     log_set_level(config->log_level);
+    log_set_format(config->log_format);
     reactor_set_memory(&process->reactor, config->max_memory);
     gateway_reconfigure(process->gateway, config);
     if (config->tls) /* addresses stay as they are, and one may still be a tls:// one */
@@ -280,7 +294,7 @@ static int serve(struct options *options, struct gateway_config *config,
         error = gateway_listen(process.gateway, sockets->fd[worker][i], sockets->scheme[i],
                                &process.tls.layer);
     if (error) {
-        log_error("cannot start: %s (%s)", strerror(-error), why);
+        log_error("cannot start: %s: %s", why, strerror(-error));
         return 1;
     }
     if (!confine(options, config))
@@ -313,12 +327,28 @@ static int serve_worker(void *user, const struct worker_sockets *sockets, int wo
     if (config) {
         free_config(arguments->config);
     } else {
-        log_error("configuration of the start stays in force: %s", error.text);
+        log_about(LOG_ERR, ABOUT(.file = arguments->config->file),
+                  "configuration of the start stays in force: %s", error.text);
         config = arguments->config;
     }
     arguments->config = NULL; /* serve frees it */
     return serve(arguments->options, config, sockets, worker);
 }
+
+/* The supervisor, and through it later workers, log as the configuration says now. One that is
+ * invalid changes nothing, which the workers log. */
+static void reload_log(void *user) {
+    const struct serve_arguments *arguments = user;
+    struct config_error error;
+    struct gateway_config *config = parse_config(arguments->options, &error);
+    if (!config)
+        return;
+    log_set_level(config->log_level);
+    log_set_format(config->log_format);
+    free_config(config);
+}
+
+static const struct workers_ops workers_ops = {.serve = serve_worker, .reload = reload_log};
 
 /* What all workers are started with. */
 static bool keep_for_workers(struct options *options, const struct gateway_config *config,
@@ -336,9 +366,15 @@ static bool keep_for_workers(struct options *options, const struct gateway_confi
     return false;
 }
 
-/* Returns the exit status. */
+/* Returns the exit status. The key may have to be made first, which is logged. */
 static int show_pin(struct gateway_config *config) {
+    struct config_error error;
     char pin[TLS_PIN_SIZE];
+    log_open("smux-gateway", "stderr", config->log_level, config->log_format);
+    if (!gateway_trust_read(config, &error)) {
+        free_config(config);
+        return complain(error.text);
+    }
     bool shown = config->tls && tls_context_pin(config->tls, pin) && puts(pin) >= 0;
     free_config(config);
     return shown ? 0 : complain("no pin to show: expected key in [listen] and a tls:// address");
@@ -346,7 +382,7 @@ static int show_pin(struct gateway_config *config) {
 
 /* False after saying what cannot be opened. */
 static bool open_logs(const struct gateway_config *config) {
-    int error = log_open("smux-gateway", config->log_file, config->log_level);
+    int error = log_open("smux-gateway", config->log_file, config->log_level, config->log_format);
     if (error) {
         fprintf(stderr, "smux-gateway: log-file %s: %s\n", config->log_file, strerror(-error));
         return false;
@@ -379,7 +415,7 @@ int gateway_process(int argc, char **argv) {
         return status;
     if (!options.show_pin && !meet_service_manager())
         return 2;
-    struct gateway_config *config = load_config(&options, &error);
+    struct gateway_config *config = parse_config(&options, &error);
     if (!config)
         return complain(error.text);
     if (options.show_pin)
@@ -392,6 +428,10 @@ int gateway_process(int argc, char **argv) {
         free_config(config);
         return 2;
     }
+    if (!gateway_trust_read(config, &error)) { /* which logs */
+        free_config(config);
+        return complain(error.text);
+    }
     inherited_lift_limits();
     inherited_log();
     if (!config->core_dumps)
@@ -402,7 +442,7 @@ int gateway_process(int argc, char **argv) {
     struct serve_arguments arguments = {&options, config};
     if (config->workers == 1)
         return serve(&options, config, &sockets, 0);
-    status = workers_supervise(&sockets, (int)config->workers, stop_us(config), serve_worker,
+    status = workers_supervise(&sockets, (int)config->workers, stop_us(config), &workers_ops,
                                &arguments);
     free_config(arguments.config);
     return status;

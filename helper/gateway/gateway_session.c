@@ -129,9 +129,9 @@ void gateway_session_know(struct gateway_session *session) {
     if (why)
         pump_fail(pump, SMUX_ERR_CLOSED, why);
     else if (!session->known && *carrier_identity(pump->carrier))
-        log_info("%s: session begins", pump->carrier->peer);
+        log_about(LOG_INFO, ABOUT(.peer = pump->carrier->peer), "session begins");
     else if (!session->known)
-        log_few(&begun, LOG_INFO, "%s: session begins", pump->carrier->peer);
+        log_few(&begun, LOG_INFO, ABOUT(.peer = pump->carrier->peer), "session begins");
     session->known |= !why;
     look_at_stranger(session);
 }
@@ -143,17 +143,18 @@ static void on_ready(struct pump *pump) {
 static void on_closed(struct pump *pump, int error, const char *why) {
     struct gateway_session *session = pump->user;
     struct gateway_sessions *sessions = session->sessions;
+    const struct log_subject about = {.peer = pump->carrier->peer};
     smux_session_info info;
     smux_session_get_info(pump->session, &info);
     bool usual = error == SMUX_ERR_CARRIER || error == SMUX_ERR_CLOSED;
     if (!session->known)
-        log_few(&refused, LOG_WARNING, "%s: session refused: %s", pump->carrier->peer, why);
+        log_few(&refused, LOG_WARNING, &about, "session refused: %s", why);
     else if (is_stranger(session))
-        log_few(&silent, usual ? LOG_INFO : LOG_WARNING, "%s: session ended after 0 streams: %s",
-                pump->carrier->peer, why);
+        log_few(&silent, usual ? LOG_INFO : LOG_WARNING, &about,
+                "session ended after 0 streams: %s", why);
     else
-        log_at(usual ? LOG_INFO : LOG_WARNING, "%s: session ended after %llu streams: %s",
-               pump->carrier->peer, (unsigned long long)info.accepted, why);
+        log_about(usual ? LOG_INFO : LOG_WARNING, &about, "session ended after %llu streams: %s",
+                  (unsigned long long)info.accepted, why);
     list_remove(&session->link);
     handshakes_leave(&sessions->handshakes, &session->handshake);
     change_client(session, NULL);

@@ -68,8 +68,8 @@ static void count_streams(struct gateway_session *session, int change) {
 static void on_ended(struct relay *relay, enum relay_reason reason, int error) {
     struct target *target = container_of(relay, struct target, relay);
     if (reason == RELAY_SOCKET_RESET)
-        log_debug("%s: target connection ended: %s", target->session->pump->carrier->peer,
-                  strerror(-error));
+        log_about(LOG_DEBUG, ABOUT(.peer = target->session->pump->carrier->peer),
+                  "connection to the target ended: %s", strerror(-error));
     access_record_end(target->record, target->session, relay, reason, error);
     target->record = NULL;
     move(target, TARGET_OVER);
@@ -122,8 +122,10 @@ static int error_for_client(int error) {
 static void refuse(struct target *target, int error, const char *why) {
     char what[SOCKS5_NAME_MAX + 8];
     describe(target->opening, what, sizeof what);
-    log_info("%s: stream %u to %s refused: %s", target->relay.pump->carrier->peer,
-             smux_stream_id(target->relay.stream), what, why);
+    log_about(LOG_INFO,
+              ABOUT(.peer = target->relay.pump->carrier->peer,
+                    .stream = smux_stream_id(target->relay.stream), .destination = what),
+              "connect to %s failed: %s", what, why);
     access_record_failed(target->record, error == SOCKS5_DENIED ? "denied" : "failed", why);
     answer(target, error_for_client(error), NULL);
     relay_hang_up(&target->relay);
@@ -389,8 +391,10 @@ static void open_destination(struct target *target) {
 
 static void bad_request(struct target *target) {
     struct socks5_server *socks = &target->opening->socks;
-    log_info("%s: stream %u: bad SOCKS5 request: %s", target->relay.pump->carrier->peer,
-             smux_stream_id(target->relay.stream), socks->why);
+    log_about(LOG_INFO,
+              ABOUT(.peer = target->relay.pump->carrier->peer,
+                    .stream = smux_stream_id(target->relay.stream)),
+              "bad SOCKS5 request: %s", socks->why);
     access_record_failed(target->record, "bad-request", socks->why);
     if (socks->reply) {
         uint8_t message[SOCKS5_REPLY_MAX];
@@ -431,8 +435,10 @@ static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
 
 static void on_request_timeout(struct loop_timer *timer) {
     struct target *target = container_of(timer, struct opening, timer)->target;
-    log_info("%s: stream %u: no SOCKS5 request within 30 s", target->relay.pump->carrier->peer,
-             smux_stream_id(target->relay.stream));
+    log_about(LOG_INFO,
+              ABOUT(.peer = target->relay.pump->carrier->peer,
+                    .stream = smux_stream_id(target->relay.stream)),
+              "no SOCKS5 request within 30 s");
     relay_abort(&target->relay, -ETIMEDOUT);
 }
 

@@ -21,7 +21,8 @@ static bool make_key(const struct gateway_config *config, char *why, size_t size
         return true;
     if (!tls_key_create(config->key, "smux-gateway", pin, why, size))
         return false;
-    log_info("%s: made a key, with pin %s", config->key, pin);
+    log_about(LOG_INFO, ABOUT(.file = config->key), "%s: made a key, with pin %s", config->key,
+              pin);
     return true;
 }
 

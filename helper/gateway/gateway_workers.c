@@ -48,7 +48,7 @@ static int open_one(const struct gateway_config *config, int i, int first) {
 }
 
 static void say_listening(const struct gateway_config *config, int i, const char *text) {
-    log_info("listening on %s", text);
+    log_info("listening at %s", text);
     if (gateway_config_is_exposed(&config->address[i]))
         log_warn("%s has no TLS (insecure = yes): everyone on the way can read and change what it "
                  "carries, and whoever reaches it can use it",
@@ -82,7 +82,7 @@ bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_co
 struct supervisor {
     struct worker_sockets *sockets;
     int workers;
-    int (*serve)(void *user, const struct worker_sockets *sockets, int worker);
+    const struct workers_ops *ops;
     void *user;
     pid_t pid[WORKERS_MAX];           /* 0: not running */
     uint64_t started_us[WORKERS_MAX]; /* loop_clock_us; 0: never */
@@ -107,7 +107,7 @@ static int start_worker(struct supervisor *supervisor, int w) {
     supervisor->started_us[w] = loop_clock_us();
     __atomic_store_n(&supervisor->beat[w], supervisor->started_us[w], __ATOMIC_RELAXED);
     if (pid < 0) {
-        log_error("worker %d: fork: %s", w, strerror(errno));
+        log_error("worker %d cannot be started: %s", w, strerror(errno));
         return -1;
     }
     if (pid > 0) {
@@ -121,7 +121,7 @@ static int start_worker(struct supervisor *supervisor, int w) {
     close_others(supervisor, w);
     service_notify_close();
     own_beat = &supervisor->beat[w];
-    return supervisor->serve(supervisor->user, supervisor->sockets, w);
+    return supervisor->ops->serve(supervisor->user, supervisor->sockets, w);
 }
 
 static void reap(struct supervisor *supervisor) {
@@ -245,6 +245,8 @@ static void on_signal(struct supervisor *supervisor, int signo) {
         log_reopen();
         access_log_reopen(); /* for later workers */
     }
+    if (signo == SIGHUP)
+        supervisor->ops->reload(supervisor->user);
     pass_on(supervisor, signo);
     if (signo == SIGHUP && !supervisor->ending)
         service_ready(describe(supervisor, status, sizeof status));
@@ -271,9 +273,9 @@ static int supervise(struct supervisor *supervisor) {
 }
 
 int workers_supervise(struct worker_sockets *sockets, int workers, uint64_t drain_us,
-                      int (*serve)(void *, const struct worker_sockets *, int), void *user) {
+                      const struct workers_ops *ops, void *user) {
     struct supervisor supervisor = {
-        .sockets = sockets, .workers = workers, .serve = serve, .user = user, .drain_us = drain_us};
+        .sockets = sockets, .workers = workers, .ops = ops, .user = user, .drain_us = drain_us};
     size_t size = sizeof *supervisor.beat * (size_t)workers;
     supervisor.beat = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (supervisor.beat == MAP_FAILED) {

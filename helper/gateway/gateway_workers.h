@@ -21,16 +21,22 @@ struct worker_sockets {
  * listens. False after logging what failed. */
 bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_config *config);
 
-/* Runs `serve` in `workers` processes and replaces those that die, at most one a second each;
+/* What the supervisor does not do itself. */
+struct workers_ops {
+    /* In a worker, whose sockets it owns: returns the exit status. */
+    int (*serve)(void *user, const struct worker_sockets *sockets, int worker);
+    /* In the supervisor, on SIGHUP: reads anew what it uses itself. */
+    void (*reload)(void *user);
+};
+
+/* Runs ops->serve in `workers` processes and replaces those that die, at most one a second each;
  * passes SIGHUP, SIGTERM and SIGINT on. Returns the exit status when all have ended after a
- * SIGTERM, which may take `drain_us`. In the worker, `serve` owns the sockets of that number and
- * returns its exit status.
+ * SIGTERM, which may take `drain_us`, and a worker's in the worker.
  *
  * Speaks to the service manager for all of them (service_notify.h). If that has a watchdog, a
  * worker that has not set its beat for that time is killed, and replaced. */
 int workers_supervise(struct worker_sockets *sockets, int workers, uint64_t drain_us,
-                      int (*serve)(void *user, const struct worker_sockets *sockets, int worker),
-                      void *user);
+                      const struct workers_ops *ops, void *user);
 
 /* In a worker: where it has to say that it is alive (service_pulse_start). NULL elsewhere. */
 uint64_t *worker_beat(void);

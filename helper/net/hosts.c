@@ -50,7 +50,7 @@ void hosts_update(struct hosts *hosts, const char *path) {
     if (fd >= 0)
         close(fd);
     if (error)
-        log_error("%s: cannot be read: %s", path, strerror(-error));
+        log_about(LOG_ERR, ABOUT(.file = path), "%s: cannot be read: %s", path, strerror(-error));
 }
 
 void hosts_fini(struct hosts *hosts) {

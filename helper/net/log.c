@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,23 +26,27 @@ struct user_budget {
 static struct {
     const char *ident;
     char *path; /* NULL: stderr or syslog */
-    bool to_syslog;
+    bool to_syslog, to_journal;
     int fd;
     int level;
+    enum config_log_format format;
     struct log_budget own, users; /* of the process, and of all users together */
     struct log_kind *kinds;       /* of which a line was written or suppressed */
     struct user_budget user[USERS_MAX];
 } state = {.ident = "smux", .fd = STDERR_FILENO, .level = LOG_INFO};
 
-static const struct {
-    const char *name;
-    int level;
-} level_names[] = {
-    {"error", LOG_ERR}, {"warn", LOG_WARNING}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
+/* Whether this is the stream that systemd has opened to its journal. */
+static bool is_journal(int fd) {
+    const char *stream = getenv("JOURNAL_STREAM");
+    char own[48];
+    struct stat st;
+    if (!stream || fstat(fd, &st) < 0)
+        return false;
+    snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    return strcmp(own, stream) == 0;
+}
 
-#define LEVEL_COUNT (sizeof level_names / sizeof *level_names)
-
-int log_open(const char *ident, const char *target, int level) {
+int log_open(const char *ident, const char *target, int level, enum config_log_format format) {
     bool to_syslog = strcmp(target, "syslog") == 0;
     bool to_stderr = strcmp(target, "stderr") == 0;
     char *path = NULL;
@@ -57,9 +62,11 @@ int log_open(const char *ident, const char *target, int level) {
     free(state.path);
     state.ident = ident;
     state.level = level;
+    state.format = format;
     state.path = path;
     state.fd = fd;
     state.to_syslog = to_syslog;
+    state.to_journal = to_stderr && is_journal(fd);
     if (to_syslog)
         openlog(ident, LOG_PID | LOG_NDELAY, LOG_DAEMON);
     return 0;
@@ -70,7 +77,8 @@ void log_reopen(void) {
         return;
     int fd = file_open(state.path, FILE_APPEND);
     if (fd < 0) {
-        log_error("log file %s cannot be opened again: %s", state.path, strerror(-fd));
+        log_about(LOG_ERR, ABOUT(.file = state.path), "log file %s: cannot be opened again: %s",
+                  state.path, strerror(-fd));
         return;
     }
     close(state.fd);
@@ -81,11 +89,8 @@ void log_set_level(int level) {
     state.level = level;
 }
 
-static const char *level_name(int level) {
-    for (size_t i = 0; i < LEVEL_COUNT; i++)
-        if (level_names[i].level == level)
-            return level_names[i].name;
-    return "error";
+void log_set_format(enum config_log_format format) {
+    state.format = format;
 }
 
 bool log_wants(int level) {
@@ -94,29 +99,35 @@ bool log_wants(int level) {
 
 void log_stamp(char out[LOG_STAMP_SIZE]) {
     struct timespec now;
-    struct tm tm;
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    size_t len = strftime(out, LOG_STAMP_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out + len, LOG_STAMP_SIZE - len, ".%03ldZ", now.tv_nsec / 1000000);
+    log_stamp_of(out, &now, 3);
 }
 
-static void put_line(int level, const char *text) {
-    char line[1400], stamp[LOG_STAMP_SIZE];
+/* A log that cannot be written is not reported anywhere. */
+static void put_event(const struct log_event *event) {
+    struct log_line line = {.len = 0};
+    if (state.to_journal)
+        line.len = (size_t)sprintf(line.text, "<%d>", event->level);
+    if (state.format == CONFIG_LOG_JSON)
+        log_line_json(&line, event);
+    else if (state.to_journal || state.to_syslog)
+        log_line_message(&line, event);
+    else
+        log_line_text(&line, event);
     if (state.to_syslog) {
-        syslog(level, "%s", text);
+        syslog(event->level, "%.*s", (int)line.len, line.text);
         return;
     }
-    log_stamp(stamp);
-    int len = snprintf(line, sizeof line, "%s %s[%d] %s: %s\n", stamp, state.ident, (int)getpid(),
-                       level_name(level), text);
-    if (len >= (int)sizeof line) {
-        len = sizeof line - 1;
-        line[len - 1] = '\n';
-    }
-    /* A log that cannot be written is not reported anywhere. */
-    ssize_t written = write(state.fd, line, (size_t)len);
+    line.text[line.len++] = '\n';
+    ssize_t written = write(state.fd, line.text, line.len);
     (void)written;
+}
+
+static void put_line(int level, const struct log_subject *about, const char *text) {
+    struct log_event event = {
+        .level = level, .program = state.ident, .pid = getpid(), .about = about, .message = text};
+    clock_gettime(CLOCK_REALTIME, &event.when);
+    put_event(&event);
 }
 
 /* ---- Budgets ---- */
@@ -146,21 +157,21 @@ static void begin_second(uint64_t now) {
         if (!roll(&user->budget, now, &missed))
             continue;
         snprintf(text, sizeof text, "%u lines about uid %u suppressed", missed, user->uid);
-        put_line(LOG_WARNING, text);
+        put_line(LOG_WARNING, NULL, text);
     }
     if (roll(&state.users, now, &missed)) {
         snprintf(text, sizeof text, "%u lines about users suppressed", missed);
-        put_line(LOG_WARNING, text);
+        put_line(LOG_WARNING, NULL, text);
     }
     for (struct log_kind *kind = state.kinds; kind; kind = kind->next) {
         if (!roll(&kind->budget, now, &missed))
             continue;
         snprintf(text, sizeof text, "%u lines suppressed: %s", missed, kind->what);
-        put_line(LOG_WARNING, text);
+        put_line(LOG_WARNING, NULL, text);
     }
     if (roll(&state.own, now, &missed)) {
         snprintf(text, sizeof text, "%u lines suppressed", missed);
-        put_line(LOG_WARNING, text);
+        put_line(LOG_WARNING, NULL, text);
     }
 }
 
@@ -197,33 +208,47 @@ static bool admit_user(unsigned uid) {
 
 /* ---- Lines ---- */
 
-static void log_text(int level, const char *format, va_list args)
-    __attribute__((format(printf, 2, 0)));
+#define MESSAGE_MAX 1200
 
-static void log_text(int level, const char *format, va_list args) {
-    char text[1200];
-    vsnprintf(text, sizeof text, format, args);
-    /* Names come from untrusted peers, so control characters are replaced: a line stays one
-     * line. */
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-    put_line(level, text);
+static void log_text(int level, const struct log_subject *about, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+static void log_text(int level, const struct log_subject *about, const char *format, va_list args) {
+    char text[MESSAGE_MAX];
+    if (vsnprintf(text, sizeof text, format, args) >= MESSAGE_MAX)
+        memcpy(text + sizeof text - sizeof "...", "...", sizeof "...");
+    put_line(level, about, text);
 }
 
-void log_at(int level, const char *format, ...) {
+static void log_own(int level, const struct log_subject *about, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+static void log_own(int level, const struct log_subject *about, const char *format, va_list args) {
     int saved = errno;
-    va_list args;
-    if (!log_wants(level))
-        return;
     begin_line();
     if (spend(&state.own, LOG_LINES_PER_SECOND)) {
         errno = saved;
-        va_start(args, format);
-        log_text(level, format, args);
-        va_end(args);
+        log_text(level, about, format, args);
     }
     errno = saved;
+}
+
+void log_at(int level, const char *format, ...) {
+    va_list args;
+    if (!log_wants(level))
+        return;
+    va_start(args, format);
+    log_own(level, NULL, format, args);
+    va_end(args);
+}
+
+void log_about(int level, const struct log_subject *about, const char *format, ...) {
+    va_list args;
+    if (!log_wants(level))
+        return;
+    va_start(args, format);
+    log_own(level, about, format, args);
+    va_end(args);
 }
 
 static bool admit_kind(struct log_kind *kind) {
@@ -235,7 +260,8 @@ static bool admit_kind(struct log_kind *kind) {
     return spend(&kind->budget, LOG_KIND_LINES_PER_SECOND);
 }
 
-void log_few(struct log_kind *kind, int level, const char *format, ...) {
+void log_few(struct log_kind *kind, int level, const struct log_subject *about, const char *format,
+             ...) {
     int saved = errno;
     va_list args;
     if (!log_wants(level))
@@ -244,22 +270,24 @@ void log_few(struct log_kind *kind, int level, const char *format, ...) {
     if (admit_kind(kind)) {
         errno = saved;
         va_start(args, format);
-        log_text(level, format, args);
+        log_text(level, about, format, args);
         va_end(args);
     }
     errno = saved;
 }
 
-void log_of(unsigned uid, int level, const char *format, ...) {
+void log_of(int level, const struct log_subject *about, const char *format, ...) {
     int saved = errno;
     va_list args;
     if (!log_wants(level))
         return;
     begin_line();
-    if (admit_user(uid)) {
+    if (admit_user(about->uid)) {
         errno = saved;
         va_start(args, format);
-        log_text(level, format, args);
+        struct log_subject whole = *about;
+        whole.has_uid = true;
+        log_text(level, &whole, format, args);
         va_end(args);
     }
     errno = saved;

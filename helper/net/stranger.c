@@ -228,12 +228,12 @@ static bool submit(struct pool *pool, uid_t uid, struct job what) {
 
 void stranger_close(int fd, uid_t uid) {
     if (fd >= 0 && !submit(&admitted, uid, (struct job){.fd = fd, .done = -1}))
-        log_error("a descriptor of uid %u stays open: out of memory", (unsigned)uid);
+        log_of(LOG_ERR, ABOUT(.uid = uid), "a descriptor stays open: out of memory");
 }
 
 void stranger_refuse(int fd, uid_t uid) {
     if (!submit(&refused, uid, (struct job){.fd = fd, .done = -1}))
-        log_error("a descriptor of uid %u stays open: out of memory", (unsigned)uid);
+        log_of(LOG_ERR, ABOUT(.uid = uid), "a descriptor stays open: out of memory");
 }
 
 bool stranger_set_sndbuf(int fd, uid_t uid, int sndbuf, int done) {

@@ -168,9 +168,10 @@ static void dispatch(struct pump *pump, const smux_event *event) {
         break;
     case SMUX_EVENT_RESET:
         if (event->error == SMUX_ERR_OVERRUN)
-            log_warn("%s: stream %u reset: its reader has paused, and the unread data of all "
-                     "streams has reached max-receive-buffer",
-                     pump->carrier->peer, smux_stream_id(event->stream));
+            log_about(LOG_WARNING,
+                      ABOUT(.peer = pump->carrier->peer, .stream = smux_stream_id(event->stream)),
+                      "stream reset: its reader has paused, and the unread data of all streams has "
+                      "reached max-receive-buffer");
         if (sink)
             sink->ops->reset(sink, event->error);
         break;

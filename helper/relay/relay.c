@@ -180,7 +180,10 @@ static void writing_failed(struct relay *relay, int error) {
 /* Acts on the outcome of a write that is not 0 (relay_internal.h). */
 static void write_failed(struct relay *relay, int outcome) {
     if (outcome == -ENOMEM) {
-        log_warn("stream reset: out of memory for data its reader does not take");
+        log_about(LOG_WARNING,
+                  ABOUT(.peer = relay->pump ? relay->pump->carrier->peer : NULL,
+                        .stream = relay->stream ? smux_stream_id(relay->stream) : 0),
+                  "stream reset: out of memory for data its reader does not take");
         relay_finish(relay, RELAY_GIVEN_UP, outcome);
     } else if (outcome != -EAGAIN) {
         writing_failed(relay, outcome);

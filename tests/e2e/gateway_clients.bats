@@ -90,7 +90,7 @@ identity = user:root" start_gateway
     wait_until "the helper" helper_answers
     run -0 as_user nobody "$BUILD/smuxctl" -c "$smuxshim_conf" connect 127.0.0.1 "$peer_port" </dev/null
     assert grep -q "uid=$(id -u nobody) (other): session begins" gateway.log
-    assert grep -q "uid=0 (tester): stream [0-9]* to 127.0.0.1:$peer_port refused: not in the allow list" gateway.log
+    assert grep -q "uid=0 (tester): stream [0-9]*: connect to 127.0.0.1:$peer_port failed: not in the allow list" gateway.log
 }
 
 @test "a client's own allow list stands in place of the one of [listen]" {
@@ -138,7 +138,7 @@ max-streams = 2"
     wait_until "two streams" eval '[ "$(streams_now)" = 2 ]'
     run dial
     assert_output "$too_many"
-    assert grep -q "(tester): stream [0-9]* to 127.0.0.1:$peer_port refused: too many streams of the client (max-streams)" gateway.log
+    assert grep -q "(tester): stream [0-9]*: connect to 127.0.0.1:$peer_port failed: too many streams of the client (max-streams)" gateway.log
     reload 's/max-streams = 2/max-streams = 3/'
     run -0 dial
 }
@@ -154,7 +154,7 @@ max-connects-per-second = 5"
     done
     # Five at once, and five more for each second that the loop takes, the last one included.
     [ $n -ge 5 ] && [ $n -le $((5 + 5 * (SECONDS + 1))) ] && [ $n -lt 40 ] || fail "$n of 40 connections"
-    assert grep -q '(tester): stream [0-9]* to .* refused: too many connections of the client in a second (max-connects-per-second)' gateway.log
+    assert grep -q '(tester): stream [0-9]*: connect to .* failed: too many connections of the client in a second (max-connects-per-second)' gateway.log
     sleep 1
     run -0 dial
 }

@@ -174,7 +174,7 @@ print(*(where(address) for address in known + known))' "$P"
     assert_equal "$(where two.db.example)" 192.0.2.1
     assert_equal "$(where far.db.example)" "smuxctl: Permission denied"
     assert_equal "$(where no-such.db.example)" "smuxctl: Permission denied"
-    assert grep -q 'no-such.db.example:.* refused: the name cannot be resolved' gateway.log
+    assert grep -q 'connect to no-such.db.example:.* failed: the name cannot be resolved' gateway.log
     # For a name that a rule lists, the answer may say whether it exists.
     assert_equal "$(where x.db.internal)" "smuxctl: No route to host"
 }

@@ -38,7 +38,7 @@ with_gateway() {
     with_gateway 'max-sessions = 64' 'max-sessions-per-source = 64'
     hold idle 127.0.0.2 64 hello
     run -0 dial
-    run -0 grep -c 'closed to make room for another carrier: it has opened no stream' "$BATS_TEST_TMPDIR/gateway.log"
+    run -0 grep -c 'carrier closed to make room for another: it has opened no stream' "$BATS_TEST_TMPDIR/gateway.log"
     assert_output 1
 }
 
@@ -46,7 +46,7 @@ with_gateway() {
     with_gateway 'max-sessions = 64' 'max-sessions-per-source = 64'
     hold idle 127.0.0.2 64 silent
     run -0 dial
-    run -0 grep -c 'closed to make room for another carrier: it has sent nothing' "$BATS_TEST_TMPDIR/gateway.log"
+    run -0 grep -c 'carrier closed to make room for another: it has sent nothing' "$BATS_TEST_TMPDIR/gateway.log"
     assert_output 1
 }
 

@@ -30,7 +30,7 @@ with_gateway_allowing() {
     assert_failure
     assert_output "$denied"
     run cat "$BATS_TEST_TMPDIR/gateway.log"
-    assert_output --regexp "stream [0-9]+ to 127.0.0.1:$peer_port refused: not in the allow list"
+    assert_output --regexp "stream [0-9]+: connect to 127.0.0.1:$peer_port failed: not in the allow list"
 }
 
 @test "an empty allow list allows nothing" {

@@ -230,7 +230,7 @@ END
     attack "$socket" junk 3000
     fails
     assert grep -q "connect to 127.0.0.1:$closed_port" "$BATS_TEST_TMPDIR/helper.log"
-    assert [ "$(grep -c 'uid 65534: refused' "$BATS_TEST_TMPDIR/helper.log")" -lt 1500 ]
+    assert [ "$(grep -c 'uid 65534: request refused' "$BATS_TEST_TMPDIR/helper.log")" -lt 1500 ]
 }
 
 @test "a user has at most max-streams-per-user connections, and others have theirs" {

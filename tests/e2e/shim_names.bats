@@ -480,7 +480,7 @@ print(eai('n3.db.internal', P), error('10.99.0.14'))"
     assert_line --index 1 "True"
     assert_line --index 2 "True"
     assert_line --index 3 "10.99.0.4 EHOSTUNREACH"
-    grep -q '10.99.0.0/28 is used up: "more.db.internal" gets no address' helper.log
+    grep -q '"more.db.internal" gets no address: 10.99.0.0/28 is used up' helper.log
     alive "$helper_pid"
 }
 
@@ -584,7 +584,7 @@ print([eai(f'n{i}.db.internal', P)[:4] for i in range(5)])
 print(where('$a'), eai('a.db.internal', P) == '$a')"
     assert_line --index 0 "['198.', '198.', '198.', 'EAI_', 'EAI_']"
     assert_line --index 1 "127.0.0.3 True"
-    grep -q 'uid 65534 has 3 names, its limit (max-per-user): "n3.db.internal" gets no address' helper.log
+    grep -q 'uid 65534: "n3.db.internal" gets no address: the user has 3 names, the limit (max-per-user)' helper.log
     run ask "print(eai('n9.db.internal', P)[:4])"
     assert_output "198."
 }
@@ -599,7 +599,7 @@ print(where('$a'), eai('a.db.internal', P) == '$a')"
         /usr/bin/python3 -c "$prelude
 print(eai('a.db.internal', P) == eai('a.invalid', P))"
     assert_output True
-    grep -q 'uid 65534: refused: the user is not among allow-users' helper.log
+    grep -q 'uid 65534: request refused: the user is not among allow-users' helper.log
     run ctl names
     assert_output ""
 }

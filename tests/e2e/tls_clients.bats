@@ -96,16 +96,16 @@ said() { grep -qE "127\.0\.0\.1:[0-9]+ \($1\): $2" gateway.log; }
     local holder=$!
     wait_until "a stream" eval '[ "$(streams_now)" = 1 ]'
     run -1 ask 1
-    said by-secret "stream [0-9]+ to 127.0.1.1:$target refused: too many streams of the client \(max-streams\)"
+    said by-secret "stream [0-9]+: connect to 127.0.1.1:$target failed: too many streams of the client \(max-streams\)"
     for way in 1 2 3 4 5 6; do ask 2 >/dev/null 2>&1 || true; done
-    said by-pin "stream [0-9]+ to 127.0.1.2:$target refused: too many connections of the client in a second"
+    said by-pin "stream [0-9]+: connect to 127.0.1.2:$target failed: too many connections of the client in a second"
     begin=$(date +%s%3N)
     [ "$(ask 3 250000 | wc -c)" -gt 250000 ]
     [ $(($(date +%s%3N) - begin)) -gt 1400 ] || fail "250,000 bytes in $(($(date +%s%3N) - begin)) ms"
     sed -i "s/^destinations = 127.0.1.4/&, 127.0.1.9/" "$smuxshim_conf"
     ctl reload
     run -1 ctl connect 127.0.1.9 "$target" <<<x0
-    said by-name "stream [0-9]+ to 127.0.1.9:$target refused: not in the allow list"
+    said by-name "stream [0-9]+: connect to 127.0.1.9:$target failed: not in the allow list"
     wait "$holder"
 }
 

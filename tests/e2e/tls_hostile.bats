@@ -104,7 +104,7 @@ while True:
     cmp got.1 truth
     for ((i = 2; i <= n; i++)); do
         cmp -n "$(stat -c %s got.$i)" got.$i truth || fail "${ways[i - 1]}: it is not what was sent"
-        grep -qE "gateway ${ways[i - 1]}: session with .* ended: carrier lost: (a record was changed on its way|the gateway got a record that was changed on its way|cut off: .*|Broken pipe|Connection reset by peer)" helper.log ||
+        grep -qE "gateway ${ways[i - 1]}: .*: session ended after [0-9]+ streams: carrier lost: (a record was changed on its way|the gateway got a record that was changed on its way|cut off: .*|Broken pipe|Connection reset by peer)" helper.log ||
             fail "${ways[i - 1]}: $(grep "gateway ${ways[i - 1]}: " helper.log)"
     done
     refute grep -q changed origin.log
@@ -135,7 +135,7 @@ garbage 4 ECONNRESET
 version 4 ECONNRESET
 unasked 4 end"
     for what in cut notify shorter garbage version; do
-        assert_equal "$what $(grep -c "gateway $what: session with tls://127.0.0.1:[0-9]* ended: " helper.log)" "$what 1"
+        assert_equal "$what $(grep -c "gateway $what: tls://127.0.0.1:[0-9]*: session ended after [0-9]* streams: " helper.log)" "$what 1"
     done
     run -0 ctl status
 }

@@ -28,7 +28,7 @@ static void prepare(void) {
     snprintf(socket_path, sizeof(socket_path), "%s/smuxshim-helper.sock", folder);
     snprintf(file, sizeof(file), "%s/" NAME_FILE, folder);
     snprintf(next_file, sizeof(next_file), "%s.next", file);
-    MUST(log_open("fuzz", "/dev/null", LOG_ERR) == 0);
+    MUST(log_open("fuzz", "/dev/null", LOG_ERR, CONFIG_LOG_TEXT) == 0);
 }
 
 static void tidy(void) {

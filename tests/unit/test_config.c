@@ -37,21 +37,21 @@ static void refused(const char *text, const char *where, const char *why) {
 static void everything_can_be_set(void **state) {
     char text[300];
     (void)state;
-    parse(
-        "\xef\xbb\xbf# a comment\n"
-        "[gateway  far ]\n"
-        "address = tcp://gw.example.net:7443, unix:///run/gw.sock   ; two\n"
-        "    tls://[2001:db8::1]:443\n"
-        "version = 1\nconnections = 4\nkeepalive-interval = 0\nmax-frame-size = 32k\n"
-        "psk = /etc/secret # not here\n"
-        "\r\n"
-        "[route  db]\r\n"
-        "  destinations = 10.0.0.0/8:5432,\n"
-        "     10.1.2.3\n"
-        "  gateway = far\n"
-        "[helper]\n"
-        "socket = /run/x/smuxshim-helper.sock\nsocket-mode = 0666\n"
-        "allow-users = www-data  1000,root\nautostart = no\nlog-level = debug\nmax-streams = 7\n");
+    parse("\xef\xbb\xbf# a comment\n"
+          "[gateway  far ]\n"
+          "address = tcp://gw.example.net:7443, unix:///run/gw.sock   ; two\n"
+          "    tls://[2001:db8::1]:443\n"
+          "version = 1\nconnections = 4\nkeepalive-interval = 0\nmax-frame-size = 32k\n"
+          "psk = /etc/secret # not here\n"
+          "\r\n"
+          "[route  db]\r\n"
+          "  destinations = 10.0.0.0/8:5432,\n"
+          "     10.1.2.3\n"
+          "  gateway = far\n"
+          "[helper]\n"
+          "socket = /run/x/smuxshim-helper.sock\nsocket-mode = 0666\n"
+          "allow-users = www-data  1000,root\nautostart = no\nlog-level = debug\nlog-format = "
+          "json\nmax-streams = 7\n");
     const struct config_gateway *gateway = config_gateway(&config, "far");
     assert_non_null(gateway);
     assert_int_equal(gateway->n_addresses, 3);
@@ -72,6 +72,7 @@ static void everything_can_be_set(void **state) {
     assert_string_equal(config.helper.allow_users, "www-data,1000,root");
     assert_false(config.helper.autostart);
     assert_int_equal(config.helper.log_level, CONFIG_LOG_DEBUG);
+    assert_int_equal(config.helper.log_format, CONFIG_LOG_JSON);
     assert_int_equal(config.helper.max_streams, 7);
 }
 

@@ -153,6 +153,7 @@ static const struct {
     {"[listen]\nmax-receive-buffer = 0\n", "max-receive-buffer: expected a size"},
     {"[listen]\nmax-streams = 0\n", "max-streams: expected a number from 1 to 1000000"},
     {"[listen]\nsocket-mode = 999\n", "socket-mode: expected an octal mode"},
+    {"[listen]\nlog-format = xml\n", "log-format: expected text or json, not \"xml\""},
     {"[listen]\nlog-level = loud\n", "log-level: expected error, warn, info or debug"},
     {"[listen]\nlog-file = here\n", "log-file: expected stderr, syslog or an absolute path"},
     {"[listen]\naccess-log = stderr\n", "access-log: expected syslog or an absolute path"},

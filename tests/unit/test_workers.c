@@ -66,6 +66,8 @@ static pid_t next_worker(int from) {
     return pid;
 }
 
+static const struct workers_ops ops = {.serve = serve};
+
 static void dead_workers_are_replaced_while_the_wall_clock_steps_back(void **state) {
     static struct worker_sockets sockets; /* none: these workers need no port */
     int tell[2], status;
@@ -76,7 +78,7 @@ static void dead_workers_are_replaced_while_the_wall_clock_steps_back(void **sta
     if (supervisor == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         signals_block(1);
-        _exit(workers_supervise(&sockets, WORKERS, 0, serve, &tell[1]));
+        _exit(workers_supervise(&sockets, WORKERS, 0, &ops, &tell[1]));
     }
     for (int i = 0; i < WORKERS; i++)
         worker[i] = next_worker(tell[0]);
