@@ -17,6 +17,7 @@
 #include "helper/client/admin.h"
 #include "helper/client/admission.h"
 #include "helper/client/helper.h"
+#include "helper/client/helper_config.h"
 #include "helper/client/helper_files.h"
 #include "helper/client/name_table.h"
 #include "helper/client/runtime.h"
@@ -30,24 +31,19 @@
 
 #define PATH_SIZE 256
 
-struct options {
-    const char *file, *gateway, *routes, *log_format;
-    bool foreground, verbose, on_demand;
-};
-
 static const struct program_option option_table[] = {
-    {"config", 'c', "FILE", "read the configuration from FILE", offsetof(struct options, file),
-     NULL},
+    {"config", 'c', "FILE", "read the configuration from FILE",
+     offsetof(struct helper_options, file), NULL},
     {"gateway", 'g', "ADDRESSES", "carry everything to this gateway",
-     offsetof(struct options, gateway), NULL},
-    {"routes", 'r', "DESTINATIONS", "the destinations to carry", offsetof(struct options, routes),
-     NULL},
+     offsetof(struct helper_options, gateway), NULL},
+    {"routes", 'r', "DESTINATIONS", "the destinations to carry",
+     offsetof(struct helper_options, routes), NULL},
     {"foreground", 'f', NULL, "stay in the foreground and log to stderr",
-     offsetof(struct options, foreground), NULL},
+     offsetof(struct helper_options, foreground), NULL},
     {"on-demand", 0, NULL, "started for a program: end when idle where its end is waited for",
-     offsetof(struct options, on_demand), NULL},
-    {"verbose", 'v', NULL, "log every connection", offsetof(struct options, verbose), NULL},
-    {"log-format", 0, "FORMAT", "text or json", offsetof(struct options, log_format), NULL},
+     offsetof(struct helper_options, on_demand), NULL},
+    {"verbose", 'v', NULL, "log every connection", offsetof(struct helper_options, verbose), NULL},
+    {"log-format", 0, "FORMAT", "text or json", offsetof(struct helper_options, log_format), NULL},
     {0}};
 
 static const struct program smux_helper = {
@@ -61,7 +57,7 @@ struct process {
     struct helper helper;
     struct admin *control;
     struct signals signals;
-    struct options options;
+    struct helper_options options;
     struct admission admission;  /* at the start */
     struct upstream_trust trust; /* the same */
     char path[PATH_SIZE];        /* of the socket */
@@ -79,66 +75,14 @@ static int complain(const char *text) {
 }
 
 /* Returns -1 to continue, or the exit status. */
-static int parse_options(struct options *options, int argc, char **argv) {
+static int parse_options(struct helper_options *options, int argc, char **argv) {
     int status = program_options(&smux_helper, argc, argv, options);
     if (status < 0 && optind < argc)
         return program_misused(&smux_helper, "\"%s\": expected options only", argv[optind]);
     return status;
 }
 
-/* ---- Configuration ---- */
-
-/* What a helper needs beyond what the parser checks. */
-static bool check_config(const struct config *config, struct admission *admission,
-                         struct config_error *error) {
-    const char *file = config->file[0] ? config->file : "configuration";
-    char bad[64];
-    const char *why = admission_resolve(admission, &config->helper, bad, sizeof bad);
-    if (why) {
-        snprintf(error->text, sizeof error->text, "%s: %s \"%s\"", file, why, bad);
-        return false;
-    }
-    if (config->routes.n_routes > 0)
-        return true;
-    snprintf(error->text, sizeof error->text,
-             "no routes: expected a configuration file, or SMUXSHIM_ROUTES and SMUXSHIM_GATEWAY, "
-             "or -r and -g");
-    return false;
-}
-
-static bool set_log_format(struct config_helper *helper, const char *format,
-                           struct config_error *error) {
-    struct ini_error why;
-    if (!format || keys_set(config_helper_keys, helper, "log-format", format, "", &why))
-        return true;
-    snprintf(error->text, sizeof error->text, "command line: %.400s", why.text);
-    return false;
-}
-
-/* All but what the files of secrets hold. */
-static struct config *parse_config(const struct options *options, struct admission *admission,
-                                   struct config_error *error) {
-    struct config *config = calloc(1, sizeof *config);
-    if (!config) {
-        snprintf(error->text, sizeof error->text, "out of memory");
-        return NULL;
-    }
-    if (config_load_with(config, options->file, options->gateway, options->routes, error) &&
-        set_log_format(&config->helper, options->log_format, error) &&
-        check_config(config, admission, error))
-        return config;
-    free(config);
-    return NULL;
-}
-
-static struct config *load_config(const struct options *options, struct admission *admission,
-                                  struct upstream_trust *trust, struct config_error *error) {
-    struct config *config = parse_config(options, admission, error);
-    if (!config || upstream_trust_read(trust, config, error))
-        return config;
-    free(config);
-    return NULL;
-}
+/* ---- The log ---- */
 
 static int log_level_of(const struct process *process, const struct config *config) {
     return process->options.verbose ? LOG_DEBUG : config->helper.log_level;
@@ -147,8 +91,8 @@ static int log_level_of(const struct process *process, const struct config *conf
 static bool start_log(const struct process *process, const struct config *config) {
     const char *file = config->helper.log_file;
     const char *target = file[0] ? file : process->options.foreground ? "stderr" : "syslog";
-    int error =
-        log_open("smux-helper", target, log_level_of(process, config), config->helper.log_format);
+    int level = log_level_of(process, config), format = config->helper.log_format;
+    int error = log_open("smux-helper", target, level, format);
     if (error)
         fprintf(stderr, "smux-helper: log-file %s: %s\n", target, strerror(-error));
     return error == 0;
@@ -183,7 +127,7 @@ static bool reload(struct helper *helper, char *message, size_t size) {
     struct admission admission;
     struct upstream_trust trust = {0};
     struct proxy_plan plan;
-    struct config *config = load_config(&process->options, &admission, &trust, &error);
+    struct config *config = helper_config_read(&process->options, &admission, &trust, &error);
     bool planned = config && proxy_plan_make(&plan, &helper->proxies, config, false, &error);
     if (planned)
         tell_restart(&helper->config->helper, &config->helper);
@@ -201,12 +145,11 @@ static bool reload(struct helper *helper, char *message, size_t size) {
     if (planned)
         proxy_plan_drop(&plan);
     snprintf(message, size, "%s", planned ? "out of memory" : error.text);
-    const char *file = helper->config->file;
-    unsigned line = config ? 0 : config_error_line(&error, file);
+    unsigned line = planned ? 0 : config_error_line(&error, helper->config->file);
     upstream_trust_free(&trust);
     free(config);
-    log_about(LOG_ERR, ABOUT(.file = file, .line = line), "configuration not reloaded: %s",
-              message);
+    log_about(LOG_ERR, ABOUT(.file = helper->config->file, .line = line),
+              "configuration not reloaded: %s", message);
     say_ready(process);
     return false;
 }
@@ -423,7 +366,7 @@ static int run(struct process *process, struct config *config, int ready_fd) {
 
 /* Makes paths absolute, because the configuration is read again later from another working
  * directory. */
-static void keep_paths(struct options *options) {
+static void keep_paths(struct helper_options *options) {
     static char file[2 * PATH_MAX];
     char folder[PATH_MAX];
     const char *given = options->file ? options->file : getenv("SMUXSHIM_CONFIG");
@@ -460,7 +403,7 @@ int helper_process(int argc, char **argv) {
     int status = parse_options(&process.options, argc, argv);
     if (status >= 0)
         return status;
-    struct config *config = parse_config(&process.options, &process.admission, &error);
+    struct config *config = helper_config_parse(&process.options, &process.admission, &error);
     if (!config)
         return complain(error.text);
     if (!helper_place_socket(process.path, sizeof process.path, config->helper.socket, &why)) {
