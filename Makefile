@@ -66,7 +66,7 @@ COMMON_DIRS   := core/common
 SMUX_DIRS     := core/engine core/blocking
 SHIM_DIRS     := shim/base shim/process shim/socket shim/hooks
 LAUNCHER_DIRS := shim/launcher
-HELPER_DIRS   := helper/net helper/carrier helper/relay helper/gateway helper/client helper/ctl
+HELPER_DIRS   := helper/net helper/metrics helper/carrier helper/relay helper/gateway helper/client helper/ctl
 
 sources = $(foreach dir,$(1),$(sort $(wildcard $(dir)/*.c)))
 COMMON_SRC      := $(call sources,$(COMMON_DIRS))
@@ -79,6 +79,8 @@ HELPER_SRC      := $(filter-out %_main.c,$(call sources,$(HELPER_DIRS)))
 # The daemons' filter of system calls; without libseccomp's header they do without, and say so.
 HASH            := \#
 SECCOMP         := $(shell echo '$(HASH)include <seccomp.h>' | $(CC) $(CFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
+# The daemons' metrics; the library itself is loaded at run time, by whoever needs it.
+MICROHTTPD      := $(shell echo '$(HASH)include <microhttpd.h>' | $(CC) $(CFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
 HELPER_LIBS     := -lcares -ljansson -lssl -lcrypto $(if $(SECCOMP),-lseccomp)
 
 progname = $(BUILD)/$(subst _,-,$(patsubst %_main.c,%,$(notdir $(1))))
@@ -107,6 +109,7 @@ LIBS := $(BUILD)/libsmux.a $(BUILD)/libsmux.so $(BUILD)/libsmuxshim.so
 .PHONY: all clean
 all: $(LIBS) $(SHIM_PROGS) $(HELPER_PROGS)
 	$(if $(SECCOMP),,@echo "  SKIP  the daemons' filter of system calls: no seccomp.h (libseccomp-dev)")
+	$(if $(MICROHTTPD),,@echo "  SKIP  the daemons' metrics: no microhttpd.h (libmicrohttpd-dev)")
 
 # For those who link libhelper.a by hand.
 .PHONY: helper-libs
@@ -114,6 +117,7 @@ helper-libs:
 	@echo $(HELPER_LIBS)
 
 $(BUILD)/obj/helper/net/system_calls.o: CFLAGS_ALL += $(if $(SECCOMP),-DSMUX_SECCOMP)
+$(BUILD)/obj/helper/metrics/%.o: CFLAGS_ALL += $(if $(MICROHTTPD),-DSMUX_MICROHTTPD)
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)

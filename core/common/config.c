@@ -148,6 +148,7 @@ const struct key config_helper_keys[] = {
     {HELPER("max-streams-per-user", max_streams_per_user, key_number), .min = 1, .max = 1000000,
      .by_default = "8192"},
     {HELPER("max-memory", max_memory, key_size), .min = 1},
+    {HELPER("metrics", metrics, key_listener), .restart = true},
     {0},
 };
 

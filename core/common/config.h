@@ -112,6 +112,7 @@ struct config_helper {
     uint32_t max_streams;               /* at a time, over all gateways; default 65536 */
     uint32_t max_streams_per_user;      /* of a user who is neither root nor the helper's owner */
     uint32_t max_memory; /* for data in transit; 0: the helper derives it from the machine */
+    struct config_address metrics; /* where they are published; no host: nowhere */
 };
 
 /* Host names that only the gateway can resolve, and the addresses that stand for them. */
@@ -252,6 +253,10 @@ bool config_addresses_add(const struct key *key, struct config_address *address,
 /* Whether one of them has this scheme. */
 bool config_addresses_have(const struct config_address *address, unsigned n,
                            enum config_scheme scheme);
+
+/* ADDRESS:PORT or an absolute path: where something other than carriers is listened for; struct
+ * config_address. */
+extern const struct key_type key_listener;
 
 /* Whether these are the same addresses in the same order. */
 bool config_addresses_equal(const struct config_address *a, unsigned n_a,

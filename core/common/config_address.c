@@ -115,3 +115,21 @@ bool config_addresses_equal(const struct config_address *a, unsigned n_a,
             return false;
     return n_a == n_b;
 }
+
+/* ---- Listeners for others than carriers ---- */
+
+static bool set_listener(const struct key *key, void *section, const char *value,
+                         struct ini_error *error) {
+    struct config_address *address = key_field(key, section);
+    memset(address, 0, sizeof *address);
+    address->scheme = value[0] == '/' ? CONFIG_UNIX : CONFIG_TCP;
+    return (value[0] == '/' ? parse_unix : parse_host_port)(address, value) ||
+           key_expected(key, "ADDRESS:PORT or the path of a socket", value, error);
+}
+
+static bool equal_listener(const struct key *key, const void *a, const void *b) {
+    return config_addresses_equal((const void *)((const char *)a + key->offset), 1,
+                                  (const void *)((const char *)b + key->offset), 1);
+}
+
+const struct key_type key_listener = {set_listener, equal_listener};

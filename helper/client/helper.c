@@ -10,6 +10,7 @@
 
 #include "helper/client/name_table.h"
 #include "helper/client/shim_listener.h"
+#include "helper/metrics/metrics.h"
 #include "helper/net/log.h"
 
 static uint32_t descriptor_limit(void) {
@@ -99,6 +100,7 @@ void helper_drain(struct helper *helper) {
     if (helper->draining)
         return;
     helper->draining = true;
+    metrics_enter(METRICS_DRAINING);
     log_info("draining, %u connections open", helper->conns.count);
     shim_listener_stop(helper->local);
     proxy_listeners_stop(&helper->proxies);

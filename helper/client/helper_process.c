@@ -19,9 +19,11 @@
 #include "helper/client/helper.h"
 #include "helper/client/helper_config.h"
 #include "helper/client/helper_files.h"
+#include "helper/client/helper_metrics.h"
 #include "helper/client/name_table.h"
 #include "helper/client/runtime.h"
 #include "helper/client/shim_listener.h"
+#include "helper/metrics/metrics_process.h"
 #include "helper/net/inherited.h"
 #include "helper/net/log.h"
 #include "helper/net/passed_sockets.h"
@@ -64,6 +66,7 @@ struct process {
     int lock_fd;
     bool activated; /* its socket was passed by a service manager */
     struct service_pulse pulse;
+    struct helper_metrics metrics;
     struct loop_timer second; /* for the birthplace */
     unsigned idle_seconds;
     uint64_t begun_seen; /* helper.conns.begun_total a second ago */
@@ -173,6 +176,12 @@ static void give_way(struct helper *helper) {
     process->lock_fd = -1;
 }
 
+/* abandon_watch.c notices the end of its child by itself. */
+static void reap(void) {
+    for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;)
+        metrics_process_look(pid);
+}
+
 static void on_signal(struct signals *signals, int signo) {
     struct process *process = container_of(signals, struct process, signals);
     char message[sizeof((struct config_error *)0)->text];
@@ -181,7 +190,7 @@ static void on_signal(struct signals *signals, int signo) {
     else if (signo == SIGUSR1)
         log_reopen();
     else if (signo == SIGCHLD)
-        waitpid(-1, NULL, WNOHANG); /* the only child; abandon_watch.c notices its end */
+        reap();
     else
         stop(&process->helper);
 }
@@ -327,11 +336,24 @@ static void confine(const struct process *process, const struct config *config) 
     helper_files_fini(&files);
 }
 
+/* A helper that was started for a program does its work without metrics, too: those of several
+ * users may have the same configuration. False: it must not start. */
+static bool start_metrics(const struct process *process, const struct config *config) {
+    struct metrics_process metrics = {.address = &config->helper.metrics,
+                                      .program = METRICS_HELPER,
+                                      .workers = 1,
+                                      .sandbox = config->helper.sandbox};
+    metrics.fd = metrics_process_listen(metrics.address, config->helper.socket_mode);
+    bool good = metrics.fd >= -1 && metrics_process_start(&metrics);
+    metrics_use(0);
+    return good || !process->options.foreground;
+}
+
 static int run(struct process *process, struct config *config, int ready_fd) {
     struct helper *helper = &process->helper;
     struct loop *loop;
     int status = 1;
-    if (start_helper(process, config)) {
+    if (start_metrics(process, config) && start_helper(process, config)) {
         log_info("listening at %s, %u gateways, %u routes", process->path, config->n_gateways,
                  config->routes.n_routes);
         inherited_log();
@@ -344,11 +366,13 @@ static int run(struct process *process, struct config *config, int ready_fd) {
         confine(process, config);
         say_ready(process);
         service_pulse_start(&process->pulse, loop, NULL, describe);
+        helper_metrics_start(&process->metrics, helper);
         int error = loop_run(loop);
         if (error)
             log_error("event loop failed: %s", strerror(-error));
         status = error ? 1 : 0;
         service_pulse_stop(&process->pulse);
+        helper_metrics_stop(&process->metrics);
         log_info("stopped");
     } else {
         fprintf(stderr, "smux-helper: cannot listen at %s\n", process->path);

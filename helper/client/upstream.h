@@ -57,6 +57,9 @@ void upstream_retire(struct upstream *upstream);
 /* True if it has no session and no way to get one again: retire it. */
 bool upstream_is_lost(const struct upstream *upstream);
 
+/* True if its last attempts have failed, and none has succeeded since. */
+bool upstream_is_dead(const struct upstream *upstream);
+
 /* Streams alive on all its sessions, those of closed connections that still flush included. */
 uint32_t upstream_streams(const struct upstream *upstream);
 

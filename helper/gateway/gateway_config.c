@@ -135,6 +135,7 @@ const struct key gateway_config_keys[] = {
     {LISTEN("log-format", log_format, key_log_format), .by_default = "text"},
     {LISTEN("log-file", log_file, log_file), .by_default = "stderr", .restart = true},
     {LISTEN("access-log", access_log, access_log), .restart = true},
+    {LISTEN("metrics", metrics, key_listener), .restart = true},
     {0},
 };
 

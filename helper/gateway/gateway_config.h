@@ -61,6 +61,7 @@ struct gateway_config {
     uint8_t log_format;                   /* enum config_log_format */
     char log_file[CONFIG_PATH_MAX + 1];   /* "stderr", "syslog" or a path */
     char access_log[CONFIG_PATH_MAX + 1]; /* "syslog" or a path; empty: none */
+    struct config_address metrics;        /* where they are published; no host: nowhere */
 };
 
 /* What can be in [listen]. */

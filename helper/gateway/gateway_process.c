@@ -16,8 +16,10 @@
 #include "helper/gateway/access_log.h"
 #include "helper/gateway/gateway.h"
 #include "helper/gateway/gateway_files.h"
+#include "helper/gateway/gateway_metrics.h"
 #include "helper/gateway/gateway_trust.h"
 #include "helper/gateway/gateway_workers.h"
+#include "helper/metrics/metrics_process.h"
 #include "helper/net/file_broker.h"
 #include "helper/net/inherited.h"
 #include "helper/net/log.h"
@@ -50,6 +52,7 @@ struct process {
     struct tls_layer tls; /* for tls:// addresses */
     struct signals signals;
     struct service_pulse pulse;
+    struct gateway_metrics metrics;
     bool draining;
     int status;
 };
@@ -174,6 +177,7 @@ static void terminate(struct process *process) {
         return;
     }
     process->draining = true;
+    metrics_enter(METRICS_DRAINING);
     log_info("draining, %u streams open", gateway_load(process->gateway).streams);
     describe(&process->pulse, status, sizeof status);
     service_stopping(status, stop_us(process->config));
@@ -228,6 +232,13 @@ static void reload_and_tell(struct process *process) {
         service_ready(status);
 }
 
+static void look_at_children(void) {
+    if (file_broker_has_ended())
+        log_error("the process that opens files has died: restart the gateway to reload its "
+                  "configuration");
+    metrics_process_look(0);
+}
+
 static void on_signal(struct signals *signals, int signo) {
     struct process *process = container_of(signals, struct process, signals);
     if (signo == SIGHUP)
@@ -236,9 +247,8 @@ static void on_signal(struct signals *signals, int signo) {
         reopen_logs();
     else if (signo != SIGCHLD)
         terminate(process);
-    else if (file_broker_has_ended())
-        log_error("the process that opens files has died: restart the gateway to reload its "
-                  "configuration");
+    else
+        look_at_children();
 }
 
 /* ---- What the process may do ---- */
@@ -270,6 +280,7 @@ static void say_ready(struct process *process) {
     describe(&process->pulse, status, sizeof status);
     service_ready(status);
     service_pulse_start(&process->pulse, process->reactor.loop, worker_beat(), describe);
+    gateway_metrics_start(&process->metrics, process->gateway, process->reactor.loop);
 }
 
 /* Runs the gateway on the worker's sockets until it is told to end. */
@@ -277,6 +288,7 @@ static int serve(struct options *options, struct gateway_config *config,
                  const struct worker_sockets *sockets, int worker) {
     struct process process = {.options = options, .config = config};
     const char *why = "out of memory";
+    metrics_use((uint32_t)worker);
     int error = start_broker(options);
     if (error == 0)
         error = reactor_init(&process.reactor);
@@ -304,6 +316,7 @@ static int serve(struct options *options, struct gateway_config *config,
     if (error)
         log_error("event loop failed: %s", strerror(-error));
     service_pulse_stop(&process.pulse);
+    gateway_metrics_stop(&process.metrics);
     gateway_free(process.gateway);
     tls_layer_use(&process.tls, NULL);
     access_log_stop();
@@ -406,6 +419,17 @@ static bool meet_service_manager(void) {
     return found >= 0 && error == 0;
 }
 
+static bool start_metrics(const struct options *options, const struct gateway_config *config,
+                          int fd) {
+    const struct metrics_process process = {.address = &config->metrics,
+                                            .fd = fd,
+                                            .program = METRICS_GATEWAY,
+                                            .workers = config->workers,
+                                            .privileges = &options->privileges,
+                                            .sandbox = options->sandbox};
+    return metrics_process_start(&process);
+}
+
 int gateway_process(int argc, char **argv) {
     struct options options = {0};
     struct config_error error;
@@ -437,7 +461,9 @@ int gateway_process(int argc, char **argv) {
     if (!config->core_dumps)
         inherited_forbid_dumps();
     signals_block(1);
-    if (!worker_sockets_open(&sockets, config))
+    int metrics_fd = metrics_process_listen(&config->metrics, config->socket_mode);
+    if (metrics_fd < -1 || !worker_sockets_open(&sockets, config) ||
+        !start_metrics(&options, config, metrics_fd))
         return 1;
     struct serve_arguments arguments = {&options, config};
     if (config->workers == 1)

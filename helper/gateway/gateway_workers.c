@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "helper/gateway/access_log.h"
+#include "helper/metrics/metrics_process.h"
 #include "helper/net/listen.h"
 #include "helper/net/log.h"
 #include "helper/net/loop.h"
@@ -128,6 +129,7 @@ static void reap(struct supervisor *supervisor) {
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        metrics_process_look(pid);
         for (int w = 0; w < supervisor->workers; w++) {
             if (supervisor->pid[w] != pid)
                 continue;
@@ -172,6 +174,8 @@ static int start_missing(struct supervisor *supervisor) {
     for (int w = 0; w < supervisor->workers; w++) {
         if (!is_due(supervisor, w))
             continue;
+        if (supervisor->started_us[w] > 0)
+            metrics_count_replaced();
         int status = start_worker(supervisor, w);
         if (status >= 0)
             return status;
@@ -228,6 +232,7 @@ static bool pause_of(const struct supervisor *supervisor, struct timespec *pause
 static void end(struct supervisor *supervisor) {
     char status[SERVICE_STATUS_MAX];
     supervisor->ending = true;
+    metrics_drain();
     service_stopping(describe(supervisor, status, sizeof status), supervisor->drain_us);
 }
 

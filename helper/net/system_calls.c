@@ -63,6 +63,12 @@ static const char *const of_openers[] = {"open", "openat"};
 /* Of a helper and of who looks at other processes for it. */
 static const char *const of_lookers[] = {"getdents64", "kcmp", "readlink", "readlinkat", "fstatfs"};
 
+/* Of who answers on a socket that was opened for it. */
+static const char *const of_metrics[] = {
+    "accept",      "accept4",     "epoll_ctl",  "epoll_pwait",  "epoll_wait",
+    "getpeername", "getsockname", "getsockopt", "gettimeofday", "setsockopt",
+    "shutdown",    "time",        "writev"};
+
 /* A helper's alone: its folder, its sockets and threads, its looks at other processes. */
 static const char *const of_helper[] = {"access",
                                         "chmod",
@@ -99,7 +105,7 @@ static const char *const of_helper[] = {"access",
                                         "timer_settime"};
 
 #define RELAYS   (SANDBOX_GATEWAY | SANDBOX_HELPER)
-#define SERVANTS (SANDBOX_BROKER | SANDBOX_LOOKER)
+#define SERVANTS (SANDBOX_BROKER | SANDBOX_LOOKER | SANDBOX_METRICS)
 
 static const struct list {
     unsigned roles;
@@ -110,6 +116,7 @@ static const struct list {
     {RELAYS, of_relays, sizeof of_relays / sizeof *of_relays},
     {SANDBOX_BROKER | SANDBOX_HELPER, of_openers, sizeof of_openers / sizeof *of_openers},
     {SANDBOX_LOOKER | SANDBOX_HELPER, of_lookers, sizeof of_lookers / sizeof *of_lookers},
+    {SANDBOX_METRICS, of_metrics, sizeof of_metrics / sizeof *of_metrics},
     {SANDBOX_HELPER, of_helper, sizeof of_helper / sizeof *of_helper},
 };
 

@@ -15,7 +15,8 @@ enum sandbox_role {
     SANDBOX_GATEWAY = 1, /* opens no file; what is not on its list kills it */
     SANDBOX_BROKER = 2,  /* opens files for the process that started it (file_broker.h) */
     SANDBOX_HELPER = 4,  /* opens files; what is not on its list fails with EPERM */
-    SANDBOX_LOOKER = 8   /* reads /proc for a helper (abandon_watch.h in helper/client) */
+    SANDBOX_LOOKER = 8,  /* reads /proc for a helper (abandon_watch.h in helper/client) */
+    SANDBOX_METRICS = 16 /* answers HTTP requests (metrics_process.h in helper/metrics) */
 };
 
 /* `only_log`: forbid nothing, let the kernel log what the list

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gateway_metrics.h - once a second, what the metrics say of a gateway that nobody counts when it
+ * changes: that its loop turns, and how much there is of everything.
+ */
+#ifndef HELPER_GATEWAY_GATEWAY_METRICS_H
+#define HELPER_GATEWAY_GATEWAY_METRICS_H
+
+#include "helper/gateway/gateway.h"
+#include "helper/net/loop.h"
+
+/* Embedded in the caller's structure, zeroed before first use. */
+struct gateway_metrics {
+    struct gateway *gateway;
+    struct loop *loop;
+    struct loop_timer timer;
+};
+
+/* From now on the gateway accepts connections. */
+void gateway_metrics_start(struct gateway_metrics *metrics, struct gateway *gateway,
+                           struct loop *loop);
+void gateway_metrics_stop(struct gateway_metrics *metrics);
+
+#endif
