@@ -75,6 +75,18 @@ struct carrier_ops {
 
 enum carrier_state { CARRIER_NEW, CARRIER_STARTING, CARRIER_READY, CARRIER_ENDING, CARRIER_OVER };
 
+/* Why a handshake has failed, in a word for statistics; carrier.why has it in full. */
+enum carrier_failure {
+    CARRIER_FAILED_OTHERWISE,
+    CARRIER_FAILED_CLOSED,      /* the peer has closed */
+    CARRIER_FAILED_NOT_TLS,     /* what came is something else */
+    CARRIER_FAILED_VERSION,     /* an older TLS */
+    CARRIER_FAILED_PROTOCOL,    /* nothing in common: ALPN, ciphers */
+    CARRIER_FAILED_SECRET,      /* none, a wrong one, or one of nobody known */
+    CARRIER_FAILED_CERTIFICATE, /* none, or not a good one */
+    CARRIER_FAILED_REFUSED      /* the peer does not trust this side */
+};
+
 struct carrier_stats {
     uint64_t bytes_in, bytes_out;
     uint64_t reads, writes; /* calls, including those that failed with EAGAIN */
@@ -86,7 +98,8 @@ struct carrier {
     struct loop *loop;
     const struct carrier_user *calls;
     void *user;
-    uint8_t state; /* enum carrier_state */
+    uint8_t state;   /* enum carrier_state */
+    uint8_t failure; /* enum carrier_failure */
     struct carrier_stats stats;
     struct loop_timer timer; /* of the handshake, of the end */
     struct loop_garbage garbage;

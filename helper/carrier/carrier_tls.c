@@ -50,15 +50,19 @@ static void explain(struct carrier_tls *t) {
                                   .in_handshake = in_handshake,
                                   .eof = closed,
                                   .verdict = &t->verdict};
+    enum carrier_failure kind = CARRIER_FAILED_OTHERWISE;
     char why[CARRIER_WHY_SIZE];
-    if (t->wire.not_tls)
+    if (t->wire.not_tls) {
         snprintf(why, sizeof why, "%s", t->wire.not_tls);
-    else if (t->wire.read_error && !closed)
+        kind = CARRIER_FAILED_NOT_TLS;
+    } else if (t->wire.read_error && !closed) {
         snprintf(why, sizeof why, "%s", carrier_error_text(t->wire.lower, t->wire.read_error));
-    else
-        tls_explain(&failure, why, sizeof why);
+    } else {
+        kind = tls_explain(&failure, why, sizeof why);
+    }
     ERR_clear_error();
     set_why(t, why);
+    t->carrier.failure = (uint8_t)kind;
 }
 
 /* ---- Handshake ---- */
@@ -150,6 +154,7 @@ static bool take_over(struct carrier_tls *t) {
 static void handshake_done(struct carrier_tls *t) {
     if (!tls_context_accepts(t->context, t->ssl, &t->verdict)) {
         set_why(t, t->verdict.why);
+        t->carrier.failure = t->verdict.failure;
         fail(t);
         return;
     }

@@ -104,6 +104,7 @@ static int find_secret(SSL *ssl, const unsigned char *id, size_t id_len, SSL_SES
     if (!secret) {
         snprintf(verdict->why, sizeof verdict->why, "the identity \"%s\" is not known here",
                  verdict->identity);
+        verdict->failure = CARRIER_FAILED_SECRET;
         return 1; /* it may know another one */
     }
     verdict->why[0] = '\0';
@@ -133,6 +134,7 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
         *out = chosen;
         return SSL_TLSEXT_ERR_OK;
     }
+    verdict->failure = CARRIER_FAILED_PROTOCOL;
     snprintf(verdict->why, sizeof verdict->why,
              "the client speaks another protocol over TLS, expected ALPN \"smux\"");
     return SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -150,6 +152,7 @@ static int check_hello(SSL *ssl, int *alert, void *arg) {
     /* One of an older version is told that first. */
     if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &data, &len))
         return SSL_CLIENT_HELLO_SUCCESS;
+    verdict->failure = CARRIER_FAILED_PROTOCOL;
     snprintf(verdict->why, sizeof verdict->why,
              "the client names no protocol, expected ALPN \"smux\"");
     *alert = SSL_AD_NO_APPLICATION_PROTOCOL;
@@ -365,14 +368,17 @@ static bool has_proved(const struct tls_context *context, const SSL *ssl) {
 
 bool tls_context_accepts(const struct tls_context *context, SSL *ssl, struct tls_verdict *verdict) {
     const char *text = NULL;
-    if (!alpn_is_smux(ssl))
+    bool alpn = alpn_is_smux(ssl);
+    if (!alpn)
         text = context->server ? "the client names no protocol, expected ALPN \"smux\""
                                : "the gateway names no protocol, expected ALPN \"smux\"";
     else if (!has_proved(context, ssl) && !context->anyone)
         text =
             context->server ? "the client has shown no secret" : "the gateway has shown no secret";
-    if (text && !(context->server && verdict->why[0])) /* an identity that is not known */
+    if (text && !(context->server && verdict->why[0])) { /* an identity that is not known */
         snprintf(verdict->why, sizeof verdict->why, "%s", text);
+        verdict->failure = alpn ? CARRIER_FAILED_SECRET : CARRIER_FAILED_PROTOCOL;
+    }
     return !text;
 }
 

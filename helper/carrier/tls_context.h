@@ -53,6 +53,7 @@ bool tls_context_takes_anyone(const struct tls_context *context);
 struct tls_verdict {
     char identity[TLS_IDENTITY_MAX + 1]; /* a secret's, that was offered; empty: none was */
     char why[CARRIER_WHY_SIZE]; /* this side refuses the peer, and why; empty: it does not */
+    uint8_t failure;            /* enum carrier_failure: of `why`; 0: it is the certificate */
     const char *name;           /* that a gateway's certificate has to be for */
     bool by_authority;          /* the certificate is one of a trusted authority */
     struct tls_traffic traffic; /* the secrets that have been agreed on */

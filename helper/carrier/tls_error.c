@@ -72,6 +72,24 @@ static const struct meaning told_of_secret[] = {
     {ALERT(SSL_AD_HANDSHAKE_FAILURE), NULL, "the gateway does not know the identity \"%s\""},
 };
 
+/* What kind of failure a reason is; other alerts say that the peer does not trust this side. */
+static const struct {
+    int reason;
+    enum carrier_failure kind;
+} kinds[] = {
+    {SSL_R_BINDER_DOES_NOT_VERIFY, CARRIER_FAILED_SECRET},
+    {SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, CARRIER_FAILED_SECRET},
+    {SSL_R_NO_CERTIFICATE_SET, CARRIER_FAILED_SECRET},
+    {SSL_R_UNSUPPORTED_PROTOCOL, CARRIER_FAILED_VERSION},
+    {SSL_R_WRONG_VERSION_NUMBER, CARRIER_FAILED_VERSION},
+    {SSL_R_VERSION_TOO_LOW, CARRIER_FAILED_VERSION},
+    {ALERT(SSL_AD_PROTOCOL_VERSION), CARRIER_FAILED_VERSION},
+    {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, CARRIER_FAILED_CERTIFICATE},
+    {SSL_R_NO_SHARED_CIPHER, CARRIER_FAILED_PROTOCOL},
+    {ALERT(SSL_AD_NO_APPLICATION_PROTOCOL), CARRIER_FAILED_PROTOCOL},
+    {SSL_R_BAD_RECORD_TYPE, CARRIER_FAILED_NOT_TLS},
+};
+
 static const char *look_up(const struct meaning *table, size_t count, int reason, bool server) {
     for (size_t i = 0; i < count; i++)
         if (table[i].reason == reason)
@@ -112,25 +130,34 @@ static void explain_other(int reason, unsigned long code, bool server, char *why
         snprintf(why, size, "TLS: %s", text ? text : "no reason given");
 }
 
-void tls_explain(const struct tls_failure *failure, char *why, size_t size) {
+static enum carrier_failure kind_of(int reason) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i].reason == reason)
+            return kinds[i].kind;
+    return reason >= SSL_AD_REASON_OFFSET ? CARRIER_FAILED_REFUSED : CARRIER_FAILED_OTHERWISE;
+}
+
+enum carrier_failure tls_explain(const struct tls_failure *failure, char *why, size_t size) {
+    const struct tls_verdict *verdict = failure->verdict;
     unsigned long code = ERR_peek_error();
     int reason = ERR_GET_REASON(code);
-    const char *text = NULL;
-    if (failure->verdict->why[0])
-        text = failure->verdict->why;
-    else if (failure->eof && (code == 0 || reason == SSL_R_UNEXPECTED_EOF_WHILE_READING))
-        text = end_text(failure);
-    if (text) {
-        snprintf(why, size, "%s", text);
-        return;
+    if (verdict->why[0]) {
+        snprintf(why, size, "%s", verdict->why);
+        return verdict->failure ? (enum carrier_failure)verdict->failure
+                                : CARRIER_FAILED_CERTIFICATE;
     }
-    text = meaning_of(failure, reason);
+    if (failure->eof && (code == 0 || reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)) {
+        snprintf(why, size, "%s", end_text(failure));
+        return CARRIER_FAILED_CLOSED;
+    }
+    const char *text = meaning_of(failure, reason);
     if (!text) {
         explain_other(reason, code, failure->server, why, size);
-        return;
+        return kind_of(reason);
     }
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    snprintf(why, size, text, failure->verdict->identity); /* texts of the tables above */
+    snprintf(why, size, text, verdict->identity); /* texts of the tables above */
 #pragma GCC diagnostic pop
+    return kind_of(reason);
 }

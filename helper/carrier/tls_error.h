@@ -14,7 +14,7 @@ struct tls_failure {
     const struct tls_verdict *verdict;
 };
 
-/* Explains the errors in OpenSSL's queue, which a call has just left there. */
-void tls_explain(const struct tls_failure *failure, char *why, size_t size);
+/* Explains the errors in OpenSSL's queue, which a call has just left there. Returns their kind. */
+enum carrier_failure tls_explain(const struct tls_failure *failure, char *why, size_t size);
 
 #endif

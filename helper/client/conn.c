@@ -123,6 +123,7 @@ static void say_end(struct conn *conn, enum relay_reason reason, int error) {
 static void on_relay_ended(struct relay *relay, enum relay_reason reason, int error) {
     struct conn *conn = container_of(relay, struct conn, relay);
     struct conns *conns = conn->conns;
+    relay_count_end(&conn->flow, reason, RELAY_TO_PROGRAM);
     move(conn, CONN_OVER);
     conns_leave(conns, conn);
     conns->count -= conn->counted;
@@ -167,6 +168,7 @@ static void succeed(struct conn *conn, const struct endpoint *local) {
     if (!move(conn, conn->state == CONN_STARTED ? CONN_OPEN : CONN_SUCCEEDED))
         return;
     drop_opening(conn);
+    metrics_flow_opened(&conn->flow, loop_now_us(conn->conns->reactor->loop) - conn->began_us);
     tell(conn, CONN_EVENT_OPEN, 0, NULL);
     if (!told)
         conn->ops->outcome(conn, 0, local ? local : &unknown);
@@ -179,6 +181,7 @@ static void fail(struct conn *conn, int error, const char *why) {
         relay_drop_stream(&conn->relay);
     const struct log_subject about = conn_subject(conn, conn_describe(conn, what, sizeof what));
     log_of(LOG_INFO, &about, "connect to %s failed: %s", what, why);
+    metrics_flow_refused(&conn->flow, metrics_refusal_of(error));
     tell(conn, CONN_EVENT_FAILED, error, why);
     if (conn->ops->why)
         conn->ops->why(conn, why);
@@ -212,6 +215,7 @@ static void unreachable(struct conn *conn, int error, const char *why) {
     }
     snprintf(text, sizeof text, "gateway %s: %s", opening->direct ? "direct" : opening->gateway,
              why);
+    metrics_flow_refused(&conn->flow, REFUSED_NO_GATEWAY);
     fail(conn, error, text);
 }
 
@@ -278,6 +282,11 @@ static void on_ready(struct upstream_waiter *waiter, int error, struct pump *pum
         stream_ready(conn, pump, stream);
 }
 
+static void count(struct conn *conn, const char *route, const char *gateway) {
+    relay_count(&conn->relay, &conn->flow, metrics_series(&metrics_slot()->flows, route, gateway),
+                RELAY_TO_PROGRAM);
+}
+
 static void request_stream(struct conn *conn) {
     struct conn_opening *opening = conn->opening;
     struct upstream_pool *upstreams = conn->conns->upstreams;
@@ -291,6 +300,7 @@ static void request_stream(struct conn *conn) {
         return;
     }
     snprintf(conn->gateway, sizeof conn->gateway, "%s", upstream_config(opening->upstream)->name);
+    count(conn, opening->route, conn->gateway);
     opening->attempts++;
     opening->waiter.ready = on_ready;
     opening->waiter.impatient = opening->on_failure == ROUTE_DIRECT;
@@ -332,12 +342,15 @@ static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
         break;
     case SOCKS5_DONE:
         relay_head_over(relay);
-        if (socks->error)
-            fail(conn, socks->error,
-                 socks->reply == SOCKS5_NOT_ALLOWED ? "not allowed by the gateway"
-                                                    : strerror(-socks->error));
-        else
+        if (socks->error == 0) {
             succeed(conn, &socks->bound);
+            break;
+        }
+        if (socks->reply == SOCKS5_NOT_ALLOWED)
+            metrics_flow_refused(&conn->flow, REFUSED_DENIED);
+        fail(conn, socks->error,
+             socks->reply == SOCKS5_NOT_ALLOWED ? "not allowed by the gateway"
+                                                : strerror(-socks->error));
     }
     return taken;
 }
@@ -345,7 +358,9 @@ static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
 /* ---- The route ---- */
 
 /* Of a destination that no route has: from this machine, as if the program had connected itself. */
-static const struct route direct_route = {.connect_timeout_ms = ROUTE_DEFAULT_CONNECT_TIMEOUT_MS,
+static const struct route direct_route = {.name = "-",
+                                          .gateway = "direct",
+                                          .connect_timeout_ms = ROUTE_DEFAULT_CONNECT_TIMEOUT_MS,
                                           .on_failure = ROUTE_DIRECT};
 
 static struct conn_opening *opening_new(struct conn *conn, const struct route *route) {
@@ -359,6 +374,7 @@ static struct conn_opening *opening_new(struct conn *conn, const struct route *r
     opening->on_failure = route->on_failure;
     opening->handshake = route->handshake;
     memcpy(opening->gateway, route->gateway, sizeof opening->gateway);
+    memcpy(opening->route, route->name, sizeof opening->route);
     return opening;
 }
 
@@ -372,6 +388,8 @@ static bool restore_name(struct conn *conn, struct endpoint *target) {
         return true;
     const char *name = name_table_find(conn->conns->names, &conn->dest);
     if (!name) {
+        count(conn, "-", "-");
+        metrics_flow_refused(&conn->flow, REFUSED_NAME);
         fail(conn, -EHOSTUNREACH, "this address stands for no host name that is known");
         return false;
     }
@@ -388,22 +406,29 @@ void conn_open(struct conn *conn) {
     if (!restore_name(conn, &target))
         return;
     const struct route_rule *rule = route_list_match_rule(routes, &target, conn->name);
-    if (!rule && conn->unrouted != ROUTE_DIRECT) {
+    const struct route *route = rule ? &routes->route[rule->route] : NULL;
+    if (!route && conn->unrouted == ROUTE_DIRECT)
+        route = &direct_route;
+    count(conn, route ? route->name : "-", route ? route->gateway : "-");
+    if (!route) {
+        metrics_flow_refused(&conn->flow, REFUSED_NO_ROUTE);
         fail(conn, target.family || conn->via ? -EACCES : -EHOSTUNREACH,
              "no route of this helper leads there");
         return;
     }
     if (conns->count >= conns->config->helper.max_streams) {
+        metrics_flow_refused(&conn->flow, REFUSED_LIMITED);
         fail(conn, -EAGAIN, "more connections than max-streams");
         return;
     }
     if (conn->account && conn->account->streams >= conns_streams_per_user(conns)) {
+        metrics_flow_refused(&conn->flow, REFUSED_LIMITED);
         fail(conn, -EAGAIN, "more connections of one user than max-streams-per-user");
         return;
     }
     if (!move(conn, CONN_OPENING))
         return;
-    conn->opening = opening_new(conn, rule ? &routes->route[rule->route] : &direct_route);
+    conn->opening = opening_new(conn, route);
     if (!conn->opening) {
         fail(conn, -ENETUNREACH, "out of memory");
         return;

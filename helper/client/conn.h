@@ -19,7 +19,7 @@
 #include "helper/client/conns.h"
 #include "helper/client/upstream.h"
 #include "helper/net/log_line.h"
-#include "helper/relay/relay.h"
+#include "helper/relay/relay_count.h"
 #include "helper/relay/socks5.h"
 
 struct account;
@@ -69,6 +69,7 @@ struct conn {
     const struct relay_end *end; /* what the application's end is; the default: relay_end_app */
     const char *from; /* its address, if it came by TCP: the owner's text. NULL: `pid` is known */
     const char *via;  /* the listener's section: the owner's text; NULL: the shim's, or smuxctl's */
+    struct metrics_flow flow;
     pid_t pid;
     uid_t uid;        /* (uid_t)-1: not known */
     uint8_t unrouted; /* enum route_on_failure: what becomes of it if no route leads there */
@@ -96,7 +97,7 @@ struct conn_opening {
     struct loop_timer timer;
     struct loop_garbage garbage;
     struct socks5_client socks;
-    char gateway[ROUTE_NAME_MAX + 1];
+    char route[ROUTE_NAME_MAX + 1], gateway[ROUTE_NAME_MAX + 1];
     uint32_t timeout_ms;
     uint8_t connect, on_failure, handshake; /* of the route */
     uint8_t attempts;

@@ -2,23 +2,43 @@
 /* helper_metrics.c - see helper_metrics.h. */
 #include "helper/client/helper_metrics.h"
 
-#include "helper/metrics/metrics.h"
+#include "helper/metrics/metrics_self.h"
 
-/* A gateway that nobody has needed yet may be alive. */
-static bool may_reach_one(const struct helper *helper) {
-    const struct config *config = helper->config;
-    for (int i = 0; i < config->n_gateways; i++) {
-        const struct upstream *upstream = helper->upstreams.own.to[i];
-        if (!upstream || !upstream_is_dead(upstream))
-            return true;
-    }
-    return config->n_gateways == 0;
+/* False: it is known to be dead. One that nobody has needed yet may be alive. */
+static bool look_at_gateway(const struct helper *helper, int i) {
+    struct metrics_series *peer =
+        metrics_series(&metrics_slot()->peers, helper->config->gateway[i].name, NULL);
+    struct upstream_load load = {0};
+    upstream_pool_look(&helper->upstreams, i, &load);
+    bool dead = load.dead > 0 && load.alive == 0;
+    metrics_add(&peer->value[PEER_WAITING], load.waiters);
+    metrics_add(&peer->value[PEER_OUTPUT_BYTES], load.queued);
+    metrics_add(&peer->value[PEER_UNREACHABLE], dead);
+    return !dead;
+}
+
+/* True if one may be reached, or if none is needed. */
+static bool look_at_gateways(const struct helper *helper) {
+    static const int gauges[] = {PEER_WAITING, PEER_OUTPUT_BYTES, PEER_UNREACHABLE};
+    int alive = 0, count = helper->config->n_gateways;
+    for (int i = 0; i < 3; i++)
+        metrics_zero(&metrics_slot()->peers, gauges[i]);
+    for (int i = 0; i < count; i++)
+        alive += look_at_gateway(helper, i);
+    return alive > 0 || count == 0;
 }
 
 static void look(struct loop_timer *timer) {
     struct helper_metrics *metrics = container_of(timer, struct helper_metrics, timer);
-    struct loop *loop = metrics->helper->reactor.loop;
-    metrics_beat(may_reach_one(metrics->helper));
+    const struct helper *helper = metrics->helper;
+    struct resolver_load names = resolver_load(helper->upstreams.resolver);
+    struct loop *loop = helper->reactor.loop;
+    uint64_t *value = metrics_slot()->value;
+    metrics_beat(look_at_gateways(helper));
+    metrics_self_look();
+    metrics_memory_look(&helper->reactor);
+    metrics_set(&value[WORKER_QUEUED_NAMES], names.waiting);
+    metrics_set(&value[WORKER_NAMES_UNDER_WAY], names.under_way);
     loop_timer_set(loop, timer, loop_now_us(loop) + METRICS_BEAT_US, look);
 }
 

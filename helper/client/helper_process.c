@@ -24,6 +24,7 @@
 #include "helper/client/runtime.h"
 #include "helper/client/shim_listener.h"
 #include "helper/metrics/metrics_process.h"
+#include "helper/metrics/metrics_self.h"
 #include "helper/net/inherited.h"
 #include "helper/net/log.h"
 #include "helper/net/passed_sockets.h"
@@ -346,6 +347,7 @@ static bool start_metrics(const struct process *process, const struct config *co
     metrics.fd = metrics_process_listen(metrics.address, config->helper.socket_mode);
     bool good = metrics.fd >= -1 && metrics_process_start(&metrics);
     metrics_use(0);
+    metrics_self_open();
     return good || !process->options.foreground;
 }
 
@@ -353,7 +355,7 @@ static int run(struct process *process, struct config *config, int ready_fd) {
     struct helper *helper = &process->helper;
     struct loop *loop;
     int status = 1;
-    if (start_metrics(process, config) && start_helper(process, config)) {
+    if (start_helper(process, config)) {
         log_info("listening at %s, %u gateways, %u routes", process->path, config->n_gateways,
                  config->routes.n_routes);
         inherited_log();
@@ -460,5 +462,10 @@ int helper_process(int argc, char **argv) {
     if (!config->helper.core_dumps)
         inherited_forbid_dumps();
     signals_block(1);
+    if (!start_metrics(&process, config)) {
+        close(process.lock_fd);
+        free(config);
+        return 1;
+    }
     return run(&process, config, ready_fd);
 }

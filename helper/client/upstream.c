@@ -68,18 +68,6 @@ static bool is_usable(const struct link *link, bool cautious) {
            (link->session->state == SESSION_ESTABLISHED || !cautious);
 }
 
-static bool is_dead(const struct link *link) {
-    bool lives = link->state == LINK_UP && link->session->state == SESSION_ESTABLISHED;
-    return link->error[0] && link->pause_ms > 0 && !lives;
-}
-
-bool upstream_is_dead(const struct upstream *upstream) {
-    for (int i = 0; i < upstream->link_count; i++)
-        if (!is_dead(&upstream->links[i]))
-            return false;
-    return true;
-}
-
 static struct link *least_loaded(struct upstream *upstream, bool cautious) {
     struct link *best = NULL;
     for (int i = 0; i < upstream->link_count; i++) {

@@ -57,8 +57,14 @@ void upstream_retire(struct upstream *upstream);
 /* True if it has no session and no way to get one again: retire it. */
 bool upstream_is_lost(const struct upstream *upstream);
 
-/* True if its last attempts have failed, and none has succeeded since. */
-bool upstream_is_dead(const struct upstream *upstream);
+/* How much of everything upstreams have. */
+struct upstream_load {
+    uint32_t alive, dead; /* upstreams; dead: the last attempts have failed */
+    uint32_t waiters;
+    uint64_t queued; /* bytes, to be sent */
+};
+/* Adds what this one has, and tells the metrics its round-trip times. */
+void upstream_look(const struct upstream *upstream, struct upstream_load *load);
 
 /* Streams alive on all its sessions, those of closed connections that still flush included. */
 uint32_t upstream_streams(const struct upstream *upstream);

@@ -8,6 +8,7 @@
 #include "helper/carrier/carrier_dial.h"
 #include "helper/carrier/carrier_tls.h"
 #include "helper/client/upstream.h"
+#include "helper/metrics/metrics_flow.h"
 
 /* The states of a link. The table in upstream_link.c says which may follow which. */
 enum link_state {
@@ -70,7 +71,9 @@ struct upstream_session {
     struct link *link; /* NULL once draining or over */
     uint8_t state;     /* enum session_state */
     struct pump *pump;
-    struct list_link member; /* in upstream.sessions */
+    struct metrics_series *peer; /* in which it is counted; NULL: in none */
+    uint64_t rtt_us;             /* as the metrics have seen it last */
+    struct list_link member;     /* in upstream.sessions */
     struct loop_timer
         timer; /* until it counts as established; looks whether it may end, while draining */
     struct loop_garbage garbage;

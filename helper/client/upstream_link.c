@@ -81,7 +81,9 @@ void upstream_hurry(struct upstream *upstream) {
 static void link_failed(struct link *link, const char *why) {
     struct upstream *upstream = link->upstream;
     const struct config_gateway *config = &upstream->config;
+    struct metrics_series *peer = metrics_series(&metrics_slot()->peers, config->name, NULL);
     snprintf(link->error, sizeof link->error, "%s", why);
+    metrics_add(&peer->value[PEER_CONNECT_FAILURES], 1);
     uint32_t ms = link->pause_ms ? link->pause_ms * 2 : config->retry_min_ms;
     if (ms > config->retry_max_ms)
         ms = config->retry_max_ms;

@@ -189,6 +189,18 @@ uint32_t upstream_pool_streams(const struct upstream_pool *pool) {
     return streams;
 }
 
+static void look_at(const struct upstream *upstream, struct upstream_load *load) {
+    if (upstream)
+        upstream_look(upstream, load);
+}
+
+void upstream_pool_look(const struct upstream_pool *pool, int i, struct upstream_load *load) {
+    look_at(pool->own.to[i], load);
+    look_at(pool->accounts.others.to[i], load);
+    list_for_each(owner, &pool->accounts.owners)
+        look_at(account_of_owner(owner)->own->to[i], load);
+}
+
 void upstream_pool_status(const struct upstream_pool *pool, json_t *list) {
     upstreams_status(&pool->own, NULL, list);
     list_for_each(owner, &pool->accounts.owners) {

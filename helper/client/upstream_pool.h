@@ -59,6 +59,9 @@ void upstream_pool_flush(struct upstream_pool *pool);
 /* Streams alive, as upstream_streams counts them. */
 uint32_t upstream_pool_streams(const struct upstream_pool *pool);
 
+/* Adds what the upstreams of all users to config->gateway[i] have, for the metrics. */
+void upstream_pool_look(const struct upstream_pool *pool, int i, struct upstream_load *load);
+
 /* The sessions of all, for `smuxctl status`. */
 void upstream_pool_status(const struct upstream_pool *pool, json_t *list);
 

@@ -70,6 +70,8 @@ static void established(struct upstream_session *session) {
     log_about(LOG_INFO,
               ABOUT(.gateway = upstream->config.name, .peer = session->pump->carrier->peer),
               "session begins");
+    metrics_session(&session->peer,
+                    metrics_series(&metrics_slot()->peers, upstream->config.name, NULL));
     session->ops->established(session);
 }
 
@@ -119,6 +121,7 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     upstream->streams_past += info.opened;
     upstream->bytes_in_past += info.bytes_in;
     upstream->bytes_out_past += info.bytes_out;
+    metrics_session(&session->peer, NULL);
     list_remove(&session->member);
     bool heard = pump_has_heard(pump) || upstream->config.n_addresses == 0 ||
                  (session->state == SESSION_ESTABLISHED && upstream->plain);

@@ -29,7 +29,8 @@ static struct {
     bool failing;         /* the last write did not take all, */
     int error;            /* for this reason */
     off_t cut_at;         /* where a line in the file was cut short; 0: none is */
-    uint64_t lost;        /* lines, since the log said so last, */
+    uint64_t lost_ever;   /* lines */
+    uint64_t lost;        /* of them, since the log said so last, */
     uint64_t lost_before; /* and before that, as long as writing fails */
     uint64_t told_us;     /* when that was */
     bool cut;             /* the first line of those that are left has been begun */
@@ -73,6 +74,15 @@ bool access_log_is_open(void) {
 }
 
 /* ---- Writing ---- */
+
+static void lose(unsigned lines) {
+    state.lost += lines;
+    state.lost_ever += lines;
+}
+
+uint64_t access_log_lost(void) {
+    return state.lost_ever;
+}
 
 static void tell_lost(void) {
     log_error("access log: %llu lines lost: %s", (unsigned long long)state.lost,
@@ -135,7 +145,7 @@ static void mend_cut(void) {
     if (state.cut_at < 0 || fstat(state.fd, &file) < 0 || file.st_size == state.cut_at)
         return;
     advance(first_line() - 1);
-    state.lost++;
+    lose(1);
 }
 
 static void write_file(void) {
@@ -213,7 +223,7 @@ void access_log_reopen(void) {
         state.fd = fd;
         if (state.cut) /* the rest of the line is of no use in the new file */
             advance(first_line());
-        state.lost += state.cut;
+        lose(state.cut);
         state.cut = false;
     }
     errno = saved;
@@ -226,7 +236,7 @@ void access_log_stop(void) {
     flush_lines();
     if (state.failing)
         for (; state.len > 0; advance(first_line()))
-            state.lost++;
+            lose(1);
     if (state.lost > 0)
         tell_lost();
     free(state.lines);
@@ -301,7 +311,7 @@ static void put_entry(struct line *line, const struct access_entry *entry) {
 }
 
 void access_log_lose(void) {
-    state.lost++;
+    lose(1);
     if (!state.failing)
         state.error = ENOMEM;
     if (state.lines)

@@ -48,6 +48,9 @@ void access_log_add(const struct access_entry *entry);
 /* A line is lost: there was no memory to make it. */
 void access_log_lose(void);
 
+/* How many lines were lost since the start. */
+uint64_t access_log_lost(void);
+
 /* Lines wait for so long, */
 #define ACCESS_LOG_PAUSE_US 100000u
 /* or so much longer if they could not be written; the least time between complaints. */

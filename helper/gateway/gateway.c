@@ -31,6 +31,14 @@ struct gateway {
 
 static void check_drained(struct gateway_sessions *sessions);
 
+/* A helper counts by itself what its own gateway does for it. */
+static void count_in(struct gateway_sessions *sessions) {
+    struct metrics_slot *slot = metrics_slot();
+    bool own = sessions->config->of_helper;
+    sessions->flows = own ? metrics_nowhere() : metrics_series(&slot->flows, "-", NULL);
+    sessions->sessions_of = own ? metrics_nowhere() : metrics_series(&slot->peers, "-", NULL);
+}
+
 struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config *config,
                             const char **why) {
     struct gateway *gateway = calloc(1, sizeof *gateway);
@@ -40,6 +48,7 @@ struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config
     gateway->sessions.reactor = reactor;
     gateway->sessions.config = config;
     gateway->sessions.ended = check_drained;
+    count_in(&gateway->sessions);
     list_init(&gateway->sessions.all);
     handshakes_init(&gateway->sessions.handshakes);
     handshakes_limit(&gateway->sessions.handshakes, config->max_handshakes,
@@ -102,6 +111,10 @@ struct gateway_load gateway_load(const struct gateway *gateway) {
         load.streams += container_of(link, struct gateway_session, link)->targets;
     }
     return load;
+}
+
+const struct gateway_sessions *gateway_sessions(const struct gateway *gateway) {
+    return &gateway->sessions;
 }
 
 /* ---- Drain ---- */
@@ -177,11 +190,13 @@ static void on_carrier(void *user, struct carrier *carrier, const struct carrier
     struct gateway *gateway = user;
     struct gateway_source source = gateway_source_of(peer);
     const char *why = NULL;
+    metrics_add(&metrics_slot()->value[WORKER_CARRIERS], 1);
     int error = gateway_place_make(&gateway->sessions, &source, &why);
     if (error == 0)
         error = gateway_take(gateway, carrier, &source);
     if (error == 0)
         return;
+    metrics_add(&metrics_slot()->value[WORKER_CARRIERS_REFUSED], 1);
     log_few(&refused, LOG_WARNING, ABOUT(.peer = carrier->peer), "carrier refused: %s",
             why ? why : strerror(-error));
     carrier_close(carrier);

@@ -41,6 +41,9 @@ struct gateway_load {
 };
 struct gateway_load gateway_load(const struct gateway *gateway);
 
+/* Its sessions, for whoever wants to look at them. */
+const struct gateway_sessions *gateway_sessions(const struct gateway *gateway);
+
 /* Sets new rules and timeouts, for streams and sessions that begin from now on. */
 void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *config);
 

@@ -32,6 +32,8 @@ struct gateway_client *gateway_client_get(struct gateway_client **list, struct l
     rate_init(&client->from_targets, loop);
     rate_init(&client->to_targets, loop);
     follow(client, config);
+    client->flows = metrics_series(&metrics_slot()->flows, client->name, NULL);
+    client->sessions_of = metrics_series(&metrics_slot()->peers, client->name, NULL);
     client->next = *list;
     *list = client;
     return client;

@@ -11,13 +11,15 @@
 #include <stdint.h>
 
 #include "helper/gateway/client_config.h"
+#include "helper/metrics/metrics.h"
 #include "helper/net/rate.h"
 
 struct gateway_client {
     const struct client_config *config; /* of now; NULL: the configuration knows it no more */
     uint32_t sessions, streams;
     uint64_t connects_full_us; /* when it may begin a whole second's connections at once again */
-    struct rate from_targets, to_targets; /* bytes */
+    struct rate from_targets, to_targets;       /* bytes */
+    struct metrics_series *flows, *sessions_of; /* where its connections and sessions count */
     struct gateway_client *next;
     char name[ROUTE_NAME_MAX + 1];
 };

@@ -11,14 +11,12 @@
 
 /* Embedded in the caller's structure, zeroed before first use. */
 struct gateway_metrics {
-    struct gateway *gateway;
-    struct loop *loop;
+    const struct gateway *gateway;
     struct loop_timer timer;
 };
 
 /* From now on the gateway accepts connections. */
-void gateway_metrics_start(struct gateway_metrics *metrics, struct gateway *gateway,
-                           struct loop *loop);
+void gateway_metrics_start(struct gateway_metrics *metrics, const struct gateway *gateway);
 void gateway_metrics_stop(struct gateway_metrics *metrics);
 
 #endif

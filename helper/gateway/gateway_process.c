@@ -20,6 +20,7 @@
 #include "helper/gateway/gateway_trust.h"
 #include "helper/gateway/gateway_workers.h"
 #include "helper/metrics/metrics_process.h"
+#include "helper/metrics/metrics_self.h"
 #include "helper/net/file_broker.h"
 #include "helper/net/inherited.h"
 #include "helper/net/log.h"
@@ -280,7 +281,7 @@ static void say_ready(struct process *process) {
     describe(&process->pulse, status, sizeof status);
     service_ready(status);
     service_pulse_start(&process->pulse, process->reactor.loop, worker_beat(), describe);
-    gateway_metrics_start(&process->metrics, process->gateway, process->reactor.loop);
+    gateway_metrics_start(&process->metrics, process->gateway);
 }
 
 /* Runs the gateway on the worker's sockets until it is told to end. */
@@ -290,6 +291,7 @@ static int serve(struct options *options, struct gateway_config *config,
     const char *why = "out of memory";
     metrics_use((uint32_t)worker);
     int error = start_broker(options);
+    metrics_self_open();
     if (error == 0)
         error = reactor_init(&process.reactor);
     if (error == 0)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "helper/gateway/gateway_target.h"
+#include "helper/metrics/metrics_flow.h"
 #include "helper/net/log.h"
 #include "helper/relay/session_config.h"
 
@@ -39,8 +40,25 @@ static void look_at_stranger(struct gateway_session *session) {
 static void give_way(struct handshake *handshake, const char *why) {
     struct gateway_session *session = container_of(handshake, struct gateway_session, handshake);
     handshakes_leave(&session->sessions->handshakes, handshake);
+    session->failing = STRANGER_GAVE_WAY;
     if (is_stranger(session))
         pump_fail(session->pump, SMUX_ERR_CLOSED, why);
+}
+
+static void count_failure(const struct gateway_session *session) {
+    static const uint8_t strangers[] = {[CARRIER_FAILED_OTHERWISE] = STRANGER_OTHER,
+                                        [CARRIER_FAILED_CLOSED] = STRANGER_CLOSED,
+                                        [CARRIER_FAILED_NOT_TLS] = STRANGER_NOT_TLS,
+                                        [CARRIER_FAILED_VERSION] = STRANGER_VERSION,
+                                        [CARRIER_FAILED_PROTOCOL] = STRANGER_PROTOCOL,
+                                        [CARRIER_FAILED_SECRET] = STRANGER_SECRET,
+                                        [CARRIER_FAILED_CERTIFICATE] = STRANGER_CERTIFICATE,
+                                        [CARRIER_FAILED_REFUSED] = STRANGER_REFUSES};
+    const struct pump *pump = session->pump;
+    int why = session->failing ? session->failing : strangers[pump->carrier->failure];
+    if (why == STRANGER_OTHER && pump->peer_closed)
+        why = STRANGER_CLOSED;
+    metrics_add(&metrics_slot()->value[WORKER_STRANGERS + why], 1);
 }
 
 /* Users of this machine are known by the kernel. */
@@ -93,6 +111,11 @@ static void change_client(struct gateway_session *session, struct gateway_client
     gateway_targets_follow(session);
 }
 
+static void count(struct gateway_session *session) {
+    metrics_session(&session->peer, session->client ? session->client->sessions_of
+                                                    : session->sessions->sessions_of);
+}
+
 /* Why the peer may have no session; NULL if it may. */
 static const char *find_client(struct gateway_session *session, char *why, size_t size) {
     struct gateway_sessions *sessions = session->sessions;
@@ -126,6 +149,7 @@ void gateway_session_know(struct gateway_session *session) {
         why = find_client(session, text, sizeof text);
     else
         change_client(session, NULL);
+    session->failing = why ? STRANGER_NO_CLIENT : 0;
     if (why)
         pump_fail(pump, SMUX_ERR_CLOSED, why);
     else if (!session->known && *carrier_identity(pump->carrier))
@@ -133,6 +157,8 @@ void gateway_session_know(struct gateway_session *session) {
     else if (!session->known)
         log_few(&begun, LOG_INFO, ABOUT(.peer = pump->carrier->peer), "session begins");
     session->known |= !why;
+    if (!why)
+        count(session);
     look_at_stranger(session);
 }
 
@@ -146,6 +172,8 @@ static void on_closed(struct pump *pump, int error, const char *why) {
     const struct log_subject about = {.peer = pump->carrier->peer};
     smux_session_info info;
     smux_session_get_info(pump->session, &info);
+    if (is_stranger(session))
+        count_failure(session);
     bool usual = error == SMUX_ERR_CARRIER || error == SMUX_ERR_CLOSED;
     if (!session->known)
         log_few(&refused, LOG_WARNING, &about, "session refused: %s", why);
@@ -157,6 +185,7 @@ static void on_closed(struct pump *pump, int error, const char *why) {
                   (unsigned long long)info.accepted, why);
     list_remove(&session->link);
     handshakes_leave(&sessions->handshakes, &session->handshake);
+    metrics_session(&session->peer, NULL);
     change_client(session, NULL);
     loop_timer_clear(sessions->reactor->loop, &session->timer);
     resolver_client_free(session->names);
@@ -210,6 +239,7 @@ static void on_hello_due(struct loop_timer *timer) {
     smux_session_info info;
     smux_session_get_info(session->pump->session, &info);
     look_at_stranger(session);
+    session->failing = STRANGER_SILENT;
     if (!carrier_is_ready(session->pump->carrier))
         pump_fail(session->pump, SMUX_ERR_CLOSED, "no handshake within hello-timeout");
     else if (info.frames_in == 0)

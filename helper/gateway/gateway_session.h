@@ -38,10 +38,11 @@ struct gateway_sessions {
     struct reactor *reactor;
     const struct gateway_config *config; /* of streams and sessions that begin from now on */
     struct resolver *resolver;
-    struct own_addresses own;                         /* of this host */
-    struct list all;                                  /* the last one first */
-    struct handshakes handshakes;                     /* those of `all` whose peers are strangers */
-    struct gateway_client *clients;                   /* those that have had a session */
+    struct own_addresses own;                   /* of this host */
+    struct list all;                            /* the last one first */
+    struct handshakes handshakes;               /* those of `all` whose peers are strangers */
+    struct gateway_client *clients;             /* those that have had a session */
+    struct metrics_series *flows, *sessions_of; /* where what is nobody's in particular counts */
     void (*ended)(struct gateway_sessions *sessions); /* one of them, which has left the list */
 };
 
@@ -51,9 +52,12 @@ struct gateway_session {
     struct resolver_client *names; /* NULL until it asks for one */
     struct gateway_source source;
     struct gateway_client *client; /* NULL: nobody in particular, or not known yet */
+    struct metrics_series *peer;   /* in which it is counted; NULL: in none */
+    uint64_t rtt_us;               /* as the metrics have seen it last */
     uint32_t targets;              /* of its streams */
     uint16_t address_len;          /* of the carrier's peer, whose name comes behind it */
     bool known;                    /* it has been admitted */
+    uint8_t failing;               /* enum metrics_stranger, if this side ends it; else 0 */
     struct handshake handshake;    /* in sessions->handshakes while the peer is a stranger */
     uint64_t used_us;              /* when its last stream was opened, at first when it began */
     bool leaving;                  /* it has given up its place */
@@ -66,6 +70,11 @@ struct gateway_session {
  * itself, and has no deadlines. 0 or a negative errno (the carrier then stays the caller's). */
 int gateway_session_new(struct gateway_sessions *sessions, struct carrier *carrier,
                         const struct gateway_source *source);
+
+/* Where its connections count. */
+static inline struct metrics_series *gateway_session_flows(const struct gateway_session *session) {
+    return session->client ? session->client->flows : session->sessions->flows;
+}
 
 /* The configuration has changed: determines whose session it is now. One that is nobody's any more
  * ends. */

@@ -67,6 +67,7 @@ static void count_streams(struct gateway_session *session, int change) {
 
 static void on_ended(struct relay *relay, enum relay_reason reason, int error) {
     struct target *target = container_of(relay, struct target, relay);
+    relay_count_end(&target->flow, reason, RELAY_TO_TARGET);
     if (reason == RELAY_SOCKET_RESET)
         log_about(LOG_DEBUG, ABOUT(.peer = target->session->pump->carrier->peer),
                   "connection to the target ended: %s", strerror(-error));
@@ -127,6 +128,8 @@ static void refuse(struct target *target, int error, const char *why) {
                     .stream = smux_stream_id(target->relay.stream), .destination = what),
               "connect to %s failed: %s", what, why);
     access_record_failed(target->record, error == SOCKS5_DENIED ? "denied" : "failed", why);
+    metrics_flow_refused(&target->flow,
+                         error == SOCKS5_DENIED ? REFUSED_DENIED : metrics_refusal_of(error));
     answer(target, error_for_client(error), NULL);
     relay_hang_up(&target->relay);
 }
@@ -239,6 +242,7 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
     if (!move(target, TARGET_RELAYING))
         return;
     access_record_connected(target->record, relay->watch.fd);
+    metrics_flow_opened(&target->flow, loop_now_us(relay->reactor->loop) - target->dialled_us);
     if (dial->broken)
         relay_broke(relay, dial->broken);
     drop_opening(target);
@@ -311,6 +315,7 @@ static void dial_allowed(struct target *target, const struct endpoint *addresses
     dial->on_fd = on_dial_fd;
     dial->done = on_dialled;
     dial->reset_on_close = true; /* as relay_end_tcp expects it */
+    target->dialled_us = loop_now_us(dial->loop);
     dial_start(dial, time_left_us(opening));
 }
 
@@ -320,6 +325,7 @@ static void refuse_name(struct target *target, int error, const char *why) {
     const struct socks5_destination *destination = &target->opening->socks.destination;
     bool covered = route_list_name_chance(allow_of(target), destination->name,
                                           destination->address.port) == ROUTE_NAME_COVERED;
+    metrics_flow_refused(&target->flow, covered ? REFUSED_NAME : REFUSED_DENIED);
     refuse(target, covered ? error : SOCKS5_DENIED, why);
 }
 
@@ -374,6 +380,7 @@ static void open_destination(struct target *target) {
     loop_timer_clear(loop, &opening->timer);
     if (limit) {
         access_record_failed(target->record, "limited", limit);
+        metrics_flow_refused(&target->flow, REFUSED_LIMITED);
         refuse(target, -EADDRNOTAVAIL, limit); /* as when a host has no local port left */
         return;
     }
@@ -390,6 +397,7 @@ static void open_destination(struct target *target) {
 /* ---- The request ---- */
 
 static void bad_request(struct target *target) {
+    metrics_flow_refused(&target->flow, REFUSED_BAD_REQUEST);
     struct socks5_server *socks = &target->opening->socks;
     log_about(LOG_INFO,
               ABOUT(.peer = target->relay.pump->carrier->peer,
@@ -439,6 +447,7 @@ static void on_request_timeout(struct loop_timer *timer) {
               ABOUT(.peer = target->relay.pump->carrier->peer,
                     .stream = smux_stream_id(target->relay.stream)),
               "no SOCKS5 request within 30 s");
+    metrics_flow_refused(&target->flow, REFUSED_TIMEOUT);
     relay_abort(&target->relay, -ETIMEDOUT);
 }
 
@@ -477,6 +486,7 @@ void gateway_target_accept(struct gateway_session *session, smux_stream *stream)
     opening->target = target;
     socks5_server_init(&opening->socks);
     relay_init(&target->relay, reactor, &target_ops);
+    relay_count(&target->relay, &target->flow, gateway_session_flows(session), RELAY_TO_TARGET);
     target->relay.half_closed_us = config_of(target)->half_closed_timeout_ms * UINT64_C(1000);
     limit_bytes(target);
     relay_bind(&target->relay, session->pump, stream);

@@ -9,7 +9,7 @@
 #include "helper/gateway/gateway_session.h"
 #include "helper/net/dial.h"
 #include "helper/net/resolver.h"
-#include "helper/relay/relay.h"
+#include "helper/relay/relay_count.h"
 #include "helper/relay/socks5.h"
 
 /* The states of a target. The table in gateway_target.c says which may follow which. */
@@ -40,9 +40,11 @@ struct target {
     struct relay_limit limit;        /* the client's, if it has one */
     struct gateway_session *session; /* gone before the target only if the relay is over */
     struct opening *opening;         /* until TARGET_RELAYING */
-    struct access_record *record;    /* NULL: there is no access log, or no memory */
-    uint8_t state;                   /* enum target_state */
-    struct loop_timer probes;        /* when the socket gets its keep-alive */
+    struct metrics_flow flow;
+    uint64_t dialled_us;          /* when TARGET_DIALLING began */
+    struct access_record *record; /* NULL: there is no access log, or no memory */
+    uint8_t state;                /* enum target_state */
+    struct loop_timer probes;     /* when the socket gets its keep-alive */
     struct loop_garbage garbage;
 };
 

@@ -18,6 +18,7 @@ static struct metrics_slot unread;
 static struct metrics_series nowhere;
 static struct metrics_slot *own = &unread;
 static struct metrics *segment;
+static uint64_t inherited[WORKER_VALUES]; /* by this process, of those before it */
 
 struct metrics_slot *metrics_slot(void) {
     return own;
@@ -81,6 +82,8 @@ void metrics_use(uint32_t worker) {
     own = &segment->slot[worker];
     settle_flows(&own->flows);
     settle_peers(&own->peers);
+    for (int i = 0; i < WORKER_VALUES; i++)
+        inherited[i] = metrics_get(&own->value[i]);
     metrics_enter(METRICS_STARTING);
     metrics_beat(false);
 }
@@ -92,6 +95,10 @@ void metrics_enter(enum metrics_state state) {
 void metrics_beat(bool ready) {
     __atomic_store_n(&own->ready, ready, __ATOMIC_RELAXED);
     metrics_set(&own->beat_us, loop_clock_us());
+}
+
+void metrics_continue(enum metrics_worker_value counter, uint64_t now) {
+    metrics_set(&own->value[counter], inherited[counter] + now);
 }
 
 void metrics_drain(void) {
@@ -127,6 +134,11 @@ struct metrics_series *metrics_series(struct metrics_group *group, const char *a
     snprintf(fresh->name[1], sizeof fresh->name[1], "%s", b ? b : "");
     __atomic_store_n(&group->count, count + 1, __ATOMIC_RELEASE);
     return fresh;
+}
+
+void metrics_zero(struct metrics_group *group, int value) {
+    for (uint32_t i = 0; i < group->count; i++)
+        metrics_set(&group->series[i].value[value], 0);
 }
 
 /* ---- Asking ---- */

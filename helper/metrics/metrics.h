@@ -30,13 +30,41 @@ enum metrics_program { METRICS_GATEWAY = 1, METRICS_HELPER = 2 };
 
 /* ---- What is counted: each has a row in metrics_table.c ---- */
 
+/* Why a peer that had not shown yet who it is has got no session, or has lost it. */
+enum metrics_stranger {
+    STRANGER_OTHER,
+    STRANGER_SILENT,      /* within hello-timeout */
+    STRANGER_GAVE_WAY,    /* to a newer one (max-handshakes) */
+    STRANGER_CLOSED,      /* it has gone away */
+    STRANGER_NOT_TLS,     /* at a tls:// address */
+    STRANGER_VERSION,     /* an older TLS */
+    STRANGER_PROTOCOL,    /* nothing in common: ALPN, ciphers */
+    STRANGER_SECRET,      /* none, a wrong one, or one of nobody known */
+    STRANGER_CERTIFICATE, /* none, or not a good one */
+    STRANGER_REFUSES,     /* it does not trust this gateway */
+    STRANGER_NO_CLIENT,   /* its identity is in no [client] */
+    STRANGERS
+};
+
 /* Of a worker. */
 enum metrics_worker_value {
     WORKER_OPEN_DESCRIPTORS,
     WORKER_DESCRIPTORS_LIMIT,
     WORKER_RESIDENT_BYTES,
     WORKER_CPU_US,
-    WORKER_VALUES
+    WORKER_KEPT_BYTES,
+    WORKER_KEPT_LIMIT_BYTES,
+    WORKER_LENT_BYTES,
+    WORKER_SPARE_BYTES,
+    WORKER_QUEUED_NAMES,
+    WORKER_NAMES_UNDER_WAY,
+    WORKER_HANDSHAKES,
+    WORKER_CARRIERS,
+    WORKER_CARRIERS_REFUSED,
+    WORKER_SUPPRESSED_LINES,
+    WORKER_LOST_LINES,
+    WORKER_STRANGERS, /* and those behind it: enum metrics_stranger */
+    WORKER_VALUES = WORKER_STRANGERS + STRANGERS
 };
 
 /* Why a connection was not opened. */
@@ -78,7 +106,16 @@ enum metrics_flow_value {
 };
 
 /* Of sessions. */
-enum metrics_peer_value { PEER_BEGUN, PEER_ENDED, PEER_SESSIONS, PEER_VALUES };
+enum metrics_peer_value {
+    PEER_BEGUN,
+    PEER_ENDED,
+    PEER_CONNECT_FAILURES,
+    PEER_SESSIONS,
+    PEER_OUTPUT_BYTES,
+    PEER_WAITING,
+    PEER_UNREACHABLE,
+    PEER_VALUES
+};
 
 #define METRICS_BUCKETS 14
 /* Upper bounds of a histogram's buckets, in microseconds. */
@@ -141,6 +178,10 @@ void metrics_enter(enum metrics_state state);
 /* It still turns; `ready`: and can do its work. */
 void metrics_beat(bool ready);
 
+/* Sets a counter of this process's slot to what its predecessors have counted and `now`, of this
+ * process alone. */
+void metrics_continue(enum metrics_worker_value counter, uint64_t now);
+
 /* For a supervisor: all workers drain; a worker takes the place of one that has died. */
 void metrics_drain(void);
 void metrics_count_replaced(void);
@@ -171,6 +212,9 @@ struct metrics_series *metrics_series(struct metrics_group *group, const char *a
 
 /* Makes a zeroed group one that has the series of all others. */
 void metrics_group_init(struct metrics_group *group);
+
+/* Sets one gauge of all series to 0, for it to be added up anew. */
+void metrics_zero(struct metrics_group *group, int value);
 
 /* For what is not to be counted. */
 struct metrics_series *metrics_nowhere(void);

@@ -42,6 +42,7 @@ static struct {
     int events; /* a descriptor */
     struct answer answer[METRICS_FORMATS];
     struct connection connections[METRICS_CONNECTIONS];
+    bool freed; /* a place: the next connection may be waiting for it */
 } server;
 
 /* ---- Connections ---- */
@@ -84,6 +85,7 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
         enter(connection, place);
     else if (*place)
         ((struct connection *)*place)->since_us = 0;
+    server.freed |= code == MHD_CONNECTION_NOTIFY_CLOSED;
 }
 
 static void end_the_old(void) {
@@ -195,9 +197,14 @@ bool metrics_http_start(const struct metrics *metrics, int fd, char *why, size_t
     return true;
 }
 
-/* How long nothing needs to be done. */
+/* How long nothing needs to be done. libmicrohttpd does not listen while every place is taken, and
+ * begins again only when it is called once more. */
 static int pause_ms(void) {
     MHD_UNSIGNED_LONG_LONG ms;
+    bool freed = server.freed;
+    server.freed = false;
+    if (freed)
+        return 0;
     bool any = microhttpd.MHD_get_timeout_(server.daemon, &ms) == MHD_YES;
     return any && ms < 1000 ? (int)ms : 1000;
 }

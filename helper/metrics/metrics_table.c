@@ -6,6 +6,12 @@
 #define COUNTER METRICS_COUNTER, false
 #define GAUGE   METRICS_GAUGE, false
 
+#define STRANGER(reason)                                                                           \
+    {                                                                                              \
+        METRICS_GATEWAY, COUNTER, "handshake_failures_total", "reason=\"" reason "\"",             \
+            "Carriers that ended before their peers had shown who they are, by reason."            \
+    }
+
 const struct metrics_row metrics_worker_rows[WORKER_VALUES] = {
     [WORKER_OPEN_DESCRIPTORS] = {BOTH, GAUGE, "open_descriptors", NULL,
                                  "File descriptors that are open."},
@@ -15,6 +21,40 @@ const struct metrics_row metrics_worker_rows[WORKER_VALUES] = {
                                "Memory of the process that is in use."},
     [WORKER_CPU_US] = {BOTH, METRICS_COUNTER, true, "cpu_seconds_total", NULL,
                        "Processor time, of the process and in the kernel for it."},
+    [WORKER_KEPT_BYTES] = {BOTH, GAUGE, "kept_bytes", NULL,
+                           "Memory for data that has arrived and that its reader does not take."},
+    [WORKER_KEPT_LIMIT_BYTES] = {BOTH, GAUGE, "kept_limit_bytes", NULL,
+                                 "How much memory that may be (half of max-memory)."},
+    [WORKER_LENT_BYTES] = {BOTH, GAUGE, "lent_bytes", NULL,
+                           "Memory for data that was read and that no carrier has taken yet."},
+    [WORKER_SPARE_BYTES] = {BOTH, GAUGE, "spare_bytes", NULL,
+                            "Memory of buffers that wait to be used again."},
+    [WORKER_QUEUED_NAMES] = {BOTH, GAUGE, "names_waiting", NULL,
+                             "Look-ups of names that wait for their turn."},
+    [WORKER_NAMES_UNDER_WAY] = {BOTH, GAUGE, "names_under_way", NULL,
+                                "Look-ups of names that name servers have been asked for."},
+    [WORKER_HANDSHAKES] = {METRICS_GATEWAY, GAUGE, "handshakes", NULL,
+                           "Carriers whose peers have not shown yet who they are."},
+    [WORKER_CARRIERS] = {METRICS_GATEWAY, COUNTER, "carriers_accepted_total", NULL,
+                         "Carriers that were accepted."},
+    [WORKER_CARRIERS_REFUSED] = {METRICS_GATEWAY, COUNTER, "carriers_refused_total", NULL,
+                                 "Carriers that there was no place for (max-sessions)."},
+    [WORKER_SUPPRESSED_LINES] = {BOTH, COUNTER, "log_lines_suppressed_total", NULL,
+                                 "Lines that the log does not have, because there were too many."},
+    [WORKER_LOST_LINES] = {METRICS_GATEWAY, COUNTER, "access_log_lines_lost_total", NULL,
+                           "Lines that the access log does not have, because they could not be "
+                           "written."},
+    [WORKER_STRANGERS + STRANGER_SILENT] = STRANGER("silent"),
+    [WORKER_STRANGERS + STRANGER_GAVE_WAY] = STRANGER("gave-way"),
+    [WORKER_STRANGERS + STRANGER_CLOSED] = STRANGER("closed"),
+    [WORKER_STRANGERS + STRANGER_NOT_TLS] = STRANGER("not-tls"),
+    [WORKER_STRANGERS + STRANGER_VERSION] = STRANGER("version"),
+    [WORKER_STRANGERS + STRANGER_PROTOCOL] = STRANGER("protocol"),
+    [WORKER_STRANGERS + STRANGER_SECRET] = STRANGER("secret"),
+    [WORKER_STRANGERS + STRANGER_CERTIFICATE] = STRANGER("certificate"),
+    [WORKER_STRANGERS + STRANGER_REFUSES] = STRANGER("refused-by-client"),
+    [WORKER_STRANGERS + STRANGER_NO_CLIENT] = STRANGER("no-client"),
+    [WORKER_STRANGERS + STRANGER_OTHER] = STRANGER("other"),
 };
 
 #define REFUSED_NAMES "connections_refused_total"
@@ -40,7 +80,7 @@ const struct metrics_row metrics_flow_rows[FLOW_VALUES] = {
     [FLOW_REFUSED + REFUSED_NO_ROUTE] = REFUSAL(METRICS_HELPER, "no-route"),
     [FLOW_REFUSED + REFUSED_NO_GATEWAY] = REFUSAL(METRICS_HELPER, "no-gateway"),
     [FLOW_REFUSED + REFUSED_BAD_REQUEST] = REFUSAL(METRICS_GATEWAY, "bad-request"),
-    [FLOW_REFUSED + REFUSED_NAME] = REFUSAL(METRICS_GATEWAY, "name"),
+    [FLOW_REFUSED + REFUSED_NAME] = REFUSAL(BOTH, "name"),
     [FLOW_REFUSED + REFUSED_REFUSED] = REFUSAL(BOTH, "refused"),
     [FLOW_REFUSED + REFUSED_TIMEOUT] = REFUSAL(BOTH, "timeout"),
     [FLOW_REFUSED + REFUSED_UNREACHABLE] = REFUSAL(BOTH, "unreachable"),
@@ -65,7 +105,16 @@ const struct metrics_row metrics_flow_time = {
 const struct metrics_row metrics_peer_rows[PEER_VALUES] = {
     [PEER_BEGUN] = {BOTH, COUNTER, "sessions_begun_total", NULL, "Sessions that have begun."},
     [PEER_ENDED] = {BOTH, COUNTER, "sessions_ended_total", NULL, "Sessions that have ended."},
+    [PEER_CONNECT_FAILURES] =
+        {METRICS_HELPER, COUNTER, "gateway_connect_failures_total", NULL,
+         "Times that no address of the gateway answered, or its session was lost."},
     [PEER_SESSIONS] = {BOTH, GAUGE, "sessions", NULL, "Sessions there are."},
+    [PEER_OUTPUT_BYTES] = {BOTH, GAUGE, "carrier_output_bytes", NULL,
+                           "Bytes that wait to be sent on the sessions' carriers."},
+    [PEER_WAITING] = {METRICS_HELPER, GAUGE, "streams_waiting", NULL,
+                      "Connections that wait for a session to open their streams on."},
+    [PEER_UNREACHABLE] = {METRICS_HELPER, GAUGE, "gateway_unreachable", NULL,
+                          "1 if the last attempts to reach the gateway have failed."},
 };
 
 const struct metrics_row metrics_peer_time = {

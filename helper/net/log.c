@@ -33,6 +33,7 @@ static struct {
     struct log_budget own, users; /* of the process, and of all users together */
     struct log_kind *kinds;       /* of which a line was written or suppressed */
     struct user_budget user[USERS_MAX];
+    uint64_t suppressed;
 } state = {.ident = "smux", .fd = STDERR_FILENO, .level = LOG_INFO};
 
 /* Whether this is the stream that systemd has opened to its journal. */
@@ -143,8 +144,13 @@ static bool roll(struct log_budget *budget, uint64_t now, unsigned *missed) {
 
 static bool spend(struct log_budget *budget, unsigned limit) {
     bool any = budget->lines < limit;
+    state.suppressed += !any;
     *(any ? &budget->lines : &budget->missed) += 1;
     return any;
+}
+
+uint64_t log_suppressed(void) {
+    return state.suppressed;
 }
 
 /* Logs how much was suppressed before this second. */

@@ -76,6 +76,9 @@ struct log_kind {
 void log_few(struct log_kind *kind, int level, const struct log_subject *about, const char *format,
              ...) __attribute__((format(printf, 4, 5)));
 
+/* How many lines were suppressed since the start, of all kinds. */
+uint64_t log_suppressed(void);
+
 #define LOG_LINES_PER_SECOND       500
 #define LOG_KIND_LINES_PER_SECOND  25
 #define LOG_USERS_LINES_PER_SECOND 250

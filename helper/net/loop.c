@@ -78,6 +78,12 @@ static struct epoll_event registration(struct loop_watch *watch, uint32_t mask) 
     return event;
 }
 
+static unsigned watches; /* open ones */
+
+unsigned loop_watches(void) {
+    return watches;
+}
+
 int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t mask,
                    void (*fn)(struct loop_watch *, uint32_t)) {
     struct epoll_event event = registration(watch, mask);
@@ -88,6 +94,7 @@ int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t
     watch->mask = mask;
     watch->turn = loop->turn;
     watch->open = true;
+    watches++;
     return 0;
 }
 
@@ -106,6 +113,7 @@ void loop_watch_close(struct loop_watch *watch) {
     if (!watch->open)
         return;
     watch->open = false;
+    watches--;
     close(watch->fd);
     watch->fd = -1;
 }
@@ -115,6 +123,7 @@ int loop_watch_release(struct loop *loop, struct loop_watch *watch) {
     if (!watch->open)
         return -1;
     watch->open = false;
+    watches--;
     watch->fd = -1;
     epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
     return fd;

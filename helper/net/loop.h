@@ -90,6 +90,9 @@ int loop_watch_release(struct loop *loop, struct loop_watch *watch);
 int loop_watch_move(struct loop *loop, struct loop_watch *from, struct loop_watch *to,
                     void (*fn)(struct loop_watch *watch, uint32_t events));
 
+/* How many descriptors the loops of this process watch. */
+unsigned loop_watches(void);
+
 /* Arms or moves the timer. `fn` is called once, with the timer disarmed. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_us,
                     void (*fn)(struct loop_timer *timer));

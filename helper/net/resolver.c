@@ -34,6 +34,7 @@ struct resolver {
     struct loop_task task; /* starts queries that wait */
     struct list sockets;
     unsigned under_way; /* queries, cancelled ones included */
+    unsigned waiting;   /* queries whose turn has not come */
     struct hosts hosts; /* if the library does not read the file: before or behind name servers */
     bool hosts_first, hosts_last;
     struct list turns; /* clients whose next query may start; the next one first */
@@ -227,6 +228,7 @@ static void settle_turn(struct resolver_client *client) {
 
 static void enqueue(struct resolver_client *client, struct resolver_query *query) {
     query->client = client;
+    client->resolver->waiting++;
     list_append(&client->waiting, &query->waits);
     settle_turn(client);
 }
@@ -234,8 +236,13 @@ static void enqueue(struct resolver_client *client, struct resolver_query *query
 static void dequeue(struct resolver_query *query) {
     struct resolver_client *client = query->client;
     query->client = NULL;
+    client->resolver->waiting--;
     list_remove(&query->waits);
     settle_turn(client);
+}
+
+struct resolver_load resolver_load(const struct resolver *resolver) {
+    return (struct resolver_load){resolver->waiting, resolver->under_way};
 }
 
 struct resolver_client *resolver_client_new(struct resolver *resolver) {

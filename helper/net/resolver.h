@@ -40,6 +40,12 @@ struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why
 /* The caller has freed its clients. Pending queries end with -ECANCELED. NULL is fine. */
 void resolver_free(struct resolver *resolver);
 
+/* How many queries wait for their turn, and how many are under way. */
+struct resolver_load {
+    unsigned waiting, under_way;
+};
+struct resolver_load resolver_load(const struct resolver *resolver);
+
 /* Makes a client, whose queries are counted together. NULL if memory is short. */
 struct resolver_client *resolver_client_new(struct resolver *resolver);
 /* Frees a client that has no pending query. NULL is fine. */

@@ -24,6 +24,7 @@ void relay_init(struct relay *relay, struct reactor *reactor, const struct relay
     list_init(&relay->loans);
     kept_queue_init(&relay->kept, reactor);
     relay->watch.fd = -1;
+    relay->count_from = relay->count_to = metrics_nowhere()->value;
 }
 
 void relay_bind(struct relay *relay, struct pump *pump, smux_stream *stream) {
@@ -116,6 +117,7 @@ static void note_read(struct relay *relay, ssize_t n) {
     if (n <= 0)
         return;
     relay->from_socket += (size_t)n;
+    metrics_add(relay->count_from, (size_t)n);
     if (relay->limit)
         rate_spend(&relay->limit->from_socket, (size_t)n);
 }

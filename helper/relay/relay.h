@@ -23,6 +23,7 @@
 #define HELPER_RELAY_RELAY_H
 
 #include "core/smux.h"
+#include "helper/metrics/metrics.h"
 #include "helper/net/events.h"
 #include "helper/net/rate.h"
 #include "helper/net/reactor.h"
@@ -160,6 +161,7 @@ struct relay {
     bool peer_closed;          /* the stream's peer has closed its reading side */
     struct relay_limit *limit; /* NULL: relay_limit was never called */
     uint64_t from_socket, to_socket; /* bytes that have passed, in each direction */
+    uint64_t *count_from, *count_to; /* the same in the metrics (relay_count.h) */
     uint64_t moved;                  /* bytes from the socket when half_closed_us last began */
 };
 

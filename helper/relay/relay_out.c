@@ -88,6 +88,7 @@ static ssize_t write_socket(struct relay *relay, struct iovec *iov, int count, i
     if (n > 0) {
         relay->unanswered = false;
         relay->to_socket += (size_t)n;
+        metrics_add(relay->count_to, (size_t)n);
     }
     if (n < 0)
         return errno == EAGAIN ? 0 : -errno;

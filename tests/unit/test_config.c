@@ -95,7 +95,7 @@ static void mistakes_name_file_line_and_expectation(void **state) {
     refused("a = b\n", "test.conf:1: ", "before \"a\"");
     refused(MAIN "\nport = 3\n", "test.conf:4: ", "unknown key \"port\"");
     refused(MAIN "[helper]\nport = 3\n",
-            "test.conf:4: ", ", max-streams, max-streams-per-user, max-memory");
+            "test.conf:4: ", ", max-streams, max-streams-per-user, max-memory, metrics");
     refused(MAIN "\nport = 3\n",
             "test.conf:4: ", ", max-stream-buffer, psk, pin, ca, crl, server-name, cert, key");
     refused(MAIN "[helper]\nsocket = relative\n", "test.conf:4: ", "absolute path");

@@ -157,6 +157,11 @@ static const struct {
     {"[listen]\nlog-level = loud\n", "log-level: expected error, warn, info or debug"},
     {"[listen]\nlog-file = here\n", "log-file: expected stderr, syslog or an absolute path"},
     {"[listen]\naccess-log = stderr\n", "access-log: expected syslog or an absolute path"},
+    {"[listen]\nmetrics = 9180\n",
+     "gateway.conf:2: metrics: expected ADDRESS:PORT or the path of a socket, not \"9180\""},
+    {"[listen]\nmetrics = 127.0.0.1:0\n", "metrics: expected ADDRESS:PORT"},
+    {"[listen]\nmetrics = http://127.0.0.1:9180\n", "metrics: expected ADDRESS:PORT"},
+    {"[listen]\nmetrics = ::1:9180\n", "metrics: expected ADDRESS:PORT"},
     {"[listen]\naddress = tcp://127.0.0.1:1\nkeepalive-timeout = 1s\n",
      "keepalive-timeout: expected at least keepalive-interval"},
     {"[listen]\nnonsense\n", "gateway.conf:2: "},
@@ -207,7 +212,7 @@ static void each_error_gets_one_line_that_says_what_was_expected(void **state) {
 }
 
 static void an_unknown_key_gets_the_list_of_all_that_exist(void **state) {
-    static const char last[] = ", log-file, access-log";
+    static const char last[] = ", access-log, metrics";
     struct config_error error;
     (void)state;
     assert_false(load("[listen]\nan-unknown-key-with-a-name-of-forty-letters = 1\n", &error));
