@@ -67,19 +67,18 @@ settled() {
         grep -q "_$3{.* [1-9]" "$BATS_FILE_TMPDIR/$2.metrics"
 }
 
-# has DAEMON LABELS NAME VALUE...: these are the values of the daemon's metrics with these labels.
+# has DAEMON LABELS NAME[:LABEL] VALUE...: these are the values of the daemon's metrics with these labels.
 has() {
-    local daemon=$1 labels=$2
+    local daemon=$1 labels=$2 extra
     shift 2
     while [ $# -gt 0 ]; do
-        local extra=
-        [[ $1 != *:* ]] || extra=${1#*:}
-        local wanted
-        wanted=$(printf '%s\n' "$labels" ${extra:+"$extra"} | tr ',' '\n' | sort | paste -sd,)
-        run -0 grep -F "smuxshim_${daemon}_${1%%:*}{$wanted} " "$BATS_FILE_TMPDIR/$daemon.metrics"
-        assert_output "smuxshim_${daemon}_${1%%:*}{$wanted} $2"
+        extra=
+        [[ $1 != *:* ]] || extra=,${1#*:}
+        echo "smuxshim_${daemon}_${1%%:*}{$(tr ',' '\n' <<<"$labels$extra" | sort | paste -sd,)} $2"
         shift 2
-    done
+    done | sort >"$BATS_TEST_TMPDIR/expected"
+    run comm -23 "$BATS_TEST_TMPDIR/expected" <(sort "$BATS_FILE_TMPDIR/$daemon.metrics")
+    assert_output ""
 }
 
 @test "both daemons count what the connections did, byte for byte, by client and by route and gateway" {
@@ -116,6 +115,24 @@ has() {
         [ "$(value resident_memory_bytes)" -ge 1000000 ] || fail "$(value resident_memory_bytes)"
         awk -v s="$(value cpu_seconds_total)" 'BEGIN { exit !(s > 0 && s < 60) }' || fail "$(value cpu_seconds_total)"
     done
+}
+
+@test "the manuals list exactly what is published, with its type and labels" {
+    local daemon page
+    for daemon in gateway helper; do
+        page=$(echo "$root"/helper/*/smux-$daemon.8.scd)
+        awk '/^# METRICS/ { on = 1; next } /^# / { on = 0 } on' "$page" |
+            sed -nE "s/^\*(smuxshim_[a-z_]+)\*(\{(.*)\})?, ([a-z]+)$/\4 \1 \3/p" | sort >"$BATS_TEST_TMPDIR/told"
+        local url=${daemon}_metrics
+        metrics names "${!url}" | sort >"$BATS_TEST_TMPDIR/published"
+        run diff "$BATS_TEST_TMPDIR/told" "$BATS_TEST_TMPDIR/published"
+        assert_output ""
+    done
+}
+
+@test "every query of the dashboard names metrics and labels that exist" {
+    run -0 metrics dashboard "$root/examples/grafana/smuxshim.json" "$gateway_metrics" "$helper_metrics"
+    assert_output ""
 }
 
 @test "the gateway is healthy and ready; other paths are 404, other methods 405" {

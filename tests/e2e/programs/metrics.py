@@ -79,6 +79,8 @@ def grows(old, new):
 
 def queries(node):
     if isinstance(node, dict):
+        if node.get("type") == "datasource":
+            return
         for key, value in node.items():
             if key in ("expr", "query", "definition") and isinstance(value, str):
                 yield value
