@@ -63,8 +63,8 @@ static bool set_addresses(const struct key *key, void *section, const char *valu
                           struct ini_error *error) {
     struct config_gateway *gateway = section;
     gateway->n_addresses = 0;
-    return config_addresses_add(key, gateway->address, &gateway->n_addresses, value,
-                                "a shorter address", error) &&
+    return config_addresses_add_any(key, gateway->address, &gateway->n_addresses, value,
+                                    "a shorter address", error) &&
            (gateway->n_addresses > 0 || key_expected(key, "tcp://HOST:PORT", value, error));
 }
 
@@ -89,6 +89,45 @@ static bool set_sandbox(const struct key *key, void *section, const char *value,
 }
 
 const struct key_type key_sandbox = {set_sandbox, key_equal_bytes};
+
+static const char *const balance_names[] = {
+    [CONFIG_FIRST] = "first", [CONFIG_LEAST_STREAMS] = "least-streams", [CONFIG_RANDOM] = "random"};
+
+static bool set_balance(const struct key *key, void *section, const char *value,
+                        struct ini_error *error) {
+    for (uint8_t i = 0; i < sizeof balance_names / sizeof *balance_names; i++)
+        if (strcmp(balance_names[i], value) == 0) {
+            *(uint8_t *)key_field(key, section) = i;
+            return true;
+        }
+    return key_expected(key, "first, least-streams or random", value, error);
+}
+
+/* Addresses of name servers, kept with their ports, separated by single commas. */
+static bool set_resolver(const struct key *key, void *section, const char *value,
+                         struct ini_error *error) {
+    char *out = key_field(key, section), text[80];
+    size_t len = 0;
+    bool fits;
+    for (const char *rest = value; key_next_element(&rest, text, sizeof text, &fits);) {
+        struct config_address server;
+        int n = fits && config_name_server_parse(&server, text)
+                    ? snprintf(out + len, key->size - len,
+                               strchr(server.host, ':') ? "%s[%s]:%u" : "%s%s:%u", len ? "," : "",
+                               server.host, server.port)
+                    : -1;
+        if (n < 0)
+            return key_expected(key, "ADDRESS or ADDRESS:PORT of name servers", text, error);
+        if ((size_t)n >= key->size - len)
+            return key_expected(key, "a shorter list", value, error);
+        len += (size_t)n;
+    }
+    return len > 0 || key_expected(key, "ADDRESS or ADDRESS:PORT of name servers", value, error);
+}
+
+static const struct key_type balance = {set_balance, key_equal_bytes};
+static const struct key_type name_servers = {set_resolver, key_equal_text};
+
 static bool set_host_name(const struct key *key, void *section, const char *value,
                           struct ini_error *error) {
     return (helper_host_name_valid(value, strlen(value)) && key_copy_text(key, section, value)) ||
@@ -107,6 +146,7 @@ static const struct key_type range = {set_range, equal_ranges};
 const struct key config_gateway_keys[] = {
     {GATEWAY("address", address, addresses)},
     {GATEWAY("version", session.version, key_number), .min = 1, .max = 2, .by_default = "2"},
+    {GATEWAY("balance", balance, balance), .by_default = "first"},
     {GATEWAY("connections", connections, key_number), .min = 1, .max = 64, .by_default = "1"},
     {GATEWAY("keepalive-interval", session.keepalive_interval_ms, key_duration),
      .by_default = "10s"},
@@ -115,6 +155,9 @@ const struct key config_gateway_keys[] = {
     {GATEWAY("dial-timeout", dial_timeout_ms, key_duration), .min = 1, .by_default = "10s"},
     {GATEWAY("retry-min", retry_min_ms, key_duration), .min = 1, .by_default = "100ms"},
     {GATEWAY("retry-max", retry_max_ms, key_duration), .min = 1, .by_default = "10s"},
+    {GATEWAY("answer-timeout", answer_timeout_ms, key_duration), .min = 10, .by_default = "500ms"},
+    {GATEWAY("ttl-min", ttl_min_ms, key_duration), .min = 100, .by_default = "5s"},
+    {GATEWAY("ttl-max", ttl_max_ms, key_duration), .min = 100, .by_default = "1h"},
     {GATEWAY("max-frame-size", session.max_frame_size, key_size), .min = 1, .max = 65535,
      .by_default = "65535"},
     {GATEWAY("max-receive-buffer", session.max_receive_buffer, key_size), .min = 1,
@@ -137,6 +180,7 @@ const struct key config_helper_keys[] = {
     {HELPER("socket-mode", socket_mode, key_mode), .by_default = "0600"},
     {HELPER("allow-users", allow_users, accounts)},
     {HELPER("allow-groups", allow_groups, accounts)},
+    {HELPER("resolver", resolver, name_servers), .restart = true},
     {HELPER("autostart", autostart, key_bool), .by_default = "yes"},
     {HELPER("core-dumps", core_dumps, key_bool), .restart = true},
     {HELPER("sandbox", sandbox, key_sandbox), .by_default = "yes", .restart = true},
@@ -162,6 +206,16 @@ const struct key config_names_keys[] = {
 
 bool config_gateway_equal(const struct config_gateway *a, const struct config_gateway *b) {
     return strcmp(a->name, b->name) == 0 && !keys_changed(config_gateway_keys, a, b);
+}
+
+unsigned config_gateway_sessions(const struct config_gateway *gateway) {
+    unsigned addresses = 0;
+    if (gateway->balance == CONFIG_FIRST)
+        return gateway->connections;
+    for (int i = 0; i < gateway->n_addresses; i++)
+        addresses += config_address_is_name(&gateway->address[i]) ? CONFIG_NAME_COUNTS : 1;
+    unsigned sessions = addresses * gateway->connections;
+    return sessions < CONFIG_SESSIONS_MAX ? sessions : CONFIG_SESSIONS_MAX;
 }
 
 /* ---- Sections ---- */
@@ -289,6 +343,8 @@ static bool check_gateway(const struct config_gateway *gateway, struct ini_error
     if (gateway->retry_max_ms < gateway->retry_min_ms)
         return key_fail(error, "[gateway %s]: expected retry-max not below retry-min",
                         gateway->name);
+    if (gateway->ttl_max_ms < gateway->ttl_min_ms)
+        return key_fail(error, "[gateway %s]: expected ttl-max not below ttl-min", gateway->name);
     if (gateway->cert[0] && !gateway->key[0])
         return key_fail(error, "[gateway %s]: expected key with cert", gateway->name);
     return true;

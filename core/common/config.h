@@ -57,6 +57,7 @@ enum config_scheme { CONFIG_TCP, CONFIG_TLS, CONFIG_UNIX };
  * path. */
 struct config_address {
     uint8_t scheme; /* enum config_scheme */
+    bool service;   /* `host` is the name of SRV records (RFC 2782), and there is no port */
     uint16_t port;
     char host[CONFIG_PATH_MAX + 1];
 };
@@ -70,14 +71,20 @@ struct session_limits {
     uint32_t max_receive_buffer, max_stream_buffer; /* bytes */
 };
 
+/* Which session gets the next stream, and which address the next session. */
+enum config_balance { CONFIG_FIRST, CONFIG_LEAST_STREAMS, CONFIG_RANDOM };
+
 struct config_gateway {
     char name[ROUTE_NAME_MAX + 1];
     uint16_t n_addresses;
     struct config_address address[CONFIG_ADDRESSES_MAX]; /* tried in order */
+    uint8_t balance;                                     /* enum config_balance */
     uint16_t connections;                                /* sessions kept in parallel, 1..64 */
     struct session_limits session;
     uint32_t dial_timeout_ms;            /* one attempt to set up the carrier */
     uint32_t retry_min_ms, retry_max_ms; /* back-off between attempts */
+    uint32_t answer_timeout_ms;          /* how long a gateway may leave a ping unanswered */
+    uint32_t ttl_min_ms, ttl_max_ms;     /* how long an answer of a name server is used */
     char psk[CONFIG_PATH_MAX + 1];       /* paths; empty: not given */
     char ca[CONFIG_PATH_MAX + 1];
     char cert[CONFIG_PATH_MAX + 1];
@@ -103,6 +110,7 @@ struct config_helper {
     uint32_t socket_mode;                  /* default 0600 */
     char allow_users[CONFIG_LIST_MAX + 1]; /* names or ids, separated by single commas */
     char allow_groups[CONFIG_LIST_MAX + 1];
+    char resolver[CONFIG_PATH_MAX + 1]; /* name servers, "ADDRESS:PORT,..."; empty: the system's */
     bool autostart;     /* whether launcher and shim may start a helper; default yes */
     bool core_dumps;    /* default no */
     uint8_t sandbox;    /* enum config_sandbox */
@@ -239,9 +247,23 @@ bool config_address_is_exposed(const struct config_address *address);
 /* The gateway of that name, or NULL. */
 const struct config_gateway *config_gateway(const struct config *config, const char *name);
 
-/* Parses "tcp://host:port", "tls://host:port" or "unix:///path"; a text without a scheme means tcp.
- * On failure returns false and sets *why to what was expected (static text). */
+/* The most sessions that are kept up with a gateway at the same time: with CONFIG_FIRST
+ * `connections`, otherwise as many to each address. */
+#define CONFIG_SESSIONS_MAX 64
+/* As how many addresses a name counts there: that many of one name are used at the same time. */
+#define CONFIG_NAME_COUNTS 8
+unsigned config_gateway_sessions(const struct config_gateway *gateway);
+
+/* Whether the address has to be looked up. */
+bool config_address_is_name(const struct config_address *address);
+
+/* Parses "tcp://host:port", "tls://host:port", "unix:///path", or "srv+tcp://name" and
+ * "srv+tls://name", where the name is of the form _service._tcp.domain; a text without a scheme
+ * means tcp. On failure returns false and sets *why to what was expected (static text). */
 bool config_address_parse(struct config_address *address, const char *text, const char **why);
+
+/* Parses the address of a name server, with or without a port; 53 by default. */
+bool config_name_server_parse(struct config_address *server, const char *text);
 
 /* Appends the addresses of a list, which may be empty, to the *n of `address`, which has room for
  * CONFIG_ADDRESSES_MAX. Commas or blanks separate them. On a mistake returns false and sets the
@@ -249,6 +271,10 @@ bool config_address_parse(struct config_address *address, const char *text, cons
  * bytes. */
 bool config_addresses_add(const struct key *key, struct config_address *address, uint16_t *n,
                           const char *value, const char *too_long, struct ini_error *error);
+
+/* The same for a list that may contain services. */
+bool config_addresses_add_any(const struct key *key, struct config_address *address, uint16_t *n,
+                              const char *value, const char *too_long, struct ini_error *error);
 
 /* Whether one of them has this scheme. */
 bool config_addresses_have(const struct config_address *address, unsigned n,

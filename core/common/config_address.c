@@ -35,6 +35,17 @@ static bool parse_host_port(struct config_address *address, const char *text) {
     return parse_port(colon + 1, &address->port);
 }
 
+bool config_name_server_parse(struct config_address *server, const char *text) {
+    char with_port[128];
+    uint8_t binary[16];
+    memset(server, 0, sizeof *server);
+    bool bare = inet_pton(AF_INET6, text, binary) == 1;
+    snprintf(with_port, sizeof with_port, bare ? "[%s]:53" : "%s:53", text);
+    return strlen(text) < 80 &&
+           (parse_host_port(server, text) || parse_host_port(server, with_port)) &&
+           !config_address_is_name(server);
+}
+
 static bool parse_unix(struct config_address *address, const char *path) {
     if (path[0] != '/' || strlen(path) > 107)
         return false;
@@ -59,30 +70,60 @@ static bool parse_scheme(const char *name, size_t len, uint8_t *scheme) {
     return false;
 }
 
+/* "_service._protocol.domain": what SRV records have for a name. */
+static bool parse_service(struct config_address *address, const char *name) {
+    const char *protocol = strstr(name, "._"),
+               *domain = protocol ? strchr(protocol + 2, '.') : NULL;
+    if (name[0] != '_' || protocol <= name + 1 || !domain || domain == protocol + 2 ||
+        domain[1] == '\0' || !helper_host_name_valid(name, strlen(name)))
+        return false;
+    strcpy(address->host, name);
+    return true;
+}
+
+#define SERVICE "srv+"
+
+static bool parse_after_scheme(struct config_address *address, const char *rest) {
+    if (address->service)
+        return address->scheme != CONFIG_UNIX && parse_service(address, rest);
+    return address->scheme == CONFIG_UNIX ? parse_unix(address, rest)
+                                          : parse_host_port(address, rest);
+}
+
 bool config_address_parse(struct config_address *address, const char *text, const char **why) {
     const char *rest = strstr(text, "://");
     memset(address, 0, sizeof *address);
-    *why = "tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH";
+    *why = "tcp://HOST:PORT, tls://HOST:PORT, unix:///PATH or srv+tls://_NAME._tcp.DOMAIN";
     if (!rest)
         return parse_host_port(address, text);
-    if (!parse_scheme(text, (size_t)(rest - text), &address->scheme))
-        return false;
-    rest += strlen("://");
-    return address->scheme == CONFIG_UNIX ? parse_unix(address, rest)
-                                          : parse_host_port(address, rest);
+    address->service = strncmp(text, SERVICE, strlen(SERVICE)) == 0;
+    if (address->service)
+        text += strlen(SERVICE);
+    return parse_scheme(text, (size_t)(rest - text), &address->scheme) &&
+           parse_after_scheme(address, rest + strlen("://"));
+}
+
+bool config_address_is_name(const struct config_address *address) {
+    uint8_t binary[16];
+    return address->service ||
+           (address->scheme != CONFIG_UNIX && inet_pton(AF_INET, address->host, binary) != 1 &&
+            inet_pton(AF_INET6, address->host, binary) != 1);
 }
 
 char *config_address_text(const struct config_address *address, char *out, size_t size) {
     if (address->scheme == CONFIG_UNIX)
         snprintf(out, size, "unix://%s", address->host);
+    else if (address->service)
+        snprintf(out, size, SERVICE "%s://%s", scheme_names[address->scheme], address->host);
     else
         snprintf(out, size, strchr(address->host, ':') ? "%s://[%s]:%u" : "%s://%s:%u",
                  scheme_names[address->scheme], address->host, address->port);
     return out;
 }
 
-bool config_addresses_add(const struct key *key, struct config_address *address, uint16_t *n,
-                          const char *value, const char *too_long, struct ini_error *error) {
+static bool add(const struct key *key, struct config_address *address, uint16_t *n,
+                const char *value, const char *too_long, const char *expected,
+                struct ini_error *error) {
     char text[CONFIG_URL_MAX + 1];
     const char *why;
     bool fits;
@@ -92,11 +133,22 @@ bool config_addresses_add(const struct key *key, struct config_address *address,
                             CONFIG_ADDRESSES_MAX);
         if (!fits)
             return key_expected(key, too_long, value, error);
-        if (!config_address_parse(&address[*n], text, &why))
-            return key_expected(key, why, text, error);
+        if (!config_address_parse(&address[*n], text, &why) || (address[*n].service && expected))
+            return key_expected(key, expected ? expected : why, text, error);
         ++*n;
     }
     return true;
+}
+
+bool config_addresses_add(const struct key *key, struct config_address *address, uint16_t *n,
+                          const char *value, const char *too_long, struct ini_error *error) {
+    return add(key, address, n, value, too_long, "tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH",
+               error);
+}
+
+bool config_addresses_add_any(const struct key *key, struct config_address *address, uint16_t *n,
+                              const char *value, const char *too_long, struct ini_error *error) {
+    return add(key, address, n, value, too_long, NULL, error);
 }
 
 bool config_addresses_have(const struct config_address *address, unsigned n,
@@ -110,7 +162,7 @@ bool config_addresses_have(const struct config_address *address, unsigned n,
 bool config_addresses_equal(const struct config_address *a, unsigned n_a,
                             const struct config_address *b, unsigned n_b) {
     for (unsigned i = 0; i < n_a && i < n_b; i++)
-        if (a[i].scheme != b[i].scheme || a[i].port != b[i].port ||
+        if (a[i].scheme != b[i].scheme || a[i].service != b[i].service || a[i].port != b[i].port ||
             strcmp(a[i].host, b[i].host) != 0)
             return false;
     return n_a == n_b;

@@ -64,20 +64,21 @@ static json_t *limits_status(const struct helper *helper) {
 
 static void command_status(struct admin_client *client, json_t *request) {
     struct helper *helper = helper_of(client);
-    json_t *sessions = json_array();
+    json_t *sessions = json_array(), *addresses = json_array();
     (void)request;
     upstream_pool_status(&helper->upstreams, sessions);
+    upstream_pool_addresses(&helper->upstreams, addresses);
     uint64_t up_us = loop_now_us(helper->reactor.loop) - helper->began_us;
     admin_client_list_streams(
         client,
-        json_pack("{s:b, s:i, s:I, s:s, s:i, s:s, s:I, s:b, s:I, s:I, s:o, s:o, s:o}", "ok", 1,
+        json_pack("{s:b, s:i, s:I, s:s, s:i, s:s, s:I, s:b, s:I, s:I, s:o, s:o, s:o, s:o}", "ok", 1,
                   "pid", (int)getpid(), "uid", (json_int_t)geteuid(), "version",
                   SMUX_LIBRARY_VERSION, "control_version", HELPER_PROTOCOL_VERSION, "config",
                   helper->config->file, "uptime_ms", (json_int_t)(up_us / 1000), "draining",
                   (int)helper->draining, "connections", (json_int_t)helper->conns.count,
                   "connections_total", (json_int_t)helper->conns.routed_total, "limits",
                   limits_status(helper), "listeners", proxy_listeners_status(&helper->proxies),
-                  "sessions", sessions));
+                  "addresses", addresses, "sessions", sessions));
 }
 
 static bool get_destination(struct admin_client *client, json_t *request,

@@ -287,6 +287,17 @@ static void count(struct conn *conn, const char *route, const char *gateway) {
                 RELAY_TO_PROGRAM);
 }
 
+/* The program has sent nothing yet, only its request has gone out: another gateway may serve it as
+ * well. It may be that the silent one has connected to the target, or still will, and then this
+ * connection ends without a byte, as an attempt does that was begun in vain (RFC 8305). */
+static void on_silent(struct upstream_waiter *waiter) {
+    struct conn *conn = container_of(waiter, struct conn_opening, waiter)->conn;
+    if (conn->state != CONN_OPENING || conn->opening->attempts >= ATTEMPTS_MAX)
+        return;
+    relay_drop_stream(&conn->relay);
+    request_stream(conn);
+}
+
 static void request_stream(struct conn *conn) {
     struct conn_opening *opening = conn->opening;
     struct upstream_pool *upstreams = conn->conns->upstreams;
@@ -303,6 +314,7 @@ static void request_stream(struct conn *conn) {
     count(conn, opening->route, conn->gateway);
     opening->attempts++;
     opening->waiter.ready = on_ready;
+    opening->waiter.silent = on_silent;
     opening->waiter.impatient = opening->on_failure == ROUTE_DIRECT;
     opening->waiter.cautious = opening->connect == ROUTE_EAGER || opening->handshake == ROUTE_PLAIN;
     int error = upstream_open(opening->upstream, &opening->waiter, &pump, &stream);

@@ -58,32 +58,6 @@ static void fail_impatient(struct upstream *upstream) {
 
 /* ---- Streams ---- */
 
-static uint32_t load_of(const struct link *link) {
-    return pump_streams(link->session->pump);
-}
-
-/* A session that has failed is about to say so, and then its link pauses. */
-static bool is_usable(const struct link *link, bool cautious) {
-    return link->state == LINK_UP && !smux_session_error(link->session->pump->session) &&
-           (link->session->state == SESSION_ESTABLISHED || !cautious);
-}
-
-static struct link *least_loaded(struct upstream *upstream, bool cautious) {
-    struct link *best = NULL;
-    for (int i = 0; i < upstream->link_count; i++) {
-        struct link *link = &upstream->links[i];
-        if (is_usable(link, cautious) && (!best || load_of(link) < load_of(best)))
-            best = link;
-    }
-    return best;
-}
-
-static void start_idle_links(struct upstream *upstream) {
-    for (int i = 0; i < upstream->link_count; i++)
-        if (upstream->links[i].state == LINK_IDLE)
-            upstream_link_connect(&upstream->links[i]);
-}
-
 /* A negative errno. */
 static int error_from_smux(int error) {
     switch (error) {
@@ -98,13 +72,15 @@ static int error_from_smux(int error) {
 
 /* Opens a stream on a session that still accepts any. 0; -EAGAIN if there is none; or another
  * negative errno. */
-static int open_now(struct upstream *upstream, bool cautious, struct pump **pump,
+static int open_now(struct upstream *upstream, struct upstream_waiter *waiter, struct pump **pump,
                     smux_stream **stream) {
     struct link *link;
-    while ((link = least_loaded(upstream, cautious)) != NULL) {
+    while ((link = upstream_choose(upstream, waiter->cautious)) != NULL) {
         *pump = link->session->pump;
         int error = smux_stream_open((*pump)->session, stream);
         if (error == 0) {
+            upstream_cancel(waiter);
+            upstream_silence_expect(link->session, waiter);
             pump_kick(*pump);
             return 0;
         }
@@ -118,23 +94,17 @@ static int open_now(struct upstream *upstream, bool cautious, struct pump **pump
     return -EAGAIN;
 }
 
-static bool all_failed(const struct upstream *upstream) {
-    for (int i = 0; i < upstream->link_count; i++)
-        if (upstream->links[i].state != LINK_PAUSE && upstream->links[i].state != LINK_OVER)
-            return false;
-    return true;
-}
-
 int upstream_open(struct upstream *upstream, struct upstream_waiter *waiter, struct pump **pump,
                   smux_stream **stream) {
+    upstream_cancel(waiter);
     if (upstream->retired)
         return -ECANCELED;
-    int error = open_now(upstream, waiter->cautious, pump, stream);
-    start_idle_links(upstream);
+    int error = open_now(upstream, waiter, pump, stream);
+    upstream_start_links(upstream);
     if (error != -EAGAIN)
         return error;
     upstream_hurry(upstream);
-    if (waiter->impatient ? all_failed(upstream) : upstream_is_lost(upstream))
+    if (waiter->impatient ? !upstream_has_hope(upstream) : upstream_is_lost(upstream))
         return -ENETUNREACH;
     waiter_add(upstream, waiter);
     return -EAGAIN;
@@ -143,7 +113,7 @@ int upstream_open(struct upstream *upstream, struct upstream_waiter *waiter, str
 /* ---- Asking the gateway ---- */
 
 int upstream_ping(struct upstream *upstream) {
-    struct link *link = least_loaded(upstream, true);
+    struct link *link = upstream_choose(upstream, true);
     if (link) {
         smux_session_ping(link->session->pump->session);
         pump_kick(link->session->pump);
@@ -151,9 +121,9 @@ int upstream_ping(struct upstream *upstream) {
     }
     if (upstream->retired)
         return -ECANCELED;
-    start_idle_links(upstream);
+    upstream_start_links(upstream);
     upstream_hurry(upstream);
-    return all_failed(upstream) ? -ENETUNREACH : -EAGAIN;
+    return upstream_has_hope(upstream) ? -EAGAIN : -ENETUNREACH;
 }
 
 bool upstream_answer(const struct upstream *upstream, struct upstream_answer *answer) {
@@ -178,7 +148,7 @@ bool upstream_answer(const struct upstream *upstream, struct upstream_answer *an
 static struct upstream_waiter *first_to_serve(const struct upstream *upstream) {
     bool sure = false;
     for (int i = 0; i < upstream->link_count; i++)
-        sure |= is_usable(&upstream->links[i], true);
+        sure |= upstream_link_is_usable(&upstream->links[i], true);
     list_for_each(link, &upstream->waiters) {
         struct upstream_waiter *waiter = waiter_of(link);
         if (sure || !waiter->cautious)
@@ -196,20 +166,21 @@ static void serve_waiters(struct upstream *upstream) {
         }
         struct pump *pump = NULL;
         smux_stream *stream = NULL;
-        int error = open_now(upstream, waiter->cautious, &pump, &stream);
+        int error = open_now(upstream, waiter, &pump, &stream);
         if (error == -EAGAIN) {
             /* The waiter before may have got the last stream of its session. */
-            start_idle_links(upstream);
+            upstream_start_links(upstream);
             return;
         }
-        upstream_cancel(waiter);
+        if (error)
+            upstream_cancel(waiter);
         waiter->ready(waiter, error, pump, stream);
     }
 }
 
 static bool has_session(const struct upstream *upstream) {
     for (int i = 0; i < upstream->link_count; i++)
-        if (is_usable(&upstream->links[i], false))
+        if (upstream_link_is_usable(&upstream->links[i], false))
             return true;
     return false;
 }
@@ -240,12 +211,15 @@ static const struct upstream_ops upstream_ops = {.usable = serve_waiters,
                                                  .link_over = on_link_over,
                                                  .session_ended = free_if_retired};
 
+static const struct upstream_names_ops names_ops = {.answered = upstream_take_addresses};
+
 /* ---- Life ---- */
 
 static void free_upstream(struct loop_garbage *garbage) {
     struct upstream *upstream = container_of(garbage, struct upstream, garbage);
     loop_task_cancel(upstream->reactor->loop, &upstream->task);
     tls_layer_use(&upstream->tls, NULL);
+    upstream_names_fini(upstream);
     free(upstream);
 }
 
@@ -256,8 +230,8 @@ static void free_if_retired(struct upstream *upstream) {
 
 struct upstream *upstream_new(struct reactor *reactor, struct resolver_client *names,
                               const struct config_gateway *config, bool plain) {
-    struct upstream *upstream =
-        calloc(1, sizeof *upstream + config->connections * sizeof *upstream->links);
+    unsigned links = config->n_addresses ? config_gateway_sessions(config) : 1;
+    struct upstream *upstream = calloc(1, sizeof *upstream + links * sizeof *upstream->links);
     if (!upstream)
         return NULL;
     upstream->reactor = reactor;
@@ -267,7 +241,11 @@ struct upstream *upstream_new(struct reactor *reactor, struct resolver_client *n
     upstream->plain = plain;
     list_init(&upstream->sessions);
     list_init(&upstream->waiters);
-    upstream->link_count = config->connections;
+    upstream->link_count = (int)links;
+    if (!upstream_names_init(upstream, &names_ops)) {
+        free(upstream);
+        return NULL;
+    }
     upstream_use_tls(upstream, NULL);
     for (int i = 0; i < upstream->link_count; i++)
         upstream->links[i].upstream = upstream;
@@ -280,10 +258,11 @@ struct upstream *upstream_new_connected(struct reactor *reactor, struct resolver
     struct upstream *upstream = upstream_new(reactor, names, config, false);
     if (upstream) {
         struct link *link = &upstream->links[0];
-        if (upstream_link_adopt(link, carrier) == 0) {
+        if (upstream_link_adopt(link, carrier, NULL) == 0) {
             upstream_session_move(link->session, SESSION_ESTABLISHED);
             return upstream;
         }
+        upstream_names_fini(upstream);
     }
     free(upstream);
     return NULL;
@@ -298,6 +277,7 @@ void upstream_retire(struct upstream *upstream) {
         return;
     for (int i = 0; i < upstream->link_count; i++)
         upstream_link_stop(&upstream->links[i]);
+    upstream_names_stop(upstream);
     upstream->retired = true;
     fail_waiters(upstream, -ECANCELED);
     free_if_retired(upstream);

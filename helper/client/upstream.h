@@ -2,12 +2,16 @@
 /*
  * upstream.h - keeps up the sessions to one gateway.
  *
- * It connects when the first stream is requested. From then on it keeps the session, and connects
- * again when the session is lost, after a jittered and growing pause. Addresses are tried in the
- * order of the configuration; one that accepts a connection and closes it before a gateway has said
- * anything (a load balancer whose backend is down) has failed like one that refuses. While there is
- * no session, whoever asks for a stream waits, with a timeout of its own. With `connections = N`
- * there are N such links, and a stream goes to the one with the fewest.
+ * It connects when the first stream is requested. From then on it keeps the sessions, and connects
+ * again when one is lost. Its addresses (backends.h) are those of the configuration, and those that
+ * name servers say (upstream_names.c). One that has failed is left out for a jittered and growing
+ * pause; one that accepts a connection and closes it before a gateway has said anything (a load
+ * balancer whose backend is down) has failed like one that refuses. While there is no session,
+ * whoever asks for a stream waits, with a timeout of its own. `balance` says which address gets the
+ * next session, and which session the next stream (upstream_balance.c).
+ *
+ * A gateway that has stopped answering (upstream_silence.c) gets no more streams if there is
+ * another one, and whoever still waits for an answer there is told.
  */
 #ifndef HELPER_CLIENT_UPSTREAM_H
 #define HELPER_CLIENT_UPSTREAM_H
@@ -28,8 +32,12 @@ struct upstream_waiter {
      * upstream_open. */
     void (*ready)(struct upstream_waiter *waiter, int error, struct pump *pump,
                   smux_stream *stream);
+    /* The gateway that has the stream has stopped answering, and there is another one: whoever may
+     * do so gives the stream up, and asks for another one. Called at most once for a stream, and
+     * not after upstream_cancel, which says that it has been answered. May be NULL. */
+    void (*silent)(struct upstream_waiter *waiter);
     struct upstream *upstream; /* NULL when not waiting */
-    struct list_link link;     /* in the upstream's waiters */
+    struct list_link link;     /* in the upstream's waiters, or in its session's */
     bool impatient; /* fail as soon as an attempt to connect has failed (on-failure = direct) */
     /* The loss of the stream could not be repaired: open it on an established session only. */
     bool cautious;
@@ -79,7 +87,7 @@ void upstream_free(struct upstream *upstream);
  * the waiter and returns -EAGAIN; or another negative errno if a stream cannot be had at all. */
 int upstream_open(struct upstream *upstream, struct upstream_waiter *waiter, struct pump **pump,
                   smux_stream **stream);
-/* Stops waiting. Harmless when not waiting. */
+/* Stops waiting, for a stream or for an answer to it. Harmless when not waiting. */
 void upstream_cancel(struct upstream_waiter *waiter);
 
 /* Sends a ping, on a session that it has. 0; -EAGAIN: none is established yet, but one may soon be;
@@ -104,5 +112,7 @@ const char *upstream_last_error(const struct upstream *upstream);
 
 /* An array of the sessions, for `smuxctl status`. NULL if memory is short. */
 json_t *upstream_status(const struct upstream *upstream);
+/* The same of the addresses. */
+json_t *upstream_addresses(const struct upstream *upstream);
 
 #endif

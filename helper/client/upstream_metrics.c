@@ -2,21 +2,19 @@
 /* upstream_metrics.c - what the metrics say of an upstream (upstream.h). */
 #include "helper/client/upstream_internal.h"
 
-static bool is_dead(const struct link *link) {
-    bool lives = link->state == LINK_UP && link->session->state == SESSION_ESTABLISHED;
-    return link->error[0] && link->pause_ms > 0 && !lives;
-}
-
-static bool all_are_dead(const struct upstream *upstream) {
+/* Without a session, and its addresses have failed, or it has got none. */
+static bool is_dead(const struct upstream *upstream) {
     for (int i = 0; i < upstream->link_count; i++)
-        if (!is_dead(&upstream->links[i]))
+        if (upstream_link_is_usable(&upstream->links[i], true))
             return false;
-    return true;
+    if (upstream->backends.listed == 0)
+        return upstream_names_error(upstream);
+    return !backends_have_other(&upstream->backends, NULL);
 }
 
 void upstream_look(const struct upstream *upstream, struct upstream_load *load) {
     smux_session_info info;
-    *(all_are_dead(upstream) ? &load->dead : &load->alive) += 1;
+    *(is_dead(upstream) ? &load->dead : &load->alive) += 1;
     list_for_each(link, &upstream->waiters)
         load->waiters++;
     list_for_each(member, &upstream->sessions) {

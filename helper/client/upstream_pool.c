@@ -28,9 +28,11 @@ static bool make_upstreams(struct upstream_pool *pool, const struct config *conf
 /* What sessions may always have on loan adds up to half of all buffers at most. */
 static uint32_t owners_max(const struct upstream_pool *pool) {
     size_t most = pool->reactor->loans_max / (2 * PUMP_LOANS_MIN), links = 1;
-    for (int i = 0; i < pool->config->n_gateways; i++)
-        if (pool->config->gateway[i].connections > links)
-            links = pool->config->gateway[i].connections;
+    for (int i = 0; i < pool->config->n_gateways; i++) {
+        unsigned sessions = config_gateway_sessions(&pool->config->gateway[i]);
+        if (sessions > links)
+            links = sessions;
+    }
     most = (most < OWN_SESSIONS_MAX ? most : OWN_SESSIONS_MAX) / links;
     return most > 0 ? (uint32_t)most : 1;
 }
@@ -41,7 +43,7 @@ bool upstream_pool_init(struct upstream_pool *pool, struct reactor *reactor,
     pool->config = config;
     accounts_init(&pool->accounts, reactor->loop);
     pool->accounts.owners_max = owners_max(pool);
-    pool->resolver = resolver_new(reactor->loop, false, why);
+    pool->resolver = resolver_new(reactor->loop, false, config->helper.resolver, why);
     if (!pool->resolver)
         return false;
     *why = "out of memory";
@@ -201,11 +203,21 @@ void upstream_pool_look(const struct upstream_pool *pool, int i, struct upstream
         look_at(account_of_owner(owner)->own->to[i], load);
 }
 
-void upstream_pool_status(const struct upstream_pool *pool, json_t *list) {
-    upstreams_status(&pool->own, NULL, list);
+typedef void describe_fn(const struct upstreams *upstreams, const uid_t *uid, json_t *list);
+
+static void describe(const struct upstream_pool *pool, json_t *list, describe_fn *fn) {
+    fn(&pool->own, NULL, list);
     list_for_each(owner, &pool->accounts.owners) {
         const struct account *each = account_of_owner(owner);
-        upstreams_status(each->own, &each->uid, list);
+        fn(each->own, &each->uid, list);
     }
-    upstreams_status(&pool->accounts.others, NULL, list);
+    fn(&pool->accounts.others, NULL, list);
+}
+
+void upstream_pool_status(const struct upstream_pool *pool, json_t *list) {
+    describe(pool, list, upstreams_status);
+}
+
+void upstream_pool_addresses(const struct upstream_pool *pool, json_t *list) {
+    describe(pool, list, upstreams_addresses);
 }

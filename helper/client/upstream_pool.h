@@ -64,5 +64,7 @@ void upstream_pool_look(const struct upstream_pool *pool, int i, struct upstream
 
 /* The sessions of all, for `smuxctl status`. */
 void upstream_pool_status(const struct upstream_pool *pool, json_t *list);
+/* The addresses of their gateways, for the same. */
+void upstream_pool_addresses(const struct upstream_pool *pool, json_t *list);
 
 #endif

@@ -130,6 +130,7 @@ static void on_closed(struct pump *pump, int error, const char *why) {
                   ABOUT(.gateway = upstream->config.name, .peer = pump->carrier->peer),
                   "session ended after %llu streams: %s", (unsigned long long)info.opened, why);
     upstream_session_move(session, SESSION_OVER);
+    upstream_silence_end(session);
     loop_timer_clear(upstream->reactor->loop, &session->timer);
     loop_discard(upstream->reactor->loop, &session->garbage, free_session);
     session->ops->ended(session, heard,
@@ -141,6 +142,7 @@ static const struct pump_ops session_ops = {
     .hello = on_hello, .goaway = on_goaway, .closed = on_closed};
 
 struct upstream_session *upstream_session_new(struct link *link, struct carrier *carrier,
+                                              struct backend *backend,
                                               const struct upstream_session_ops *ops) {
     struct upstream *upstream = link->upstream;
     struct upstream_session *session = calloc(1, sizeof *session);
@@ -162,7 +164,12 @@ struct upstream_session *upstream_session_new(struct link *link, struct carrier 
     session->upstream = upstream;
     session->link = link;
     session->ops = ops;
+    session->backend = backend;
+    backend_use(backend);
+    list_init(&session->unanswered);
+    session->dialled_us = loop_now_us(upstream->reactor->loop) - link->began_us;
     list_prepend(&upstream->sessions, &session->member);
     loop_timer_set(upstream->reactor->loop, &session->timer, hello_due_us(session), on_hello_due);
+    upstream_silence_begin(session);
     return session;
 }

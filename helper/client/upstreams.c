@@ -87,8 +87,9 @@ uint32_t upstreams_streams(const struct upstreams *upstreams) {
     return streams;
 }
 
-static void append(json_t *list, const struct upstream *upstream, const uid_t *uid) {
-    json_t *part = upstream ? upstream_status(upstream) : NULL;
+typedef json_t *describe_fn(const struct upstream *upstream);
+
+static void append(json_t *list, json_t *part, const uid_t *uid) {
     for (size_t i = 0; i < json_array_size(part); i++)
         json_object_set_new(json_array_get(part, i), "uid",
                             uid ? json_integer((json_int_t)*uid) : json_null());
@@ -96,8 +97,19 @@ static void append(json_t *list, const struct upstream *upstream, const uid_t *u
     json_decref(part);
 }
 
-void upstreams_status(const struct upstreams *upstreams, const uid_t *uid, json_t *list) {
+static void describe(const struct upstreams *upstreams, const uid_t *uid, json_t *list,
+                     describe_fn *fn) {
     for (int i = 0; i < CONFIG_GATEWAYS_MAX; i++)
-        append(list, upstreams->to[i], uid);
-    append(list, upstreams->direct, uid);
+        if (upstreams->to[i])
+            append(list, fn(upstreams->to[i]), uid);
+    if (upstreams->direct)
+        append(list, fn(upstreams->direct), uid);
+}
+
+void upstreams_status(const struct upstreams *upstreams, const uid_t *uid, json_t *list) {
+    describe(upstreams, uid, list, upstream_status);
+}
+
+void upstreams_addresses(const struct upstreams *upstreams, const uid_t *uid, json_t *list) {
+    describe(upstreams, uid, list, upstream_addresses);
 }

@@ -39,5 +39,7 @@ uint32_t upstreams_streams(const struct upstreams *upstreams);
 
 /* Appends the sessions to a list for `smuxctl status`; `uid`, if not NULL: of this user alone. */
 void upstreams_status(const struct upstreams *upstreams, const uid_t *uid, json_t *list);
+/* The same for the addresses of their gateways. */
+void upstreams_addresses(const struct upstreams *upstreams, const uid_t *uid, json_t *list);
 
 #endif

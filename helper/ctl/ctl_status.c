@@ -65,6 +65,66 @@ static void print_sessions(const json_t *sessions) {
     ctl_table_free(&table);
 }
 
+/* ---- addresses ---- */
+
+static const struct ctl_column address_columns[] = {{.title = "GATEWAY"},
+                                                    {"ADDRESS", .cut_to = 20},
+                                                    {"USER", .leaves = 4, .cut_to = 6},
+                                                    {.title = "STATE"},
+                                                    {"PRIORITY", .right = true, .leaves = 5},
+                                                    {"WEIGHT", .right = true, .leaves = 6},
+                                                    {"SESSIONS", .right = true, .leaves = 3},
+                                                    {"STREAMS", .right = true},
+                                                    {"FAILURES", .right = true, .leaves = 2},
+                                                    {"AGAIN IN", .right = true},
+                                                    {"LAST ERROR", .cut_to = 12, .leaves = 1}};
+#define ADDRESS_COLUMNS (sizeof address_columns / sizeof *address_columns)
+
+static void add_address(struct ctl_table *table, const json_t *a) {
+    char user[33] = "-", priority[32], weight[32], sessions[32], streams[32], failures[32],
+         again[32] = "-";
+    const json_t *uid = json_object_get(a, "uid");
+    if (json_is_integer(uid))
+        ctl_user((long long)json_integer_value(uid), user, sizeof user);
+    if (ctl_number(a, "retry_ms") > 0)
+        snprintf(again, sizeof again, "%.1fs", (double)ctl_number(a, "retry_ms") / 1000);
+    const char *const cells[ADDRESS_COLUMNS] = {
+        ctl_text(a, "gateway"),
+        ctl_text(a, "address"),
+        user,
+        ctl_text(a, "state"),
+        count_text(ctl_number(a, "priority"), priority, sizeof priority),
+        count_text(ctl_number(a, "weight"), weight, sizeof weight),
+        count_text(ctl_number(a, "sessions"), sessions, sizeof sessions),
+        count_text(ctl_number(a, "streams"), streams, sizeof streams),
+        count_text(ctl_number(a, "failures_total"), failures, sizeof failures),
+        again,
+        ctl_text(a, "last_error")};
+    ctl_table_add(table, cells);
+}
+
+/* A gateway with one address that is no name has nothing that its session does not say. */
+static bool is_one_of_several(const json_t *addresses, const json_t *a) {
+    size_t same = 0;
+    for (size_t i = 0; i < json_array_size(addresses); i++)
+        same +=
+            strcmp(ctl_text(json_array_get(addresses, i), "gateway"), ctl_text(a, "gateway")) == 0;
+    return same > 1 || strcmp(ctl_text(a, "name"), "") != 0;
+}
+
+static void print_addresses(const json_t *addresses) {
+    struct ctl_table table;
+    ctl_table_init(&table, address_columns, ADDRESS_COLUMNS);
+    for (size_t i = 0; i < json_array_size(addresses); i++)
+        if (is_one_of_several(addresses, json_array_get(addresses, i)))
+            add_address(&table, json_array_get(addresses, i));
+    if (table.row_count > 0) {
+        putchar('\n');
+        ctl_table_print(&table, ctl_width(), 0, stdout);
+    }
+    ctl_table_free(&table);
+}
+
 static void print_status(struct ctl_sample *sample) {
     const json_t *status = sample->status;
     char age[32];
@@ -74,6 +134,7 @@ static void print_status(struct ctl_sample *sample) {
     printf("configuration: %s\n", ctl_text(status, "config"));
     printf("connections: %lld now, %lld in total\n", ctl_number(status, "connections"),
            ctl_number(status, "connections_total"));
+    print_addresses(json_object_get(status, "addresses"));
     print_sessions(json_object_get(status, "sessions"));
     if (sample->count == 0)
         return;

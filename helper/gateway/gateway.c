@@ -54,7 +54,7 @@ struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config
     handshakes_limit(&gateway->sessions.handshakes, config->max_handshakes,
                      config->max_handshakes_per_source);
     list_init(&gateway->listeners);
-    gateway->sessions.resolver = resolver_new(reactor->loop, !config->of_helper, why);
+    gateway->sessions.resolver = resolver_new(reactor->loop, !config->of_helper, NULL, why);
     if (gateway->sessions.resolver)
         return gateway;
     free(gateway);

@@ -93,9 +93,17 @@ static void give_up(struct loop_task *task) {
     dial->done(dial, dial->error ? dial->error : -ETIMEDOUT, 0);
 }
 
+static int slot_of(struct dial *dial, const struct loop_watch *watch) {
+    int i = 0;
+    while (i < DIAL_AT_ONCE - 1 && slot(dial, i) != watch)
+        i++;
+    return i;
+}
+
 /* The connection in `watch` wins. Handing it over makes the kernel repeat its events. */
 static void connected(struct dial *dial, struct loop_watch *watch, uint32_t events) {
     int error = 0;
+    dial->won = dial->tried[slot_of(dial, watch)];
     close_attempts(dial, watch);
     if (watch != dial->watch) {
         error = loop_watch_move(dial->loop, watch, dial->watch, dial->on_fd);
@@ -127,7 +135,8 @@ static int weight(int error) {
     }
 }
 
-static void note_error(struct dial *dial, int error) {
+static void note_error(struct dial *dial, int address, int error) {
+    dial->addresses[address].error = error;
     if (dial->error == 0 || weight(error) > weight(dial->error))
         dial->error = error;
 }
@@ -139,8 +148,10 @@ static void on_beside(struct loop_watch *watch, uint32_t events);
 /* Starts a connect to the next address in the free slot. False if that fails at once. */
 static bool start_in(struct dial *dial, int at) {
     const struct dial_address *address = &dial->addresses[dial->next];
+    int fd = address->error;
     dial->tried[at] = (uint8_t)dial->next++;
-    int fd = sockaddr_connect_start(&address->addr, address->len, dial->reset_on_close);
+    if (!fd)
+        fd = sockaddr_connect_start(&address->addr, address->len, dial->reset_on_close);
     int error = fd;
     if (fd >= 0) {
         if (at > 0)
@@ -150,7 +161,7 @@ static bool start_in(struct dial *dial, int at) {
             close(fd);
     }
     if (error < 0)
-        note_error(dial, error);
+        note_error(dial, dial->tried[at], error);
     return error >= 0;
 }
 
@@ -182,13 +193,16 @@ static void start_next(struct dial *dial) {
 static void on_timer(struct loop_timer *timer) {
     struct dial *dial = container_of(timer, struct dial, timer);
     if (loop_now_us(dial->loop) >= dial->deadline_us) {
-        note_error(dial, -ETIMEDOUT);
+        for (int i = 0; i < DIAL_AT_ONCE; i++)
+            if (slot(dial, i)->open)
+                note_error(dial, dial->tried[i], -ETIMEDOUT);
         give_up(&dial->task);
         return;
     }
     if (free_slot(dial) < 0) {
-        note_error(dial, -ETIMEDOUT);
-        loop_watch_close(slot(dial, oldest_slot(dial)));
+        int oldest = oldest_slot(dial);
+        note_error(dial, dial->tried[oldest], -ETIMEDOUT);
+        loop_watch_close(slot(dial, oldest));
     }
     start_next(dial);
 }
@@ -216,7 +230,7 @@ static void attempt_event(struct dial *dial, struct loop_watch *watch, uint32_t 
     int error = events & EVENT_GONE ? take_error(watch->fd) : 0;
     dial->broken = has_stood(error) ? error : 0;
     if (error && !dial->broken) {
-        note_error(dial, error);
+        note_error(dial, dial->tried[slot_of(dial, watch)], error);
         loop_watch_close(watch);
         start_next(dial);
     } else if (events & EVENT_WRITE) {

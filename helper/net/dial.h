@@ -23,6 +23,9 @@
 struct dial_address {
     struct sockaddr_storage addr;
     socklen_t len;
+    /* Why a connect to it has failed, a negative errno; 0: it has not. The caller may set it, and
+     * then the address is not tried. */
+    int error;
 };
 
 struct dial;
@@ -46,6 +49,7 @@ struct dial {
     /* In done: the connection was established and then broke. This is its pending error (SO_ERROR),
      * which was taken from the socket, as a negative errno; 0: it stands. */
     int broken;
+    int won; /* in done, with error 0: the index of the address */
     uint64_t deadline_us;
     int count;           /* of addresses */
     int next;            /* the first one not tried yet */

@@ -2,6 +2,8 @@
 /* resolver.c - see resolver.h. */
 #include "helper/net/resolver.h"
 
+/* Newer versions of the library have another call for ares_query; this one they keep. */
+#define CARES_NO_DEPRECATED
 #include <ares.h>
 #include <errno.h>
 #include <netdb.h>
@@ -14,6 +16,9 @@
 /* A query that is not answered within this time is sent again; three times in all. */
 #define TRY_MS 2000
 #define TRIES  3
+
+#define DNS_CLASS_IN 1
+#define DNS_TYPE_SRV 33
 
 /* The most queries under way, in total and of one client. The library scans all of them again and
  * again, and cancelled ones remain until they are answered. */
@@ -172,7 +177,15 @@ static int open_channel(struct resolver *resolver, bool absolute) {
     return status == ARES_SUCCESS && absolute ? take_hosts(resolver, &options, mask) : status;
 }
 
-struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why) {
+static int set_servers(struct resolver *resolver, const char *servers) {
+    int status = ares_set_servers_ports_csv(resolver->channel, servers);
+    if (status != ARES_SUCCESS)
+        ares_destroy(resolver->channel);
+    return status;
+}
+
+struct resolver *resolver_new(struct loop *loop, bool absolute, const char *servers,
+                              const char **why) {
     struct resolver *resolver = calloc(1, sizeof *resolver);
     int status = ARES_ENOMEM;
     if (resolver) {
@@ -180,6 +193,8 @@ struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why
         list_init(&resolver->sockets);
         list_init(&resolver->turns);
         status = open_channel(resolver, absolute);
+        if (status == ARES_SUCCESS && servers && servers[0])
+            status = set_servers(resolver, servers);
     }
     if (status == ARES_SUCCESS)
         return resolver;
@@ -284,25 +299,48 @@ static int find_in_hosts(const struct resolver *resolver, const char *name, uint
     return count;
 }
 
+/* The query has ended, for the library: its owner is told next. */
+static void end_ticket(struct resolver_ticket *ticket) {
+    if (ticket->query)
+        ticket->query->ticket = NULL;
+    one_ended(ticket->client);
+    free(ticket);
+}
+
+/* Starts what waits; not from within the library, nor when it is about to be freed. */
+static void go_on(struct resolver *resolver, int status) {
+    if (!list_is_empty(&resolver->turns) && status != ARES_EDESTRUCTION)
+        loop_task_post(resolver->loop, &resolver->task, start_waiting);
+}
+
+static uint32_t shorter(uint32_t ttl_s, int other_s) {
+    return other_s >= 0 && (uint32_t)other_s < ttl_s ? (uint32_t)other_s : ttl_s;
+}
+
 static void on_result(void *user, int status, int timeouts, struct ares_addrinfo *result) {
     struct resolver_ticket *ticket = user;
     struct resolver *resolver = ticket->client->resolver;
     struct resolver_query *query = ticket->query;
     struct endpoint addresses[RESOLVER_ADDRESSES_MAX];
+    uint32_t ttl_s = UINT32_MAX;
     int count = 0;
     (void)timeouts;
     if (status == ARES_SUCCESS) {
         for (struct ares_addrinfo_node *node = result->nodes;
-             node && count < RESOLVER_ADDRESSES_MAX; node = node->ai_next)
-            if (endpoint_from_sockaddr(&addresses[count], node->ai_addr, node->ai_addrlen))
-                addresses[count++].port = ticket->port;
+             node && count < RESOLVER_ADDRESSES_MAX; node = node->ai_next) {
+            if (!endpoint_from_sockaddr(&addresses[count], node->ai_addr, node->ai_addrlen))
+                continue;
+            addresses[count++].port = ticket->port;
+            ttl_s = shorter(ttl_s, node->ai_ttl);
+        }
+        for (struct ares_addrinfo_cname *alias = result->cnames; alias; alias = alias->next)
+            ttl_s = shorter(ttl_s, alias->ttl);
     }
     if (result)
         ares_freeaddrinfo(result);
-    one_ended(ticket->client);
-    free(ticket);
+    end_ticket(ticket);
     if (query) {
-        query->ticket = NULL;
+        query->ttl_s = ttl_s;
         if (status == ARES_SUCCESS && count == 0)
             status = ARES_ENODATA;
         if (resolver->hosts_last && error_from_status(status) == -EHOSTUNREACH) {
@@ -311,9 +349,29 @@ static void on_result(void *user, int status, int timeouts, struct ares_addrinfo
         }
         query->done(query, error_from_status(status), addresses, count);
     }
-    /* Not called from within the library, nor when it is about to be freed. */
-    if (!list_is_empty(&resolver->turns) && status != ARES_EDESTRUCTION)
-        loop_task_post(resolver->loop, &resolver->task, start_waiting);
+    go_on(resolver, status);
+}
+
+/* The same for the records of a service. */
+static void on_message(void *user, int status, int timeouts, unsigned char *message, int len) {
+    struct resolver_ticket *ticket = user;
+    struct resolver *resolver = ticket->client->resolver;
+    struct resolver_query *query = ticket->query;
+    struct dns_srv records[DNS_SRV_MAX];
+    uint32_t ttl_s = 0;
+    int count = 0;
+    (void)timeouts;
+    if (status == ARES_SUCCESS)
+        count = dns_srv_parse(message, (size_t)len, records, &ttl_s);
+    end_ticket(ticket);
+    if (query) {
+        query->ttl_s = ttl_s;
+        int error = error_from_status(status);
+        if (!error && count <= 0)
+            error = count < 0 ? count : -EHOSTUNREACH;
+        query->found(query, error, records, count > 0 ? count : 0);
+    }
+    go_on(resolver, status);
 }
 
 static void start_one(struct resolver_client *client, struct resolver_query *query) {
@@ -322,15 +380,20 @@ static void start_one(struct resolver_client *client, struct resolver_query *que
     struct resolver *resolver = client->resolver;
     struct endpoint addresses[RESOLVER_ADDRESSES_MAX];
     dequeue(query);
-    int count =
-        resolver->hosts_first ? find_in_hosts(resolver, query->name, query->port, addresses) : 0;
+    int count = resolver->hosts_first && query->done
+                    ? find_in_hosts(resolver, query->name, query->port, addresses)
+                    : 0;
     if (count > 0) {
+        query->ttl_s = 0;
         query->done(query, 0, addresses, count);
         return;
     }
     struct resolver_ticket *ticket = calloc(1, sizeof *ticket);
     if (!ticket) {
-        query->done(query, -ENOMEM, NULL, 0);
+        if (query->done)
+            query->done(query, -ENOMEM, NULL, 0);
+        else
+            query->found(query, -ENOMEM, NULL, 0);
         return;
     }
     *ticket = (struct resolver_ticket){.client = client, .query = query, .port = query->port};
@@ -338,7 +401,10 @@ static void start_one(struct resolver_client *client, struct resolver_query *que
     resolver->under_way++;
     client->under_way++;
     settle_turn(client);
-    ares_getaddrinfo(resolver->channel, query->name, NULL, &hints, on_result, ticket);
+    if (query->done)
+        ares_getaddrinfo(resolver->channel, query->name, NULL, &hints, on_result, ticket);
+    else
+        ares_query(resolver->channel, query->name, DNS_CLASS_IN, DNS_TYPE_SRV, on_message, ticket);
 }
 
 /* Starts one query of each client in turn. */
@@ -356,15 +422,29 @@ static void start_waiting(struct loop_task *task) {
     arm(resolver);
 }
 
+static void start(struct resolver_client *client, struct resolver_query *query, const char *name) {
+    query->name = name;
+    query->ticket = NULL;
+    enqueue(client, query);
+    loop_task_post(client->resolver->loop, &client->resolver->task, start_waiting);
+}
+
 void resolver_start(struct resolver_client *client, struct resolver_query *query, const char *name,
                     uint16_t port,
                     void (*done)(struct resolver_query *, int, const struct endpoint *, int)) {
     query->done = done;
-    query->name = name;
+    query->found = NULL;
     query->port = port;
-    query->ticket = NULL;
-    enqueue(client, query);
-    loop_task_post(client->resolver->loop, &client->resolver->task, start_waiting);
+    start(client, query, name);
+}
+
+void resolver_start_service(struct resolver_client *client, struct resolver_query *query,
+                            const char *name,
+                            void (*found)(struct resolver_query *, int, const struct dns_srv *,
+                                          int)) {
+    query->done = NULL;
+    query->found = found;
+    start(client, query, name);
 }
 
 void resolver_cancel(struct resolver_query *query) {

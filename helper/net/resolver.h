@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "core/common/endpoint.h"
+#include "helper/net/dns_srv.h"
 #include "helper/net/loop.h"
 
 /* The most addresses of one name; a connect times out before it has tried so many. */
@@ -26,6 +27,10 @@ struct resolver_query {
      * them; or a negative errno and none. */
     void (*done)(struct resolver_query *query, int error, const struct endpoint *addresses,
                  int count);
+    /* The same for the records of a service, in place of `done`. */
+    void (*found)(struct resolver_query *query, int error, const struct dns_srv *records,
+                  int count);
+    uint32_t ttl_s; /* in both: how long the answer may be used, in seconds, as its sender says */
     const char *name;
     uint16_t port;
     struct resolver_client *client; /* not NULL while it waits for its turn */
@@ -34,9 +39,11 @@ struct resolver_query {
 };
 
 /* `absolute`: names are looked up as they are, without the search domains of resolv.conf, and no
- * file is opened later except /etc/hosts (hosts.h). NULL, and a text in *why, if the library cannot
- * start. */
-struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why);
+ * file is opened later except /etc/hosts (hosts.h). `servers`: name servers in place of those of
+ * resolv.conf, "ADDRESS:PORT,..."; NULL or empty: those. NULL, and a text in *why, if the library
+ * cannot start. */
+struct resolver *resolver_new(struct loop *loop, bool absolute, const char *servers,
+                              const char **why);
 /* The caller has freed its clients. Pending queries end with -ECANCELED. NULL is fine. */
 void resolver_free(struct resolver *resolver);
 
@@ -58,7 +65,13 @@ void resolver_start(struct resolver_client *client, struct resolver_query *query
                     uint16_t port,
                     void (*done)(struct resolver_query *query, int error,
                                  const struct endpoint *addresses, int count));
-/* Cancels the query: `done` will not be called. Harmless if it is not pending. */
+/* Looks up the SRV records of `name`, as it is, in the same way. At least one is found, or there is
+ * an error. */
+void resolver_start_service(struct resolver_client *client, struct resolver_query *query,
+                            const char *name,
+                            void (*found)(struct resolver_query *query, int error,
+                                          const struct dns_srv *records, int count));
+/* Cancels the query: its function will not be called. Harmless if it is not pending. */
 void resolver_cancel(struct resolver_query *query);
 
 #endif

@@ -66,6 +66,7 @@ same_members() {
     jq -c '.listeners[]' status.json | same_members "A listener"
     assert_equal "$(jq '.sessions | length' status.json)" 2
     jq -c '.sessions[]' status.json | same_members "A session"
+    jq -c '.addresses[]' status.json | same_members "An address"
     jq -c '.streams[]' status.json | same_members "A connection"
     ctl streams --json >streams.json
     assert_equal "$(jq -c '[.[] | [.id, .pid, .user, .state, .waiting]] | length' streams.json)" 2

@@ -8,9 +8,11 @@
 /* The query in progress, at most one; NULL: none. */
 static struct resolver_query *asked;
 
-struct resolver *resolver_new(struct loop *loop, bool absolute, const char **why) {
+struct resolver *resolver_new(struct loop *loop, bool absolute, const char *servers,
+                              const char **why) {
     (void)loop;
     (void)absolute;
+    (void)servers;
     (void)why;
     return (struct resolver *)&asked;
 }
@@ -36,7 +38,17 @@ void resolver_start(struct resolver_client *client, struct resolver_query *query
     assert_null(asked);
     query->port = port;
     query->done = done;
+    query->found = NULL;
+    query->ttl_s = 60;
     asked = query;
+}
+
+void resolver_start_service(struct resolver_client *client, struct resolver_query *query,
+                            const char *name,
+                            void (*found)(struct resolver_query *, int, const struct dns_srv *,
+                                          int)) {
+    resolver_start(client, query, name, 0, NULL);
+    query->found = found;
 }
 
 void resolver_cancel(struct resolver_query *query) {
@@ -48,7 +60,7 @@ void resolver_cancel(struct resolver_query *query) {
 static void resolved(int error, uint8_t last, int count) {
     struct resolver_query *query = asked;
     struct endpoint addresses[RESOLVER_ADDRESSES_MAX];
-    if (!query)
+    if (!query || !query->done)
         return;
     for (int i = 0; i < count; i++)
         addresses[i] = (struct endpoint){AF_INET, query->port, 0, {127, 0, 0, (uint8_t)(last + i)}};

@@ -20,32 +20,35 @@
 #include "helper/net/state_table.h"
 #include "support_carrier.h"
 #include "support_descriptors.h"
-#include "support_resolver.h"
 
 #define LONG_US 3600000000u
 
 static struct scene {
     struct reactor reactor;
     struct carrier_dial dial;
-    struct config_address address;
+    struct config_address addresses[3];
+    char urls[3][100];
+    int count;
     int listener;
     uint16_t port;
     int done, error;
-    char why[CARRIER_WHY_SIZE];
+    char why[3][CARRIER_WHY_SIZE];
     struct carrier *carrier;
     bool starting;
     int descriptors; /* before all */
 } scene;
 
-static void on_done(struct carrier_dial *dial, struct carrier *carrier, int error,
-                    const char *why) {
+static void on_done(struct carrier_dial *dial, struct carrier *carrier, int error) {
     assert_false(scene.starting);
     assert_int_equal(dial->state, 0);
-    assert_true(carrier ? !error && !why : error < 0 && why);
+    assert_true(carrier ? !error : error < 0);
     scene.done++;
     scene.error = error;
     scene.carrier = carrier;
-    snprintf(scene.why, sizeof scene.why, "%s", why ? why : "");
+    for (int i = 0; i < scene.count; i++) {
+        const char *why = carrier_dial_why(dial, i);
+        snprintf(scene.why[i], sizeof scene.why[i], "%s", why ? why : "");
+    }
 }
 
 static int setup(void **state) {
@@ -53,7 +56,6 @@ static int setup(void **state) {
     socklen_t len = sizeof name;
     (void)state;
     memset(&scene, 0, sizeof scene);
-    asked = NULL;
     state_wrong_moves = 0;
     scene.descriptors = open_descriptors();
     assert_int_equal(reactor_init(&scene.reactor), 0);
@@ -71,7 +73,6 @@ static int teardown(void **state) {
     loop_turn(scene.reactor.loop, 0);
     reactor_fini(&scene.reactor);
     close(scene.listener);
-    assert_null(asked);
     assert_int_equal(carriers_alive, 0);
     assert_int_equal(state_wrong_moves, 0);
     assert_int_equal(open_descriptors(), scene.descriptors);
@@ -80,20 +81,30 @@ static int teardown(void **state) {
 
 /* ---- Steps ---- */
 
-static void start_with(const char *url, uint64_t timeout_us, const struct carrier_layer *layer,
-                       const char *server_name) {
+static void start_all(const char *const *urls, int count, uint64_t timeout_us,
+                      const struct carrier_layer *layer, const char *server_name) {
+    struct carrier_place places[3];
     const char *why;
-    assert_true(config_address_parse(&scene.address, url, &why));
-    const struct carrier_dial_options options = {.address = &scene.address,
+    scene.count = count;
+    for (int i = 0; i < count; i++) {
+        assert_true(config_address_parse(&scene.addresses[i], urls[i], &why));
+        snprintf(scene.urls[i], sizeof scene.urls[i], "%s", urls[i]);
+        places[i] = (struct carrier_place){&scene.addresses[i], scene.urls[i], server_name};
+    }
+    const struct carrier_dial_options options = {.places = places,
+                                                 .count = count,
                                                  .loop = scene.reactor.loop,
-                                                 .names = resolver_client_new((void *)1),
                                                  .timeout_us = timeout_us,
-                                                 .layer = layer,
-                                                 .server_name = server_name};
+                                                 .layer = layer};
     scene.starting = true;
     carrier_dial_start(&scene.dial, &options, on_done);
     scene.starting = false;
     assert_int_equal(scene.done, 0);
+}
+
+static void start_with(const char *url, uint64_t timeout_us, const struct carrier_layer *layer,
+                       const char *server_name) {
+    start_all(&url, 1, timeout_us, layer, server_name);
 }
 
 static void start(const char *url) {
@@ -119,7 +130,7 @@ static void expect_failure(int error, const char *why) {
     wait_until_done();
     assert_null(scene.carrier);
     assert_int_equal(scene.error, error);
-    assert_string_equal(scene.why, why);
+    assert_string_equal(scene.why[0], why);
 }
 
 static void expect_carrier(const char *peer) {
@@ -174,50 +185,91 @@ static void a_path_gives_a_carrier_too(void **state) {
     unlink(un.sun_path);
 }
 
-static void a_name_is_looked_up_first(void **state) {
+static void a_place_that_refuses_is_passed_over_and_said_to_have_failed(void **state) {
+    const char *const urls[] = {"tcp://127.0.0.1:1", url_of("tcp", "127.0.0.1"),
+                                "tcp://127.0.0.1:2"};
     (void)state;
-    start(url_of("tcp", "gw.example"));
-    assert_true(carrier_dial_is_resolving(&scene.dial));
-    resolved(0, 1, 2);
-    assert_false(carrier_dial_is_resolving(&scene.dial));
-    expect_carrier(url_of("tcp", "gw.example"));
+    start_all(urls, 3, LONG_US, NULL, NULL);
+    expect_carrier(urls[1]);
+    assert_int_equal(scene.dial.won, 1);
+    assert_string_equal(scene.why[0], "Connection refused");
+    assert_string_equal(scene.why[1], "");
+    assert_string_equal(scene.why[2], ""); /* its turn has not come */
+}
+
+static void schemes_may_differ_and_one_that_cannot_be_used_is_passed_over(void **state) {
+    const char *const urls[] = {"tls://127.0.0.1:1", "unix:///nowhere/to.be.found",
+                                url_of("tcp", "127.0.0.1")};
+    (void)state;
+    start_all(urls, 3, LONG_US, NULL, NULL);
+    expect_carrier(urls[2]);
+    assert_string_equal(scene.why[0], "no credentials for TLS");
+    assert_string_equal(scene.why[1], "No such file or directory");
+}
+
+/* Fills the queue of a listener that nobody accepts from: further connects get no answer. */
+static int deaf_listener(int filler[3], uint16_t *port) {
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof name;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&name, len), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &len), 0);
+    for (int i = 0; i < 3; i++) {
+        filler[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        connect(filler[i], (struct sockaddr *)&name, len);
+    }
+    *port = ntohs(name.sin_port);
+    return fd;
+}
+
+static void one_that_does_not_answer_delays_the_next_by_a_moment(void **state) {
+    int filler[3];
+    uint16_t port;
+    char url[40];
+    (void)state;
+    int deaf = deaf_listener(filler, &port);
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", port);
+    const char *const urls[] = {url, url_of("tcp", "127.0.0.1")};
+    uint64_t began_us = loop_clock_us();
+    start_all(urls, 2, LONG_US, NULL, NULL);
+    expect_carrier(urls[1]);
+    assert_true(loop_clock_us() - began_us >= DIAL_STAGGER_US);
+    assert_string_equal(scene.why[0], "another address has answered before");
+    close(deaf);
+    for (int i = 0; i < 3; i++)
+        close(filler[i]);
 }
 
 static void failures_come_with_an_errno_and_a_text(void **state) {
     static const struct {
-        int looked_up, error;
+        int error;
         const char *url, *why;
     } cases[] = {
-        {-EHOSTUNREACH, -EHOSTUNREACH, "tcp://gw.example:1", "name cannot be resolved"},
-        {-ETIMEDOUT, -ETIMEDOUT, "tcp://gw.example:1", "name server does not answer"},
-        {0, -ECONNREFUSED, "tcp://127.0.0.1:1", "Connection refused"},
-        {0, -ENOENT, "unix:///nowhere/to.be.found", "No such file or directory"},
-        {0, -EPROTONOSUPPORT, "tls://127.0.0.1:1", "no credentials for TLS"},
+        {-ECONNREFUSED, "tcp://127.0.0.1:1", "Connection refused"},
+        {-ENOENT, "unix:///nowhere/to.be.found", "No such file or directory"},
+        {-ENOPROTOOPT, "tls://127.0.0.1:1", "no credentials for TLS"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         scene.done = 0;
         start(cases[i].url);
-        if (cases[i].looked_up)
-            resolved(cases[i].looked_up, 1, 0);
         expect_failure(cases[i].error, cases[i].why);
     }
 }
 
-static void the_time_limit_is_for_the_name_as_well(void **state) {
+static void the_time_limit_is_for_all_of_them_together(void **state) {
+    int filler[3];
+    uint16_t port;
+    char url[40];
     (void)state;
-    start_with(url_of("tcp", "gw.example"), 20000, NULL, NULL);
-    expect_failure(-ETIMEDOUT, "name server does not answer");
-}
-
-static void what_the_look_up_has_taken_is_not_there_for_the_connects(void **state) {
-    (void)state;
-    start_with(url_of("tcp", "gw.example"), 50000, NULL, NULL);
-    while (loop_clock_us() < scene.dial.deadline_us - 20000)
-        loop_turn(scene.reactor.loop, 1);
-    resolved(0, 1, 1);
-    assert_true(scene.dial.dial.deadline_us <= scene.dial.deadline_us);
-    expect_carrier(url_of("tcp", "gw.example"));
+    int deaf = deaf_listener(filler, &port);
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", port);
+    start_with(url, 50000, NULL, NULL);
+    expect_failure(-ETIMEDOUT, strerror(ETIMEDOUT));
+    close(deaf);
+    for (int i = 0; i < 3; i++)
+        close(filler[i]);
 }
 
 /* ---- Layers ---- */
@@ -259,11 +311,7 @@ static void a_layer_that_cannot_be_made_is_a_failure(void **state) {
 static void a_dial_can_be_cancelled_at_any_moment_and_begun_again(void **state) {
     (void)state;
     carrier_dial_cancel(&scene.dial); /* before the first use */
-    start(url_of("tcp", "gw.example"));
-    carrier_dial_cancel(&scene.dial);
-    assert_null(asked);
-    start(url_of("tcp", "gw.example"));
-    resolved(0, 1, 1);
+    start(url_of("tcp", "127.0.0.1"));
     carrier_dial_cancel(&scene.dial);
     start("tls://127.0.0.1:1");
     carrier_dial_cancel(&scene.dial);
@@ -282,10 +330,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(an_address_gives_a_carrier_that_has_not_been_started),
         TEST(a_path_gives_a_carrier_too),
-        TEST(a_name_is_looked_up_first),
+        TEST(a_place_that_refuses_is_passed_over_and_said_to_have_failed),
+        TEST(schemes_may_differ_and_one_that_cannot_be_used_is_passed_over),
+        TEST(one_that_does_not_answer_delays_the_next_by_a_moment),
         TEST(failures_come_with_an_errno_and_a_text),
-        TEST(the_time_limit_is_for_the_name_as_well),
-        TEST(what_the_look_up_has_taken_is_not_there_for_the_connects),
+        TEST(the_time_limit_is_for_all_of_them_together),
         TEST(a_scheme_with_a_layer_gives_the_upper_carrier),
         TEST(the_layer_is_told_the_name_that_was_given),
         TEST(a_scheme_without_a_layer_ignores_it),

@@ -62,7 +62,7 @@ static struct echo {
 /* ---- The dial ---- */
 
 static void dialled(struct loop_task *task) {
-    struct carrier_dial *dial = container_of(task, struct carrier_dial, task);
+    struct carrier_dial *dial = container_of(task, struct carrier_dial, dial.task);
     struct carrier *pair[2];
     network.fails_after = world.dials++ == 0 ? world.fails_after : 0;
     assert_int_equal(carrier_kind->new_pair(dial->options.loop, pair), 0);
@@ -71,24 +71,26 @@ static void dialled(struct loop_task *task) {
         carrier_close(pair[1]);
     else
         assert_int_equal(gateway_take(world.gateway, pair[1], NULL), 0);
-    dial->done(dial, pair[0], 0, NULL);
+    dial->won = 0;
+    dial->done(dial, pair[0], 0);
 }
 
 void carrier_dial_start(struct carrier_dial *dial, const struct carrier_dial_options *options,
-                        void (*done)(struct carrier_dial *, struct carrier *, int, const char *)) {
+                        void (*done)(struct carrier_dial *, struct carrier *, int)) {
     dial->options = *options;
     dial->done = done;
-    loop_task_post(options->loop, &dial->task, dialled);
+    loop_task_post(options->loop, &dial->dial.task, dialled);
 }
 
 void carrier_dial_cancel(struct carrier_dial *dial) {
-    if (loop_task_is_posted(&dial->task))
-        loop_task_cancel(dial->options.loop, &dial->task);
+    if (loop_task_is_posted(&dial->dial.task))
+        loop_task_cancel(dial->options.loop, &dial->dial.task);
 }
 
-bool carrier_dial_is_resolving(const struct carrier_dial *dial) {
+const char *carrier_dial_why(const struct carrier_dial *dial, int place) {
     (void)dial;
-    return false;
+    (void)place;
+    return NULL;
 }
 
 /* ---- The owner of the conns ---- */

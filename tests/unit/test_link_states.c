@@ -14,7 +14,7 @@
 /* No test waits for such a long pause. */
 #define HOURS_MS 10000000u
 
-enum kind { GATEWAY, PLAIN, CONNECTED, KINDS };
+enum kind { GATEWAY, PLAIN, BALANCED, CONNECTED, KINDS };
 
 static struct subject {
     enum kind kind;
@@ -191,17 +191,37 @@ static void name_server_is_silent(void) {
 }
 
 static void pause_is_over(void) {
-    if (link_of())
-        fire(&link_of()->timer);
+    for (int i = 0; subject.upstream && i < subject.upstream->link_count; i++)
+        fire(&subject.upstream->links[i].timer);
 }
 
 static void dial_takes_too_long(void) {
     struct link *link = link_of();
     if (!link || link->state != LINK_DIALLING)
         return;
-    fire(&link->dial.timer); /* of the look-up */
     link->dial.dial.deadline_us = 0;
     fire(&link->dial.dial.timer);
+}
+
+/* The look-up has taken too long, or its answer is too old. */
+static void name_is_due(void) {
+    for (int i = 0; subject.upstream && i < subject.upstream->source_count; i++)
+        fire(&subject.upstream->sources[i].timer);
+}
+
+/* The gateway is asked whether it lives, or has not answered that. */
+static void silence_is_looked_at(void) {
+    if (!subject.upstream)
+        return;
+    list_for_each(member, &subject.upstream->sessions)
+        fire(&upstream_session_of(member)->silence);
+}
+
+static void pauses_of_addresses_are_over(void) {
+    if (!subject.upstream)
+        return;
+    list_for_each(member, &subject.upstream->backends.all)
+        backend_of(member)->retry_us = 0;
 }
 
 /* The hello timeout expires, or a draining session is checked. */
@@ -246,6 +266,11 @@ static void look_at_status(void) {
         json_decref(upstream_status(subject.upstream));
 }
 
+static void look_at_addresses(void) {
+    if (subject.upstream)
+        json_decref(upstream_addresses(subject.upstream));
+}
+
 static void retire(void) {
     if (!subject.upstream)
         return;
@@ -270,6 +295,10 @@ static const struct step steps[] = {STEP(some_turns),
                                     STEP(name_has_many),
                                     STEP(name_has_none),
                                     STEP(name_server_is_silent),
+                                    STEP(name_is_due),
+                                    STEP(silence_is_looked_at),
+                                    STEP(pauses_of_addresses_are_over),
+                                    STEP(look_at_addresses),
                                     STEP(pause_is_over),
                                     STEP(dial_takes_too_long),
                                     STEP(sessions_are_looked_at),
@@ -284,24 +313,71 @@ static const struct step steps[] = {STEP(some_turns),
 
 static void check_link(const struct link *link) {
     assert_in_range(link->state, LINK_IDLE, LINK_OVER);
-    assert_int_equal(asked != NULL, carrier_dial_is_resolving(&link->dial));
-    assert_int_equal(link->dial.timer.armed, carrier_dial_is_resolving(&link->dial));
-    assert_int_equal(asked || link->dial.dial.active || loop_task_is_posted(&link->dial.task),
-                     link->state == LINK_DIALLING);
+    assert_int_equal(link->dial.dial.active, link->state == LINK_DIALLING);
+    assert_int_equal(link->count > 0, link->state == LINK_DIALLING);
     assert_int_equal(link->session != NULL, link->state == LINK_UP);
-    assert_int_equal(link->timer.armed, link->state == LINK_PAUSE);
+    assert_int_equal(link->timer.armed, link->state == LINK_PAUSE || link->state == LINK_RESOLVING);
     if (link->state != LINK_DIALLING)
         assert_false(link->dial.watch.open);
-    if (link->session)
+    if (link->session) {
         assert_ptr_equal(link->session->link, link);
-    assert_true(link->address == 0 || link->address < subject.upstream->config.n_addresses);
-    /* If there is a waiter, an attempt is in progress or the pause is short. */
-    if (subject.waiter.upstream) {
-        assert_true(link->state != LINK_IDLE && link->state != LINK_OVER);
-        assert_false(subject.waiter.impatient && link->state == LINK_PAUSE);
-        if (link->state == LINK_PAUSE)
-            assert_true(link->timer.due_us <= loop_now_us(world.reactor.loop) + 1000000);
+        assert_ptr_equal(link->session->backend, link->counted);
     }
+    if (link->state != LINK_UP && link->state != LINK_DIALLING)
+        assert_null(link->counted);
+    if (subject.waiter.upstream && link->state == LINK_PAUSE)
+        assert_true(link->timer.due_us <= loop_now_us(world.reactor.loop) + 1000000);
+}
+
+static unsigned users_of(const struct backend *backend) {
+    unsigned users = 0;
+    for (int i = 0; i < subject.upstream->link_count; i++)
+        for (int at = 0; at < subject.upstream->links[i].count; at++)
+            users += subject.upstream->links[i].candidates[at] == backend;
+    list_for_each(member, &subject.upstream->sessions)
+        users += upstream_session_of(member)->backend == backend;
+    return users;
+}
+
+static unsigned links_of(const struct backend *backend) {
+    unsigned links = 0;
+    for (int i = 0; i < subject.upstream->link_count; i++)
+        links += subject.upstream->links[i].counted == backend;
+    return links;
+}
+
+static void check_backends(void) {
+    int listed = 0;
+    list_for_each(member, &subject.upstream->backends.all) {
+        const struct backend *backend = backend_of(member);
+        assert_in_range(backend->state, BACKEND_UNTRIED, BACKEND_GONE);
+        assert_int_equal(backend->users, users_of(backend));
+        assert_int_equal(backend->links, links_of(backend));
+        assert_true(backend_is_listed(backend) || backend->users > 0);
+        listed += backend_is_listed(backend);
+    }
+    assert_int_equal(listed, subject.upstream->backends.listed);
+}
+
+static void check_names(void) {
+    for (int i = 0; i < subject.upstream->source_count; i++) {
+        const struct name_source *source = &subject.upstream->sources[i];
+        assert_int_equal(asked == &source->query,
+                         source->state == NAME_HOST || source->state == NAME_SERVICE);
+        assert_int_equal(source->timer.armed,
+                         source->state != NAME_IDLE && source->state != NAME_STOPPED);
+    }
+}
+
+/* If there is a waiter, an attempt is in progress or its pause is short. */
+static void check_hope(void) {
+    const struct upstream *upstream = subject.upstream;
+    int tries = 0;
+    for (int i = 0; i < upstream->link_count; i++)
+        tries += upstream->links[i].state != LINK_IDLE && upstream->links[i].state != LINK_OVER;
+    assert_true(tries > 0);
+    if (subject.waiter.impatient)
+        assert_true(upstream_has_hope(upstream));
 }
 
 static void check(void) {
@@ -311,7 +387,12 @@ static void check(void) {
         assert_null(asked);
         return;
     }
-    check_link(link_of());
+    for (int i = 0; i < subject.upstream->link_count; i++)
+        check_link(&subject.upstream->links[i]);
+    check_backends();
+    check_names();
+    if (subject.waiter.upstream)
+        check_hope();
     list_for_each(member, &subject.upstream->sessions) {
         const struct upstream_session *s = upstream_session_of(member);
         assert_in_range(s->state, SESSION_NEW, SESSION_DRAINING);
@@ -323,9 +404,6 @@ static void check(void) {
 }
 
 /* ---- Into each state ---- */
-
-/* In addition to the states of a link: a dial whose name has been resolved. */
-#define CONNECTING (LINK_OVER + 1)
 
 static void set_addresses(struct config_gateway *config) {
     char good[40];
@@ -342,6 +420,11 @@ static void begin(unsigned kind) {
                                     .dial_timeout_ms = HOURS_MS,
                                     .retry_min_ms = HOURS_MS,
                                     .retry_max_ms = HOURS_MS,
+                                    .answer_timeout_ms = HOURS_MS,
+                                    .ttl_min_ms = HOURS_MS,
+                                    .ttl_max_ms = HOURS_MS,
+                                    .balance =
+                                        kind == BALANCED ? CONFIG_LEAST_STREAMS : CONFIG_FIRST,
                                     .session = {.version = 2,
                                                 .max_frame_size = 65535,
                                                 .max_receive_buffer = 64 << 20,
@@ -355,7 +438,7 @@ static void begin(unsigned kind) {
     asked = NULL;
     assert_int_equal(reactor_init(&world.reactor), 0);
     subject.listener = listen_on(&subject.port);
-    struct resolver_client *names = resolver_client_new(resolver_new(NULL, true, NULL));
+    struct resolver_client *names = resolver_client_new(resolver_new(NULL, true, NULL, NULL));
     if (kind != CONNECTED) {
         set_addresses(&config);
         subject.upstream = upstream_new(&world.reactor, names, &config, kind == PLAIN);
@@ -376,7 +459,7 @@ static bool enter(unsigned state) {
     }
     if (state != LINK_IDLE)
         ask();
-    if (state == CONNECTING || state == LINK_UP)
+    if (state == LINK_DIALLING || state == LINK_UP)
         name_is_known();
     if (state == LINK_UP) {
         peer_serves();
@@ -388,8 +471,6 @@ static bool enter(unsigned state) {
         dial_takes_too_long();
         turns(1);
     }
-    if (state == CONNECTING)
-        return link_of()->dial.dial.active;
     return link_of()->state == state;
 }
 
@@ -432,11 +513,10 @@ static void a_wrong_move_of_a_link_makes_it_begin_anew(void **unused) {
     state_wrong_moves = 0;
     assert_int_equal(link_of()->state, LINK_PAUSE);
     assert_true(link_of()->timer.armed);
-    assert_null(asked);
     assert_false(link_of()->dial.dial.active);
     assert_false(link_of()->dial.watch.open);
     pause_is_over();
-    assert_true(carrier_dial_is_resolving(&link_of()->dial));
+    assert_int_equal(link_of()->state, LINK_DIALLING);
     finish();
     passed = true;
 }
@@ -497,4 +577,4 @@ static void a_direct_session_that_is_lost_is_replaced(void **unused) {
     X(a_peer_that_sends_everybody_away_is_not_stormed)                                             \
     X(a_direct_session_that_is_lost_is_replaced)
 
-STATES_MAIN(KINDS, CONNECTING, TESTS)
+STATES_MAIN(KINDS, LINK_OVER, TESTS)
