@@ -75,10 +75,10 @@ enum smux_on_full {
      * smux_session_feed is still delivered. */
     SMUX_FULL_STALL,
     /* The stream that holds the most bytes (within a factor of two) is reset with SMUX_ERR_OVERRUN,
-     * so that the others continue.  This never happens between two sides of this library that both
-     * use version 2, this setting, extensions, auto_window and a max_receive_buffer of at least
-     * 16 MiB: they promise each other no more than the budget holds and refuse streams for which
-     * there is no room (PROTOCOL.md, 7). */
+     * so that the others continue: at once, or after full_patience_us.  This never happens between
+     * two sides of this library that both use version 2, this setting, extensions, auto_window and
+     * a max_receive_buffer of at least 16 MiB: they promise each other no more than the budget
+     * holds and refuse streams for which there is no room (PROTOCOL.md, 7). */
     SMUX_FULL_RESET
 };
 
@@ -139,6 +139,12 @@ typedef struct smux_config {
     /* Where both sides keep their promises (SMUX_FULL_RESET): the most bytes that may be promised
      * in all.  0, or more than max_receive_buffer, means max_receive_buffer.  Default 0. */
     uint32_t max_promised;
+    /* For SMUX_FULL_RESET where promises are not kept: reading stops as with SMUX_FULL_STALL while
+     * the stream that holds the most is consumed.  It is reset only if reading has been stopped and
+     * it has been consumed by less than a 1024th of max_receive_buffer for this long.  So no reader
+     * that makes progress loses its stream, and no other stream waits longer for one that makes
+     * none.  0: it is reset at once.  Default 0. */
+    uint64_t full_patience_us;
 } smux_config;
 
 /* What is wrong with a configuration.  Both texts are static. */

@@ -164,6 +164,8 @@ const struct key config_gateway_keys[] = {
      .by_default = "64m"},
     {GATEWAY("max-stream-buffer", session.max_stream_buffer, key_size), .min = 1,
      .by_default = "4m"},
+    {GATEWAY("stalled-reader-timeout", session.stalled_reader_timeout_ms, key_duration),
+     .by_default = "10s"},
     {GATEWAY("psk", psk, key_path)},
     {GATEWAY("pin", pins, key_pins)},
     {GATEWAY("ca", ca, key_path)},

@@ -69,6 +69,7 @@ struct session_limits {
     uint32_t keepalive_timeout_ms;
     uint32_t max_frame_size;                        /* bytes */
     uint32_t max_receive_buffer, max_stream_buffer; /* bytes */
+    uint32_t stalled_reader_timeout_ms;             /* 0: none is waited for */
 };
 
 /* Which session gets the next stream, and which address the next session. */
@@ -161,7 +162,7 @@ struct config {
 };
 
 struct config_error {
-    char text[CONFIG_PATH_MAX + 900]; /* one line without newline */
+    char text[CONFIG_PATH_MAX + 1180]; /* one line without newline */
 };
 
 /* The line of the file that the error names; 0 if it names none. */

@@ -30,7 +30,7 @@ struct ini_item {
 };
 
 /* One line, with room for the names of all keys of a section. */
-#define INI_ERROR_MAX 832
+#define INI_ERROR_MAX 1100
 
 struct ini_error {
     unsigned line;

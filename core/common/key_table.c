@@ -185,7 +185,7 @@ void keys_default(const struct key *keys, void *section) {
 
 static bool fail_unknown(const struct key *keys, const char *name, const char *where,
                          struct ini_error *error) {
-    char known[768];
+    char known[1000];
     size_t len = 0;
     for (; keys->name && len + strlen(keys->name) + 3 < sizeof known; keys++)
         len +=

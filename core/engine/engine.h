@@ -233,6 +233,8 @@ struct smux_session {
      * or should grow. */
     struct list hold[32];
     uint32_t sharers; /* how many streams these are */
+    uint64_t full_us; /* since when the full budget's holder is watched; 0: nobody is */
+    uint32_t full_id, full_consumed; /* who that is, and what it had consumed then */
     uint32_t backlog;
     bool paused;           /* smux_session_pause_reading */
     uint32_t window_limit; /* the present limit of automatic windows */
@@ -402,9 +404,12 @@ void window_set(smux_stream *st, uint32_t window);
 void window_end(smux_stream *st);
 void window_consumed(smux_stream *st);
 bool window_admits(const smux_stream *st, uint32_t len);
-/* Makes room in the budget for `len` more bytes, under SMUX_FULL_RESET. */
+/* Makes room in the budget for `len` more bytes, under SMUX_FULL_RESET without patience. */
 void window_make_room(smux_session *s, uint32_t len);
 void window_delivered(smux_stream *st, uint32_t len);
+/* When the holder of a full budget is to be judged, which window_judge does if it is time. */
+uint64_t window_deadline(const smux_session *s);
+void window_judge(smux_session *s);
 /* Lowers `unread` of the stream by n. */
 void window_release(smux_stream *st, uint32_t n);
 struct wire_update window_update(smux_stream *st);

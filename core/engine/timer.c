@@ -67,8 +67,8 @@ uint64_t smux_session_deadline(const smux_session *s) {
     if (s->error)
         return SMUX_NEVER;
     uint64_t due = s->config.keepalive_disabled ? SMUX_NEVER : s->keepalive_us;
-    const uint64_t others[] = {silence_deadline(s), idle_deadline(s), linger_deadline(s),
-                               still_deadline(s), hello_deadline(s)};
+    const uint64_t others[] = {silence_deadline(s), idle_deadline(s),  linger_deadline(s),
+                               still_deadline(s),   hello_deadline(s), window_deadline(s)};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         due = others[i] < due ? others[i] : due;
     return due;
@@ -128,6 +128,7 @@ void smux_session_tick(smux_session *s, uint64_t now_us) {
     if (s->error)
         return;
     end_still_streams(s);
+    window_judge(s);
     if (s->hello_until_us && s->now_us >= s->hello_until_us) {
         send_waiting(s);
         promise_none(s);

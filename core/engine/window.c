@@ -5,10 +5,26 @@
  * They double while the window rather than the application limits the stream: as long as more than
  * a quarter of it is consumed per round trip, or the peer has hit the limit.  When half of the
  * budget lies unread they shrink again, to a share of what is left.
+ *
+ * Where nothing is promised a peer can fill the budget: in version 1 with one stream.  What happens
+ * then under SMUX_FULL_RESET with full_patience_us:
+ *
+ *     free     unread < budget.  The session is read.
+ *     full     unread >= budget.  It is not read.  The largest holder is watched from here on:
+ *              full_us, full_id, full_consumed.
+ *
+ * Back in `free` the watch goes on.  When it ends, full_patience_us after it began: nothing, in
+ * `free`.  In `full` the stream that was watched is reset if it has consumed next to nothing since,
+ * and the largest holder is watched next.  So `full` lasts no longer than that time without a byte
+ * that is consumed or a reset, both of which lead to `free`.
  */
 #include "core/engine/engine.h"
 
 #define WINDOW_MIN 4096u
+
+/* What the holder of a full budget has to consume of it in full_patience_us, so that it does not
+ * count as one that has stopped. */
+#define FULL_PROGRESS_PART 1024u
 
 /* While windows have taken more than half of what they may grow by together, those that were not
  * tuned for this long shrink. */
@@ -179,10 +195,65 @@ static smux_stream *largest_holder(const smux_session *s) {
     return NULL;
 }
 
+static bool is_patient(const smux_session *s) {
+    return s->config.full_patience_us && !promise_bounds(s);
+}
+
+static bool stalls(const smux_session *s) {
+    return s->config.on_full == SMUX_FULL_STALL || is_patient(s);
+}
+
+static bool is_full(const smux_session *s) {
+    return s->unread >= s->config.max_receive_buffer;
+}
+
 void window_make_room(smux_session *s, uint32_t len) {
     smux_stream *st;
+    if (is_patient(s))
+        return;
     while (s->unread + len > s->config.max_receive_buffer && (st = largest_holder(s)))
         stream_kill(st, SMUX_ERR_OVERRUN, true, true);
+}
+
+static uint32_t consumed_of(const smux_stream *st) {
+    return (uint32_t)(st->bytes_in - st->unread);
+}
+
+static void watch_holder(smux_session *s) {
+    const smux_stream *st = largest_holder(s);
+    s->full_us = s->now_us ? s->now_us : 1;
+    s->full_id = st ? st->id : 0;
+    s->full_consumed = st ? consumed_of(st) : 0;
+}
+
+static void note_full(smux_session *s) {
+    if (!s->full_us && s->config.on_full == SMUX_FULL_RESET && is_patient(s))
+        watch_holder(s);
+}
+
+uint64_t window_deadline(const smux_session *s) {
+    uint64_t patience_us = s->config.full_patience_us;
+    if (!s->full_us || s->full_us > UINT64_MAX - patience_us)
+        return SMUX_NEVER;
+    return s->full_us + patience_us;
+}
+
+static bool has_stopped(const smux_session *s, const smux_stream *st) {
+    uint32_t least = s->config.max_receive_buffer / FULL_PROGRESS_PART;
+    return st && st->unread && consumed_of(st) - s->full_consumed < (least ? least : 1);
+}
+
+void window_judge(smux_session *s) {
+    if (s->now_us < window_deadline(s))
+        return;
+    s->full_us = 0;
+    if (!is_full(s) || promise_bounds(s))
+        return;
+    smux_stream *st = table_get(s, s->full_id);
+    if (has_stopped(s, st))
+        stream_kill(st, SMUX_ERR_OVERRUN, true, true);
+    if (is_full(s))
+        watch_holder(s);
 }
 
 /* A byte beyond the previous limit proves that the last UPD has arrived, one round trip ago, or
@@ -238,12 +309,14 @@ void window_delivered(smux_stream *st, uint32_t len) {
     probe(st);
     stop_early(st);
     hold(st);
+    if (is_full(st->session))
+        note_full(st->session);
 }
 
 bool smux_session_want_read(const smux_session *s) {
     if (s->error || s->paused)
         return false;
-    return s->config.on_full == SMUX_FULL_RESET || s->unread < s->config.max_receive_buffer;
+    return !is_full(s) || !stalls(s);
 }
 
 void window_release(smux_stream *st, uint32_t n) {

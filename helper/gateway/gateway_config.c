@@ -115,6 +115,8 @@ const struct key gateway_config_keys[] = {
      .by_default = "64m"},
     {LISTEN("max-stream-buffer", session.max_stream_buffer, key_size), .min = 1,
      .by_default = "16m"},
+    {LISTEN("stalled-reader-timeout", session.stalled_reader_timeout_ms, key_duration),
+     .by_default = "10s"},
     {LISTEN("max-memory", max_memory, key_size), .min = 1},
     {LISTEN("max-streams", max_streams, key_number), .min = 1, .max = 1000000,
      .by_default = "65536"},

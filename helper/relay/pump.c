@@ -66,12 +66,6 @@ void pump_kick(struct pump *pump) {
         loop_task_post(pump->reactor->loop, &pump->task, pump_task);
 }
 
-uint32_t pump_streams(const struct pump *pump) {
-    smux_session_info info;
-    smux_session_get_info(pump->session, &info);
-    return info.streams;
-}
-
 bool pump_has_heard(const struct pump *pump) {
     smux_session_info info;
     smux_session_get_info(pump->session, &info);
@@ -148,6 +142,11 @@ static void on_failed(struct pump *pump, const smux_event *event) {
                  smux_session_error_text(pump->session));
 }
 
+static void say_overrun(const struct pump *pump, const smux_stream *stream) {
+    log_about(LOG_WARNING, ABOUT(.peer = pump->carrier->peer, .stream = smux_stream_id(stream)),
+              "stream reset: its reader has stopped while max-receive-buffer was full");
+}
+
 static void dispatch(struct pump *pump, const smux_event *event) {
     struct pump_sink *sink = event->user;
     if (event->type != SMUX_EVENT_DATA)
@@ -168,10 +167,7 @@ static void dispatch(struct pump *pump, const smux_event *event) {
         break;
     case SMUX_EVENT_RESET:
         if (event->error == SMUX_ERR_OVERRUN)
-            log_about(LOG_WARNING,
-                      ABOUT(.peer = pump->carrier->peer, .stream = smux_stream_id(event->stream)),
-                      "stream reset: its reader has paused, and the unread data of all streams has "
-                      "reached max-receive-buffer");
+            say_overrun(pump, event->stream);
         if (sink)
             sink->ops->reset(sink, event->error);
         break;

@@ -51,3 +51,9 @@ void pump_unpark(struct pump *pump) {
     struct pump_sink *sink = container_of(first, struct pump_sink, parked);
     sink->ops->may_borrow(sink);
 }
+
+uint32_t pump_streams(const struct pump *pump) {
+    smux_session_info info;
+    smux_session_get_info(pump->session, &info);
+    return info.streams;
+}

@@ -27,6 +27,7 @@ void session_config_fill(smux_config *smux, const struct session_limits *limits)
     smux->accept_backlog = 65536; /* every stream is accepted at once */
     smux->max_streams = 65536;
     smux->on_full = SMUX_FULL_RESET;
+    smux->full_patience_us = limits->stalled_reader_timeout_ms * UINT64_C(1000);
     if (getrandom(&smux->hash_seed, sizeof smux->hash_seed, GRND_NONBLOCK) < 0)
         smux->hash_seed = 0;
 }

@@ -68,6 +68,35 @@ print(n)' "$peer_port"
     stop "$spawned" KILL
 }
 
+# Version 1 has no windows: the server's data comes as fast as the carrier takes it.
+version_1() {
+    gateway_conf_lines=$'version = 1\nstalled-reader-timeout = 1s' start_gateway
+    gateway_lines='version = 1\nmax-receive-buffer = 1m\nmax-stream-buffer = 1m\nstalled-reader-timeout = 1s' write_smuxshim_conf '127.0.0.1:*'
+    direct || start_helper
+}
+
+@test "version 1: a reader that is slower than its server, but steady, loses nothing" {
+    start_slow
+    version_1
+    run -0 slow steady 1 4000000 2500000
+    assert_output "1 complete"
+    direct || refute grep -q 'stream reset' "$BATS_TEST_TMPDIR/helper.log"
+}
+
+@test "version 1: a reader that stops is reset after stalled-reader-timeout, and the others go on" {
+    start_slow
+    start_peer
+    version_1
+    spawn stopped via python3 "$fixtures/slow.py" download "$slow_port" 1 4000000 3
+    wait_until "a full budget" stopped_reading
+    run -0 via timeout 4 python3 "$fixtures/probe.py" receive 127.0.0.1 "$peer_port" 100000
+    direct || wait_until "the reset" grep -q 'stream [0-9]*: stream reset: its reader has stopped' "$BATS_TEST_TMPDIR/helper.log"
+    wait_until "its end" eval '! alive "$spawned"'
+    direct || assert_equal "$(cat "$BATS_TEST_TMPDIR/stopped.log")" "1 Connection reset by peer"
+}
+
+stopped_reading() { direct || [ "$(ctl status --json | jq '[.sessions[].bytes_in] | add')" -ge 1000000 ]; }
+
 pausing() { direct || [ "$(streams_now)" -ge "$1" ]; }
 
 # Prints the resident memory of a process in KiB.

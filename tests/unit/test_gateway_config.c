@@ -212,13 +212,15 @@ static void each_error_gets_one_line_that_says_what_was_expected(void **state) {
 }
 
 static void an_unknown_key_gets_the_list_of_all_that_exist(void **state) {
-    static const char last[] = ", access-log, metrics";
+    const struct key *last = gateway_config_keys;
     struct config_error error;
     (void)state;
+    while (last[1].name)
+        last++;
     assert_false(load("[listen]\nan-unknown-key-with-a-name-of-forty-letters = 1\n", &error));
     assert_non_null(strstr(error.text, "an-unknown-key-with-a-name-of-forty-lett"));
     assert_non_null(strstr(error.text, "expected one of address, allow, accept-proxy, "));
-    assert_string_equal(error.text + strlen(error.text) - strlen(last), last);
+    assert_string_equal(error.text + strlen(error.text) - strlen(last->name), last->name);
 }
 
 static void nine_addresses_are_too_many(void **state) {

@@ -3,6 +3,7 @@
 
 slow.py download PORT COUNT BYTES PAUSE: COUNT connections each request BYTES; none reads for PAUSE
 seconds, then all read to the end.
+slow.py steady PORT COUNT BYTES RATE: the same, but each reads from the start, RATE bytes a second.
 slow.py upload PORT COUNT BYTES PAUSE: each sends BYTES, and the server does not read for PAUSE seconds.
 
 Prints how many were complete, and how the others ended."""
@@ -41,7 +42,7 @@ async def serve(port):
     await server.serve_forever()
 
 
-async def one(kind, port, size, pause):
+async def one(kind, port, size, pause, rate):
     loop = asyncio.get_running_loop()
     sock = socket.socket()
     sock.setblocking(False)
@@ -57,6 +58,8 @@ async def one(kind, port, size, pause):
         got = b""
         total = 0
         while data := await loop.sock_recv(sock, 65536):
+            if rate:
+                await asyncio.sleep(len(data) / rate)
             if kind == b"D" and data != (CHUNK + CHUNK)[total % 251 : total % 251 + len(data)]:
                 return "wrong bytes"
             total += len(data)
@@ -72,9 +75,11 @@ async def one(kind, port, size, pause):
 async def main():
     if sys.argv[1] == "serve":
         await serve(int(sys.argv[2]))
-    kind = sys.argv[1][0].upper().encode()
     port, count, size, pause = map(int, sys.argv[2:6])
-    results = await asyncio.gather(*(one(kind, port, size, pause) for _ in range(count)))
+    kind, rate = sys.argv[1][0].upper().encode(), 0
+    if kind == b"S":
+        kind, pause, rate = b"D", 0, pause
+    results = await asyncio.gather(*(one(kind, port, size, pause, rate) for _ in range(count)))
     for what, n in sorted(collections.Counter(results).items()):
         print(n, what)
 
