@@ -184,21 +184,26 @@ talk() {
     [ ! -e "$copy/usr/local/share/man" ]
 }
 
-@test "without libseccomp's header the daemons are built without their system call filter, and both say so" {
+@test "without the headers of libseccomp and libmicrohttpd the daemons do without, and say so" {
     local build=$BATS_TEST_TMPDIR/build built
     built=$(cd "$root" && realpath -m "${BUILD:-build}")
     mkdir "$build"
     cp -a "$built"/obj "$built"/lib*.* "$built"/smux* "$build"
-    rm "$build"/obj/helper/net/system_calls.* "$build"/libhelper.a "$build"/smux-*
-    # A compiler that does not find the header.
+    rm "$build"/obj/helper/net/system_calls.* "$build"/obj/helper/metrics/*http* "$build"/libhelper.a "$build"/smux-*
+    # A compiler that does not find the headers.
     printf '%s\n' '#!/bin/sh' 'case "$*" in *"-E -x c -"*) exit 1 ;; esac' 'exec cc "$@"' >"$BATS_TEST_TMPDIR/cc"
     chmod +x "$BATS_TEST_TMPDIR/cc"
     run -0 make -C "$root" BUILD="$build" CC="$BATS_TEST_TMPDIR/cc" all
     assert_output --partial "SKIP  the daemons' filter of system calls"
+    assert_output --partial "SKIP  the daemons' metrics"
     run readelf -d "$build/smux-gateway"
     refute_output --partial seccomp
     run timeout 2 "$build/smux-gateway" --listen "unix://$BATS_TEST_TMPDIR/gateway.sock" --allow '127.0.0.1:*'
     assert_output --partial "system calls not filtered"
+    printf '%s\n' '[listen]' "address = unix://$BATS_TEST_TMPDIR/gateway.sock" \
+        "metrics = $BATS_TEST_TMPDIR/metrics.sock" >"$BATS_TEST_TMPDIR/gateway.conf"
+    run -1 "$build/smux-gateway" -c "$BATS_TEST_TMPDIR/gateway.conf"
+    assert_output --partial "error: metrics: built without libmicrohttpd"
 }
 
 @test "uninstall removes everything that install has created" {
