@@ -7,7 +7,7 @@
 
 #include "helper/net/reactor.h"
 
-/* Opens what is looked at later, from within a sandbox. */
+/* Opens what is looked at later, from within a sandbox; nothing where there is no segment. */
 void metrics_self_open(void);
 
 /* Puts what the reactor holds into the slot of this process. */

@@ -321,9 +321,10 @@ static void set_attributes(scmp_filter_ctx filter) {
 }
 
 int system_calls_restrict(enum sandbox_role role, bool only_log, bool syslog) {
-    uint32_t otherwise = only_log                 ? SCMP_ACT_LOG
-                         : role == SANDBOX_HELPER ? SCMP_ACT_ERRNO(EPERM)
-                                                  : SCMP_ACT_KILL_PROCESS;
+    bool lenient = role == SANDBOX_HELPER || role == SANDBOX_METRICS;
+    uint32_t otherwise = only_log  ? SCMP_ACT_LOG
+                         : lenient ? SCMP_ACT_ERRNO(EPERM)
+                                   : SCMP_ACT_KILL_PROCESS;
     uint32_t kill = only_log ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS;
     struct rules rules = {seccomp_init(otherwise), otherwise, 0};
     if (!rules.filter)

@@ -3,8 +3,9 @@
  * system_calls.h - the system calls that a process may still make (seccomp, by libseccomp).
  *
  * What the list does not have kills the process (SIGSYS). In the helper, which may run a user
- * directory's library (NSS), it fails with EPERM, but what no library could want kills it too. A
- * few that libraries try now and then, and can do without, fail with an errno everywhere.
+ * directory's library (NSS), it fails with EPERM, but what no library could want kills it too; it
+ * fails as well where a library answers HTTP requests. A few that libraries try now and then, and
+ * can do without, fail with an errno everywhere.
  */
 #ifndef HELPER_NET_SYSTEM_CALLS_H
 #define HELPER_NET_SYSTEM_CALLS_H

@@ -45,7 +45,7 @@ address = unix://$BATS_FILE_TMPDIR/carrier
 allow = 127.0.0.1:*
 access-log = $BATS_FILE_TMPDIR/access.log
 [client tester]
-identity = uid:$(id -u)" gateway_allow=127.0.0.1:* start_gateway
+identity = uid:$(id -u)" gateway_allow='127.0.0.1:*' start_gateway
     gateway_url=unix://$BATS_FILE_TMPDIR/carrier helper_lines="metrics = ${helper_metrics#http://}" \
         write_smuxshim_conf 127.0.0.0/8
     start_helper
@@ -230,28 +230,28 @@ END
     wait_until "200" answers /readyz 200
 }
 
-@test "no counter steps back when a worker is killed, and what it had open has ended" {
+@test "no counter steps back when workers are killed, and what they had open has ended" {
     gateway_conf_lines="workers = 3
 $publish" start_gateway
     gateway_lines='connections = 6' write_smuxshim_conf "127.0.0.1:$peer_port"
     start_helper
     local i url=http://127.0.0.1:$metrics_port
-    for i in 1 2 3 4 5 6 7 8; do run -0 dial; done
-    sum() { metrics get "$url" | awk -v name="^smuxshim_gateway_$1[{]" '$0 ~ name { n += $NF } END { print n + 0 }'; }
-    eight() { [ "$(sum connections_ended_total)" = 8 ]; }
-    wait_until "eight connections" eight
+    for i in 1 2 3 4 5 6; do run -0 dial; done
+    coproc "$BUILD/smuxctl" -c "$smuxshim_conf" connect 127.0.0.1 "$peer_port" 2>/dev/null
+    sum() { get /metrics | awk -v name="^smuxshim_gateway_$1[{ ]" '$0 ~ name { n += $NF } END { print n + 0 }'; }
+    all_there() { [ "$(sum connections_ended_total)" = 6 ] && [ "$(sum connections_active)" = 1 ]; }
+    wait_until "seven connections" all_there
     metrics get "$url" >"$BATS_TEST_TMPDIR/before"
-    # One whose socket has clients: of 6 carriers it has some, or another one has.
-    kill -KILL "$(pgrep -P "$gateway_pid" smux-gateway | head -n 1)"
-    replaced() { [ "$(sum workers_replaced_total)" = 1 ] && answers /healthz 200; }
-    wait_until "another worker" replaced
+    pgrep -P "$gateway_pid" smux-gateway | xargs kill -KILL
+    replaced() { [ "$(sum workers_replaced_total)" = 3 ] && [ "$(sum sessions)" -ge 3 ]; }
+    wait_until "other workers, and sessions with them" replaced
     metrics get "$url" >"$BATS_TEST_TMPDIR/after"
     run -0 metrics grows "$BATS_TEST_TMPDIR/before" "$BATS_TEST_TMPDIR/after"
     assert_output ""
-    even() { [ "$(sum sessions_begun_total)" = "$(($(sum sessions_ended_total) + $(sum sessions)))" ]; }
-    wait_until "the sessions to be even" even
+    assert_equal "$(sum connections_opened_total) $(sum connections_active)" "7 0"
+    run -0 grep -F 'connections_ended_total{client="-",end="worker-died"} 1' "$BATS_TEST_TMPDIR/after"
     wait_until "a connection" dial
-    assert_equal "$(sum connections_opened_total)" 9
+    assert_equal "$(sum connections_opened_total)" 8
 }
 
 @test "strangers who fail at the gateway are counted by the reason that the log has in full" {
@@ -268,7 +268,7 @@ hello-timeout = 700ms" start_gateway
         </dev/null >/dev/null 2>&1 || true
     curl -s "http://$at/" >/dev/null || true
     nc -N 127.0.0.1 "$gateway_port" </dev/null || true
-    sleep 2 | nc 127.0.0.1 "$gateway_port" >/dev/null || true
+    sleep 1 | nc 127.0.0.1 "$gateway_port" >/dev/null || true
     failures() { get /metrics | sed -nE 's/^smuxshim_gateway_handshake_failures_total\{worker="0",reason="(.*)"\} ([1-9].*)/\1 \2/p' | sort; }
     all_seven() { [ "$(failures | awk '{ n += $2 } END { print n }')" = 7 ]; }
     wait_until "seven failures" all_seven

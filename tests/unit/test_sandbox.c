@@ -424,6 +424,25 @@ static void a_gateway_that_is_taken_over(void **state) {
     check(probe, &gateway, probe->gateway);
 }
 
+/* What a gateway must not do it must not either, nor have connections of its own. */
+static void who_answers_for_metrics_and_is_taken_over(void **state) {
+    const struct sandbox metrics = {.role = SANDBOX_METRICS, .mode = CONFIG_SANDBOX_YES};
+    static const struct probe own[] = {PROBE(connects_and_accepts, 0, 0),
+                                       PROBE(asks_name_servers, 0, 0),
+                                       PROBE(lists_interfaces, 0, 0)};
+    static const struct probe needed[] = {PROBE(moves_bytes, 0, 0), PROBE(takes_memory, 0, 0),
+                                          PROBE(receives_a_descriptor, 0, 0)};
+    (void)state;
+    need_sandbox();
+    EACH(probe)
+    if (probe->gateway != WORKS && probe->gateway != CRASHES && outcome(probe, &metrics) == WORKS)
+        fail_msg("%s: it works", probe->what);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        check(&own[i], &metrics, EPERM);
+        check(&needed[i], &metrics, WORKS);
+    }
+}
+
 static void a_helper_that_is_taken_over(void **state) {
     const struct sandbox helper = {.role = SANDBOX_HELPER, .mode = CONFIG_SANDBOX_YES};
     (void)state;
@@ -588,6 +607,7 @@ int main(void) {
         cmocka_unit_test(a_build_with_sanitizers_says_that_it_has_no_sandbox),
 #else
         cmocka_unit_test(a_gateway_that_is_taken_over),
+        cmocka_unit_test(who_answers_for_metrics_and_is_taken_over),
         cmocka_unit_test(a_helper_that_is_taken_over),
         cmocka_unit_test(a_gateway_that_logs_to_syslog_sends_it_datagrams),
 #endif
