@@ -132,6 +132,14 @@ void carrier_listener_accept_proxy(struct carrier_listener *listener,
     listener->gate.within_us = within_us;
 }
 
+void carrier_listener_stop(struct carrier_listener *listener) {
+    acceptor_stop(&listener->acceptor);
+}
+
+bool carrier_listener_is_busy(const struct carrier_listener *listener) {
+    return !list_is_empty(&listener->gate.waiting);
+}
+
 static void free_listener(struct loop_garbage *garbage) {
     free(container_of(garbage, struct carrier_listener, garbage));
 }

@@ -5,6 +5,7 @@
 #ifndef HELPER_CARRIER_CARRIER_LISTENER_H
 #define HELPER_CARRIER_CARRIER_LISTENER_H
 
+#include <stdbool.h>
 #include <sys/socket.h>
 
 #include "helper/carrier/carrier_scheme.h"
@@ -37,6 +38,11 @@ struct carrier_listener *carrier_listener_new(struct loop *loop, int fd, enum co
 void carrier_listener_accept_proxy(struct carrier_listener *listener,
                                    const struct networks *networks, struct handshakes *handshakes,
                                    uint64_t within_us);
+/* Accepts nothing more and closes the socket. Those that have yet to say for whom they are still
+ * may. */
+void carrier_listener_stop(struct carrier_listener *listener);
+/* Whether some still may. */
+bool carrier_listener_is_busy(const struct carrier_listener *listener);
 /* Closes the socket; the listener's memory is freed at the end of the turn. */
 void carrier_listener_close(struct carrier_listener *listener);
 

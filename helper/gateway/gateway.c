@@ -23,11 +23,13 @@ struct gateway {
     struct list listeners;
     bool draining;
     struct loop_timer drain_timer;
-    uint64_t drain_deadline_us;
+    uint64_t drain_since_us, drain_deadline_us; /* NO_DEADLINE: it is whole */
     struct loop_task drain_task;
     void (*drained)(struct gateway *gateway, void *user);
     void *drained_user;
 };
+
+#define NO_DEADLINE UINT64_MAX
 
 static void check_drained(struct gateway_sessions *sessions);
 
@@ -61,9 +63,13 @@ struct gateway *gateway_new(struct reactor *reactor, const struct gateway_config
     return NULL;
 }
 
-static void stop_listening(struct gateway *gateway) {
+/* `busy`: also those with connections that have yet to say for whom they are. */
+static void close_listeners(struct gateway *gateway, bool busy) {
     list_for_each(link, &gateway->listeners) {
         struct gateway_listener *entry = container_of(link, struct gateway_listener, link);
+        carrier_listener_stop(entry->listener);
+        if (!busy && carrier_listener_is_busy(entry->listener))
+            continue;
         list_remove(link);
         carrier_listener_close(entry->listener);
         free(entry);
@@ -73,7 +79,7 @@ static void stop_listening(struct gateway *gateway) {
 void gateway_free(struct gateway *gateway) {
     if (!gateway)
         return;
-    stop_listening(gateway);
+    close_listeners(gateway, true);
     for (struct list_link *link; (link = list_first(&gateway->sessions.all));)
         pump_end(container_of(link, struct gateway_session, link)->pump, SMUX_ERR_CLOSED,
                  "gateway stopped");
@@ -125,54 +131,91 @@ static void drain_done(struct loop_task *task) {
     gateway->drained(gateway, gateway->drained_user);
 }
 
-static void check_drained(struct gateway_sessions *sessions) {
-    struct gateway *gateway = container_of(sessions, struct gateway, sessions);
-    if (gateway->draining && list_is_empty(&gateway->sessions.all))
-        loop_task_post(gateway->sessions.reactor->loop, &gateway->drain_task, drain_done);
+static bool is_whole(const struct gateway *gateway) {
+    return gateway->drain_deadline_us == NO_DEADLINE;
 }
 
-/* Ends the session if it has no stream left, after the last bytes are out. */
-static void end_if_idle(struct gateway_session *session) {
-    smux_session_info info;
-    smux_session_get_info(session->pump->session, &info);
-    if (info.streams > 0 || smux_session_want_write(session->pump->session))
-        return;
-    pump_fail(session->pump, SMUX_ERR_CLOSED, "drained");
+static void check_drained(struct gateway_sessions *sessions) {
+    struct gateway *gateway = container_of(sessions, struct gateway, sessions);
+    if (gateway->draining && list_is_empty(&gateway->sessions.all) &&
+        list_is_empty(&gateway->listeners))
+        loop_task_post(gateway->sessions.reactor->loop, &gateway->drain_task, drain_done);
 }
 
 /* Looks at all sessions a few times a second, only while draining. */
 #define DRAIN_LOOK_US 50000u
 
+/* How long a session has no stream before it is ended in a drain without a deadline: a client with
+ * extensions ends it by itself when it has been told. */
+#define IDLE_US 2000000u
+
+/* How long a session without streams is left to its client, from the beginning of the drain or,
+ * without a deadline, from when it had its last. A stream may be on the way from a client that has
+ * not been told yet. */
+static bool is_overdue(const struct gateway *gateway, const struct gateway_session *session,
+                       const smux_session_info *info) {
+    uint64_t now_us = loop_now_us(gateway->sessions.reactor->loop);
+    if (!is_whole(gateway))
+        return now_us >= gateway->drain_since_us + 2 * (uint64_t)info->rtt_us;
+    /* hello-timeout ends one that has said nothing */
+    return info->frames_in > 0 && now_us >= session->idle_us + IDLE_US;
+}
+
+/* Ends the session if it has no stream left, after the last bytes are out. */
+static void end_if_idle(struct gateway *gateway, struct gateway_session *session) {
+    smux_session_info info;
+    smux_session_get_info(session->pump->session, &info);
+    if (info.streams > 0 || smux_session_want_write(session->pump->session))
+        session->idle_us = 0;
+    else if (session->idle_us == 0)
+        session->idle_us = loop_now_us(gateway->sessions.reactor->loop);
+    if (session->idle_us > 0 && is_overdue(gateway, session, &info))
+        pump_fail(session->pump, SMUX_ERR_CLOSED, "drained");
+}
+
+/* The streams of a client that cannot be told are refused from then on. */
+static void ask_to_leave(const struct gateway *gateway, struct gateway_session *session) {
+    smux_session_info info;
+    smux_session_get_info(session->pump->session, &info);
+    if (session->asked || (is_whole(gateway) && !info.peer_extensions))
+        return;
+    session->asked = true;
+    smux_session_goaway(session->pump->session);
+    pump_kick(session->pump);
+}
+
 static void drain_look(struct loop_timer *timer) {
     struct gateway *gateway = container_of(timer, struct gateway, drain_timer);
     struct loop *loop = gateway->sessions.reactor->loop;
+    close_listeners(gateway, !is_whole(gateway));
     list_for_each(link, &gateway->sessions.all) {
         struct gateway_session *s = container_of(link, struct gateway_session, link);
+        ask_to_leave(gateway, s);
         if (loop_now_us(loop) < gateway->drain_deadline_us)
-            end_if_idle(s);
+            end_if_idle(gateway, s);
         else
             pump_fail(s->pump, SMUX_ERR_CLOSED, "drain-timeout passed with streams open");
     }
     check_drained(&gateway->sessions);
-    if (!list_is_empty(&gateway->sessions.all))
+    if (!list_is_empty(&gateway->sessions.all) || !list_is_empty(&gateway->listeners))
         loop_timer_set(loop, &gateway->drain_timer, loop_now_us(loop) + DRAIN_LOOK_US, drain_look);
 }
 
 void gateway_drain(struct gateway *gateway, uint32_t timeout_ms,
                    void (*drained)(struct gateway *, void *), void *user) {
     struct loop *loop = gateway->sessions.reactor->loop;
-    if (gateway->draining)
+    bool whole = timeout_ms == GATEWAY_DRAIN_WHOLE;
+    if (gateway->draining && (whole || !is_whole(gateway)))
         return;
     gateway->draining = true;
-    gateway->drain_deadline_us = loop_now_us(loop) + (uint64_t)timeout_ms * 1000u;
+    gateway->drain_since_us = loop_now_us(loop);
+    gateway->drain_deadline_us =
+        whole ? NO_DEADLINE : gateway->drain_since_us + (uint64_t)timeout_ms * 1000u;
     gateway->drained = drained;
     gateway->drained_user = user;
-    stop_listening(gateway);
-    list_for_each(link, &gateway->sessions.all) {
-        struct gateway_session *s = container_of(link, struct gateway_session, link);
-        smux_session_goaway(s->pump->session);
-        pump_kick(s->pump);
-    }
+    close_listeners(gateway, !whole);
+    list_for_each(link, &gateway->sessions.all)
+        ask_to_leave(gateway, container_of(link, struct gateway_session, link));
     check_drained(&gateway->sessions);
     loop_timer_set(loop, &gateway->drain_timer, loop_now_us(loop) + DRAIN_LOOK_US, drain_look);
 }

@@ -48,7 +48,13 @@ const struct gateway_sessions *gateway_sessions(const struct gateway *gateway);
 void gateway_reconfigure(struct gateway *gateway, const struct gateway_config *config);
 
 /* Stops listening, tells every client to open no more streams, and calls `drained` (once, from the
- * loop) when the last stream has ended, or after timeout_ms; what is left then is cut off. */
+ * loop) when the last stream has ended, or after timeout_ms; what is left then is cut off.
+ *
+ * With GATEWAY_DRAIN_WHOLE nothing is cut off, because somebody else listens by now (successor.h):
+ * carriers that have been accepted begin their sessions, and a client without extensions, which
+ * cannot be told, may open streams until it has had none for a while. A later call sets a timeout
+ * after all. */
+#define GATEWAY_DRAIN_WHOLE UINT32_MAX
 void gateway_drain(struct gateway *gateway, uint32_t timeout_ms,
                    void (*drained)(struct gateway *gateway, void *user), void *user);
 

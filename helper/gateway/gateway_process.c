@@ -3,6 +3,7 @@
 #include "helper/gateway/gateway_process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -11,12 +12,11 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "core/common/command_line.h"
 #include "helper/carrier/carrier_tls.h"
 #include "helper/gateway/access_log.h"
 #include "helper/gateway/gateway.h"
-#include "helper/gateway/gateway_files.h"
 #include "helper/gateway/gateway_metrics.h"
+#include "helper/gateway/gateway_options.h"
 #include "helper/gateway/gateway_trust.h"
 #include "helper/gateway/gateway_workers.h"
 #include "helper/metrics/metrics_process.h"
@@ -25,28 +25,15 @@
 #include "helper/net/inherited.h"
 #include "helper/net/log.h"
 #include "helper/net/passed_sockets.h"
-#include "helper/net/privileges.h"
+#include "helper/net/predecessor.h"
 #include "helper/net/sandbox.h"
 #include "helper/net/service_notify.h"
 #include "helper/net/signals.h"
-
-/* What the command line says, kept for reloading. */
-struct options {
-    const char *file;
-    int setting_count;
-    struct {
-        const char *key, *value;
-    } setting[32];
-    /* Of the start, for workers that are started later as well. */
-    struct privileges privileges;
-    struct gateway_files files;
-    uint8_t sandbox; /* enum config_sandbox */
-    bool show_pin;
-};
+#include "helper/net/successor.h"
 
 /* One running gateway in this process. */
 struct process {
-    const struct options *options;
+    const struct gateway_options *options;
     struct gateway_config *config;
     struct reactor reactor;
     struct gateway *gateway;
@@ -54,98 +41,17 @@ struct process {
     struct signals signals;
     struct service_pulse pulse;
     struct gateway_metrics metrics;
+    struct worker_sockets *sockets;
+    struct successor successor;        /* of the whole gateway: workers have none */
+    struct loop_timer look, last_look; /* at the successor; at the predecessor, once drained */
     bool draining;
+    bool ending; /* within drain-timeout */
     int status;
 };
 
 static int complain(const char *text) {
     fprintf(stderr, "smux-gateway: %s\n", text);
     return 2;
-}
-
-/* ---- Command line and configuration ---- */
-
-/* The keys of the flags have one value that a command line can give. */
-static bool add_setting(void *out, const char *key, const char *value) {
-    struct options *options = out;
-    const int max = (int)(sizeof options->setting / sizeof *options->setting);
-    if (options->setting_count == max)
-        return false;
-    if (!value)
-        value = strcmp(key, "log-level") == 0 ? "debug" : "yes";
-    options->setting[options->setting_count].key = key;
-    options->setting[options->setting_count++].value = value;
-    return true;
-}
-
-static const struct program_option option_table[] = {
-    {"config", 'c', "FILE", "read the configuration from FILE ([listen] section)",
-     offsetof(struct options, file), NULL},
-    {"listen", 0, "URL", "listen at tls://ADDRESS:PORT, tcp:// or unix:///PATH as well", 0,
-     "address"},
-    {"allow", 0, "LIST", "destinations that may be connected to, e.g. 10.0.0.0/8:*", 0, "allow"},
-    {"workers", 0, "N", "number of processes", 0, "workers"},
-    {"user", 'u', "NAME", "become this user once all is open", 0, "user"},
-    {"insecure", 0, NULL, "listen beyond loopback without TLS", 0, "insecure"},
-    {"verbose", 'v', NULL, "log every connection", 0, "log-level"},
-    {"log-format", 0, "FORMAT", "text or json", 0, "log-format"},
-    {"show-pin", 0, NULL, "print the pin of this gateway's key, and exit",
-     offsetof(struct options, show_pin), NULL},
-    {0}};
-
-static const struct program smux_gateway = {
-    .name = "smux-gateway",
-    .version = SMUX_LIBRARY_VERSION,
-    .synopsis = "[-c FILE] [--listen URL]... [--allow DESTINATIONS] [--workers N] [-u NAME] "
-                "[--insecure] [-v] [--log-format FORMAT] [--show-pin]",
-    .options = option_table,
-    .take = add_setting,
-};
-
-/* Returns -1 to go on, or the exit status. */
-static int parse_options(struct options *options, int argc, char **argv) {
-    int status = program_options(&smux_gateway, argc, argv, options);
-    if (status < 0 && optind < argc)
-        return program_misused(&smux_gateway, "\"%s\": expected options only", argv[optind]);
-    return status;
-}
-
-static void free_config(struct gateway_config *config) {
-    if (config)
-        gateway_config_fini(config);
-    free(config);
-}
-
-/* All but what the files of secrets hold. */
-static struct gateway_config *parse_config(const struct options *options,
-                                           struct config_error *error) {
-    struct gateway_config *config = malloc(sizeof *config);
-    if (!config) {
-        snprintf(error->text, sizeof error->text, "out of memory");
-        return NULL;
-    }
-    gateway_config_init(config);
-    bool good = !options->file || gateway_config_read(config, options->file, error);
-    for (int i = 0; good && i < options->setting_count; i++) {
-        struct config_error setting;
-        good = gateway_config_set(config, options->setting[i].key, options->setting[i].value,
-                                  &setting);
-        if (!good)
-            snprintf(error->text, sizeof error->text, "command line: %.400s", setting.text);
-    }
-    if (good && gateway_config_check(config, error))
-        return config;
-    free_config(config);
-    return NULL;
-}
-
-static struct gateway_config *load_config(const struct options *options,
-                                          struct config_error *error) {
-    struct gateway_config *config = parse_config(options, error);
-    if (!config || gateway_trust_read(config, error))
-        return config;
-    free_config(config);
-    return NULL;
 }
 
 /* ---- The process that serves ---- */
@@ -157,10 +63,20 @@ static void describe(const struct service_pulse *pulse, char *out, size_t size) 
              load.sessions, load.streams);
 }
 
+/* Whoever stops this gateway stops the one that it has replaced, too, and waits for both. */
+static void end_after_predecessor(struct loop_timer *timer) {
+    struct process *process = container_of(timer, struct process, last_look);
+    struct loop *loop = process->reactor.loop;
+    if (predecessor_is_there())
+        loop_timer_set(loop, timer, loop_now_us(loop) + SUCCESSOR_LOOK_US, end_after_predecessor);
+    else
+        loop_stop(loop);
+}
+
 static void on_drained(struct gateway *gateway, void *user) {
     struct process *process = user;
     (void)gateway;
-    loop_stop(process->reactor.loop);
+    end_after_predecessor(&process->last_look);
 }
 
 /* What the end takes longer than the drain. */
@@ -172,17 +88,65 @@ static uint64_t stop_us(const struct gateway_config *config) {
 
 static void terminate(struct process *process) {
     char status[SERVICE_STATUS_MAX];
-    if (process->draining) {
+    if (process->ending) {
         process->status = 1;
         loop_stop(process->reactor.loop);
         return;
     }
-    process->draining = true;
+    successor_give_up(&process->successor);
+    process->draining = process->ending = true;
     metrics_enter(METRICS_DRAINING);
     log_info("draining, %u streams open", gateway_load(process->gateway).streams);
     describe(&process->pulse, status, sizeof status);
     service_stopping(status, stop_us(process->config));
+    predecessor_end();
     gateway_drain(process->gateway, process->config->drain_timeout_ms, on_drained, process);
+}
+
+/* ---- Being replaced ---- */
+
+static void drain_whole(struct process *process) {
+    if (process->draining)
+        return;
+    process->draining = true;
+    log_info("draining without a limit of time: another process accepts by now");
+    gateway_drain(process->gateway, GATEWAY_DRAIN_WHOLE, on_drained, process);
+}
+
+static void look_at_successor(struct loop_timer *timer) {
+    struct process *process = container_of(timer, struct process, look);
+    struct loop *loop = process->reactor.loop;
+    enum successor_news news = successor_look(&process->successor);
+    if (news == SUCCESSOR_IS_READY) {
+        service_pulse_stop(&process->pulse);
+        successor_go(&process->successor);
+        worker_sockets_free_metrics(process->sockets);
+        metrics_process_stop();
+        drain_whole(process);
+    } else if (news == SUCCESSOR_ENDS && !process->ending) {
+        terminate(process);
+    }
+    if (process->successor.pid)
+        loop_timer_set(loop, timer,
+                       loop_now_us(loop) +
+                           (process->successor.ready ? SUCCESSOR_LOOK_LATER_US : SUCCESSOR_LOOK_US),
+                       look_at_successor);
+}
+
+static void replace(struct process *process) {
+    int fds[PASSED_SOCKETS_MAX];
+    const struct successor_gift gift = {
+        .listeners = fds, .count = worker_sockets_list(process->sockets, fds), .lock = -1};
+    if (process->draining) {
+        log_few(&successor_lines, LOG_WARNING, NULL, "not replaced: it drains");
+        return;
+    }
+    successor_give_up(&process->successor);
+    const char *why = successor_start(&process->successor, &gift);
+    if (why)
+        log_few(&successor_lines, LOG_ERR, NULL, "cannot be replaced: %s", why);
+    else
+        look_at_successor(&process->look);
 }
 
 /* Logs which changed keys take effect only after a restart. */
@@ -200,7 +164,7 @@ static void reopen_logs(void) {
 /* False, and one line in `error`: nothing has changed. */
 static bool reload(struct process *process, struct config_error *error) {
     reopen_logs();
-    struct gateway_config *config = load_config(process->options, error);
+    struct gateway_config *config = gateway_options_load(process->options, error);
     if (!config) {
         const char *file = process->config->file;
         log_about(LOG_ERR, ABOUT(.file = file, .line = config_error_line(error, file)),
@@ -214,7 +178,7 @@ static bool reload(struct process *process, struct config_error *error) {
     if (config->tls) /* addresses stay as they are, and one may still be a tls:// one */
         tls_layer_use(&process->tls, config->tls);
     tell_restart(process->config, config);
-    free_config(process->config);
+    gateway_options_unload(process->config);
     process->config = config;
     log_info("configuration reloaded; addresses and workers need a restart to change");
     return true;
@@ -237,6 +201,9 @@ static void look_at_children(void) {
     if (file_broker_has_ended())
         log_error("the process that opens files has died: restart the gateway to reload its "
                   "configuration");
+    if (successor_cannot_start())
+        log_error("the process that starts a successor has died: restart the gateway to replace "
+                  "it");
     metrics_process_look(0);
 }
 
@@ -246,6 +213,10 @@ static void on_signal(struct signals *signals, int signo) {
         reload_and_tell(process);
     else if (signo == SIGUSR1)
         reopen_logs();
+    else if (signo == SIGUSR2 && worker_beat())
+        drain_whole(process); /* the supervisor has been replaced */
+    else if (signo == SIGUSR2)
+        replace(process);
     else if (signo != SIGCHLD)
         terminate(process);
     else
@@ -255,13 +226,13 @@ static void on_signal(struct signals *signals, int signo) {
 /* ---- What the process may do ---- */
 
 /* To be called while the process is privileged: starts the broker that opens files for it later. */
-static int start_broker(struct options *options) {
+static int start_broker(struct gateway_options *options) {
     bool needed = options->privileges.change || !sandbox_is_off(options->sandbox);
     return needed ? file_broker_start(options->sandbox, gateway_files_may, &options->files) : 0;
 }
 
 /* Everything is open: gives up what an attacker could use. False after logging what failed. */
-static bool confine(const struct options *options, const struct gateway_config *config) {
+static bool confine(const struct gateway_options *options, const struct gateway_config *config) {
     const struct sandbox sandbox = {.role = SANDBOX_GATEWAY,
                                     .mode = options->sandbox,
                                     .syslog = strcmp(config->log_file, "syslog") == 0 ||
@@ -276,21 +247,41 @@ static bool confine(const struct options *options, const struct gateway_config *
     return error == 0;
 }
 
-static void say_ready(struct process *process) {
+/* False: the gateway that this one replaces goes on, and this one must not. */
+static bool say_ready(struct process *process) {
     char status[SERVICE_STATUS_MAX];
+    worker_serves();
+    if (!predecessor_agrees())
+        return false;
     describe(&process->pulse, status, sizeof status);
     service_ready(status);
     service_pulse_start(&process->pulse, process->reactor.loop, worker_beat(), describe);
     gateway_metrics_start(&process->metrics, process->gateway);
+    return true;
+}
+
+/* 0 or a negative errno. */
+static int listen_at_all(struct process *process, int worker) {
+    int error = 0;
+    for (int i = 0; i < process->sockets->count; i++) {
+        const struct listening *at = &process->sockets->at[i];
+        for (int k = 0; k < at->count && error == 0; k++)
+            if (worker_sockets_serves(process->sockets, at, worker, k))
+                error =
+                    gateway_listen(process->gateway, at->fd[k], at->scheme, &process->tls.layer);
+    }
+    return error;
 }
 
 /* Runs the gateway on the worker's sockets until it is told to end. */
-static int serve(struct options *options, struct gateway_config *config,
-                 const struct worker_sockets *sockets, int worker) {
-    struct process process = {.options = options, .config = config};
+static int serve(struct gateway_options *options, struct gateway_config *config,
+                 struct worker_sockets *sockets, int worker) {
+    struct process process = {.options = options, .config = config, .sockets = sockets};
     const char *why = "out of memory";
     metrics_use((uint32_t)worker);
-    int error = start_broker(options);
+    int error = worker_beat() ? 0 : successor_prepare();
+    if (error == 0)
+        error = start_broker(options);
     metrics_self_open();
     if (error == 0)
         error = reactor_init(&process.reactor);
@@ -304,16 +295,16 @@ static int serve(struct options *options, struct gateway_config *config,
         error = process.gateway ? 0 : -ENOMEM;
     }
     tls_layer_use(&process.tls, config->tls);
-    for (int i = 0; i < sockets->count && error == 0; i++)
-        error = gateway_listen(process.gateway, sockets->fd[worker][i], sockets->scheme[i],
-                               &process.tls.layer);
+    if (error == 0)
+        error = listen_at_all(&process, worker);
     if (error) {
         log_error("cannot start: %s: %s", why, strerror(-error));
         return 1;
     }
     if (!confine(options, config))
         return 1;
-    say_ready(&process);
+    if (!say_ready(&process))
+        return 1;
     error = loop_run(process.reactor.loop);
     if (error)
         log_error("event loop failed: %s", strerror(-error));
@@ -324,23 +315,23 @@ static int serve(struct options *options, struct gateway_config *config,
     access_log_stop();
     signals_stop(&process.signals);
     reactor_fini(&process.reactor);
-    free_config(process.config);
+    gateway_options_unload(process.config);
     log_info("stopped");
     return error ? 1 : process.status;
 }
 
 struct serve_arguments {
-    struct options *options;
+    struct gateway_options *options;
     struct gateway_config *config;
 };
 
-static int serve_worker(void *user, const struct worker_sockets *sockets, int worker) {
+static int serve_worker(void *user, struct worker_sockets *sockets, int worker) {
     struct serve_arguments *arguments = user;
     struct config_error error;
     /* A worker that replaces another uses the current rules, not those of the first start. */
-    struct gateway_config *config = load_config(arguments->options, &error);
+    struct gateway_config *config = gateway_options_load(arguments->options, &error);
     if (config) {
-        free_config(arguments->config);
+        gateway_options_unload(arguments->config);
     } else {
         log_about(LOG_ERR, ABOUT(.file = arguments->config->file),
                   "configuration of the start stays in force: %s", error.text);
@@ -355,31 +346,15 @@ static int serve_worker(void *user, const struct worker_sockets *sockets, int wo
 static void reload_log(void *user) {
     const struct serve_arguments *arguments = user;
     struct config_error error;
-    struct gateway_config *config = parse_config(arguments->options, &error);
+    struct gateway_config *config = gateway_options_read(arguments->options, &error);
     if (!config)
         return;
     log_set_level(config->log_level);
     log_set_format(config->log_format);
-    free_config(config);
+    gateway_options_unload(config);
 }
 
 static const struct workers_ops workers_ops = {.serve = serve_worker, .reload = reload_log};
-
-/* What all workers are started with. */
-static bool keep_for_workers(struct options *options, const struct gateway_config *config,
-                             struct config_error *error) {
-    char why[200];
-    static char log_file[sizeof config->log_file], access_log[sizeof config->access_log];
-    snprintf(log_file, sizeof log_file, "%s", config->log_file);
-    snprintf(access_log, sizeof access_log, "%s", config->access_log);
-    options->files = (struct gateway_files){options->file, log_file, access_log};
-    options->sandbox = config->sandbox;
-    if (privileges_find(&options->privileges, config->user, config->group, why, sizeof why))
-        return true;
-    snprintf(error->text, sizeof error->text, "%s: %s",
-             config->file[0] ? config->file : "command line", why);
-    return false;
-}
 
 /* Returns the exit status. The key may have to be made first, which is logged. */
 static int show_pin(struct gateway_config *config) {
@@ -387,11 +362,11 @@ static int show_pin(struct gateway_config *config) {
     char pin[TLS_PIN_SIZE];
     log_open("smux-gateway", "stderr", config->log_level, config->log_format);
     if (!gateway_trust_read(config, &error)) {
-        free_config(config);
+        gateway_options_unload(config);
         return complain(error.text);
     }
     bool shown = config->tls && tls_context_pin(config->tls, pin) && puts(pin) >= 0;
-    free_config(config);
+    gateway_options_unload(config);
     return shown ? 0 : complain("no pin to show: expected key in [listen] and a tls:// address");
 }
 
@@ -410,6 +385,11 @@ static bool open_logs(const struct gateway_config *config) {
 
 /* False after saying what cannot be used of what the service manager has left. */
 static bool meet_service_manager(void) {
+    char why[200];
+    if (!predecessor_find(why, sizeof why)) {
+        complain(why);
+        return false;
+    }
     int found = passed_sockets_find();
     if (found < 0)
         fprintf(stderr, "smux-gateway: LISTEN_FDS: expected at most %d descriptors from 3 on: %s\n",
@@ -421,8 +401,8 @@ static bool meet_service_manager(void) {
     return found >= 0 && error == 0;
 }
 
-static bool start_metrics(const struct options *options, const struct gateway_config *config,
-                          int fd) {
+static bool start_metrics(const struct gateway_options *options,
+                          const struct gateway_config *config, int fd) {
     const struct metrics_process process = {.address = &config->metrics,
                                             .fd = fd,
                                             .program = METRICS_GATEWAY,
@@ -432,30 +412,37 @@ static bool start_metrics(const struct options *options, const struct gateway_co
     return metrics_process_start(&process);
 }
 
+/* The process that publishes takes the descriptor itself. -1: none. */
+static int dup_for_successor(int fd) {
+    return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
 int gateway_process(int argc, char **argv) {
-    struct options options = {0};
+    struct gateway_options options = {0};
     struct config_error error;
     struct worker_sockets sockets;
-    int status = parse_options(&options, argc, argv);
+    int status = gateway_options_parse(&options, argc, argv);
     if (status >= 0)
         return status;
+    if (!successor_program(argv))
+        return complain("out of memory");
     if (!options.show_pin && !meet_service_manager())
         return 2;
-    struct gateway_config *config = parse_config(&options, &error);
+    struct gateway_config *config = gateway_options_read(&options, &error);
     if (!config)
         return complain(error.text);
     if (options.show_pin)
         return show_pin(config);
-    if (!keep_for_workers(&options, config, &error)) {
-        free_config(config);
+    if (!gateway_options_keep(&options, config, &error)) {
+        gateway_options_unload(config);
         return complain(error.text);
     }
     if (!open_logs(config)) {
-        free_config(config);
+        gateway_options_unload(config);
         return 2;
     }
     if (!gateway_trust_read(config, &error)) { /* which logs */
-        free_config(config);
+        gateway_options_unload(config);
         return complain(error.text);
     }
     inherited_lift_limits();
@@ -464,6 +451,7 @@ int gateway_process(int argc, char **argv) {
         inherited_forbid_dumps();
     signals_block(1);
     int metrics_fd = metrics_process_listen(&config->metrics, config->socket_mode);
+    sockets.metrics = dup_for_successor(metrics_fd);
     if (metrics_fd < -1 || !worker_sockets_open(&sockets, config) ||
         !start_metrics(&options, config, metrics_fd))
         return 1;
@@ -472,6 +460,6 @@ int gateway_process(int argc, char **argv) {
         return serve(&options, config, &sockets, 0);
     status = workers_supervise(&sockets, (int)config->workers, stop_us(config), &workers_ops,
                                &arguments);
-    free_config(arguments.config);
+    gateway_options_unload(arguments.config);
     return status;
 }

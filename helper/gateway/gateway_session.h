@@ -61,6 +61,8 @@ struct gateway_session {
     struct handshake handshake;    /* in sessions->handshakes while the peer is a stranger */
     uint64_t used_us;              /* when its last stream was opened, at first when it began */
     bool leaving;                  /* it has given up its place */
+    bool asked;                    /* in a drain: to open no more streams */
+    uint64_t idle_us;              /* in a drain: since when it has no stream; 0: it has */
     struct loop_timer timer;       /* of its deadlines */
     struct list_link link;         /* in sessions->all */
     struct loop_garbage garbage;

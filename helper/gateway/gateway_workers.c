@@ -13,70 +13,33 @@
 
 #include "helper/gateway/access_log.h"
 #include "helper/metrics/metrics_process.h"
-#include "helper/net/listen.h"
 #include "helper/net/log.h"
 #include "helper/net/loop.h"
-#include "helper/net/passed_sockets.h"
+#include "helper/net/predecessor.h"
 #include "helper/net/service_notify.h"
 #include "helper/net/signals.h"
+#include "helper/net/successor.h"
+
+/* What a worker shares with the supervisor. */
+struct worker_state {
+    uint64_t beat_us; /* loop_clock_us of its last */
+    bool serves;
+};
 
 /* In a worker, its own. */
-static uint64_t *own_beat;
+static struct worker_state *own;
 
 uint64_t *worker_beat(void) {
-    return own_beat;
+    return own ? &own->beat_us : NULL;
+}
+
+void worker_serves(void) {
+    if (own)
+        __atomic_store_n(&own->serves, true, __ATOMIC_RELEASE);
 }
 
 /* A worker that ends sooner than this after its start is replaced only after this time. */
 #define RESTART_PAUSE_S 1
-
-/* ---- Sockets ---- */
-
-/* Opens the socket for an address; `first` is the first worker's for it, -1 if this is that one. */
-static int open_one(const struct gateway_config *config, int i, int first) {
-    struct config_address address = config->address[i];
-    char text[CONFIG_URL_MAX + 1];
-    const char *why;
-    if (first >= 0 && (address.scheme == CONFIG_UNIX || passed_sockets_was(first)))
-        return first;
-    if (first >= 0) /* port 0: the one that the kernel chose for the first */
-        address.port = listen_port(first);
-    int fd = listen_open(&address, config->workers > 1, config->socket_mode, &why);
-    if (fd < 0)
-        log_error("%s: %s: %s", config_address_text(&address, text, sizeof text), why,
-                  strerror(-fd));
-    return fd;
-}
-
-static void say_listening(const struct gateway_config *config, int i, const char *text) {
-    log_info("listening at %s", text);
-    if (gateway_config_is_exposed(&config->address[i]))
-        log_warn("%s has no TLS (insecure = yes): everyone on the way can read and change what it "
-                 "carries, and whoever reaches it can use it",
-                 text);
-}
-
-bool worker_sockets_open(struct worker_sockets *sockets, const struct gateway_config *config) {
-    char text[CONFIG_URL_MAX + 1];
-    sockets->count = config->n_addresses;
-    for (int i = 0; i < sockets->count; i++)
-        sockets->scheme[i] = config->address[i].scheme;
-    for (uint32_t worker = 0; worker < config->workers && worker < WORKERS_MAX; worker++)
-        for (int i = 0; i < sockets->count; i++) {
-            sockets->fd[worker][i] = open_one(config, i, worker ? sockets->fd[0][i] : -1);
-            if (sockets->fd[worker][i] < 0)
-                return false;
-        }
-    if (passed_sockets_left(text, sizeof text)) {
-        log_error("%s was passed by the service manager, but is none of this gateway's addresses",
-                  text);
-        return false;
-    }
-    for (int i = 0; i < sockets->count; i++)
-        say_listening(config, i,
-                      listen_text(sockets->fd[0][i], sockets->scheme[i], text, sizeof text));
-    return true;
-}
 
 /* ---- Supervisor ---- */
 
@@ -87,26 +50,32 @@ struct supervisor {
     void *user;
     pid_t pid[WORKERS_MAX];           /* 0: not running */
     uint64_t started_us[WORKERS_MAX]; /* loop_clock_us; 0: never */
-    uint64_t *beat;    /* of each worker, shared with it: loop_clock_us of its last */
+    struct worker_state *state;       /* of each worker */
+    struct successor successor;
     uint64_t drain_us; /* how long the end may take */
     uint64_t told_us;  /* when the service manager was last told that all is well */
+    bool told;         /* that it is ready */
     bool ending;
+    bool failed;
 };
 
+/* `me` -1: all. */
 static void close_others(struct supervisor *supervisor, int me) {
-    const int *mine = supervisor->sockets->fd[me];
-    for (int w = 0; w < supervisor->workers; w++)
-        for (int i = 0; i < supervisor->sockets->count; i++)
-            if (w != me && supervisor->sockets->fd[w][i] != mine[i])
-                close(supervisor->sockets->fd[w][i]);
+    for (int i = 0; i < supervisor->sockets->count; i++) {
+        const struct listening *at = &supervisor->sockets->at[i];
+        for (int k = 0; k < at->count; k++)
+            if (me < 0 || !worker_sockets_serves(supervisor->sockets, at, me, k))
+                close(at->fd[k]);
+    }
+    worker_sockets_free_metrics(supervisor->sockets);
 }
 
 /* Returns the worker's exit status in the worker, -1 in the supervisor. */
 static int start_worker(struct supervisor *supervisor, int w) {
     pid_t parent = getpid();
-    pid_t pid = fork();
     supervisor->started_us[w] = loop_clock_us();
-    __atomic_store_n(&supervisor->beat[w], supervisor->started_us[w], __ATOMIC_RELAXED);
+    supervisor->state[w] = (struct worker_state){supervisor->started_us[w], false};
+    pid_t pid = fork();
     if (pid < 0) {
         log_error("worker %d cannot be started: %s", w, strerror(errno));
         return -1;
@@ -121,7 +90,9 @@ static int start_worker(struct supervisor *supervisor, int w) {
         return 1;
     close_others(supervisor, w);
     service_notify_close();
-    own_beat = &supervisor->beat[w];
+    predecessor_forget();
+    successor_forget(&supervisor->successor);
+    own = &supervisor->state[w];
     return supervisor->ops->serve(supervisor->user, supervisor->sockets, w);
 }
 
@@ -146,6 +117,7 @@ static void reap(struct supervisor *supervisor) {
             else if (!supervisor->ending)
                 log_error("worker %d (pid %d) ended with status %d", w, (int)pid,
                           WEXITSTATUS(status));
+            supervisor->failed |= !supervisor->told && predecessor_was_found();
         }
     }
 }
@@ -193,7 +165,7 @@ static const char *describe(const struct supervisor *supervisor, char *out, size
 
 static void kill_the_stuck(struct supervisor *supervisor, uint64_t patience_us) {
     for (int w = 0; w < supervisor->workers; w++) {
-        uint64_t beat = __atomic_load_n(&supervisor->beat[w], __ATOMIC_RELAXED);
+        uint64_t beat = __atomic_load_n(&supervisor->state[w].beat_us, __ATOMIC_RELAXED);
         if (supervisor->pid[w] == 0 || loop_clock_us() < beat + patience_us)
             continue;
         log_error("worker %d (pid %d) has done nothing for %.1f s: it is killed and replaced", w,
@@ -218,28 +190,92 @@ static void tell_watchdog(struct supervisor *supervisor) {
 
 /* How long to wait for a signal; false: for ever. */
 static bool pause_of(const struct supervisor *supervisor, struct timespec *pause) {
-    uint64_t us = service_watchdog_us() / 4;
-    bool whole = supervisor->ending || running(supervisor) == supervisor->workers;
-    if (!whole && (us == 0 || us > RESTART_PAUSE_S * 1000000u))
-        us = RESTART_PAUSE_S * 1000000u;
+    uint64_t us = service_watchdog_us() / 4, most = 0;
+    if (supervisor->ending || running(supervisor) != supervisor->workers)
+        most = RESTART_PAUSE_S * 1000000u;
+    if (supervisor->ending)
+        most = SUCCESSOR_LOOK_LATER_US;
+    if (!supervisor->told || (supervisor->successor.pid && !supervisor->successor.ready))
+        most = SUCCESSOR_LOOK_US;
+    if (most && (us == 0 || us > most))
+        us = most;
     *pause = (struct timespec){.tv_sec = (time_t)(us / 1000000u),
                                .tv_nsec = (long)(us % 1000000u) * 1000};
     return us > 0;
+}
+
+/* ---- Successor and predecessor ---- */
+
+static void start_successor(struct supervisor *supervisor) {
+    int fds[PASSED_SOCKETS_MAX];
+    if (supervisor->ending) {
+        log_few(&successor_lines, LOG_WARNING, NULL, "not replaced: it ends");
+        return;
+    }
+    successor_give_up(&supervisor->successor);
+    const struct successor_gift gift = {
+        .listeners = fds, .count = worker_sockets_list(supervisor->sockets, fds), .lock = -1};
+    const char *why = successor_start(&supervisor->successor, &gift);
+    if (why)
+        log_few(&successor_lines, LOG_ERR, NULL, "cannot be replaced: %s", why);
+}
+
+/* The workers accept no more, and end after their last streams. */
+static void give_way(struct supervisor *supervisor) {
+    successor_go(&supervisor->successor);
+    supervisor->ending = true;
+    close_others(supervisor, -1);
+    metrics_process_stop();
+    pass_on(supervisor, SIGUSR2);
+}
+
+static void look_at_successor(struct supervisor *supervisor) {
+    enum successor_news news = successor_look(&supervisor->successor);
+    if (news == SUCCESSOR_IS_READY)
+        give_way(supervisor);
+    else if (news == SUCCESSOR_ENDS) {
+        pass_on(supervisor, SIGTERM);
+        predecessor_end();
+    }
+}
+
+static bool all_serve(const struct supervisor *supervisor) {
+    for (int w = 0; w < supervisor->workers; w++)
+        if (!__atomic_load_n(&supervisor->state[w].serves, __ATOMIC_ACQUIRE))
+            return false;
+    return true;
+}
+
+/* When all workers accept: the predecessor may stop to. */
+static void tell_ready(struct supervisor *supervisor) {
+    char status[SERVICE_STATUS_MAX];
+    if (supervisor->told || supervisor->failed || !all_serve(supervisor))
+        return;
+    supervisor->told = true;
+    supervisor->failed = !predecessor_agrees();
+    if (!supervisor->failed)
+        service_ready(describe(supervisor, status, sizeof status));
 }
 
 /* ---- Signals ---- */
 
 static void end(struct supervisor *supervisor) {
     char status[SERVICE_STATUS_MAX];
+    successor_give_up(&supervisor->successor);
     supervisor->ending = true;
     metrics_drain();
     service_stopping(describe(supervisor, status, sizeof status), supervisor->drain_us);
+    predecessor_end();
 }
 
 static void on_signal(struct supervisor *supervisor, int signo) {
     char status[SERVICE_STATUS_MAX];
     if (signo == SIGCHLD) {
         reap(supervisor);
+        return;
+    }
+    if (signo == SIGUSR2) {
+        start_successor(supervisor);
         return;
     }
     if (signo == SIGTERM || signo == SIGINT)
@@ -257,22 +293,34 @@ static void on_signal(struct supervisor *supervisor, int signo) {
         service_ready(describe(supervisor, status, sizeof status));
 }
 
+static bool is_over(const struct supervisor *supervisor) {
+    return supervisor->ending && running(supervisor) == 0 && !predecessor_is_there();
+}
+
+/* Its predecessor goes on in its place. */
+static void end_if_failed(struct supervisor *supervisor) {
+    if (!supervisor->failed || supervisor->ending)
+        return;
+    supervisor->ending = true;
+    pass_on(supervisor, SIGTERM);
+}
+
 /* Returns a worker's exit status in it, -1 in the supervisor once all have ended. */
 static int supervise(struct supervisor *supervisor) {
-    char status[SERVICE_STATUS_MAX];
     struct timespec pause;
     sigset_t set;
     signals_reported(&set);
-    for (bool told = false; !supervisor->ending || running(supervisor) > 0; told = true) {
+    while (!is_over(supervisor)) {
         int ended = supervisor->ending ? -1 : start_missing(supervisor);
         if (ended >= 0)
             return ended;
-        if (!told)
-            service_ready(describe(supervisor, status, sizeof status));
+        tell_ready(supervisor);
+        end_if_failed(supervisor);
         tell_watchdog(supervisor);
         int signo = sigtimedwait(&set, NULL, pause_of(supervisor, &pause) ? &pause : NULL);
         if (signo > 0)
             on_signal(supervisor, signo);
+        look_at_successor(supervisor);
     }
     return -1;
 }
@@ -281,12 +329,12 @@ int workers_supervise(struct worker_sockets *sockets, int workers, uint64_t drai
                       const struct workers_ops *ops, void *user) {
     struct supervisor supervisor = {
         .sockets = sockets, .workers = workers, .ops = ops, .user = user, .drain_us = drain_us};
-    size_t size = sizeof *supervisor.beat * (size_t)workers;
-    supervisor.beat = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (supervisor.beat == MAP_FAILED) {
+    size_t size = sizeof *supervisor.state * (size_t)workers;
+    supervisor.state = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (supervisor.state == MAP_FAILED) {
         log_error("cannot start: %s", strerror(errno));
         return 1;
     }
     int status = supervise(&supervisor);
-    return status < 0 ? 0 : status;
+    return status < 0 ? supervisor.failed : status;
 }

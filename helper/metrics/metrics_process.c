@@ -142,6 +142,7 @@ void metrics_process_look(pid_t pid) {
 void metrics_process_stop(void) {
     if (child.pid == 0)
         return;
+    shutdown(child.socket, SHUT_RDWR); /* workers have it, too */
     close(child.socket);
     waitpid(child.pid, NULL, 0);
     child.pid = 0;

@@ -17,6 +17,7 @@
 
 static struct {
     int count;
+    bool own; /* they are this process's now */
     bool taken[PASSED_SOCKETS_MAX];
     char name[PASSED_SOCKETS_MAX][NAME_MAX_LEN + 1];
 } passed;
@@ -124,6 +125,14 @@ bool passed_sockets_was(int fd) {
     return fd >= FIRST_PASSED && fd < FIRST_PASSED + passed.count;
 }
 
+bool passed_sockets_was_lent(int fd) {
+    return !passed.own && passed_sockets_was(fd);
+}
+
+void passed_sockets_become_own(bool own) {
+    passed.own = own;
+}
+
 /* ---- What nobody takes ---- */
 
 static void describe(int fd, char *out, size_t size) {
@@ -140,15 +149,30 @@ static void describe(int fd, char *out, size_t size) {
                  un->sun_path + (un->sun_path[0] ? 0 : 1));
 }
 
+/* Its index, or -1. */
+static int next_left(void) {
+    for (int i = 0; i < passed.count; i++)
+        if (!passed.taken[i])
+            return i;
+    return -1;
+}
+
 bool passed_sockets_left(char *out, size_t size) {
     char where[sizeof(struct sockaddr_un) + 1];
-    for (int i = 0; i < passed.count; i++) {
-        if (passed.taken[i])
-            continue;
-        describe(FIRST_PASSED + i, where, sizeof where);
-        snprintf(out, size, "%s%s%s%s", where, passed.name[i][0] ? " (" : "", passed.name[i],
-                 passed.name[i][0] ? ")" : "");
-        return true;
-    }
-    return false;
+    int i = next_left();
+    if (i < 0)
+        return false;
+    describe(FIRST_PASSED + i, where, sizeof where);
+    snprintf(out, size, "%s%s%s%s", where, passed.name[i][0] ? " (" : "", passed.name[i],
+             passed.name[i][0] ? ")" : "");
+    return true;
+}
+
+bool passed_sockets_drop(char *out, size_t size) {
+    int i = next_left();
+    if (!passed_sockets_left(out, size))
+        return false;
+    passed.taken[i] = true;
+    close(FIRST_PASSED + i);
+    return true;
 }

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-/* More are refused. */
-#define PASSED_SOCKETS_MAX 64
+/* More are refused: 256 processes of a predecessor (predecessor.h) with 8 addresses each. */
+#define PASSED_SOCKETS_MAX 2048
 
 /* Finds them, makes them non-blocking and close-on-exec, and removes the variables from the
  * environment. To be called once, while nobody else uses descriptors from 3 on. The number of
@@ -27,12 +27,20 @@ int passed_sockets_take(const struct sockaddr *addr, socklen_t len);
 /* Whether there is one at that address that nobody has taken. */
 bool passed_sockets_have(const struct sockaddr *addr, socklen_t len);
 
-/* Whether this descriptor, which is open, was passed. Whoever started this process then listens
- * there as well. */
+/* Whether this descriptor, which is open, was passed. */
 bool passed_sockets_was(int fd);
+
+/* Whether it was, and whoever started this process goes on listening there: a service manager, and
+ * not a predecessor whose sockets have become this process's own. */
+bool passed_sockets_was_lent(int fd);
+/* From a predecessor (true), or from a service manager, which is the default. */
+void passed_sockets_become_own(bool own);
 
 /* Writes the address of one that nobody has taken, and what its unit calls it. False: there is
  * none. */
 bool passed_sockets_left(char *out, size_t size);
+
+/* The same, and closes it. */
+bool passed_sockets_drop(char *out, size_t size);
 
 #endif

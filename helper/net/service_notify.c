@@ -88,6 +88,19 @@ void service_notify_close(void) {
     manager.open = false;
 }
 
+void service_notify_export(void) {
+    char name[sizeof manager.addr.sun_path + 1] = "", number[24];
+    if (manager.len == 0)
+        return;
+    memcpy(name, manager.addr.sun_path, manager.len - offsetof(struct sockaddr_un, sun_path));
+    if (name[0] == '\0')
+        name[0] = '@';
+    setenv("NOTIFY_SOCKET", name, 1);
+    snprintf(number, sizeof number, "%llu", (unsigned long long)manager.watchdog_us);
+    if (manager.watchdog_us > 0)
+        setenv("WATCHDOG_USEC", number, 1);
+}
+
 uint64_t service_watchdog_us(void) {
     return manager.watchdog_us;
 }
@@ -100,6 +113,13 @@ static void say(const char *text, int flags) {
         (errno == ECONNREFUSED || errno == ENOTCONN || errno == ECONNRESET) && reach())
         send(manager.fd, text, strlen(text), MSG_NOSIGNAL | flags);
     errno = saved;
+}
+
+void service_hand_over(pid_t successor) {
+    char text[32];
+    snprintf(text, sizeof text, "MAINPID=%d", (int)successor);
+    say(text, 0);
+    service_notify_close();
 }
 
 /* How many bytes of a status are sent: no part of a character. */

@@ -14,6 +14,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "helper/net/loop.h"
 
@@ -25,6 +26,12 @@ int service_notify_open(void);
 
 /* In a child of the process that reports: sends nothing from now on. */
 void service_notify_close(void);
+
+/* In a child that is about to start another program: that program may call service_notify_open. */
+void service_notify_export(void);
+
+/* The main process of the service is that one from now on, and this one says no more. */
+void service_hand_over(pid_t successor);
 
 /* How often the watchdog has to hear of this process, in microseconds; 0: there is none. */
 uint64_t service_watchdog_us(void);

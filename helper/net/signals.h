@@ -14,8 +14,8 @@ struct signals {
     void (*fn)(struct signals *signals, int signo);
 };
 
-/* Blocks SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGCHLD and reports them to fn; ignores SIGPIPE. 0 or
- * a negative errno. */
+/* Blocks SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 and SIGCHLD and reports them to fn; ignores
+ * SIGPIPE. 0 or a negative errno. */
 int signals_start(struct signals *signals, struct loop *loop,
                   void (*fn)(struct signals *signals, int signo));
 void signals_stop(struct signals *signals);

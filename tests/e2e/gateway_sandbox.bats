@@ -89,16 +89,18 @@ workers = 2' start_gateway
     start_gateway
     needs_sandbox
     local broker
-    broker=$(pgrep -P "$gateway_pid")
-    [ "$(cat "/proc/$broker/comm")" = smux-files ] || fail "$(cat "/proc/$broker/comm")"
+    broker=$(pgrep -P "$gateway_pid" smux-files)
     run find "/proc/$broker/fd" -mindepth 1 -lname 'socket:*'
     assert_equal "${#lines[@]}" 1
     stop "$gateway_pid" KILL
     wait_until "the broker to end" eval '! alive $broker'
     start_gateway
     # One that dies before is told.
-    kill -KILL "$(pgrep -P "$gateway_pid")"
+    kill -KILL "$(pgrep -P "$gateway_pid" smux-files)" "$(pgrep -P "$gateway_pid" smux-successor)"
     wait_until "that to be told" grep -q 'the process that opens files has died' "$log"
+    wait_until "that to be told" grep -q 'the process that starts a successor has died' "$log"
+    kill -USR2 "$gateway_pid"
+    wait_until "that, too" grep -q 'cannot be replaced' "$log"
     alive "$gateway_pid"
 }
 
@@ -130,7 +132,7 @@ workers = 2' start_gateway
     gateway_conf_lines='sandbox = no' start_gateway
     wait_until "the gateway to say so" grep -q 'no sandbox: ' "$log"
     assert_equal "$(status_of "$gateway_pid" Seccomp)" 0
-    run pgrep -P "$gateway_pid"
+    run pgrep -P "$gateway_pid" smux-files
     assert_output ''
     run "$BUILD/smux-gateway" --listen tcp://127.0.0.1:1 -u no-such-user
     assert_failure 2

@@ -155,7 +155,7 @@ dial() { ctl connect 127.0.0.1 "$peer_port" </dev/null; }
     # As many as there are, and no more.
     run --separate-stderr sh -c 'LISTEN_FDS=3 LISTEN_PID=$$ exec "$@" 3>&- 4>&- 5>&-' - "$BUILD/smux-gateway" -c "$gateway_conf"
     assert_failure 2
-    assert_equal "$stderr" "smux-gateway: LISTEN_FDS: expected at most 64 descriptors from 3 on: Bad file descriptor"
+    assert_equal "$stderr" "smux-gateway: LISTEN_FDS: expected at most 2048 descriptors from 3 on: Bad file descriptor"
     run --separate-stderr env NOTIFY_SOCKET=vsock:2:1234 "$BUILD/smux-gateway" -c "$gateway_conf"
     assert_failure 2
     assert_equal "$stderr" "smux-gateway: NOTIFY_SOCKET: expected a path or @NAME: Address family not supported by protocol"

@@ -42,7 +42,7 @@ int clock_gettime(clockid_t clock, struct timespec *out) {
 }
 
 /* A worker reports its pid, and then waits to be killed. */
-static int serve(void *user, const struct worker_sockets *sockets, int worker) {
+static int serve(void *user, struct worker_sockets *sockets, int worker) {
     const int *out = user;
     pid_t me = getpid();
     sigset_t set;
@@ -69,7 +69,7 @@ static pid_t next_worker(int from) {
 static const struct workers_ops ops = {.serve = serve};
 
 static void dead_workers_are_replaced_while_the_wall_clock_steps_back(void **state) {
-    static struct worker_sockets sockets; /* none: these workers need no port */
+    static struct worker_sockets sockets = {.metrics = -1}; /* none: these workers need no port */
     int tell[2], status;
     pid_t worker[WORKERS];
     (void)state;

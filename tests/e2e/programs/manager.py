@@ -4,10 +4,13 @@
 
 Opens the listening sockets (PORT, ADDRESS:PORT or a path), starts the program with them and with a
 NOTIFY_SOCKET, and prints the program's pid and then each message that it gets from that process,
-its lines joined by "; ". It starts the program again after SIGUSR1, when it has ended, with the same
-sockets. Ends with the program, and passes SIGTERM on to it."""
+its lines joined by "; ". When that process names another one (MAINPID), it is that from then on. It
+starts the program again after SIGUSR1, when it has ended, with the same sockets. Ends with the
+program, and passes SIGTERM on to it."""
 import argparse
+import ctypes
 import os
+import re
 import select
 import signal
 import socket
@@ -72,8 +75,13 @@ def sender(ancillary):
 
 def report():
     message, ancillary, _, _ = notify.recvmsg(4096, socket.CMSG_SPACE(12))
-    who = "" if sender(ancillary) == child else "of another process: "
-    say(who + message.decode().replace("\n", "; "))
+    global child
+    own = sender(ancillary) == child
+    say(("" if own else "of another process: ") + message.decode().replace("\n", "; "))
+    other = re.search(r"^MAINPID=(\d+)$", message.decode(), re.MULTILINE)
+    if own and other:
+        child = int(other[1])
+        say(f"pid {child}")
 
 
 def report_all():
@@ -87,10 +95,10 @@ def report_all():
 def look_after():
     """The child may have ended: start it again if that was asked for, else end as well."""
     global child, again
-    ended, status = os.waitpid(child, os.WNOHANG)
-    if not ended:
-        return
+    ended, status = os.waitpid(-1, os.WNOHANG)
     report_all()
+    if ended != child:
+        return
     status = os.waitstatus_to_exitcode(status)
     say(f"ended {status}")
     if not again:
@@ -105,6 +113,8 @@ def on_again(*_):
     os.kill(child, signal.SIGTERM)
 
 
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 again = False
 sockets = [listen_at(address) for address in given.listen]
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)  # unnamed: nobody can send to it
