@@ -26,22 +26,28 @@ packages() {
         on && /apt-get install/' | sed 's/.*--no-install-recommends//; s/&&.*//' | xargs -n 1
 }
 
+# Prints the package of a file; where /lib is a link to /usr/lib, dpkg may know it by the other path.
+package_of() { { dpkg-query -S "$1" || dpkg-query -S "${1#/usr}"; } 2>/dev/null | cut -d: -f1; }
+
+# provided PACKAGE: a package of run.list is this one, or one that it provides: its name in an older release.
+provided() { dpkg-query -W -f '${Package}, ${Provides}\n' "$1" | sed 's/ ([^)]*)//g; s/, */\n/g' | grep -qxFf run.list; }
+
 @test "the images install what is needed to build the programs, and to run them" {
-    local program library
+    local program library package
     packages build >build.list
     # A container needs no manual pages, and has bash.
     awk '$2 ~ /(^|,)build(,|$)/ && $1 !~ /^(bash|scdoc)$/ { print $1 }' "$root/.ci/packages" | sort | diff - <(sort build.list)
-    packages programs >run.list
-    echo libc6 >>run.list
+    { packages programs && echo libc6; } >run.list
     for program in smux-gateway smux-helper smuxctl smuxshim libsmuxshim.so; do
         ldd "$BUILD/$program" | awk '$3 ~ /^\// { print $3 }'
-    done | sort -u | xargs realpath | while read -r library; do dpkg-query -S "$library" || dpkg-query -S "${library#/usr}"; done |
-        cut -d: -f1 | sort -u | sed 's/t64$//' >needed.list
-    assert [ -s needed.list ]
-    run grep -vxFf run.list needed.list
-    refute_output
-    # What is loaded at run time only is in the list as well.
-    assert grep -qx "$(strings "$BUILD/smux-gateway" | sed -n 's/^\(libmicrohttpd\)\.so\.\([0-9]*\)$/\1\2/p' | head -n 1)" run.list
+    done | sort -u | xargs realpath >libraries
+    assert [ "$(wc -l <libraries)" -ge 4 ]
+    while read -r library; do
+        package=$(package_of "$library")
+        provided "$package" || fail "the images lack $package, for $library"
+    done <libraries
+    # The library that is loaded at run time.
+    grep -qx "$(strings "$BUILD/smux-gateway" | sed -n 's/^\(libmicrohttpd\)\.so\.\([0-9]*\)$/\1\2/p' | head -n 1)" run.list
 }
 
 @test "compose: a program of another image reaches redis over helper and gateway, by its name" {
