@@ -54,7 +54,7 @@ function add_command(what, help,    words, n, i, word) {
 }
 
 # What completes a value of this name: file, url, user, host, or nothing.
-function kind(name, option) {
+function kind_of(name, option) {
     if (name == "FILE") return "file"
     if (name == "HOST") return "host"
     if (name == "NAME" && option == "user") return "user"
@@ -127,8 +127,8 @@ function bash(    i, j, list, f) {
     print "    [ \"$cur\" != = ] || cur=''"
     print "    case $wants in"
     for (i = 1; i <= options; i++)
-        if (kind(value[i], name[i]) != "nothing")
-            print "    " name[i] ") " bash_action(kind(value[i], name[i])) " ;;"
+        if (kind_of(value[i], name[i]) != "nothing")
+            print "    " name[i] ") " bash_action(kind_of(value[i], name[i])) " ;;"
     print "    esac"
     print "    [ -z \"$wants\" ] || return 0"
     list = ""
@@ -147,8 +147,8 @@ function bash(    i, j, list, f) {
         print "    :*) mapfile -t COMPREPLY < <(compgen -W '" substr(list, 2) "' -- \"$cur\") ;;"
         for (i = 1; i <= commands; i++)
             for (j = 1; j <= arguments[i]; j++)
-                if (kind(argument[i, j], "") != "nothing")
-                    print "    " command[i] ":" j - 1 ") " bash_action(kind(argument[i, j], "")) " ;;"
+                if (kind_of(argument[i, j], "") != "nothing")
+                    print "    " command[i] ":" j - 1 ") " bash_action(kind_of(argument[i, j], "")) " ;;"
         print "    esac"
     }
     print "}"
@@ -173,7 +173,7 @@ function zsh_help(text) {
 
 function zsh_option(i,    text, last, first) {
     last = name[i] ~ /^(help|version)$/
-    text = value[i] ? ":" value[i] ":" zsh_action(kind(value[i], name[i])) : ""
+    text = value[i] ? ":" value[i] ":" zsh_action(kind_of(value[i], name[i])) : ""
     if (!letter[i])
         return "'" (repeated[i] ? "*" : "") "--" name[i] (value[i] ? "=" : "") zsh_help(help_of[i]) text "'"
     first = last ? "(- *)" : "(-" letter[i] " --" name[i] ")"
@@ -208,8 +208,8 @@ function zsh(    i, j) {
         print "    case $line[1]:$#line in"
         for (i = 1; i <= commands; i++)
             for (j = 1; j <= arguments[i]; j++)
-                if (kind(argument[i, j], "") != "nothing")
-                    print "    " command[i] ":" j + 1 ") " zsh_action(kind(argument[i, j], "")) " ;;"
+                if (kind_of(argument[i, j], "") != "nothing")
+                    print "    " command[i] ":" j + 1 ") " zsh_action(kind_of(argument[i, j], "")) " ;;"
         print "    esac"
         print "    ;;"
         print "esac"
@@ -252,7 +252,7 @@ function fish(    i, j, f, list, condition) {
     list = ""
     for (i = 1; i <= options; i++) {
         print "complete -c " program (letter[i] ? " -s " letter[i] : "") " -l " name[i] \
-            (value[i] ? fish_action(kind(value[i], name[i])) : "") " -d " quoted(help_of[i])
+            (value[i] ? fish_action(kind_of(value[i], name[i])) : "") " -d " quoted(help_of[i])
         if (value[i])
             list = list (letter[i] ? " -" letter[i] : "") " --" name[i]
     }
@@ -262,7 +262,7 @@ function fish(    i, j, f, list, condition) {
         print "complete -c " program " -n " f " -a " command[i] " -d " quoted(command_help[i])
     for (i = 1; i <= commands; i++)
         for (j = 1; j <= arguments[i]; j++)
-            if (kind(argument[i, j], "") != "nothing")
+            if (kind_of(argument[i, j], "") != "nothing")
                 print "complete -c " program " -n '" f " " command[i] " " j - 1 "'" \
-                    fish_action(kind(argument[i, j], ""))
+                    fish_action(kind_of(argument[i, j], ""))
 }

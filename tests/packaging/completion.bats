@@ -94,3 +94,23 @@ sha256sum
     run -1 --separate-stderr awk -v program=none -v shell=bash -f "$root/core/common/completion.awk" </dev/null
     assert_equal "$stderr" "completion.awk: no options in the usage of none"
 }
+
+# Debian's own awk is mawk; gawk accepts more than POSIX says.
+@test "completion and manual pages are made by mawk as by gawk" {
+    local program shell awk tidy=$BATS_TEST_TMPDIR/tidy.awk
+    for program in smuxshim smuxctl smux-helper smux-gateway; do
+        for shell in bash zsh fish; do
+            for awk in mawk gawk; do
+                "$stage/usr/bin/$program" --help | $awk -v program="$program" -v shell="$shell" \
+                    -f "$root/core/common/completion.awk" >"$BATS_TEST_TMPDIR/$awk"
+            done
+            assert [ -s "$BATS_TEST_TMPDIR/mawk" ]
+            cmp "$BATS_TEST_TMPDIR/mawk" "$BATS_TEST_TMPDIR/gawk"
+        done
+    done
+    sed '1,/^define MAN_TIDY/d; /^endef/,$d' "$root/Makefile" >"$tidy"
+    scdoc <"$root/helper/ctl/smuxctl.1.scd" >"$BATS_TEST_TMPDIR/page"
+    for awk in mawk gawk; do $awk -f "$tidy" "$BATS_TEST_TMPDIR/page" >"$BATS_TEST_TMPDIR/$awk"; done
+    assert [ -s "$BATS_TEST_TMPDIR/mawk" ]
+    cmp "$BATS_TEST_TMPDIR/mawk" "$BATS_TEST_TMPDIR/gawk"
+}
