@@ -453,8 +453,10 @@ int gateway_process(int argc, char **argv) {
     int metrics_fd = metrics_process_listen(&config->metrics, config->socket_mode);
     sockets.metrics = dup_for_successor(metrics_fd);
     if (metrics_fd < -1 || !worker_sockets_open(&sockets, config) ||
-        !start_metrics(&options, config, metrics_fd))
+        !start_metrics(&options, config, metrics_fd)) {
+        gateway_options_unload(config);
         return 1;
+    }
     struct serve_arguments arguments = {&options, config};
     if (config->workers == 1)
         return serve(&options, config, &sockets, 0);
