@@ -6,11 +6,6 @@
 load lib
 load tls.bash
 
-setup_file() {
-    direct && return
-    peer_dir=$BATS_FILE_TMPDIR
-}
-
 setup() {
     direct && skip "there is no gateway without the shim"
     cd "$BATS_TEST_TMPDIR" || return
@@ -136,6 +131,61 @@ states_are() { [ "$(states)" = "$1" ]; }
     alive "$helper_pid"
     [ "$(ctl status --json | jq '[.addresses[] | select(.name == "many.test")] | length')" -le 16 ]
     addresses '.last_error' | grep -q "_smux._tcp.test: "
+}
+
+# Whoever can forge an answer of the name server must not be able to choose the name that is proved.
+@test "SRV over TLS: the certificate is for the records' domain, or for server-name, not for their host" {
+    carrier=tls
+    authority ca
+    extensions='subjectAltName=DNS:svc.test' certificate domain ca domain
+    extensions='subjectAltName=DNS:evil.test' certificate host ca host
+    zone "_smux._tcp.svc.test srv:0:0:$gateway_port:evil.test" "evil.test 127.0.0.1"
+    local which expected lines
+    for which in "domain up" "host failed" "host up server-name=evil.test" "domain failed server-name=evil.test"; do
+        read -r which expected lines <<<"$which"
+        printf '%s\n' '[listen]' "address = tls://127.0.0.1:$gateway_port" "cert = $PWD/$which.pem" "key = $PWD/$which.key" \
+            'allow = 127.0.0.1:*' 'insecure = yes' >gateway.conf
+        serve gateway "$gateway_port" "$BUILD/smux-gateway" -c gateway.conf
+        local gateway=$spawned
+        carrier=none with "srv+tls://_smux._tcp.svc.test" "ca = $PWD/ca.pem" ${lines:+"${lines/=/ = }"}
+        ctl connect 127.0.0.1 "$peer_port" </dev/null >/dev/null 2>&1 &
+        wait_until "$which $lines: $expected" states_are "127.0.0.1 $expected,"
+        stop "$helper_pid"
+        stop "$gateway"
+    done
+}
+
+# Packets to and from one of three are dropped: nothing tells its clients.
+@test "a path swallows the packets of one of three gateways under load: connects go elsewhere" {
+    [ "$(id -u)" = 0 ] || skip "this needs root, for a network of its own"
+    start_network
+    local n
+    zone "gw.test 127.0.0.1 127.0.0.2 127.0.0.3"
+    spawn names_inside inside python3 "$fixtures/nameserver.py" "$PWD/zone" "$dns_port"
+    spawn peer_inside inside python3 "$fixtures/peer.py" "$peer_port"
+    for n in 1 2 3; do
+        listen_at "$gateway_port"
+        listen_options[1]=$carrier://127.0.0.$n:$gateway_port
+        spawn "gateway$n" inside "$BUILD/smux-gateway" "${listen_options[@]}" --allow '127.0.0.1:*'
+        wait_until "gateway $n" grep -q 'listening' "gateway$n.log"
+    done
+    gateway_url=$carrier://gw.test:$gateway_port gateway_lines='balance = least-streams' \
+        write_smuxshim_conf "127.0.0.1:$peer_port"
+    spawn helper inside "$BUILD/smux-helper" -c "$smuxshim_conf" -f
+    helper_pid=$spawned
+    wait_until "the helper" helper_answers
+    probe >/dev/null
+    wait_until "all" states_are "127.0.0.1 up,127.0.0.2 up,127.0.0.3 up,"
+    spawn load probe 2
+    local load=$spawned
+    wait_until "load" grep -q begun load.log
+    sleep 0.5
+    inside nft 'table ip hole { chain out { type filter hook output priority 0; ip daddr 127.0.0.2 drop; ip saddr 127.0.0.2 drop; }; }'
+    wait "$load"
+    echo "# blackhole: $(tail -n 1 load.log)" >&3
+    grep -q ' 0 failed' load.log
+    [ "$(sed -nE 's/.*longest ([0-9]+) ms/\1/p' load.log)" -lt 1500 ]
+    states | grep -q "127.0.0.2 failed"
 }
 
 # Under load, one of three dies. What a connect costs at most is written in tests/bench/README.md.

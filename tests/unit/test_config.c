@@ -108,6 +108,19 @@ static void mistakes_name_file_line_and_expectation(void **state) {
     refused("[route r]\ndestinations = *\ngateway = g\n", "test.conf:1: ", "there is none");
     refused("[gateway main]\naddress = tcp://x:1,\n  tcp://y:z\n", "test.conf:2: ", "tcp://y:z");
     refused("[gateway main]\naddress =\n", "test.conf:2: ", "tcp://HOST:PORT");
+    refused("[gateway main]\naddress = srv+tls://gw.example\n",
+            "test.conf:2: ", "srv+tls://_NAME._tcp.DOMAIN, not \"srv+tls://gw.example\"");
+    refused("[gateway main]\naddress = srv+tls://_smux._tcp.x:1\n",
+            "test.conf:2: ", "srv+tls://_N");
+    refused("[gateway main]\naddress = srv+unix://_smux._tcp.x\n", "test.conf:2: ", "srv+tls://_N");
+    refused("[gateway main]\naddress = srv+tls://_smux._tcp.\n", "test.conf:2: ", "srv+tls://_N");
+    refused("[gateway main]\nbalance = round-robin\n",
+            "test.conf:2: ", "first, least-streams or random, not \"round-robin\"");
+    refused("[gateway main]\naddress = tcp://x:1\nttl-min = 2s\nttl-max = 1s\n",
+            "test.conf:1: ", "ttl-max not below ttl-min");
+    refused("[helper]\nresolver = ns.example\n",
+            "test.conf:2: ", "ADDRESS or ADDRESS:PORT of name servers, not \"ns.example\"");
+    refused("[helper]\nresolver =\n", "test.conf:2: ", "of name servers");
     refused("[gateway main]\naddress = tcp://x:1 tcp://x:2 tcp://x:3 tcp://x:4 tcp://x:5 tcp://x:6 "
             "tcp://x:7 tcp://x:8 tcp://x:9\n",
             "test.conf:2: ", "at most 8");
