@@ -21,6 +21,7 @@
 #include "helper/client/helper_files.h"
 #include "helper/client/helper_metrics.h"
 #include "helper/client/name_table.h"
+#include "helper/client/proxy_ports.h"
 #include "helper/client/runtime.h"
 #include "helper/client/shim_listener.h"
 #include "helper/metrics/metrics_process.h"
@@ -247,19 +248,6 @@ static bool all_are_taken(const struct process *process) {
     return false;
 }
 
-/* A helper that a program needs comes up without a port that somebody else has. */
-static bool start_proxies(struct process *process, const struct config *config) {
-    struct proxy_plan plan;
-    struct config_error error;
-    struct proxy_listeners *proxies = &process->helper.proxies;
-    if (!proxy_plan_make(&plan, proxies, config, process->options.on_demand, &error)) {
-        log_error("cannot start: %s", error.text);
-        return false;
-    }
-    proxy_listeners_apply(proxies, config, &plan);
-    return true;
-}
-
 static bool start_helper(struct process *process, struct config *config) {
     struct helper *helper = &process->helper;
     const char *why = "";
@@ -269,6 +257,10 @@ static bool start_helper(struct process *process, struct config *config) {
     }
     if (!sandbox_is_off(config->helper.sandbox))
         abandon_watches_prepare(&helper->watches, config->helper.sandbox);
+    const struct helper_options *options = &process->options;
+    if (!proxy_ports_start(&(struct proxy_ports){options->file, options->gateway, options->routes},
+                           config))
+        return false;
     helper->admission = process->admission;
     upstream_pool_trust(&helper->upstreams, &process->trust);
     helper->reload = reload;
@@ -288,7 +280,9 @@ static bool start_helper(struct process *process, struct config *config) {
     helper->local = process->control ? shim_listener_new(&helper->conns, &helper->watches,
                                                          &helper->admission, process->path)
                                      : NULL;
-    return helper->local && start_proxies(process, config) && all_are_taken(process);
+    return helper->local &&
+           proxy_listeners_start(&helper->proxies, config, process->options.on_demand) &&
+           all_are_taken(process);
 }
 
 /* ---- Started where an init may wait for it ---- */
@@ -327,13 +321,14 @@ static void look_at_birthplace(struct loop_timer *timer) {
 }
 
 /* All is open: gives up what a stranger could make use of. */
-static void confine(const struct process *process, const struct config *config) {
+static void confine(struct process *process, const struct config *config) {
     struct sandbox sandbox = {.role = SANDBOX_HELPER, .mode = config->helper.sandbox};
     struct helper_files files;
     helper_files_init(&files, config, process->path);
     sandbox.files = files.rules;
     sandbox.file_count = files.count;
     sandbox_enter(&sandbox);
+    process->helper.proxies.confined = !sandbox_is_off(sandbox.mode);
     helper_files_fini(&files);
 }
 

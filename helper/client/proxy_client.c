@@ -204,7 +204,8 @@ static void open_destination(struct proxy_client *client, const struct endpoint 
 
 static void reject(struct proxy_client *client, const char *why) {
     const struct log_subject about = conn_subject(&client->conn, NULL);
-    log_few(&bad_requests, LOG_WARNING, &about, "request refused: %s: %s",
+    int level = client->opening->heard ? LOG_WARNING : LOG_DEBUG; /* browsers connect ahead */
+    log_few(&bad_requests, level, &about, "request refused: %s: %s",
             connect_protocol_name((enum connect_protocol)client->opening->request.protocol), why);
     if (client->opening->request.answer_len > 0)
         part(client, -EPROTO);

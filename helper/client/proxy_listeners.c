@@ -2,6 +2,7 @@
 /* proxy_listeners.c - see proxy_listeners.h. */
 #include "helper/client/proxy_listeners.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,7 +11,7 @@
 #include "helper/client/login_file.h"
 #include "helper/client/proxy_acceptor.h"
 #include "helper/net/linger_close.h"
-#include "helper/net/listen.h"
+#include "helper/net/listen_broker.h"
 #include "helper/net/log.h"
 #include "helper/net/peer_user.h"
 
@@ -91,20 +92,25 @@ static bool plan_logins(struct proxy_plan *plan, unsigned i, const struct config
     return plan->logins[i];
 }
 
-static bool plan_socket(struct proxy_plan *plan, unsigned i, unsigned j,
-                        const struct config *config, bool willing, struct config_error *error) {
+static bool plan_socket(struct proxy_plan *plan, const struct proxy_listeners *listeners,
+                        unsigned i, unsigned j, const struct config *config, bool willing,
+                        struct config_error *error) {
     const struct config_listener *listener = &config->listener[i];
     const struct config_address *address = &listener->address[j];
     char where[80], text[CONFIG_URL_MAX + 1];
     const char *why;
-    int fd = listen_open(address, false, listener->socket_mode, &why);
+    int fd = listen_broker_open(address, listener->socket_mode, &why);
     if (fd >= 0) {
         plan->fd[i][j] = fd;
         return true;
     }
-    snprintf(error->text, sizeof error->text, "%s: [%s]: %s: %s: %s", config->file,
+    bool confined = fd == -EACCES && listeners->confined && !listen_broker_is_there();
+    snprintf(error->text, sizeof error->text, "%s: [%s]: %s: %s: %s%s", config->file,
              config_listener_text(listener, where, sizeof where),
-             config_address_text(address, text, sizeof text), why, strerror(-fd));
+             config_address_text(address, text, sizeof text), why, strerror(-fd),
+             confined ? " (started without [socks] and [forward], the helper is in its sandbox: "
+                        "expected a restart)"
+                      : "");
     if (willing)
         log_error("%s", error->text);
     return willing;
@@ -117,7 +123,7 @@ static bool plan_listener(struct proxy_plan *plan, struct proxy_listeners *liste
         return false;
     for (unsigned j = 0; j < listener->n_addresses; j++)
         if (!socket_at(listeners, &listener->address[j]) &&
-            !plan_socket(plan, i, j, config, willing, error))
+            !plan_socket(plan, listeners, i, j, config, willing, error))
             return false;
     return true;
 }
@@ -212,6 +218,18 @@ void proxy_listeners_apply(struct proxy_listeners *listeners, const struct confi
     for (unsigned i = 0; i < config->n_listeners; i++)
         apply_one(listeners, &config->listener[i], plan->fd[i], plan->logins[i]);
     empty_plan(plan);
+}
+
+bool proxy_listeners_start(struct proxy_listeners *listeners, const struct config *config,
+                           bool willing) {
+    struct proxy_plan plan;
+    struct config_error error;
+    if (!proxy_plan_make(&plan, listeners, config, willing, &error)) {
+        log_error("cannot start: %s", error.text);
+        return false;
+    }
+    proxy_listeners_apply(listeners, config, &plan);
+    return true;
 }
 
 /* ---- Status ---- */

@@ -17,6 +17,7 @@
 struct proxy_listeners {
     struct proxy_shared shared;
     struct list all; /* of struct proxy_listener, those that are not retired */
+    bool confined;   /* the process is in its sandbox: other ports only by a broker */
 };
 
 struct proxy_plan {
@@ -41,6 +42,11 @@ void proxy_plan_drop(struct proxy_plan *plan);
 /* Applies the plan that was made for this configuration. */
 void proxy_listeners_apply(struct proxy_listeners *listeners, const struct config *config,
                            struct proxy_plan *plan);
+
+/* At the start of the process: makes a plan and applies it. `willing`, for a helper that a program
+ * needs: a port that somebody else has is left out. False after logging what failed. */
+bool proxy_listeners_start(struct proxy_listeners *listeners, const struct config *config,
+                           bool willing);
 
 /* Accepts nothing more. */
 void proxy_listeners_stop(struct proxy_listeners *listeners);

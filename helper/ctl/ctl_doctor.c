@@ -175,6 +175,33 @@ static void check_routes(struct doctor *doctor) {
     free(own);
 }
 
+static bool listens_at(const struct doctor *doctor, const char *section, const char *address) {
+    const json_t *listeners = json_object_get(doctor->status, "listeners");
+    for (size_t i = 0; i < json_array_size(listeners); i++) {
+        const json_t *listener = json_array_get(listeners, i);
+        const json_t *addresses = json_object_get(listener, "addresses");
+        if (strcmp(ctl_text(listener, "listener"), section) != 0)
+            continue;
+        for (size_t j = 0; j < json_array_size(addresses); j++)
+            if (strcmp(json_string_value(json_array_get(addresses, j)), address) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* Does the helper listen where a section [socks] or [forward NAME] says? */
+static void check_listener(struct doctor *doctor, const struct config_listener *listener) {
+    char section[80], address[CONFIG_URL_MAX + 1];
+    config_listener_text(listener, section, sizeof section);
+    for (unsigned i = 0; i < listener->n_addresses; i++) {
+        config_address_text(&listener->address[i], address, sizeof address);
+        bool listens = listens_at(doctor, section, address);
+        findings_add(&doctor->findings, listens ? FINDING_OK : FINDING_FAIL, section,
+                     listens ? NULL : "smuxctl reload, which says why if it cannot",
+                     "the helper %s at %s", listens ? "listens" : "does not listen", address);
+    }
+}
+
 static void check_running(struct doctor *doctor) {
     const json_t *status = doctor->status;
     struct findings *findings = &doctor->findings;
@@ -191,6 +218,8 @@ static void check_running(struct doctor *doctor) {
         findings_add(findings, FINDING_WARN, "helper", "smuxctl -c FILE doctor, or smuxctl drain",
                      "it has read another configuration: %s", file);
     check_routes(doctor);
+    for (unsigned i = 0; i < doctor->config.n_listeners; i++)
+        check_listener(doctor, &doctor->config.listener[i]);
 }
 
 static void check_helper(struct doctor *doctor) {

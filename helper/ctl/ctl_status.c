@@ -125,6 +125,18 @@ static void print_addresses(const json_t *addresses) {
     ctl_table_free(&table);
 }
 
+static void print_listeners(const json_t *listeners) {
+    for (size_t i = 0; i < json_array_size(listeners); i++) {
+        const json_t *listener = json_array_get(listeners, i);
+        const json_t *addresses = json_object_get(listener, "addresses");
+        printf("%s: %lld now, %lld in total, at", ctl_text(listener, "listener"),
+               ctl_number(listener, "connections"), ctl_number(listener, "connections_total"));
+        for (size_t j = 0; j < json_array_size(addresses); j++)
+            printf(" %s", json_string_value(json_array_get(addresses, j)));
+        putchar('\n');
+    }
+}
+
 static void print_status(struct ctl_sample *sample) {
     const json_t *status = sample->status;
     char age[32];
@@ -135,6 +147,7 @@ static void print_status(struct ctl_sample *sample) {
     printf("connections: %lld now, %lld in total\n", ctl_number(status, "connections"),
            ctl_number(status, "connections_total"));
     print_addresses(json_object_get(status, "addresses"));
+    print_listeners(json_object_get(status, "listeners"));
     print_sessions(json_object_get(status, "sessions"));
     if (sample->count == 0)
         return;
