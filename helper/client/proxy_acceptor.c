@@ -127,11 +127,16 @@ static void on_starved(struct acceptor *acceptor, int error) {
 
 static const struct acceptor_ops acceptor_ops = {.accepted = on_accepted, .starved = on_starved};
 
+/* A client that has vanished without a word is noticed after so long, and some probes. */
+#define SILENCE_S 300
+
 /* What is accepted inherits these, which saves system calls. Until its end is known to be orderly,
  * a close, and so the death of this process, is a reset for the client (relay_end_tcp). */
 static void prepare(int fd) {
     static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    int one = 1;
+    int one = 1, silence_s = SILENCE_S;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &silence_s, sizeof silence_s);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }

@@ -11,6 +11,7 @@
 #include "helper/client/login_file.h"
 #include "helper/client/proxy_acceptor.h"
 #include "helper/net/linger_close.h"
+#include "helper/net/listen.h"
 #include "helper/net/listen_broker.h"
 #include "helper/net/log.h"
 #include "helper/net/peer_user.h"
@@ -33,6 +34,7 @@ void proxy_listeners_init(struct proxy_listeners *listeners, struct conns *conns
 }
 
 void proxy_listeners_stop(struct proxy_listeners *listeners) {
+    listeners->stopped = true;
     list_for_each(link, &listeners->all)
         proxy_listener_retire(listener_of(link));
 }
@@ -99,7 +101,8 @@ static bool plan_socket(struct proxy_plan *plan, const struct proxy_listeners *l
     const struct config_address *address = &listener->address[j];
     char where[80], text[CONFIG_URL_MAX + 1];
     const char *why;
-    int fd = listen_broker_open(address, listener->socket_mode, &why);
+    int fd = listeners->confined ? listen_broker_open(address, listener->socket_mode, &why)
+                                 : listen_open(address, false, listener->socket_mode, &why);
     if (fd >= 0) {
         plan->fd[i][j] = fd;
         return true;
@@ -131,7 +134,7 @@ static bool plan_listener(struct proxy_plan *plan, struct proxy_listeners *liste
 bool proxy_plan_make(struct proxy_plan *plan, struct proxy_listeners *listeners,
                      const struct config *config, bool willing, struct config_error *error) {
     empty_plan(plan);
-    for (unsigned i = 0; i < config->n_listeners; i++)
+    for (unsigned i = 0; i < config->n_listeners && !listeners->stopped; i++)
         if (!plan_listener(plan, listeners, i, config, willing, error)) {
             proxy_plan_drop(plan);
             return false;
@@ -211,6 +214,8 @@ static void apply_one(struct proxy_listeners *listeners, const struct config_lis
 
 void proxy_listeners_apply(struct proxy_listeners *listeners, const struct config *config,
                            struct proxy_plan *plan) {
+    if (listeners->stopped)
+        return;
     collect(listeners, config, plan);
     list_for_each(link, &listeners->all)
         if (!is_configured(config, listener_of(link)))

@@ -17,6 +17,7 @@
 struct proxy_listeners {
     struct proxy_shared shared;
     struct list all; /* of struct proxy_listener, those that are not retired */
+    bool stopped;    /* the helper drains: no reload opens anything */
     bool confined;   /* the process is in its sandbox: other ports only by a broker */
 };
 

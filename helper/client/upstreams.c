@@ -92,7 +92,9 @@ typedef json_t *describe_fn(const struct upstream *upstream);
 static void append(json_t *list, json_t *part, const uid_t *uid) {
     for (size_t i = 0; i < json_array_size(part); i++)
         json_object_set_new(json_array_get(part, i), "uid",
-                            uid ? json_integer((json_int_t)*uid) : json_null());
+                            !uid                ? json_null()
+                            : *uid == (uid_t)-1 ? json_integer(-1)
+                                                : json_integer((json_int_t)*uid));
     json_array_extend(list, part);
     json_decref(part);
 }

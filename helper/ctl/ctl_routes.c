@@ -157,6 +157,20 @@ static void print_names(const struct config *config) {
                name_range_text(&config->names.ranges.v6, v6, sizeof v6));
 }
 
+static void print_listener(const struct config_listener *listener) {
+    char text[CONFIG_URL_MAX + 1], section[80];
+    printf("%s: ", config_listener_text(listener, section, sizeof section));
+    for (int i = 0; i < listener->n_addresses; i++)
+        printf("%s%s", i ? ", " : "",
+               config_address_text(&listener->address[i], text, sizeof text));
+    if (listener->kind == CONFIG_FORWARD)
+        printf(" to %s",
+               config_address_text(&listener->destination, text, sizeof text) + strlen("tcp://"));
+    printf(" (%s%sunrouted %s)\n", listener->password_file[0] ? "with passwords, " : "",
+           listener->insecure ? "insecure, " : "",
+           listener->unrouted == ROUTE_DIRECT ? "direct" : "refused");
+}
+
 int ctl_check(const struct ctl_options *options) {
     static struct config config;
     struct config_error error;
@@ -176,5 +190,7 @@ int ctl_check(const struct ctl_options *options) {
         print_gateway(&config.gateway[i]);
     print_routes(&config.routes);
     print_names(&config);
+    for (int i = 0; i < config.n_listeners; i++)
+        print_listener(&config.listener[i]);
     return CTL_OK;
 }

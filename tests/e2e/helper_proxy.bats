@@ -192,11 +192,11 @@ import os, socket, sys, time
 s = socket.socket(socket.AF_UNIX); s.connect("hold.sock"); s.sendall(b"silent\n")
 t = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 t.sendall(b"\5\1\0\5\1\0\1\x7f\0\0\1" + int(sys.argv[2]).to_bytes(2, "big")); t.recv(100)
-print(os.getpid(), t.getsockname()[1], flush=True); time.sleep(1000)' "$socks_port" "$peer_port" >who 3>&- &
+print(os.getpid(), t.getsockname()[1], flush=True); time.sleep(1000)' "$socks_port" "$peer_port" >"who" 3>&- &
     spawned=$!
     echo "$spawned TERM" >>spawned
     wait_until "both connections" eval '[ "$(ctl streams --json | jq "map(select(.state == \"open\")) | length")" = 2 ] && [ -s who ]'
-    read -r pid port <who
+    read -r pid port <"who"
     run -0 jq -e --argjson pid "$pid" --arg from "127.0.0.1:$port" --argjson uid "$(id -u)" '
         map(select(.via == "forward hold"))[0] as $u | map(select(.via == "socks"))[0] as $t |
         $u.pid == $pid and $u.program == "python3" and $u.uid == $uid and
@@ -205,6 +205,9 @@ print(os.getpid(), t.getsockname()[1], flush=True); time.sleep(1000)' "$socks_po
     assert_line --regexp "^socks: 1 now, 1 in total, at tcp://$proxy\$"
     run -0 ctl doctor
     assert_output --partial "the helper listens at tcp://$proxy"
+    run -0 ctl check
+    assert_line "socks: tcp://$proxy (unrouted refused)"
+    assert_line "forward hold: unix://$PWD/hold.sock to 127.0.0.1:$peer_port (unrouted refused)"
     run -0 grep -c '"event":"open".*"via":"socks"' events.log
     assert_output 1
 }
