@@ -90,7 +90,7 @@ same_by_every_proxy() {
 
 @test "the answer says how the connect has ended" {
     local how closed refused denied unrouted unknown
-    route_line='connect-timeout = 1s' gateway_allow="127.0.0.1:*, *.invalid" with_listeners \
+    route_line='connect-timeout = 500ms' gateway_allow="127.0.0.1:*, *.invalid" with_listeners \
         "127.0.0.0/8, *.invalid" '[socks]' "listen = $proxy"
     closed=$(free_port)
     # refused, not allowed by the gateway, no route, no such name
@@ -213,7 +213,7 @@ print(os.getpid(), t.getsockname()[1], flush=True); time.sleep(1000)' "$socks_po
 }
 
 @test "numbers and time of clients that say nothing are bounded, and others get through" {
-    with_listeners "127.0.0.1:*" '[socks]' "listen = $proxy" 'hello-timeout = 500ms' 'max-connections = 20' \
+    with_listeners "127.0.0.1:*" '[socks]' "listen = $proxy" 'hello-timeout = 300ms' 'max-connections = 20' \
         '[socks few]' "listen = 127.0.0.1:$forward_port" 'max-connections-per-source = 5'
     run -0 /usr/bin/python3 "$fixtures/proxy_check.py" idle "$proxy" 15
     assert_output 0
@@ -255,7 +255,7 @@ print(os.getpid(), t.getsockname()[1], flush=True); time.sleep(1000)' "$socks_po
     wait_until "the connection to go on" grep -q 2 held.log
     exec 7>&-
     ctl drain
-    refute nc -z 127.0.0.1 "$forward_port"
+    wait_until "the port to close" eval '! nc -z 127.0.0.1 "$forward_port"'
 }
 
 # cut_by COMMAND...: the command cuts transfers through every kind of listener; none looks complete.

@@ -7,7 +7,7 @@
     proxy_check.py flow PORT HOW=PROXY...    one endless transfer by each HOW; "flowing" once all of
                                              them flow, then how each has ended
     proxy_check.py idle PROXY COUNT          opens connections and says one byte each; prints how
-                                             many of them are still there after a second
+                                             many of them are still there a moment later
 
 HOW is direct, socks5, socks5h, socks4, socks4a, http or forward; PROXY is HOST:PORT or the path of a
 unix socket. The target is this program itself, at 127.0.0.1:PORT.
@@ -260,7 +260,7 @@ def idle(proxy, count):
             sock.sendall(b"\5")
         except OSError:
             pass
-    time.sleep(1)
+    time.sleep(0.7)
     gone = select.select(socks, [], [], 0)[0]
     print(len(socks) - len(gone))
 
