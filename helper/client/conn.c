@@ -102,7 +102,7 @@ struct log_subject conn_subject(const struct conn *conn, const char *destination
                                 .from = conn->from,
                                 .pid = conn->pid,
                                 .uid = conn->uid,
-                                .has_uid = true,
+                                .has_uid = conn->uid != (uid_t)-1,
                                 .destination = destination};
 }
 

@@ -117,10 +117,10 @@ END
     assert_equal "$(outcome socks5h "$proxy" localhost "$peer_port")" connected
     refute logged 'localhost (127'
     assert_equal "$(outcome socks5h "$proxy" no-such-name.invalid "$peer_port")" "reply-4"
-    assert logged 'connect to no-such-name.invalid:[0-9]*: the name cannot be resolved here'
+    assert logged 'connect to no-such-name.invalid:[0-9]* failed: the name cannot be resolved here'
     change_listeners 's/^destinations = .*/destinations = */'
     assert_equal "$(outcome socks5h "$proxy" no-such-name.invalid "$peer_port")" "reply-4"
-    assert logged 'no-such-name.invalid:[0-9]*: No route to host'
+    assert logged 'no-such-name.invalid:[0-9]* failed: No route to host'
     assert grep -q 'no-such-name.invalid' gateway.log
 }
 
@@ -175,8 +175,8 @@ END
         run -0 as_user nobody /usr/bin/python3 "$dir/proxy_check.py" outcome socks5 "$how" 127.0.0.1 "$peer_port"
         refute_output connected
     done
-    assert grep -q 'socks: 127.0.0.1:[0-9]*: refused: the user is not among allow-users' helper.log
-    assert grep -q 'socks: pid [0-9]*, uid [0-9]*: refused: the user is not among allow-users' helper.log
+    assert grep -q 'socks: 127.0.0.1:[0-9]*: request refused: the user is not among allow-users' helper.log
+    assert grep -q 'socks: pid [0-9]*, uid [0-9]*: request refused: the user is not among allow-users' helper.log
     change_listeners 's/^listen = .*/&\ninsecure = yes/'
     run -0 as_user nobody /usr/bin/python3 "$dir/proxy_check.py" outcome socks5 "$proxy" 127.0.0.1 "$peer_port"
     assert_output connected
@@ -217,7 +217,7 @@ print(os.getpid(), t.getsockname()[1], flush=True); time.sleep(1000)' "$socks_po
         '[socks few]' "listen = 127.0.0.1:$forward_port" 'max-connections-per-source = 5'
     run -0 /usr/bin/python3 "$fixtures/proxy_check.py" idle "$proxy" 15
     assert_output 0
-    assert logged 'request rejected: incomplete after hello-timeout'
+    assert logged 'request refused: SOCKS5: incomplete after hello-timeout'
     run -0 /usr/bin/python3 "$fixtures/proxy_check.py" idle "127.0.0.1:$forward_port" 12
     assert_output 5
     assert logged 'refused: more connections of one source than max-connections-per-source'
