@@ -16,10 +16,10 @@
 
 static struct {
     int memory, descriptors; /* of /proc/self */
-    unsigned unwatched;      /* descriptors that no loop watches, as counted at the start */
+    unsigned unwatched;      /* descriptors that no loop watches, as counted first; 0: not yet */
 } self = {.memory = -1, .descriptors = -1};
 
-/* At the start there are few, and all of them have small numbers. */
+/* At the first look there are few, and all of them have small numbers. */
 static unsigned count_few(void) {
     struct pollfd p[256];
     unsigned open = 0;
@@ -37,7 +37,6 @@ void metrics_self_open(void) {
         return;
     self.memory = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     self.descriptors = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    self.unwatched = count_few() - loop_watches();
 }
 
 /* The size of the folder is their number since Linux 6.2. Before, those that loops watch are
@@ -46,6 +45,8 @@ static uint64_t open_descriptors(void) {
     struct stat st;
     if (fstat(self.descriptors, &st) == 0 && st.st_size > 0)
         return (uint64_t)st.st_size;
+    if (self.unwatched == 0)
+        self.unwatched = count_few() - loop_watches();
     return self.unwatched + loop_watches();
 }
 
