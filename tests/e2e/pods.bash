@@ -9,12 +9,14 @@ load networks
 validator=$BUILD/kubernetes-validate
 export PYTHONPATH=$validator PYTHONDONTWRITEBYTECODE=1
 
-# For setup_file: installs the programs for the containers, and the package.
-prepare_pods() {
+# For setup_file: installs the programs for the containers, and the package. Test files that run at the
+# same time take turns.
+prepare_pods() { (flock 9 && stage_programs && { [ -d "$validator" ] || fetch_validator; }) 9>"$validator.lock"; }
+
+stage_programs() {
     local stage=$BATS_FILE_TMPDIR/stage
-    make -s -C "$root" BUILD="$BUILD" PREFIX=/usr DESTDIR="$stage" install >"$BATS_FILE_TMPDIR/install.log"
+    make -s -C "$root" BUILD="$BUILD" PREFIX=/usr DESTDIR="$stage" install >"$BATS_FILE_TMPDIR/install.log" || return
     rm -rf "${stage:?}/usr/include" "${stage:?}/usr/share"
-    (flock 9 && { [ -d "$validator" ] || fetch_validator; }) 9>"$validator.lock"
 }
 
 fetch_validator() {
