@@ -2,6 +2,7 @@
 /* ctl.c - smuxctl: command line and the simple commands. */
 #include "helper/ctl/ctl.h"
 
+#include <locale.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,58 +52,13 @@ static const struct program smuxctl = {
 
 /* ---- Commands ---- */
 
-static int run_status(const struct ctl_options *options, char **arguments) {
-    (void)arguments;
-    return ctl_status(options);
-}
-
-static int run_streams(const struct ctl_options *options, char **arguments) {
-    (void)arguments;
-    return ctl_streams(options);
-}
-
-static int run_top(const struct ctl_options *options, char **arguments) {
-    (void)arguments;
-    return ctl_top(options);
-}
-
-static int run_events(const struct ctl_options *options, char **arguments) {
-    (void)arguments;
-    return ctl_events(options);
-}
-
 static int run_routes(const struct ctl_options *options, char **arguments) {
     return ctl_routes(options, arguments[0]);
-}
-
-static int run_names(const struct ctl_options *options, char **arguments) {
-    (void)arguments;
-    return ctl_names(options);
-}
-
-static int run_check(const struct ctl_options *options, char **arguments) {
-    (void)arguments;
-    return ctl_check(options);
 }
 
 static int run_doctor(const struct ctl_options *options, char **arguments) {
     struct ctl_options own = *options;
     return ctl_doctor(&own, arguments);
-}
-
-static int run_reload(const struct ctl_options *options, char **arguments) {
-    (void)arguments;
-    return ctl_simple(options, "reload");
-}
-
-static int run_drain(const struct ctl_options *options, char **arguments) {
-    (void)arguments;
-    return options->wait ? ctl_drain_wait(options) : ctl_simple(options, "drain");
-}
-
-static int run_stop(const struct ctl_options *options, char **arguments) {
-    (void)arguments;
-    return ctl_simple(options, "stop");
 }
 
 static int run_connect(const struct ctl_options *options, char **arguments) {
@@ -128,24 +84,26 @@ static const struct command {
     const char *name;
     int arguments_min, arguments_max;
     const char *expected; /* after the name */
-    int (*run)(const struct ctl_options *options, char **arguments);
+    /* What it does: one of these; neither: the helper is asked to do it. */
+    int (*run)(const struct ctl_options *options);
+    int (*run_with)(const struct ctl_options *options, char **arguments);
     unsigned takes;
     bool alone; /* it needs neither the configuration nor a helper, or looks for them itself */
 } commands[] = {
-    {"doctor", 0, DOCTOR_ARGUMENTS_MAX, "at most 8 arguments", run_doctor, TAKES_JSON, true},
-    {"status", 0, 0, "no argument", run_status, TAKES_JSON, false},
-    {"streams", 0, 0, "no argument", run_streams, TAKES_JSON | TAKES_WATCH, false},
-    {"top", 0, 0, "no argument", run_top, 0, false},
-    {"events", 0, 0, "no argument", run_events, TAKES_JSON, false},
-    {"routes", 0, 1, "at most HOST:PORT", run_routes, 0, false},
-    {"names", 0, 0, "no argument", run_names, TAKES_JSON, false},
-    {"check", 0, 0, "no argument", run_check, 0, false},
-    {"reload", 0, 0, "no argument", run_reload, 0, false},
-    {"drain", 0, 0, "no argument", run_drain, TAKES_WAIT, false},
-    {"stop", 0, 0, "no argument", run_stop, 0, false},
-    {"connect", 2, 2, "HOST PORT", run_connect, TAKES_FDPASS, false},
-    {"genpsk", 1, 2, "NAME [FILE]", run_genpsk, 0, true},
-    {"genkey", 1, 1, "FILE", run_genkey, 0, true}};
+    {"doctor", 0, DOCTOR_ARGUMENTS_MAX, "at most 8 arguments", NULL, run_doctor, TAKES_JSON, true},
+    {"status", 0, 0, "no argument", ctl_status, NULL, TAKES_JSON, false},
+    {"streams", 0, 0, "no argument", ctl_streams, NULL, TAKES_JSON | TAKES_WATCH, false},
+    {"top", 0, 0, "no argument", ctl_top, NULL, 0, false},
+    {"events", 0, 0, "no argument", ctl_events, NULL, TAKES_JSON, false},
+    {"routes", 0, 1, "at most HOST:PORT", NULL, run_routes, 0, false},
+    {"names", 0, 0, "no argument", ctl_names, NULL, TAKES_JSON, false},
+    {"check", 0, 0, "no argument", ctl_check, NULL, 0, false},
+    {"reload", 0, 0, "no argument", NULL, NULL, 0, false},
+    {"drain", 0, 0, "no argument", ctl_drain, NULL, TAKES_WAIT, false},
+    {"stop", 0, 0, "no argument", NULL, NULL, 0, false},
+    {"connect", 2, 2, "HOST PORT", NULL, run_connect, TAKES_FDPASS, false},
+    {"genpsk", 1, 2, "NAME [FILE]", NULL, run_genpsk, 0, true},
+    {"genkey", 1, 1, "FILE", NULL, run_genkey, 0, true}};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 /* "doctor, status or genkey": all of them, or those that take these options. Returns `out`. */
@@ -219,6 +177,7 @@ static const struct command *find_command(const char *name) {
 
 int ctl_main(int argc, char **argv) {
     struct ctl_options options = {0};
+    setlocale(LC_CTYPE, ""); /* of what tables show */
     char names[200];
     int status = parse_options(&options, argc, argv);
     const struct command *command = status < 0 ? find_command(argv[optind]) : NULL;
@@ -234,5 +193,8 @@ int ctl_main(int argc, char **argv) {
     int count = argc - ++optind;
     if (count < command->arguments_min || count > command->arguments_max)
         return program_misused(&smuxctl, "expected %s after %s", command->expected, command->name);
-    return command->run(&options, argv + optind);
+    if (command->run)
+        return command->run(&options);
+    return command->run_with ? command->run_with(&options, argv + optind)
+                             : ctl_simple(&options, command->name);
 }

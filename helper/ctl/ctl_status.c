@@ -10,7 +10,7 @@
 
 /* ---- status ---- */
 
-static const struct ctl_column columns[] = {{.title = "GATEWAY"},
+static const struct ctl_column columns[] = {{"GATEWAY", .cut_to = 8},
                                             {"ADDRESS", .cut_to = 15, .leaves = 2},
                                             {"USER", .leaves = 7, .cut_to = 6},
                                             {.title = "STATE"},

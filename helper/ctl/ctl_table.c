@@ -7,11 +7,58 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #define GAP             2 /* blanks between columns */
 #define WIDTH_UNKNOWN   80
 #define CUT_MARK        "+"
 #define ROWS_MAX_BEGINS 64
+
+/* ---- Characters, as wide as a terminal shows them ---- */
+
+/* The bytes of the first character, and its width; what cannot be shown is one byte and -1. */
+static size_t character(const char *text, int *width) {
+    mbstate_t state = {0};
+    wchar_t wide;
+    size_t bytes = mbrtowc(&wide, text, strlen(text), &state);
+    *width = bytes > strlen(text) ? -1 : wcwidth(wide);
+    return *width < 0 && bytes > strlen(text) ? 1 : bytes;
+}
+
+/* A copy in which nothing controls the terminal. */
+static char *printable(const char *text) {
+    char *copy = malloc(strlen(text) + 1), *out = copy;
+    int width;
+    while (copy && *text) {
+        size_t bytes = character(text, &width);
+        memcpy(out, width < 0 ? "?" : text, width < 0 ? 1 : bytes);
+        out += width < 0 ? 1 : bytes;
+        text += bytes;
+    }
+    if (copy)
+        *out = '\0';
+    return copy;
+}
+
+/* The width of the whole, or of as many characters as fit into `most`; *bytes of them. */
+static size_t width_of(const char *text, size_t most, size_t *bytes) {
+    size_t sum = 0;
+    int width;
+    for (*bytes = 0; text[*bytes]; sum += (size_t)width) {
+        size_t step = character(text + *bytes, &width);
+        if (sum + (size_t)width > most)
+            break;
+        *bytes += step;
+    }
+    return sum;
+}
+
+static size_t full_width(const char *text) {
+    size_t bytes;
+    return width_of(text, SIZE_MAX / 2, &bytes);
+}
+
+/* ---- Rows ---- */
 
 void ctl_table_init(struct ctl_table *table, const struct ctl_column *columns, size_t count) {
     *table = (struct ctl_table){.columns = columns, .column_count = count};
@@ -34,7 +81,7 @@ void ctl_table_add(struct ctl_table *table, const char *const *cells) {
         return;
     char **row = table->cells + table->row_count++ * table->column_count;
     for (size_t i = 0; i < table->column_count; i++)
-        row[i] = strdup(cells[i]);
+        row[i] = printable(cells[i]);
 }
 
 void ctl_table_free(struct ctl_table *table) {
@@ -59,9 +106,11 @@ static const char *cell(const struct ctl_table *table, size_t row, size_t column
 static void measure(const struct ctl_table *table, struct widths *widths) {
     for (size_t i = 0; i < table->column_count; i++) {
         widths->of[i] = strlen(table->columns[i].title);
-        for (size_t row = 0; row < table->row_count; row++)
-            if (strlen(cell(table, row, i)) > widths->of[i])
-                widths->of[i] = strlen(cell(table, row, i));
+        for (size_t row = 0; row < table->row_count; row++) {
+            size_t width = full_width(cell(table, row, i));
+            if (width > widths->of[i])
+                widths->of[i] = width;
+        }
     }
 }
 
@@ -111,13 +160,13 @@ static void fit(const struct ctl_table *table, struct widths *widths, size_t wid
 /* ---- Printing ---- */
 
 static void print_cell(const char *text, size_t width, bool right, bool last, FILE *out) {
-    size_t len = strlen(text);
-    if (len > width)
-        fprintf(out, "%.*s" CUT_MARK, (int)width - 1, text);
-    else if (right)
-        fprintf(out, "%*s", (int)width, text);
-    else
-        fprintf(out, "%-*s", last ? 0 : (int)width, text);
+    size_t bytes = strlen(text), shown = full_width(text);
+    bool cut = shown > width;
+    if (cut)
+        shown = width_of(text, width - 1, &bytes) + 1;
+    int blanks = (int)(width - shown);
+    fprintf(out, "%*s%.*s%s%*s", right ? blanks : 0, "", (int)bytes, text, cut ? CUT_MARK : "",
+            right || last ? 0 : blanks, "");
 }
 
 /* `row` SIZE_MAX: the titles. */

@@ -77,7 +77,10 @@ same_members() {
 }
 
 @test "tables are aligned, and cut to a terminal's width but to nothing else" {
-    start_both "127.0.0.1:$peer_port"
+    start_gateway
+    write_smuxshim_conf "127.0.0.1:$peer_port"
+    printf '[gateway %s]\naddress = tcp://127.0.0.1:1\n' "$(printf 'lang%.0s' {1..12})" umläute-österreich >>"$smuxshim_conf"
+    start_helper
     hold 2
     ctl streams >wide
     assert_equal "$(wc -l <wide)" 3
@@ -93,6 +96,14 @@ same_members() {
     COLUMNS=44 run -0 terminal 60 20 -- "$BUILD/smuxctl" -c "$smuxshim_conf" status
     assert_line --regexp '^ *PROGRAM +DESTINA.*\+? +IN/S +OUT/S$'
     tail -n 3 <<<"$output" | awk 'length($0) > 44' | (! grep .)
+    # Wide enough or not: the columns of all rows begin where their titles do.
+    local width
+    for width in 40 80 200; do
+        run -0 terminal "$width" 20 -- "$BUILD/smuxctl" -c "$smuxshim_conf" status
+        tail -n +5 <<<"$output" | awk -v width="$width" 'length($0) > width' | (! grep .)
+        sed -n '/^GATEWAY/,/^\r*$/p' <<<"$output" | awk '
+            NR == 1 { at = index($0, "STATE") } NR > 1 && length($0) > 1 && substr($0, at, 4) !~ /^(up|idle)/ { print }' | (! grep .)
+    done
 }
 
 @test "streams --watch shows rates, and ends with the helper" {
@@ -251,8 +262,19 @@ END
     stop "$held_pid"
     ends 0 "$drain"
     run cat drain.log
-    assert_line --index 0 --regexp '^draining for [0-9.]+s, connections left: 1$'
+    assert_line --index 0 --regexp '^draining for [0-9.]+s, connections left: 1 of 1, none has ended yet$'
     assert_line 'drained'
+    # On a terminal, here a narrow one, one line is kept up to date.
+    : >held.log
+    hold 1
+    spawn terminal python3 "$fixtures/on_terminal.py" 40 10 -- "$BUILD/smuxctl" -c "$smuxshim_conf" drain --wait
+    drain=$spawned
+    wait_until "the drain" eval 'ctl status | grep -q draining'
+    start_helper
+    stop "$held_pid"
+    ends 0 "$drain"
+    assert_equal "$(tr -d '\r\n' <terminal.log | sed 's/\x1b\[K/|/g; s/\(|1 of 1 left, none has ended yet\)*/@/')" \
+        '@|0 of 1 leftdrained'
     # A helper that is stopped meanwhile has not been drained.
     : >held.log
     hold 1
