@@ -328,33 +328,36 @@ struct serve_arguments {
 static int serve_worker(void *user, struct worker_sockets *sockets, int worker) {
     struct serve_arguments *arguments = user;
     struct config_error error;
-    /* A worker that replaces another uses the current rules, not those of the first start. */
+    /* A worker that replaces another uses the current rules. */
     struct gateway_config *config = gateway_options_load(arguments->options, &error);
     if (config) {
         gateway_options_unload(arguments->config);
     } else {
         log_about(LOG_ERR, ABOUT(.file = arguments->config->file),
-                  "configuration of the start stays in force: %s", error.text);
+                  "the last valid configuration stays in force: %s", error.text);
         config = arguments->config;
     }
     arguments->config = NULL; /* serve frees it */
     return serve(arguments->options, config, sockets, worker);
 }
 
-/* The supervisor, and through it later workers, log as the configuration says now. One that is
- * invalid changes nothing, which the workers log. */
-static void reload_log(void *user) {
-    const struct serve_arguments *arguments = user;
+/* The supervisor keeps the last valid configuration with its secrets, for workers that it has to
+ * start while the file is invalid: that of the start may serve clients whose secret was taken from
+ * them since. What it keeps is within reach of nobody: it reads nothing that a peer sends, and like
+ * its workers it leaves no core file (RLIMIT_CORE, PR_SET_DUMPABLE), whatever memory it is in. */
+static void reload_supervisor(void *user) {
+    struct serve_arguments *arguments = user;
     struct config_error error;
-    struct gateway_config *config = gateway_options_read(arguments->options, &error);
-    if (!config)
+    struct gateway_config *config = gateway_options_load(arguments->options, &error);
+    if (!config) /* which the workers log */
         return;
     log_set_level(config->log_level);
     log_set_format(config->log_format);
-    gateway_options_unload(config);
+    gateway_options_unload(arguments->config);
+    arguments->config = config;
 }
 
-static const struct workers_ops workers_ops = {.serve = serve_worker, .reload = reload_log};
+static const struct workers_ops workers_ops = {.serve = serve_worker, .reload = reload_supervisor};
 
 /* Returns the exit status. The key may have to be made first, which is logged. */
 static int show_pin(struct gateway_config *config) {

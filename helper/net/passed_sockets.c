@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/common/endpoint.h"
+#include "helper/net/environment.h"
 
 #define FIRST_PASSED 3
 #define NAME_MAX_LEN 63
@@ -25,12 +26,8 @@ static struct {
 /* ---- Finding them ---- */
 
 static int variable(const char *name) {
-    const char *text = getenv(name);
-    char *end;
-    if (!text || *text < '0' || *text > '9')
-        return -1;
-    long value = strtol(text, &end, 10);
-    return *end == '\0' && value <= INT32_MAX ? (int)value : -1;
+    unsigned long long value;
+    return environment_number(name, INT32_MAX, &value) ? (int)value : -1;
 }
 
 /* They are separated by colons. */

@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "helper/net/environment.h"
+
 /* People look at the status now and then. */
 #define STATUS_EVERY_US 10000000u
 
@@ -23,21 +25,12 @@ static struct {
     uint64_t watchdog_us;
 } manager;
 
-static bool number_of(const char *text, unsigned long long *number) {
-    char *end;
-    if (!text || *text < '0' || *text > '9')
-        return false;
-    errno = 0;
-    *number = strtoull(text, &end, 10);
-    return errno == 0 && *end == '\0';
-}
-
 static uint64_t watchdog_of_environment(void) {
     unsigned long long us, pid;
-    const char *whose = getenv("WATCHDOG_PID");
-    if (!number_of(getenv("WATCHDOG_USEC"), &us))
+    if (!environment_number("WATCHDOG_USEC", ULLONG_MAX - 1, &us))
         return 0;
-    return !whose || (number_of(whose, &pid) && pid == (unsigned long long)getpid()) ? us : 0;
+    bool own = environment_number("WATCHDOG_PID", INT_MAX, &pid) && (pid_t)pid == getpid();
+    return own || !getenv("WATCHDOG_PID") ? us : 0;
 }
 
 /* A path, or with @ in front an abstract name. False: something else. */

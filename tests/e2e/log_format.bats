@@ -45,12 +45,17 @@ all_json() {
     wait_until "text" grep -qE "^[0-9TZ:.-]+ smux-helper\[$helper_pid\] info: configuration reloaded" helper.log
 }
 
-@test "with several workers the supervisor changes its format as well" {
-    gateway_conf_lines=$'workers = 2\nlog-format = text' start_gateway
-    sed -i 's/^log-format = text/log-format = json/' "$gateway_conf"
+@test "with several workers the supervisor reloads as well: its log, and what later workers begin with" {
+    gateway_conf_lines=$'workers = 2\nlog-format = text' start_both '*'
+    sed -i 's/^log-format = text/log-format = json/; s/^allow = .*/allow = 127.0.0.1:1/' "$gateway_conf"
     kill -HUP "$gateway_pid"
     wait_until "both workers" eval '[ "$(grep -c "\"message\":\"configuration reloaded" gateway.log)" = 2 ]'
-    kill -KILL "$(pgrep -oP "$gateway_pid")"
+    # Workers that are started while the file is invalid have the last valid one, not the first.
+    echo 'nonsense' >>"$gateway_conf"
+    pkill -KILL -P "$gateway_pid"
+    wait_until "two new workers" eval '[ "$(grep -c "the last valid configuration stays in force" gateway.log)" = 2 ]'
+    run ctl connect 127.0.0.1 "$peer_port" </dev/null
+    assert_output 'smuxctl: Permission denied'
     wait_until "the supervisor's line" grep -q "\"pid\":$gateway_pid,\"message\":\"worker 0 (pid [0-9]*) was killed by signal 9\"" gateway.log
 }
 
