@@ -97,7 +97,8 @@ all_json() {
 @test "to the journal each line begins with its priority" {
     gateway_port=$(free_port)
     : >journal
-    JOURNAL_STREAM=$(stat -c %d:%i journal) "$BUILD/smux-gateway" --listen "tcp://127.0.0.1:$gateway_port" --allow '*' \
+    stream=$(stat -c %d:%i journal)
+    JOURNAL_STREAM=$stream "$BUILD/smux-gateway" --listen "tcp://127.0.0.1:$gateway_port" --allow '*' \
         2>>journal 3>&- &
     echo "$! TERM" >>"$(work)/spawned"
     wait_until "the gateway" listening "$gateway_port"
