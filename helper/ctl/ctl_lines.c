@@ -38,8 +38,9 @@ static bool make_room(struct ctl_lines *lines) {
 
 /* The line that is there already, or NULL. */
 static const char *take_line(struct ctl_lines *lines) {
-    char *line = lines->data + lines->begin;
-    char *end = lines->len > lines->begin ? memchr(line, '\n', lines->len - lines->begin) : NULL;
+    size_t left = lines->len - lines->begin;
+    char *line = left ? lines->data + lines->begin : NULL;
+    char *end = left ? memchr(line, '\n', left) : NULL;
     if (!end)
         return NULL;
     *end = '\0';
