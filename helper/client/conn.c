@@ -111,8 +111,9 @@ static void say_end(struct conn *conn, enum relay_reason reason, int error) {
     const char *how = reason == RELAY_DONE           ? "closed"
                       : reason == RELAY_STREAM_RESET ? smux_strerror(error)
                                                      : strerror(-error);
-    if (conn->counted)
-        tell(conn, CONN_EVENT_ENDED, error, how);
+    if (!conn->counted) /* a question, a notice, or what was refused */
+        return;
+    tell(conn, CONN_EVENT_ENDED, error, how);
     if (!log_wants(LOG_DEBUG))
         return;
     const struct log_subject about = conn_subject(conn, conn_describe(conn, what, sizeof what));

@@ -182,10 +182,11 @@ static void start(struct proxy_listener *listener, unsigned index, int fd) {
         chmod(address->host, listener->config.socket_mode);
     int error = proxy_acceptor_start(listener, index, fd);
     if (error == 0) {
-        log_debug("%s: listening at %s", listener->text, text);
+        log_about(LOG_DEBUG, ABOUT(.listener = listener->text), "listening at %s", text);
         return;
     }
-    log_error("%s: cannot listen at %s: %s", listener->text, text, strerror(-error));
+    log_about(LOG_ERR, ABOUT(.listener = listener->text), "cannot listen at %s: %s", text,
+              strerror(-error));
     close(fd);
 }
 
