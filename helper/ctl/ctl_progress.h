@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ctl_progress.h - what smuxctl drain --wait says: how many connections are left, and how long it may
- * take. No I/O and no clock.
+ * ctl_progress.h - what smuxctl drain --wait says: how many connections are left, and how long that
+ * may take. No I/O and no clock.
  */
 #ifndef HELPER_CTL_CTL_PROGRESS_H
 #define HELPER_CTL_CTL_PROGRESS_H
@@ -20,9 +20,9 @@ void ctl_progress_begin(struct ctl_progress *progress, long long now_ms);
 /* So many are left. */
 void ctl_progress_left(struct ctl_progress *progress, long long left);
 
-/* Whether a line is due. On a terminal, where a line replaces the one before, every change and every
- * second; elsewhere changes only, more seldom the longer it takes, and one line in a minute in any
- * case. */
+/* Whether a line is due. On a terminal, where a line replaces the one before: at every change and
+ * every second; elsewhere at changes only, more seldom the longer it takes, and once in a minute in
+ * any case. */
 bool ctl_progress_is_due(const struct ctl_progress *progress, long long now_ms, bool terminal);
 
 /* Writes the line, without an end, of less than `width` bytes (0: of any length), and notes that it

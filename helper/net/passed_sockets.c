@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "core/common/endpoint.h"
-#include "helper/net/environment.h"
+#include "helper/net/number_variable.h"
 
 #define FIRST_PASSED 3
 #define NAME_MAX_LEN 63
@@ -27,7 +27,7 @@ static struct {
 
 static int variable(const char *name) {
     unsigned long long value;
-    return environment_number(name, INT32_MAX, &value) ? (int)value : -1;
+    return number_variable(name, INT32_MAX, &value) ? (int)value : -1;
 }
 
 /* They are separated by colons. */

@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "helper/net/environment.h"
+#include "helper/net/number_variable.h"
 
 /* People look at the status now and then. */
 #define STATUS_EVERY_US 10000000u
@@ -27,9 +27,9 @@ static struct {
 
 static uint64_t watchdog_of_environment(void) {
     unsigned long long us, pid;
-    if (!environment_number("WATCHDOG_USEC", ULLONG_MAX - 1, &us))
+    if (!number_variable("WATCHDOG_USEC", ULLONG_MAX - 1, &us))
         return 0;
-    bool own = environment_number("WATCHDOG_PID", INT_MAX, &pid) && (pid_t)pid == getpid();
+    bool own = number_variable("WATCHDOG_PID", INT_MAX, &pid) && (pid_t)pid == getpid();
     return own || !getenv("WATCHDOG_PID") ? us : 0;
 }
 

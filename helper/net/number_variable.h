@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * environment.h - numbers in environment variables, as a service manager sets them.
+ * number_variable.h - numbers in environment variables, as a service manager sets them.
  */
-#ifndef HELPER_NET_ENVIRONMENT_H
-#define HELPER_NET_ENVIRONMENT_H
+#ifndef HELPER_NET_NUMBER_VARIABLE_H
+#define HELPER_NET_NUMBER_VARIABLE_H
 
 #include <limits.h>
 #include <stdbool.h>
@@ -13,8 +13,8 @@
 
 /* False if the variable is not set, or is not a decimal number from 0 to `max`, which is less than
  * ULLONG_MAX. */
-static inline bool environment_number(const char *name, unsigned long long max,
-                                      unsigned long long *number) {
+static inline bool number_variable(const char *name, unsigned long long max,
+                                   unsigned long long *number) {
     const char *text = getenv(name), *end;
     if (!text || number_digit(*text) >= 10)
         return false;
