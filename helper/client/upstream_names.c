@@ -129,22 +129,23 @@ static void add_place(struct name_source *source, const struct endpoint *endpoin
     source->found_count++;
 }
 
+/* The first that was not added and has another family than the one before; or the first at all. */
+static int next_place(const struct endpoint *addresses, int count, const bool *added,
+                      uint16_t family) {
+    int next = -1;
+    for (int i = count - 1; i >= 0; i--)
+        if (!added[i] &&
+            (next < 0 || addresses[i].family != family || addresses[next].family == family))
+            next = i;
+    return next;
+}
+
 /* Adds them so that the families alternate, beginning with that of the first (RFC 8305). */
 static void add_places(struct name_source *source, const struct endpoint *addresses, int count) {
     bool added[RESOLVER_ADDRESSES_MAX] = {0};
     uint16_t family = 0;
-    for (int left = count; left > 0; left--) {
-        int next = -1;
-        for (int i = 0; i < count; i++) {
-            if (added[i])
-                continue;
-            if (next < 0)
-                next = i;
-            if (addresses[i].family != family) {
-                next = i;
-                break;
-            }
-        }
+    int next;
+    while ((next = next_place(addresses, count, added, family)) >= 0) {
         added[next] = true;
         family = addresses[next].family;
         add_place(source, &addresses[next]);
@@ -346,7 +347,7 @@ bool upstream_names_init(struct upstream *upstream, const struct upstream_names_
     if (names && !upstream->sources)
         return false;
     for (int i = 0; i < config->n_addresses; i++) {
-        if (!config_address_is_name(&config->address[i])) {
+        if (!upstream->sources || !config_address_is_name(&config->address[i])) {
             list_literal(upstream, i);
             continue;
         }
