@@ -419,9 +419,9 @@ void conn_open(struct conn *conn) {
     if (!restore_name(conn, &target))
         return;
     const struct route_rule *rule = route_list_match_rule(routes, &target, conn->name);
-    const struct route *route = rule ? &routes->route[rule->route] : NULL;
-    if (!route && conn->unrouted == ROUTE_DIRECT)
-        route = &direct_route;
+    const struct route *route = rule                             ? &routes->route[rule->route]
+                                : conn->unrouted == ROUTE_DIRECT ? &direct_route
+                                                                 : NULL;
     count(conn, route ? route->name : "-", route ? route->gateway : "-");
     if (!route) {
         metrics_flow_refused(&conn->flow, REFUSED_NO_ROUTE);
