@@ -67,8 +67,8 @@ static void print_sessions(const json_t *sessions) {
 
 /* ---- addresses ---- */
 
-static const struct ctl_column address_columns[] = {{.title = "GATEWAY"},
-                                                    {"ADDRESS", .cut_to = 20},
+static const struct ctl_column address_columns[] = {{"GATEWAY", .cut_to = 8},
+                                                    {"ADDRESS", .cut_to = 12},
                                                     {"USER", .leaves = 4, .cut_to = 6},
                                                     {.title = "STATE"},
                                                     {"PRIORITY", .right = true, .leaves = 5},
@@ -76,7 +76,7 @@ static const struct ctl_column address_columns[] = {{.title = "GATEWAY"},
                                                     {"SESSIONS", .right = true, .leaves = 3},
                                                     {"STREAMS", .right = true},
                                                     {"FAILURES", .right = true, .leaves = 2},
-                                                    {"AGAIN IN", .right = true},
+                                                    {"AGAIN IN", .right = true, .leaves = 1},
                                                     {"LAST ERROR", .cut_to = 12, .leaves = 1}};
 #define ADDRESS_COLUMNS (sizeof address_columns / sizeof *address_columns)
 

@@ -102,7 +102,7 @@ same_members() {
         run -0 terminal "$width" 20 -- "$BUILD/smuxctl" -c "$smuxshim_conf" status
         tail -n +5 <<<"$output" | awk -v width="$width" 'length($0) > width' | (! grep .)
         sed -n '/^GATEWAY/,/^\r*$/p' <<<"$output" | awk '
-            NR == 1 { at = index($0, "STATE") } NR > 1 && length($0) > 1 && substr($0, at, 4) !~ /^(up|idle)/ { print }' | (! grep .)
+            /^GATEWAY/ { at = index($0, "STATE"); next } length($0) > 1 && substr($0, at, 4) !~ /^(up|idle|untr)/ { print }' | (! grep .)
     done
 }
 

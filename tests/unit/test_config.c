@@ -96,8 +96,9 @@ static void mistakes_name_file_line_and_expectation(void **state) {
     refused(MAIN "\nport = 3\n", "test.conf:4: ", "unknown key \"port\"");
     refused(MAIN "[helper]\nport = 3\n",
             "test.conf:4: ", ", max-streams, max-streams-per-user, max-memory, metrics");
-    refused(MAIN "\nport = 3\n",
-            "test.conf:4: ", ", max-stream-buffer, psk, pin, ca, crl, server-name, cert, key");
+    refused(
+        MAIN "\nport = 3\n", "test.conf:4: ",
+        ", max-stream-buffer, stalled-reader-timeout, psk, pin, ca, crl, server-name, cert, key");
     refused(MAIN "[helper]\nsocket = relative\n", "test.conf:4: ", "absolute path");
     refused(MAIN "connections = 65\n", "test.conf:3: ", "1 to 64");
     refused(MAIN "keepalive-timeout = 1s\n", "test.conf:1: ", "not below keepalive-interval");
