@@ -15,6 +15,7 @@
 #include "core/smux.h"
 #include "helper/client/admin_client.h"
 #include "helper/client/helper.h"
+#include "helper/client/helper_upgrade.h"
 #include "helper/net/acceptor.h"
 #include "helper/net/events.h"
 #include "helper/net/listen.h"
@@ -141,6 +142,34 @@ static void command_drain(struct admin_client *client, json_t *request) {
     helper_drain(helper);
 }
 
+static void on_upgraded(struct helper_upgrade *upgrade, const char *why) {
+    struct admin_client *client = upgrade->user;
+    client->closing = NULL;
+    if (why)
+        admin_client_fail(client, -ECANCELED, why);
+    else
+        admin_client_answer(client, json_pack("{s:b, s:i, s:I}", "ok", 1, "pid",
+                                              (int)upgrade->successor.pid, "connections",
+                                              (json_int_t)upgrade->helper->conns.count));
+}
+
+static void leave_upgrade(struct admin_client *client) {
+    helper_of(client)->upgrade->done = NULL;
+}
+
+static void command_upgrade(struct admin_client *client, json_t *request) {
+    struct helper_upgrade *upgrade = helper_of(client)->upgrade;
+    (void)request;
+    const char *why = upgrade ? helper_upgrade_start(upgrade) : "this helper lasts for one check";
+    if (why) {
+        admin_client_fail(client, -EALREADY, why);
+        return;
+    }
+    client->closing = leave_upgrade;
+    upgrade->user = client;
+    upgrade->done = on_upgraded;
+}
+
 static void command_stop(struct admin_client *client, json_t *request) {
     struct helper *helper = helper_of(client);
     (void)request;
@@ -170,10 +199,11 @@ static void command_events(struct admin_client *client, json_t *request) {
 static const struct {
     const char *name;
     void (*run)(struct admin_client *client, json_t *request);
-} commands[] = {
-    {"status", command_status}, {"routes", command_routes}, {"reload", command_reload},
-    {"drain", command_drain},   {"stop", command_stop},     {"connect", command_connect},
-    {"names", command_names},   {"probe", command_probe},   {"events", command_events}};
+} commands[] = {{"status", command_status},   {"routes", command_routes},
+                {"reload", command_reload},   {"drain", command_drain},
+                {"upgrade", command_upgrade}, {"stop", command_stop},
+                {"connect", command_connect}, {"names", command_names},
+                {"probe", command_probe},     {"events", command_events}};
 
 static void run_line(struct admin_client *client, const char *line, size_t len) {
     json_error_t error;
@@ -190,7 +220,7 @@ static void run_line(struct admin_client *client, const char *line, size_t len) 
     json_decref(request);
     admin_client_fail(client, -EINVAL,
                       "expected a JSON object with a command: status, routes, names, reload, "
-                      "drain, stop, connect, probe or events");
+                      "drain, upgrade, stop, connect, probe or events");
 }
 
 /* ---- Reading ---- */
@@ -311,7 +341,8 @@ struct admin *admin_new(struct helper *helper, const char *path) {
                                   &why);
         }
     }
-    if (fd >= 0 && !passed_sockets_was(fd) && lstat(control->name.sun_path, &st) == 0)
+    if (fd >= 0 && (!passed_sockets_was(fd) || passed_sockets_are_own()) &&
+        lstat(control->name.sun_path, &st) == 0)
         control->inode = st.st_ino;
     int error = fd < 0 ? fd : start_accepting(control, &control->path, fd);
     if (error == 0) {
@@ -326,6 +357,10 @@ struct admin *admin_new(struct helper *helper, const char *path) {
 }
 
 void admin_give_way(struct admin *control) {
+    if (passed_sockets_was_lent(control->path.acceptor.watch.fd)) { /* somebody answers there */
+        control->inode = 0;
+        acceptor_stop(&control->path.acceptor);
+    }
     acceptor_stop(&control->abstract.acceptor);
 }
 
@@ -335,7 +370,8 @@ void admin_free(struct admin *control) {
         return;
     for (struct list_link *link; (link = list_first(&control->clients.all));)
         admin_client_close(container_of(link, struct admin_client, link));
-    if (lstat(control->name.sun_path, &st) == 0 && st.st_ino == control->inode)
+    if (!passed_sockets_was_lent(control->path.acceptor.watch.fd) &&
+        lstat(control->name.sun_path, &st) == 0 && st.st_ino == control->inode)
         unlink(control->name.sun_path);
     acceptor_stop(&control->path.acceptor);
     admin_give_way(control);

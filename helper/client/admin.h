@@ -2,7 +2,7 @@
 /*
  * admin.h - the control socket, for smuxctl: one JSON object per line, a request and its answer.
  *
- *     {"command": "status" | "names" | "reload" | "drain" | "stop"}
+ *     {"command": "status" | "names" | "reload" | "drain" | "upgrade" | "stop"}
  *     {"command": "routes", "host": HOST, "port": PORT}     both optional
  *     {"command": "connect", "host": HOST, "port": PORT}
  *     {"command": "probe", "gateway": NAME}      does it answer, and how fast

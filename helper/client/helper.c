@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "helper/client/name_table.h"
 #include "helper/client/shim_listener.h"
@@ -43,6 +44,13 @@ bool helper_init(struct helper *helper, struct config *config, const char **why)
     if (getrandom(&conns->ids_seed, sizeof conns->ids_seed, GRND_NONBLOCK) < 0)
         conns->ids_seed = helper->began_us;
     return upstream_pool_init(&helper->upstreams, &helper->reactor, config, why);
+}
+
+bool helper_load_names(struct helper *helper, const char *path) {
+    helper->conns.names = name_table_new(path, &helper->config->names, geteuid());
+    if (!helper->conns.names)
+        log_error("cannot start: out of memory");
+    return helper->conns.names != NULL;
 }
 
 void helper_fini(struct helper *helper) {

@@ -14,6 +14,7 @@
 #include "helper/client/upstream_pool.h"
 #include "helper/net/reactor.h"
 
+struct helper_upgrade;
 struct shim_listener;
 
 struct helper {
@@ -31,6 +32,7 @@ struct helper {
     /* Requests of smuxctl; set by helper_process.c, which runs the helper. */
     bool (*reload)(struct helper *helper, char *message, size_t size);
     void (*stop)(struct helper *helper);
+    struct helper_upgrade *upgrade; /* NULL: it cannot be replaced */
     void (*give_way)(
         struct helper *helper); /* called when a drain begins, so that another helper can start */
 };
@@ -38,6 +40,9 @@ struct helper {
 /* Creates the loop and the upstreams. Takes `config`, which is malloc'ed. Returns false with a text
  * in *why on failure. */
 bool helper_init(struct helper *helper, struct config *config, const char **why);
+/* Reads the names that earlier helpers at that socket have given. False after logging what
+ * failed. */
+bool helper_load_names(struct helper *helper, const char *path);
 void helper_fini(struct helper *helper);
 
 /* Applies a new configuration; existing connections continue. Returns false, with nothing changed,

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* helper_config.c - see helper_config.h. */
 #include "helper/client/helper_config.h"
+#include "helper/net/successor.h"
 
+#include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 /* What a helper needs beyond what the parser checks. */
 static bool check_config(const struct config *config, struct admission *admission,
@@ -54,4 +59,49 @@ struct config *helper_config_read(const struct helper_options *options, struct a
         return config;
     free(config);
     return NULL;
+}
+
+/* Makes paths absolute, because the configuration is read again later from another working
+ * directory. */
+static void keep_paths(struct helper_options *options) {
+    static char file[2 * PATH_MAX];
+    char folder[PATH_MAX];
+    const char *given = options->file ? options->file : getenv("SMUXSHIM_CONFIG");
+    if (!given || given[0] == '/' || !given[0] || !getcwd(folder, sizeof folder))
+        return;
+    snprintf(file, sizeof file, "%s/%s", folder, given);
+    if (options->file)
+        options->file = file;
+    else
+        setenv("SMUXSHIM_CONFIG", file, 1);
+}
+
+/* For a successor, which is started from another working directory. False if memory is short. */
+static bool keep_command_line(const struct helper_options *options, char *program) {
+    static char *arguments[10];
+    const struct {
+        const char *option, *value;
+    } all[] = {{"-c", options->file},
+               {"-g", options->gateway},
+               {"-r", options->routes},
+               {options->foreground ? "-f" : NULL, NULL},
+               {options->verbose ? "-v" : NULL, NULL},
+               {options->on_demand ? "--on-demand" : NULL, NULL}};
+    int count = 0;
+    arguments[count++] = program;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        bool has_value = i < 3;
+        if (!(has_value ? all[i].value : all[i].option))
+            continue;
+        arguments[count++] = (char *)(uintptr_t)all[i].option;
+        if (has_value)
+            arguments[count++] = (char *)(uintptr_t)all[i].value;
+    }
+    return successor_program(arguments);
+}
+
+bool helper_options_keep(struct helper_options *options, char *program) {
+    if (!options->foreground)
+        keep_paths(options);
+    return keep_command_line(options, program);
 }

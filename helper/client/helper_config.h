@@ -25,4 +25,8 @@ struct config *helper_config_parse(const struct helper_options *options,
 struct config *helper_config_read(const struct helper_options *options, struct admission *admission,
                                   struct upstream_trust *trust, struct config_error *error);
 
+/* Keeps the command line for a successor, and makes its paths absolute where the process will leave
+ * its working directory. False if memory is short. */
+bool helper_options_keep(struct helper_options *options, char *program);
+
 #endif

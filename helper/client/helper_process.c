@@ -3,6 +3,7 @@
 #include "helper/client/helper_process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stddef.h>
@@ -20,6 +21,7 @@
 #include "helper/client/helper_config.h"
 #include "helper/client/helper_files.h"
 #include "helper/client/helper_metrics.h"
+#include "helper/client/helper_upgrade.h"
 #include "helper/client/name_table.h"
 #include "helper/client/proxy_ports.h"
 #include "helper/client/runtime.h"
@@ -29,9 +31,11 @@
 #include "helper/net/inherited.h"
 #include "helper/net/log.h"
 #include "helper/net/passed_sockets.h"
+#include "helper/net/predecessor.h"
 #include "helper/net/sandbox.h"
 #include "helper/net/service_notify.h"
 #include "helper/net/signals.h"
+#include "helper/net/successor.h"
 
 #define PATH_SIZE 256
 
@@ -67,6 +71,7 @@ struct process {
     char path[PATH_SIZE];        /* of the socket */
     int lock_fd;
     bool activated; /* its socket was passed by a service manager */
+    struct helper_upgrade upgrade;
     struct service_pulse pulse;
     struct helper_metrics metrics;
     struct loop_timer second; /* for the birthplace */
@@ -170,12 +175,21 @@ static void stop(struct helper *helper) {
  * control socket as well (admin_new); until then this one answers there. */
 static void give_way(struct helper *helper) {
     struct process *process = container_of(helper, struct process, helper);
-    if (process->activated)
+    if (process->activated && !process->upgrade.successor.ready)
         log_warn("the service manager keeps the socket: new connections wait until this helper has "
                  "ended");
     admin_give_way(process->control);
     close(process->lock_fd);
     process->lock_fd = -1;
+}
+
+static void before_giving_way(struct helper_upgrade *upgrade) {
+    struct process *process = container_of(upgrade, struct process, upgrade);
+    service_pulse_stop(&process->pulse);
+    if (upgrade->metrics_fd >= 0)
+        close(upgrade->metrics_fd);
+    upgrade->metrics_fd = -1;
+    metrics_process_stop();
 }
 
 /* abandon_watch.c notices the end of its child by itself. */
@@ -191,6 +205,8 @@ static void on_signal(struct signals *signals, int signo) {
         reload(&process->helper, message, sizeof message);
     else if (signo == SIGUSR1)
         log_reopen();
+    else if (signo == SIGUSR2)
+        helper_upgrade_on_signal(&process->upgrade);
     else if (signo == SIGCHLD)
         reap();
     else
@@ -216,6 +232,10 @@ static bool answers(const struct process *process) {
  * which has the lock but does not listen yet, waits for it. */
 static int become_the_instance(struct process *process) {
     char why[400];
+    if (predecessor_was_found()) {
+        process->lock_fd = predecessor_take_lock();
+        return -1;
+    }
     if (!runtime_prepare(process->path, why, sizeof why)) {
         fprintf(stderr, "smux-helper: %s\n", why);
         return 1;
@@ -242,6 +262,8 @@ static int become_the_instance(struct process *process) {
 /* False after logging a socket that is none of this helper's. */
 static bool all_are_taken(const struct process *process) {
     char left[200];
+    while (predecessor_was_found() && passed_sockets_drop(left, sizeof left))
+        log_info("%s: no longer an address of this helper", left);
     if (!passed_sockets_left(left, sizeof left))
         return true;
     log_error("%s was passed by the service manager, expected %s", left, process->path);
@@ -266,11 +288,14 @@ static bool start_helper(struct process *process, struct config *config) {
     helper->reload = reload;
     helper->stop = stop;
     helper->give_way = give_way;
-    helper->conns.names = name_table_new(process->path, &config->names, geteuid());
-    if (!helper->conns.names) {
-        log_error("cannot start: out of memory");
+    process->upgrade = (struct helper_upgrade){.helper = helper,
+                                               .lock_fd = process->lock_fd,
+                                               .activated = process->activated,
+                                               .metrics_fd = process->upgrade.metrics_fd,
+                                               .giving_way = before_giving_way};
+    helper->upgrade = &process->upgrade;
+    if (!predecessor_was_found() && !helper_load_names(helper, process->path))
         return false;
-    }
     int error = signals_start(&process->signals, helper->reactor.loop, on_signal);
     if (error) {
         log_error("cannot start: %s", strerror(-error));
@@ -334,16 +359,23 @@ static void confine(struct process *process, const struct config *config) {
 
 /* A helper that was started for a program does its work without metrics, too: those of several
  * users may have the same configuration. False: it must not start. */
-static bool start_metrics(const struct process *process, const struct config *config) {
+static bool start_metrics(struct process *process, const struct config *config) {
     struct metrics_process metrics = {.address = &config->helper.metrics,
                                       .program = METRICS_HELPER,
                                       .workers = 1,
                                       .sandbox = config->helper.sandbox};
     metrics.fd = metrics_process_listen(metrics.address, config->helper.socket_mode);
+    process->upgrade.metrics_fd = metrics.fd < 0 ? -1 : fcntl(metrics.fd, F_DUPFD_CLOEXEC, 0);
     bool good = metrics.fd >= -1 && metrics_process_start(&metrics);
     metrics_use(0);
     metrics_self_open();
     return good || !process->options.foreground;
+}
+
+/* In an upgrade: the old helper gives way, and leaves the names. False: it goes on. */
+static bool take_over(struct process *process) {
+    return !predecessor_was_found() ||
+           (predecessor_agrees() && helper_load_names(&process->helper, process->path));
 }
 
 static int run(struct process *process, struct config *config, int ready_fd) {
@@ -355,12 +387,15 @@ static int run(struct process *process, struct config *config, int ready_fd) {
                  config->routes.n_routes);
         inherited_log();
         loop = helper->reactor.loop;
-        if (ready_fd >= 0) {
+        if (ready_fd >= 0)
             runtime_detached(ready_fd, true);
+        if (!process->options.foreground) {
             loop_timer_set(loop, &process->second, loop_now_us(loop) + BIRTHPLACE_LOOK_US,
                            look_at_birthplace);
         }
         confine(process, config);
+        if (!take_over(process))
+            return 1;
         say_ready(process);
         service_pulse_start(&process->pulse, loop, NULL, describe);
         helper_metrics_start(&process->metrics, helper);
@@ -369,6 +404,7 @@ static int run(struct process *process, struct config *config, int ready_fd) {
             log_error("event loop failed: %s", strerror(-error));
         status = error ? 1 : 0;
         service_pulse_stop(&process->pulse);
+        helper_upgrade_stop(&process->upgrade);
         helper_metrics_stop(&process->metrics);
         log_info("stopped");
     } else {
@@ -385,23 +421,9 @@ static int run(struct process *process, struct config *config, int ready_fd) {
     return status;
 }
 
-/* Makes paths absolute, because the configuration is read again later from another working
- * directory. */
-static void keep_paths(struct helper_options *options) {
-    static char file[2 * PATH_MAX];
-    char folder[PATH_MAX];
-    const char *given = options->file ? options->file : getenv("SMUXSHIM_CONFIG");
-    if (!given || given[0] == '/' || !given[0] || !getcwd(folder, sizeof folder))
-        return;
-    snprintf(file, sizeof file, "%s/%s", folder, given);
-    if (options->file)
-        options->file = file;
-    else
-        setenv("SMUXSHIM_CONFIG", file, 1);
-}
-
-/* Only for a helper in the foreground: the variables of one that a program has started are the
- * program's. False after saying what cannot be used of what the service manager has left. */
+/* Only for a helper in the foreground, or a successor: the variables of one that a program has
+ * started are the program's. False after saying what cannot be used of what the service manager has
+ * left. */
 static bool meet_service_manager(struct process *process) {
     struct sockaddr_un name;
     int found = passed_sockets_find();
@@ -412,7 +434,8 @@ static bool meet_service_manager(struct process *process) {
         return false;
     }
     socklen_t len = helper_path_name(&name, process->path);
-    process->activated = len && passed_sockets_have((struct sockaddr *)&name, len);
+    process->activated =
+        len && passed_sockets_have((struct sockaddr *)&name, len) && !passed_sockets_are_own();
     return true;
 }
 
@@ -420,6 +443,7 @@ int helper_process(int argc, char **argv) {
     static struct process process;
     struct config_error error;
     const char *why;
+    char text[200];
     int ready_fd = -1;
     int status = parse_options(&process.options, argc, argv);
     if (status >= 0)
@@ -431,14 +455,17 @@ int helper_process(int argc, char **argv) {
         fprintf(stderr, "smux-helper: socket: expected %s\n", why);
         return 2;
     }
-    if (!process.options.foreground) {
-        keep_paths(&process.options);
+    if (!helper_options_keep(&process.options, argv[0]))
+        return complain("out of memory");
+    if (!predecessor_find(text, sizeof text))
+        return complain(text);
+    if (!process.options.foreground && !predecessor_was_found()) {
         inherited_reset();
     } else if (!meet_service_manager(&process)) {
         return 2;
     }
     inherited_lift_limits();
-    if (!process.options.foreground) {
+    if (!process.options.foreground && !predecessor_was_found()) {
         ready_fd = runtime_detach();
         if (ready_fd < 0) {
             fprintf(stderr, "smux-helper: cannot go to the background: %s\n", strerror(-ready_fd));
@@ -457,7 +484,7 @@ int helper_process(int argc, char **argv) {
     if (!config->helper.core_dumps)
         inherited_forbid_dumps();
     signals_block(1);
-    if (!start_metrics(&process, config)) {
+    if (successor_prepare() != 0 || !start_metrics(&process, config)) {
         close(process.lock_fd);
         free(config);
         return 1;

@@ -59,7 +59,7 @@ void proxy_socket_close(struct proxy_socket *socket) {
     bool is_unix = socket->address.scheme == CONFIG_UNIX;
     if (!socket->acceptor.watch.open)
         return;
-    if (is_unix && !passed_sockets_was(socket->acceptor.watch.fd))
+    if (is_unix && !passed_sockets_was_lent(socket->acceptor.watch.fd))
         unlink(socket->address.host);
     int fd = acceptor_release(&socket->acceptor);
     if (is_unix) /* what waits to be accepted may have descriptors whose closing blocks */

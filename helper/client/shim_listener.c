@@ -99,7 +99,7 @@ void shim_listener_stop(struct shim_listener *local) {
         return;
     loop_timer_clear(local->conns->reactor->loop, &local->guard);
     stranger_guard(false);
-    if (!passed_sockets_was(local->path.acceptor.watch.fd)) /* else it is the service manager's */
+    if (!passed_sockets_was_lent(local->path.acceptor.watch.fd))
         unlink(local->name.sun_path);
     close_listener(&local->path);
     close_listener(&local->abstract);

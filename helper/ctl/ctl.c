@@ -26,6 +26,7 @@ static const char commands_usage[] =
     "  check                         check the configuration and print the effective routes\n"
     "  reload                        make the helper read its configuration again\n"
     "  drain [--wait]                accept no new connections, and stop after the last one\n"
+    "  upgrade [--wait]              let the helper that is installed now take its place\n"
     "  stop                          stop the helper now\n"
     "  connect [--fdpass] HOST PORT  connect stdin and stdout to HOST:PORT through the helper\n"
     "  genpsk NAME [FILE]            make a shared secret for TLS carriers, into a new file\n"
@@ -100,6 +101,7 @@ static const struct command {
     {"check", 0, 0, "no argument", ctl_check, NULL, 0, false},
     {"reload", 0, 0, "no argument", NULL, NULL, 0, false},
     {"drain", 0, 0, "no argument", ctl_drain, NULL, TAKES_WAIT, false},
+    {"upgrade", 0, 0, "no argument", ctl_upgrade, NULL, TAKES_WAIT, false},
     {"stop", 0, 0, "no argument", NULL, NULL, 0, false},
     {"connect", 2, 2, "HOST PORT", NULL, run_connect, TAKES_FDPASS, false},
     {"genpsk", 1, 2, "NAME [FILE]", NULL, run_genpsk, 0, true},

@@ -32,6 +32,8 @@ int ctl_top(const struct ctl_options *options);
 int ctl_events(const struct ctl_options *options);
 /* With options->wait it prints how many connections are left, until the helper has ended. */
 int ctl_drain(const struct ctl_options *options);
+/* The same with the old helper, once it has been replaced; prints by which process. */
+int ctl_upgrade(const struct ctl_options *options);
 int ctl_routes(const struct ctl_options *options, const char *destination);
 int ctl_names(const struct ctl_options *options);
 int ctl_check(const struct ctl_options *options);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ctl_drain.c - smuxctl drain, with --wait until the helper has ended. */
+/* ctl_drain.c - smuxctl drain and upgrade, with --wait until the helper has ended. */
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,13 +47,14 @@ static void follow(struct ctl_progress *progress, struct ctl_lines *lines, bool 
 }
 
 /* Listens before the drain begins, because afterwards another helper may answer. */
-static int drain_and_wait(const struct ctl_options *options) {
+static int wait_for_end(const struct ctl_options *options,
+                        int (*begin)(const struct ctl_options *)) {
     struct ctl_progress progress;
     struct ctl_lines lines;
     if (!ctl_lines_begin(&lines, options))
         return CTL_FAILED;
     ctl_progress_begin(&progress, now_ms());
-    int status = ctl_simple(options, "drain");
+    int status = begin(options);
     if (status == CTL_OK)
         follow(&progress, &lines, isatty(STDOUT_FILENO));
     ctl_lines_end(&lines);
@@ -68,6 +69,31 @@ static int drain_and_wait(const struct ctl_options *options) {
     return CTL_OK;
 }
 
+static int drain(const struct ctl_options *options) {
+    return ctl_simple(options, "drain");
+}
+
 int ctl_drain(const struct ctl_options *options) {
-    return options->wait ? drain_and_wait(options) : ctl_simple(options, "drain");
+    return options->wait ? wait_for_end(options, drain) : drain(options);
+}
+
+/* ---- upgrade ---- */
+
+static int upgrade(const struct ctl_options *options) {
+    int helper_fd = ctl_connect_helper(options, false);
+    if (helper_fd < 0)
+        return CTL_FAILED;
+    json_t *answer = ctl_ask(helper_fd, json_pack("{s:s}", "command", "upgrade"), NULL);
+    close(helper_fd);
+    if (!answer)
+        return CTL_FAILED;
+    printf("upgraded: pid %lld serves new connections, %lld are left to the old helper\n",
+           (long long)json_integer_value(json_object_get(answer, "pid")),
+           (long long)json_integer_value(json_object_get(answer, "connections")));
+    json_decref(answer);
+    return CTL_OK;
+}
+
+int ctl_upgrade(const struct ctl_options *options) {
+    return options->wait ? wait_for_end(options, upgrade) : upgrade(options);
 }

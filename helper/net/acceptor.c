@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
+/* All of this process. */
+static struct list listening = LIST_INITIALIZER(listening);
+
 #define LISTENING (EPOLLIN | LOOP_LEVEL)
 
 static void on_pause_over(struct loop_timer *timer) {
@@ -59,12 +62,25 @@ int acceptor_start(struct acceptor *acceptor, struct loop *loop, int fd, unsigne
     acceptor->loop = loop;
     acceptor->ops = ops;
     acceptor->per_turn = per_turn;
-    return loop_watch_add(loop, &acceptor->watch, fd, LISTENING, on_listener);
+    int error = loop_watch_add(loop, &acceptor->watch, fd, LISTENING, on_listener);
+    if (error)
+        return error;
+    list_append(&listening, &acceptor->link);
+    return 0;
+}
+
+int acceptor_descriptors(int *out, int max) {
+    int count = 0;
+    list_for_each(link, &listening)
+        if (count < max)
+            out[count++] = container_of(link, struct acceptor, link)->watch.fd;
+    return count;
 }
 
 int acceptor_release(struct acceptor *acceptor) {
     if (!acceptor->watch.open)
         return -1;
+    list_remove(&acceptor->link);
     loop_timer_clear(acceptor->loop, &acceptor->pause);
     return loop_watch_release(acceptor->loop, &acceptor->watch);
 }
@@ -72,6 +88,7 @@ int acceptor_release(struct acceptor *acceptor) {
 void acceptor_stop(struct acceptor *acceptor) {
     if (!acceptor->watch.open)
         return;
+    list_remove(&acceptor->link);
     loop_timer_clear(acceptor->loop, &acceptor->pause);
     loop_watch_close(&acceptor->watch);
 }

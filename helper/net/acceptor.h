@@ -10,6 +10,7 @@
 
 #include <sys/socket.h>
 
+#include "core/common/list.h"
 #include "helper/net/loop.h"
 
 #define ACCEPTOR_PAUSE_US 100000u
@@ -34,6 +35,7 @@ struct acceptor {
     struct loop *loop;
     struct loop_watch watch; /* open while it listens */
     struct loop_timer pause;
+    struct list_link link; /* among those of this process that listen */
     const struct acceptor_ops *ops;
     unsigned per_turn; /* connections accepted in one turn, so that many leave time for data */
 };
@@ -49,6 +51,10 @@ void acceptor_pause(struct acceptor *acceptor);
 /* Stops, and closes the socket. Harmless when it does not listen. May be called from its ops; the
  * memory may go at the end of the turn. */
 void acceptor_stop(struct acceptor *acceptor);
+
+/* The descriptors of all that listen in this process, for a successor of it (successor.h); the
+ * first `max` of them. Returns their number. */
+int acceptor_descriptors(int *out, int max);
 
 /* Stops without closing, and returns the socket, which is the caller's again. -1 when it does not
  * listen. */

@@ -19,6 +19,7 @@
 static struct {
     int count;
     bool own; /* they are this process's now */
+    bool handed_over;
     bool taken[PASSED_SOCKETS_MAX];
     char name[PASSED_SOCKETS_MAX][NAME_MAX_LEN + 1];
 } passed;
@@ -123,7 +124,15 @@ bool passed_sockets_was(int fd) {
 }
 
 bool passed_sockets_was_lent(int fd) {
-    return !passed.own && passed_sockets_was(fd);
+    return passed.handed_over || (!passed.own && passed_sockets_was(fd));
+}
+
+bool passed_sockets_are_own(void) {
+    return passed.own;
+}
+
+void passed_sockets_hand_over(bool handed_over) {
+    passed.handed_over = handed_over;
 }
 
 void passed_sockets_become_own(bool own) {

@@ -35,6 +35,10 @@ bool passed_sockets_was(int fd);
 bool passed_sockets_was_lent(int fd);
 /* From a predecessor (true), or from a service manager, which is the default. */
 void passed_sockets_become_own(bool own);
+bool passed_sockets_are_own(void);
+/* While true, another process listens at all sockets of this one (a successor, or the predecessor
+ * that this one has not replaced yet): all count as lent. */
+void passed_sockets_hand_over(bool handed_over);
 
 /* Writes the address of one that nobody has taken, and what its unit calls it. False: there is
  * none. */

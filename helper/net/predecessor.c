@@ -75,6 +75,7 @@ bool predecessor_find(char *why, size_t size) {
     predecessor.found = true;
     predecessor.lock = lock;
     passed_sockets_become_own(lent != 1);
+    passed_sockets_hand_over(true);
     return true;
 }
 
@@ -96,7 +97,7 @@ static void say(int channel, enum successor_message message) {
     (void)sent; /* one that has gone is noticed by who reads */
 }
 
-bool predecessor_agrees(void) {
+static bool agrees(void) {
     const struct timeval patience = {.tv_sec = ANSWER_S};
     uint8_t answer = 0;
     ssize_t n;
@@ -118,6 +119,13 @@ bool predecessor_agrees(void) {
     log_few(&successor_lines, LOG_WARNING, NULL,
             "the process that was to be replaced has ended by itself");
     return true;
+}
+
+bool predecessor_agrees(void) {
+    bool good = agrees();
+    if (good)
+        passed_sockets_hand_over(false);
+    return good;
 }
 
 /* ---- While it drains ---- */

@@ -70,6 +70,9 @@ enum successor_message {
  * is short. `argv` is kept. */
 bool successor_program(char *const argv[]);
 
+/* Whether that is the file that this process runs; false if it cannot be found out. */
+bool successor_program_is_same(void);
+
 /* Forks the child that will start it: before this process gives up its privileges, and while it has
  * no other threads. 0 or a negative errno. A process that gives up nothing need not call it. */
 int successor_prepare(void);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ enum { FIRST_PASSED = STDERR_FILENO + 1 };
 
 static char *const *program; /* its arguments; the file below is for argv[0] */
 static char *program_file;
+static struct stat running; /* st_ino 0: not known */
 
 /* What has been given; a standard descriptor that is missing is -1. */
 static struct {
@@ -46,9 +48,19 @@ bool successor_program(char *const argv[]) {
         *folder = '\0';
     snprintf(path, sizeof path, "%s%s%s", folder, *folder ? "/" : "", argv[0]);
     program = argv;
+    if (stat("/proc/self/exe", &running) < 0)
+        running.st_ino = 0;
     free(program_file);
     program_file = strdup(path);
     return program_file != NULL;
+}
+
+bool successor_program_is_same(void) {
+    struct stat now;
+    return running.st_ino && strchr(program_file, '/') && stat(program_file, &now) == 0 &&
+           now.st_ino == running.st_ino && now.st_dev == running.st_dev &&
+           now.st_mtim.tv_sec == running.st_mtim.tv_sec &&
+           now.st_mtim.tv_nsec == running.st_mtim.tv_nsec;
 }
 
 /* ---- In the successor, before it is one ---- */

@@ -232,7 +232,7 @@ s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
 s.sendall(b"x" * 5000 if sys.argv[2] == "long" else b"{\"command\": \"dance\"}\n")
 print(s.recv(1000).decode(), end="")' "$BATS_TEST_TMPDIR/smuxshim-control.sock" short
-    assert_output --partial 'expected a JSON object with a command: status, routes, names, reload, drain, stop, connect, probe or events'
+    assert_output --partial 'expected a JSON object with a command: status, routes, names, reload, drain, upgrade, stop, connect, probe or events'
     run ctl status
     assert_success
 }

@@ -65,7 +65,7 @@ needs_sandbox() {
     start_both "127.0.0.1:$peer_port"
     needs_sandbox
     local looker
-    looker=$(pgrep -P "$helper_pid")
+    looker=$(pgrep -P "$helper_pid" smux-looks)
     assert_equal "$(cat "/proc/$looker/comm")" smux-looks
     assert_equal "$(status_of "$looker" Seccomp)" 2
     run find "/proc/$looker/fd" -mindepth 1 -lname 'socket:*'
@@ -83,7 +83,7 @@ needs_sandbox() {
 @test "without who looks at other processes the helper goes on, and says so once" {
     start_both "127.0.0.1:$peer_port"
     needs_sandbox
-    kill -KILL "$(pgrep -P "$helper_pid")"
+    kill -KILL "$(pgrep -P "$helper_pid" smux-looks)"
     wait_until "the line" grep -q 'the child that searches for them has ended' "$log"
     run dial 127.0.0.1
     assert_success

@@ -1,0 +1,112 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# smuxctl upgrade: a helper that is replaced by the installed one while programs connect all the time.
+
+load lib
+
+setup_file() { start_peer; }
+teardown_file() { stop_all; }
+
+setup() {
+    if direct; then skip "there is no helper without the shim"; fi
+    gateway_port=$(free_port)
+    start_gateway
+    write_smuxshim_conf "127.0.0.1:$peer_port"
+    program=$BATS_TEST_TMPDIR/smux-helper
+    cp "$BUILD/smux-helper" "$program"
+}
+
+teardown() {
+    ctl stop || true
+    stop_all
+    show_logs
+}
+
+# Another file, as a package manager puts it there.
+install_again() { cp "$BUILD/smux-helper" "$program.new" && mv "$program.new" "$program"; }
+
+helper_is() { ctl status --json | jq .pid; }
+
+newcomers() {
+    spawn "$1" "$BUILD/smuxshim" -c "$smuxshim_conf" python3 "$fixtures/newcomers.py" "$1" "$peer_port"
+    connecting+=("$1:$spawned")
+    wait_until "connects of $1" grep -q '^connected' "$BATS_TEST_TMPDIR/$1.log"
+}
+
+newcomers_end() {
+    local each name
+    for each in "${connecting[@]}"; do kill "${each#*:}"; done
+    for each in "${connecting[@]}"; do
+        name=${each%:*}
+        wait_until "the end of $name" grep -q '^done' "$BATS_TEST_TMPDIR/$name.log"
+        run grep -v '^connected\|^done' "$BATS_TEST_TMPDIR/$name.log"
+        assert_output ""
+    done
+}
+
+@test "a helper is replaced again and again, and no connect fails" {
+    local first pid
+    connecting=()
+    spawn helper "$program" -c "$smuxshim_conf" -f
+    wait_until "the helper" ctl status
+    first=$(helper_is)
+    newcomers connects
+    newcomers transfer
+    pid=$first
+    for _ in 1 2 3; do
+        install_again
+        run -0 ctl upgrade
+        assert_output --regexp '^upgraded: pid [0-9]+ serves new connections, [0-9]+ are left to the old helper$'
+        [ "$(helper_is)" != "$pid" ]
+        pid=$(helper_is)
+        echo "$pid TERM" >>"$BATS_TEST_TMPDIR/spawned"
+    done
+    [ -S "$BATS_TEST_TMPDIR/smuxshim-helper.sock" ]
+    alive "$first"
+    newcomers_end
+    wait_until "the end of the first" eval '! alive $first'
+    # The lock has moved, too: another one finds the last.
+    run -0 "$program" -c "$smuxshim_conf" -f
+    assert_output --partial "already running"
+    run -0 ctl stop
+    wait_until "its end" eval '! alive $pid'
+    [ ! -e "$BATS_TEST_TMPDIR/smuxshim-helper.sock" ]
+    [ ! -e "$BATS_TEST_TMPDIR/smuxshim-control.sock" ]
+}
+
+@test "a helper in the background is replaced, and one that is the installed one is not" {
+    "$program" -c "$smuxshim_conf"
+    local first
+    first=$(helper_is)
+    run ctl upgrade
+    assert_failure 1
+    assert_output "smuxctl: nothing to upgrade: the helper that runs is the one that is installed"
+    install_again
+    run -0 ctl upgrade --wait
+    assert_line --partial "upgraded: pid "
+    assert_line "drained"
+    ! alive "$first"
+    [ "$(helper_is)" != "$first" ]
+    run -0 "$BUILD/smuxshim" -c "$smuxshim_conf" curl -s "http://127.0.0.1:$peer_port/" --http0.9 --max-time 5 -o /dev/null
+    # Names that the first has given mean the same.
+    run -0 ctl stop
+    run ctl upgrade
+    assert_failure 1
+    assert_output --partial "no helper answers at"
+}
+
+@test "a new helper that does not start changes nothing" {
+    spawn helper "$program" -c "$smuxshim_conf" -f
+    wait_until "the helper" ctl status
+    local first
+    first=$(helper_is)
+    echo "no-such-key = 1" >>"$smuxshim_conf"
+    install_again
+    run env SMUXSHIM_SOCKET="$BATS_TEST_TMPDIR/smuxshim-helper.sock" "$BUILD/smuxctl" upgrade
+    assert_failure 1
+    assert_output "smuxctl: the new helper has ended before it was ready, or was not in time: its log says why, and this one goes on"
+    sed -i '$d' "$smuxshim_conf"
+    assert_equal "$(helper_is)" "$first"
+    run -0 ctl upgrade
+    [ "$(helper_is)" != "$first" ]
+}
