@@ -17,25 +17,18 @@
 #include "helper/gateway/gateway_config.h"
 
 /* One of these is a value for any key, and not its default. */
-static const char *const values[] = {"3",
-                                     "1",
-                                     "2",
-                                     "7s",
-                                     "9m",
-                                     "no",
-                                     "yes",
-                                     "0640",
-                                     "debug",
-                                     "tcp://192.0.2.1:9",
-                                     "/x/y/z",
-                                     "/x/smuxshim-helper.sock",
-                                     "10.9.0.0/16",
-                                     "fd00:9::/64",
-                                     "somebody",
-                                     "psk:laptop",
-                                     "log",
-                                     "v2",
-                                     "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="};
+static const char *const values[] = {
+    "3",           "1",
+    "2",           "7s",
+    "9m",          "no",
+    "yes",         "0640",
+    "debug",       "tcp://192.0.2.1:9",
+    "/x/y/z",      "/x/smuxshim-helper.sock",
+    "10.9.0.0/16", "fd00:9::/64",
+    "somebody",    "psk:laptop",
+    "log",         "json",
+    "random",      "192.0.2.1",
+    "v2",          "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="};
 
 /* Sets a key to a value different from its present one. */
 static void change(const struct key *keys, const struct key *key, void *section) {
