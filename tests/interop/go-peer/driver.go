@@ -444,11 +444,12 @@ func (d *driver) reverse() (string, error) {
 // kills the other side. How reading and writing ended is the result; the test judges it.
 func (d *driver) carrierLoss() (string, error) {
 	const endless = 1 << 60
-	down, err := d.request("source %d 1", uint64(endless))
+	// In this order: the answer to a second request could wait behind data that is not read yet.
+	up, err := d.request("sink %d", uint64(endless))
 	if err != nil {
 		return "", err
 	}
-	up, err := d.request("sink %d", uint64(endless))
+	down, err := d.request("source %d 1", uint64(endless))
 	if err != nil {
 		return "", err
 	}
