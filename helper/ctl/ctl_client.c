@@ -69,7 +69,10 @@ static char *receive_line(int helper_fd, size_t *len, int *fd) {
 bool ctl_send(int helper_fd, json_t *request) {
     char *text = json_dumps(request, JSON_COMPACT);
     json_decref(request);
-    bool sent = text && send_all(helper_fd, text, strlen(text)) && send_all(helper_fd, "\n", 1);
+    size_t len = text ? strlen(text) : 0;
+    if (text)
+        text[len] = '\n'; /* in place of the terminator: one message, to one read */
+    bool sent = text && send_all(helper_fd, text, len + 1);
     free(text);
     return sent;
 }

@@ -19,7 +19,10 @@ teardown() {
 
 # doctor STATUS ARGUMENT...: runs it, and expects the exit status.
 doctor() {
-    run "-$1" "$BUILD/smuxctl" ${smuxshim_conf:+-c "$smuxshim_conf"} doctor "${@:2}"
+    run "$BUILD/smuxctl" ${smuxshim_conf:+-c "$smuxshim_conf"} doctor "${@:2}"
+    assert_equal "status $status${status:+
+}$output" "status $1${status:+
+}$output"
 }
 
 # finds RESULT CHECK REGEXP [ADVICE]: it has printed this line, and this advice after it.
@@ -144,10 +147,11 @@ finds() {
     finds ok "gateway main" "$carrier://" # asked without it
     stop "$helper_pid"
     spawn old python3 -c '
-import socket, sys
+import os, socket, sys
 s = socket.socket(socket.AF_UNIX)
-s.bind(sys.argv[1])
+s.bind(sys.argv[1] + ".new")
 s.listen()
+os.rename(sys.argv[1] + ".new", sys.argv[1]) # it is there only once it listens
 while True:
     c = s.accept()[0]
     c.recv(1000)

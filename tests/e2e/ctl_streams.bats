@@ -291,7 +291,7 @@ END
     run -2 ctl top --json
     assert_output 'smuxctl: --json: expected with doctor, status, streams, events or names, not with top; see smuxctl --help'
     run -2 ctl streams --wait
-    assert_output 'smuxctl: --wait: expected with drain, not with streams; see smuxctl --help'
+    assert_output 'smuxctl: --wait: expected with drain or upgrade, not with streams; see smuxctl --help'
     run -2 ctl streams 1
     assert_output 'smuxctl: expected no argument after streams; see smuxctl --help'
 }
