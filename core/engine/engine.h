@@ -232,10 +232,10 @@ struct smux_session {
      * [log2(window)]; under SMUX_FULL_STALL in [0] alone, and only those whose windows have grown
      * or should grow. */
     struct list hold[32];
-    uint32_t sharers; /* how many streams these are */
-    uint64_t full_us; /* since when the full budget's holder is watched; 0: nobody is */
-    uint32_t full_id, full_consumed; /* who that is, and what it had consumed then */
+    uint32_t sharers;                /* how many streams these are */
+    uint32_t full_id, full_consumed; /* whose reader is watched, and what it had consumed then */
     uint32_t backlog;
+    uint64_t full_us;      /* since when the full budget's holder is watched; 0: nobody is */
     bool paused;           /* smux_session_pause_reading */
     uint32_t window_limit; /* the present limit of automatic windows */
 
@@ -267,11 +267,11 @@ struct smux_session {
     smux_stream *turn;            /* the stream that is in the middle of its turn, or NULL */
     uint32_t turn_left;      /* how many bytes more than a frame it may still send in this turn */
     uint32_t round_left;     /* turns until each stream in the ring has had one */
-    uint8_t round;           /* counts those rounds */
     uint64_t queued, copied; /* sums over all streams; copied: in buffers of the engine */
     uint64_t chunks;         /* memory taken by those buffers */
     uint32_t *refusals;      /* stream ids; [refusals_head, refusals_tail) are unsent */
     uint32_t refusals_head, refusals_tail, refusals_size;
+    uint8_t round;    /* counts the rounds in which each stream of the ring has a turn */
     bool outstanding; /* between smux_session_output and smux_session_output_done */
     bool hello_waits; /* a RESET or CLOSED waits until hello_until_us */
     uint32_t frames_len;

@@ -109,7 +109,7 @@ everybody_connects() {
     [ "$(ss -Hltn "sport = :$gateway_port" | wc -l)" = 3 ]
     # The port of metrics has moved, too.
     run -0 curl -sf --max-time 5 "http://127.0.0.1:$metrics_port/readyz"
-    published_by() { [ "$(ps -C smux-metrics -o args= | grep -cF -- "-c $gateway_conf")" = "$1" ]; }
+    published_by() { [ "$(pgrep -a -x smux-metrics | grep -cF -- "-c $gateway_conf")" = "$1" ]; }
     wait_until "a single one that publishes" published_by 1
 }
 
@@ -211,7 +211,7 @@ install_instead() {
     wait_until "the reloads" eval '[ "$(grep -c "configuration reloaded" "$log")" = 2 ]'
     stop "$gateway_pid"
     wait_until "their end" grep -q '^ended 0' "$log"
-    ! alive "$first"
+    refute alive "$first"
 }
 
 @test "the first process of a container is not replaced, and says why" {

@@ -85,7 +85,7 @@ newcomers_end() {
     run -0 ctl upgrade --wait
     assert_line --partial "upgraded: pid "
     assert_line "drained"
-    ! alive "$first"
+    refute alive "$first"
     [ "$(helper_is)" != "$first" ]
     run -0 "$BUILD/smuxshim" -c "$smuxshim_conf" curl -s "http://127.0.0.1:$peer_port/" --http0.9 --max-time 5 -o /dev/null
     # Names that the first has given mean the same.
