@@ -12,6 +12,8 @@ setup() {
     route='[route r]\ndestinations = 127.0.0.1:9\n'
 }
 
+teardown() { stop_all; }
+
 # complains WHERE WHAT COMMAND...: the command exits with status 2, prints one line with WHERE and
 # WHAT on stderr, and nothing on stdout.
 complains() {

@@ -119,7 +119,8 @@ class Container:
             raise SystemExit(f"pods.py: {self.name}: runAsNonRoot, and runs as root")
         drop, add = take(self.name, capabilities, "drop", "add")
         assert drop == ["ALL"], drop
-        self.prefix = ["setpriv", f"--reuid={user}", f"--regid={group or 0}", f"--groups={extra}" if extra else "--clear-groups",
+        # Another user's process has lost unshare's --kill-child: it asks for the same once more.
+        self.prefix = ["setpriv", "--pdeathsig", "KILL", f"--reuid={user}", f"--regid={group or 0}", f"--groups={extra}" if extra else "--clear-groups",
                        "--inh-caps=-all", "--bounding-set=" + ",".join(["-all", *(f"+{c.lower()}" for c in add or [])]),
                        *(["--no-new-privs"] if escalate is False else []), "env", "-i",
                        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
