@@ -105,12 +105,19 @@ json_t *ctl_ask(int helper_fd, json_t *request, int *fd) {
     return NULL;
 }
 
-int ctl_simple(const struct ctl_options *options, const char *command) {
+json_t *ctl_ask_helper(const struct ctl_options *options, json_t *request, int *fd) {
     int helper_fd = ctl_connect_helper(options, false);
-    if (helper_fd < 0)
-        return CTL_FAILED;
-    json_t *answer = ctl_ask(helper_fd, json_pack("{s:s}", "command", command), NULL);
-    json_decref(answer);
+    if (helper_fd < 0) {
+        json_decref(request);
+        return NULL;
+    }
+    json_t *answer = ctl_ask(helper_fd, request, fd);
     close(helper_fd);
+    return answer;
+}
+
+int ctl_simple(const struct ctl_options *options, const char *command) {
+    json_t *answer = ctl_ask_helper(options, json_pack("{s:s}", "command", command), NULL);
+    json_decref(answer);
     return answer ? CTL_OK : CTL_FAILED;
 }

@@ -28,6 +28,9 @@ bool ctl_send(int helper_fd, json_t *request);
  * none. *fd as below. */
 json_t *ctl_exchange(int helper_fd, json_t *request, int *fd);
 
+/* ctl_ask over a connection of its own. NULL, after a line on stderr, also if no helper answers. */
+json_t *ctl_ask_helper(const struct ctl_options *options, json_t *request, int *fd);
+
 /* Sends the request (takes the reference) and returns the answer. *fd, unless `fd` is NULL, is set
  * to the descriptor that came with the answer, or -1. Returns NULL, after a line on stderr, if the
  * helper did not answer with "ok": true. */

@@ -134,13 +134,9 @@ int ctl_connect(const struct ctl_options *options, const char *host, const char 
         fprintf(stderr, "smuxctl: \"%s\": expected a port from 1 to 65535\n", port);
         return CTL_USAGE;
     }
-    int helper_fd = ctl_connect_helper(options, false);
-    if (helper_fd < 0)
-        return CTL_FAILED;
-    json_t *answer = ctl_ask(
-        helper_fd,
+    json_t *answer = ctl_ask_helper(
+        options,
         json_pack("{s:s, s:s, s:i}", "command", "connect", "host", host, "port", (int)number), &fd);
-    close(helper_fd);
     if (!answer)
         return CTL_FAILED;
     json_decref(answer);

@@ -80,11 +80,7 @@ int ctl_drain(const struct ctl_options *options) {
 /* ---- upgrade ---- */
 
 static int upgrade(const struct ctl_options *options) {
-    int helper_fd = ctl_connect_helper(options, false);
-    if (helper_fd < 0)
-        return CTL_FAILED;
-    json_t *answer = ctl_ask(helper_fd, json_pack("{s:s}", "command", "upgrade"), NULL);
-    close(helper_fd);
+    json_t *answer = ctl_ask_helper(options, json_pack("{s:s}", "command", "upgrade"), NULL);
     if (!answer)
         return CTL_FAILED;
     printf("upgraded: pid %lld serves new connections, %lld are left to the old helper\n",

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "helper/ctl/ctl_client.h"
 
@@ -108,11 +107,7 @@ static void complete(struct ctl_stream *stream, const struct ctl_sample *before,
 /* ---- Samples ---- */
 
 static json_t *ask(const struct ctl_options *options) {
-    int helper_fd = ctl_connect_helper(options, false);
-    if (helper_fd < 0)
-        return NULL;
-    json_t *status = ctl_ask(helper_fd, json_pack("{s:s}", "command", "status"), NULL);
-    close(helper_fd);
+    json_t *status = ctl_ask_helper(options, json_pack("{s:s}", "command", "status"), NULL);
     if (status)
         json_object_del(status, "ok");
     return status;

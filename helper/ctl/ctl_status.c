@@ -2,7 +2,6 @@
 /* ctl_status.c - smuxctl status and smuxctl names. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "helper/ctl/ctl.h"
 #include "helper/ctl/ctl_client.h"
@@ -181,11 +180,7 @@ static void print_names(const json_t *names) {
 }
 
 int ctl_names(const struct ctl_options *options) {
-    int helper_fd = ctl_connect_helper(options, false);
-    if (helper_fd < 0)
-        return CTL_FAILED;
-    json_t *answer = ctl_ask(helper_fd, json_pack("{s:s}", "command", "names"), NULL);
-    close(helper_fd);
+    json_t *answer = ctl_ask_helper(options, json_pack("{s:s}", "command", "names"), NULL);
     if (!answer)
         return CTL_FAILED;
     if (options->json) {
