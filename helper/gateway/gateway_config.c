@@ -2,7 +2,6 @@
 /* gateway_config.c - see gateway_config.h. */
 #include "helper/gateway/gateway_config.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +10,6 @@
 #include "helper/carrier/carrier_scheme.h"
 #include "helper/carrier/tls_context.h"
 #include "helper/net/file_broker.h"
-#include "helper/net/sockaddr.h"
 
 /* ---- Types of values that only this file has ---- */
 
@@ -209,20 +207,9 @@ bool gateway_config_read(struct gateway_config *config, const char *file,
 
 /* ---- What needs the whole ---- */
 
-static bool is_loopback(const struct config_address *address) {
-    struct sockaddr_storage addr;
-    socklen_t len;
-    if (strcmp(address->host, "localhost") == 0)
-        return true;
-    if (!sockaddr_literal(address, &addr, &len))
-        return false;
-    if (addr.ss_family == AF_INET)
-        return ntohl(((struct sockaddr_in *)&addr)->sin_addr.s_addr) >> 24 == 127;
-    return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&addr)->sin6_addr);
-}
-
 bool gateway_config_is_exposed(const struct config_address *address) {
-    return !carrier_scheme_is_private(address->scheme) && !is_loopback(address);
+    return !carrier_scheme_is_private(address->scheme) && strcmp(address->host, "localhost") != 0 &&
+           config_address_is_exposed(address);
 }
 
 static bool check_address(const struct gateway_config *config, const char *file,
