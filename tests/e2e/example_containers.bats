@@ -7,18 +7,6 @@ load pods
 
 example=$root/examples/containers
 
-setup_file() { prepare_pods; }
-
-setup() {
-    direct && skip "there is no gateway"
-    cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown() {
-    stop_all
-    show_logs
-}
-
 # packages STAGE: what a stage of the Containerfile installs.
 packages() {
     sed ':a; /\\$/ { N; s/\\\n//; ta }' "$example/Containerfile" | awk -v stage="$1" '

@@ -7,18 +7,6 @@ load pods
 
 manifests=$root/examples/kubernetes
 
-setup_file() { prepare_pods; }
-
-setup() {
-    direct && skip "there is no gateway"
-    cd "$BATS_TEST_TMPDIR" || return
-}
-
-teardown() {
-    stop_all
-    show_logs
-}
-
 @test "the API's schemas of Kubernetes 1.29 and later accept the manifests" {
     for version in 1.29 1.37; do
         python3 "$validator/bin/kubernetes-validate" --strict --quiet -k $version "$manifests"/*.yaml

@@ -3,6 +3,7 @@
 # A gateway that is replaced by the installed program (SIGUSR2) while clients connect all the time.
 
 load lib
+load newcomers
 
 setup_file() { start_peer; }
 teardown_file() { stop_all; }
@@ -46,27 +47,6 @@ replaced() {
     kill -USR2 "$gateway_pid"
     wait_until "a successor" has_said "$gateway_pid" "replaced by pid"
     gateway_is "$(sed -n "s/.*smux-gateway.$gateway_pid.*replaced by pid //p" "$log")"
-}
-
-# newcomers NAME COMMAND...: connect all the time; newcomers_end: none has failed.
-newcomers() {
-    local name=$1
-    shift
-    spawn "$name" "$@"
-    connecting+=("$name:$spawned")
-    wait_until "connects of $name" grep -q '^connected' "$BATS_TEST_TMPDIR/$name.log"
-}
-
-newcomers_end() {
-    local each name
-    for each in "${connecting[@]}"; do kill "${each#*:}"; done
-    for each in "${connecting[@]}"; do
-        name=${each%:*}
-        wait_until "the end of $name" grep -q '^done' "$BATS_TEST_TMPDIR/$name.log"
-        run grep -v '^connected\|^done' "$BATS_TEST_TMPDIR/$name.log"
-        assert_output ""
-    done
-    connecting=()
 }
 
 everybody_connects() {

@@ -3,6 +3,7 @@
 # smuxctl upgrade: a helper that is replaced by the installed one while programs connect all the time.
 
 load lib
+load newcomers
 
 setup_file() { start_peer; }
 teardown_file() { stop_all; }
@@ -27,31 +28,15 @@ install_again() { cp "$BUILD/smux-helper" "$program.new" && mv "$program.new" "$
 
 helper_is() { ctl status --json | jq .pid; }
 
-newcomers() {
-    spawn "$1" "$BUILD/smuxshim" -c "$smuxshim_conf" python3 "$fixtures/newcomers.py" "$1" "$peer_port"
-    connecting+=("$1:$spawned")
-    wait_until "connects of $1" grep -q '^connected' "$BATS_TEST_TMPDIR/$1.log"
-}
-
-newcomers_end() {
-    local each name
-    for each in "${connecting[@]}"; do kill "${each#*:}"; done
-    for each in "${connecting[@]}"; do
-        name=${each%:*}
-        wait_until "the end of $name" grep -q '^done' "$BATS_TEST_TMPDIR/$name.log"
-        run grep -v '^connected\|^done' "$BATS_TEST_TMPDIR/$name.log"
-        assert_output ""
-    done
-}
-
 @test "a helper is replaced again and again, and no connect fails" {
-    local first pid
+    local first pid kind
     connecting=()
     spawn helper "$program" -c "$smuxshim_conf" -f
     wait_until "the helper" ctl status
     first=$(helper_is)
-    newcomers connects
-    newcomers transfer
+    for kind in connects transfer; do
+        newcomers "$kind" "$BUILD/smuxshim" -c "$smuxshim_conf" python3 "$fixtures/newcomers.py" "$kind" "$peer_port"
+    done
     pid=$first
     for _ in 1 2 3; do
         install_again

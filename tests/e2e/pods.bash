@@ -9,7 +9,7 @@ load networks
 validator=$BUILD/kubernetes-validate
 export PYTHONPATH=$validator PYTHONDONTWRITEBYTECODE=1
 
-# For setup_file: installs the programs for the containers, and the package. Test files that run at the
+# Installs the programs for the containers, and the package. Test files that run at the
 # same time take turns.
 prepare_pods() { (flock 9 && stage_programs && { [ -d "$validator" ] || fetch_validator; }) 9>"$validator.lock"; }
 
@@ -28,6 +28,18 @@ fetch_validator() {
         sleep $((5 * try))
     done
     return 1
+}
+
+setup_file() { prepare_pods; }
+
+setup() {
+    direct && skip "there is no gateway"
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
+teardown() {
+    stop_all
+    show_logs
 }
 
 # run_pod NAME KIND/NAME MANIFEST: in the network $network, or in that of its name, with $hosts as /etc/hosts.
