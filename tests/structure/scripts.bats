@@ -95,3 +95,31 @@ never_silent() {
     assert_failure
     assert_line --index -1 "0 passed, 20000 failed"
 }
+
+# A bats file of two tests, the second of which fails in the runs of the file that are named.
+unsteady_file() { # RUN...
+    printf '%s\n' "setup_file() { echo >>'$BATS_TEST_TMPDIR/runs'; }" \
+        '@test "steady" { true; }' \
+        "@test \"unsteady\" { ! grep -qw \"\$(wc -l <'$BATS_TEST_TMPDIR/runs')\" <<<\"$*\"; }" \
+        >"$BATS_TEST_TMPDIR/file.bats"
+    printf 'some 60 tests/run/bats "%s"\n' "$BATS_TEST_TMPDIR/file.bats" >"$BATS_TEST_TMPDIR/table"
+    run env BUILD="$BATS_TEST_TMPDIR/build" tests/run/suites "$BATS_TEST_TMPDIR/table"
+}
+
+@test "a test that failed once and passes three times alone has passed, and is named at the end" {
+    unsteady_file 1
+    assert_success
+    assert_line --index -2 --regexp '^some: unsteady: not ok 2 unsteady'
+    assert_line --index -1 "2 passed, 0 failed"
+}
+
+@test "a test that fails again when it runs alone has failed" {
+    local runs
+    for runs in "1 2" "1 4" "1 2 3 4"; do
+        rm -f "$BATS_TEST_TMPDIR/runs"
+        unsteady_file "$runs"
+        assert_failure
+        assert_line --index -2 --regexp '^some: not ok 2 unsteady'
+        assert_line --index -1 "1 passed, 1 failed"
+    done
+}
