@@ -130,6 +130,16 @@ has() {
     done
 }
 
+@test "promtool, Prometheus' own checker, has nothing to say about what either publishes" {
+    local url
+    for url in "$gateway_metrics" "$helper_metrics"; do
+        curl -sS -m 60 "$url/metrics" >"$BATS_TEST_TMPDIR/published"
+        assert grep -q '^# TYPE smuxshim_' "$BATS_TEST_TMPDIR/published"
+        run -0 promtool check metrics <"$BATS_TEST_TMPDIR/published"
+        assert_output ""
+    done
+}
+
 @test "every query of the dashboard names metrics and labels that exist" {
     run -0 metrics dashboard "$root/examples/grafana/smuxshim.json" "$gateway_metrics" "$helper_metrics"
     assert_output ""
