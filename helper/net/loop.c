@@ -93,6 +93,7 @@ int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t
     watch->fd = fd;
     watch->mask = mask;
     watch->turn = loop->turn;
+    watch->epoll_fd = loop->epoll_fd;
     watch->open = true;
     watches++;
     return 0;
@@ -108,25 +109,30 @@ int loop_watch_mask(struct loop *loop, struct loop_watch *watch, uint32_t mask) 
     return 0;
 }
 
-/* Closing takes the fd out of epoll as no other descriptor refers to it. */
-void loop_watch_close(struct loop_watch *watch) {
-    if (!watch->open)
-        return;
-    watch->open = false;
-    watches--;
-    close(watch->fd);
-    watch->fd = -1;
-}
-
-int loop_watch_release(struct loop *loop, struct loop_watch *watch) {
+/* Closing alone takes the fd out of epoll only if no other descriptor refers to the open file: a
+ * successor has the listening sockets, a program may keep the socket that it has handed over, and a
+ * child has everything between its fork and close_from. What remained in epoll would be reported to
+ * memory that has been freed. */
+static int unregister(struct loop_watch *watch) {
     int fd = watch->fd;
     if (!watch->open)
         return -1;
+    epoll_ctl(watch->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
     watch->open = false;
     watches--;
     watch->fd = -1;
-    epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
     return fd;
+}
+
+void loop_watch_close(struct loop_watch *watch) {
+    int fd = unregister(watch);
+    if (fd >= 0)
+        close(fd);
+}
+
+int loop_watch_release(struct loop *loop, struct loop_watch *watch) {
+    (void)loop;
+    return unregister(watch);
 }
 
 int loop_watch_move(struct loop *loop, struct loop_watch *from, struct loop_watch *to,

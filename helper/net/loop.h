@@ -27,6 +27,7 @@ struct loop_watch {
     int fd;        /* valid while `open` */
     uint32_t mask; /* EPOLL flags registered */
     uint32_t turn; /* the turn in which it was added: earlier events are not its own */
+    int epoll_fd;  /* of the loop that watches it, while `open` */
     bool open;
 };
 
@@ -80,7 +81,9 @@ int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t
                    void (*fn)(struct loop_watch *watch, uint32_t events));
 /* Changes the mask; the kernel then repeats what is ready now. */
 int loop_watch_mask(struct loop *loop, struct loop_watch *watch, uint32_t mask);
-/* Closes the fd and cancels its events that are pending in this turn. Harmless when not open. */
+/* Stops watching, closes the fd and cancels its events that are pending in this turn; nothing that
+ * happens later to another descriptor of the same open file (a copy, one that a successor has)
+ * reaches the watch. Harmless when not open. */
 void loop_watch_close(struct loop_watch *watch);
 /* Stops watching without closing. Returns the fd, which is the caller's again, or -1 if the watch
  * is not open. */

@@ -136,6 +136,31 @@ static void a_reused_watch_gets_no_event_of_the_old_descriptor(void **state) {
     close(c[1]);
 }
 
+/* Regression: a gateway that was replaced crashed. Its successor had the listening sockets as well,
+ * so that closing them did not take them out of epoll, and the next connection to one was reported
+ * to memory that had been freed, or had become another watch. */
+static void a_closed_descriptor_of_which_a_copy_is_left_reports_nothing(void **state) {
+    static const uint32_t kinds[] = {EPOLLIN, EPOLLIN | LOOP_LEVEL};
+    struct loop *loop = *state;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        int a[2], b[2];
+        assert_int_equal(pipe(a), 0);
+        assert_int_equal(pipe(b), 0);
+        int copy = dup(a[0]);
+        assert_int_equal(loop_watch_add(loop, &left, a[0], kinds[i], must_not_be_called), 0);
+        loop_watch_close(&left);
+        assert_int_equal(write(a[1], "x", 1), 1);
+        assert_int_equal(loop_watch_add(loop, &left, b[0], EPOLLIN, must_not_be_called), 0);
+        loop_turn(loop, 0);
+        assert_int_equal(write(a[1], "x", 1), 1);
+        loop_turn(loop, 0);
+        loop_watch_close(&left);
+        close(copy);
+        close(a[1]);
+        close(b[1]);
+    }
+}
+
 static void counts(struct loop_watch *watch, uint32_t events) {
     (void)watch;
     (void)events;
@@ -215,6 +240,8 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(a_reused_watch_gets_no_event_of_the_old_descriptor, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_closed_descriptor_of_which_a_copy_is_left_reports_nothing,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(edges_are_reported_once_and_levels_as_long_as_they_last,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(tasks_run_once_a_turn_and_can_be_taken_back, setup,
