@@ -153,7 +153,7 @@ int helper_place_connect(int fd, const char *path, const struct helper_place_cal
         return errno;
     len = helper_abstract_name(&name, path);
     if (calls->connect(fd, &name, len) != 0)
-        return errno == EAGAIN ? EAGAIN : ENOENT;
+        return errno == EAGAIN || errno == EINTR ? errno : ENOENT;
     return is_trusted(fd, NULL, calls) ? 0 : EACCES;
 }
 

@@ -59,8 +59,9 @@ struct helper_place_calls {
 
 /* Connects `fd`, an AF_UNIX socket, to the helper's socket at `path`, or to the one beside it that
  * smuxctl uses. `calls` NULL: libc's. Returns 0 or an errno: ENOENT or ECONNREFUSED if there is no
- * helper; EAGAIN if its backlog is full; EACCES if this user may not use it, or if the listener is
- * neither this user nor root nor the owner of a folder that only its owner can write to. */
+ * helper; EAGAIN if its backlog is full; EINTR if a signal ended the wait for room there, after
+ * which another call goes on; EACCES if this user may not use it, or if the listener is neither
+ * this user nor root nor the owner of a folder that only its owner can write to. */
 int helper_place_connect(int fd, const char *path, const struct helper_place_calls *calls);
 
 /* Whether a helper accepts connections there. Tries it with a socket made by libc. */

@@ -42,7 +42,7 @@
  * stream socket, so that a pinned one does not keep a writer asleep. */
 #define HELPER_OPEN_SNDBUF 212992
 
-#define HELPER_NOTICE_WAIT_MS 1000
+#define HELPER_NOTICE_WAIT_MS 10000
 #define HELPER_NAME_WAIT_MS   5000
 #define HELPER_HOST_NAME_MAX  255 /* bytes, without terminator (RFC 1035, section 2.3.4) */
 #define HELPER_ID_TEXT_LEN    16

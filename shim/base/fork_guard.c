@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
 
 #include "shim/base/libc.h"
 
@@ -18,16 +17,11 @@ static atomic_flag registered = ATOMIC_FLAG_INIT;
 static __thread int own_windows __attribute__((
     tls_model("initial-exec"))); /* of this thread: a signal handler may connect during a connect */
 
-static void wait_step(void) {
-    struct timespec step = {.tv_nsec = WAIT_STEP_NS};
-    real.syscall(SYS_nanosleep, &step, NULL);
-}
-
 static void before_fork(void) {
     int saved = errno;
     atomic_fetch_add(&forks, 1);
     for (int i = 0; atomic_load(&windows) > own_windows && i < WAIT_STEPS_MAX; i++)
-        wait_step();
+        raw_sleep(WAIT_STEP_NS);
     errno = saved;
 }
 
@@ -50,7 +44,7 @@ void fork_guard_open(void) {
         if (atomic_load(&forks) == 0 || own_windows > 0 || i == WAIT_STEPS_MAX)
             break;
         atomic_fetch_sub(&windows, 1);
-        wait_step();
+        raw_sleep(WAIT_STEP_NS);
     }
     own_windows++;
     errno = saved;

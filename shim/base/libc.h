@@ -11,6 +11,7 @@
 #ifndef SHIM_BASE_LIBC_H
 #define SHIM_BASE_LIBC_H
 
+#include <errno.h>
 #include <netdb.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -75,6 +76,13 @@ static inline int raw_dup3(int old_fd, int new_fd, int flags) {
 
 static inline int raw_close(int fd) {
     return (int)real.syscall(SYS_close, fd);
+}
+
+/* Signals do not shorten it. `ns` is below a second. */
+static inline void raw_sleep(long ns) {
+    struct timespec left = {.tv_nsec = ns};
+    while (real.syscall(SYS_nanosleep, &left, &left) < 0 && errno == EINTR)
+        continue;
 }
 
 static inline int raw_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event) {

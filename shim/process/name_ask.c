@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/time.h>
 
 #include "shim/base/libc.h"
 #include "shim/base/shim_log.h"
@@ -22,12 +21,10 @@ static bool is_whole(const char *bytes, size_t len) {
 }
 
 /* Receives the answer, which may come in several pieces. */
-static size_t receive(int fd, char *out, size_t size) {
+static size_t receive(int fd, char *out, size_t size, int64_t until_ms) {
     size_t have = 0;
     while (have < size && !is_whole(out, have)) {
-        long n = real.syscall(SYS_recvfrom, fd, out + have, size - have, 0, NULL, NULL);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = helper_exchange_receive(fd, out + have, size - have, until_ms);
         if (n <= 0)
             break;
         have += (size_t)n;
@@ -42,14 +39,14 @@ static int broken_off(int fd) {
 }
 
 static int exchange(int fd, const struct helper_request *req, const char *host,
-                    struct helper_name_answer *answer, char *name) {
+                    struct helper_name_answer *answer, char *name, int64_t until_ms) {
     struct iovec iov[2] = {{(void *)(uintptr_t)req, sizeof *req},
                            {(void *)(uintptr_t)host, req->name_len}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
     char bytes[sizeof *answer + HELPER_HOST_NAME_MAX + 1];
-    if (raw_sendmsg(fd, &msg, MSG_NOSIGNAL) != (ssize_t)(sizeof *req + req->name_len))
+    if (!helper_exchange_send(fd, &msg, sizeof *req + req->name_len))
         return broken_off(fd);
-    size_t len = receive(fd, bytes, sizeof bytes);
+    size_t len = receive(fd, bytes, sizeof bytes, until_ms);
     return helper_name_answer_check(bytes, len, answer, name) ? answer->err : broken_off(fd);
 }
 
@@ -57,16 +54,13 @@ static int exchange(int fd, const struct helper_request *req, const char *host,
  * its being closed. */
 static int ask_once(const struct settings *settings, const struct helper_request *req,
                     const char *host, struct helper_name_answer *answer, char *name) {
-    struct timeval wait = {.tv_sec = HELPER_NAME_WAIT_MS / 1000,
-                           .tv_usec = HELPER_NAME_WAIT_MS % 1000 * 1000};
+    int64_t until_ms = helper_exchange_until(HELPER_NAME_WAIT_MS);
     int fd = raw_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return errno;
-    raw_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-    raw_setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
-    int err = helper_socket_connect(fd, settings->socket_path);
+    int err = helper_exchange_connect(fd, settings->socket_path, until_ms);
     if (err == 0)
-        err = exchange(fd, req, host, answer, name);
+        err = exchange(fd, req, host, answer, name, until_ms);
     else if (err != ENOENT && err != ECONNREFUSED)
         err = EAGAIN;
     else

@@ -5,8 +5,8 @@
  * The helper assigns a synthetic address to a name that a route matches and this host cannot
  * resolve (core/common/CONTROL.md, "Names"). Nothing is cached here: each call makes one connection
  * to the helper's socket, for a question and an answer, which costs about as much as a failed
- * connect. Each send and receive waits at most HELPER_NAME_WAIT_MS. No lock, no heap; any number of
- * threads may call them at once.
+ * connect. Each waits at most HELPER_NAME_WAIT_MS in all, whatever signals come. No lock, no heap;
+ * any number of threads may call them at once.
  *
  * Both return 0, an errno of struct helper_name_answer, EAGAIN if no helper answers and none can be
  * started, or the errno of a system call that ran out of descriptors or memory.

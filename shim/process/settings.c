@@ -229,13 +229,12 @@ static bool may_mend(const struct loaded *loaded, int step) {
 /* The first read in this process. There are no settings to keep, so it waits for a file that is
  * being written. */
 static struct loaded *begin(void) {
-    struct timespec step = {.tv_nsec = STEP_NS};
     struct loaded *fresh = room();
     if (!fresh)
         return NULL;
     load(fresh);
     for (int i = 0; may_mend(fresh, i); i++) {
-        real.syscall(SYS_nanosleep, &step, NULL);
+        raw_sleep(STEP_NS);
         load(fresh);
     }
     atomic_store(&seen, word_of(&fresh->id));

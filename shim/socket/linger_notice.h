@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /* Tells the helper whether closing connection `fd`, whose outcome has this id, must reset it. Waits
- * at most HELPER_NOTICE_WAIT_MS for the answer; if none comes, the close is an orderly one.
- * Preserves errno. */
+ * at most HELPER_NOTICE_WAIT_MS for the answer, whatever signals come; if none comes, the close is
+ * an orderly one. Preserves errno. */
 void linger_notice_send(int fd, uint64_t id, bool reset);
 
 #endif

@@ -43,6 +43,9 @@ free_port() { "${BASH_SOURCE[0]%/*}/../run/port" "${SMUX_TEST_RUN:-$BATS_RUN_TMP
 
 listening() { ss -Hltn "sport = :$1" | grep -q .; }
 
+# has_waiting SOCKET: a connection waits for being accepted at the unix socket.
+has_waiting() { ss -Hxl | awk -v at="$1" '$5 == at && $3 > 0 { found = 1 } END { exit !found }'; }
+
 alive() { grep -qs '^[0-9]* (.*) [^Z]' "/proc/$1/stat"; }
 
 # spawn NAME COMMAND...: runs COMMAND in the background, with its output in NAME.log and its pid in

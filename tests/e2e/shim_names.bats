@@ -662,3 +662,44 @@ print(status == [0] * 10)"
     alive "$helper_pid"
     assert_equal "$(fetch db.internal)" 127.0.0.2
 }
+
+# asking_program: asks for the address of a name while it gets a signal each millisecond, none of
+# which restarts a call.
+asking_program() {
+    cat <<END
+import signal, socket, sys
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+print('asking', flush=True)
+try:
+    print(socket.getaddrinfo('a.db.internal', $P, socket.AF_INET)[0][4][0], flush=True)
+except socket.gaierror as error:
+    print('again' if error.errno == socket.EAI_AGAIN else error, flush=True)
+signal.setitimer(signal.ITIMER_REAL, 0)
+END
+}
+
+# Regression: each signal began the wait for the helper's answer anew.
+@test "signals do not prolong the wait for a helper that is asked for a name" {
+    asking_program >program.py
+    kill -STOP "$helper_pid"
+    via timeout 60 python3 program.py >answer
+    assert_equal "$(tail -n 1 answer)" again
+}
+
+has_lines() { [ "$(wc -l <"$2")" -ge "$1" ]; }
+
+# Regression: a signal that came while the helper's backlog was full ended the question.
+@test "signals do not end the wait for a helper that is busy when it is asked for a name" {
+    asking_program >program.py
+    stop "$helper_pid"
+    spawn busy python3 "$fixtures/full_helper.py" "$PWD/smuxshim-helper.sock"
+    local busy=$spawned
+    wait_until "a full backlog" grep -q full busy.log
+    spawn asking via python3 program.py
+    wait_until "the question" grep -q asking asking.log
+    sleep 0.3 # some hundred signals
+    kill -USR1 "$busy"
+    wait_until "an answer" has_lines 2 asking.log
+    assert_equal "$(tail -n 1 asking.log)" 198.18.0.7
+}
