@@ -215,21 +215,12 @@ static void on_signal(struct signals *signals, int signo) {
 
 /* ---- Start ---- */
 
-#define LOCK_TRIES    500
-#define LOCK_PAUSE_US 20000
-
 static int already_running(const char *path) {
     fprintf(stderr, "smux-helper: already running at %s\n", path);
     return 0;
 }
 
-/* A socket that was passed to this process answers, too. */
-static bool answers(const struct process *process) {
-    return !process->activated && helper_place_answers(process->path);
-}
-
-/* Takes the lock. Returns -1 to continue, or the exit status. If another helper is just starting,
- * which has the lock but does not listen yet, waits for it. */
+/* Takes the lock. Returns -1 to continue, or the exit status. */
 static int become_the_instance(struct process *process) {
     char why[400];
     if (predecessor_was_found()) {
@@ -240,22 +231,12 @@ static int become_the_instance(struct process *process) {
         fprintf(stderr, "smux-helper: %s\n", why);
         return 1;
     }
-    for (int i = 0; i < LOCK_TRIES; i++) {
-        process->lock_fd = runtime_lock(process->path);
-        /* A running helper may hold another lock file, if its folder was deleted and made again. */
-        if (process->lock_fd >= 0)
-            return answers(process) ? already_running(process->path) : -1;
-        if (process->lock_fd != -EAGAIN) {
-            fprintf(stderr, "smux-helper: lock next to %s: %s\n", process->path,
-                    strerror(-process->lock_fd));
-            return 1;
-        }
-        if (answers(process))
-            return already_running(process->path);
-        usleep(LOCK_PAUSE_US);
-    }
-    fprintf(stderr, "smux-helper: another instance holds the lock next to %s and does not answer\n",
-            process->path);
+    process->lock_fd = runtime_become(process->path, process->activated, why, sizeof why);
+    if (process->lock_fd >= 0)
+        return -1;
+    if (process->lock_fd == -EEXIST)
+        return already_running(process->path);
+    fprintf(stderr, "smux-helper: %s\n", why);
     return 1;
 }
 

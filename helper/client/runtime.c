@@ -4,15 +4,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/common/helper_protocol.h"
+#include "helper/net/loop.h"
 
 #define LOCK_FILE        "smuxshim-helper.lock"
 #define FOLDER_MODE      0711 /* other users may be admitted to the socket in it */
@@ -96,7 +100,16 @@ bool runtime_prepare(const char *path, char *why, size_t size) {
            check_socket(path, why, size);
 }
 
-int runtime_lock(const char *path) {
+/* ---- The lock ---- */
+
+#define BECOME_US 8000000u /* below the ten seconds that a launcher waits */
+#define ANSWER_MS 500
+#define PAUSE_US  20000
+
+enum answer { NOBODY, SILENT, ANSWERS };
+
+/* Returns the lock's descriptor; -EAGAIN if another process has it; or another negative errno. */
+static int take_lock(const char *path) {
     char folder[RUNTIME_PATH_MAX], file[RUNTIME_PATH_MAX + sizeof LOCK_FILE + 1];
     if (!folder_of(path, folder, sizeof folder))
         return -ENAMETOOLONG;
@@ -109,6 +122,57 @@ int runtime_lock(const char *path) {
     int saved = errno;
     close(fd);
     return -saved;
+}
+
+/* A helper closes a connection that ends before a request. The kernel resets those that nobody has
+ * accepted when the last process that listens has ended. */
+static enum answer await_end(int fd, int wait_ms) {
+    struct pollfd pfd = {.fd = fd, .events = POLLIN};
+    char byte;
+    if (shutdown(fd, SHUT_WR) != 0 || poll(&pfd, 1, wait_ms) != 1)
+        return SILENT;
+    return recv(fd, &byte, 1, MSG_DONTWAIT) >= 0 ? ANSWERS : SILENT;
+}
+
+/* Does a helper serve there? That somebody listens says little. */
+static enum answer ask(const char *path, int wait_ms) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int err = fd >= 0 ? helper_place_connect(fd, path, NULL) : errno;
+    enum answer answer = err == 0 ? await_end(fd, wait_ms) : err == EAGAIN ? SILENT : NOBODY;
+    if (fd >= 0)
+        close(fd);
+    return answer;
+}
+
+/* A running helper may hold another lock file, if its folder was deleted and made again: so who has
+ * the lock asks as well. While there is no answer it leaves the lock to others: a service manager
+ * may listen there, and start a helper because it was asked. */
+int runtime_become(const char *path, bool passed, char *why, size_t size) {
+    uint64_t now_us = loop_clock_us(), until_us = now_us + BECOME_US;
+    enum answer answer;
+    int lock;
+    do {
+        int left_ms = (int)((until_us - now_us) / 1000);
+        lock = take_lock(path);
+        if (lock < 0 && lock != -EAGAIN) {
+            snprintf(why, size, "lock next to %s: %s", path, strerror(-lock));
+            return lock;
+        }
+        answer = passed ? NOBODY : ask(path, lock >= 0 ? ANSWER_MS : left_ms);
+        if (lock >= 0 && answer == NOBODY)
+            return lock;
+        if (lock >= 0)
+            close(lock);
+        if (answer == ANSWERS)
+            return -EEXIST;
+        usleep(PAUSE_US);
+        now_us = loop_clock_us();
+    } while (now_us < until_us);
+    if (lock < 0)
+        snprintf(why, size, "another instance holds the lock next to %s and does not answer", path);
+    else
+        snprintf(why, size, "%s: another process listens there and does not answer", path);
+    return -EAGAIN;
 }
 
 /* ---- Background ---- */

@@ -13,10 +13,15 @@
  * it, and that no other user has done so. Otherwise returns false and a text. */
 bool runtime_prepare(const char *path, char *why, size_t size);
 
-/* Takes the lock next to `path`. Returns its descriptor, which must stay open; -EAGAIN if another
- * instance has the lock; or another negative errno. The kernel releases the lock when the process
- * ends, in whatever way. */
-int runtime_lock(const char *path);
+/* Becomes the only helper at `path`: takes the lock next to it. Returns its descriptor, which must
+ * stay open; -EEXIST if another helper serves there; or another negative errno, and a text. The
+ * kernel releases the lock when the last thread of the process has ended, in whatever way.
+ *
+ * Blocks for some seconds while it is open whether there is another: while one is starting, which
+ * has the lock but does not listen yet; and after one was killed, which has lock and sockets until
+ * its last thread has ended. That one does not answer, and then leaves the lock. With `passed` set
+ * the socket there is this process's own, which does not count as another helper's. */
+int runtime_become(const char *path, bool passed, char *why, size_t size);
 
 /* Forks and goes to the background. It does not return in the parent, which waits for
  * runtime_detached or the child's end, and exits with the child's status. In the child it returns

@@ -177,6 +177,27 @@ has_connections() { [ "$(ctl status --json | jq '.streams | length')" -ge "$1" ]
     fetch
 }
 
+# A helper that is stopped has what one that was killed has until its last thread has ended: the lock,
+# and sockets at which nobody accepts. Regression: "already running", although nobody served then.
+@test "a helper that starts while a killed one has not ended takes its place" {
+    kill -STOP "$helper_pid"
+    spawn second "$BUILD/smux-helper" -c "$smuxshim_conf" -f
+    wait_until "the second one to ask" has_waiting "$(dirname "$smuxshim_conf")/smuxshim-helper.sock"
+    kill -KILL "$helper_pid"
+    helper_pid=$spawned
+    wait_until "the second one to serve" helper_answers
+    fetch
+}
+
+@test "a helper does not start beside one that does not answer, and fails" {
+    kill -STOP "$helper_pid"
+    run timeout 60 "$BUILD/smux-helper" -c "$smuxshim_conf" -f
+    kill -CONT "$helper_pid"
+    assert_equal "$status" 1
+    assert_output --regexp '^smux-helper: another instance holds the lock next to .*/smuxshim-helper.sock and does not answer$'
+    fetch
+}
+
 @test "SIGTERM ends the helper with status 0 and removes its socket" {
     fetch
     kill -TERM "$helper_pid"
