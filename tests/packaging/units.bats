@@ -56,23 +56,30 @@ exposure() {
 setup() { public=$(mktemp -d /tmp/smuxshim-units.XXXXXX) && chown nobody "$public"; }
 teardown() { rm -r "$public"; }
 
+# wait_for LOG COMMAND...: until the command succeeds, or the daemon has ended; a minute at most.
+wait_for() {
+    local log=$1 tries=1200
+    shift
+    until "$@" || [ -s "$log.status" ]; do
+        [ $((tries -= 1)) -gt 0 ] || { cat "$log"; return 1; }
+        sleep 0.05
+    done
+}
+
 # starts UNIT PROGRAM ARGUMENT...: as an ordinary user with the unit's system calls, it says that its
 # sandbox is whole, and ends when it is told to. Builds with sanitizers have none.
 starts() {
-    local unit=$1 log=$BATS_TEST_TMPDIR/log tries=200
+    local unit=$1 log
+    log=$(mktemp "$BATS_TEST_TMPDIR/log.XXXXXX") # the one before has left lines in its own
     cp "$stage/usr/bin/$2" "$public"
-    python3 "$BATS_TEST_DIRNAME/system_calls.py" "$units/system/$unit" nobody "$public/$2" "${@:3}" >"$log" 2>&1 3>&- &
-    daemon=$!
-    until grep -q 'sandbox' "$log"; do
-        if ! kill -0 $daemon || [ $((tries -= 1)) = 0 ]; then
-            cat "$log"
-            return 1
-        fi
-        sleep 0.05
-    done
-    kill $daemon
-    wait $daemon || { cat "$log"; return 1; }
+    # By sh, which knows the status of its child for certain, also while bats traps everything.
+    sh -c 'log=$1; shift; "$@" >"$log" 2>&1 & echo $! >"$log.pid"; wait $!; echo $? >"$log.status"' - "$log" \
+        python3 "$BATS_TEST_DIRNAME/system_calls.py" "$units/system/$unit" nobody "$public/$2" "${@:3}" 3>&- &
+    wait_for "$log" grep -q sandbox "$log"
+    kill "$(cat "$log.pid")" || true
+    wait_for "$log" test -s "$log.status"
     cat "$log"
+    [ "$(cat "$log.status")" = 0 ] || return 1
     grep -q 'no sandbox' "$log" || { grep -q 'sandbox: system calls filtered, files restricted' "$log" && ! grep -q warn: "$log"; }
 }
 
