@@ -2,7 +2,8 @@
 # smuxshim: everything is built below $(BUILD).  The folders say what is linked with what:
 #   core/common                 libcommon.a, part of every program and of the preloaded library
 #   core/engine, core/blocking  libsmux.a, libsmux.so
-#   shim/launcher               the launcher; the other folders of shim/ are libsmuxshim.so
+#   shim/launcher, shim/trap    the launcher; the other folders of shim/ are libsmuxshim.so, and
+#                               those below its hooks part of the launcher, too
 #   helper/*                    libhelper.a, shared by smux-helper, smux-gateway and smuxctl
 #   */*.N.scd                   manual pages, each beside its program
 # A file NAME_main.c is the program NAME, with - for _.  Each of
@@ -65,6 +66,9 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 COMMON_DIRS   := core/common
 SMUX_DIRS     := core/engine core/blocking
 SHIM_DIRS     := shim/base shim/process shim/socket shim/hooks
+# What the preloaded library and the trap have in common; the trap is part of the launcher.
+GROUND_DIRS   := shim/base shim/process shim/socket
+TRAP_DIRS     := shim/trap
 LAUNCHER_DIRS := shim/launcher
 HELPER_DIRS   := helper/net helper/metrics helper/carrier helper/relay helper/gateway helper/client helper/ctl
 
@@ -72,6 +76,8 @@ sources = $(foreach dir,$(1),$(sort $(wildcard $(dir)/*.c)))
 COMMON_SRC      := $(call sources,$(COMMON_DIRS))
 SMUX_SRC        := $(call sources,$(SMUX_DIRS))
 SHIM_SRC        := $(call sources,$(SHIM_DIRS))
+GROUND_SRC      := $(filter-out %/version_note.c,$(call sources,$(GROUND_DIRS)))
+TRAP_SRC        := $(call sources,$(TRAP_DIRS))
 LAUNCHER_MAIN_SRC := $(filter %_main.c,$(call sources,$(LAUNCHER_DIRS)))
 LAUNCHER_SRC    := $(filter-out %_main.c,$(call sources,$(LAUNCHER_DIRS)))
 HELPER_MAIN_SRC := $(filter %_main.c,$(call sources,$(HELPER_DIRS)))
@@ -130,7 +136,7 @@ $(BUILD)/obj/fortified/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(cc_) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 $(call fortified,$(COMMON_SRC)) \
-$(call obj,$(SMUX_SRC) $(LAUNCHER_MAIN_SRC) $(LAUNCHER_SRC) $(HELPER_SRC) $(HELPER_MAIN_SRC)): \
+$(call obj,$(SMUX_SRC) $(LAUNCHER_MAIN_SRC) $(LAUNCHER_SRC) $(TRAP_SRC) $(HELPER_SRC) $(HELPER_MAIN_SRC)): \
     CFLAGS_ALL += $(FORTIFY)
 
 $(BUILD)/libsmux.a: $(call obj,$(SMUX_SRC))
@@ -155,8 +161,8 @@ $(call obj,$(LAUNCHER_MAIN_SRC) $(LAUNCHER_SRC)): CFLAGS_ALL += -DSMUXSHIM_LIBDI
 $(BUILD)/obj/shim/base/version_note.o: CFLAGS_ALL += -DSMUXSHIM_VERSION='"$(VERSION)"'
 
 define shim_prog
-$(call progname,$(1)): $(call obj,$(1) $(LAUNCHER_SRC)) $(BUILD)/libcommon.a
-	$$(ld_) $$(LDFLAGS_ALL) -o $$@ $$^
+$(call progname,$(1)): $(call obj,$(1) $(LAUNCHER_SRC) $(TRAP_SRC) $(GROUND_SRC)) $(BUILD)/libcommon.a
+	$$(ld_) $$(LDFLAGS_ALL) -o $$@ $$^ -lpthread
 endef
 $(foreach f,$(LAUNCHER_MAIN_SRC),$(eval $(call shim_prog,$(f))))
 

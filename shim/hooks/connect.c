@@ -5,9 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,13 +18,11 @@
 #include "shim/base/shim_log.h"
 #include "shim/process/autostart.h"
 #include "shim/process/helper_socket.h"
-#include "shim/process/name_cache.h"
-#include "shim/process/settings.h"
 #include "shim/socket/linger_notice.h"
 #include "shim/socket/local_address.h"
-#include "shim/socket/options.h"
 #include "shim/socket/state.h"
 #include "shim/socket/swap.h"
+#include "shim/socket/target.h"
 
 static int fail(int err) {
     errno = err;
@@ -104,33 +100,6 @@ int shim_wait_connected(int fd) {
     return state.kind == SHIM_FOREIGN ? fail(EBADF) : report(fd, &state);
 }
 
-/* A TCP connection that has been reset has the state of a new socket (CLOSE), but every connect
- * except one of AF_UNSPEC fails with EISCONN. A connect of a foreign family finds out without
- * changing anything. */
-static bool is_still_connected(int fd) {
-    struct sockaddr_in6 other = {.sin6_family = AF_UNIX};
-    return raw_connect(fd, &other, sizeof other) < 0 && errno == EISCONN;
-}
-
-/* Is it a TCP socket that has never been connected? Reads the rest of *swap from the kernel. */
-static bool is_fresh_tcp(int fd, struct swap *swap) {
-    enum { CLOSE = 7 }; /* linux: net/tcp_states.h */
-    struct sockaddr_storage local;
-    struct tcp_info info = {0};
-    socklen_t len = offsetof(struct tcp_info, tcpi_rto); /* the state comes first */
-    if (raw_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || info.tcpi_state != CLOSE)
-        return false;
-    const uint8_t agreed = TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE;
-    if (info.tcpi_options & agreed && is_still_connected(fd))
-        return false;
-    len = sizeof local;
-    if (raw_getsockname(fd, &local, &len) != 0 ||
-        !endpoint_from_sockaddr(&swap->local, (struct sockaddr *)&local, len))
-        return false;
-    swap->file_flags = raw_fcntl(fd, F_GETFL, 0);
-    return swap->file_flags >= 0;
-}
-
 static void log_connect(const struct swap *swap, int err) {
     char dest[ENDPOINT_TEXT_SIZE];
     if (shim_log_wanted())
@@ -159,11 +128,6 @@ static int swap_in_patiently(const struct swap *swap, uint32_t timeout_ms) {
         err = swap_in(swap);
     }
     return err;
-}
-
-/* Does the address stand for a host name? Then it must never be connected to directly. */
-static bool is_synthetic(const struct settings *settings, const struct endpoint *dest) {
-    return settings->routes.n_name_rules && name_ranges_hold(&settings->names, dest);
 }
 
 static bool is_no_helper(int err) {
@@ -211,7 +175,7 @@ static int connect_over_route(struct swap *swap, const struct route *route,
         if (err > SWAP_REFUSED)
             return fail(err - SWAP_REFUSED);
         if (is_no_helper(err) && route && route->on_failure == ROUTE_DIRECT &&
-            !is_synthetic(swap->settings, &swap->dest))
+            !target_is_synthetic(swap->settings, &swap->dest))
             return real.connect(swap->fd, addr, len);
         if (err == ENOENT || err == ECONNREFUSED)
             return fail(ENETUNREACH);
@@ -274,111 +238,24 @@ static int connect_again(int fd, const struct shim_state *state, const struct so
     return err ? fail(err) : connect_new(fd, addr, len);
 }
 
-/* Is a connect to swap->dest more than libc's? Finds its name, if one is known (stored in `host`),
- * and its route, which is NULL for a synthetic address whose name this process does not know or no
- * route matches. */
-static bool find_route(struct swap *swap, char host[HELPER_HOST_NAME_MAX + 1],
-                       const struct route **route) {
-    const struct settings *settings = swap->settings;
-    struct endpoint target = swap->dest;
-    bool synthetic = is_synthetic(settings, &swap->dest);
-    if (settings->routes.n_name_rules &&
-        name_cache_find(&swap->dest, host, HELPER_HOST_NAME_MAX + 1))
-        swap->host = host;
-    if (synthetic)
-        target.family = 0;
-    *route = route_list_match(&settings->routes, &target, swap->host);
-    return *route || synthetic || settings->deny;
-}
-
-/* Replaces the unspecified address as the kernel does: by the address that the socket is bound to,
- * or else the loopback address. No system call for other addresses, or for fd < 0, which counts as
- * not bound. */
-static void take_any_as_loopback(int fd, struct endpoint *dest) {
-    struct sockaddr_storage name;
-    struct endpoint local = {0}, inner = endpoint_unmapped(dest);
-    socklen_t len = sizeof name;
-    int saved = errno;
-    if (!endpoint_is_any(&inner))
-        return;
-    if (fd < 0 || raw_getsockname(fd, &name, &len) != 0 ||
-        !endpoint_from_sockaddr(&local, (struct sockaddr *)&name, len))
-        memset(&local, 0, sizeof local);
-    errno = saved;
-    local = endpoint_unmapped(&local);
-    if (inner.family == AF_INET6 && local.family != AF_INET) {
-        dest->addr[15] = 1;
-        return;
+/* connect(2) on a socket that may be the application's own TCP socket. */
+static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
+    struct target target;
+    switch (target_of(&target, fd, addr, len)) {
+    case TARGET_ROUTED:
+        return connect_over_route(&target.swap, target.route, addr, len);
+    case TARGET_DENIED:
+        return fail(EACCES);
+    case TARGET_UNREACHABLE:
+        return fail(EHOSTUNREACH);
+    default:
+        return real.connect(fd, addr, len);
     }
-    bool loopback = inner.family == AF_INET6 || endpoint_is_any(&local);
-    inner.family = AF_INET;
-    memcpy(inner.addr, loopback ? (const uint8_t[4]){127, 0, 0, 1} : local.addr, 4);
-    *dest = endpoint_as_family(&inner, dest->family);
 }
 
 bool shim_connect_is_routed(int fd, const struct sockaddr *addr, socklen_t len) {
-    struct swap swap = {.fd = fd, .settings = settings_get()};
-    char host[HELPER_HOST_NAME_MAX + 1];
-    const struct route *route;
-    if (!swap.settings || len > sizeof(struct sockaddr_storage) || !readable_bytes(addr, len) ||
-        !endpoint_from_sockaddr(&swap.dest, addr, len))
-        return false;
-    take_any_as_loopback(-1, &swap.dest);
-    if (!find_route(&swap, host, &route))
-        return false;
-    int saved = errno;
-    bool can = is_fresh_tcp(fd, &swap) || shim_is_ours(fd);
-    errno = saved;
-    return can;
-}
-
-/* IPV6_V6ONLY forbids v4-mapped destinations; libc's connect then gives the kernel's error. */
-static bool is_refused_by_v6only(int fd, const struct endpoint *dest) {
-    int only = 0;
-    socklen_t len = sizeof only;
-    return endpoint_is_v4_mapped(dest) &&
-           raw_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only;
-}
-
-/* Is the socket bound to a network device, so that a gateway is not where the program wants to go?
- * If it is bound to the loopback device, connects to loopback addresses are routed all the same; so
- * are connects to synthetic addresses, which no device leads to. */
-static bool is_bound_elsewhere(const struct swap *swap) {
-    char device[IFNAMSIZ];
-    struct endpoint dest = endpoint_unmapped(&swap->dest);
-    if (!options_device(swap->fd, device) || is_synthetic(swap->settings, &swap->dest))
-        return false;
-    struct in6_addr in6;
-    memcpy(&in6, dest.addr, sizeof in6);
-    bool loopback = dest.family == AF_INET ? dest.addr[0] == 127 : IN6_IS_ADDR_LOOPBACK(&in6);
-    return !loopback || strcmp(device, "lo") != 0;
-}
-
-/* connect(2) on a socket that may be the application's own TCP socket. */
-static int connect_new(int fd, const struct sockaddr *addr, socklen_t len) {
-    const struct settings *settings = settings_get();
-    struct swap swap = {.fd = fd, .settings = settings};
-    char host[HELPER_HOST_NAME_MAX + 1];
-    if (!settings || !endpoint_from_sockaddr(&swap.dest, addr, len))
-        return real.connect(fd, addr, len);
-    take_any_as_loopback(fd, &swap.dest);
-    const struct route *route;
-    if (!find_route(&swap, host, &route))
-        return real.connect(fd, addr, len);
-    int saved = errno;
-    bool swappable = is_fresh_tcp(fd, &swap) && swap.local.family == swap.dest.family &&
-                     !is_refused_by_v6only(fd, &swap.dest);
-    bool elsewhere = swappable && is_bound_elsewhere(&swap);
-    errno = saved;
-    if (!swappable)
-        return real.connect(fd, addr, len);
-    if (settings->deny)
-        return fail(EACCES);
-    if (elsewhere)
-        return real.connect(fd, addr, len);
-    if (!route && swap.host) /* a route has the name, but not this port */
-        return fail(EHOSTUNREACH);
-    return connect_over_route(&swap, route, addr, len);
+    return len <= sizeof(struct sockaddr_storage) && readable_bytes(addr, len) &&
+           target_is_routed(fd, addr, len);
 }
 
 int shim_connect(int fd, const struct sockaddr *addr, socklen_t len) {

@@ -58,31 +58,6 @@ static struct shim_state state_from(int fd, const struct sockaddr *addr, socklen
     return shim_state_read(fd);
 }
 
-/* Once connect has reported its failure, TCP resets the local address to the bound one, but keeps
- * the port. */
-static struct endpoint local_of_failed(int fd, const struct endpoint *dest) {
-    uint16_t family = options_family(fd);
-    struct endpoint local = local_address_get(fd, family, dest);
-    if (!hint_has(fd, HINT_PENDING)) {
-        struct endpoint bound = local_address_bound(fd, family);
-        bound.port = local.port;
-        local = bound;
-    }
-    return local;
-}
-
-static struct endpoint local_of(int fd, const struct shim_state *state) {
-    const struct helper_outcome *outcome = &state->outcome;
-    const struct endpoint *dest = endpoint_is_any(&outcome->dest) ? NULL : &outcome->dest;
-    if (state->kind == SHIM_CONNECTED)
-        return outcome->local.port && !endpoint_is_any(&outcome->local)
-                   ? outcome->local
-                   : local_address_get(fd, outcome->dest.family, dest);
-    if (state->kind == SHIM_FAILED)
-        return local_of_failed(fd, dest);
-    return local_address_get(fd, options_family(fd), NULL);
-}
-
 static int give_peer(int fd, const struct shim_state *state, struct sockaddr *addr, socklen_t size,
                      socklen_t *len) {
     if (state->kind != SHIM_CONNECTED || shim_is_hung_up(fd))
@@ -92,7 +67,7 @@ static int give_peer(int fd, const struct shim_state *state, struct sockaddr *ad
 
 static int give_own(int fd, const struct shim_state *state, struct sockaddr *addr, socklen_t size,
                     socklen_t *len) {
-    struct endpoint local = local_of(fd, state);
+    struct endpoint local = local_address_of(fd, state, hint_has(fd, HINT_PENDING));
     return give(&local, addr, size, len);
 }
 

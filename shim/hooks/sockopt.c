@@ -113,18 +113,8 @@ int shim_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
     return emulate_get(fd, level, name, value, len, result);
 }
 
-/* Options that the kernel must not apply to a socket of ours as they are. */
-static bool must_ask(int level, int name) {
-    return level == SOL_SOCKET &&
-           (name == SO_SNDBUF || name == SO_RCVBUF || name == SO_LINGER ||
-            name == SO_MAX_PACING_RATE || name == SO_ATTACH_FILTER || name == SO_REUSEPORT ||
-            name == SO_ZEROCOPY || name == SO_DETACH_FILTER || name == SO_LOCK_FILTER ||
-            name == 72 /* SO_BUF_LOCK */ || name == 74 /* SO_TXREHASH */ ||
-            name == 84 /* SO_INQ, of AF_UNIX alone */);
-}
-
 int shim_setsockopt(int fd, int level, int name, const void *value, socklen_t len) {
-    if (hint_has(fd, HINT_OURS) && (is_tcp_level(level) || must_ask(level, name))) {
+    if (hint_has(fd, HINT_OURS) && options_set_differs(level, name)) {
         struct shim_state state = shim_state_read(fd);
         if (state.kind != SHIM_FOREIGN)
             return options_set(fd, &state, level, name, value, len);

@@ -85,4 +85,7 @@ bool launch_start_helper(const struct launch_helper *helper);
  * or colons. */
 bool launch_export_preload(const char *library);
 
+/* Removes it from there. */
+bool launch_remove_preload(const char *library);
+
 #endif

@@ -70,17 +70,18 @@ bool launch_library_is_for(const char *library, bool (*fits)(const char *path, c
     return false;
 }
 
-/* Is it an element of a list separated by colons and blanks, as the loader splits LD_PRELOAD? */
-static bool is_listed(const char *list, const char *library) {
+/* Finds it as an element of a list separated by colons and blanks, as the loader splits LD_PRELOAD.
+ * NULL: it is not there. */
+static const char *find_listed(const char *list, const char *library) {
     static const char separators[] = ": \t\n";
     size_t len = strlen(library);
     for (list += strspn(list, separators); *list; list += strspn(list, separators)) {
         size_t element = strcspn(list, separators);
         if (element == len && memcmp(list, library, len) == 0)
-            return true;
+            return list;
         list += element;
     }
-    return false;
+    return NULL;
 }
 
 bool launch_export_preload(const char *library) {
@@ -89,11 +90,26 @@ bool launch_export_preload(const char *library) {
     /* Ours comes last: a sanitizer's runtime insists on being first, and for an allocator the order
      * does not matter. */
     if (existing && *existing) {
-        if (is_listed(existing, library))
+        if (find_listed(existing, library))
             return true;
         if ((size_t)snprintf(value, sizeof value, "%s:%s", existing, library) >= sizeof value)
             return false;
         library = value;
     }
     return setenv("LD_PRELOAD", library, 1) == 0;
+}
+
+bool launch_remove_preload(const char *library) {
+    const char *existing = getenv("LD_PRELOAD");
+    char value[2 * PATH_MAX];
+    const char *at = existing ? find_listed(existing, library) : NULL;
+    if (!at)
+        return true;
+    const char *after = at + strlen(library);
+    int before = (int)(at - existing);
+    if (after[strspn(after, ": \t\n")] == '\0' && strspn(existing, ": \t\n") == (size_t)before)
+        return unsetenv("LD_PRELOAD") == 0;
+    return (size_t)snprintf(value, sizeof value, "%.*s%s", before, existing, after) <
+               sizeof value &&
+           setenv("LD_PRELOAD", value, 1) == 0;
 }

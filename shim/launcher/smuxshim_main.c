@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * smuxshim_main.c - the launcher: smuxshim [-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM
- * [ARG...]
+ * smuxshim_main.c - the launcher:
+ * smuxshim [-c FILE | -g GATEWAY -r DESTINATIONS] [-m MODE] [-v] PROGRAM [ARG...]
  *
- * Loads the configuration, makes sure that a helper runs, warns if the program cannot be preloaded,
- * and executes it. Exit status: 2 for an error in the command line or configuration; 1 if the
- * library is not found or no helper can be started; 126 and 127, as in a shell, if the program
- * cannot be run.
+ * Loads the configuration, makes sure that a helper runs, warns if the program cannot be preloaded
+ * or puts it under the trap, and executes it. Exit status: 2 for an error in the command line or
+ * configuration; 1 if the library is not found or no helper can be started; 126 and 127, as in a
+ * shell, if the program cannot be run.
  */
 #include <errno.h>
 #include <limits.h>
@@ -19,9 +19,11 @@
 #include "core/common/command_line.h"
 #include "core/common/config.h"
 #include "shim/launcher/launch.h"
+#include "shim/trap/trap.h"
 
 struct options {
     const char *file, *gateway, *routes;
+    const char *mode; /* "preload" or "trap" */
     bool verbose, check;
     char **program;
 };
@@ -34,6 +36,8 @@ static const struct program_option option_table[] = {
     {"routes", 'r', "DESTINATIONS",
      "destinations to route over it: 10.0.0.0/8:5432,*.db.internal:3306",
      offsetof(struct options, routes), NULL},
+    {"mode", 'm', "MODE", "preload a library (the default), or trap system calls: preload, trap",
+     offsetof(struct options, mode), NULL},
     {"check", 0, NULL, "say whether PROGRAM can be preloaded, and run nothing",
      offsetof(struct options, check), NULL},
     {"verbose", 'v', NULL, "say what the launcher does", offsetof(struct options, verbose), NULL},
@@ -42,7 +46,7 @@ static const struct program_option option_table[] = {
 static const struct program smuxshim = {
     .name = "smuxshim",
     .version = SMUXSHIM_VERSION,
-    .synopsis = "[-c FILE | -g GATEWAY -r DESTINATIONS] [-v] PROGRAM [ARGUMENT...]\n"
+    .synopsis = "[-c FILE | -g GATEWAY -r DESTINATIONS] [-m MODE] [-v] PROGRAM [ARGUMENT...]\n"
                 "       smuxshim --check [PROGRAM]",
     .options = option_table,
     .stops = true,
@@ -56,6 +60,9 @@ static int parse_options(struct options *options, int argc, char **argv) {
     options->program = argv + optind;
     if (options->file && (options->gateway || options->routes))
         return program_misused(&smuxshim, "expected either -c, or -g and -r, not both");
+    if (options->mode && strcmp(options->mode, "preload") != 0 &&
+        strcmp(options->mode, "trap") != 0)
+        return program_misused(&smuxshim, "--mode %s: expected preload or trap", options->mode);
     if (!*options->program && !options->check)
         return program_misused(&smuxshim, "expected a PROGRAM to run");
     return -1;
@@ -175,6 +182,36 @@ static bool find_library(char *library, size_t size) {
     return false;
 }
 
+/* ---- The two ways to intercept the program's calls ---- */
+
+/* Returns -1 to go on, else the exit status. */
+static int enter_trap(const struct options *options) {
+    const char *strict = getenv("SMUXSHIM_STRICT");
+    char why[200];
+    enum trap_start start = trap_start(why, sizeof why);
+    if (start == TRAP_STARTED) {
+        if (options->verbose)
+            fprintf(stderr, "smuxshim: a supervisor answers for %s\n", options->program[0]);
+        return -1;
+    }
+    bool refused = start == TRAP_BROKEN || (strict && strcmp(strict, "1") == 0);
+    fprintf(stderr, "smuxshim: %s%s\n", refused ? "" : "warning: connects go direct: ", why);
+    return refused ? 1 : -1;
+}
+
+/* A launcher into which the library is loaded runs itself again without it: the supervisor must see
+ * the kernel's answers. */
+static void shed_library(const char *library, char **argv) {
+    const char *before = getenv("LD_PRELOAD");
+    bool loaded = before && strstr(before, library);
+    if (loaded && launch_remove_preload(library))
+        execv("/proc/self/exe", argv);
+}
+
+static bool is_trap(const struct options *options) {
+    return options->mode && strcmp(options->mode, "trap") == 0;
+}
+
 /* ---- --check: three lines, each "WHAT: ..." (smuxshim(1)) ---- */
 
 static void print_library(const char *library) {
@@ -229,10 +266,13 @@ int main(int argc, char **argv) {
     }
     if (!find_library(library, sizeof library))
         return 1;
-    bool preload = warn_about(options.program[0], library);
-    if (!ensure_helper(&config, &options, socket_path))
+    bool trap = is_trap(&options);
+    if (trap)
+        shed_library(library, argv);
+    bool preload = !trap && warn_about(options.program[0], library);
+    if (!ensure_helper(&config, &options, socket_path) ||
+        !export_environment(&config, &options, socket_path, preload ? library : NULL))
         return 1;
-    return export_environment(&config, &options, socket_path, preload ? library : NULL)
-               ? run(options.program)
-               : 1;
+    status = trap ? enter_trap(&options) : -1;
+    return status >= 0 ? status : run(options.program);
 }

@@ -56,6 +56,12 @@ static bool find_file(char *file, size_t size) {
     if (!dladdr(&now_ms, &library) || !library.dli_fname)
         return false;
     const char *slash = strrchr(library.dli_fname, '/');
+    if (!slash) { /* part of a program that was found in PATH */
+        static char self[PATH_MAX];
+        long n = real.syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", self, sizeof self - 1);
+        library.dli_fname = self;
+        slash = n > 0 ? strrchr(self, '/') : NULL;
+    }
     int len = slash ? (int)(slash - library.dli_fname) : 0;
     for (size_t i = 0; slash && i < sizeof folders / sizeof *folders; i++)
         if ((size_t)snprintf(file, size, "%.*s%s/smux-helper", len, library.dli_fname, folders[i]) <

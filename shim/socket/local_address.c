@@ -111,3 +111,28 @@ struct endpoint local_address_get(int fd, uint16_t family, const struct endpoint
     errno = saved;
     return local;
 }
+
+/* Once connect has reported its failure, TCP resets the local address to the bound one, but keeps
+ * the port. */
+static struct endpoint local_of_failed(int fd, const struct endpoint *dest, bool pending) {
+    uint16_t family = options_family(fd);
+    struct endpoint local = local_address_get(fd, family, dest);
+    if (!pending) {
+        struct endpoint bound = local_address_bound(fd, family);
+        bound.port = local.port;
+        local = bound;
+    }
+    return local;
+}
+
+struct endpoint local_address_of(int fd, const struct shim_state *state, bool pending) {
+    const struct helper_outcome *outcome = &state->outcome;
+    const struct endpoint *dest = endpoint_is_any(&outcome->dest) ? NULL : &outcome->dest;
+    if (state->kind == SHIM_CONNECTED)
+        return outcome->local.port && !endpoint_is_any(&outcome->local)
+                   ? outcome->local
+                   : local_address_get(fd, outcome->dest.family, dest);
+    if (state->kind == SHIM_FAILED)
+        return local_of_failed(fd, dest, pending);
+    return local_address_get(fd, options_family(fd), NULL);
+}

@@ -14,6 +14,7 @@
 #define SHIM_SOCKET_LOCAL_ADDRESS_H
 
 #include "core/common/endpoint.h"
+#include "shim/socket/state.h"
 
 /* Remembers that `fd` has begun to connect to `dest`. Memory only. */
 void local_address_note(int fd, const struct endpoint *dest);
@@ -24,6 +25,10 @@ void local_address_copy(int from, int to);
 /* The local address of `fd` in `family`. `dest`: the destination; NULL: the one noted, if any. 8
  * system calls the first time, fewer if the socket is bound to an address; then 1. */
 struct endpoint local_address_get(int fd, uint16_t family, const struct endpoint *dest);
+
+/* What getsockname says of `fd`, which is ours in `state`. `pending`: connect has not yet told the
+ * program the outcome. */
+struct endpoint local_address_of(int fd, const struct shim_state *state, bool pending);
 
 /* What the program has bound `fd` to, or any:0, in `family`. 1 system call. */
 struct endpoint local_address_bound(int fd, uint16_t family);

@@ -236,6 +236,16 @@ uint16_t options_family(int fd) {
     return field_get(mark_read(fd), MARK_FAMILY6) ? AF_INET6 : AF_INET;
 }
 
+bool options_flag(int fd, uint16_t field) {
+    return field_get(mark_read(fd), field) != 0;
+}
+
+void options_set_flag(int fd, uint16_t field, bool on) {
+    uint64_t mark = mark_read(fd), wanted = field_put(mark, field, on);
+    if (wanted != mark)
+        mark_write(fd, wanted);
+}
+
 /* Each of the first 22 rows, the common options, has a bit; the others share the last bit. */
 #define ROW_BIT_SHARED (1u << 22)
 static uint32_t row_bit(size_t index) {

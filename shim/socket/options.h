@@ -29,6 +29,8 @@
 #define MARK_KEEPCNT             MARK_FIELD(33, 7)
 #define MARK_SYNCNT              MARK_FIELD(40, 7)
 #define MARK_TOS                 MARK_FIELD(47, 8)
+#define MARK_PENDING             MARK_FIELD(55, 1) /* connect has not told the outcome (trap) */
+#define MARK_UNSAID              MARK_FIELD(56, 1) /* connect has not said EINPROGRESS (trap) */
 
 struct option_row {
     int level, name;
@@ -76,6 +78,10 @@ int option_address_put(int fd, enum option_address which, const struct endpoint 
 /* The family of the application's socket; needed while no outcome says it. 1 system call. */
 uint16_t options_family(int fd);
 
+/* One bit of the mark of `fd`, one of ours: MARK_PENDING or MARK_UNSAID. 1 or 2 system calls. */
+bool options_flag(int fd, uint16_t field);
+void options_set_flag(int fd, uint16_t field, bool on);
+
 /* After a successful setsockopt on a socket that is not ours: remembers that the option must be
  * carried over. Memory only. */
 void options_note(int fd, int level, int name);
@@ -103,6 +109,12 @@ int options_get(int fd, const struct shim_state *state, int level, int name, voi
                 socklen_t *len);
 int options_set(int fd, const struct shim_state *state, int level, int name, const void *value,
                 socklen_t len);
+
+/* Would the kernel apply this option to a socket of ours otherwise than to TCP's? */
+bool options_set_differs(int level, int name);
+
+/* The same for what it would read; all of TCP's levels. */
+bool options_get_differs(int level, int name);
 
 /* Answers an ioctl as an unconnected TCP socket of the family of `fd` would: for requests that do
  * not concern the socket itself, such as the addresses of interfaces. 4 system calls. */

@@ -14,7 +14,9 @@
 #include "shim/socket/linger_notice.h"
 #include "shim/socket/options.h"
 
-#define SO_INQ_OF_UNIX 84 /* linux: asm-generic/socket.h */
+/* linux: asm-generic/socket.h */
+#define SO_INQ_OF_UNIX       84
+#define SO_PEERPIDFD_OF_UNIX 77
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
@@ -360,4 +362,48 @@ int options_set(int fd, const struct shim_state *state, int level, int name, con
     if (level == SOL_SOCKET && name != SO_INQ_OF_UNIX)
         return raw_setsockopt(fd, level, name, value, len);
     return set_fresh(fd, level, name, value, len);
+}
+
+static bool is_tcp_level(int level) {
+    return level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6;
+}
+
+bool options_set_differs(int level, int name) {
+    if (level != SOL_SOCKET)
+        return is_tcp_level(level);
+    switch (name) {
+    case SO_SNDBUF:
+    case SO_RCVBUF:
+    case SO_LINGER:
+    case SO_MAX_PACING_RATE:
+    case SO_ATTACH_FILTER:
+    case SO_DETACH_FILTER:
+    case SO_LOCK_FILTER:
+    case SO_REUSEPORT:
+    case SO_ZEROCOPY:
+    case 72: /* SO_BUF_LOCK */
+    case 74: /* SO_TXREHASH */
+    case SO_INQ_OF_UNIX:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool options_get_differs(int level, int name) {
+    if (level != SOL_SOCKET)
+        return is_tcp_level(level);
+    switch (name) {
+    case SO_ERROR:
+    case SO_DOMAIN:
+    case SO_PROTOCOL:
+    case SO_PEERNAME:
+    case SO_PEERCRED:
+    case SO_PEERGROUPS:
+    case SO_PEERPIDFD_OF_UNIX:
+    case SO_GET_FILTER:
+        return true;
+    default:
+        return name != SO_LINGER && options_set_differs(level, name);
+    }
 }

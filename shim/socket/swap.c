@@ -51,7 +51,7 @@ static void fill_request(struct helper_request *req, const struct swap *swap) {
         .kind = HELPER_REQUEST_CONNECT,
         .family = swap->local.family,
         .name_len = (uint16_t)(swap->host ? strlen(swap->host) : 0),
-        .fd = (uint32_t)swap->fd + 1,
+        .fd = (uint32_t)swap->number + 1,
         .dest = swap->dest,
     };
     if (bound) {
@@ -127,17 +127,22 @@ static bool is_same_file(int a, int b) {
            file_a.st_ino == file_b.st_ino;
 }
 
+#define SETTABLE (O_NONBLOCK | O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME)
+
+void swap_file_flags(int new_fd, int file_flags) {
+    if ((file_flags & SETTABLE) != O_NONBLOCK)
+        raw_fcntl(new_fd, F_SETFL, file_flags & SETTABLE);
+}
+
 /* Replaces `fd` by `new_fd`, with the same file status flags, close-on-exec flag and epoll
  * registrations. If `old` is not -1 and `fd` is no longer the file that `old` is a copy of, nothing
  * is replaced and EBADF is returned. */
 static int replace(int fd, int new_fd, int file_flags, int old) {
     struct epoll_moved moved;
     int close_on_exec = raw_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
-    int settable = file_flags & (O_NONBLOCK | O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME);
     if (file_flags & O_ASYNC || hint_has(fd, HINT_OWNER))
         options_carry_owner(fd, new_fd);
-    if (settable != O_NONBLOCK)
-        raw_fcntl(new_fd, F_SETFL, settable);
+    swap_file_flags(new_fd, file_flags);
     int err = epoll_registry_detach(fd, &moved);
     if (err == 0 && old >= 0 && !is_same_file(old, fd))
         err = EBADF;
@@ -146,18 +151,22 @@ static int replace(int fd, int new_fd, int file_flags, int old) {
     /* For the signals of O_ASYNC the kernel has stored the temporary descriptor number; turning the
      * flag off and on stores the right one. */
     if (err == 0 && file_flags & O_ASYNC) {
-        raw_fcntl(fd, F_SETFL, settable & ~O_ASYNC);
-        raw_fcntl(fd, F_SETFL, settable);
+        raw_fcntl(fd, F_SETFL, file_flags & SETTABLE & ~O_ASYNC);
+        raw_fcntl(fd, F_SETFL, file_flags & SETTABLE);
     }
     epoll_registry_attach(fd, &moved);
     return err;
 }
 
-int swap_in(const struct swap *swap) {
+int swap_in_open(const struct swap *swap) {
     struct helper_request req;
     fill_request(&req, swap);
+    return open_pair(swap, &req);
+}
+
+int swap_in(const struct swap *swap) {
     fork_guard_open();
-    int pair = open_pair(swap, &req);
+    int pair = swap_in_open(swap);
     int err = pair < 0 ? -pair : 0;
     if (pair >= 0) {
         err = replace(swap->fd, pair, swap->file_flags, -1);
@@ -238,8 +247,20 @@ static int replace_and_end(int fd, int tcp, int file_flags, int old) {
     return err;
 }
 
+int swap_out_open(int fd, const struct shim_state *state, uint32_t *restored) {
+    int family = options_family(fd);
+    int tcp = raw_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (tcp < 0)
+        return -errno;
+    if (state->kind != SHIM_FAILED)
+        leave_reset(tcp, family);
+    *restored = options_restore(fd, tcp);
+    bind_again(fd, tcp);
+    return tcp;
+}
+
 int swap_out(int fd, const struct shim_state *state) {
-    int file_flags = raw_fcntl(fd, F_GETFL, 0), family = options_family(fd);
+    int file_flags = raw_fcntl(fd, F_GETFL, 0), tcp = -1, err = 0;
     bool failed = state->kind == SHIM_FAILED;
     uint32_t restored = 0;
     if (file_flags < 0)
@@ -247,15 +268,13 @@ int swap_out(int fd, const struct shim_state *state) {
     fork_guard_open();
     int old = failed ? -1 : raw_fcntl(fd, F_DUPFD_CLOEXEC, 0);
     bool closed = !failed && old < 0 && errno == EBADF;
-    int tcp = raw_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int err = tcp < 0 ? errno : 0;
     if (closed || (old >= 0 && !shim_is_ours(old)))
         err = EBADF; /* another thread has just closed or replaced it */
     if (err == 0) {
-        if (!failed)
-            leave_reset(tcp, family);
-        restored = options_restore(fd, tcp);
-        bind_again(fd, tcp);
+        tcp = swap_out_open(fd, state, &restored);
+        err = tcp < 0 ? -tcp : 0;
+    }
+    if (err == 0) {
         if (!failed) /* before a waiting thread wakes up */
             hint_add(fd, HINT_GIVEN_UP);
         err = failed ? replace(fd, tcp, file_flags, -1) : replace_and_end(fd, tcp, file_flags, old);

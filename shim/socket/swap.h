@@ -16,7 +16,8 @@
 #include "shim/socket/state.h"
 
 struct swap {
-    int fd; /* the application's descriptor */
+    int fd;     /* the application's descriptor, or a copy of it */
+    int number; /* that of the application's descriptor */
     const struct settings *settings;
     struct endpoint dest;
     const char *host; /* the name that the program looked up, or NULL */
@@ -33,10 +34,21 @@ struct swap {
  * the errno with which the helper refuses this user. */
 int swap_in(const struct swap *swap);
 
+/* The same without the replacement, which is the caller's: returns the connecting socket (the
+ * request has been sent), or the negative of what swap_in returns. The caller must delay forks. */
+int swap_in_open(const struct swap *swap);
+
 /* Replaces `fd`, one of ours in `state`, by an unconnected TCP socket with the same family, options
  * and bound address, so that it can be connected elsewhere. A connection that has not failed is
  * disconnected as TCP does it: waiting threads wake up, the helper drops it, and the new socket's
  * pending error is ECONNRESET. Returns 0 or an errno. */
 int swap_out(int fd, const struct shim_state *state);
+
+/* The same without the replacement: returns the TCP socket or the negative of an errno. *restored:
+ * see options_restore. The caller must delay forks. */
+int swap_out_open(int fd, const struct shim_state *state, uint32_t *restored);
+
+/* Sets the file status flags of a program's socket on the one that takes its place. */
+void swap_file_flags(int new_fd, int file_flags);
 
 #endif

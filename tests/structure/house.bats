@@ -12,7 +12,8 @@ setup() {
         in_order SMUX_DIRS "" core
         in_order COMMON_DIRS ""
         in_order SHIM_DIRS core/common
-        in_order LAUNCHER_DIRS core/common
+        in_order TRAP_DIRS core/common $(dirs GROUND_DIRS)
+        in_order LAUNCHER_DIRS core/common shim/trap
         in_order HELPER_DIRS core/common core
     } >"$may_include"
 }
