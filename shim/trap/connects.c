@@ -68,7 +68,7 @@ static void close_pair(struct connects *connects, struct waiting *waiting) {
     waiting->pair = -1;
 }
 
-/* The last one takes the place of `waiting`, so that a walk from the end may forget what it visits. */
+/* The last one takes its place, so that a walk from the end may forget what it visits. */
 static void forget(struct connects *connects, struct waiting *waiting) {
     struct waiting *last = connects->waiting[--connects->n];
     close_pair(connects, waiting);
