@@ -78,10 +78,12 @@ static bool read_srv(const struct reader *reader, size_t at, size_t data_len,
     return true;
 }
 
-/* A target that cannot be a host is left out, and so is the root, which says "not available". */
+/* A target that cannot be a host is left out, and so is the root, which says "not available". A dot
+ * at the end is c-ares' for a label that begins with a zero byte, where its text ends. */
 static bool is_usable(const struct dns_srv *record) {
-    return record->port && record->target[0] && strcmp(record->target, ".") != 0 &&
-           helper_host_name_valid(record->target, strlen(record->target));
+    size_t len = strlen(record->target);
+    return record->port && helper_host_name_valid(record->target, len) &&
+           record->target[len - 1] != '.';
 }
 
 int dns_srv_parse(const uint8_t *message, size_t len, struct dns_srv records[DNS_SRV_MAX],
