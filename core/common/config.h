@@ -285,6 +285,9 @@ bool config_addresses_have(const struct config_address *address, unsigned n,
  * config_address. */
 extern const struct key_type key_listener;
 
+/* HOST:PORT, where HOST is a name or an IP address; struct config_address. */
+extern const struct key_type key_destination;
+
 /* Whether these are the same addresses in the same order. */
 bool config_addresses_equal(const struct config_address *a, unsigned n_a,
                             const struct config_address *b, unsigned n_b);

@@ -74,7 +74,7 @@ static bool set_unrouted(const struct key *key, void *section, const char *value
 }
 
 static const struct key_type listen_at = {set_listen, equal_listen};
-static const struct key_type destination_of = {set_destination, equal_destination};
+const struct key_type key_destination = {set_destination, equal_destination};
 static const struct key_type unrouted_by = {set_unrouted, key_equal_bytes};
 
 /* ---- Keys ---- */
@@ -102,7 +102,7 @@ const struct key config_socks_keys[] = {
 
 const struct key config_forward_keys[] = {
     {LISTENER("listen", address, listen_at)},
-    {LISTENER("destination", destination, destination_of)},
+    {LISTENER("destination", destination, key_destination)},
     KEYS_OF_BOTH,
     {0},
 };

@@ -10,6 +10,7 @@
 #include "helper/carrier/carrier_scheme.h"
 #include "helper/carrier/tls_context.h"
 #include "helper/net/file_broker.h"
+#include "helper/net/sockaddr.h"
 
 /* ---- Types of values that only this file has ---- */
 
@@ -50,6 +51,16 @@ static bool set_account(const struct key *key, void *section, const char *value,
     return good || key_expected(key, "a name or an id", value, error);
 }
 
+static bool set_handshake(const struct key *key, void *section, const char *value,
+                          struct ini_error *error) {
+    uint8_t *handshake = key_field(key, section);
+    bool none = strcmp(value, "none") == 0;
+    *handshake = none ? ROUTE_PLAIN : ROUTE_SOCKS5;
+    return none || strcmp(value, "socks5") == 0 ||
+           key_expected(key, "socks5 or none", value, error);
+}
+
+static const struct key_type handshake = {set_handshake, key_equal_bytes};
 static const struct key_type account = {set_account, key_equal_text};
 static const struct key_type addresses = {set_addresses, equal_addresses};
 static const struct key_type version = {set_version, key_equal_bytes};
@@ -84,6 +95,9 @@ static const struct key_type log_file = {set_log_file, key_equal_text};
 const struct key gateway_config_keys[] = {
     {LISTEN("address", address, addresses), .restart = true},
     {LISTEN("allow", allow, key_destinations)},
+    {LISTEN("handshake", handshake, handshake), .by_default = "socks5"},
+    {LISTEN("target", target, key_destination)},
+    {LISTEN("silent-client-delay", silent_client_delay_ms, key_duration), .by_default = "250ms"},
     {LISTEN("accept-proxy", accept_proxy, networks)},
     {LISTEN("proxy-protocol", proxy.version, key_proxy_version)},
     {LISTEN("proxy-protocol-to", proxy.to, key_destinations)},
@@ -205,6 +219,20 @@ bool gateway_config_read(struct gateway_config *config, const char *file,
     return good;
 }
 
+void gateway_config_target(const struct gateway_config *config,
+                           struct socks5_destination *destination) {
+    const struct config_address *target = &config->target;
+    struct sockaddr_storage addr;
+    socklen_t len;
+    destination->address.port = target->port;
+    if (sockaddr_literal(target, &addr, &len)) {
+        endpoint_from_sockaddr(&destination->address, (struct sockaddr *)&addr, len);
+        return;
+    }
+    destination->name_len = (uint8_t)strlen(target->host);
+    memcpy(destination->name, target->host, destination->name_len + 1u);
+}
+
 /* ---- What needs the whole ---- */
 
 bool gateway_config_is_exposed(const struct config_address *address) {
@@ -225,6 +253,16 @@ static bool check_address(const struct gateway_config *config, const char *file,
     return false;
 }
 
+static bool check_target(const struct gateway_config *config, const char *file,
+                         struct config_error *error) {
+    bool plain = config->handshake == ROUTE_PLAIN, given = config->target.host[0] != '\0';
+    if (plain != given)
+        snprintf(error->text, sizeof error->text, "%.180s: %s", file,
+                 plain ? "handshake = none: expected target = HOST:PORT as well"
+                       : "target: expected handshake = none as well");
+    return plain == given;
+}
+
 bool gateway_config_check(const struct gateway_config *config, struct config_error *error) {
     const char *file = config->file[0] ? config->file : "command line";
     if (config->n_addresses == 0) {
@@ -240,6 +278,8 @@ bool gateway_config_check(const struct gateway_config *config, struct config_err
                  "%.180s: proxy-protocol-to: expected proxy-protocol = v1 or v2 as well", file);
         return false;
     }
+    if (!check_target(config, file, error))
+        return false;
     const struct session_limits *session = &config->session;
     if (session->keepalive_interval_ms > 0 &&
         session->keepalive_timeout_ms < session->keepalive_interval_ms) {

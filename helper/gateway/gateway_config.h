@@ -19,6 +19,7 @@
 #include "core/common/routes.h"
 #include "helper/gateway/client_config.h"
 #include "helper/net/networks.h"
+#include "helper/relay/socks5.h"
 
 struct tls_context;
 
@@ -29,6 +30,8 @@ struct gateway_config {
     uint16_t n_addresses;
     struct config_address address[GATEWAY_ADDRESSES_MAX];
     struct route_list allow;       /* no rule: nothing is allowed */
+    uint8_t handshake;             /* enum route_handshake: what each stream begins with */
+    struct config_address target;  /* of all streams, with ROUTE_PLAIN; else no host */
     struct proxy_config proxy;     /* of clients that have none of their own */
     struct networks accept_proxy;  /* whose PROXY headers are required and believed */
     struct client_config *clients; /* none: whoever has a carrier is served */
@@ -46,7 +49,8 @@ struct gateway_config {
     uint8_t sandbox;          /* enum config_sandbox */
     bool of_helper; /* not a gateway to others: the user's own helper, whose host is the user's */
     uint32_t connect_timeout_ms, drain_timeout_ms;
-    uint32_t target_keepalive_ms; /* silence after which a target is probed; 0: never */
+    uint32_t silent_client_delay_ms; /* ROUTE_PLAIN: from a stream's opening to the connect */
+    uint32_t target_keepalive_ms;    /* silence after which a target is probed; 0: never */
     uint32_t
         half_closed_timeout_ms; /* of a silent target whose plain client has said FIN; 0: none */
     uint32_t max_memory;        /* for data in passing, of one worker; 0: reactor_default_memory */
@@ -86,8 +90,12 @@ bool gateway_config_set(struct gateway_config *config, const char *key, const ch
                         struct config_error *error);
 
 /* What can be checked only when all is known: an address is given, nothing listens beyond loopback
- * without TLS unless `insecure`. */
+ * without TLS unless `insecure`, a target is given if and only if clients do not name theirs. */
 bool gateway_config_check(const struct gateway_config *config, struct config_error *error);
+
+/* The target of plain clients, in a zeroed destination. */
+void gateway_config_target(const struct gateway_config *config,
+                           struct socks5_destination *destination);
 
 /* Whether carriers at that address cross a network without TLS. */
 bool gateway_config_is_exposed(const struct config_address *address);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* gateway_target.c - one stream at the gateway: SOCKS5 request, rule check, connection, relay. */
+/* gateway_target.c - one stream at the gateway: SOCKS5 request, if its client is to make one, rule
+ * check, connection, relay. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -9,6 +10,7 @@
 
 #include "core/common/helper_protocol.h"
 #include "helper/gateway/gateway_target.h"
+#include "helper/gateway/target_allow.h"
 #include "helper/net/log.h"
 #include "helper/net/state_table.h"
 
@@ -94,10 +96,13 @@ static void describe(const struct opening *opening, char *out, size_t size) {
         endpoint_text(&destination->address, out, size);
 }
 
-/* The greeting's answer, if still due, and the reply go out as one frame. */
+/* The greeting's answer, if still due, and the reply go out as one frame; a plain client gets
+ * neither. */
 static int answer(struct target *target, int error, const struct endpoint *bound) {
     uint8_t message[SOCKS5_GREETING_ANSWER_LEN + SOCKS5_REPLY_MAX];
     size_t len = 0;
+    if (target->opening->plain)
+        return 0;
     if (!target->opening->greeting_sent) {
         memcpy(message, socks5_greeting_answer, SOCKS5_GREETING_ANSWER_LEN);
         len = SOCKS5_GREETING_ANSWER_LEN;
@@ -130,6 +135,10 @@ static void refuse(struct target *target, int error, const char *why) {
     access_record_failed(target->record, error == SOCKS5_DENIED ? "denied" : "failed", why);
     metrics_flow_refused(&target->flow,
                          error == SOCKS5_DENIED ? REFUSED_DENIED : metrics_refusal_of(error));
+    if (target->opening->plain) {
+        relay_abort(&target->relay, error == SOCKS5_DENIED ? -EACCES : error_for_client(error));
+        return;
+    }
     answer(target, error_for_client(error), NULL);
     relay_hang_up(&target->relay);
 }
@@ -164,14 +173,6 @@ static void on_probes_due(struct loop_timer *timer) {
     const struct target *target = container_of(timer, struct target, probes);
     if (target->relay.watch.open && config_of(target)->target_keepalive_ms)
         set_keep_alive(target->relay.watch.fd, config_of(target)->target_keepalive_ms);
-}
-
-/* What the client may connect to. */
-static const struct route_list *allow_of(const struct target *target) {
-    const struct gateway_client *client = target->session->client;
-    return client && client->config && client->config->allow.n_rules > 0
-               ? &client->config->allow
-               : &config_of(target)->allow;
 }
 
 /* The kernel counts from the last segment received, so setting this after half of the silence is
@@ -249,33 +250,6 @@ static void on_dialled(struct dial *dial, int error, uint32_t events) {
     relay_attach(relay, -1, &relay_end_tcp, events);
 }
 
-/* Loopback, link-local and unspecified addresses (which connect to loopback) and metadata services
- * are the host's own, and so are the addresses of its interfaces. */
-static bool is_own(struct gateway_sessions *sessions, const struct endpoint *address) {
-    const uint8_t *a = address->addr;
-    struct in6_addr in6;
-    if (route_is_machine_service(address))
-        return true;
-    if (address->family == AF_INET && (a[0] == 127 || a[0] == 0))
-        return true;
-    memcpy(&in6, a, sizeof in6);
-    if (address->family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&in6) || IN6_IS_ADDR_LINKLOCAL(&in6) ||
-                                        IN6_IS_ADDR_UNSPECIFIED(&in6)))
-        return true;
-    return own_addresses_have(&sessions->own, address, loop_now_us(sessions->reactor->loop));
-}
-
-/* The host's own addresses can be reached only if a rule lists them, or a network that contains
- * them: neither `*` nor a name is enough, as a name may be in somebody else's zone. */
-static bool is_allowed(const struct target *target, const struct endpoint *address,
-                       const char *name) {
-    const struct route_list *allow = allow_of(target);
-    if (!route_list_match_rule(allow, address, name))
-        return false;
-    return config_of(target)->of_helper || route_list_match_network(allow, address) ||
-           !is_own(target->session->sessions, address);
-}
-
 static uint64_t time_left_us(const struct opening *opening) {
     uint64_t now_us = loop_now_us(opening->target->relay.reactor->loop);
     return opening->deadline_us > now_us ? opening->deadline_us - now_us : 0;
@@ -297,7 +271,7 @@ static void dial_allowed(struct target *target, const struct endpoint *addresses
     for (int i = 0; i < count && dial->count < DIAL_ADDRESSES_MAX; i++) {
         struct endpoint address = endpoint_unmapped(&addresses[i]);
         struct dial_address *to = &dial->addresses[dial->count];
-        if (!is_allowed(target, &address, name))
+        if (!target_allow_has(target->session, &address, name))
             continue;
         to->len = endpoint_to_sockaddr(&address, &to->addr);
         dial->count++;
@@ -323,7 +297,7 @@ static void dial_allowed(struct target *target, const struct endpoint *addresses
  * only that no rule allows them, whatever the name server says. */
 static void refuse_name(struct target *target, int error, const char *why) {
     const struct socks5_destination *destination = &target->opening->socks.destination;
-    bool covered = route_list_name_chance(allow_of(target), destination->name,
+    bool covered = route_list_name_chance(target_allow(target->session), destination->name,
                                           destination->address.port) == ROUTE_NAME_COVERED;
     metrics_flow_refused(&target->flow, covered ? REFUSED_NAME : REFUSED_DENIED);
     refuse(target, covered ? error : SOCKS5_DENIED, why);
@@ -349,7 +323,7 @@ static void look_up(struct target *target) {
     struct opening *opening = target->opening;
     struct gateway_session *session = target->session;
     const struct socks5_destination *destination = &opening->socks.destination;
-    const struct route_list *allow = allow_of(target);
+    const struct route_list *allow = target_allow(target->session);
     if (route_list_name_chance(allow, destination->name, destination->address.port) ==
         ROUTE_NAME_NEVER) {
         refuse(target, SOCKS5_DENIED, "not in the allow list");
@@ -415,10 +389,20 @@ static void bad_request(struct target *target) {
     relay_hang_up(&target->relay);
 }
 
+/* Its client is ready to hear of the target, of which no byte is sent before. */
+static void open_plain(struct target *target) {
+    relay_head_over(&target->relay);
+    open_destination(target);
+}
+
 static size_t on_head(struct relay *relay, const uint8_t *data, size_t len) {
     struct target *target = container_of(relay, struct target, relay);
     struct opening *opening = target->opening;
     size_t taken = 0;
+    if (opening->plain) {
+        open_plain(target);
+        return 0;
+    }
     if (!data) {
         relay_abort(relay, -EPIPE);
         return 0;
@@ -449,6 +433,24 @@ static void on_request_timeout(struct loop_timer *timer) {
               "no SOCKS5 request within 30 s");
     metrics_flow_refused(&target->flow, REFUSED_TIMEOUT);
     relay_abort(&target->relay, -ETIMEDOUT);
+}
+
+static void on_silence(struct loop_timer *timer) {
+    open_plain(container_of(timer, struct opening, timer)->target);
+}
+
+/* A client that sends nothing may be one that the target speaks first to. */
+static void wait_for_client(struct opening *opening) {
+    const struct gateway_config *config = config_of(opening->target);
+    struct loop *loop = opening->target->relay.reactor->loop;
+    uint64_t wait_us = REQUEST_TIMEOUT_US;
+    opening->plain = config->handshake == ROUTE_PLAIN;
+    if (opening->plain) {
+        gateway_config_target(config, &opening->socks.destination);
+        wait_us = config->silent_client_delay_ms * UINT64_C(1000);
+    }
+    loop_timer_set(loop, &opening->timer, loop_now_us(loop) + wait_us,
+                   opening->plain ? on_silence : on_request_timeout);
 }
 
 static void limit_bytes(struct target *target) {
@@ -492,6 +494,5 @@ void gateway_target_accept(struct gateway_session *session, smux_stream *stream)
     relay_bind(&target->relay, session->pump, stream);
     relay_expect_head(&target->relay);
     smux_stream_accept(stream);
-    loop_timer_set(reactor->loop, &opening->timer, loop_now_us(reactor->loop) + REQUEST_TIMEOUT_US,
-                   on_request_timeout);
+    wait_for_client(opening);
 }

@@ -14,7 +14,7 @@
 
 /* The states of a target. The table in gateway_target.c says which may follow which. */
 enum target_state {
-    TARGET_REQUEST,   /* the client has not said yet where to connect */
+    TARGET_REQUEST,   /* the client has not said yet where to connect, or nothing if it need not */
     TARGET_RESOLVING, /* a name is being looked up */
     TARGET_DIALLING,  /* connects are under way */
     TARGET_RELAYING,  /* the connection is established; the relay has states of its own */
@@ -29,10 +29,11 @@ struct opening {
     struct socks5_server socks;
     struct resolver_query query; /* TARGET_RESOLVING */
     struct dial dial;            /* TARGET_DIALLING */
-    struct loop_timer timer;     /* for the request, then for the name */
+    struct loop_timer timer;     /* for the request or a plain client's first byte; for the name */
     uint64_t deadline_us;        /* of the connection, the look-up of the name included */
     struct loop_garbage garbage;
     bool greeting_sent;
+    bool plain; /* the client makes no request: the target is the configuration's */
 };
 
 struct target {

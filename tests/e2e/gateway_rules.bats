@@ -209,3 +209,45 @@ True"
     ctl connect 192.0.2.1 7 <"$BATS_TEST_TMPDIR/data" >"$BATS_TEST_TMPDIR/back"
     cmp "$BATS_TEST_TMPDIR/data" "$BATS_TEST_TMPDIR/back"
 }
+
+# With $allow and $target; the program's destination is another one.
+start_plain_path() {
+    gateway_allow=$1 gateway_conf_lines="handshake = none
+target = $2" start_gateway
+    write_smuxshim_conf '192.0.2.1:7' 'handshake = none'
+    start_helper
+}
+
+ask_target() { ctl connect 192.0.2.1 7 < <(printf 'sum\nhello'); }
+
+@test "a gateway with handshake = none connects all streams to its target, by name or address" {
+    local sum target
+    sum="5 $(printf hello | sha256sum | cut -d' ' -f1)"
+    start_plain_path '127.0.0.0/8:*, [::1]:*' "127.0.0.1:$peer_port"
+    for target in "127.0.0.1:$peer_port" "localhost:$peer_port"; do
+        sed -i "s/^target = .*/target = $target/" "$gateway_conf"
+        : >"$BATS_TEST_TMPDIR/gateway.log"
+        kill -HUP "$gateway_pid"
+        wait_until "the gateway to reload" grep -q 'configuration reloaded' "$BATS_TEST_TMPDIR/gateway.log"
+        run ask_target
+        assert_success
+        assert_output "$sum"
+    done
+}
+
+@test "a gateway with handshake = none connects to its target only if the list has it" {
+    start_plain_path '127.0.0.1:1' "127.0.0.1:$peer_port"
+    run ask_target
+    assert_failure
+    wait_until "the reason" grep -q "connect to 127.0.0.1:$peer_port failed: not in the allow list" \
+        "$BATS_TEST_TMPDIR/gateway.log"
+}
+
+@test "a gateway refuses to start with a target and SOCKS5, or with neither" {
+    printf '[listen]\naddress = tcp://127.0.0.1:1\ntarget = 127.0.0.1:2\n' >"$BATS_TEST_TMPDIR/gateway.conf"
+    run -2 timeout 60 "$BUILD/smux-gateway" -c "$BATS_TEST_TMPDIR/gateway.conf"
+    assert_output --partial "gateway.conf: target: expected handshake = none as well"
+    printf '[listen]\naddress = tcp://127.0.0.1:1\nhandshake = none\n' >"$BATS_TEST_TMPDIR/gateway.conf"
+    run -2 timeout 60 "$BUILD/smux-gateway" -c "$BATS_TEST_TMPDIR/gateway.conf"
+    assert_output --partial "gateway.conf: handshake = none: expected target = HOST:PORT as well"
+}

@@ -65,6 +65,34 @@ static void nothing_is_allowed_unless_listed(void **state) {
     assert_null(route_list_match_rule(&config.allow, &loopback, "localhost"));
 }
 
+static struct socks5_destination target_of(const char *text) {
+    char lines[200];
+    struct config_error error = {""};
+    struct socks5_destination destination = {0};
+    snprintf(lines, sizeof lines, "[listen]\naddress = unix:///x\nhandshake = none\ntarget = %s\n",
+             text);
+    if (!load(lines, &error))
+        fail_msg("%s", error.text);
+    gateway_config_target(&config, &destination);
+    return destination;
+}
+
+static void clients_that_name_no_target_have_that_of_the_file(void **state) {
+    struct socks5_destination destination = target_of("192.0.2.7:22");
+    char text[80];
+    (void)state;
+    assert_int_equal(destination.name_len, 0);
+    assert_string_equal(endpoint_text(&destination.address, text, sizeof text), "192.0.2.7:22");
+    destination = target_of("[2001:db8::1]:23");
+    assert_int_equal(destination.name_len, 0);
+    assert_string_equal(endpoint_text(&destination.address, text, sizeof text), "[2001:db8::1]:23");
+    destination = target_of("db.internal:5432");
+    assert_int_equal(destination.name_len, strlen("db.internal"));
+    assert_string_equal(destination.name, "db.internal");
+    assert_int_equal(destination.address.family, 0);
+    assert_int_equal(destination.address.port, 5432);
+}
+
 static void loopback_and_unix_need_no_tls(void **state) {
     static const char *const good[] = {"tcp://127.0.0.1:1", "tcp://127.9.9.9:1", "tcp://[::1]:1",
                                        "tcp://localhost:1", "unix:///run/x"};
@@ -173,6 +201,17 @@ static const struct {
      "proxy-protocol-to: expected proxy-protocol"},
     {"[client a]\nidentity = uid:1\nproxy-protocol-to = 10.0.0.0/8\n",
      "gateway.conf:1: [client a]: proxy-protocol-to: expected proxy-protocol"},
+    {"[listen]\nhandshake = smux\n",
+     "gateway.conf:2: handshake: expected socks5 or none, not \"smux\""},
+    {"[listen]\ntarget = 10.0.0.1\n", "gateway.conf:2: target: expected HOST:PORT"},
+    {"[listen]\ntarget = tcp://10.0.0.1:1\n", "gateway.conf:2: target: expected HOST:PORT"},
+    {"[listen]\ntarget = 10.0.0.1:0\n", "gateway.conf:2: target: expected HOST:PORT"},
+    {"[listen]\naddress = unix:///x\nhandshake = none\n",
+     "gateway.conf: handshake = none: expected target = HOST:PORT as well"},
+    {"[listen]\naddress = unix:///x\ntarget = 10.0.0.1:1\n",
+     "gateway.conf: target: expected handshake = none as well"},
+    {"[listen]\naddress = unix:///x\nhandshake = socks5\ntarget = 10.0.0.1:1\n",
+     "gateway.conf: target: expected handshake = none as well"},
     {"[client]\n", "gateway.conf:1: unknown section [client], expected [listen] or [client NAME]"},
     {"[client a b]\n", "gateway.conf:1: [client a b]: expected a name of letters, digits"},
     {"[client a]\nidentity = uid:1\n\n[client a]\n",
@@ -219,7 +258,7 @@ static void an_unknown_key_gets_the_list_of_all_that_exist(void **state) {
         last++;
     assert_false(load("[listen]\nan-unknown-key-with-a-name-of-forty-letters = 1\n", &error));
     assert_non_null(strstr(error.text, "an-unknown-key-with-a-name-of-forty-lett"));
-    assert_non_null(strstr(error.text, "expected one of address, allow, accept-proxy, "));
+    assert_non_null(strstr(error.text, "expected one of address, allow, handshake, "));
     assert_string_equal(error.text + strlen(error.text) - strlen(last->name), last->name);
 }
 
@@ -243,6 +282,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_configuration_is_accepted),
         cmocka_unit_test(nothing_is_allowed_unless_listed),
+        cmocka_unit_test(clients_that_name_no_target_have_that_of_the_file),
         cmocka_unit_test(loopback_and_unix_need_no_tls),
         cmocka_unit_test(clients_are_recognized_by_what_they_have_proved),
         cmocka_unit_test(a_peer_with_several_names_is_the_client_of_the_first_known_one),

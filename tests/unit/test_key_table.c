@@ -28,6 +28,7 @@ static const char *const values[] = {
     "somebody",    "psk:laptop",
     "log",         "json",
     "random",      "192.0.2.1",
+    "none",        "db.internal:5432",
     "v2",          "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="};
 
 /* Sets a key to a value different from its present one. */

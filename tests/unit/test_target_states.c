@@ -330,6 +330,17 @@ static void watch_server(struct pump *pump) {
     pump->ops = &subject.server_ops;
 }
 
+/* Clients make no request. Time passes only when it is told to. */
+static void have_target(const char *host) {
+    struct config_error error;
+    char target[40];
+    snprintf(target, sizeof target, "%s:%u", host, subject.port);
+    assert_true(gateway_config_set(&subject.config, "handshake", "none", &error));
+    assert_true(gateway_config_set(&subject.config, "target", target, &error));
+    assert_true(gateway_config_set(&subject.config, "silent-client-delay", "24h", &error));
+}
+
+/* Kinds: 4 plain clients, 2 TLS, 1 greeted already or, of plain clients, to a name. */
 static void begin(unsigned kind) {
     const char *why;
     struct config_error error;
@@ -341,6 +352,8 @@ static void begin(unsigned kind) {
     subject.listener = listen_on(&subject.port);
     assert_int_equal(reactor_init(&world.reactor), 0);
     gateway_config_init(&subject.config);
+    if (kind & 4)
+        have_target(kind & 1 ? "db.internal" : "127.0.0.1");
     snprintf(allow, sizeof allow, "127.0.0.1:%u, 127.0.0.1:1, 127.0.0.2:%u, db.internal:%u",
              subject.port, subject.port, subject.port);
     assert_true(gateway_config_set(&subject.config, "allow", allow, &error));
@@ -351,11 +364,27 @@ static void begin(unsigned kind) {
     watch_server(carrier[1]->user);
     world.client = make_pump(carrier[0], SMUX_CLIENT);
     begin_client();
-    if (kind & 1)
+    if ((kind & 5) == 1)
         greet();
 }
 
+static bool enter_plain(unsigned state) {
+    bool named = subject.target->opening->socks.destination.name_len > 0;
+    if (state >= TARGET_RESOLVING && state <= TARGET_RELAYING &&
+        (state > TARGET_RESOLVING || named))
+        give_one_byte();
+    if (named && (state == TARGET_DIALLING || state == TARGET_RELAYING))
+        name_is_known();
+    if (state == TARGET_RELAYING)
+        subject.target->relay.watch.fn(&subject.target->relay.watch, EPOLLOUT);
+    if (state == TARGET_OVER)
+        target_is_given_up();
+    return subject.target->state == state;
+}
+
 static bool enter(unsigned state) {
+    if (subject.target->opening->plain)
+        return enter_plain(state);
     bool greeted = subject.target->opening->greeting_sent;
     if (state == TARGET_RESOLVING && greeted)
         ask_for_name();
@@ -432,6 +461,81 @@ static void a_wrong_move_ends_its_target_alone(void **unused) {
     passed = true;
 }
 
-#define TESTS(X) X(a_wrong_move_ends_its_target_alone)
+/* ---- Clients that make no request ---- */
 
-STATES_MAIN(4, TARGET_OVER, TESTS)
+static void heard(const char *text) {
+    until(subject.client.len == strlen(text));
+    assert_memory_equal(subject.client.bytes, text, subject.client.len);
+}
+
+static void end_plain(void) {
+    finish();
+    passed = true;
+}
+
+static void a_target_that_speaks_first_is_heard_by_a_silent_client(void **unused) {
+    (void)unused;
+    begin_one(4);
+    some_turns();
+    assert_int_equal(subject.target->state, TARGET_REQUEST); /* no byte may go before that */
+    time_passes();
+    assert_int_equal(subject.target->state, TARGET_DIALLING);
+    while (subject.other < 0)
+        other_speaks();
+    heard("some bytes");
+    end_plain();
+}
+
+static void a_client_that_speaks_need_not_wait_and_loses_no_byte(void **unused) {
+    char back[8] = "";
+    (void)unused;
+    begin_one(4);
+    assert_int_equal(smux_stream_send(subject.relay.stream, "hello", 5), 5);
+    pump_kick(world.client);
+    until(subject.target->state != TARGET_REQUEST);
+    while (subject.other < 0 || recv(subject.other, back, sizeof back, MSG_PEEK) < 5) {
+        other_accepts();
+        turns(1);
+    }
+    assert_int_equal(recv(subject.other, back, sizeof back, 0), 5);
+    assert_string_equal(back, "hello");
+    other_speaks();
+    heard("some bytes");
+    end_plain();
+}
+
+static void a_client_that_only_ends_gets_the_answer(void **unused) {
+    char back[8];
+    (void)unused;
+    begin_one(4);
+    stream_eof();
+    assert_int_equal(subject.target->state, TARGET_DIALLING);
+    while (subject.other < 0 || recv(subject.other, back, sizeof back, 0) != 0) {
+        other_accepts();
+        turns(1);
+    }
+    other_speaks();
+    heard("some bytes");
+    end_plain();
+}
+
+static void what_the_list_lacks_is_refused_without_a_byte(void **unused) {
+    struct config_error error;
+    (void)unused;
+    begin_one(4);
+    assert_true(gateway_config_set(&subject.config, "allow", "192.0.2.1:1", &error));
+    give_one_byte();
+    until(subject.client.ended || subject.client.eof);
+    assert_int_equal(subject.client.len, 0);
+    some_turns();
+    end_plain();
+}
+
+#define TESTS(X)                                                                                   \
+    X(a_wrong_move_ends_its_target_alone)                                                          \
+    X(a_target_that_speaks_first_is_heard_by_a_silent_client)                                      \
+    X(a_client_that_speaks_need_not_wait_and_loses_no_byte)                                        \
+    X(a_client_that_only_ends_gets_the_answer)                                                     \
+    X(what_the_list_lacks_is_refused_without_a_byte)
+
+STATES_MAIN(8, TARGET_OVER, TESTS)

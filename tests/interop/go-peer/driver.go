@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/xtaci/smux"
@@ -22,8 +23,10 @@ type skipped string
 func (s skipped) Error() string { return string(s) }
 
 type driver struct {
-	o       options
-	session *smux.Session
+	o         options
+	session   *smux.Session
+	listening sync.WaitGroup
+	unheard   int64
 }
 
 var scenarios = map[string]func(d *driver) (string, error){
@@ -39,10 +42,11 @@ var scenarios = map[string]func(d *driver) (string, error){
 	"reverse":      (*driver).reverse,
 	"carrier-loss": (*driver).carrierLoss,
 	"frozen":       (*driver).frozen,
+	"spoken-to":    (*driver).spokenTo,
 }
 
-// endsWithCarrier are the scenarios after which nobody is left to talk to.
-var endsWithCarrier = map[string]bool{"carrier-loss": true, "frozen": true}
+// endsWithCarrier are the scenarios after which nobody is left to talk to, or nobody who answers.
+var endsWithCarrier = map[string]bool{"carrier-loss": true, "frozen": true, "spoken-to": true}
 
 // drive runs the scenario, prints its one line and returns the exit status.
 func drive(o options, session *smux.Session) int {
@@ -54,7 +58,7 @@ func drive(o options, session *smux.Session) int {
 		fmt.Printf("FAIL %s not finished after %d s\n", o.run, o.watchdogS)
 		os.Exit(1)
 	})
-	d := &driver{o, session}
+	d := &driver{o: o, session: session}
 	details, err := run(d)
 	if err == nil && !session.IsClosed() && !endsWithCarrier[o.run] {
 		err = d.settle()
@@ -491,4 +495,38 @@ func (d *driver) frozen() (string, error) {
 	fmt.Println("ready")
 	_, err = s.Read(make([]byte, 1))
 	return "read=" + ending(err), nil
+}
+
+// spokenTo opens streams to a server that speaks first: it sends --size bytes of the seed's pattern
+// and ends, while we send nothing.
+func (d *driver) spokenTo() (string, error) {
+	n, size := d.streams(40), uint64(d.size(100000))
+	want, _ := send(io.Discard, size, d.o.seed)
+	for i := 0; i < n; i++ {
+		s, err := d.open()
+		if err != nil {
+			return "", err
+		}
+		d.listening.Add(1)
+		go func(i int) {
+			defer d.listening.Done()
+			defer s.Close()
+			got, err := receive(s, size)
+			if err == nil && got != want {
+				err = fmt.Errorf("received %s, expected %s", got, want)
+			}
+			if err == nil {
+				_, err = s.Read(make([]byte, 1))
+			}
+			if err != io.EOF {
+				fmt.Printf("stream %d: %v\n", i, err)
+				atomic.AddInt64(&d.unheard, 1)
+			}
+		}(i)
+	}
+	d.listening.Wait()
+	if d.unheard > 0 {
+		return "", fmt.Errorf("%d of %d streams did not hear the server", d.unheard, n)
+	}
+	return fmt.Sprintf("streams=%d bytes=%d", n, uint64(n)*size), nil
 }
