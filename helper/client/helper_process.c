@@ -166,7 +166,11 @@ static bool reload(struct helper *helper, char *message, size_t size) {
 
 #define STOP_US 5000000u
 
+/* Whoever stops the helper stops those that it has replaced. At the end of its drain, when it has
+ * no connection left, they keep theirs. */
 static void stop(struct helper *helper) {
+    if (!helper->draining || conns_first(&helper->conns))
+        predecessor_end();
     service_stopping("stopping", STOP_US);
     loop_stop(helper->reactor.loop);
 }

@@ -95,3 +95,58 @@ helper_is() { ctl status --json | jq .pid; }
     run -0 ctl upgrade
     [ "$(helper_is)" != "$first" ]
 }
+
+# holds NAME: a program has a connection, until that ends; $helper_pid is the helper that carries it.
+holds() {
+    helper_pid=$(helper_is)
+    echo "$helper_pid TERM" >>"$BATS_TEST_TMPDIR/spawned"
+    spawn "$1" via python3 -c '
+import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"silent\n")
+print("open", flush=True)
+try:
+    s.recv(1)
+except ConnectionResetError:
+    pass
+print("ended", flush=True)' "$peer_port"
+    wait_until "the connection of $1" grep -q open "$BATS_TEST_TMPDIR/$1.log"
+}
+
+# three_helpers: the third, $third, has replaced two, $first and $second, and each has a connection.
+three_helpers() {
+    "$program" -c "$smuxshim_conf"
+    holds one
+    first=$helper_pid
+    install_again
+    run -0 ctl upgrade
+    holds two
+    second=$helper_pid
+    install_again
+    run -0 ctl upgrade
+    holds three
+    third=$helper_pid
+}
+
+ended() { grep -q ended "$BATS_TEST_TMPDIR/$1.log"; }
+
+@test "who stops a helper stops those that it has replaced, and the connections of all end" {
+    local each first second third
+    three_helpers
+    run -0 ctl stop
+    for each in "$first" "$second" "$third"; do wait_until "the end of helper $each" eval '! alive $each'; done
+    for each in one two three; do wait_until "the end of connection $each" ended $each; done
+}
+
+@test "a helper that drains to its end leaves those that it has replaced their connections" {
+    local each first second third
+    three_helpers
+    run -0 ctl drain
+    kill "$spawned"
+    wait_until "the end of the third helper" eval '! alive $third'
+    wait_until "the end of its session" eval \
+        '[ "$(grep -c "session ended" "$BATS_TEST_TMPDIR/gateway.log")" = 1 ]'
+    for each in "$first" "$second"; do assert alive "$each"; done
+    refute ended one
+    refute ended two
+}
