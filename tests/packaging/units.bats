@@ -95,7 +95,7 @@ starts() {
 }
 
 @test "without the system calls of its sandbox a daemon says so, and works" {
-    sed '/^SystemCallFilter=.*landlock/d' "$units/system/smux-helper.service" >"$units/system/smux-helper-bare.service"
+    sed 's/^SystemCallFilter=.*landlock.*/SystemCallFilter=~landlock_create_ruleset landlock_add_rule landlock_restrict_self/' "$units/system/smux-helper.service" >"$units/system/smux-helper-bare.service"
     export SMUXSHIM_SOCKET=$public/smuxshim-helper.sock
     run starts smux-helper-bare.service smux-helper -f -g unix:///nowhere -r '10.0.0.0/8:*'
     rm "$units/system/smux-helper-bare.service"

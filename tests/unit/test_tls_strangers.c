@@ -202,14 +202,25 @@ static void what_is_announced_behind_a_hello_makes_a_stranger_no_dearer(void **s
     assert_int_equal(scene.failed, 2 * MANY);
 }
 
-/* A hello whose records have a byte each is one all the same. */
+/* Puts bytes of the hello's message into a record of their own. Returns the record's length. */
+static size_t record_of(uint8_t *record, const uint8_t *message, size_t len) {
+    memcpy(record, (uint8_t[]){22, 3, 1, (uint8_t)(len >> 8), (uint8_t)len}, 5);
+    memcpy(record + 5, message, len);
+    return 5 + len;
+}
+
+/* A hello whose records have a byte each is one all the same. With post-quantum keys it would
+ * exceed what is kept of a stranger, 8 KiB with all headers: so the rest behind 1,000 bytes comes
+ * in one record. */
 static void a_hello_in_any_records_and_pieces_is_answered(void **state) {
     uint8_t data[6 * sizeof scene.hello], answer[2];
-    size_t len = 0;
+    size_t len = 0, i = 5;
     int fds[2];
     (void)state;
-    for (size_t i = 5; i < scene.hello_len; i++, len += 6)
-        memcpy(data + len, (uint8_t[]){22, 3, 1, 0, 1, scene.hello[i]}, 6);
+    for (; i < scene.hello_len && i < 1000; i++)
+        len += record_of(data + len, scene.hello + i, 1);
+    if (i < scene.hello_len)
+        len += record_of(data + len, scene.hello + i, scene.hello_len - i);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     scene.fd[0] = fds[1];
     start(&scene.carrier[0], fds[0], scene.context);
