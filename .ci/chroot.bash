@@ -36,18 +36,24 @@ chroot_lay() {
     cp -L /etc/resolv.conf /etc/hosts "$system/etc/"
 }
 
-# chroot_run FOLDER COMMAND...: as in a plain chroot, the root is no mount point. Processes that are
-# left end with their namespace. Variables NAME=VALUE may come before the command.
+# chroot_run FOLDER COMMAND...: in a mount namespace with FOLDER as its root, as in a container.
+# Processes that are left end with their PID namespace. Variables NAME=VALUE may come before the
+# command.
 chroot_run() {
     # shellcheck disable=SC2016 # for the inner shell
     unshare --mount --pid --fork --kill-child bash -ec '
         system=$1
         shift
-        mount -t proc proc "$system/proc"
-        mount --rbind /sys "$system/sys"
-        mount --rbind /dev "$system/dev"
-        mount -t tmpfs -o mode=1777 tmpfs "$system/dev/shm"
-        exec chroot "$system" /usr/bin/env -i HOME=/root USER=root LC_ALL=C.UTF-8 TERM=dumb CI="${CI-}" \
+        mount --bind "$system" "$system"
+        cd "$system"
+        mount -t proc proc proc
+        mount --rbind /sys sys
+        mount --rbind /dev dev
+        mount -t tmpfs -o mode=1777 tmpfs dev/shm
+        mkdir -p mnt/outside
+        pivot_root . mnt/outside
+        umount --lazy /mnt/outside
+        exec /usr/bin/env -i HOME=/root USER=root LC_ALL=C.UTF-8 TERM=dumb CI="${CI-}" \
             PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
     ' - "$@" </dev/null
 }

@@ -30,10 +30,16 @@ provided() { dpkg-query -W -f '${Package}, ${Provides}\n' "$1" | sed 's/ ([^)]*)
         ldd "$BUILD/$program" | awk '$3 ~ /^\// { print $3 }'
     done | sort -u | xargs realpath >libraries
     assert [ "$(wc -l <libraries)" -ge 4 ]
+    # What these packages depend on is installed with them: libz, for example, with libssl of Debian 13.
     while read -r library; do
-        package=$(package_of "$library")
-        provided "$package" || fail "the images lack $package, for $library"
-    done <libraries
+        package_of "$library"
+    done <libraries >needed
+    while read -r package; do
+        provided "$package" && dpkg-query -W -f '${Depends}\n' "$package"
+    done <needed | sed 's/ ([^)]*)//g; s/, */\n/g' >with_them
+    while read -r package; do
+        provided "$package" || grep -qxF "$package" with_them || fail "the images lack $package"
+    done <needed
     # The library that is loaded at run time.
     grep -qx "$(strings "$BUILD/smux-gateway" | sed -n 's/^\(libmicrohttpd\)\.so\.\([0-9]*\)$/\1\2/p' | head -n 1)" run.list
 }

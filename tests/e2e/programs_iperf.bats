@@ -29,7 +29,8 @@ check_report() {
     assert_equal "$streams" "$1"
     assert [ "$sent" -gt 100000000 ]
     assert [ "$received" -gt 100000000 ]
-    assert [ "$received" -le "$sent" ]
+    # iperf3 3.16 and later counts in other threads than send: a block of each may be missing.
+    assert [ "$received" -le $((sent + streams * 131072)) ]
 }
 
 @test "iperf3 sends over eight connections" {
