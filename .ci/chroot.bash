@@ -57,3 +57,34 @@ chroot_run() {
             PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
     ' - "$@" </dev/null
 }
+
+# chroot_boot FOLDER COMMAND...: boots the system by systemd, in namespaces, with a loopback device only,
+# runs the command in it and halts it.
+chroot_boot() {
+    local system=$1 container leader tries=600 status=0
+    shift
+    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --directory "$system" --register=no --keep-unit \
+        --private-network --console=pipe --boot </dev/null >"$system.boot" 2>&1 &
+    container=$!
+    chroot_in() {
+        leader=$(pgrep -P "$container") && nsenter --target "$leader" --mount --uts --ipc --net --pid --cgroup --root --wd \
+            /usr/bin/env -i HOME=/root USER=root LC_ALL=C.UTF-8 TERM=dumb \
+            PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@" </dev/null
+    }
+    chroot_is_up() { [[ $(chroot_in systemctl is-system-running 2>/dev/null) = @(running|degraded) ]]; }
+    until chroot_is_up; do
+        if ! kill -0 "$container" 2>/dev/null || [ $((tries -= 1)) = 0 ]; then
+            cat "$system.boot" >&2
+            echo "the system in $system does not boot" >&2
+            kill "$container" 2>/dev/null
+            return 1
+        fi
+        sleep 0.2
+    done
+    chroot_in "$@" || status=$?
+    # RTMIN+4 is poweroff for systemd, and needs no bus.
+    leader=$(pgrep -P "$container") && kill -s RTMIN+4 "$leader"
+    wait "$container"
+    rm -f "$system.boot"
+    return "$status"
+}
