@@ -8,6 +8,7 @@ load lib
 setup_file() {
     cd "$BATS_FILE_TMPDIR" || return
     cc -static -D_GNU_SOURCE "$fixtures/trapped.c" -o trapped_c
+    cc -static -D_GNU_SOURCE "$fixtures/trapped_waits.c" -o trapped_waits
     export GOCACHE=$BATS_FILE_TMPDIR/cache GOPATH=$BATS_FILE_TMPDIR/path GOFLAGS=-mod=mod GO111MODULE=off
     CGO_ENABLED=0 go build -o trapped_go "$fixtures/trapped.go"
 }
@@ -70,6 +71,58 @@ trapped() {
     run -143 trapped sh -c 'kill -TERM $$'
     run -127 trapped ./nonexisting
     assert_equal "$(echo text | trapped cat)" text
+}
+
+@test "a connect without an outcome ends by a signal, by SO_SNDTIMEO, and at once if it is not blocking" {
+    direct && skip "nothing delays a direct connect"
+    start_peer
+    start_both "127.0.0.1:*"
+    kill -STOP "$gateway_pid"
+    run trapped "$programs/trapped_waits" "$peer_port"
+    kill -CONT "$gateway_pid"
+    assert_output "interrupted: -1 Interrupted system call
+it goes on: 1
+limited: -1 Operation now in progress
+and again: -1 Operation already in progress
+not blocking: -1 Operation now in progress
+nor again: -1 Operation already in progress"
+}
+
+@test "without its supervisor a program's connects fail, and do not hang; other programs are not concerned" {
+    direct && skip "there is no supervisor without the shim"
+    start_peer
+    start_both "127.0.0.1:*"
+    mkfifo gate
+    spawn program trapped sh -c "echo waits; read -r line <gate; exec '$programs/trapped_go' 127.0.0.1:$peer_port"
+    wait_until "the program" grep -q waits program.log
+    wait_until "the supervisor" supervisor_answers
+    kill -KILL "$supervisor"
+    wait_until "the supervisor's end" not_alive "$supervisor"
+    echo go >gate
+    wait_until "the program's end" not_alive "$spawned"
+    run cat program.log
+    assert_line "error: function not implemented"
+    run trapped "$programs/trapped_go" "127.0.0.1:$peer_port"
+    assert_output "from 127.0.0.1 to 127.0.0.1:$peer_port"
+}
+
+# Sets $supervisor.
+supervisor_answers() {
+    supervisor=$(sed -n 's/.*trap: process \([0-9]*\) answers$/\1/p' trap.log)
+    [ -n "$supervisor" ]
+}
+
+not_alive() { ! alive "$1"; }
+
+@test "a program that cannot be put under the trap runs direct with one line, or not at all if strict" {
+    direct && skip "there is no launcher without the shim"
+    start_both "127.0.0.1:*"
+    run trapped "$BUILD/smuxshim" -c "$smuxshim_conf" --mode trap echo runs
+    assert_success
+    assert_line --partial "under another supervisor of system calls already"
+    assert_line runs
+    SMUXSHIM_STRICT=1 run -1 trapped "$BUILD/smuxshim" -c "$smuxshim_conf" --mode trap echo runs
+    refute_line runs
 }
 
 @test "the option's value is checked" {
