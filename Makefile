@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # smuxshim: everything is built below $(BUILD).  The folders say what is linked with what:
 #   core/common                 libcommon.a, part of every program and of the preloaded library
-#   core/engine, core/blocking  libsmux.a, libsmux.so
+#   core/engine, core/blocking, core/kcp  libsmux.a, libsmux.so
 #   shim/launcher, shim/trap    the launcher; the other folders of shim/ are libsmuxshim.so, and
 #                               those below its hooks part of the launcher, too
 #   helper/*                    libhelper.a, shared by smux-helper, smux-gateway and smuxctl
@@ -64,7 +64,7 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 # The folders of each floor, in their order: a file includes headers of its own folder and of those
 # before it (tests/structure/house.bats).
 COMMON_DIRS   := core/common
-SMUX_DIRS     := core/engine core/blocking
+SMUX_DIRS     := core/engine core/blocking core/kcp
 SHIM_DIRS     := shim/base shim/process shim/socket shim/hooks
 # What the preloaded library and the trap have in common; the trap is part of the launcher.
 GROUND_DIRS   := shim/base shim/process shim/socket
@@ -336,7 +336,7 @@ $(BENCH_PATH): $(BUILD)/bench-path/%: $(BUILD)/obj/tests/bench/path/%.o
 D_BIN := $(DESTDIR)$(BINDIR)
 D_LIB := $(DESTDIR)$(LIBDIR)
 D_INC := $(DESTDIR)$(INCLUDEDIR)
-HEADERS := $(addprefix core/,smux.h smux_blocking.h smux_config.h smux_tls.h)
+HEADERS := $(addprefix core/,kcp.h smux.h smux_blocking.h smux_config.h smux_tls.h)
 PC_FILES := $(BUILD)/smux.pc $(BUILD)/smux-tls.pc
 SO_FILE := libsmux.so.$(VERSION)
 # Where scdoc is missing what is installed are the pages that are built already, if there are any.

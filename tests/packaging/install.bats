@@ -17,6 +17,7 @@ setup_file() {
 ./opt/smux/bin/smux-helper
 ./opt/smux/bin/smuxctl
 ./opt/smux/bin/smuxshim
+./opt/smux/include/kcp.h
 ./opt/smux/include/smux.h
 ./opt/smux/include/smux_blocking.h
 ./opt/smux/include/smux_config.h
@@ -154,7 +155,7 @@ talk() {
 
 @test "the headers compile as C99, C11 and C++ without warnings" {
     local header
-    for header in smux.h smux_blocking.h smux_config.h smux_tls.h; do
+    for header in kcp.h smux.h smux_blocking.h smux_config.h smux_tls.h; do
         echo "#include <$header>" >"$BATS_TEST_TMPDIR/use.c"
         for standard in gnu99 c11 gnu11; do
             cc -std=$standard -Wall -Wextra -pedantic -Werror $(pkg-config --cflags smux) \

@@ -36,7 +36,7 @@ in_order() {
     c_files core shim helper | sed 's|/[^/]*$||' | sort -u |
         grep -vxF "$(printf 'core\n'; cut -d' ' -f1 "$may_include")" | expect_empty "folders without a place"
     (cd "$root" && ls core/*.[ch] shim/*.[ch] helper/*.[ch] 2>/dev/null) |
-        grep -vxE 'core/smux(_blocking|_config|_tls)?\.h' | expect_empty "files outside the folders"
+        grep -vxE 'core/(kcp|smux(_blocking|_config|_tls)?)\.h' | expect_empty "files outside the folders"
 }
 
 # A header without code of its own, so that whoever includes it needs nothing else of its folder:
@@ -61,7 +61,7 @@ everywhere='core/common/list.h'
 
 @test "every header is included by its path from the top, in every folder" {
     (cd "$root" && includes {core,shim,helper}/*/*.[ch] core/*.h) |
-        grep -vE ':((core|shim|helper)/[a-z0-9_]+/[a-z0-9_]+\.(h|def)|core/smux(_blocking|_config|_tls)?\.h|smux(_blocking|_config)?\.h)$' |
+        grep -vE ':((core|shim|helper)/[a-z0-9_]+/[a-z0-9_]+\.(h|def)|core/(kcp|smux(_blocking|_config|_tls)?)\.h|smux(_blocking|_config)?\.h)$' |
         expect_empty "not by its path"
 }
 

@@ -44,7 +44,7 @@ engine_objects() {
 }
 
 @test "libsmux.so exports exactly what the public headers declare" {
-    functions core/smux.h core/smux_config.h core/smux_blocking.h >"$BATS_TEST_TMPDIR/declared"
+    functions core/kcp.h core/smux.h core/smux_config.h core/smux_blocking.h >"$BATS_TEST_TMPDIR/declared"
     nm -D --defined-only "$(built libsmux.so)" | awk '$2 == "T" { print $3 }' | sed 's/@.*//' |
         sort -u >"$BATS_TEST_TMPDIR/exported"
     [ -s "$BATS_TEST_TMPDIR/exported" ]
