@@ -19,9 +19,11 @@
 #include "shim/socket/options.h"
 #include "shim/socket/state.h"
 #include "shim/socket/target.h"
+#include "shim/trap/name_stub.h"
 
-#define LOOK_MS  250 /* between looks for calls that have vanished */
-#define RETRY_MS 10  /* between attempts while the helper's backlog is full */
+#define LOOK_MS          250 /* between looks for calls that have vanished */
+#define NAME_SERVER_PORT 53
+#define RETRY_MS         10 /* between attempts while the helper's backlog is full */
 
 enum waiting_for {
     FOR_OUTCOME, /* of `pair` */
@@ -259,6 +261,16 @@ static void connect_over_route(struct connects *connects, struct waiting *waitin
     close(pair);
 }
 
+/* Is a program with routes by host name about to ask a name server? */
+static bool is_for_name_server(const struct target *target, int copy) {
+    const struct settings *settings = target->swap.settings;
+    int type = 0;
+    socklen_t len = sizeof type;
+    return settings && settings->routes.n_name_rules &&
+           target->swap.dest.port == NAME_SERVER_PORT &&
+           getsockopt(copy, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_DGRAM;
+}
+
 static void connect_to(struct connects *connects, struct waiting *waiting, int *copy,
                        const struct sockaddr *addr, socklen_t len) {
     struct target target;
@@ -270,6 +282,8 @@ static void connect_to(struct connects *connects, struct waiting *waiting, int *
         end(connects, waiting, -EACCES);
     else if (way == TARGET_UNREACHABLE)
         end(connects, waiting, -EHOSTUNREACH);
+    else if (is_for_name_server(&target, *copy) && name_stub_connect(*copy, addr, len) == 0)
+        end(connects, waiting, 0);
     else
         let_go(connects, waiting);
 }

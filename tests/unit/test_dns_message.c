@@ -65,7 +65,8 @@ static void what_is_no_query_of_one_name_is_refused(void **state) {
     }
 }
 
-/* Pointers that lead to each other, one to a name behind the question, and a name that unfolds to more than a host name. */
+/* Pointers that lead to each other, one to a name behind the question, and a name that is longer
+ * than a host name. */
 static void names_that_lie_are_refused(void **state) {
     uint8_t message[1024] = {0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 14, 0xc0, 12, 0, 1, 0, 1};
     struct dns_question question;

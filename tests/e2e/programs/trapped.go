@@ -4,6 +4,7 @@
 // how its connects end.
 //
 //	trapped URL COUNT   COUNT requests at once, each on a connection of its own
+//	trapped get URL     one request: what the server answers
 //	trapped ADDRESS     one connect: its two addresses, or its error
 package main
 
@@ -19,14 +20,14 @@ import (
 	"syscall"
 )
 
-func fetch(url string) error {
+func fetch(url string, to io.Writer) error {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get(url)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
-	_, err = io.Copy(io.Discard, answer.Body)
+	_, err = io.Copy(to, answer.Body)
 	return err
 }
 
@@ -37,7 +38,7 @@ func many(url string, count int) {
 		group.Add(1)
 		go func(i int) {
 			defer group.Done()
-			failures[i] = fetch(url)
+			failures[i] = fetch(url, io.Discard)
 		}(i)
 	}
 	group.Wait()
@@ -71,6 +72,12 @@ func one(address string) {
 func main() {
 	if len(os.Args) == 2 {
 		one(os.Args[1])
+		return
+	}
+	if os.Args[1] == "get" {
+		if err := fetch(os.Args[2], os.Stdout); err != nil {
+			fmt.Println(err)
+		}
 		return
 	}
 	count, _ := strconv.Atoi(os.Args[2])
