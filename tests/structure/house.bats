@@ -12,6 +12,7 @@ setup() {
         in_order SMUX_DIRS "" core
         in_order COMMON_DIRS ""
         in_order SHIM_DIRS core/common
+        # shellcheck disable=SC2046 # several folders
         in_order TRAP_DIRS core/common $(dirs GROUND_DIRS)
         in_order LAUNCHER_DIRS core/common shim/trap
         in_order HELPER_DIRS core/common core
