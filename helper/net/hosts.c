@@ -131,3 +131,48 @@ int hosts_find(const struct hosts *hosts, const char *name, struct endpoint *add
     }
     return count == 0 && is_localhost(name, name_len) ? loopback(addresses, max) : count;
 }
+
+/* ---- The order ---- */
+
+static bool is_word(const char *word, size_t len, const char *expected) {
+    return len == strlen(expected) && strncasecmp(word, expected, len) == 0;
+}
+
+static void take_word(struct hosts_order *order, const char *word, size_t len) {
+    static const char *const servers[] = {"dns", "resolve", "resolv", "bind"};
+    if (is_word(word, len, "files")) {
+        order->files_first |= !order->servers;
+        order->files = true;
+    }
+    for (size_t i = 0; i < sizeof servers / sizeof *servers; i++)
+        order->servers |= is_word(word, len, servers[i]);
+}
+
+static void take_line(struct hosts_order *order, const char *at, const char *end) {
+    size_t len;
+    const char *comment = memchr(at, '#', (size_t)(end - at));
+    end = comment ? comment : end;
+    const char *word = next_word(&at, end, &len);
+    if (!word || len < 6 || strncasecmp(word, "hosts:", 6) != 0)
+        return;
+    at = word + 6;
+    while ((word = next_word(&at, end, &len)))
+        take_word(order, word, len);
+}
+
+struct hosts_order hosts_order_read(const char *path) {
+    struct hosts_order order = {0};
+    struct hosts file = {0};
+    hosts_update(&file, path);
+    const char *at = file.text, *end = at ? at + file.len : NULL;
+    while (at < end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const char *line_end = newline ? newline : end;
+        take_line(&order, at, line_end);
+        at = line_end + 1;
+    }
+    hosts_fini(&file);
+    if (!order.files && !order.servers)
+        order = (struct hosts_order){.files = true, .servers = true, .files_first = true};
+    return order;
+}

@@ -36,4 +36,18 @@ void hosts_fini(struct hosts *hosts);
  * does not have the name. Returns how many there are. */
 int hosts_find(const struct hosts *hosts, const char *name, struct endpoint *addresses, int max);
 
+#define NSSWITCH_FILE "/etc/nsswitch.conf"
+
+/* Where the machine looks host names up. */
+struct hosts_order {
+    bool files;       /* in /etc/hosts */
+    bool servers;     /* at name servers */
+    bool files_first; /* if both: in /etc/hosts first */
+};
+
+/* Reads the line "hosts:" of nsswitch.conf: its words files, and dns, resolve, resolv or bind.
+ * Other words, and what to do between two of them, are ignored. Without the file, or any of these
+ * words, it is files and then name servers. */
+struct hosts_order hosts_order_read(const char *path);
+
 #endif

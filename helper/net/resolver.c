@@ -143,19 +143,14 @@ static int make_absolute(struct ares_options *options) {
 }
 
 /* Reads /etc/hosts in place of the library, before or behind the name servers as nsswitch.conf
- * says: opens the channel again, for name servers only. */
+ * says: opens the channel again, for name servers only. (Since c-ares 1.20 a channel does not tell
+ * what it has read there.) If that file wants no name servers, the channel stays as it is: the
+ * library then finds no /etc/hosts, and has nothing else to ask. */
 static int take_hosts(struct resolver *resolver, struct ares_options *options, int mask) {
-    struct ares_options found;
-    int found_mask;
-    int status = ares_save_options(resolver->channel, &found, &found_mask);
-    if (status != ARES_SUCCESS)
-        return status;
-    const char *files = found.lookups ? strchr(found.lookups, 'f') : NULL;
-    const char *servers = found.lookups ? strchr(found.lookups, 'b') : NULL;
-    resolver->hosts_first = files && (!servers || files < servers);
-    resolver->hosts_last = files && !resolver->hosts_first;
-    ares_destroy_options(&found);
-    if (!files || !servers)
+    struct hosts_order order = hosts_order_read(NSSWITCH_FILE);
+    resolver->hosts_first = order.files && (order.files_first || !order.servers);
+    resolver->hosts_last = order.files && !resolver->hosts_first;
+    if (!order.files || !order.servers)
         return ARES_SUCCESS;
     char only_servers[] = "b";
     options->lookups = only_servers;

@@ -129,12 +129,36 @@ static void a_change_counts_at_the_next_look(void **state) {
     hosts_fini(&hosts);
 }
 
+/* The order of a file with this text: "f" files, "b" name servers. */
+static const char *order_of(const char *text) {
+    replace(text);
+    struct hosts_order order = hosts_order_read(path);
+    if (!order.files || !order.servers)
+        return order.files ? "f" : "b";
+    return order.files_first ? "fb" : "bf";
+}
+
+static void the_order_of_hosts_and_name_servers_is_that_of_nsswitch(void **state) {
+    (void)state;
+    assert_string_equal(order_of("passwd: files\nhosts: files dns\nnetworks: files\n"), "fb");
+    assert_string_equal(order_of("hosts:\tfiles mymachines [!UNAVAIL=return] resolve\n"), "fb");
+    assert_string_equal(order_of(" HOSTS: dns files\n"), "bf");
+    assert_string_equal(order_of("hosts:files"), "f");
+    assert_string_equal(order_of("hosts: files # dns\n"), "f");
+    assert_string_equal(order_of("hosts: mymachines dns\n"), "b");
+    assert_string_equal(order_of("hosts: wins\n"), "fb");
+    assert_string_equal(order_of("# hosts: dns\nnothosts: dns\n"), "fb");
+    assert_string_equal(order_of(""), "fb");
+    assert_true(hosts_order_read("/nonexistent").files_first);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_of_a_line),
         cmocka_unit_test(a_name_with_many_addresses_gives_as_many_as_there_is_room),
         cmocka_unit_test(localhost_is_loopback_unless_the_file_says_otherwise),
         cmocka_unit_test(a_change_counts_at_the_next_look),
+        cmocka_unit_test(the_order_of_hosts_and_name_servers_is_that_of_nsswitch),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }
