@@ -269,6 +269,12 @@ static void waiting_writer(const struct server *server, enum writing how, bool b
     while (n > 0)
         n = write_big(how, pair.client);
     int err = errno;
+    /* A reset that arrives between two pieces, or two calls, of sendfile is told by the next call,
+     * with every kind of socket; and the one after that says EPIPE. */
+    if (how == SENDFILE && err == ECONNRESET && pipes == 0) {
+        write_big(how, pair.client);
+        err = errno;
+    }
     /* When an AF_UNIX socket is closed, there is a moment in which its peer is already unwritable
      * but has no pending error yet. If a piece of sendfile falls into it, it fails with EPIPE and
      * SIGPIPE, and the next call gets the error: the same two results in the other order. */
