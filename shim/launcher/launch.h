@@ -38,6 +38,9 @@ bool launch_find_program(const char *program, char *path, size_t size);
  * "#!" lines. Never fails: a file that cannot be read is LAUNCH_UNKNOWN. */
 struct launch_check launch_check_program(const char *path, const char *library);
 
+/* Can the program not be preloaded, but run under the trap? */
+bool launch_check_is_for_trap(enum launch_preload verdict);
+
 /* The warning for a verdict: what the problem is, and what to do instead. Static text; NULL for
  * LAUNCH_PRELOADABLE and LAUNCH_UNKNOWN. */
 const char *launch_check_advice(enum launch_preload verdict);

@@ -278,23 +278,32 @@ struct launch_check launch_check_program(const char *path, const char *library) 
     return check;
 }
 
+bool launch_check_is_for_trap(enum launch_preload verdict) {
+    return verdict == LAUNCH_GO || verdict == LAUNCH_STATIC || verdict == LAUNCH_NO_LIBC ||
+           verdict == LAUNCH_OTHER_LIBC;
+}
+
 const char *launch_check_advice(enum launch_preload verdict) {
     switch (verdict) {
     case LAUNCH_GO:
         return "it is a Go program, which makes its system calls without libc, so its connections "
-               "go direct: if it takes a proxy command, give it `smuxctl connect HOST PORT`";
+               "go direct: run it with `smuxshim --mode trap`, or, if it takes a proxy command, "
+               "give it `smuxctl connect HOST PORT`";
     case LAUNCH_STATIC:
-        return "it is statically linked, so its connections go direct: use a dynamically linked "
-               "build, or, if it takes a proxy command, give it `smuxctl connect HOST PORT`";
+        return "it is statically linked, so its connections go direct: run it with `smuxshim "
+               "--mode trap`, or, if it takes a proxy command, give it `smuxctl connect HOST PORT`";
     case LAUNCH_NO_LIBC:
-        return "it makes its system calls without libc, so its connections go direct: use a build "
-               "with libc, or, if it takes a proxy command, give it `smuxctl connect HOST PORT`";
+        return "it makes its system calls without libc, so its connections go direct: run it with "
+               "`smuxshim --mode trap`, or, if it takes a proxy command, give it `smuxctl connect "
+               "HOST PORT`";
     case LAUNCH_OTHER_CLASS:
         return "it is for another machine or word size than libsmuxshim.so, so its connections go "
                "direct: use a smuxshim that was built for it";
     case LAUNCH_OTHER_LIBC:
         return "it uses another libc than libsmuxshim.so (musl or glibc), so nothing is preloaded "
-               "and its connections go direct: use a smuxshim that was built for it";
+               "and its connections go direct: use a smuxshim that was built for it, or run it "
+               "with "
+               "`smuxshim --mode trap`";
     case LAUNCH_SECURE:
         return "it raises its privileges (setuid, setgid or file capabilities), so the loader "
                "ignores "

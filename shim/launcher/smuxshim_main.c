@@ -23,7 +23,7 @@
 
 struct options {
     const char *file, *gateway, *routes;
-    const char *mode; /* "preload" or "trap" */
+    const char *mode; /* one of `modes`; NULL: the first */
     bool verbose, check;
     char **program;
 };
@@ -36,7 +36,8 @@ static const struct program_option option_table[] = {
     {"routes", 'r', "DESTINATIONS",
      "destinations to route over it: 10.0.0.0/8:5432,*.db.internal:3306",
      offsetof(struct options, routes), NULL},
-    {"mode", 'm', "MODE", "preload a library (the default), or trap system calls: preload, trap",
+    {"mode", 'm', "MODE",
+     "preload a library (the default), trap system calls, or what fits: preload, trap, auto",
      offsetof(struct options, mode), NULL},
     {"check", 0, NULL, "say whether PROGRAM can be preloaded, and run nothing",
      offsetof(struct options, check), NULL},
@@ -52,6 +53,15 @@ static const struct program smuxshim = {
     .stops = true,
 };
 
+static const char *const modes[] = {"preload", "trap", "auto"};
+
+static bool is_mode(const char *text) {
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+        if (strcmp(text, modes[i]) == 0)
+            return true;
+    return false;
+}
+
 /* Returns -1 to continue, else the exit status. */
 static int parse_options(struct options *options, int argc, char **argv) {
     int status = program_options(&smuxshim, argc, argv, options);
@@ -60,9 +70,9 @@ static int parse_options(struct options *options, int argc, char **argv) {
     options->program = argv + optind;
     if (options->file && (options->gateway || options->routes))
         return program_misused(&smuxshim, "expected either -c, or -g and -r, not both");
-    if (options->mode && strcmp(options->mode, "preload") != 0 &&
-        strcmp(options->mode, "trap") != 0)
-        return program_misused(&smuxshim, "--mode %s: expected preload or trap", options->mode);
+    if (options->mode && !is_mode(options->mode))
+        return program_misused(&smuxshim, "--mode %s: expected preload, trap or auto",
+                               options->mode);
     if (!*options->program && !options->check)
         return program_misused(&smuxshim, "expected a PROGRAM to run");
     return -1;
@@ -208,8 +218,12 @@ static void shed_library(const char *library, char **argv) {
         execv("/proc/self/exe", argv);
 }
 
-static bool is_trap(const struct options *options) {
-    return options->mode && strcmp(options->mode, "trap") == 0;
+static bool is_trap(const struct options *options, const char *library) {
+    char path[PATH_MAX];
+    if (!options->mode || strcmp(options->mode, "auto") != 0)
+        return options->mode && strcmp(options->mode, "trap") == 0;
+    return launch_find_program(options->program[0], path, sizeof path) &&
+           launch_check_is_for_trap(launch_check_program(path, library).verdict);
 }
 
 /* ---- --check: three lines, each "WHAT: ..." (smuxshim(1)) ---- */
@@ -266,7 +280,7 @@ int main(int argc, char **argv) {
     }
     if (!find_library(library, sizeof library))
         return 1;
-    bool trap = is_trap(&options);
+    bool trap = is_trap(&options, library);
     if (trap)
         shed_library(library, argv);
     bool preload = !trap && warn_about(options.program[0], library);

@@ -128,5 +128,19 @@ not_alive() { ! alive "$1"; }
 @test "the option's value is checked" {
     direct && skip "there is no launcher without the shim"
     run -2 "$BUILD/smuxshim" --mode other true
-    assert_output --partial "--mode other: expected preload or trap"
+    assert_output --partial "--mode other: expected preload, trap or auto"
+}
+
+@test "--mode auto preloads what can be preloaded, and traps what cannot" {
+    direct && skip "there is no launcher without the shim"
+    start_nginx
+    start_both "127.0.0.1:*"
+    automatic() { "$BUILD/smuxshim" -v -c "$smuxshim_conf" --mode auto "$@"; }
+    run --separate-stderr automatic "$programs/trapped_go" "http://127.0.0.1:$web_port/small1" 10
+    assert_output "10 of 10"
+    assert [ "$(grep -c 'a supervisor answers' <<<"$stderr")" = 1 ]
+    run --separate-stderr automatic curl -sS "http://127.0.0.1:$web_port/"
+    assert_output hello
+    refute grep -q 'supervisor\|warning' <<<"$stderr"
+    assert_carried 11
 }
