@@ -46,6 +46,7 @@ static void look(struct loop_timer *timer) {
 }
 
 const char *helper_upgrade_start(struct helper_upgrade *upgrade) {
+    struct loop *loop = upgrade->helper->reactor.loop;
     int fds[PASSED_SOCKETS_MAX], count = acceptor_descriptors(fds, PASSED_SOCKETS_MAX - 1);
     if (upgrade->successor.pid)
         return "an upgrade is under way";
@@ -60,8 +61,8 @@ const char *helper_upgrade_start(struct helper_upgrade *upgrade) {
                                         .lock = upgrade->lock_fd,
                                         .activated = upgrade->activated};
     const char *why = successor_start(&upgrade->successor, &gift);
-    if (!why)
-        look(&upgrade->look);
+    if (!why) /* not yet: whoever asked for it is noted after this has returned */
+        loop_timer_set(loop, &upgrade->look, loop_now_us(loop), look);
     return why;
 }
 

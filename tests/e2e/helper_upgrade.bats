@@ -59,6 +59,21 @@ helper_is() { ctl status --json | jq .pid; }
     [ ! -e "$BATS_TEST_TMPDIR/smuxshim-control.sock" ]
 }
 
+@test "who asks for an upgrade is answered, even if the new helper is ready at the first look" {
+    local pid
+    spawn helper "$program" -c "$smuxshim_conf" -f
+    wait_until "the helper" ctl status
+    pid=$(helper_is)
+    # The old helper hears late that the new one has been started.
+    spawn strace strace -o "$BATS_TEST_TMPDIR/trace" -e trace=recvmsg -e inject=recvmsg:delay_enter=1000000 -p "$pid"
+    wait_until "strace" grep -qx "TracerPid:[[:space:]]*$spawned" "/proc/$pid/status"
+    install_again
+    run -0 timeout 60 "$BUILD/smuxctl" -c "$smuxshim_conf" upgrade
+    assert_output --partial "serves new connections"
+    echo "$(helper_is) TERM" >>"$BATS_TEST_TMPDIR/spawned"
+    grep -q recvmsg "$BATS_TEST_TMPDIR/trace"
+}
+
 @test "a helper in the background is replaced, and one that is the installed one is not" {
     "$program" -c "$smuxshim_conf"
     local first
