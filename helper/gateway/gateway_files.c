@@ -42,7 +42,8 @@ bool gateway_files_may(void *files, const char *path, enum file_use use) {
         return false;
     if (use == FILE_APPEND)
         return strcmp(path, known->log) == 0 || strcmp(path, known->access_log) == 0;
-    if (strcmp(path, HOSTS_FILE) == 0 || strcmp(path, ACCOUNTS_FILE) == 0)
+    if (strcmp(path, HOSTS_FILE) == 0 || strcmp(path, NSSWITCH_FILE) == 0 ||
+        strcmp(path, ACCOUNTS_FILE) == 0)
         return true;
     return known->config && (strcmp(path, known->config) == 0 || is_named_by(known->config, path));
 }

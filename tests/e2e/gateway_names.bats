@@ -32,10 +32,14 @@ two.db.example 192.0.2.1 192.0.2.2
 far.db.example 10.9.9.9
 x.db.internal.corp.example 192.0.2.1
 only.corp.example 192.0.2.1
+both.in.hosts 192.0.2.1
 END
     printf '%s\n' 'nameserver 127.0.0.1' 'search corp.example' 'options ndots:4' >resolv.conf
-    printf '%s\n' '127.0.0.1 localhost' '192.0.2.2 listed.in.hosts' '192.0.2.9 later.in.hosts' >hosts
+    printf '%s\n' '127.0.0.1 localhost' '192.0.2.2 listed.in.hosts' '192.0.2.9 later.in.hosts' '192.0.2.2 both.in.hosts' >hosts
     echo 'hosts: files dns' >nsswitch.conf
+    echo 'hosts: dns files' >nsswitch.dns-files
+    echo 'hosts: files' >nsswitch.files
+    echo 'hosts: dns' >nsswitch.dns
     spawn names inside python3 "$fixtures/nameserver.py" "$PWD/zone"
     wait_until "the name server" grep -qx serving names.log
 }
@@ -56,11 +60,11 @@ teardown() {
 }
 
 # with_gateway ALLOW [LINE...]: starts the gateway inside the network, and outside a helper with a
-# route for all names of these tests, whose connect-timeout is $timeout.
+# route for all names of these tests, whose connect-timeout is $timeout. Its nsswitch.conf is $order.
 with_gateway() {
     printf '%s\n' '[listen]' "address = unix://$PWD/carrier" "allow = $1" 'log-level = debug' "${@:2}" >gateway.conf
     spawn gateway own_mounts nsenter --net="/proc/$network_pid/ns/net" sh -c 'cd "$0" && mount --bind resolv.conf /etc/resolv.conf &&
-        mount --bind hosts /etc/hosts && mount --bind nsswitch.conf /etc/nsswitch.conf && exec "$@"' \
+        mount --bind hosts /etc/hosts && mount --bind '"${order:-nsswitch.conf}"' /etc/nsswitch.conf && exec "$@"' \
         "$BATS_FILE_TMPDIR" "$BUILD/smux-gateway" -c "$PWD/gateway.conf"
     spawned_gateway=$spawned
     wait_until "the gateway" test -S carrier
@@ -186,6 +190,26 @@ print(*(where(address) for address in known + known))' "$P"
     assert_equal "$(where listed.in.hosts)" 192.0.2.2
     assert_equal "$(where localhost)" 127.0.0.1
     assert_equal "$(asked)" "$(printf 'only\nx.db.internal')"
+}
+
+@test "nsswitch.conf says where names are looked up, and in which order" {
+    local order both hosts servers
+    while read -r order both hosts servers; do
+        mkdir "$order"
+        pushd "$order" >/dev/null
+        with_gateway '*.hosts:*, two.db.example:*, 192.0.2.1, 192.0.2.2'
+        assert_equal "$order $(where both.in.hosts)" "$order $both"
+        assert_equal "$order $(where listed.in.hosts)" "$order ${hosts/no/smuxctl: No route to host}"
+        assert_equal "$order $(where two.db.example)" "$order ${servers/no/smuxctl: No route to host}"
+        refute grep ' error: ' ../gateway.log
+        popd >/dev/null
+        stop_all
+    done <<'END'
+nsswitch.conf 192.0.2.2 192.0.2.2 192.0.2.1
+nsswitch.dns-files 192.0.2.1 192.0.2.2 192.0.2.1
+nsswitch.files 192.0.2.2 192.0.2.2 no
+nsswitch.dns 192.0.2.1 no 192.0.2.1
+END
 }
 
 questions() { tail -n +$((asked_before + 1)) "$BATS_FILE_TMPDIR/names.log" | grep -c "$1" || true; }
