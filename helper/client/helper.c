@@ -89,10 +89,12 @@ static void drain_look(struct loop_timer *timer) {
     struct loop *loop = helper->reactor.loop;
     if (conns_first(&helper->conns))
         return;
-    if (upstream_pool_streams(&helper->upstreams) == 0)
-        helper->stop(helper);
-    else
+    if (upstream_pool_streams(&helper->upstreams) > 0) {
         loop_timer_set(loop, timer, loop_now_us(loop) + DRAIN_LOOK_US, drain_look);
+        return;
+    }
+    helper->drained = true;
+    helper->stop(helper);
 }
 
 static void check_drained(struct helper *helper) {

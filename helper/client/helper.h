@@ -28,6 +28,7 @@ struct helper {
     struct proxy_listeners proxies;
     uint64_t began_us;
     bool draining;
+    bool drained; /* it ends because of that */
     struct loop_timer drain_timer;
     /* Requests of smuxctl; set by helper_process.c, which runs the helper. */
     bool (*reload)(struct helper *helper, char *message, size_t size);

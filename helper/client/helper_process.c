@@ -166,10 +166,10 @@ static bool reload(struct helper *helper, char *message, size_t size) {
 
 #define STOP_US 5000000u
 
-/* Whoever stops the helper stops those that it has replaced. At the end of its drain, when it has
- * no connection left, they keep theirs. */
+/* Whoever stops the helper stops those that it has replaced. If it ends because it has drained,
+ * they keep their connections. */
 static void stop(struct helper *helper) {
-    if (!helper->draining || conns_first(&helper->conns))
+    if (!helper->drained)
         predecessor_end();
     service_stopping("stopping", STOP_US);
     loop_stop(helper->reactor.loop);

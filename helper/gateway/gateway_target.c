@@ -214,7 +214,7 @@ static int send_proxy_header(const struct target *target) {
     header.identity = carrier_identity(session->pump->carrier);
     size_t len = proxy_header_write(out, proxy_version(target, &header.destination), &header);
     ssize_t n = len > 0 ? send(fd, out, len, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
-    return n == (ssize_t)len ? 0 : n < 0 ? errno : EIO;
+    return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EIO;
 }
 
 static void on_dialled(struct dial *dial, int error, uint32_t events) {
