@@ -8,7 +8,8 @@
 #   */*.N.scd                   manual pages, each beside its program
 # A file NAME_main.c is the program NAME, with - for _.  Each of
 #   examples/*.c, tests/unit/test_*.c, tests/fuzz/fuzz_*.c, tests/oracle/*.c, tests/bench/core/*.c
-# is a program of its own; tests/interop/*.c and tests/oracle/conversation/*.c are one each.
+# is a program of its own; tests/interop/*.c, tests/interop/kcp/*.c and
+# tests/oracle/conversation/*.c are one each.
 BUILD  ?= build
 # An absolute folder in this tree is the same as a relative one: the .d files name only one of them.
 override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
@@ -107,6 +108,7 @@ C_PEER       := $(BUILD)/interop/c_peer
 PLAIN_PEER   := $(BUILD)/interop/plain_peer
 PLAIN_SRC    := $(filter-out %/c_carrier.c,$(INTEROP_SRC)) $(wildcard tests/interop/plain/*.c) \
     $(call sources,core/engine)
+KCP_PEER     := $(BUILD)/interop/kcp_peer
 
 FUZZERS      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -202,7 +204,8 @@ $(BENCH_CORE): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/core/%.o $(BUILD)/libs
 
 $(C_PEER): $(call obj,$(INTEROP_SRC)) $(BUILD)/libsmux.a
 $(PLAIN_PEER): $(call obj,$(PLAIN_SRC))
-$(C_PEER) $(PLAIN_PEER):
+$(KCP_PEER): $(call obj,$(wildcard tests/interop/kcp/*.c)) $(BUILD)/libsmux.a
+$(C_PEER) $(PLAIN_PEER) $(KCP_PEER):
 	@mkdir -p $(@D)
 	$(ld_) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
@@ -215,7 +218,7 @@ examples:
 	    echo "  SKIP  $(BUILD)/examples/echo_tls: no openssl/ssl.h (libssl-dev)"; \
 	    $(MAKE) --no-print-directory $(filter-out $(TLS_USERS),$(EXAMPLES)); \
 	fi
-interop: $(C_PEER) $(PLAIN_PEER)
+interop: $(C_PEER) $(PLAIN_PEER) $(KCP_PEER)
 oracle: $(ORACLE) $(CONVERSATION)
 unit-build: $(UNIT_TESTS)
 bench-core-build: $(BENCH_CORE)

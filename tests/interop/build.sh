@@ -67,6 +67,22 @@ MOD
         -o "$out/go-peer-debian" .
 }
 
+# kcp-go asks for a newer Go than the others.
+build_kcp_go() {
+    have kcp-go-peer go || return 0
+    cd "$here/kcp-go-peer"
+    local wanted installed
+    wanted=$(sed -n 's/^go //p' go.mod)
+    installed=$(go env GOVERSION)
+    installed=${installed#go}
+    if [ "$(printf '%s\n' "$wanted" "${installed%% *}" | sort -V | head -n 1)" != "$wanted" ]; then
+        leave_out kcp-go-peer "it needs Go $wanted, and $installed is installed"
+        return 0
+    fi
+    thrice go mod download || { leave_out kcp-go-peer "its Go modules cannot be fetched (tried three times)"; return 0; }
+    go build -buildvcs=false -o "$out/kcp-go-peer" .
+}
+
 build_rust() {
     have rust-peer cargo || return 0
     cd "$here/rust-peer"
@@ -78,4 +94,5 @@ build_rust() {
 make -s -C "$here/../.." BUILD="$build" all interop
 build_go_newest
 build_go_debian
+build_kcp_go
 build_rust

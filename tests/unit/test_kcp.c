@@ -207,6 +207,30 @@ static void hostile_packets_do_no_harm(void **state) {
     free_ends();
 }
 
+/* The example in core/PROTOCOL.md. */
+static void packets_are_as_documented(void **state) {
+    static const char push[] = "\7\0\0\0\x51\0\0\2\xe8\3\0\0\0\0\0\0\0\0\0\0\5\0\0\0hello";
+    static const char ack[] = "\7\0\0\0\x52\0\xff\1\xe8\3\0\0\0\0\0\0\1\0\0\0\0\0\0";
+    (void)state;
+    smux_kcp_config config;
+    smux_kcp_config_init(&config);
+    config.conv = 7;
+    smux_kcp *client, *server;
+    uint8_t out[MTU_MAX];
+    assert_int_equal(smux_kcp_new(&client, &config, NULL), 0);
+    assert_int_equal(smux_kcp_new(&server, &config, NULL), 0);
+    assert_int_equal(smux_kcp_send(client, "hello", 5), 5);
+    assert_int_equal(smux_kcp_output(client, out, 1000), sizeof(push) - 1);
+    assert_memory_equal(out, push, sizeof(push) - 1);
+    assert_int_equal(smux_kcp_input(server, out, sizeof(push) - 1, 5), 0);
+    assert_int_equal(smux_kcp_output(server, out, 5), 0); /* it waits for others */
+    assert_int_equal(smux_kcp_timeout(server, 5), config.interval_ms);
+    assert_int_equal(smux_kcp_output(server, out, 5 + config.interval_ms), sizeof(ack));
+    assert_memory_equal(out, ack, sizeof(ack));
+    smux_kcp_free(client);
+    smux_kcp_free(server);
+}
+
 static void a_closed_window_is_probed_and_opens_again(void **state) {
     (void)state;
     make_ends(3, NULL);
@@ -250,6 +274,7 @@ int main(void) {
         cmocka_unit_test(every_byte_arrives_in_order_over_bad_paths),
         cmocka_unit_test(a_failing_allocation_leaves_nothing_behind),
         cmocka_unit_test(hostile_packets_do_no_harm),
+        cmocka_unit_test(packets_are_as_documented),
         cmocka_unit_test(a_closed_window_is_probed_and_opens_again),
         cmocka_unit_test(a_link_without_answers_is_dead),
     };
