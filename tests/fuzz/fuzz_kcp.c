@@ -97,7 +97,8 @@ static void check_side(const struct side *s) {
 
 /* Puts the next packet on the path, where a full one loses it. */
 static bool put_packet(int from) {
-    struct packet lost, *p = run.count < UNDER_WAY ? &run.path[run.count] : &lost;
+    static struct packet lost;
+    struct packet *p = run.count < UNDER_WAY ? &run.path[run.count] : &lost;
     p->len = (uint32_t)smux_kcp_output(run.side[from].kcp, p->data, run.now);
     p->to = !from;
     check_packet(&run.side[from], p->data, p->len);
@@ -159,7 +160,7 @@ static void forge(int to) {
     for (uint32_t i = 0; i < len; i++)
         data[i] = (uint8_t)next_byte();
     if (head & 1 && len >= HEADER) { /* a packet that is looked at, with one segment */
-        memcpy(data, "\1\0\0\0", 4);
+        memcpy(data, (uint8_t[]){1, 0, 0, 0}, 4);
         data[4] = (uint8_t)(81 + (head >> 1) % 4);
         memcpy(data + 20, (uint8_t[]){(uint8_t)(len - HEADER), 0, 0, 0}, 4);
     }

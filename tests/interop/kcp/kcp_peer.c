@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,7 +174,7 @@ static void receive_bytes(struct end *e) {
     for (size_t len; (len = smux_kcp_recv(e->kcp, data, PIECE)); e->got += len)
         for (size_t i = 0; i < len; i++)
             if (e->got + i >= e->o.size || data[i] != byte_at(!e->o.client, e->got + i))
-                fail("byte %llu differs", (unsigned long long)(e->got + i));
+                fail("byte %ju differs", (uintmax_t)e->got + i);
 }
 
 /* A packet that the system does not take is a lost one. */
