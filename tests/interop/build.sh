@@ -67,20 +67,21 @@ MOD
         -o "$out/go-peer-debian" .
 }
 
-# kcp-go asks for a newer Go than the others.
+# kcp-go and all that it needs, as Debian packages them: newer versions ask for a newer Go than
+# Debian's.
 build_kcp_go() {
     have kcp-go-peer go || return 0
-    cd "$here/kcp-go-peer"
-    local wanted installed
-    wanted=$(sed -n 's/^go //p' go.mod)
-    installed=$(go env GOVERSION)
-    installed=${installed#go}
-    if [ "$(printf '%s\n' "$wanted" "${installed%% *}" | sort -V | head -n 1)" != "$wanted" ]; then
-        leave_out kcp-go-peer "it needs Go $wanted, and $installed is installed"
+    local package=golang-github-xtaci-kcp-dev directory path=$out/kcp-go-path
+    directory=$(dpkg -L $package 2>/dev/null | sed -n 's|/sess\.go$||p') || true
+    if [ -z "$directory" ]; then
+        leave_out kcp-go-peer "$package is not installed"
         return 0
     fi
-    thrice go mod download || { leave_out kcp-go-peer "its Go modules cannot be fetched (tried three times)"; return 0; }
-    go build -buildvcs=false -o "$out/kcp-go-peer" .
+    # Its major version is a part of its name only for modules.
+    mkdir -p "$path/src/github.com/xtaci/kcp-go"
+    ln -sfn "$directory" "$path/src/github.com/xtaci/kcp-go/v5"
+    cd "$here/kcp-go-peer"
+    GO111MODULE=off GOPATH=$path:${directory%/src/*} go build -buildvcs=false -o "$out/kcp-go-peer" .
 }
 
 build_rust() {
