@@ -23,7 +23,11 @@ static int ours(const struct trap_call *call, struct shim_state *state) {
         *state = shim_state_read(copy);
     if (state->kind != SHIM_FOREIGN)
         return copy;
-    call_let_go(call);
+    /* Whose socket it is cannot be told now: no answer is better than a unix socket's. */
+    if (copy == -EMFILE || copy == -ENFILE)
+        call_answer(call, -ENOBUFS);
+    else
+        call_let_go(call);
     if (copy >= 0)
         close(copy);
     return -1;

@@ -261,14 +261,17 @@ static void connect_over_route(struct connects *connects, struct waiting *waitin
     close(pair);
 }
 
-/* Is a program with routes by host name about to ask a name server? */
+/* Is a program with routes by host name about to ask a name server? A socket that is bound to a
+ * device could not reach the stub. */
 static bool is_for_name_server(const struct target *target, int copy) {
     const struct settings *settings = target->swap.settings;
+    char device[IFNAMSIZ];
     int type = 0;
     socklen_t len = sizeof type;
     return settings && settings->routes.n_name_rules &&
            target->swap.dest.port == NAME_SERVER_PORT &&
-           getsockopt(copy, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_DGRAM;
+           getsockopt(copy, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_DGRAM &&
+           !options_device(copy, device);
 }
 
 static void connect_to(struct connects *connects, struct waiting *waiting, int *copy,
@@ -356,12 +359,14 @@ static void attempt(struct connects *connects, struct waiting *waiting) {
     struct sockaddr_storage addr;
     socklen_t len = (socklen_t)call->args[2];
     memset(&addr, 0, sizeof addr);
+    errno = 0;
     bool readable = len >= sizeof addr.ss_family && len <= sizeof addr &&
                     call_read(call, call->args[1], &addr, len);
+    bool forbidden = !readable && errno == EPERM;
     bool wanted = readable && (addr.ss_family == AF_INET || addr.ss_family == AF_INET6 ||
                                addr.ss_family == AF_UNSPEC);
     int copy = wanted ? call_copy_descriptor(call, (int)call->args[0]) : -EBADF;
-    if (copy == -EPERM)
+    if (copy == -EPERM || forbidden)
         complain_of_access(call);
     if (copy == -EMFILE || copy == -ENFILE) {
         end(connects, waiting, copy);
@@ -409,12 +414,23 @@ void connects_shutdown(struct connects *connects, const struct trap_call *call) 
 
 /* ---- What happens to connects in progress ---- */
 
+/* Does the program still have this socket at the number? Another thread may have closed it, and
+ * opened something else there. */
+static bool is_in_place(const struct waiting *waiting) {
+    int now = call_copy_descriptor(&waiting->call, (int)waiting->call.args[0]);
+    bool same = now >= 0 && waiting->cookie && cookie_of(now) == waiting->cookie;
+    if (now >= 0)
+        close(now);
+    return same;
+}
+
 /* Has the helper ended before it gave an outcome? Then another one is asked, once. */
 static bool ask_another(struct connects *connects, struct waiting *waiting,
                         const struct shim_state *state) {
     int copy = waiting->pair;
     if (waiting->lost || waiting->late != EINPROGRESS || state->kind != SHIM_FAILED ||
-        state->outcome.dest.family != 0 || state->outcome.err != ECONNREFUSED)
+        state->outcome.dest.family != 0 || state->outcome.err != ECONNREFUSED ||
+        !is_in_place(waiting))
         return false;
     shim_take_error(copy);
     epoll_ctl(connects->epoll, EPOLL_CTL_DEL, copy, NULL);
@@ -429,7 +445,12 @@ static bool ask_another(struct connects *connects, struct waiting *waiting,
     return true;
 }
 
+/* A call that has vanished is told nothing: the one that came in its place, or the next, is. */
 void connects_ready(struct connects *connects, struct waiting *waiting) {
+    if (!call_is_there(&waiting->call)) {
+        forget(connects, waiting);
+        return;
+    }
     struct shim_state state = shim_state_read(waiting->pair);
     if (waiting->given_up) {
         end(connects, waiting, -ECONNRESET);

@@ -21,6 +21,8 @@
 
 #define DATAGRAMS_PER_TURN 32
 #define ANSWER_MAX         65535
+#define ASK_AGAIN_MS       1000
+#define HANDOVER_PIPE_SIZE 4096 /* bytes: 512 conversations on their way */
 
 struct query {
     uint64_t due_ms; /* when it is given up; 0: the place is free */
@@ -49,6 +51,7 @@ static struct {
     int handover[2]; /* a pipe: the thread reads */
     /* The rest is the thread's alone. */
     int epoll_fd;
+    uint64_t ask_again_ms; /* no helper has answered: until then none is asked */
     struct conversation conversations[NAME_STUB_CONVERSATIONS];
     uint8_t datagram[ANSWER_MAX];
 } stub;
@@ -76,10 +79,13 @@ static void synthesize(struct conversation *conversation, struct query *query) {
     const struct dns_question *question = &query->question;
     char kept[HELPER_HOST_NAME_MAX + 1];
     struct endpoint address;
-    int err =
-        settings ? name_ask_address(settings, question->name, AF_INET, &address, kept) : ENOENT;
+    int err = settings && now_ms() >= stub.ask_again_ms
+                  ? name_ask_address(settings, question->name, AF_INET, &address, kept)
+                  : EAGAIN;
     if (err == ENOSPC)
         err = name_ask_address(settings, question->name, AF_INET6, &address, kept);
+    if (err == EAGAIN && now_ms() >= stub.ask_again_ms)
+        stub.ask_again_ms = now_ms() + ASK_AGAIN_MS;
     if (err) {
         answer(conversation, query, query->message, dns_failure_make(query->message, query->len));
         return;
@@ -180,8 +186,12 @@ static void program_said(struct conversation *conversation, const uint8_t *messa
     query->len = len;
     memcpy(query->message, message, len);
     dns_set_id(query->message, query->asked);
-    if (send(conversation->server, query->message, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (send(conversation->server, query->message, len, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+        return;
+    if (errno == EAGAIN || errno == ENOBUFS)
         unanswered(conversation, query);
+    else
+        server_is_gone(conversation); /* the error may be an earlier query's */
 }
 
 /* ---- Conversations ---- */
@@ -222,12 +232,8 @@ static int look_at_clock(void) {
     uint64_t now = now_ms(), next = UINT64_MAX;
     for (size_t i = 0; i < NAME_STUB_CONVERSATIONS; i++) {
         struct conversation *conversation = &stub.conversations[i];
-        if (conversation->open && now >= conversation->spoke_ms + NAME_STUB_IDLE_MS)
-            end(conversation);
         if (!conversation->open)
             continue;
-        if (conversation->spoke_ms + NAME_STUB_IDLE_MS < next)
-            next = conversation->spoke_ms + NAME_STUB_IDLE_MS;
         for (size_t j = 0; j < NAME_STUB_QUERIES; j++) {
             struct query *query = &conversation->queries[j];
             if (query->due_ms && query->due_ms <= now)
@@ -307,6 +313,7 @@ static int start_thread(void) {
 static int start(void) {
     if (pipe2(stub.handover, O_CLOEXEC | O_NONBLOCK) < 0)
         return -errno;
+    fcntl(stub.handover[1], F_SETPIPE_SZ, HANDOVER_PIPE_SIZE);
     stub.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int err = stub.epoll_fd < 0 || watch(stub.handover[0], NULL) < 0 ? -errno : start_thread();
     if (err) {
@@ -319,21 +326,35 @@ static int start(void) {
     return err;
 }
 
-static struct sockaddr_storage loopback(int family, socklen_t *len) {
-    struct sockaddr_storage address = {.ss_family = (sa_family_t)family};
-    *len = family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    if (family == AF_INET6)
-        ((struct sockaddr_in6 *)&address)->sin6_addr = in6addr_loopback;
-    else
-        ((struct sockaddr_in *)&address)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return address;
+static socklen_t address_len(int family) {
+    return family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 }
 
-/* Connects the program's socket and a new one on loopback with each other. Returns 0 or -errno. */
-static int join(int socket, int own, int family) {
-    socklen_t len;
-    struct sockaddr_storage here = loopback(family, &len), program;
-    if (bind(own, (struct sockaddr *)&here, len) < 0 ||
+static bool bind_to(int fd, struct sockaddr_storage *address) {
+    if (address->ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)address)->sin6_port = 0;
+    else
+        ((struct sockaddr_in *)address)->sin_port = 0;
+    return bind(fd, (struct sockaddr *)address, address_len(address->ss_family)) == 0;
+}
+
+/* Binds the stub's socket to the server's own address where that is this machine's, as
+ * systemd-resolved's is: some resolvers look at where an answer comes from. */
+static bool bind_like(int own, const struct sockaddr *server, socklen_t len) {
+    struct sockaddr_storage here = {0}, loopback = {.ss_family = server->sa_family};
+    memcpy(&here, server, len < sizeof here ? len : sizeof here);
+    if (server->sa_family == AF_INET6)
+        ((struct sockaddr_in6 *)&loopback)->sin6_addr = in6addr_loopback;
+    else
+        ((struct sockaddr_in *)&loopback)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return bind_to(own, &here) || bind_to(own, &loopback);
+}
+
+/* Connects the program's socket and the stub's with each other. Returns 0 or -errno. */
+static int join(int socket, int own, const struct sockaddr *server, socklen_t server_len) {
+    struct sockaddr_storage here, program;
+    socklen_t len = sizeof here;
+    if (!bind_like(own, server, server_len) ||
         getsockname(own, (struct sockaddr *)&here, &len) < 0 ||
         connect(socket, (struct sockaddr *)&here, len) < 0)
         return -errno;
@@ -352,9 +373,11 @@ static int hand_over(int socket, const struct handover *sockets, const struct so
                      socklen_t len) {
     if (sockets->program < 0 || sockets->server < 0 || connect(sockets->server, server, len) < 0)
         return -errno;
-    int err = join(socket, sockets->program, server->sa_family);
+    int err = join(socket, sockets->program, server, len);
     if (!err && write(stub.handover[1], sockets, sizeof *sockets) != sizeof *sockets)
         err = -errno;
+    if (err) /* takes the source address back as well */
+        (void)connect(socket, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
     return err;
 }
 

@@ -98,9 +98,11 @@ static void serve(struct connects *connects, int listener) {
     }
 }
 
-/* Signals from the terminal are the program's. */
+/* Signals are the program's: those from the terminal, and those that a service manager sends to
+ * all processes of a service. The supervisor ends after the program in any case. */
 static void settle(void) {
-    static const int ignored[] = {SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE};
+    static const int ignored[] = {SIGINT,  SIGQUIT, SIGHUP,  SIGTERM, SIGUSR1, SIGUSR2,
+                                  SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE};
     struct rlimit limit;
     sigset_t none;
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)

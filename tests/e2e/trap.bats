@@ -114,6 +114,22 @@ supervisor_answers() {
 
 not_alive() { ! alive "$1"; }
 
+@test "a SIGTERM to all processes of a service leaves the program its supervisor" {
+    direct && skip "there is no supervisor without the shim"
+    start_peer
+    start_both "127.0.0.1:*"
+    mkfifo gate
+    spawn program trapped sh -c "echo waits; read -r line <gate; exec '$programs/trapped_go' 127.0.0.1:$peer_port"
+    wait_until "the program" grep -q waits program.log
+    wait_until "the supervisor" supervisor_answers
+    kill -TERM "$supervisor"
+    echo go >gate
+    wait_until "the program's end" not_alive "$spawned"
+    run cat program.log
+    assert_line "from 127.0.0.1 to 127.0.0.1:$peer_port"
+    wait_until "the supervisor's end" not_alive "$supervisor"
+}
+
 @test "a program that cannot be put under the trap runs direct with one line, or not at all if strict" {
     direct && skip "there is no launcher without the shim"
     start_both "127.0.0.1:*"

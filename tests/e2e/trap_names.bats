@@ -98,3 +98,13 @@ get() { trapped "$1" get "http://$2:$P/"; }
     run trapped resolv.conf "http://db.internal:$P/" 100
     assert_output "100 of 100"
 }
+
+@test "answers come from the name server's own address where that is this machine's" {
+    run inside "$BUILD/smuxshim" -c "$smuxshim_conf" --mode trap python3 -c '
+import socket
+for server in "127.0.0.77", "127.0.0.1", "::1":
+    s = socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect((server, 53))
+    print(s.getpeername()[0], s.getpeername()[1] != 53)'
+    assert_output "$(printf '%s True\n' 127.0.0.77 127.0.0.1 ::1)"
+}
