@@ -168,7 +168,7 @@ static uint16_t unused_id(struct conversation *conversation) {
 }
 
 /* What is no query of a name passes in neither direction. */
-static void program_said(struct conversation *conversation, const uint8_t *message, size_t len) {
+static void program_said(struct conversation *conversation, uint8_t *message, size_t len) {
     const struct settings *settings = settings_get();
     struct query *query = query_place(conversation);
     struct dns_question question;
@@ -216,12 +216,8 @@ static int drain(struct conversation *conversation, int socket,
     return 0;
 }
 
-static void query_came(struct conversation *conversation, uint8_t *message, size_t len) {
-    program_said(conversation, message, len);
-}
-
 static void turn(struct conversation *conversation) {
-    if (conversation->open && drain(conversation, conversation->program, query_came) != 0)
+    if (conversation->open && drain(conversation, conversation->program, program_said) != 0)
         end(conversation);
     if (conversation->open && drain(conversation, conversation->server, server_said) != 0)
         server_is_gone(conversation);

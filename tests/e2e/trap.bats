@@ -88,14 +88,19 @@ not blocking: -1 Operation now in progress
 nor again: -1 Operation already in progress"
 }
 
-@test "without its supervisor a program's connects fail, and do not hang; other programs are not concerned" {
-    direct && skip "there is no supervisor without the shim"
+# Starts a program that connects when a line comes through the pipe `gate`, in $spawned. Sets $supervisor.
+program_waits() {
     start_peer
     start_both "127.0.0.1:*"
     mkfifo gate
     spawn program trapped sh -c "echo waits; read -r line <gate; exec '$programs/trapped_go' 127.0.0.1:$peer_port"
     wait_until "the program" grep -q waits program.log
     wait_until "the supervisor" supervisor_answers
+}
+
+@test "without its supervisor a program's connects fail, and do not hang; other programs are not concerned" {
+    direct && skip "there is no supervisor without the shim"
+    program_waits
     kill -KILL "$supervisor"
     wait_until "the supervisor's end" not_alive "$supervisor"
     echo go >gate
@@ -116,12 +121,7 @@ not_alive() { ! alive "$1"; }
 
 @test "a SIGTERM to all processes of a service leaves the program its supervisor" {
     direct && skip "there is no supervisor without the shim"
-    start_peer
-    start_both "127.0.0.1:*"
-    mkfifo gate
-    spawn program trapped sh -c "echo waits; read -r line <gate; exec '$programs/trapped_go' 127.0.0.1:$peer_port"
-    wait_until "the program" grep -q waits program.log
-    wait_until "the supervisor" supervisor_answers
+    program_waits
     kill -TERM "$supervisor"
     echo go >gate
     wait_until "the program's end" not_alive "$spawned"
